@@ -1,0 +1,26 @@
+# Libraries, by pkg-config where they ship a file for it. Names: PM_DEPENDENCIES for linking.
+find_package(PkgConfig REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS C)
+pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl)
+pkg_check_modules(LMDB REQUIRED IMPORTED_TARGET lmdb)
+pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
+
+# msgpack-c renamed its pkg-config file: msgpack (4), msgpack-c (6), msgpackc (some 5)
+pkg_search_module(MSGPACK REQUIRED IMPORTED_TARGET msgpack-c msgpack msgpackc)
+
+function(pm_find_library name header library)
+  find_path(${name}_INCLUDE ${header} PATH_SUFFIXES nauty suitesparse)
+  find_library(${name}_LIBRARY ${library})
+  if(NOT ${name}_INCLUDE OR NOT ${name}_LIBRARY)
+    message(FATAL_ERROR "${header} or lib${library} not found: on Debian, see packages.txt")
+  endif()
+  add_library(pm_${name} INTERFACE IMPORTED GLOBAL)
+  target_include_directories(pm_${name} SYSTEM INTERFACE ${${name}_INCLUDE})
+  target_link_libraries(pm_${name} INTERFACE ${${name}_LIBRARY})
+endfunction()
+pm_find_library(NAUTY nausparse.h nauty)
+pm_find_library(AMD amd.h amd)
+pm_find_library(METIS metis.h metis)
+
+set(PM_DEPENDENCIES PkgConfig::YAJL PkgConfig::LMDB PkgConfig::CRYPTO PkgConfig::MSGPACK pm_NAUTY pm_AMD pm_METIS
+                    OpenMP::OpenMP_C m)

@@ -1,0 +1,43 @@
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void format_text(char *text, const char *format, va_list args) {
+    int n = vsnprintf(text, PM_ERROR_TEXT, format, args);
+    if (n < 0) {
+        strcpy(text, "(the error's text could not be formatted)");
+    } else if ((size_t)n >= PM_ERROR_TEXT) {
+        memcpy(text + PM_ERROR_TEXT - 4, "...", 4);
+    }
+}
+
+pm_status pm_fail(pm_error *err, pm_status code, const char *format, ...) {
+    if (err != NULL) {
+        va_list args;
+        va_start(args, format);
+        format_text(err->text, format, args);
+        va_end(args);
+        err->code = code;
+    }
+    return code;
+}
+
+pm_status pm_fail_prefix(pm_error *err, const char *format, ...) {
+    if (err == NULL) {
+        return PM_ESOFTWARE;
+    }
+    char prefix[PM_ERROR_TEXT];
+    va_list args;
+    va_start(args, format);
+    format_text(prefix, format, args);
+    va_end(args);
+    char old[PM_ERROR_TEXT];
+    memcpy(old, err->text, sizeof old);
+    return pm_fail(err, err->code, "%s: %s", prefix, old);
+}
+
+pm_status pm_fail_memory(pm_error *err, const char *what, size_t bytes) {
+    return pm_fail(err, PM_EOSERR, "out of memory: %zu bytes for %s; free memory or use a smaller input", bytes, what);
+}

@@ -1,0 +1,24 @@
+/* Errors: one struct carries what failed, why, with which values, and what to do, through every layer. */
+#ifndef PM_BASE_ERROR_H
+#define PM_BASE_ERROR_H
+
+#include "phasemill.h"
+
+#if defined(__GNUC__)
+#define PM_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#else
+#define PM_PRINTF(f, a)
+#endif
+
+/* Writes the text (cut at PM_ERROR_TEXT with "..." when longer) and returns `code`, so that callers can
+ * write `return pm_fail(err, PM_EDATA, ...)`. `err` may be NULL. The first error written wins only by the
+ * caller's care: a later call overwrites. */
+pm_status pm_fail(pm_error *err, pm_status code, const char *format, ...) PM_PRINTF(3, 4);
+
+/* Puts "prefix: " before the text already in `err`; returns err->code. */
+pm_status pm_fail_prefix(pm_error *err, const char *format, ...) PM_PRINTF(2, 3);
+
+/* The error of an allocation of `bytes` for `what`. */
+pm_status pm_fail_memory(pm_error *err, const char *what, size_t bytes);
+
+#endif

@@ -1,0 +1,94 @@
+#include "base/hash.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct pm_hasher {
+    EVP_MD_CTX *md;
+    const EVP_MD *kind;
+};
+
+static pm_status libcrypto_failed(pm_error *err, const char *call) {
+    return pm_fail(err, PM_EOSERR, "libcrypto's %s failed: the digest cannot be computed", call);
+}
+
+pm_status pm_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
+    *out = NULL;
+    pm_hasher *h = pm_calloc(1, sizeof *h);
+    if (h == NULL) {
+        return pm_fail_memory(err, "a digest", sizeof *h);
+    }
+    h->kind = kind == PM_SHA256 ? EVP_sha256() : EVP_blake2s256();
+    h->md = EVP_MD_CTX_new();
+    if (h->md == NULL || EVP_DigestInit_ex(h->md, h->kind, NULL) != 1) {
+        pm_hasher_free(h);
+        return libcrypto_failed(err, "EVP_DigestInit_ex");
+    }
+    *out = h;
+    return PM_OK;
+}
+
+pm_status pm_hasher_add(pm_hasher *h, const void *bytes, size_t n, pm_error *err) {
+    return EVP_DigestUpdate(h->md, bytes, n) == 1 ? PM_OK : libcrypto_failed(err, "EVP_DigestUpdate");
+}
+
+pm_status pm_hasher_finish(pm_hasher *h, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+    unsigned n = 0;
+    if (EVP_DigestFinal_ex(h->md, digest, &n) != 1 || n != PM_DIGEST_BYTES) {
+        return libcrypto_failed(err, "EVP_DigestFinal_ex");
+    }
+    return EVP_DigestInit_ex(h->md, h->kind, NULL) == 1 ? PM_OK : libcrypto_failed(err, "EVP_DigestInit_ex");
+}
+
+void pm_hasher_free(pm_hasher *h) {
+    if (h != NULL) {
+        EVP_MD_CTX_free(h->md);
+        free(h);
+    }
+}
+
+pm_status pm_digest(pm_digest_kind kind, const void *bytes, size_t n, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+    pm_hasher *h;
+    pm_status st = pm_hasher_new(kind, &h, err);
+    if (st == PM_OK) {
+        st = pm_hasher_add(h, bytes, n, err);
+    }
+    if (st == PM_OK) {
+        st = pm_hasher_finish(h, digest, err);
+    }
+    pm_hasher_free(h);
+    return st;
+}
+
+void pm_hex(const uint8_t digest[PM_DIGEST_BYTES], char text[PM_DIGEST_HEX]) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < PM_DIGEST_BYTES; i++) {
+        text[2 * i] = digits[digest[i] >> 4];
+        text[2 * i + 1] = digits[digest[i] & 15];
+    }
+    text[PM_DIGEST_HEX - 1] = '\0';
+}
+
+static int hex_value(char c) {
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool pm_unhex(const char *text, uint8_t digest[PM_DIGEST_BYTES]) {
+    if (strlen(text) != PM_DIGEST_HEX - 1) {
+        return false;
+    }
+    for (size_t i = 0; i < PM_DIGEST_BYTES; i++) {
+        int high = hex_value(text[2 * i]);
+        int low = hex_value(text[2 * i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        digest[i] = (uint8_t)(high * 16 + low);
+    }
+    return true;
+}

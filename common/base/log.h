@@ -1,0 +1,13 @@
+/* Log lines: the library never prints; it hands lines to the caller's sink. */
+#ifndef PM_BASE_LOG_H
+#define PM_BASE_LOG_H
+
+#include "base/error.h"
+
+/* Formats one line (no newline) and hands it to the sink; nothing happens when `log` or its function is NULL. */
+void pm_logf(const pm_log *log, pm_log_level level, const char *format, ...) PM_PRINTF(3, 4);
+
+/* Reports `done` of `total` of a stage; nothing happens when `log` or its progress function is NULL. */
+void pm_log_progress(const pm_log *log, const char *stage, uint64_t done, uint64_t total);
+
+#endif

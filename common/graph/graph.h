@@ -1,0 +1,48 @@
+/* The graph as it was read: rows, edges in the order of the file, a table of distinct weights.
+ *
+ * Identity of a state is its row (states may repeat). Weight w at theta is
+ *     weights[w*(1+P)] + sum_k weights[w*(1+P)+1+k] * theta[k].
+ * A pm_graph is immutable once built. */
+#ifndef PM_GRAPH_GRAPH_H
+#define PM_GRAPH_GRAPH_H
+
+#include "base/error.h"
+#include "base/hash.h"
+
+#define PM_NONE UINT32_MAX
+
+struct pm_graph {
+    uint32_t n_vertices;   /* rows, at most PM_NONE - 1; the start vertex counts */
+    uint32_t state_length; /* L */
+    uint32_t n_params;     /* P */
+    bool is_discrete;
+    bool has_start; /* row 0 is the start vertex: all-zero state, no out-edges but start_edges, no in-edges */
+    int32_t *states; /* n_vertices x L, row-major */
+
+    /* file order: `edges`, then `constant_edges`, then `param_edges` */
+    size_t n_edges;
+    size_t n_plain, n_constant; /* the first n_plain are `edges`, the next n_constant `constant_edges` */
+    uint32_t *from, *to, *weight;
+
+    /* the start distribution: `start_edges`, then `start_param_edges` */
+    size_t n_starts;
+    size_t n_start_plain;
+    uint32_t *start_to, *start_weight;
+
+    size_t n_weights; /* distinct rows of the table, told apart bit by bit */
+    double *weights;  /* n_weights x (1+P), row-major: constant, c1..cP; all finite */
+
+    uint8_t digest[PM_DIGEST_BYTES]; /* the job id: SHA-256 of everything above in file order */
+};
+
+/* The value of weight w at one theta (P values), by a compensated dot product (Ogita, Rump and Oishi 2005,
+ * algorithm 5.3: as if computed in twice the working precision). */
+double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta);
+
+/* True when every coefficient of weight w is zero: the edge exists in the file only. */
+bool pm_graph_weight_is_zero(const pm_graph *g, uint32_t w);
+
+/* "row 17 (state [0, 3, 1])", at most `n` bytes with the final zero; long states are cut with "...". */
+void pm_graph_describe(const pm_graph *g, uint32_t vertex, char *text, size_t n);
+
+#endif

@@ -1,0 +1,13 @@
+/* The values of all distinct weights for a block of theta rows: what replay and densities read instead of
+ * coefficients. */
+#ifndef PM_GRAPH_WEIGHTS_H
+#define PM_GRAPH_WEIGHTS_H
+
+#include "graph/graph.h"
+
+/* values[w * lanes + lane] = weight w at row `first + lane` of theta (B, P); lanes beyond `count` repeat the last row.
+ * Errors: PM_EDATA for a negative or non-finite weight that an edge uses, naming the row of theta and the edge. */
+pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
+                          double *values, pm_error *err);
+
+#endif

@@ -1,0 +1,184 @@
+/* phasemill: moments and densities of phase-type distributions, by elimination traces recorded once and
+ * replayed for batches of theta.
+ *
+ * Load or build a graph, make a model of it (this records or fetches the traces), evaluate batches:
+ *
+ *     pm_graph_load -> pm_model_new -> pm_evaluate (any number of times, from any number of threads)
+ *
+ * Words: a *state* is a row of the graph; *theta* is a row of P parameters, in which every rate is linear;
+ * B rows of theta are a batch. Arrays are row-major, `double` unless said otherwise.
+ *
+ * Ownership: what a function returns through `out` belongs to the caller, who frees it with the function named
+ * beside it; every free function accepts NULL. Errors: a function that can fail returns PM_OK or the sysexits
+ * code of the error and, where `err` is not NULL, writes what failed, why, with which values, and what to do. */
+#ifndef PHASEMILL_H
+#define PHASEMILL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PM_VERSION "0.1.0"
+
+/* ---- errors and log lines ---------------------------------------------------------------------------- */
+
+/* The values are those of sysexits.h: a program may exit with them as they are. */
+typedef enum pm_status {
+    PM_OK = 0,
+    PM_EUSAGE = 64,      /* a wrong request: option, shape or combination */
+    PM_EDATA = 65,       /* wrong input: a graph, theta, times, rewards, a trace */
+    PM_ENOINPUT = 66,    /* an input that cannot be opened */
+    PM_EUNAVAILABLE = 69, /* something needed is not there */
+    PM_ESOFTWARE = 70,   /* our bug: an internal check failed */
+    PM_EOSERR = 71,      /* memory, threads or time of the system ran out */
+    PM_ECANTCREAT = 73,  /* an output that cannot be made */
+    PM_EIO = 74          /* reading or writing failed */
+} pm_status;
+
+#define PM_ERROR_TEXT 1024
+
+typedef struct pm_error {
+    pm_status code;
+    char text[PM_ERROR_TEXT];
+} pm_error;
+
+typedef enum pm_log_level { PM_LOG_DEBUG, PM_LOG_INFO, PM_LOG_WARNING, PM_LOG_ERROR } pm_log_level;
+
+/* Where log lines and progress go. The library calls it from the thread that called the library only.
+ * A NULL pm_log or function is silence. */
+typedef struct pm_log {
+    void *ctx;
+    void (*line)(void *ctx, pm_log_level level, const char *text);
+    void (*progress)(void *ctx, const char *stage, uint64_t done, uint64_t total);
+} pm_log;
+
+/* The library's version and those of the libraries it stands on, one "name version" a line, as static text
+ * written into `text` (at most n bytes with the final zero). */
+void pm_versions(char *text, size_t n);
+
+/* ---- graphs ------------------------------------------------------------------------------------------ */
+
+typedef struct pm_graph pm_graph;
+
+typedef enum pm_graph_format {
+    PM_FORMAT_PHASIC,    /* phasic 0.22 and later: param_edges have 2+P columns */
+    PM_FORMAT_PHASIC_021 /* phasic 0.21 and earlier: 3+P columns, the third a base weight */
+} pm_graph_format;
+
+/* Reads a graph from a file, or from standard input when path is "-": JSON or MessagePack, told apart by the
+ * first byte. Validated whole (docs/formats.md). Free with pm_graph_free. */
+pm_status pm_graph_load(const char *path, pm_graph_format format, pm_graph **out, pm_error *err);
+
+/* The same from memory. */
+pm_status pm_graph_parse(const void *bytes, size_t n, pm_graph_format format, pm_graph **out, pm_error *err);
+
+/* A graph as arrays in memory, shapes as in the file format; an array of zero rows may be NULL. */
+typedef struct pm_graph_arrays {
+    size_t n_vertices, state_length, n_params; /* n, L, P */
+    bool is_discrete;
+    const int32_t *states; /* (n, L) */
+    size_t n_edges;
+    const uint32_t *edge_from, *edge_to; /* (n_edges) */
+    const double *edge_weight;           /* (n_edges) */
+    size_t n_param_edges;
+    const uint32_t *param_from, *param_to; /* (n_param_edges) */
+    const double *param_coef;              /* (n_param_edges, P) */
+    size_t n_starts;
+    const uint32_t *start_to;   /* (n_starts) */
+    const double *start_weight; /* (n_starts) */
+} pm_graph_arrays;
+
+/* Copies and validates the arrays. Free with pm_graph_free. */
+pm_status pm_graph_from_arrays(const pm_graph_arrays *arrays, pm_graph **out, pm_error *err);
+
+void pm_graph_free(pm_graph *graph);
+
+size_t pm_graph_n_vertices(const pm_graph *graph); /* n: rows, the start vertex included */
+size_t pm_graph_n_params(const pm_graph *graph);   /* P */
+bool pm_graph_is_discrete(const pm_graph *graph);
+
+/* ---- models ------------------------------------------------------------------------------------------ */
+
+typedef struct pm_model pm_model;
+
+typedef enum pm_effort { PM_EFFORT_FAST, PM_EFFORT_BALANCED, PM_EFFORT_BEST } pm_effort;
+
+typedef struct pm_model_options {
+    pm_effort effort;        /* how widely to search pivot orders */
+    unsigned threads;        /* recording threads; 0: one for each processor, 1: sequential */
+    size_t min_size;         /* a graph with fewer states is recorded by the calling thread alone */
+    size_t memory;           /* bytes that traces and replay may take; 0: most of the machine's */
+    bool use_cache;          /* keep traces on disk */
+    const char *cache_dir;   /* NULL: $XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill */
+    size_t cache_limit;      /* bytes on disk; 0: 1 GiB */
+    bool strict_cache;       /* a damaged cache entry fails the call instead of being recorded again */
+    bool normalize_start;    /* rescale a start distribution that does not sum to one */
+    const char *isa;         /* NULL: the best of this processor; else "x86-64-v2", "-v3", "-v4", "arm64" */
+    const pm_log *log;       /* NULL: silence; must outlive the model */
+} pm_model_options;
+
+void pm_model_options_default(pm_model_options *options);
+
+/* What making a model took. */
+typedef struct pm_model_report {
+    size_t sccs_total, sccs_nontrivial, sccs_distinct, sccs_recorded, sccs_cached;
+    double seconds_split, seconds_record, seconds_stitch;
+} pm_model_report;
+
+/* Splits the graph, records the traces that the cache does not hold, and stitches the program. The model keeps
+ * what it needs of the graph alive by itself: the graph may be freed afterwards. Immutable: any number of
+ * threads may evaluate it at once. Free with pm_model_free. `report` may be NULL. */
+pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, pm_model **out,
+                       pm_model_report *report, pm_error *err);
+void pm_model_free(pm_model *model);
+
+/* ---- evaluation -------------------------------------------------------------------------------------- */
+
+/* What to evaluate. Zero-initialise, then fill in. */
+typedef struct pm_request {
+    size_t n_theta;      /* B; 0 is an empty batch */
+    const double *theta; /* (B, P); may be NULL when P is 0 */
+
+    size_t n_moments;      /* K: raw moments 1..K of the reward (of the time, without rewards) */
+    bool factorial;        /* discrete graphs: factorial moments E[Y(Y-1)..(Y-k+1)] instead of raw ones */
+    size_t n_rewards;      /* F; 0: one reward vector of all ones */
+    const double *rewards; /* (F, n), a value for each row of the graph; that of the start vertex is not used */
+    bool covariance;       /* the covariance matrix of the rewards */
+
+    size_t n_times;     /* T */
+    const double *times; /* (T) or, with times_per_theta, (B, T); discrete graphs: whole numbers */
+    bool times_per_theta;
+    bool pdf, cdf;      /* density (probability mass, when discrete) and distribution function of the time */
+    double tolerance;   /* of pdf relative to its peak, and of cdf; 0: 1e-9 */
+    bool tail_accuracy; /* relative accuracy 1e-10 in both tails, at the price of more steps */
+
+    unsigned threads; /* 0: one for each processor */
+    unsigned lanes;   /* 0: chosen; 1, 4, 8 or 16 */
+} pm_request;
+
+/* Where the results go: caller's buffers, NULL for what is not wanted. */
+typedef struct pm_result {
+    double *moments;    /* (B, F, K), F = 1 without rewards */
+    double *covariance; /* (B, F, F) */
+    double *atom;       /* (B): the probability of being absorbed at time zero */
+    double *pdf, *cdf;  /* (B, T) */
+    double *survival;   /* (B, T): 1 - cdf, with relative accuracy of its own */
+    uint64_t steps;     /* out: the most uniformization (or discrete) steps of any theta */
+    double error_bound; /* out: the largest bound on the error of pdf (relative to its peak) and cdf */
+} pm_result;
+
+/* Evaluates the whole batch or fails as a whole; results are the same bits for every number of threads and
+ * lanes. Errors name the row of theta and the edge, state, time or moment at fault. */
+pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err);
+
+/* The instruction set whose kernels the model uses, as in pm_model_options.isa. */
+const char *pm_model_isa(const pm_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
