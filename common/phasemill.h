@@ -29,14 +29,14 @@ extern "C" {
 /* The values are those of sysexits.h: a program may exit with them as they are. */
 typedef enum pm_status {
     PM_OK = 0,
-    PM_EUSAGE = 64,      /* a wrong request: option, shape or combination */
-    PM_EDATA = 65,       /* wrong input: a graph, theta, times, rewards, a trace */
-    PM_ENOINPUT = 66,    /* an input that cannot be opened */
+    PM_EUSAGE = 64,       /* a wrong request: option, shape or combination */
+    PM_EDATA = 65,        /* wrong input: a graph, theta, times, rewards, a trace */
+    PM_ENOINPUT = 66,     /* an input that cannot be opened */
     PM_EUNAVAILABLE = 69, /* something needed is not there */
-    PM_ESOFTWARE = 70,   /* our bug: an internal check failed */
-    PM_EOSERR = 71,      /* memory, threads or time of the system ran out */
-    PM_ECANTCREAT = 73,  /* an output that cannot be made */
-    PM_EIO = 74          /* reading or writing failed */
+    PM_ESOFTWARE = 70,    /* our bug: an internal check failed */
+    PM_EOSERR = 71,       /* memory, threads or time of the system ran out */
+    PM_ECANTCREAT = 73,   /* an output that cannot be made */
+    PM_EIO = 74           /* reading or writing failed */
 } pm_status;
 
 #define PM_ERROR_TEXT 1024
@@ -108,17 +108,17 @@ typedef struct pm_model pm_model;
 typedef enum pm_effort { PM_EFFORT_FAST, PM_EFFORT_BALANCED, PM_EFFORT_BEST } pm_effort;
 
 typedef struct pm_model_options {
-    pm_effort effort;        /* how widely to search pivot orders */
-    unsigned threads;        /* recording threads; 0: one for each processor, 1: sequential */
-    size_t min_size;         /* a graph with fewer states is recorded by the calling thread alone */
-    size_t memory;           /* bytes that traces and replay may take; 0: most of the machine's */
-    bool use_cache;          /* keep traces on disk */
-    const char *cache_dir;   /* NULL: $XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill */
-    size_t cache_limit;      /* bytes on disk; 0: 1 GiB */
-    bool strict_cache;       /* a damaged cache entry fails the call instead of being recorded again */
-    bool normalize_start;    /* rescale a start distribution that does not sum to one */
-    const char *isa;         /* NULL: the best of this processor; else "x86-64-v2", "-v3", "-v4", "arm64" */
-    const pm_log *log;       /* NULL: silence; must outlive the model */
+    pm_effort effort;      /* how widely to search pivot orders */
+    unsigned threads;      /* recording threads; 0: one for each processor, 1: sequential */
+    size_t min_size;       /* a graph with fewer states is recorded by the calling thread alone */
+    size_t memory;         /* bytes that traces and replay may take; 0: most of the machine's */
+    bool use_cache;        /* keep traces on disk */
+    const char *cache_dir; /* NULL: $XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill */
+    size_t cache_limit;    /* bytes on disk; 0: 1 GiB */
+    bool strict_cache;     /* a damaged cache entry fails the call instead of being recorded again */
+    bool normalize_start;  /* rescale a start distribution that does not sum to one */
+    const char *isa;       /* NULL: the best of this processor; else "x86-64-v2", "-v3", "-v4", "arm64" */
+    const pm_log *log;     /* NULL: silence; must outlive the model */
 } pm_model_options;
 
 void pm_model_options_default(pm_model_options *options);
@@ -132,8 +132,8 @@ typedef struct pm_model_report {
 /* Splits the graph, records the traces that the cache does not hold, and stitches the program. The model keeps
  * what it needs of the graph alive by itself: the graph may be freed afterwards. Immutable: any number of
  * threads may evaluate it at once. Free with pm_model_free. `report` may be NULL. */
-pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, pm_model **out,
-                       pm_model_report *report, pm_error *err);
+pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, pm_model **out, pm_model_report *report,
+                       pm_error *err);
 void pm_model_free(pm_model *model);
 
 /* ---- evaluation -------------------------------------------------------------------------------------- */
@@ -149,7 +149,7 @@ typedef struct pm_request {
     const double *rewards; /* (F, n), a value for each row of the graph; that of the start vertex is not used */
     bool covariance;       /* the covariance matrix of the rewards */
 
-    size_t n_times;     /* T */
+    size_t n_times;      /* T */
     const double *times; /* (T) or, with times_per_theta, (B, T); discrete graphs: whole numbers */
     bool times_per_theta;
     bool pdf, cdf;      /* density (probability mass, when discrete) and distribution function of the time */

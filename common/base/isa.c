@@ -4,7 +4,9 @@
 
 static const char *const names[PM_ISA_COUNT] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "arm64"};
 
-const char *pm_isa_name(pm_isa isa) { return names[isa]; }
+const char *pm_isa_name(pm_isa isa) {
+    return names[isa];
+}
 
 static bool runs_here(pm_isa isa) {
 #if defined(__x86_64__)
@@ -15,9 +17,9 @@ static bool runs_here(pm_isa isa) {
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
                __builtin_cpu_supports("bmi2");
     case PM_ISA_X86_64_V4:
-        return runs_here(PM_ISA_X86_64_V3) && __builtin_cpu_supports("avx512f") &&
-               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+        return runs_here(PM_ISA_X86_64_V3) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl");
     default:
         return false;
     }
@@ -44,7 +46,8 @@ pm_status pm_isa_choose(const char *forced, pm_isa *out, pm_error *err) {
         }
     }
     if (is_forced) {
-        return pm_fail(err, PM_EUSAGE, "instruction set \"%s\": expected x86-64-v2, x86-64-v3, x86-64-v4 or arm64", forced);
+        return pm_fail(err, PM_EUSAGE, "instruction set \"%s\": expected x86-64-v2, x86-64-v3, x86-64-v4 or arm64",
+                       forced);
     }
     return pm_fail(err, PM_EUNAVAILABLE, "this processor has none of the instruction sets x86-64-v2, -v3, -v4, arm64");
 }

@@ -1,8 +1,12 @@
 #include "base/mem.h"
 
-bool pm_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+bool pm_mul(size_t a, size_t b, size_t *out) {
+    return !__builtin_mul_overflow(a, b, out);
+}
 
-bool pm_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
+bool pm_add(size_t a, size_t b, size_t *out) {
+    return !__builtin_add_overflow(a, b, out);
+}
 
 void *pm_malloc(size_t count, size_t size) {
     size_t bytes;

@@ -12,9 +12,10 @@ typedef struct pm_chain pm_chain;
 pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err);
 void pm_chain_free(pm_chain *chain);
 
-/* Evaluates request->pdf, cdf at the times into result->pdf, cdf, survival (each NULL or (B, T)), and sets result->steps
- * and result->error_bound. `start` is (B, S), S = graph->n_starts: the start distribution at each theta, already checked
- * to sum to one (rescaled). `request` has been validated for shape (pm_evaluate); times are checked here. */
+/* Evaluates request->pdf, cdf at the times into result->pdf, cdf, survival (each NULL or (B, T)), and sets
+ * result->steps and result->error_bound. `start` is (B, S), S = graph->n_starts: the start distribution at each theta,
+ * already checked to sum to one (rescaled). `request` has been validated for shape (pm_evaluate); times are checked
+ * here. */
 pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_request *request, const double *start,
                               pm_result *result, const pm_log *log, pm_error *err);
 

@@ -16,7 +16,7 @@ struct pm_graph {
     uint32_t state_length; /* L */
     uint32_t n_params;     /* P */
     bool is_discrete;
-    bool has_start; /* row 0 is the start vertex: all-zero state, no out-edges but start_edges, no in-edges */
+    bool has_start;  /* row 0 is the start vertex: all-zero state, no out-edges but start_edges, no in-edges */
     int32_t *states; /* n_vertices x L, row-major */
 
     /* file order: `edges`, then `constant_edges`, then `param_edges` */

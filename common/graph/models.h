@@ -5,17 +5,17 @@
 #include "graph/graph.h"
 
 typedef struct pm_model_arg {
-    const char *name;      /* "n" */
-    const char *help;      /* one line */
+    const char *name; /* "n" */
+    const char *help; /* one line */
     int64_t minimum, maximum, preset;
 } pm_model_arg;
 
 #define PM_MODEL_MAX_ARGS 6
 
 typedef struct pm_model_info {
-    const char *name;  /* "two-locus-arg" */
-    const char *help;  /* one line */
-    const char *params; /* "coalescence recombination": the names of theta's columns, P words */
+    const char *name;                     /* "two-locus-arg" */
+    const char *help;                     /* one line */
+    const char *params;                   /* "coalescence recombination": the names of theta's columns, P words */
     pm_model_arg args[PM_MODEL_MAX_ARGS]; /* ends at name == NULL */
     pm_status (*make)(const int64_t *args, pm_graph **out, pm_error *err);
 } pm_model_info;

@@ -16,12 +16,12 @@ typedef struct pm_split {
     uint32_t *to;     /* target rows */
     uint32_t *weight; /* weight numbers */
 
-    uint32_t n_sccs;       /* of reachable transient states */
-    uint32_t *scc_of;      /* n_vertices: SCC number; PM_NONE for start, absorbing and unreachable rows */
-    uint32_t *scc_first;   /* n_sccs + 1: into member */
-    uint32_t *member;      /* rows, grouped by SCC, in ascending order inside each */
-    uint32_t n_transient;  /* = scc_first[n_sccs] */
-    uint32_t n_absorbing;  /* reachable ones */
+    uint32_t n_sccs;      /* of reachable transient states */
+    uint32_t *scc_of;     /* n_vertices: SCC number; PM_NONE for start, absorbing and unreachable rows */
+    uint32_t *scc_first;  /* n_sccs + 1: into member */
+    uint32_t *member;     /* rows, grouped by SCC, in ascending order inside each */
+    uint32_t n_transient; /* = scc_first[n_sccs] */
+    uint32_t n_absorbing; /* reachable ones */
     uint32_t n_unreachable;
     uint32_t n_nontrivial; /* SCCs of two states or more */
     uint32_t n_total;      /* all SCCs of the reachable graph: transient, absorbing, and the start vertex */

@@ -10,12 +10,12 @@
 #include "base/hash.h"
 
 typedef struct pm_trace {
-    uint32_t n; /* states, at least 2 */
-    uint32_t *pivot;           /* n */
-    size_t *l_row, *u_row;     /* n + 1 each */
-    uint32_t *l, *u;           /* l_row[n], u_row[n] */
-    uint64_t n_edges;          /* of the topology it was recorded from */
-    uint64_t flops;            /* multiplications and additions of one factorisation with one solve */
+    uint32_t n;                      /* states, at least 2 */
+    uint32_t *pivot;                 /* n */
+    size_t *l_row, *u_row;           /* n + 1 each */
+    uint32_t *l, *u;                 /* l_row[n], u_row[n] */
+    uint64_t n_edges;                /* of the topology it was recorded from */
+    uint64_t flops;                  /* multiplications and additions of one factorisation with one solve */
     uint8_t digest[PM_DIGEST_BYTES]; /* BLAKE2s-256 of the canonical topology: guards against a collision of keys */
 } pm_trace;
 
