@@ -17,8 +17,11 @@ void *pm_malloc(size_t count, size_t size) {
 }
 
 void *pm_calloc(size_t count, size_t size) {
-    bool empty = count == 0 || size == 0;
-    return empty ? calloc(1, 1) : calloc(count, size);
+    size_t bytes;
+    if (!pm_mul(count, size, &bytes)) {
+        return NULL;
+    }
+    return bytes == 0 ? calloc(1, 1) : calloc(count, size);
 }
 
 void *pm_malloc_aligned(size_t count, size_t size) {

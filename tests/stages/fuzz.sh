@@ -1,0 +1,13 @@
+# A short run of each libFuzzer target, from the seeds kept beside it. Longer: docs/testing.md.
+. tests/stages/common.sh
+seconds=${PM_FUZZ_SECONDS:-6}
+build fuzz -fuzz || exit
+for program in build-fuzz/fuzz_*; do
+    [ -x "$program" ] || continue
+    name=$(basename "$program")
+    mkdir -p "$PM_WORK/$name"
+    seeds=tests/fuzz/seeds/${name#fuzz_}
+    [ -d "$seeds" ] || { echo "FAILED: $name has no seeds in $seeds"; count 0 1; continue; }
+    expect "$name" "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 \
+        -artifact_prefix="$PM_WORK/$name-" "$PM_WORK/$name" "$seeds"
+done

@@ -1,0 +1,35 @@
+"""Runs the unittest files of a folder; appends "passed failed" to a file. A skipped test counts as failed."""
+import sys
+import time
+import unittest
+
+
+class TimedResult(unittest.TextTestResult):
+    """Names the tests that take longer than ten seconds."""
+
+    def startTest(self, test):
+        super().startTest(test)
+        self._began = time.monotonic()
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        took = time.monotonic() - self._began
+        if took > 10:
+            self.stream.writeln(f"slow: {test} {took:.0f} s")
+
+
+def main():
+    folder, counts = sys.argv[1:3]
+    pattern = sys.argv[3] if len(sys.argv) > 3 else "test_*.py"
+    suite = unittest.defaultTestLoader.discover(folder, pattern=pattern)
+    runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=1, resultclass=TimedResult)
+    result = runner.run(suite)
+    # A test with several failing subtests is one failed test.
+    bad = {str(getattr(t, "test_case", t)) for t, _ in result.failures + result.errors + result.skipped}
+    bad |= {str(t) for t in result.unexpectedSuccesses}
+    with open(counts, "a", encoding="utf-8") as file:
+        file.write(f"{max(result.testsRun - len(bad), 0)} {len(bad)}\n")
+    sys.exit(1 if bad or result.testsRun == 0 else 0)
+
+
+main()
