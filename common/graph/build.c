@@ -1,0 +1,452 @@
+#include "graph/build.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "graph/digest.h"
+#include "graph/table.h"
+
+/* The arrays of the file, in the order in which the graph keeps them. */
+typedef enum list_kind { LIST_PLAIN, LIST_CONSTANT, LIST_PARAM, LIST_START, LIST_START_PARAM, N_LISTS } list_kind;
+#define N_EDGE_LISTS 3
+
+static const char *const list_names[N_LISTS] = {"edges", "constant_edges", "param_edges", "start_edges",
+                                                "start_param_edges"};
+
+/* A growable array of numbers. */
+typedef struct numbers {
+    uint32_t *at;
+    size_t capacity;
+} numbers;
+
+typedef struct list {
+    size_t n;
+    numbers from, to, weight; /* starts leave `from` empty; weights are rows of the list's table */
+} list;
+
+struct pm_builder {
+    uint32_t state_length, n_params;
+    bool is_discrete;
+    uint32_t n_vertices;
+    int32_t *states;
+    size_t states_capacity;
+    list lists[N_LISTS];
+    pm_table constants; /* width 1: of edges, constant_edges, start_edges */
+    pm_table params;    /* width 1+P: of param_edges, start_param_edges */
+};
+
+static bool is_param_list(list_kind kind) {
+    return kind == LIST_PARAM || kind == LIST_START_PARAM;
+}
+
+static pm_table *table_of(pm_builder *b, list_kind kind) {
+    return is_param_list(kind) ? &b->params : &b->constants;
+}
+
+/* ---- making and emptying ------------------------------------------------------------------------------- */
+
+pm_status pm_builder_new(uint32_t state_length, uint32_t n_params, bool is_discrete, pm_builder **out, pm_error *err) {
+    *out = NULL;
+    pm_builder *b = pm_calloc(1, sizeof *b);
+    if (b == NULL) {
+        return pm_fail_memory(err, "a graph builder", sizeof *b);
+    }
+    b->state_length = state_length;
+    b->is_discrete = is_discrete;
+    b->constants.width = 1;
+    pm_status st = pm_builder_set_params(b, n_params, err);
+    if (st != PM_OK) {
+        pm_builder_free(b);
+        return st;
+    }
+    *out = b;
+    return PM_OK;
+}
+
+static void empty_builder(pm_builder *b) {
+    free(b->states);
+    b->states = NULL;
+    b->states_capacity = 0;
+    b->n_vertices = 0;
+    for (int k = 0; k < N_LISTS; k++) {
+        free(b->lists[k].from.at);
+        free(b->lists[k].to.at);
+        free(b->lists[k].weight.at);
+        b->lists[k] = (list){0};
+    }
+    pm_table_free(&b->constants);
+    pm_table_free(&b->params);
+}
+
+void pm_builder_free(pm_builder *b) {
+    if (b != NULL) {
+        empty_builder(b);
+        free(b);
+    }
+}
+
+pm_status pm_builder_set_state_length(pm_builder *b, uint32_t state_length, pm_error *err) {
+    if (b->n_vertices != 0 && state_length != b->state_length) {
+        return pm_fail(err, PM_ESOFTWARE, "the state length was set to %u after states of length %u", state_length,
+                       b->state_length);
+    }
+    b->state_length = state_length;
+    return PM_OK;
+}
+
+pm_status pm_builder_set_params(pm_builder *b, uint32_t n_params, pm_error *err) {
+    if (n_params > PM_MAX_PARAMS) {
+        return pm_fail(err, PM_EDATA, "%u parameters; expected at most %d", n_params, PM_MAX_PARAMS);
+    }
+    if (b->params.n != 0 && n_params != b->n_params) {
+        return pm_fail(err, PM_ESOFTWARE, "the number of parameters was set to %u after rows with %u", n_params,
+                       b->n_params);
+    }
+    b->n_params = n_params;
+    b->params.width = 1 + (size_t)n_params;
+    return PM_OK;
+}
+
+void pm_builder_set_discrete(pm_builder *b, bool is_discrete) {
+    b->is_discrete = is_discrete;
+}
+
+/* ---- adding rows --------------------------------------------------------------------------------------- */
+
+pm_status pm_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, pm_error *err) {
+    if (b->n_vertices >= PM_NONE - 1) {
+        return pm_fail(err, PM_EDATA, "states: more than %u rows", PM_NONE - 1);
+    }
+    size_t length = b->state_length, need;
+    if (!pm_mul((size_t)b->n_vertices + 1, length, &need) ||
+        !pm_reserve((void **)&b->states, &b->states_capacity, need, sizeof *state)) {
+        return pm_fail_memory(err, "states", ((size_t)b->n_vertices + 1) * length * sizeof *state);
+    }
+    if (length > 0) {
+        memcpy(b->states + b->n_vertices * length, state, length * sizeof *state);
+    }
+    if (row != NULL) {
+        *row = b->n_vertices;
+    }
+    b->n_vertices++;
+    return PM_OK;
+}
+
+static pm_status push(numbers *a, size_t n, uint32_t value, const char *what, pm_error *err) {
+    if (n == a->capacity && !pm_reserve((void **)&a->at, &a->capacity, n + 1, sizeof *a->at)) {
+        return pm_fail_memory(err, what, (n + 1) * sizeof *a->at);
+    }
+    a->at[n] = value;
+    return PM_OK;
+}
+
+/* Values of a row that are wrong whatever the rest of the graph is. */
+static pm_status check_coef(const pm_builder *b, list_kind kind, const double *coef, pm_error *err) {
+    size_t n_params = is_param_list(kind) ? b->n_params : 0;
+    size_t row = b->lists[kind].n;
+    bool is_constant = true;
+    for (size_t k = 0; k <= n_params; k++) {
+        if (!isfinite(coef[k])) {
+            char name[32] = "weight";
+            if (n_params > 0) {
+                snprintf(name, sizeof name, k == 0 ? "base weight" : "coefficient %zu", k);
+            }
+            return pm_fail(err, PM_EDATA, "%s row %zu: the %s is %g; expected a finite number", list_names[kind], row,
+                           name, coef[k]);
+        }
+        is_constant = is_constant && (k == 0 || coef[k] == 0.0);
+    }
+    if (is_constant && coef[0] < 0.0) {
+        return pm_fail(err, PM_EDATA, "%s row %zu: the weight is %.17g at every theta; expected 0 or more",
+                       list_names[kind], row, coef[0]);
+    }
+    return PM_OK;
+}
+
+static pm_status add_row(pm_builder *b, list_kind kind, uint32_t from, uint32_t to, const double *coef, pm_error *err) {
+    list *l = &b->lists[kind];
+    uint32_t weight = 0;
+    pm_status st = check_coef(b, kind, coef, err);
+    if (st == PM_OK) {
+        st = pm_table_intern(table_of(b, kind), coef, &weight, err);
+    }
+    if (st == PM_OK && kind < N_EDGE_LISTS) {
+        st = push(&l->from, l->n, from, list_names[kind], err);
+    }
+    if (st == PM_OK) {
+        st = push(&l->to, l->n, to, list_names[kind], err);
+    }
+    if (st == PM_OK) {
+        st = push(&l->weight, l->n, weight, list_names[kind], err);
+    }
+    l->n += st == PM_OK;
+    return st;
+}
+
+pm_status pm_builder_edge(pm_builder *b, pm_edge_kind kind, uint32_t from, uint32_t to, const double *coef,
+                          pm_error *err) {
+    static const list_kind lists[] = {
+        [PM_EDGE_PLAIN] = LIST_PLAIN, [PM_EDGE_CONSTANT] = LIST_CONSTANT, [PM_EDGE_PARAM] = LIST_PARAM};
+    return add_row(b, lists[kind], from, to, coef, err);
+}
+
+pm_status pm_builder_start(pm_builder *b, bool is_param, uint32_t to, const double *coef, pm_error *err) {
+    return add_row(b, is_param ? LIST_START_PARAM : LIST_START, PM_NONE, to, coef, err);
+}
+
+/* ---- checks of the whole graph ------------------------------------------------------------------------- */
+
+static pm_status out_of_range(const pm_builder *b, list_kind kind, size_t row, const char *column, uint32_t found,
+                              pm_error *err) {
+    return pm_fail(err, PM_EDATA, "%s row %zu: %s is %u; expected a row of states, 0 to %u", list_names[kind], row,
+                   column, found, b->n_vertices - 1);
+}
+
+static pm_status check_ranges(const pm_builder *b, list_kind kind, pm_error *err) {
+    const list *l = &b->lists[kind];
+    for (size_t i = 0; i < l->n; i++) {
+        if (kind < N_EDGE_LISTS && l->from.at[i] >= b->n_vertices) {
+            return out_of_range(b, kind, i, "from", l->from.at[i], err);
+        }
+        if (l->to.at[i] >= b->n_vertices) {
+            return out_of_range(b, kind, i, "to", l->to.at[i], err);
+        }
+    }
+    return PM_OK;
+}
+
+/* Row 0 is the start vertex when its state is all zero and nothing but the start distribution leaves it. */
+static bool has_start_vertex(const pm_builder *b) {
+    for (size_t i = 0; i < b->state_length; i++) {
+        if (b->states[i] != 0) {
+            return false;
+        }
+    }
+    for (int k = 0; k < N_EDGE_LISTS; k++) {
+        for (size_t i = 0; i < b->lists[k].n; i++) {
+            if (b->lists[k].from.at[i] == 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static pm_status check_start_vertex(const pm_builder *b, pm_error *err) {
+    for (int k = 0; k < N_LISTS; k++) {
+        const list *l = &b->lists[k];
+        for (size_t i = 0; i < l->n; i++) {
+            if (l->to.at[i] != 0) {
+                continue;
+            }
+            char from[32] = "";
+            if (k < N_EDGE_LISTS) {
+                snprintf(from, sizeof from, " from row %u", l->from.at[i]);
+            }
+            return pm_fail(
+                err, PM_EDATA,
+                "%s row %zu: leads%s into row 0, which is the start vertex (all-zero state, no edges leaving "
+                "it) and must not be entered; if row 0 is a state of the chain, put a start vertex before it "
+                "and number the rows anew, else let the edge lead to another row",
+                list_names[k], i, from);
+        }
+    }
+    return PM_OK;
+}
+
+static pm_status check_self_loops(const pm_builder *b, pm_error *err) {
+    for (int k = 0; k < N_EDGE_LISTS; k++) {
+        const list *l = &b->lists[k];
+        for (size_t i = 0; i < l->n; i++) {
+            if (l->from.at[i] == l->to.at[i]) {
+                return pm_fail(err, PM_EDATA,
+                               "%s row %zu: leads from row %u to itself; a continuous graph has no self-loops: remove "
+                               "the edge, or set is_discrete to true if weights are probabilities of a step",
+                               list_names[k], i, l->from.at[i]);
+            }
+        }
+    }
+    return PM_OK;
+}
+
+static pm_status check_graph(const pm_builder *b, bool *has_start, pm_error *err) {
+    if (b->n_vertices == 0) {
+        return pm_fail(err, PM_EDATA, "states: no rows; expected at least one state");
+    }
+    pm_status st = PM_OK;
+    for (int k = 0; st == PM_OK && k < N_LISTS; k++) {
+        st = check_ranges(b, (list_kind)k, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    if (b->lists[LIST_START].n + b->lists[LIST_START_PARAM].n == 0) {
+        return pm_fail(err, PM_EDATA,
+                       "start_edges: no rows, and none in start_param_edges; expected the start distribution, rows of "
+                       "[to, probability]");
+    }
+    *has_start = has_start_vertex(b);
+    if (*has_start) {
+        st = check_start_vertex(b, err);
+    }
+    return st == PM_OK && !b->is_discrete ? check_self_loops(b, err) : st;
+}
+
+/* ---- handing over -------------------------------------------------------------------------------------- */
+
+/* Numbers the weights anew in the order of first use in the file's own order of arrays: the graph and its digest are
+ * the same in whatever order the rows came in. `map` has an entry for each row of `old`, PM_NONE where not seen yet. */
+static pm_status renumber(const list *l, const pm_table *old, uint32_t *map, pm_table *table, double *row,
+                          pm_error *err) {
+    for (size_t i = 0; i < l->n; i++) {
+        uint32_t *w = &l->weight.at[i];
+        if (map[*w] == PM_NONE) {
+            memcpy(row, old->rows + *w * old->width, old->width * sizeof *row);
+            pm_status st = pm_table_intern(table, row, &map[*w], err);
+            if (st != PM_OK) {
+                return st;
+            }
+        }
+        *w = map[*w];
+    }
+    return PM_OK;
+}
+
+static pm_status merge_tables(pm_builder *b, pm_graph *g, pm_error *err) {
+    pm_table table = {.width = 1 + (size_t)b->n_params};
+    size_t n_maps = b->constants.n + b->params.n;
+    uint32_t *maps = pm_malloc(n_maps, sizeof *maps);
+    double *row = pm_calloc(2 * table.width, sizeof *row); /* a constant's row keeps its zeros; a param row does not */
+    pm_status st = PM_OK;
+    if (maps == NULL || row == NULL) {
+        st = pm_fail_memory(err, "the table of weights", n_maps * sizeof *maps);
+    } else {
+        memset(maps, 0xff, n_maps * sizeof *maps);
+    }
+    for (int k = 0; st == PM_OK && k < N_LISTS; k++) {
+        bool is_param = is_param_list((list_kind)k);
+        st = renumber(&b->lists[k], table_of(b, (list_kind)k), is_param ? maps + b->constants.n : maps, &table,
+                      is_param ? row + table.width : row, err);
+    }
+    if (st == PM_OK) {
+        g->n_weights = table.n;
+        g->weights = table.rows;
+        table.rows = NULL;
+    }
+    pm_table_free(&table);
+    free(maps);
+    free(row);
+    return st;
+}
+
+/* Puts the numbers of `n_lists` lists one after the other and hands them over; each list's own are freed on the way,
+ * so that the copy never needs more than one more list. */
+static pm_status join(numbers *parts[], const size_t counts[], int n_lists, uint32_t **out, pm_error *err) {
+    numbers all = *parts[0];
+    *parts[0] = (numbers){0};
+    size_t n = counts[0];
+    for (int k = 1; k < n_lists; k++) {
+        if (counts[k] == 0) {
+            continue;
+        }
+        if (!pm_reserve((void **)&all.at, &all.capacity, n + counts[k], sizeof *all.at)) {
+            free(all.at);
+            return pm_fail_memory(err, "edges", (n + counts[k]) * sizeof *all.at);
+        }
+        memcpy(all.at + n, parts[k]->at, counts[k] * sizeof *all.at);
+        n += counts[k];
+        free(parts[k]->at);
+        *parts[k] = (numbers){0};
+    }
+    *out = all.at;
+    return PM_OK;
+}
+
+typedef enum column { COLUMN_FROM, COLUMN_TO, COLUMN_WEIGHT } column;
+
+static pm_status join_column(pm_builder *b, int first, int n_lists, column which, uint32_t **out, pm_error *err) {
+    numbers *parts[N_EDGE_LISTS];
+    size_t counts[N_EDGE_LISTS];
+    for (int k = 0; k < n_lists; k++) {
+        list *l = &b->lists[first + k];
+        parts[k] = which == COLUMN_FROM ? &l->from : which == COLUMN_TO ? &l->to : &l->weight;
+        counts[k] = l->n;
+    }
+    return join(parts, counts, n_lists, out, err);
+}
+
+/* Gives back the unused half of a doubled array; one that cannot be moved stays as it is. */
+static void *trim(void *array, size_t count, size_t size) {
+    size_t bytes = count * size;
+    void *moved = realloc(array, bytes == 0 ? 1 : bytes);
+    return moved == NULL ? array : moved;
+}
+
+static void trim_graph(pm_graph *g) {
+    g->states = trim(g->states, (size_t)g->n_vertices * g->state_length, sizeof *g->states);
+    g->from = trim(g->from, g->n_edges, sizeof *g->from);
+    g->to = trim(g->to, g->n_edges, sizeof *g->to);
+    g->weight = trim(g->weight, g->n_edges, sizeof *g->weight);
+    g->start_to = trim(g->start_to, g->n_starts, sizeof *g->start_to);
+    g->start_weight = trim(g->start_weight, g->n_starts, sizeof *g->start_weight);
+    g->weights = trim(g->weights, g->n_weights * (1 + (size_t)g->n_params), sizeof *g->weights);
+}
+
+static void move_sizes(const pm_builder *b, pm_graph *g) {
+    g->n_vertices = b->n_vertices;
+    g->state_length = b->state_length;
+    g->n_params = b->n_params;
+    g->is_discrete = b->is_discrete;
+    g->n_plain = b->lists[LIST_PLAIN].n;
+    g->n_constant = b->lists[LIST_CONSTANT].n;
+    g->n_edges = g->n_plain + g->n_constant + b->lists[LIST_PARAM].n;
+    g->n_start_plain = b->lists[LIST_START].n;
+    g->n_starts = g->n_start_plain + b->lists[LIST_START_PARAM].n;
+}
+
+static pm_status move_arrays(pm_builder *b, pm_graph *g, pm_error *err) {
+    uint32_t **edge_columns[] = {&g->from, &g->to, &g->weight};
+    pm_status st = merge_tables(b, g, err);
+    for (int c = COLUMN_FROM; st == PM_OK && c <= COLUMN_WEIGHT; c++) {
+        st = join_column(b, LIST_PLAIN, N_EDGE_LISTS, (column)c, edge_columns[c], err);
+    }
+    if (st == PM_OK) {
+        st = join_column(b, LIST_START, 2, COLUMN_TO, &g->start_to, err);
+    }
+    if (st == PM_OK) {
+        st = join_column(b, LIST_START, 2, COLUMN_WEIGHT, &g->start_weight, err);
+    }
+    if (st == PM_OK) {
+        g->states = b->states;
+        b->states = NULL;
+        trim_graph(g);
+    }
+    return st;
+}
+
+pm_status pm_builder_finish(pm_builder *b, pm_graph **out, pm_error *err) {
+    *out = NULL;
+    bool has_start = false;
+    pm_graph *g = NULL;
+    pm_status st = check_graph(b, &has_start, err);
+    if (st == PM_OK && (g = pm_calloc(1, sizeof *g)) == NULL) {
+        st = pm_fail_memory(err, "a graph", sizeof *g);
+    }
+    if (st == PM_OK) {
+        move_sizes(b, g);
+        g->has_start = has_start;
+        st = move_arrays(b, g, err);
+    }
+    if (st == PM_OK) {
+        st = pm_graph_digest(g, g->digest, err);
+    }
+    empty_builder(b);
+    if (st != PM_OK) {
+        pm_graph_free(g);
+        return st;
+    }
+    *out = g;
+    return PM_OK;
+}

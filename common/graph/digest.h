@@ -1,0 +1,12 @@
+/* The identity of a graph. */
+#ifndef PM_GRAPH_DIGEST_H
+#define PM_GRAPH_DIGEST_H
+
+#include "graph/graph.h"
+
+/* SHA-256 of "phasemill graph 1\n", then as little-endian uint64: n, L, P, is_discrete, n_plain, n_constant, n_edges,
+ * n_start_plain, n_starts, n_weights; then the arrays states, from, to, weight, start_to, start_weight (32 bits each)
+ * and weights (64 bits each), as they stand in the struct. */
+pm_status pm_graph_digest(const pm_graph *g, uint8_t digest[PM_DIGEST_BYTES], pm_error *err);
+
+#endif

@@ -1,0 +1,101 @@
+#include "graph/weights.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+
+/* Dot2 of Ogita, Rump and Oishi 2005 (algorithm 5.3): the rounding error of every product (fma) and of every sum
+ * (Knuth's TwoSum) is collected and added at the end. Terms with a zero coefficient are left out: they add nothing. */
+static double weight_at(const double *coef, size_t n_params, const double *theta) {
+    double sum = coef[0], error = 0.0;
+    for (size_t k = 0; k < n_params; k++) {
+        double c = coef[1 + k];
+        if (c == 0.0) {
+            continue;
+        }
+        double product = c * theta[k];
+        double total = sum + product;
+        double part = total - sum;
+        error += fma(c, theta[k], -product) + ((sum - (total - part)) + (product - part));
+        sum = total;
+    }
+    /* an infinite sum has no rounding error: inf - inf must not turn it into NaN */
+    return isfinite(sum) ? sum + error : sum;
+}
+
+double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta) {
+    return weight_at(g->weights + (size_t)w * (1 + (size_t)g->n_params), g->n_params, theta);
+}
+
+/* "[0.5, -1, 2]", cut with "..." where it does not fit. */
+static void list_values(const double *values, size_t count, char *text, size_t n) {
+    size_t used = (size_t)snprintf(text, n, "[");
+    for (size_t i = 0; i < count; i++) {
+        char number[40];
+        int width = snprintf(number, sizeof number, i == 0 ? "%.15g" : ", %.15g", values[i]);
+        if (width < 0 || used + (size_t)width + sizeof ", ...]" > n) {
+            used += (size_t)snprintf(text + used, n - used, i == 0 ? "..." : ", ...");
+            break;
+        }
+        used += (size_t)snprintf(text + used, n - used, "%s", number);
+    }
+    snprintf(text + used, n - used, "]");
+}
+
+/* Says which row of the file uses the weight. */
+static void describe_user(const pm_graph *g, uint32_t w, char *text, size_t n) {
+    for (size_t e = 0; e < g->n_edges; e++) {
+        if (g->weight[e] == w) {
+            char from[200];
+            pm_graph_describe(g, g->from[e], from, sizeof from);
+            snprintf(text, n, "edge from %s to row %u", from, g->to[e]);
+            return;
+        }
+    }
+    for (size_t s = 0; s < g->n_starts; s++) {
+        if (g->start_weight[s] == w) {
+            snprintf(text, n, "start edge to row %u", g->start_to[s]);
+            return;
+        }
+    }
+    snprintf(text, n, "weight %u", w);
+}
+
+static pm_status bad_weight(const pm_graph *g, uint32_t w, const double *theta, size_t row, pm_error *err) {
+    char user[280], coef[200], values[200];
+    const double *c = g->weights + (size_t)w * (1 + (size_t)g->n_params);
+    double value = pm_graph_weight(g, w, theta);
+    describe_user(g, w, user, sizeof user);
+    list_values(c + 1, g->n_params, coef, sizeof coef);
+    list_values(theta, g->n_params, values, sizeof values);
+    return pm_fail(err, PM_EDATA, "theta row %zu: %s: weight %.17g is %s (constant %.15g, coefficients %s, theta %s)",
+                   row, user, value, isfinite(value) ? "negative" : "not finite", c[0], coef, values);
+}
+
+pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
+                          double *values, pm_error *err) {
+    size_t n_params = graph->n_params, width = 1 + n_params;
+    if (count == 0 || count > lanes || graph->n_weights == 0) {
+        return pm_fail(err, PM_ESOFTWARE, "%zu rows of theta for %u lanes and %zu weights", count, lanes,
+                       graph->n_weights);
+    }
+    /* the first bad row of theta is reported, then its first bad weight: the same whatever the lanes are */
+    size_t bad_row = count;
+    uint32_t bad = 0;
+    for (size_t w = 0; w < graph->n_weights; w++) {
+        const double *coef = graph->weights + w * width;
+        double *out = values + w * lanes;
+        for (size_t i = 0; i < lanes; i++) {
+            out[i] = i < count ? weight_at(coef, n_params, theta + (first + i) * n_params) : out[count - 1];
+            if (!(out[i] >= 0.0 && out[i] <= __DBL_MAX__) && i < bad_row) {
+                bad_row = i;
+                bad = (uint32_t)w;
+            }
+        }
+    }
+    if (bad_row < count) {
+        return bad_weight(graph, bad, theta + (first + bad_row) * n_params, first + bad_row, err);
+    }
+    return PM_OK;
+}

@@ -1,0 +1,83 @@
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#include "graph/build.h"
+#include "graph/weights.h"
+
+/* One state with `n` edges to an absorbing one; P = 3. */
+static pm_graph *edges_of(const double (*coef)[4], size_t n) {
+    pm_builder *b;
+    pm_graph *g;
+    const int32_t states[] = {0, 7, 8};
+    const double one = 1;
+    cr_assert_eq(pm_builder_new(1, 3, false, &b, NULL), PM_OK);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(pm_builder_state(b, &states[i], NULL, NULL), PM_OK);
+    }
+    for (size_t i = 0; i < n; i++) {
+        cr_assert_eq(pm_builder_edge(b, PM_EDGE_PARAM, 1, 2, coef[i], NULL), PM_OK);
+    }
+    cr_assert_eq(pm_builder_start(b, false, 1, &one, NULL), PM_OK);
+    cr_assert_eq(pm_builder_finish(b, &g, NULL), PM_OK);
+    pm_builder_free(b);
+    return g;
+}
+
+Test(weights, the_dot_product_survives_cancellation) {
+    /* exact: 1 + 1e16 * 1 - 1e16 * 1 + 3 * (1/3 rounded); a plain sum gives 0 or 2 before the last term */
+    const double coef[1][4] = {{1, 1e16, -1e16, 3}};
+    pm_graph *g = edges_of(coef, 1);
+    const double theta[] = {1, 1, 1.0 / 3.0};
+    cr_assert_eq(pm_graph_weight(g, 0, theta), 2.0);
+    const double small[] = {1, 1, 1e-17};
+    cr_assert_eq(pm_graph_weight(g, 0, small), 1.0);
+    pm_graph_free(g);
+}
+
+Test(weights, a_difference_of_products_is_exact) {
+    /* a*b - c*d with a*b = c*d but for the last bits: (1+e)(1-e) - 1 = -e^2 */
+    const double e = ldexp(1.0, -30);
+    const double coef[1][4] = {{0, -1 - e, 1, 0}};
+    pm_graph *g = edges_of(coef, 1);
+    const double theta[] = {1 - e, 1, 0};
+    cr_assert_eq(pm_graph_weight(g, 0, theta), e * e);
+    pm_graph_free(g);
+}
+
+Test(weights, lanes_beyond_the_batch_repeat_the_last_row) {
+    const double coef[2][4] = {{0.5, 1, 0, 0}, {0, 0, 2, 1}};
+    pm_graph *g = edges_of(coef, 2);
+    const double theta[] = {9, 9, 9, 1, 2, 3, 4, 5, 6};
+    double values[3 * 4];
+    cr_assert_eq(g->n_weights, 3);
+    cr_assert_eq(pm_weights_fill(g, theta, 1, 2, 4, values, NULL), PM_OK);
+    const double expected[] = {1.5, 4.5, 4.5, 4.5, 7, 16, 16, 16, 1, 1, 1, 1};
+    cr_assert_arr_eq(values, expected, sizeof expected);
+    pm_graph_free(g);
+}
+
+Test(weights, the_first_bad_row_of_theta_is_named_with_its_edge) {
+    const double coef[2][4] = {{0, 1, 0, 0}, {0, 1, -2, 0}};
+    pm_graph *g = edges_of(coef, 2);
+    /* row 2 breaks the first weight, row 1 the second: row 1 comes first */
+    const double theta[] = {1, 0.25, 0, 1, 0.75, 0, -1, -1, 0};
+    double values[3 * 4];
+    pm_error err;
+    cr_assert_eq(pm_weights_fill(g, theta, 0, 3, 4, values, &err), PM_EDATA);
+    cr_assert_str_eq(err.text,
+                     "theta row 1: edge from row 1 (state [7]) to row 2: weight -0.5 is negative (constant 0, "
+                     "coefficients [1, -2, 0], theta [1, 0.75, 0])");
+    const double huge[] = {1e308, -1e308, 0};
+    cr_assert_eq(pm_weights_fill(g, huge, 0, 1, 4, values, &err), PM_EDATA);
+    cr_assert_not_null(strstr(err.text, "weight inf is not finite"), "%s", err.text);
+    pm_graph_free(g);
+}
+
+Test(weights, rows_of_zeros_are_known) {
+    const double coef[2][4] = {{0, -0.0, 0, 0}, {0, 0, 1, 0}};
+    pm_graph *g = edges_of(coef, 2);
+    cr_assert(pm_graph_weight_is_zero(g, 0));
+    cr_assert_not(pm_graph_weight_is_zero(g, 1));
+    pm_graph_free(g);
+}
