@@ -1,0 +1,62 @@
+#include "trace/writer.h"
+
+#include <string.h>
+
+static int add_bytes(void *ctx, const char *bytes, size_t n) {
+    pm_writer *w = ctx;
+    if (w->status == PM_OK) {
+        w->status = pm_buffer_add(w->out, bytes, n, w->err);
+    }
+    return w->status == PM_OK ? 0 : -1;
+}
+
+void pm_writer_init(pm_writer *w, pm_buffer *out, pm_error *err) {
+    w->out = out;
+    w->err = err;
+    w->status = PM_OK;
+    msgpack_packer_init(&w->packer, w, add_bytes);
+}
+
+void pm_writer_text(pm_writer *w, const char *text) {
+    size_t n = strlen(text);
+    if (msgpack_pack_str(&w->packer, n) == 0) {
+        msgpack_pack_str_body(&w->packer, text, n);
+    }
+}
+
+void pm_writer_uint(pm_writer *w, uint64_t value) {
+    msgpack_pack_uint64(&w->packer, value);
+}
+
+static bool begin_bin(pm_writer *w, size_t n) {
+    if (w->status == PM_OK && n > UINT32_MAX) {
+        w->status = pm_fail(w->err, PM_EUSAGE,
+                            "a trace has an array of %zu bytes, and its encoding holds at most %zu: use --no-cache", n,
+                            (size_t)UINT32_MAX);
+    }
+    return w->status == PM_OK && msgpack_pack_bin(&w->packer, n) == 0;
+}
+
+void pm_writer_bin(pm_writer *w, const void *bytes, size_t n) {
+    if (begin_bin(w, n)) {
+        msgpack_pack_bin_body(&w->packer, bytes, n);
+    }
+}
+
+void pm_writer_numbers(pm_writer *w, const uint32_t *numbers, size_t count, unsigned width) {
+    uint8_t chunk[4096];
+    size_t per_chunk = sizeof chunk / width;
+    size_t bytes = count > SIZE_MAX / width ? SIZE_MAX : count * width;
+    if (!begin_bin(w, bytes)) {
+        return;
+    }
+    for (size_t first = 0; first < count; first += per_chunk) {
+        size_t n = count - first < per_chunk ? count - first : per_chunk;
+        for (size_t i = 0; i < n; i++) {
+            for (unsigned b = 0; b < width; b++) {
+                chunk[i * width + b] = (uint8_t)(numbers[first + i] >> 8 * b);
+            }
+        }
+        add_bytes(w, (const char *)chunk, n * width);
+    }
+}
