@@ -1,0 +1,233 @@
+/* Tables as text: numbers written out on a command line, and comma-separated files. */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/number.h"
+#include "base/table_file.h"
+
+/* What one argument may expand to: a slip in a step must not eat the machine's memory. */
+#define MAX_VALUES ((size_t)1 << 27)
+
+/* The part of a faulty field that a message shows. */
+#define SHOWN 40
+
+typedef struct growing_table {
+    double *data;
+    size_t size, capacity;
+    size_t rows, cols;
+    size_t row_start; /* where the current row begins in data */
+} growing_table;
+
+static pm_status add_value(growing_table *t, double value, pm_error *err) {
+    if (!pm_reserve((void **)&t->data, &t->capacity, t->size + 1, sizeof *t->data)) {
+        return pm_fail_memory(err, "a table of numbers", t->size * sizeof *t->data);
+    }
+    t->data[t->size++] = value;
+    return PM_OK;
+}
+
+static pm_status end_row(growing_table *t, pm_status code, const char *what, pm_error *err) {
+    size_t cols = t->size - t->row_start;
+    if (t->rows > 0 && cols != t->cols) {
+        return pm_fail(err, code, "%s %zu has %zu values, expected %zu as in %s 1", what, t->rows + 1, cols, t->cols,
+                       what);
+    }
+    t->cols = cols;
+    t->rows++;
+    t->row_start = t->size;
+    return PM_OK;
+}
+
+static pm_status hand_over(growing_table *t, pm_status st, pm_table *out) {
+    if (st == PM_OK) {
+        *out = (pm_table){.rows = t->rows, .cols = t->cols, .data = t->data};
+    } else {
+        free(t->data);
+    }
+    return st;
+}
+
+typedef struct field {
+    const char *text;
+    size_t n;
+} field;
+
+/* Fields between separators, in order; an empty text has one empty field. */
+typedef struct splitter {
+    const char *at, *end;
+    char separator;
+    bool done;
+} splitter;
+
+static splitter split_by(field text, char separator) {
+    return (splitter){.at = text.text, .end = text.text + text.n, .separator = separator};
+}
+
+static bool next_field(splitter *s, field *out) {
+    if (s->done) {
+        return false;
+    }
+    const char *stop = s->at;
+    while (stop < s->end && *stop != s->separator) {
+        stop++;
+    }
+    *out = (field){s->at, (size_t)(stop - s->at)};
+    s->done = stop == s->end;
+    s->at = s->done ? stop : stop + 1;
+    return true;
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+static field trimmed(field f) {
+    while (f.n > 0 && is_blank(f.text[0])) {
+        f.text++;
+        f.n--;
+    }
+    while (f.n > 0 && is_blank(f.text[f.n - 1])) {
+        f.n--;
+    }
+    return f;
+}
+
+/* The bytes of a field fit for a message: cut, and what is not printable ASCII replaced. */
+static const char *shown(field f, char copy[SHOWN + 4]) {
+    size_t k = f.n < SHOWN ? f.n : SHOWN;
+    for (size_t i = 0; i < k; i++) {
+        copy[i] = '?';
+        if (f.text[i] >= ' ' && f.text[i] <= '~') {
+            copy[i] = f.text[i];
+        }
+    }
+    memcpy(copy + k, f.n > SHOWN ? "..." : "", f.n > SHOWN ? 4 : 1);
+    return copy;
+}
+
+/* ---- written out ------------------------------------------------------------------------------------- */
+
+/* How many steps lie between the ends: rounded where the quotient is whole up to rounding errors. */
+static bool range_steps(const double part[3], size_t *steps) {
+    double quotient = (part[1] - part[0]) / part[2];
+    if (!(quotient >= 0) || quotient > (double)MAX_VALUES) {
+        return false;
+    }
+    double whole = nearbyint(quotient);
+    bool is_whole = fabs(quotient - whole) <= 1e-9 * (whole > 1 ? whole : 1);
+    *steps = (size_t)(is_whole ? whole : floor(quotient));
+    return true;
+}
+
+static pm_status add_range(growing_table *t, const double part[3], pm_error *err) {
+    size_t steps = 0;
+    if (part[2] == 0 || !range_steps(part, &steps)) {
+        return pm_fail(err, PM_EUSAGE,
+                       "range %g:%g:%g: expected a step that leads from the start to the end in at most %zu values",
+                       part[0], part[1], part[2], MAX_VALUES);
+    }
+    pm_status st = PM_OK;
+    for (size_t i = 0; i <= steps && st == PM_OK; i++) {
+        st = add_value(t, part[0] + (double)i * part[2], err);
+    }
+    return st;
+}
+
+static pm_status add_item(growing_table *t, field item, pm_error *err) {
+    char copy[SHOWN + 4];
+    double part[3] = {0};
+    size_t n_parts = 0;
+    splitter parts = split_by(item, ':');
+    field one;
+    while (n_parts < 3 && next_field(&parts, &one)) {
+        one = trimmed(one);
+        pm_number_fault fault = pm_number_parse(one.text, one.n, &part[n_parts]);
+        if (fault != PM_NUMBER_OK) {
+            return pm_fail(err, PM_EUSAGE, "found \"%s\", expected %s", shown(item, copy), pm_number_expected(fault));
+        }
+        n_parts++;
+    }
+    if (!parts.done || n_parts == 2) {
+        return pm_fail(err, PM_EUSAGE, "found \"%s\", expected a range start:end:step", shown(item, copy));
+    }
+    return n_parts == 1 ? add_value(t, part[0], err) : add_range(t, part, err);
+}
+
+static pm_status add_inline_row(growing_table *t, field row, pm_error *err) {
+    splitter items = split_by(row, ',');
+    field item;
+    pm_status st = PM_OK;
+    for (size_t i = 1; st == PM_OK && next_field(&items, &item); i++) {
+        st = add_item(t, item, err);
+        if (st != PM_OK) {
+            pm_fail_prefix(err, "row %zu, value %zu", t->rows + 1, i);
+        } else if (t->size > MAX_VALUES) {
+            st = pm_fail(err, PM_EUSAGE, "more than %zu values: give them in a file", MAX_VALUES);
+        }
+    }
+    return st == PM_OK ? end_row(t, PM_EUSAGE, "row", err) : st;
+}
+
+pm_status pm_table_parse_inline(const char *text, pm_table *out, pm_error *err) {
+    growing_table t = {0};
+    field whole = {text, strlen(text)};
+    splitter rows = split_by(whole, ';');
+    field row;
+    pm_status st = PM_OK;
+    while (st == PM_OK && next_field(&rows, &row)) {
+        st = add_inline_row(&t, row, err);
+    }
+    if (st == PM_EUSAGE) {
+        char copy[SHOWN + 4];
+        pm_fail_prefix(err, "\"%s\" (numbers, not a file: a file's name ends in .csv or .npy)", shown(whole, copy));
+    }
+    return hand_over(&t, st, out);
+}
+
+/* ---- comma-separated --------------------------------------------------------------------------------- */
+
+static pm_status add_csv_line(growing_table *t, field line, pm_error *err) {
+    splitter fields = split_by(line, ',');
+    field one;
+    pm_status st = PM_OK;
+    for (size_t column = 1; st == PM_OK && next_field(&fields, &one); column++) {
+        one = trimmed(one);
+        double value;
+        pm_number_fault fault = pm_number_parse(one.text, one.n, &value);
+        if (fault == PM_NUMBER_OK) {
+            st = add_value(t, value, err);
+        } else {
+            char copy[SHOWN + 4];
+            st = pm_fail(err, PM_EDATA, "line %zu, column %zu: found \"%s\", expected %s%s", t->rows + 1, column,
+                         shown(one, copy), pm_number_expected(fault),
+                         t->rows == 0 ? " (a header line is not allowed)" : "");
+        }
+    }
+    return st == PM_OK ? end_row(t, PM_EDATA, "line", err) : st;
+}
+
+pm_status pm_table_parse_csv(const uint8_t *bytes, size_t n, pm_table *out, pm_error *err) {
+    static const char byte_order_mark[] = "\xef\xbb\xbf";
+    field whole = {(const char *)bytes, n};
+    if (n >= 3 && memcmp(bytes, byte_order_mark, 3) == 0) {
+        whole = (field){whole.text + 3, n - 3};
+    }
+    if (whole.n == 0) {
+        return pm_fail(err, PM_EDATA, "the file is empty, expected rows of comma-separated numbers");
+    }
+    if (whole.text[whole.n - 1] == '\n') {
+        whole.n--;
+    }
+    growing_table t = {0};
+    splitter lines = split_by(whole, '\n');
+    field line;
+    pm_status st = PM_OK;
+    while (st == PM_OK && next_field(&lines, &line)) {
+        if (line.n > 0 && line.text[line.n - 1] == '\r') {
+            line.n--;
+        }
+        st = add_csv_line(&t, line, err);
+    }
+    return hand_over(&t, st, out);
+}
