@@ -1,7 +1,7 @@
 #include <amd.h>
 #include <metis.h>
 #include <msgpack.h>
-#include <nauty.h>
+#include <nauty/nauty.h>
 #include <omp.h>
 #include <openssl/crypto.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
-#include "base/table_file.h"
+#include "base/matrix.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
-    pm_table table = {0};
+    pm_matrix matrix = {0};
     pm_error err;
-    pm_table_parse_npy(bytes, n, &table, &err);
-    pm_table_free(&table);
+    pm_matrix_parse_npy(bytes, n, &matrix, &err);
+    pm_matrix_free(&matrix);
     return 0;
 }

@@ -1,4 +1,4 @@
-#include "base/table_file.h"
+#include "base/matrix.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,9 +8,9 @@
 #include "base/buffer.h"
 #include "base/mem.h"
 
-void pm_table_free(pm_table *table) {
-    free(table->data);
-    *table = (pm_table){0};
+void pm_matrix_free(pm_matrix *matrix) {
+    free(matrix->data);
+    *matrix = (pm_matrix){0};
 }
 
 static bool ends_with(const char *text, const char *ending) {
@@ -19,7 +19,7 @@ static bool ends_with(const char *text, const char *ending) {
     return n > k && strcasecmp(text + n - k, ending) == 0;
 }
 
-bool pm_table_is_path(const char *text) {
+bool pm_matrix_is_path(const char *text) {
     return ends_with(text, ".csv") || ends_with(text, ".npy");
 }
 
@@ -36,7 +36,7 @@ static pm_status read_open_file(FILE *file, pm_buffer *out, pm_error *err) {
     return st;
 }
 
-static pm_status load_file(const char *path, pm_table *out, pm_error *err) {
+static pm_status load_file(const char *path, pm_matrix *out, pm_error *err) {
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
         return pm_fail(err, PM_ENOINPUT, "cannot be opened: %s", strerror(errno));
@@ -44,17 +44,17 @@ static pm_status load_file(const char *path, pm_table *out, pm_error *err) {
     pm_buffer bytes = {0};
     pm_status st = read_open_file(file, &bytes, err);
     if (st == PM_OK) {
-        st = ends_with(path, ".npy") ? pm_table_parse_npy(bytes.bytes, bytes.size, out, err)
-                                     : pm_table_parse_csv(bytes.bytes, bytes.size, out, err);
+        st = ends_with(path, ".npy") ? pm_matrix_parse_npy(bytes.bytes, bytes.size, out, err)
+                                     : pm_matrix_parse_csv(bytes.bytes, bytes.size, out, err);
     }
     pm_buffer_free(&bytes);
     fclose(file);
     return st;
 }
 
-pm_status pm_table_read(const char *text, pm_table *out, pm_error *err) {
-    if (!pm_table_is_path(text)) {
-        return pm_table_parse_inline(text, out, err);
+pm_status pm_matrix_read(const char *text, pm_matrix *out, pm_error *err) {
+    if (!pm_matrix_is_path(text)) {
+        return pm_matrix_parse_inline(text, out, err);
     }
     pm_status st = load_file(text, out, err);
     return st == PM_OK ? PM_OK : pm_fail_prefix(err, "file \"%s\"", text);

@@ -1,10 +1,10 @@
-/* Tables as text: numbers written out on a command line, and comma-separated files. */
+/* Matrices as text: numbers written out on a command line, and comma-separated files. */
 #include <math.h>
 #include <string.h>
 
+#include "base/matrix.h"
 #include "base/mem.h"
 #include "base/number.h"
-#include "base/table_file.h"
 
 /* What one argument may expand to: a slip in a step must not eat the machine's memory. */
 #define MAX_VALUES ((size_t)1 << 27)
@@ -12,22 +12,22 @@
 /* The part of a faulty field that a message shows. */
 #define SHOWN 40
 
-typedef struct growing_table {
+typedef struct growing_matrix {
     double *data;
     size_t size, capacity;
     size_t rows, cols;
     size_t row_start; /* where the current row begins in data */
-} growing_table;
+} growing_matrix;
 
-static pm_status add_value(growing_table *t, double value, pm_error *err) {
+static pm_status add_value(growing_matrix *t, double value, pm_error *err) {
     if (!pm_reserve((void **)&t->data, &t->capacity, t->size + 1, sizeof *t->data)) {
-        return pm_fail_memory(err, "a table of numbers", t->size * sizeof *t->data);
+        return pm_fail_memory(err, "a matrix of numbers", t->size * sizeof *t->data);
     }
     t->data[t->size++] = value;
     return PM_OK;
 }
 
-static pm_status end_row(growing_table *t, pm_status code, const char *what, pm_error *err) {
+static pm_status end_row(growing_matrix *t, pm_status code, const char *what, pm_error *err) {
     size_t cols = t->size - t->row_start;
     if (t->rows > 0 && cols != t->cols) {
         return pm_fail(err, code, "%s %zu has %zu values, expected %zu as in %s 1", what, t->rows + 1, cols, t->cols,
@@ -39,9 +39,9 @@ static pm_status end_row(growing_table *t, pm_status code, const char *what, pm_
     return PM_OK;
 }
 
-static pm_status hand_over(growing_table *t, pm_status st, pm_table *out) {
+static pm_status hand_over(growing_matrix *t, pm_status st, pm_matrix *out) {
     if (st == PM_OK) {
-        *out = (pm_table){.rows = t->rows, .cols = t->cols, .data = t->data};
+        *out = (pm_matrix){.rows = t->rows, .cols = t->cols, .data = t->data};
     } else {
         free(t->data);
     }
@@ -120,7 +120,7 @@ static bool range_steps(const double part[3], size_t *steps) {
     return true;
 }
 
-static pm_status add_range(growing_table *t, const double part[3], pm_error *err) {
+static pm_status add_range(growing_matrix *t, const double part[3], pm_error *err) {
     size_t steps = 0;
     if (part[2] == 0 || !range_steps(part, &steps)) {
         return pm_fail(err, PM_EUSAGE,
@@ -134,7 +134,7 @@ static pm_status add_range(growing_table *t, const double part[3], pm_error *err
     return st;
 }
 
-static pm_status add_item(growing_table *t, field item, pm_error *err) {
+static pm_status add_item(growing_matrix *t, field item, pm_error *err) {
     char copy[SHOWN + 4];
     double part[3] = {0};
     size_t n_parts = 0;
@@ -154,7 +154,7 @@ static pm_status add_item(growing_table *t, field item, pm_error *err) {
     return n_parts == 1 ? add_value(t, part[0], err) : add_range(t, part, err);
 }
 
-static pm_status add_inline_row(growing_table *t, field row, pm_error *err) {
+static pm_status add_inline_row(growing_matrix *t, field row, pm_error *err) {
     splitter items = split_by(row, ',');
     field item;
     pm_status st = PM_OK;
@@ -169,8 +169,8 @@ static pm_status add_inline_row(growing_table *t, field row, pm_error *err) {
     return st == PM_OK ? end_row(t, PM_EUSAGE, "row", err) : st;
 }
 
-pm_status pm_table_parse_inline(const char *text, pm_table *out, pm_error *err) {
-    growing_table t = {0};
+pm_status pm_matrix_parse_inline(const char *text, pm_matrix *out, pm_error *err) {
+    growing_matrix t = {0};
     field whole = {text, strlen(text)};
     splitter rows = split_by(whole, ';');
     field row;
@@ -187,7 +187,7 @@ pm_status pm_table_parse_inline(const char *text, pm_table *out, pm_error *err) 
 
 /* ---- comma-separated --------------------------------------------------------------------------------- */
 
-static pm_status add_csv_line(growing_table *t, field line, pm_error *err) {
+static pm_status add_csv_line(growing_matrix *t, field line, pm_error *err) {
     splitter fields = split_by(line, ',');
     field one;
     pm_status st = PM_OK;
@@ -207,7 +207,7 @@ static pm_status add_csv_line(growing_table *t, field line, pm_error *err) {
     return st == PM_OK ? end_row(t, PM_EDATA, "line", err) : st;
 }
 
-pm_status pm_table_parse_csv(const uint8_t *bytes, size_t n, pm_table *out, pm_error *err) {
+pm_status pm_matrix_parse_csv(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
     static const char byte_order_mark[] = "\xef\xbb\xbf";
     field whole = {(const char *)bytes, n};
     if (n >= 3 && memcmp(bytes, byte_order_mark, 3) == 0) {
@@ -219,7 +219,7 @@ pm_status pm_table_parse_csv(const uint8_t *bytes, size_t n, pm_table *out, pm_e
     if (whole.text[whole.n - 1] == '\n') {
         whole.n--;
     }
-    growing_table t = {0};
+    growing_matrix t = {0};
     splitter lines = split_by(whole, '\n');
     field line;
     pm_status st = PM_OK;

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/matrix.h"
 #include "base/mem.h"
-#include "base/table_file.h"
 
 /* Integers beyond this are not all doubles. */
 #define EXACT_INTEGER ((uint64_t)1 << 53)
@@ -73,6 +73,7 @@ static bool take_string(reader *r, char text[16]) {
 
 static pm_status read_descr(reader *r, npy_header *h) {
     char text[16];
+    skip_blanks(r);
     size_t start = r->at;
     if (!take_string(r, text) || strlen(text) != 3 || strchr("<>|=", text[0]) == NULL) {
         r->at = start;
@@ -225,7 +226,7 @@ static bool load_value(const npy_header *h, const uint8_t *bytes, double *out) {
     return magnitude <= EXACT_INTEGER;
 }
 
-static pm_status load_values(const npy_header *h, const uint8_t *bytes, pm_table *out, pm_error *err) {
+static pm_status load_values(const npy_header *h, const uint8_t *bytes, pm_matrix *out, pm_error *err) {
     for (size_t r = 0; r < out->rows; r++) {
         for (size_t c = 0; c < out->cols; c++) {
             size_t at = h->is_fortran ? c * out->rows + r : r * out->cols + c;
@@ -238,7 +239,7 @@ static pm_status load_values(const npy_header *h, const uint8_t *bytes, pm_table
     return PM_OK;
 }
 
-pm_status pm_table_parse_npy(const uint8_t *bytes, size_t n, pm_table *out, pm_error *err) {
+pm_status pm_matrix_parse_npy(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
     size_t start = 0, end = 0;
     pm_status st = find_header(bytes, n, &start, &end, err);
     if (st != PM_OK) {
@@ -250,21 +251,21 @@ pm_status pm_table_parse_npy(const uint8_t *bytes, size_t n, pm_table *out, pm_e
     if (st != PM_OK) {
         return st;
     }
-    pm_table table = {.rows = h.n_dims == 1 ? 1 : h.dims[0], .cols = h.n_dims == 1 ? h.dims[0] : h.dims[1]};
+    pm_matrix matrix = {.rows = h.n_dims == 1 ? 1 : h.dims[0], .cols = h.n_dims == 1 ? h.dims[0] : h.dims[1]};
     size_t count, size;
-    if (!pm_mul(table.rows, table.cols, &count) || !pm_mul(count, h.width, &size) || size != n - end) {
+    if (!pm_mul(matrix.rows, matrix.cols, &count) || !pm_mul(count, h.width, &size) || size != n - end) {
         return pm_fail(err, PM_EDATA, "byte %zu: expected %zu x %zu values of %zu bytes, found %zu bytes", end,
-                       table.rows, table.cols, h.width, n - end);
+                       matrix.rows, matrix.cols, h.width, n - end);
     }
-    table.data = pm_malloc(count, sizeof *table.data);
-    if (table.data == NULL) {
-        return pm_fail_memory(err, "a table of numbers", count * sizeof *table.data);
+    matrix.data = pm_malloc(count, sizeof *matrix.data);
+    if (matrix.data == NULL) {
+        return pm_fail_memory(err, "a matrix of numbers", count * sizeof *matrix.data);
     }
-    st = load_values(&h, bytes + end, &table, err);
+    st = load_values(&h, bytes + end, &matrix, err);
     if (st != PM_OK) {
-        pm_table_free(&table);
+        pm_matrix_free(&matrix);
         return st;
     }
-    *out = table;
+    *out = matrix;
     return PM_OK;
 }

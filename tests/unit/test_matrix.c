@@ -2,28 +2,28 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/matrix.h"
 #include "base/number.h"
-#include "base/table_file.h"
 
-static pm_table csv_of(const char *text) {
-    pm_table t = {0};
+static pm_matrix csv_of(const char *text) {
+    pm_matrix t = {0};
     pm_error err;
-    cr_assert_eq(pm_table_parse_csv((const uint8_t *)text, strlen(text), &t, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_matrix_parse_csv((const uint8_t *)text, strlen(text), &t, &err), PM_OK, "%s", err.text);
     return t;
 }
 
 static void csv_refuses(const char *text, const char *part) {
-    pm_table t = {0};
+    pm_matrix t = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_table_parse_csv((const uint8_t *)text, strlen(text), &t, &err), PM_EDATA, "accepted: %s", text);
+    cr_assert_eq(pm_matrix_parse_csv((const uint8_t *)text, strlen(text), &t, &err), PM_EDATA, "accepted: %s", text);
     cr_assert_not_null(strstr(err.text, part), "\"%s\" lacks \"%s\"", err.text, part);
     cr_assert_null(t.data);
 }
 
 static void inline_refuses(const char *text, const char *part) {
-    pm_table t = {0};
+    pm_matrix t = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_table_parse_inline(text, &t, &err), PM_EUSAGE, "accepted: %s", text);
+    cr_assert_eq(pm_matrix_parse_inline(text, &t, &err), PM_EUSAGE, "accepted: %s", text);
     cr_assert_not_null(strstr(err.text, part), "\"%s\" lacks \"%s\"", err.text, part);
     cr_assert_null(t.data);
 }
@@ -49,37 +49,37 @@ Test(number, grammar_is_decimal_only) {
     cr_assert_eq(pm_number_parse(lengthy, sizeof lengthy - 1, &v), PM_NUMBER_SYNTAX);
 }
 
-Test(table, inline_rows_and_ranges) {
-    pm_table t;
-    cr_assert_eq(pm_table_parse_inline(" 1, 0.5 ;-3,4e2", &t, NULL), PM_OK);
+Test(matrix, inline_rows_and_ranges) {
+    pm_matrix t;
+    cr_assert_eq(pm_matrix_parse_inline(" 1, 0.5 ;-3,4e2", &t, NULL), PM_OK);
     cr_assert(t.rows == 2 && t.cols == 2);
     cr_assert(t.data[0] == 1 && t.data[1] == 0.5 && t.data[2] == -3 && t.data[3] == 400);
-    pm_table_free(&t);
-    cr_assert_eq(pm_table_parse_inline("0:10:0.1,20", &t, NULL), PM_OK);
+    pm_matrix_free(&t);
+    cr_assert_eq(pm_matrix_parse_inline("0:10:0.1,20", &t, NULL), PM_OK);
     cr_assert(t.rows == 1 && t.cols == 102);
     for (size_t i = 0; i <= 100; i++) {
         cr_assert_eq(t.data[i], (double)i * 0.1);
     }
     cr_assert_eq(t.data[101], 20);
-    pm_table_free(&t);
+    pm_matrix_free(&t);
 }
 
 /* Counts that a loop adding the step, or a plain floor, gets wrong. */
-Test(table, range_counts_are_robust) {
+Test(matrix, range_counts_are_robust) {
     static const struct {
         const char *text;
         size_t count;
     } cases[] = {{"0:0.3:0.1", 4},     {"0:1:0.3", 4},     {"5:5:1", 1},          {"1:0:-0.25", 5},
                  {"0:1:1e-5", 100001}, {"0.1:0.7:0.1", 7}, {"1e-300:1e-300:1", 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        pm_table t;
-        cr_assert_eq(pm_table_parse_inline(cases[i].text, &t, NULL), PM_OK, "%s", cases[i].text);
+        pm_matrix t;
+        cr_assert_eq(pm_matrix_parse_inline(cases[i].text, &t, NULL), PM_OK, "%s", cases[i].text);
         cr_assert_eq(t.cols, cases[i].count, "%s: %zu", cases[i].text, t.cols);
-        pm_table_free(&t);
+        pm_matrix_free(&t);
     }
 }
 
-Test(table, inline_errors_name_row_and_value) {
+Test(matrix, inline_errors_name_row_and_value) {
     inline_refuses("", "row 1, value 1");
     inline_refuses("1,x", "row 1, value 2: found \"x\"");
     inline_refuses("1,2;3", "row 2 has 1 values, expected 2");
@@ -95,18 +95,18 @@ Test(table, inline_errors_name_row_and_value) {
     inline_refuses("theta.txt", "ends in .csv or .npy");
 }
 
-Test(table, csv_rows) {
-    pm_table t = csv_of("\xef\xbb\xbf"
-                        "1, 2\r\n3,\t4e-1\r\n");
+Test(matrix, csv_rows) {
+    pm_matrix t = csv_of("\xef\xbb\xbf"
+                         "1, 2\r\n3,\t4e-1\r\n");
     cr_assert(t.rows == 2 && t.cols == 2);
     cr_assert(t.data[0] == 1 && t.data[1] == 2 && t.data[2] == 3 && t.data[3] == 0.4);
-    pm_table_free(&t);
+    pm_matrix_free(&t);
     t = csv_of("7");
     cr_assert(t.rows == 1 && t.cols == 1 && t.data[0] == 7);
-    pm_table_free(&t);
+    pm_matrix_free(&t);
 }
 
-Test(table, csv_errors_name_line_and_column) {
+Test(matrix, csv_errors_name_line_and_column) {
     csv_refuses("", "empty");
     csv_refuses("a,b\n1,2\n", "line 1, column 1: found \"a\"");
     csv_refuses("1,2\n3,b\n", "line 2, column 2: found \"b\"");
@@ -116,8 +116,8 @@ Test(table, csv_errors_name_line_and_column) {
     csv_refuses("1,inf\n", "found \"inf\"");
     csv_refuses("1;2\n", "found \"1;2\"");
     pm_error err;
-    pm_table t;
-    cr_assert_eq(pm_table_parse_csv((const uint8_t *)"1\0,2", 4, &t, &err), PM_EDATA);
+    pm_matrix t;
+    cr_assert_eq(pm_matrix_parse_csv((const uint8_t *)"1\0,2", 4, &t, &err), PM_EDATA);
 }
 
 /* A version 1 file whose header is the given text. */
@@ -131,51 +131,51 @@ static size_t npy_of(const char *header, const void *values, size_t n, uint8_t b
     return 10 + length + n;
 }
 
-static pm_table npy_table(const char *header, const void *values, size_t n) {
+static pm_matrix npy_matrix(const char *header, const void *values, size_t n) {
     uint8_t bytes[512];
     size_t size = npy_of(header, values, n, bytes);
-    pm_table t = {0};
+    pm_matrix t = {0};
     pm_error err;
-    cr_assert_eq(pm_table_parse_npy(bytes, size, &t, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_matrix_parse_npy(bytes, size, &t, &err), PM_OK, "%s", err.text);
     return t;
 }
 
 static void npy_refuses(const char *header, const void *values, size_t n, const char *part) {
     uint8_t bytes[512];
     size_t size = npy_of(header, values, n, bytes);
-    pm_table t = {0};
+    pm_matrix t = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_table_parse_npy(bytes, size, &t, &err), PM_EDATA, "accepted: %s", header);
+    cr_assert_eq(pm_matrix_parse_npy(bytes, size, &t, &err), PM_EDATA, "accepted: %s", header);
     cr_assert_not_null(strstr(err.text, part), "\"%s\" lacks \"%s\"", err.text, part);
     cr_assert_null(t.data);
 }
 
-Test(table, npy_orders_and_types) {
+Test(matrix, npy_orders_and_types) {
     static const double values[6] = {1, 2, 3, 4, 5, 6};
-    pm_table t = npy_table("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }   \n", values, sizeof values);
+    pm_matrix t = npy_matrix("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }   \n", values, sizeof values);
     cr_assert(t.rows == 2 && t.cols == 3 && t.data[1] == 2 && t.data[3] == 4);
-    pm_table_free(&t);
-    t = npy_table("{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }", values, sizeof values);
+    pm_matrix_free(&t);
+    t = npy_matrix("{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }", values, sizeof values);
     cr_assert(t.rows == 2 && t.cols == 3 && t.data[1] == 3 && t.data[3] == 2);
-    pm_table_free(&t);
+    pm_matrix_free(&t);
     static const uint8_t big_endian[8] = {0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 7};
-    t = npy_table("{'shape': (2,), 'fortran_order': False, 'descr': '>i4'}", big_endian, 8);
+    t = npy_matrix("{'shape': (2,), 'fortran_order': False, 'descr': '>i4'}", big_endian, 8);
     cr_assert(t.rows == 1 && t.cols == 2 && t.data[0] == -2 && t.data[1] == 7);
-    pm_table_free(&t);
+    pm_matrix_free(&t);
     static const uint8_t least[1] = {0x80};
-    t = npy_table("{'descr': '|i1', 'fortran_order': False, 'shape': (1,), }", least, 1);
+    t = npy_matrix("{'descr': '|i1', 'fortran_order': False, 'shape': (1,), }", least, 1);
     cr_assert_eq(t.data[0], -128);
-    pm_table_free(&t);
+    pm_matrix_free(&t);
     static const float narrow[1] = {0.25F};
-    t = npy_table("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }", narrow, sizeof narrow);
+    t = npy_matrix("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }", narrow, sizeof narrow);
     cr_assert_eq(t.data[0], 0.25);
-    pm_table_free(&t);
-    t = npy_table("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 3), }", values, 0);
+    pm_matrix_free(&t);
+    t = npy_matrix("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 3), }", values, 0);
     cr_assert(t.rows == 0 && t.cols == 3);
-    pm_table_free(&t);
+    pm_matrix_free(&t);
 }
 
-Test(table, npy_faults) {
+Test(matrix, npy_faults) {
     static const double one = 1, infinite = INFINITY;
     static const int64_t inexact = ((int64_t)1 << 53) + 1, most_negative = INT64_MIN;
     npy_refuses("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", &one, 8, "expected 1 x 2 values");
@@ -196,25 +196,25 @@ Test(table, npy_faults) {
     npy_refuses("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }", &most_negative, 8, "row 1, column 1");
 }
 
-Test(table, npy_cut_anywhere_is_refused) {
+Test(matrix, npy_cut_anywhere_is_refused) {
     static const double values[2] = {1, 2};
     uint8_t bytes[512];
     size_t size = npy_of("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2), }\n", values, sizeof values, bytes);
     for (size_t n = 0; n < size; n++) {
-        pm_table t = {0};
-        cr_assert_eq(pm_table_parse_npy(bytes, n, &t, NULL), PM_EDATA, "cut at %zu", n);
+        pm_matrix t = {0};
+        cr_assert_eq(pm_matrix_parse_npy(bytes, n, &t, NULL), PM_EDATA, "cut at %zu", n);
     }
     bytes[6] = 4;
-    pm_table t = {0};
-    cr_assert_eq(pm_table_parse_npy(bytes, size, &t, NULL), PM_EDATA);
+    pm_matrix t = {0};
+    cr_assert_eq(pm_matrix_parse_npy(bytes, size, &t, NULL), PM_EDATA);
 }
 
-Test(table, files_are_told_by_their_ending) {
-    cr_assert(pm_table_is_path("a.csv") && pm_table_is_path("dir/B.NPY"));
-    cr_assert(!pm_table_is_path("1,2") && !pm_table_is_path(".csv") && !pm_table_is_path("a.csv.gz"));
-    pm_table t = {0};
+Test(matrix, files_are_told_by_their_ending) {
+    cr_assert(pm_matrix_is_path("a.csv") && pm_matrix_is_path("dir/B.NPY"));
+    cr_assert(!pm_matrix_is_path("1,2") && !pm_matrix_is_path(".csv") && !pm_matrix_is_path("a.csv.gz"));
+    pm_matrix t = {0};
     pm_error err;
-    cr_assert_eq(pm_table_read("/nonexistent/x.csv", &t, &err), PM_ENOINPUT);
+    cr_assert_eq(pm_matrix_read("/nonexistent/x.csv", &t, &err), PM_ENOINPUT);
     cr_assert_not_null(strstr(err.text, "/nonexistent/x.csv"));
 }
 

@@ -1,0 +1,23 @@
+/* Commands: one file each, found by name in a table. */
+#ifndef PM_CLI_COMMAND_H
+#define PM_CLI_COMMAND_H
+
+#include "base/error.h"
+
+typedef struct cli_command {
+    const char *name;
+    const char *summary; /* one line */
+    const char *help;    /* the whole text of `phasemill NAME --help` */
+    /* argv[0] is the command's name. Writes results, never errors. */
+    pm_status (*run)(const struct cli_command *self, int argc, char **argv, pm_error *err);
+} cli_command;
+
+/* All commands, in the order of the help; ends at name == NULL. */
+extern const cli_command *const cli_commands[];
+
+/* NULL when there is none of that name. */
+const cli_command *cli_command_find(const char *name);
+
+extern const cli_command cli_completion;
+
+#endif
