@@ -1,117 +1,133 @@
-#include "trace/check.h"
+/* The self-check of a trace: replayed at random positive rates, its solution must satisfy the equations. */
+#include <math.h>
+#include <string.h>
 
-#include <inttypes.h>
-
-#include "base/error.h"
 #include "base/mem.h"
+#include "base/random.h"
+#include "trace/program.h"
+#include "trace/record.h"
 
-static pm_status check_pivot(const pm_trace *t, uint32_t *mark, pm_error *err) {
-    for (uint32_t p = 0; p < t->n; p++) {
-        uint32_t state = t->pivot[p];
-        if (state >= t->n) {
-            return pm_fail(err, PM_EDATA, "pivot %" PRIu32 ": expected a state below %" PRIu32 ", found %" PRIu32, p,
-                           t->n, state);
-        }
-        if (mark[state] != 0) {
-            return pm_fail(err, PM_EDATA, "pivot %" PRIu32 ": state %" PRIu32 " is eliminated twice", p, state);
-        }
-        mark[state] = 1;
-    }
-    return PM_OK;
+/* A missing entry of a pattern leaves a residual of the order of the rates, rounding one of 1e-15 for each operation.
+ */
+#define RESIDUAL_LIMIT 1e-10
+
+typedef struct check {
+    const pm_trace *trace;
+    const pm_topology *topology;
+    pm_plan plan;
+    size_t *inner_row;
+    uint32_t *inner_col, *inner_weight;
+    double *rates; /* one for each edge of the topology */
+    double *exits, *x;
+    uint32_t *position;
+    pm_factors factors;
+} check;
+
+static void check_free(check *c) {
+    free(c->plan.chain_end);
+    free(c->inner_row);
+    free(c->inner_col);
+    free(c->inner_weight);
+    free(c->rates);
+    free(c->exits);
+    free(c->x);
+    free(c->position);
+    free(c->factors.u);
+    free(c->factors.leave);
+    free(c->factors.inverse);
+    free(c->factors.work);
 }
 
-/* Row j of L (first = 0, end = j) or of U (first = j + 1, end = n). */
-static pm_status check_row(const char *name, uint32_t j, const uint32_t *entry, size_t count, uint32_t first,
-                           uint32_t end, pm_error *err) {
-    uint32_t least = first;
-    for (size_t e = 0; e < count; e++) {
-        if (entry[e] < least || entry[e] >= end) {
-            return pm_fail(err, PM_EDATA,
-                           "row %" PRIu32 " of %s, entry %zu: expected a pivot from %" PRIu32 " to below %" PRIu32
-                           ", found %" PRIu32,
-                           j, name, e, least, end, entry[e]);
-        }
-        least = entry[e] + 1;
-    }
-    return PM_OK;
+static pm_status check_new(const pm_trace *trace, const pm_topology *t, check *c, pm_error *err) {
+    size_t n = t->n, edges = t->row[n];
+    *c = (check){.trace = trace,
+                 .topology = t,
+                 .inner_row = pm_malloc(n + 1, sizeof *c->inner_row),
+                 .inner_col = pm_malloc(edges, sizeof *c->inner_col),
+                 .inner_weight = pm_malloc(edges, sizeof *c->inner_weight),
+                 .rates = pm_malloc_aligned(edges, sizeof *c->rates),
+                 .exits = pm_malloc(n, sizeof *c->exits),
+                 .x = pm_malloc_aligned(n, sizeof *c->x),
+                 .position = pm_malloc(n, sizeof *c->position),
+                 .factors = {.u = pm_malloc_aligned(trace->u_row[n], sizeof(double)),
+                             .leave = pm_malloc_aligned(n, sizeof(double)),
+                             .inverse = pm_malloc_aligned(n, sizeof(double)),
+                             .work = pm_malloc_aligned(n, sizeof(double))}};
+    bool ok = c->inner_row != NULL && c->inner_col != NULL && c->inner_weight != NULL && c->rates != NULL &&
+              c->exits != NULL && c->x != NULL && c->position != NULL && c->factors.u != NULL &&
+              c->factors.leave != NULL && c->factors.inverse != NULL && c->factors.work != NULL;
+    return ok ? PM_OK : pm_fail_memory(err, "the check of a trace", (edges + trace->u_row[n]) * 8);
 }
 
-static pm_status check_rows(const pm_trace *t, pm_error *err) {
-    pm_status st = PM_OK;
-    for (uint32_t j = 0; j < t->n && st == PM_OK; j++) {
-        st = check_row("L", j, t->l + t->l_row[j], t->l_row[j + 1] - t->l_row[j], 0, j, err);
-        if (st == PM_OK) {
-            st = check_row("U", j, t->u + t->u_row[j], t->u_row[j + 1] - t->u_row[j], j + 1, t->n, err);
-        }
+static void draw(check *c) {
+    const pm_trace *t = c->trace;
+    pm_random random;
+    pm_random_seed(&random, t->digest);
+    for (uint32_t j = 0; j < t->n; j++) {
+        c->position[t->pivot[j]] = j;
     }
-    return st;
+    size_t edges = 0;
+    for (uint32_t j = 0; j < t->n; j++) {
+        uint32_t v = t->pivot[j];
+        c->inner_row[j] = edges;
+        for (size_t e = c->topology->row[v]; e < c->topology->row[v + 1]; e++) {
+            c->inner_col[edges] = c->position[c->topology->col[e]];
+            c->inner_weight[edges] = (uint32_t)edges;
+            c->rates[edges++] = pm_random_rate(&random);
+        }
+        c->exits[j] = pm_random_rate(&random);
+        c->x[j] = 1;
+    }
+    c->inner_row[t->n] = edges;
+    memcpy(c->factors.leave, c->exits, t->n * sizeof *c->exits);
 }
 
-/* One step for each update; a closed pattern has at most (|L| + |U| + n)^1.5 of them, and the first that is not
- * closed ends the search. `mark` holds values that are at most 1. */
-static pm_status check_closed(const pm_trace *t, uint32_t *mark, uint64_t *updates, pm_error *err) {
-    *updates = 0;
-    for (uint32_t j = 1; j < t->n; j++) {
-        uint32_t stamp = j + 1;
-        mark[j] = stamp;
-        for (size_t e = t->l_row[j]; e < t->l_row[j + 1]; e++) {
-            mark[t->l[e]] = stamp;
+/* The largest |Lambda x - W x - 1| of a row, relative to its Lambda x; infinite where x is not positive. */
+static double residual(const check *c) {
+    double worst = 0;
+    for (uint32_t j = 0; j < c->trace->n; j++) {
+        double out = c->exits[j] * c->x[j], in = 1;
+        for (size_t e = c->inner_row[j]; e < c->inner_row[j + 1]; e++) {
+            out += c->rates[e] * c->x[j];
+            in += c->rates[e] * c->x[c->inner_col[e]];
         }
-        for (size_t e = t->u_row[j]; e < t->u_row[j + 1]; e++) {
-            mark[t->u[e]] = stamp;
-        }
-        for (size_t e = t->l_row[j]; e < t->l_row[j + 1]; e++) {
-            uint32_t i = t->l[e];
-            for (size_t f = t->u_row[i]; f < t->u_row[i + 1]; f++) {
-                if (mark[t->u[f]] != stamp) {
-                    return pm_fail(err, PM_EDATA,
-                                   "row %" PRIu32 ": pivot %" PRIu32 " is substituted and leads to %" PRIu32
-                                   ", which the row lacks: the pattern is not closed",
-                                   j, i, t->u[f]);
-                }
-            }
-            *updates += t->u_row[i + 1] - t->u_row[i];
-        }
+        double relative = c->x[j] > 0 ? fabs(out - in) / out : HUGE_VAL;
+        worst = relative > worst ? relative : worst;
     }
-    return PM_OK;
+    return worst;
 }
 
-static pm_status check_counts(const pm_trace *t, uint64_t updates, pm_error *err) {
-    uint64_t fill = (uint64_t)t->l_row[t->n] + t->u_row[t->n];
-    if (t->n_edges < t->n || t->n_edges > fill) {
-        return pm_fail(err, PM_EDATA,
-                       "edges: expected from %" PRIu32 " (states) to %" PRIu64
-                       " (entries of the pattern), found %" PRIu64,
-                       t->n, fill, t->n_edges);
+pm_status pm_trace_check(const pm_trace *trace, const pm_topology *topology, pm_isa isa, pm_error *err) {
+    if (trace->n != topology->n || trace->n_edges != topology->row[topology->n]) {
+        return pm_fail(
+            err, PM_EDATA,
+            "hash collision: a trace of %u states and %llu edges under the key of an SCC of %u states and %zu "
+            "edges; clear the trace cache and report this",
+            trace->n, (unsigned long long)trace->n_edges, topology->n, topology->row[topology->n]);
     }
-    uint64_t most = 16 * (updates + fill + t->n);
-    if (t->flops < fill || t->flops > most) {
-        return pm_fail(err, PM_EDATA, "flops: expected from %" PRIu64 " to %" PRIu64 ", found %" PRIu64, fill, most,
-                       t->flops);
-    }
-    return PM_OK;
-}
-
-pm_status pm_trace_check(const pm_trace *trace, pm_error *err) {
-    if (trace->n < 2 || trace->n == UINT32_MAX) {
-        return pm_fail(err, PM_EDATA, "states: expected from 2 to %" PRIu32 ", found %" PRIu32, UINT32_MAX - 1,
-                       trace->n);
-    }
-    uint32_t *mark = pm_calloc(trace->n, sizeof *mark);
-    if (mark == NULL) {
-        return pm_fail_memory(err, "checking a trace", trace->n * sizeof *mark);
-    }
-    uint64_t updates = 0;
-    pm_status st = check_pivot(trace, mark, err);
+    check c;
+    pm_status st = check_new(trace, topology, &c, err);
     if (st == PM_OK) {
-        st = check_rows(trace, err);
+        pm_trace borrowed = *trace;
+        st = pm_plan_new(&borrowed, &c.plan, err);
     }
     if (st == PM_OK) {
-        st = check_closed(trace, mark, &updates, err);
+        draw(&c);
+        pm_scc_view view = {.trace = trace,
+                            .chain_end = c.plan.chain_end,
+                            .inner_row = c.inner_row,
+                            .inner_col = c.inner_col,
+                            .inner_weight = c.inner_weight};
+        pm_kernels_get(isa, 1)->factor(&view, c.rates, &c.factors, c.x);
+        double worst = residual(&c);
+        if (!(worst <= RESIDUAL_LIMIT)) {
+            st = pm_fail(
+                err, PM_ESOFTWARE,
+                "the trace of an SCC of %u states fails its check: relative residual %.3g, at most %.0g expected; "
+                "please report this",
+                trace->n, worst, RESIDUAL_LIMIT);
+        }
     }
-    if (st == PM_OK) {
-        st = check_counts(trace, updates, err);
-    }
-    free(mark);
+    check_free(&c);
     return st;
 }

@@ -1,0 +1,33 @@
+/* Canonical form and key of an SCC: isomorphic SCCs get the same numbers, whatever the order of their states. */
+#ifndef PM_TRACE_CANON_H
+#define PM_TRACE_CANON_H
+
+#include "base/log.h"
+#include "trace/topology.h"
+
+/* An SCC above this size keeps the order as given (nauty's refinement of a 450 x 450 grid takes seconds). */
+#define PM_CANON_MAX_STATES 200000
+/* The same when the search takes longer; nauty looks at the clock at each node of its search tree. */
+#define PM_CANON_SECONDS 20.0
+
+/* Version of the recorder: raise it when the same topology and effort would give another trace. */
+#define PM_RECORDER_VERSION 1
+
+typedef struct pm_canon {
+    uint32_t *name;       /* n: canonical number of each vertex of the topology */
+    pm_topology topology; /* the canonical digraph */
+    bool as_given;        /* no canonical order was found: size cap or time limit, logged */
+    uint8_t key[PM_DIGEST_BYTES];
+    uint8_t digest[PM_DIGEST_BYTES]; /* BLAKE2s-256 of the canonical topology alone */
+} pm_canon;
+
+/* Finds the canonical form with nauty (McKay and Piperno 2014). nauty's state is static: calls from several threads
+ * wait for each other. Free with pm_canon_free, also after a failure. */
+pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, const pm_log *log, pm_canon *out, pm_error *err);
+void pm_canon_free(pm_canon *canon);
+
+/* SHA-256 of a topology in the order as given: equal bytes mean the same digraph. */
+pm_status pm_topology_digest(const pm_topology *topology, pm_digest_kind kind, uint8_t digest[PM_DIGEST_BYTES],
+                             pm_error *err);
+
+#endif

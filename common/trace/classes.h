@@ -1,0 +1,20 @@
+/* Which SCCs share a key: canonical forms are searched once for each distinct order-as-given. */
+#ifndef PM_TRACE_CLASSES_H
+#define PM_TRACE_CLASSES_H
+
+#include "trace/canon.h"
+
+typedef struct pm_classes {
+    uint32_t n_classes;
+    pm_canon *canon;    /* n_classes; its names are those of the first SCC of the class */
+    uint32_t *n_sccs;   /* n_classes: SCCs of this key */
+    uint32_t *class_of; /* of each SCC; PM_NONE for a single state */
+    uint32_t *names;    /* n_transient: canonical number of each member, SCC by SCC */
+} pm_classes;
+
+/* Free with pm_classes_free, also after a failure. */
+pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, const pm_log *log,
+                          pm_classes *out, pm_error *err);
+void pm_classes_free(pm_classes *classes);
+
+#endif

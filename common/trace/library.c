@@ -1,0 +1,252 @@
+#include "trace/library.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "trace/classes.h"
+#include "trace/codec.h"
+
+/* Decodes what the cache gave for this class; *usable is false when it is damaged. A trace of another SCC is an error.
+ */
+static pm_status adopt(const pm_buffer *bytes, const pm_canon *canon, pm_trace_class *class, bool *usable,
+                       pm_error *why, pm_error *err) {
+    pm_trace trace;
+    uint8_t key[PM_DIGEST_BYTES];
+    *usable = false;
+    if (pm_trace_decode(bytes->bytes, bytes->size, &trace, key, why) != PM_OK) {
+        return why->code == PM_EOSERR ? pm_fail(err, why->code, "%s", why->text) : PM_OK;
+    }
+    pm_status st = PM_OK;
+    if (memcmp(key, canon->key, PM_DIGEST_BYTES) != 0) {
+        pm_fail(why, PM_EDATA, "it is a trace of another key");
+    } else if (trace.n != canon->topology.n || trace.n_edges != canon->topology.row[canon->topology.n] ||
+               memcmp(trace.digest, canon->digest, PM_DIGEST_BYTES) != 0) {
+        st = pm_fail(
+            err, PM_EDATA,
+            "hash collision: the cached trace under the key of an SCC of %u states is of another SCC, of %u states; "
+            "clear the trace cache and report this",
+            canon->topology.n, trace.n);
+    } else {
+        st = pm_plan_new(&trace, &class->plan, err);
+        *usable = st == PM_OK;
+    }
+    pm_trace_free(&trace);
+    return st;
+}
+
+static pm_status refuse_or_log(const pm_library_options *o, const uint8_t *key, const char *why, pm_error *err) {
+    char hex[PM_DIGEST_HEX];
+    pm_hex(key, hex);
+    if (o->strict_cache) {
+        return pm_fail(err, PM_EDATA, "trace cache: the entry %s is damaged (%s), and --strict-cache is on", hex, why);
+    }
+    pm_logf(o->log, PM_LOG_ERROR, "trace cache: the entry %s is damaged (%s); removed, recorded again", hex, why);
+    return PM_OK;
+}
+
+static pm_status fetch(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, pm_error *err) {
+    pm_buffer bytes = {0};
+    pm_cache_found found;
+    pm_status st = o->cache->get(o->cache->ctx, canon->key, &bytes, &found, err);
+    if (st == PM_OK && found == PM_CACHE_DAMAGED) {
+        st = refuse_or_log(o, canon->key, "its checksum does not match", err);
+    } else if (st == PM_OK && found == PM_CACHE_FOUND) {
+        pm_error why = {0};
+        st = adopt(&bytes, canon, class, &class->cached, &why, err);
+        if (st == PM_OK && !class->cached) {
+            st = refuse_or_log(o, canon->key, why.text, err);
+            if (st == PM_OK) {
+                st = o->cache->remove(o->cache->ctx, canon->key, err);
+            }
+        }
+    }
+    pm_buffer_free(&bytes);
+    return st;
+}
+
+/* The work list: classes without a trace, the largest first. */
+typedef struct work_item {
+    uint32_t class;
+    uint32_t n;
+    pm_buffer encoded;
+    pm_status status;
+    pm_error error;
+} work_item;
+
+static int larger_first(const void *a, const void *b) {
+    const work_item *x = a, *y = b;
+    if (x->n != y->n) {
+        return x->n > y->n ? -1 : 1;
+    }
+    return (x->class > y->class) - (x->class < y->class);
+}
+
+static void record_one(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, work_item *item) {
+    pm_trace trace;
+    item->status = pm_record(canon, &o->record, &trace, &item->error);
+    if (item->status != PM_OK) {
+        return;
+    }
+    if (o->cache != NULL) {
+        item->status = pm_trace_encode(&trace, canon->key, &item->encoded, &item->error);
+    }
+    if (item->status == PM_OK) {
+        item->status = pm_plan_new(&trace, &class->plan, &item->error);
+    }
+    pm_trace_free(&trace);
+}
+
+static void record_all(const pm_library_options *o, const pm_classes *classes, pm_library *out, work_item *items,
+                       size_t n) {
+    size_t done = 0;
+    bool failed = false;
+    int threads = (int)(n < o->threads ? n : o->threads);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
+    for (size_t i = 0; i < n; i++) {
+        bool stop;
+#pragma omp atomic read
+        stop = failed;
+        if (stop) {
+            continue;
+        }
+        uint32_t c = items[i].class;
+        record_one(o, &classes->canon[c], &out->classes[c], &items[i]);
+        if (items[i].status != PM_OK) {
+#pragma omp atomic write
+            failed = true;
+        }
+        size_t so_far;
+#pragma omp atomic capture
+        so_far = ++done;
+        if (omp_get_thread_num() == 0) {
+            pm_log_progress(o->log, "recording", so_far, n);
+        }
+    }
+}
+
+static pm_status first_failure(const work_item *items, size_t n, const pm_classes *classes, pm_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        if (items[i].status != PM_OK) {
+            char hex[PM_DIGEST_HEX];
+            pm_hex(classes->canon[items[i].class].key, hex);
+            return pm_fail(err, items[i].status, "recording the SCC %s of %u states: %s", hex, items[i].n,
+                           items[i].error.text);
+        }
+    }
+    return PM_OK;
+}
+
+static pm_status keep_all(const pm_library_options *o, const pm_classes *classes, const work_item *items, size_t n,
+                          pm_error *err) {
+    if (o->cache == NULL || n == 0) {
+        return PM_OK;
+    }
+    pm_cache_entry *entries = pm_calloc(n, sizeof *entries);
+    if (entries == NULL) {
+        return pm_fail_memory(err, "the new traces", n * sizeof *entries);
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(entries[i].key, classes->canon[items[i].class].key, PM_DIGEST_BYTES);
+        entries[i].bytes = items[i].encoded.bytes;
+        entries[i].size = items[i].encoded.size;
+    }
+    pm_error why = {0};
+    if (o->cache->put(o->cache->ctx, entries, n, &why) != PM_OK) {
+        pm_logf(o->log, PM_LOG_WARNING, "trace cache: %zu new traces are not kept: %s", n, why.text);
+    }
+    free(entries);
+    return PM_OK;
+}
+
+static pm_status record_missing(const pm_library_options *o, const pm_classes *classes, pm_library *out,
+                                pm_error *err) {
+    work_item *items = pm_calloc(classes->n_classes, sizeof *items);
+    if (items == NULL) {
+        return pm_fail_memory(err, "the list of traces to record", classes->n_classes * sizeof *items);
+    }
+    size_t n = 0;
+    for (uint32_t c = 0; c < classes->n_classes; c++) {
+        if (!out->classes[c].cached) {
+            items[n++] = (work_item){.class = c, .n = classes->canon[c].topology.n};
+        }
+    }
+    qsort(items, n, sizeof *items, larger_first);
+    record_all(o, classes, out, items, n);
+    pm_status st = first_failure(items, n, classes, err);
+    if (st == PM_OK) {
+        st = keep_all(o, classes, items, n, err);
+    }
+    out->n_recorded = (uint32_t)n;
+    for (size_t i = 0; i < n; i++) {
+        pm_buffer_free(&items[i].encoded);
+    }
+    free(items);
+    return st;
+}
+
+static pm_status fill_classes(const pm_library_options *o, const pm_classes *classes, pm_library *out, pm_error *err) {
+    pm_status st = PM_OK;
+    for (uint32_t c = 0; st == PM_OK && c < classes->n_classes; c++) {
+        memcpy(out->classes[c].key, classes->canon[c].key, PM_DIGEST_BYTES);
+        out->classes[c].n_sccs = classes->n_sccs[c];
+        if (o->cache != NULL) {
+            st = fetch(o, &classes->canon[c], &out->classes[c], err);
+        }
+        out->n_cached += out->classes[c].cached ? 1 : 0;
+    }
+    return st;
+}
+
+static void fill_instances(const pm_split *split, const pm_classes *classes, pm_library *out) {
+    for (uint32_t scc = 0; scc < split->n_sccs; scc++) {
+        uint32_t c = classes->class_of[scc];
+        if (c != PM_NONE) {
+            out->instances[scc] =
+                (pm_scc_instance){.plan = &out->classes[c].plan, .name = out->names + split->scc_first[scc]};
+        }
+    }
+}
+
+pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
+                          pm_library *out, pm_error *err) {
+    *out = (pm_library){0};
+    pm_classes classes;
+    pm_status st = pm_classes_find(graph, split, options->record.effort, options->log, &classes, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    out->n_classes = classes.n_classes;
+    out->classes = pm_calloc(classes.n_classes, sizeof *out->classes);
+    out->instances = pm_calloc(split->n_sccs, sizeof *out->instances);
+    out->names = classes.names;
+    classes.names = NULL;
+    if (out->classes == NULL || out->instances == NULL) {
+        out->n_classes = 0;
+        st = pm_fail_memory(err, "the traces of the graph", split->n_sccs * sizeof *out->instances);
+    }
+    if (st == PM_OK) {
+        st = fill_classes(options, &classes, out, err);
+    }
+    if (st == PM_OK) {
+        st = record_missing(options, &classes, out, err);
+    }
+    if (st == PM_OK) {
+        fill_instances(split, &classes, out);
+    }
+    pm_classes_free(&classes);
+    if (st != PM_OK) {
+        pm_library_free(out);
+    }
+    return st;
+}
+
+void pm_library_free(pm_library *library) {
+    for (uint32_t c = 0; c < library->n_classes; c++) {
+        pm_plan_free(&library->classes[c].plan);
+    }
+    free(library->classes);
+    free(library->instances);
+    free(library->names);
+    *library = (pm_library){0};
+}

@@ -1,0 +1,252 @@
+#include "trace/program.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+pm_status pm_plan_new(pm_trace *trace, pm_plan *out, pm_error *err) {
+    uint32_t n = trace->n;
+    *out = (pm_plan){.chain_end = pm_malloc(n, sizeof *out->chain_end)};
+    if (out->chain_end == NULL) {
+        return pm_fail_memory(err, "the chains of a trace", n * sizeof *out->chain_end);
+    }
+    for (uint32_t i = n; i-- > 0;) {
+        const uint32_t *u = trace->u + trace->u_row[i];
+        size_t count = trace->u_row[i + 1] - trace->u_row[i];
+        bool chained = i + 1 < n && count > 0 && u[0] == i + 1 &&
+                       count == trace->u_row[i + 2] - trace->u_row[i + 1] + 1 &&
+                       memcmp(u + 1, trace->u + trace->u_row[i + 1], (count - 1) * sizeof *u) == 0;
+        out->chain_end[i] = chained ? out->chain_end[i + 1] : i + 1;
+    }
+    out->trace = *trace;
+    *trace = (pm_trace){0};
+    return PM_OK;
+}
+
+void pm_plan_free(pm_plan *plan) {
+    pm_trace_free(&plan->trace);
+    free(plan->chain_end);
+    *plan = (pm_plan){0};
+}
+
+static pm_status allocate(const pm_graph *g, const pm_split *s, pm_program *p, pm_error *err) {
+    size_t n = s->n_transient, edges = s->row[g->n_vertices];
+    p->n = s->n_transient;
+    p->n_components = s->n_sccs;
+    p->components = pm_calloc(s->n_sccs, sizeof *p->components);
+    p->vertex = pm_malloc(n, sizeof *p->vertex);
+    p->position = pm_malloc(g->n_vertices, sizeof *p->position);
+    p->inner_row = pm_calloc(n + 1, sizeof *p->inner_row);
+    p->exit_row = pm_calloc(n + 1, sizeof *p->exit_row);
+    p->absorb_row = pm_calloc(n + 1, sizeof *p->absorb_row);
+    p->by_level = pm_malloc(s->n_sccs, sizeof *p->by_level);
+    p->level_first = pm_calloc((size_t)s->n_sccs + 2, sizeof *p->level_first);
+    if (p->components == NULL || p->vertex == NULL || p->position == NULL || p->inner_row == NULL ||
+        p->exit_row == NULL || p->absorb_row == NULL || p->by_level == NULL || p->level_first == NULL) {
+        return pm_fail_memory(err, "the program", n * 40 + edges * 8);
+    }
+    return PM_OK;
+}
+
+static pm_status place_states(const pm_graph *g, const pm_split *s, const pm_scc_instance *instances, pm_program *p,
+                              pm_error *err) {
+    uint32_t *pivot_of = pm_malloc(s->largest, sizeof *pivot_of);
+    if (pivot_of == NULL) {
+        return pm_fail_memory(err, "the order of the program", s->largest * sizeof *pivot_of);
+    }
+    memset(p->position, 0xff, g->n_vertices * sizeof *p->position);
+    for (uint32_t c = 0; c < s->n_sccs; c++) {
+        uint32_t first = s->scc_first[c], n = s->scc_first[c + 1] - first;
+        const pm_plan *plan = instances[c].plan;
+        p->components[c] = (pm_component){.first = first, .n = n, .plan = plan};
+        for (uint32_t j = 0; plan != NULL && j < n; j++) {
+            pivot_of[plan->trace.pivot[j]] = j;
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t v = s->member[first + i];
+            uint32_t at = first + (plan != NULL ? pivot_of[instances[c].name[i]] : 0);
+            p->vertex[at] = v;
+            p->position[v] = at;
+        }
+    }
+    free(pivot_of);
+    return PM_OK;
+}
+
+enum { TO_INNER, TO_EXIT, TO_ABSORPTION };
+
+static int kind_of(const pm_split *s, uint32_t from, uint32_t to) {
+    if (s->scc_of[to] == PM_NONE) {
+        return TO_ABSORPTION;
+    }
+    return s->scc_of[to] == s->scc_of[from] ? TO_INNER : TO_EXIT;
+}
+
+static pm_status count_edges(const pm_split *s, pm_program *p, pm_error *err) {
+    size_t *rows[] = {p->inner_row, p->exit_row, p->absorb_row};
+    for (uint32_t at = 0; at < p->n; at++) {
+        uint32_t v = p->vertex[at];
+        for (int kind = 0; kind < 3; kind++) {
+            rows[kind][at + 1] = rows[kind][at];
+        }
+        for (size_t e = s->row[v]; e < s->row[v + 1]; e++) {
+            rows[kind_of(s, v, s->to[e])][at + 1]++;
+        }
+    }
+    size_t inner = p->inner_row[p->n], exits = p->exit_row[p->n], absorb = p->absorb_row[p->n];
+    p->inner_col = pm_malloc(inner, sizeof *p->inner_col);
+    p->inner_weight = pm_malloc(inner, sizeof *p->inner_weight);
+    p->exit_to = pm_malloc(exits, sizeof *p->exit_to);
+    p->exit_weight = pm_malloc(exits, sizeof *p->exit_weight);
+    p->absorb_weight = pm_malloc(absorb, sizeof *p->absorb_weight);
+    if (p->inner_col == NULL || p->inner_weight == NULL || p->exit_to == NULL || p->exit_weight == NULL ||
+        p->absorb_weight == NULL) {
+        return pm_fail_memory(err, "the edges of the program", (inner + exits) * 8 + absorb * 4);
+    }
+    return PM_OK;
+}
+
+static void place_edges(const pm_split *s, pm_program *p) {
+    for (uint32_t at = 0; at < p->n; at++) {
+        uint32_t v = p->vertex[at];
+        size_t inner = p->inner_row[at], exits = p->exit_row[at], absorb = p->absorb_row[at];
+        for (size_t e = s->row[v]; e < s->row[v + 1]; e++) {
+            uint32_t to = p->position[s->to[e]];
+            switch (kind_of(s, v, s->to[e])) {
+            case TO_INNER:
+                p->inner_col[inner] = to - p->components[s->scc_of[v]].first;
+                p->inner_weight[inner++] = s->weight[e];
+                break;
+            case TO_EXIT:
+                p->exit_to[exits] = to;
+                p->exit_weight[exits++] = s->weight[e];
+                break;
+            default:
+                p->absorb_weight[absorb++] = s->weight[e];
+            }
+        }
+    }
+}
+
+static void place_levels(const pm_split *s, pm_program *p) {
+    for (uint32_t c = 0; c < p->n_components; c++) {
+        pm_component *component = &p->components[c];
+        uint32_t level = 0;
+        for (size_t e = p->exit_row[component->first]; e < p->exit_row[component->first + component->n]; e++) {
+            uint32_t below = p->components[s->scc_of[p->vertex[p->exit_to[e]]]].level;
+            level = below + 1 > level ? below + 1 : level;
+        }
+        component->level = level;
+        p->n_levels = level + 1 > p->n_levels ? level + 1 : p->n_levels;
+        p->level_first[level + 1]++;
+    }
+    for (uint32_t l = 0; l < p->n_levels; l++) {
+        p->level_first[l + 1] += p->level_first[l];
+    }
+    /* level_first[l] is moved to the end of level l while filling, so that shifting restores it */
+    for (uint32_t c = 0; c < p->n_components; c++) {
+        p->by_level[p->level_first[p->components[c].level]++] = c;
+    }
+    memmove(p->level_first + 1, p->level_first, p->n_levels * sizeof *p->level_first);
+    p->level_first[0] = 0;
+}
+
+static void add_costs(pm_program *p) {
+    for (uint32_t c = 0; c < p->n_components; c++) {
+        const pm_component *component = &p->components[c];
+        p->largest = component->n > p->largest ? component->n : p->largest;
+        if (component->plan == NULL) {
+            p->flops += 3;
+            continue;
+        }
+        const pm_trace *t = &component->plan->trace;
+        p->flops += t->flops;
+        p->largest_u = t->u_row[t->n] > p->largest_u ? t->u_row[t->n] : p->largest_u;
+        p->largest_l = t->l_row[t->n] > p->largest_l ? t->l_row[t->n] : p->largest_l;
+    }
+    p->flops += 3 * p->exit_row[p->n] + p->absorb_row[p->n] + p->inner_row[p->n];
+}
+
+/* Every inner edge must be in the pattern it was recorded from. */
+static pm_status check_patterns(const pm_program *p, pm_error *err) {
+    uint32_t *mark = pm_calloc(p->largest, sizeof *mark);
+    if (mark == NULL) {
+        return pm_fail_memory(err, "the check of the program", p->largest * sizeof *mark);
+    }
+    pm_status st = PM_OK;
+    for (uint32_t c = 0; st == PM_OK && c < p->n_components; c++) {
+        const pm_component *component = &p->components[c];
+        if (component->plan == NULL) {
+            continue;
+        }
+        const pm_trace *t = &component->plan->trace;
+        memset(mark, 0, t->n * sizeof *mark);
+        for (uint32_t j = 0; j < t->n && st == PM_OK; j++) {
+            for (size_t at = t->l_row[j]; at < t->l_row[j + 1]; at++) {
+                mark[t->l[at]] = j + 1;
+            }
+            for (size_t at = t->u_row[j]; at < t->u_row[j + 1]; at++) {
+                mark[t->u[at]] = j + 1;
+            }
+            for (size_t e = p->inner_row[component->first + j]; e < p->inner_row[component->first + j + 1]; e++) {
+                if (mark[p->inner_col[e]] != j + 1) {
+                    st = pm_fail(
+                        err, PM_EDATA,
+                        "hash collision: the trace of an SCC of %u states lacks the edge from row %u to row %u; "
+                        "clear the trace cache and report this",
+                        t->n, p->vertex[component->first + j], p->vertex[component->first + p->inner_col[e]]);
+                }
+            }
+        }
+    }
+    free(mark);
+    return st;
+}
+
+pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const pm_scc_instance *instances,
+                            pm_program *out, pm_error *err) {
+    *out = (pm_program){0};
+    pm_status st = allocate(graph, split, out, err);
+    if (st == PM_OK) {
+        st = place_states(graph, split, instances, out, err);
+    }
+    if (st == PM_OK) {
+        st = count_edges(split, out, err);
+    }
+    if (st == PM_OK) {
+        place_edges(split, out);
+        place_levels(split, out);
+        add_costs(out);
+        st = check_patterns(out, err);
+    }
+    if (st != PM_OK) {
+        pm_program_free(out);
+    }
+    return st;
+}
+
+void pm_program_free(pm_program *program) {
+    free(program->components);
+    free(program->vertex);
+    free(program->position);
+    free(program->inner_row);
+    free(program->inner_col);
+    free(program->inner_weight);
+    free(program->exit_row);
+    free(program->exit_to);
+    free(program->exit_weight);
+    free(program->absorb_row);
+    free(program->absorb_weight);
+    free(program->by_level);
+    free(program->level_first);
+    *program = (pm_program){0};
+}
+
+pm_scc_view pm_program_view(const pm_program *program, uint32_t component) {
+    const pm_component *c = &program->components[component];
+    return (pm_scc_view){.trace = &c->plan->trace,
+                         .chain_end = c->plan->chain_end,
+                         .inner_row = program->inner_row + c->first,
+                         .inner_col = program->inner_col,
+                         .inner_weight = program->inner_weight};
+}

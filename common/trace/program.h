@@ -1,0 +1,66 @@
+/* The program of a graph: all traces stitched, with the edges they read, in the order of the replay.
+ *
+ * Transient states have *positions* 0..n-1: SCC by SCC, sinks first, in pivot order inside each SCC. Every edge leads
+ * to a position of its own SCC, to one of a smaller SCC, or into absorption. */
+#ifndef PM_TRACE_PROGRAM_H
+#define PM_TRACE_PROGRAM_H
+
+#include "trace/canon.h"
+#include "trace/kernel.h"
+
+/* A trace as the replay runs it; shared by all SCCs of its key. */
+typedef struct pm_plan {
+    pm_trace trace;
+    uint32_t *chain_end; /* n: rows i..chain_end[i]-1 have U(r) = {r+1} + U(r+1) */
+} pm_plan;
+
+/* Takes the trace over (it is left empty). Free with pm_plan_free. */
+pm_status pm_plan_new(pm_trace *trace, pm_plan *out, pm_error *err);
+void pm_plan_free(pm_plan *plan);
+
+typedef struct pm_component {
+    uint32_t first, n;   /* positions first..first+n-1 */
+    uint32_t level;      /* longest way to absorption, counted in SCCs: SCCs of one level do not read each other */
+    const pm_plan *plan; /* NULL when n is 1 */
+} pm_component;
+
+typedef struct pm_program {
+    uint32_t n; /* transient states */
+    uint32_t n_components;
+    pm_component *components; /* sinks first */
+    uint32_t *vertex;         /* n: the row of each position */
+    uint32_t *position;       /* of each row of the graph; PM_NONE for start, absorbing and unreachable rows */
+
+    size_t *inner_row; /* n + 1; edges inside the SCC: target as a local row, weight */
+    uint32_t *inner_col, *inner_weight;
+    size_t *exit_row; /* n + 1; edges to smaller SCCs: target position, weight */
+    uint32_t *exit_to, *exit_weight;
+    size_t *absorb_row; /* n + 1; edges into absorption: weight */
+    uint32_t *absorb_weight;
+
+    uint32_t n_levels;
+    uint32_t *by_level;    /* n_components: components, sorted by level */
+    uint32_t *level_first; /* n_levels + 1: into by_level */
+
+    uint32_t largest; /* states of the largest SCC */
+    size_t largest_u, largest_l;
+    uint64_t flops; /* of one theta: one factorisation and solve of all SCCs, and their exits */
+} pm_program;
+
+/* The numbering of one SCC: what stitching needs to know of it. */
+typedef struct pm_scc_instance {
+    const pm_plan *plan;  /* NULL for a single state */
+    const uint32_t *name; /* canonical number of each member; not read for a single state */
+} pm_scc_instance;
+
+/* Stitches; `instances` has split->n_sccs entries. Errors: PM_EDATA ("hash collision") when an inner edge is missing
+ * from the pattern of its trace. The plans must outlive the program. Free with pm_program_free, also after a failure.
+ */
+pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const pm_scc_instance *instances,
+                            pm_program *out, pm_error *err);
+void pm_program_free(pm_program *program);
+
+/* The kernels' view of one component of two states or more. */
+pm_scc_view pm_program_view(const pm_program *program, uint32_t component);
+
+#endif

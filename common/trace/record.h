@@ -1,0 +1,23 @@
+/* Recording: the best pivot order found for one SCC, as a trace that has passed its own check. */
+#ifndef PM_TRACE_RECORD_H
+#define PM_TRACE_RECORD_H
+
+#include "trace/canon.h"
+#include "trace/kernel.h"
+
+typedef struct pm_record_options {
+    pm_effort effort;
+    size_t memory; /* bytes that the trace and one lane of its replay may take */
+    pm_isa isa;    /* of the kernels that replay the check */
+} pm_record_options;
+
+/* Records the trace of a canonical SCC: tries the pivot orders of the effort, keeps the one of fewest flops, replays it
+ * at random positive rates and checks the residual. Errors: PM_EOSERR when no order's trace and replay fit the memory,
+ * with the figures predicted; PM_ESOFTWARE when the check fails (such a trace is never returned). Free with
+ * pm_trace_free. */
+pm_status pm_record(const pm_canon *canon, const pm_record_options *options, pm_trace *out, pm_error *err);
+
+/* The check alone, for a trace from elsewhere: `canon` is the SCC that it claims to be of. */
+pm_status pm_trace_check(const pm_trace *trace, const pm_topology *topology, pm_isa isa, pm_error *err);
+
+#endif

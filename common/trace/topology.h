@@ -1,0 +1,23 @@
+/* The inner edges of one SCC as a simple digraph: what a trace is recorded from. */
+#ifndef PM_TRACE_TOPOLOGY_H
+#define PM_TRACE_TOPOLOGY_H
+
+#include "trace/split.h"
+
+/* Vertices are 0..n-1; row v's targets are col[row[v]..row[v+1]), ascending, without v itself, without repeats. */
+typedef struct pm_topology {
+    uint32_t n;
+    size_t *row; /* n + 1 */
+    uint32_t *col;
+} pm_topology;
+
+/* The SCC's inner edges; vertex i is split->member[split->scc_first[scc] + i]. `local` is a scratch array of
+ * n_vertices values (contents do not matter). Free with pm_topology_free, also after a failure. */
+pm_status pm_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *local, pm_topology *out, pm_error *err);
+
+/* The same digraph with vertex v called new_name[v] (a permutation). */
+pm_status pm_topology_rename(const pm_topology *topology, const uint32_t *new_name, pm_topology *out, pm_error *err);
+
+void pm_topology_free(pm_topology *topology); /* zeroes it; all-zero is valid */
+
+#endif
