@@ -15,11 +15,11 @@ static pm_status expand_rabbits(const void *model, pm_explorer *x, pm_error *err
         if (here == 0) {
             continue;
         }
-        x->target[side]--;
-        x->target[1 - side]++;
+        pm_explorer_change(x, side, -1);
+        pm_explorer_change(x, 1 - side, 1);
         status = pm_explorer_edge(x, JUMP, count ? here : 1, err);
         if (status == PM_OK) {
-            x->target[side] = 0;
+            pm_explorer_change(x, side, -here);
             status = pm_explorer_edge(x, FLOOD_LEFT + side, 1, err);
         }
     }
@@ -51,22 +51,22 @@ static pm_status expand_tandem(const void *model, pm_explorer *x, pm_error *err)
     bool full_1 = first == k[0] - 1, full_2 = second == k[1] - 1;
     pm_status status = PM_OK;
     if (!full_1) {
-        x->target[0]++;
+        pm_explorer_change(x, 0, 1);
         status = pm_explorer_edge(x, ARRIVAL, 1, err);
     }
     if (status == PM_OK && first > 0 && !full_2) {
-        x->target[0]--;
-        x->target[1]++;
+        pm_explorer_change(x, 0, -1);
+        pm_explorer_change(x, 1, 1);
         status = pm_explorer_edge(x, SERVICE_1, 1, err);
     }
     if (status == PM_OK && second > 0) {
-        x->target[1]--;
+        pm_explorer_change(x, 1, -1);
         status = pm_explorer_edge(x, SERVICE_2, 1, err);
     }
     int blocked = (int)full_1 + (int)(full_2 && first > 0);
     if (status == PM_OK && blocked > 0) {
-        x->target[0] = k[0];
-        x->target[1] = k[1];
+        pm_explorer_change(x, 0, k[0] - first);
+        pm_explorer_change(x, 1, k[1] - second);
         status = pm_explorer_edge(x, EXIT, blocked, err);
     }
     return status;
@@ -87,7 +87,7 @@ static pm_status expand_erlang(const void *model, pm_explorer *x, pm_error *err)
     if (x->state[0] == 0) {
         return PM_OK;
     }
-    x->target[0]--;
+    pm_explorer_change(x, 0, -1);
     return pm_explorer_edge(x, 0, 1, err);
 }
 
@@ -105,11 +105,11 @@ static pm_status expand_birth_death(const void *model, pm_explorer *x, pm_error 
     int32_t largest = *(const int32_t *)model, here = x->state[0];
     pm_status status = PM_OK;
     if (here > 0 && here < largest) {
-        x->target[0]++;
+        pm_explorer_change(x, 0, 1);
         status = pm_explorer_edge(x, 0, here, err);
     }
     if (status == PM_OK && here > 0) {
-        x->target[0]--;
+        pm_explorer_change(x, 0, -1);
         status = pm_explorer_edge(x, 1, here, err);
     }
     return status;
@@ -130,10 +130,10 @@ static pm_status expand_mm1k(const void *model, pm_explorer *x, pm_error *err) {
     if (here == k) {
         return PM_OK;
     }
-    x->target[0]++;
+    pm_explorer_change(x, 0, 1);
     pm_status status = pm_explorer_edge(x, 0, 1, err);
     if (status == PM_OK && here > 0) {
-        x->target[0]--;
+        pm_explorer_change(x, 0, -1);
         status = pm_explorer_edge(x, 1, 1, err);
     }
     return status;

@@ -25,9 +25,9 @@ static pm_status coalesce(pm_explorer *x, size_t first, size_t last, int64_t shi
             if (pairs == 0) {
                 continue;
             }
-            x->target[i]--;
-            x->target[j]--;
-            x->target[i + j + shift]++;
+            pm_explorer_change(x, i, -1);
+            pm_explorer_change(x, j, -1);
+            pm_explorer_change(x, (uint32_t)(i + j + shift), 1);
             pm_status status = pm_explorer_edge(x, param, pairs, err);
             if (status != PM_OK) {
                 return status;
@@ -44,7 +44,7 @@ static pm_status expand_kingman(const void *model, pm_explorer *x, pm_error *err
         return PM_OK;
     }
     double pairs = count_pairs(x->state, 0, 0);
-    x->target[0]--;
+    pm_explorer_change(x, 0, -1);
     return pm_explorer_edge(x, 0, pairs, err);
 }
 
@@ -100,9 +100,9 @@ static pm_status expand_two_loci(const void *model, pm_explorer *x, pm_error *er
         if (left == 0 || right == 0) {
             continue;
         }
-        x->target[type]--;
-        x->target[left]++;
-        x->target[right]++;
+        pm_explorer_change(x, type, -1);
+        pm_explorer_change(x, left, 1);
+        pm_explorer_change(x, right, 1);
         status = pm_explorer_edge(x, 1, m->count ? x->state[type] : 1, err);
     }
     return status;
@@ -144,8 +144,8 @@ static pm_status expand_two_islands(const void *model, pm_explorer *x, pm_error 
         uint32_t i = x->support[a];
         bool first = i < m->n_types;
         in_first += first;
-        x->target[i]--;
-        x->target[first ? i + m->n_types : i - m->n_types]++;
+        pm_explorer_change(x, i, -1);
+        pm_explorer_change(x, first ? i + m->n_types : i - m->n_types, 1);
         status = pm_explorer_edge(x, m->migration[first ? 0 : 1], x->state[i], err);
     }
     if (status == PM_OK) {

@@ -6,22 +6,24 @@
 #include "graph/build.h"
 #include "graph/graph.h"
 
-/* What a rule sees of the exploration. The explorer owns all of it; it is valid during one call of the rule. */
-typedef struct pm_explorer pm_explorer;
-struct pm_explorer {
-    const int32_t *state;    /* L values: the state being expanded */
-    int32_t *target;         /* L values, equal to `state` when the rule is called and again after each edge: the rule
-                              * changes it, adds the edge, and may rely on the changes being undone */
+/* What a rule sees of the exploration: the state being expanded. The explorer owns it; it is valid during one call of
+ * the rule. */
+typedef struct pm_explorer {
+    const int32_t *state;    /* L values */
     const uint32_t *support; /* positions of the non-zero values of `state`, ascending */
     size_t n_support;
-    struct pm_explored *explored; /* rows found so far; not for rules */
-};
+    struct pm_explored *explored; /* what was found so far; not for rules */
+} pm_explorer;
 
 /* A model's rule: adds every edge that leaves x->state; a state without edges is absorbing. `model` is the caller's. */
 typedef pm_status (*pm_expand)(const void *model, pm_explorer *x, pm_error *err);
 
-/* Adds an edge from x->state to x->target with weight coef * theta[param], then makes x->target a copy of x->state
- * again. Parallel edges are kept. Errors: PM_EUSAGE when the rows run out of 32-bit numbers, PM_EOSERR. */
+/* The target of the next edge: x->state, but with `delta` added to the value at `position`. Changes add up until the
+ * edge is added. */
+void pm_explorer_change(pm_explorer *x, uint32_t position, int32_t delta);
+
+/* Adds an edge from x->state to the target that the changes since the last edge make of it, with weight coef *
+ * theta[param]. Parallel edges are kept. Errors: PM_EUSAGE when the rows run out of 32-bit numbers, PM_EOSERR. */
 pm_status pm_explorer_edge(pm_explorer *x, uint32_t param, double coef, pm_error *err);
 
 /* Explores a continuous-time model of `state_length` values and `n_params` parameters. Row 0 is the start vertex (all

@@ -285,6 +285,8 @@ Test(models, two_loci_have_the_published_sizes) {
     check_sizes("two-locus-arg", 6, 0, (sizes){1044, 8099, 123, 120, 34});
     check_sizes("two-locus-arg", 7, 0, (sizes){2999, 28168, 227, 224, 68});
     check_sizes("two-locus-arg", 8, 0, (sizes){8407, 92198, 486, 483, 102});
+    check_sizes("two-locus-arg", 9, 0, (sizes){22653, 286386, 902, 899, 164});
+    check_sizes("two-locus-arg", 10, 0, (sizes){59522, 851972, 1766, 1763, 271});
 }
 
 Test(models, isolation_migration_has_the_published_sizes) {
@@ -549,7 +551,7 @@ static pm_status expand_and_fail(const void *model, pm_explorer *x, pm_error *er
     if (x->state[0] == *(const int32_t *)model) {
         return pm_fail(err, PM_ESOFTWARE, "the rule gives up at %d", x->state[0]);
     }
-    x->target[0]++;
+    pm_explorer_change(x, 0, 1);
     return pm_explorer_edge(x, 0, 1, err);
 }
 
