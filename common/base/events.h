@@ -28,8 +28,14 @@ typedef struct pm_source {
     pm_status (*read)(void *ctx, uint8_t *bytes, size_t capacity, size_t *got, pm_error *err);
 } pm_source;
 
+/* The deepest nesting of arrays and maps that is read. */
+#define PM_EVENT_DEPTH 16
+
 /* Reads exactly one document and refuses anything but white space (JSON) or nothing (MessagePack) after it.
- * Errors: PM_EDATA with "byte N: ..." for malformed or truncated input, the source's and the sink's own. */
+ * Errors: PM_EDATA with "byte N: ..." (from 0) for malformed or truncated input, a key that is no string, nesting
+ * deeper than PM_EVENT_DEPTH, MessagePack's ext types, JSON numbers that are no doubles (not zero, but nearer to it
+ * than any; more than 1,100 characters); the source's and the sink's own. JSON strings are checked to be UTF-8, those
+ * of MessagePack are handed on as they are. */
 pm_status pm_json_read(const pm_source *source, const pm_event_sink *sink, pm_error *err);
 pm_status pm_msgpack_read(const pm_source *source, const pm_event_sink *sink, pm_error *err);
 
@@ -40,5 +46,9 @@ typedef struct pm_memory_source {
     size_t at;
 } pm_memory_source;
 pm_source pm_source_memory(pm_memory_source *state);
+
+/* A source over an open file, pipe or socket, read to its end; `fd` stays the caller's and must outlive the source.
+ * Errors: PM_EIO. */
+pm_source pm_source_fd(int *fd);
 
 #endif

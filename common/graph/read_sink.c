@@ -1,0 +1,524 @@
+#include "graph/read_sink.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+typedef enum key_kind { KEY_STATES, KEY_ROWS, KEY_COUNT, KEY_IS_DISCRETE, KEY_WEIGHT_MODE, KEY_IGNORED } key_kind;
+
+typedef enum key_name {
+    STATES,
+    EDGES,
+    CONSTANT_EDGES,
+    START_EDGES,
+    PARAM_EDGES,
+    START_PARAM_EDGES,
+    PARAM_LENGTH,
+    STATE_LENGTH,
+    N_VERTICES,
+    WEIGHT_MODE,
+    IS_DISCRETE,
+    VERTEX_INDICES,
+    DYN_ORDERING,
+    WAS_DPH,
+    N_KEYS
+} key_name;
+
+typedef struct key_info {
+    const char *name;
+    key_kind kind;
+    bool is_required;
+    unsigned n_indices; /* rows: leading columns that number states */
+    bool is_param;      /* rows: coefficients follow, else one weight */
+} key_info;
+
+static const key_info keys[N_KEYS] = {
+    [STATES] = {"states", KEY_STATES, true, 0, false},
+    [EDGES] = {"edges", KEY_ROWS, true, 2, false},
+    [CONSTANT_EDGES] = {"constant_edges", KEY_ROWS, false, 2, false},
+    [START_EDGES] = {"start_edges", KEY_ROWS, true, 1, false},
+    [PARAM_EDGES] = {"param_edges", KEY_ROWS, true, 2, true},
+    [START_PARAM_EDGES] = {"start_param_edges", KEY_ROWS, false, 1, true},
+    [PARAM_LENGTH] = {"param_length", KEY_COUNT, true, 0, false},
+    [STATE_LENGTH] = {"state_length", KEY_COUNT, true, 0, false},
+    [N_VERTICES] = {"n_vertices", KEY_COUNT, true, 0, false},
+    [WEIGHT_MODE] = {"weight_mode", KEY_WEIGHT_MODE, false, 0, false},
+    [IS_DISCRETE] = {"is_discrete", KEY_IS_DISCRETE, false, 0, false},
+    [VERTEX_INDICES] = {"vertex_indices", KEY_IGNORED, false, 0, false},
+    [DYN_ORDERING] = {"dyn_ordering", KEY_IGNORED, false, 0, false},
+    [WAS_DPH] = {"was_dph", KEY_IGNORED, false, 0, false},
+};
+
+/* Where in the document the reader stands. */
+typedef enum place { BEFORE, IN_MAP, IN_ARRAY, IN_ROW, AFTER } place;
+
+struct pm_graph_reader {
+    pm_graph_format format;
+    pm_builder *builder;
+    place at;
+    key_name key; /* while in a value */
+    bool has_key; /* a key was read, its value comes next */
+    bool is_seen[N_KEYS];
+    unsigned ignored_depth; /* open arrays and maps of an ignored value */
+
+    double *row; /* numbers of the row being read */
+    size_t n_row, row_capacity;
+    int32_t *state;
+    size_t state_capacity;
+    double *coef;
+    size_t coef_capacity;
+
+    size_t n_rows[N_KEYS];
+    uint64_t count[N_KEYS]; /* values of param_length, state_length, n_vertices */
+    size_t width;           /* of the states, once there is one */
+    bool has_params;        /* a row with coefficients was read: */
+    key_name params_key;    /* its array, */
+    size_t params_width;    /* its columns */
+    size_t n_params;        /* and the P that follows from it */
+};
+
+/* "param_edges row 7", or the key alone outside rows. */
+static const char *where(const pm_graph_reader *r, char text[64]) {
+    if (r->at == IN_ROW || r->at == IN_ARRAY) {
+        snprintf(text, 64, "%s row %zu", keys[r->key].name, r->n_rows[r->key]);
+    } else {
+        snprintf(text, 64, "%s", keys[r->key].name);
+    }
+    return text;
+}
+
+/* ---- keys ---------------------------------------------------------------------------------------------- */
+
+static pm_status unknown_key(const char *text, size_t n, pm_error *err) {
+    char known[400];
+    size_t used = 0;
+    for (int k = 0; k < N_KEYS; k++) {
+        used += (size_t)snprintf(known + used, sizeof known - used, k == 0 ? "%s" : ", %s", keys[k].name);
+    }
+    return pm_fail(err, PM_EDATA, "unknown key \"%.*s\"; expected %s", n > 100 ? 100 : (int)n, text, known);
+}
+
+static pm_status on_key(void *ctx, const char *text, size_t n, pm_error *err) {
+    pm_graph_reader *r = ctx;
+    if (r->ignored_depth > 0) {
+        return PM_OK;
+    }
+    for (int k = 0; k < N_KEYS; k++) {
+        if (strlen(keys[k].name) == n && memcmp(keys[k].name, text, n) == 0) {
+            if (r->is_seen[k]) {
+                return pm_fail(err, PM_EDATA, "key \"%s\" comes twice", keys[k].name);
+            }
+            r->is_seen[k] = true;
+            r->key = (key_name)k;
+            r->has_key = true;
+            return PM_OK;
+        }
+    }
+    return unknown_key(text, n, err);
+}
+
+/* ---- values in places where they do not belong --------------------------------------------------------- */
+
+static pm_status unexpected(const pm_graph_reader *r, const char *found, pm_error *err) {
+    static const char *const values[] = {
+        [KEY_STATES] = "an array of rows",   [KEY_ROWS] = "an array of rows",  [KEY_COUNT] = "a whole number",
+        [KEY_IS_DISCRETE] = "true or false", [KEY_WEIGHT_MODE] = "\"linear\"", [KEY_IGNORED] = "any value"};
+    char place_text[64];
+    if (r->at == BEFORE) {
+        return pm_fail(err, PM_EDATA, "found %s; expected a map with the keys of a graph", found);
+    }
+    const char *expected = r->at == IN_ROW     ? "a number"
+                           : r->at == IN_ARRAY ? "an array of numbers"
+                                               : values[keys[r->key].kind];
+    return pm_fail(err, PM_EDATA, "%s: found %s; expected %s", where(r, place_text), found, expected);
+}
+
+/* Values of ignored keys, and what lies inside them. */
+static bool is_ignored(pm_graph_reader *r) {
+    return r->ignored_depth > 0 || (r->at == IN_MAP && r->has_key && keys[r->key].kind == KEY_IGNORED);
+}
+
+static bool is_value_of(const pm_graph_reader *r, key_kind kind) {
+    return r->at == IN_MAP && r->has_key && keys[r->key].kind == kind;
+}
+
+/* ---- parameters ---------------------------------------------------------------------------------------- */
+
+/* Columns in front of the coefficients. */
+static size_t leading_columns(const pm_graph_reader *r, key_name key) {
+    return keys[key].n_indices + (r->format == PM_FORMAT_PHASIC_021 ? 1 : 0);
+}
+
+static const char *layout(const pm_graph_reader *r, key_name key) {
+    bool is_old = r->format == PM_FORMAT_PHASIC_021;
+    if (key == PARAM_EDGES) {
+        return is_old ? "from, to, base weight and P coefficients" : "from, to and P coefficients";
+    }
+    return is_old ? "to, base weight and P coefficients" : "to and P coefficients";
+}
+
+/* Refuses rows of `width` columns when P was said to be `n_params`; the layouts differ by one column. */
+static pm_status wrong_width(const pm_graph_reader *r, key_name key, size_t row, size_t width, uint64_t n_params,
+                             pm_error *err) {
+    size_t columns = leading_columns(r, key);
+    bool is_old = r->format == PM_FORMAT_PHASIC_021;
+    const char *advice = "";
+    if (!is_old && width == columns + n_params + 1) {
+        advice =
+            "; a file of phasic 0.21 or earlier has one column more, a base weight: read it with --format phasic-0.21";
+    } else if (is_old && width + 1 == columns + n_params) {
+        advice = "; a file of phasic 0.22 or later has no base weight: read it without --format phasic-0.21";
+    }
+    return pm_fail(err, PM_EDATA,
+                   "%s row %zu: found %zu columns; expected %" PRIu64 " (%s, param_length is %" PRIu64 ")%s",
+                   keys[key].name, row, width, columns + n_params, layout(r, key), n_params, advice);
+}
+
+/* The first row with coefficients says what P is, unless param_length has said it before. */
+static pm_status learn_params(pm_graph_reader *r, pm_error *err) {
+    size_t columns = leading_columns(r, r->key);
+    if (r->is_seen[PARAM_LENGTH] && r->n_row != columns + r->count[PARAM_LENGTH]) {
+        return wrong_width(r, r->key, r->n_rows[r->key], r->n_row, r->count[PARAM_LENGTH], err);
+    }
+    if (r->n_row < columns || r->n_row - columns > PM_MAX_PARAMS) {
+        return pm_fail(err, PM_EDATA, "%s row %zu: found %zu columns; expected %zu to %zu (%s)", keys[r->key].name,
+                       r->n_rows[r->key], r->n_row, columns, columns + PM_MAX_PARAMS, layout(r, r->key));
+    }
+    r->has_params = true;
+    r->params_key = r->key;
+    r->params_width = r->n_row;
+    r->n_params = r->n_row - columns;
+    return pm_builder_set_params(r->builder, (uint32_t)r->n_params, err);
+}
+
+static pm_status check_param_width(pm_graph_reader *r, pm_error *err) {
+    if (!r->has_params) {
+        return learn_params(r, err);
+    }
+    size_t expected = leading_columns(r, r->key) + r->n_params;
+    if (r->n_row == expected) {
+        return PM_OK;
+    }
+    return pm_fail(err, PM_EDATA, "%s row %zu: found %zu columns; expected %zu (%s), as in %s row 0", keys[r->key].name,
+                   r->n_rows[r->key], r->n_row, expected, layout(r, r->key), keys[r->params_key].name);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------- */
+
+static pm_status row_index(pm_graph_reader *r, size_t column, uint32_t *out, pm_error *err) {
+    double v = r->row[column];
+    if (!(v >= 0.0 && v < PM_NONE) || v != floor(v)) {
+        char place_text[64];
+        bool is_from = keys[r->key].n_indices == 2 && column == 0;
+        return pm_fail(err, PM_EDATA, "%s: %s is %.17g; expected the number of a row of states, from 0",
+                       where(r, place_text), is_from ? "from" : "to", v);
+    }
+    *out = (uint32_t)v;
+    return PM_OK;
+}
+
+/* The constant and the coefficients of the row, as the builder takes them. */
+static const double *row_coef(pm_graph_reader *r) {
+    const double *rest = r->row + keys[r->key].n_indices;
+    if (!keys[r->key].is_param || r->format == PM_FORMAT_PHASIC_021) {
+        return rest;
+    }
+    r->coef[0] = 0.0;
+    memcpy(r->coef + 1, rest, r->n_params * sizeof *rest);
+    return r->coef;
+}
+
+static pm_status check_width(pm_graph_reader *r, pm_error *err) {
+    if (keys[r->key].is_param) {
+        pm_status st = check_param_width(r, err);
+        if (st == PM_OK && !pm_reserve((void **)&r->coef, &r->coef_capacity, 1 + r->n_params, sizeof *r->coef)) {
+            st = pm_fail_memory(err, "coefficients", (1 + r->n_params) * sizeof *r->coef);
+        }
+        return st;
+    }
+    size_t expected = keys[r->key].n_indices + 1;
+    if (r->n_row != expected) {
+        char place_text[64];
+        return pm_fail(err, PM_EDATA, "%s: found %zu columns; expected %zu (%s)", where(r, place_text), r->n_row,
+                       expected, expected == 3 ? "from, to, weight" : "to, weight");
+    }
+    return PM_OK;
+}
+
+static pm_status add_edge_row(pm_graph_reader *r, pm_error *err) {
+    uint32_t from = 0, to = 0;
+    unsigned n_indices = keys[r->key].n_indices;
+    pm_status st = check_width(r, err);
+    if (st == PM_OK && n_indices == 2) {
+        st = row_index(r, 0, &from, err);
+    }
+    if (st == PM_OK) {
+        st = row_index(r, n_indices - 1, &to, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    const double *coef = row_coef(r);
+    switch (r->key) {
+    case EDGES:
+        return pm_builder_edge(r->builder, PM_EDGE_PLAIN, from, to, coef, err);
+    case CONSTANT_EDGES:
+        return pm_builder_edge(r->builder, PM_EDGE_CONSTANT, from, to, coef, err);
+    case PARAM_EDGES:
+        return pm_builder_edge(r->builder, PM_EDGE_PARAM, from, to, coef, err);
+    default:
+        return pm_builder_start(r->builder, r->key == START_PARAM_EDGES, to, coef, err);
+    }
+}
+
+static pm_status wrong_state_length(size_t row, size_t width, uint64_t expected, const char *source, pm_error *err) {
+    return pm_fail(err, PM_EDATA, "states row %zu: found %zu columns; expected %" PRIu64 ", %s", row, width, expected,
+                   source);
+}
+
+static pm_status learn_state_length(pm_graph_reader *r, pm_error *err) {
+    if (r->is_seen[STATE_LENGTH] && r->n_row != r->count[STATE_LENGTH]) {
+        return wrong_state_length(0, r->n_row, r->count[STATE_LENGTH], "the state_length", err);
+    }
+    if (r->n_row > UINT32_MAX || !pm_reserve((void **)&r->state, &r->state_capacity, r->n_row, sizeof *r->state)) {
+        return pm_fail_memory(err, "a state", r->n_row);
+    }
+    r->width = r->n_row;
+    return pm_builder_set_state_length(r->builder, (uint32_t)r->n_row, err);
+}
+
+static pm_status add_state_row(pm_graph_reader *r, pm_error *err) {
+    size_t row = r->n_rows[STATES];
+    pm_status st = PM_OK;
+    if (row == 0) {
+        st = learn_state_length(r, err);
+    } else if (r->n_row != r->width) {
+        st = wrong_state_length(row, r->n_row, r->width, "as in row 0", err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    for (size_t i = 0; i < r->n_row; i++) {
+        double v = r->row[i];
+        if (!(v >= INT32_MIN && v <= INT32_MAX) || v != (double)(int32_t)v) {
+            return pm_fail(err, PM_EDATA, "states row %zu: column %zu is %.17g; expected a whole number of 32 bits",
+                           row, i, v);
+        }
+        r->state[i] = (int32_t)v;
+    }
+    return pm_builder_state(r->builder, r->state, NULL, err);
+}
+
+/* ---- events: containers -------------------------------------------------------------------------------- */
+
+static pm_status on_begin_map(void *ctx, pm_error *err) {
+    pm_graph_reader *r = ctx;
+    if (is_ignored(r)) {
+        r->ignored_depth++;
+        return PM_OK;
+    }
+    if (r->at != BEFORE) {
+        return unexpected(r, "a map", err);
+    }
+    r->at = IN_MAP;
+    return PM_OK;
+}
+
+static pm_status on_end_map(void *ctx, pm_error *err) {
+    (void)err;
+    pm_graph_reader *r = ctx;
+    if (r->ignored_depth > 0) {
+        r->ignored_depth--;
+    } else {
+        r->at = AFTER;
+    }
+    return PM_OK;
+}
+
+static pm_status on_begin_array(void *ctx, pm_error *err) {
+    pm_graph_reader *r = ctx;
+    if (is_ignored(r)) {
+        r->ignored_depth++;
+        return PM_OK;
+    }
+    if (is_value_of(r, KEY_STATES) || is_value_of(r, KEY_ROWS)) {
+        r->at = IN_ARRAY;
+        return PM_OK;
+    }
+    if (r->at != IN_ARRAY) {
+        return unexpected(r, "an array", err);
+    }
+    r->at = IN_ROW;
+    r->n_row = 0;
+    return PM_OK;
+}
+
+static pm_status on_end_array(void *ctx, pm_error *err) {
+    pm_graph_reader *r = ctx;
+    if (r->ignored_depth > 0) {
+        r->ignored_depth--;
+        return PM_OK;
+    }
+    if (r->at == IN_ARRAY) {
+        r->at = IN_MAP;
+        return PM_OK;
+    }
+    pm_status st = r->key == STATES ? add_state_row(r, err) : add_edge_row(r, err);
+    r->at = IN_ARRAY;
+    r->n_rows[r->key]++;
+    return st;
+}
+
+/* ---- events: values ------------------------------------------------------------------------------------ */
+
+static pm_status set_count(pm_graph_reader *r, double v, pm_error *err) {
+    const double most = r->key == PARAM_LENGTH ? PM_MAX_PARAMS : PM_NONE - 1;
+    if (!(v >= 0.0 && v <= most) || v != floor(v)) {
+        return pm_fail(err, PM_EDATA, "%s: found %.17g; expected a whole number from 0 to %.0f", keys[r->key].name, v,
+                       most);
+    }
+    r->count[r->key] = (uint64_t)v;
+    return PM_OK;
+}
+
+static pm_status number_outside_rows(pm_graph_reader *r, double v, pm_error *err) {
+    if (is_ignored(r)) {
+        return PM_OK;
+    }
+    if (is_value_of(r, KEY_COUNT)) {
+        return set_count(r, v, err);
+    }
+    char found[64];
+    snprintf(found, sizeof found, "the number %.17g", v);
+    return unexpected(r, found, err);
+}
+
+static pm_status on_real(void *ctx, double value, pm_error *err) {
+    pm_graph_reader *r = ctx;
+    if (r->at != IN_ROW) {
+        return number_outside_rows(r, value, err);
+    }
+    if (r->n_row == r->row_capacity && !pm_reserve((void **)&r->row, &r->row_capacity, r->n_row + 1, sizeof *r->row)) {
+        return pm_fail_memory(err, "a row", (r->n_row + 1) * sizeof *r->row);
+    }
+    r->row[r->n_row++] = value;
+    return PM_OK;
+}
+
+static pm_status on_integer(void *ctx, int64_t value, pm_error *err) {
+    return on_real(ctx, (double)value, err);
+}
+
+static pm_status on_boolean(void *ctx, bool value, pm_error *err) {
+    pm_graph_reader *r = ctx;
+    if (is_value_of(r, KEY_IS_DISCRETE)) {
+        pm_builder_set_discrete(r->builder, value);
+        return PM_OK;
+    }
+    return is_ignored(r) ? PM_OK : unexpected(r, value ? "true" : "false", err);
+}
+
+static pm_status on_null(void *ctx, pm_error *err) {
+    return is_ignored(ctx) ? PM_OK : unexpected(ctx, "null", err);
+}
+
+static pm_status on_string(void *ctx, const char *text, size_t n, pm_error *err) {
+    pm_graph_reader *r = ctx;
+    int cut = n > 60 ? 60 : (int)n;
+    if (is_ignored(r)) {
+        return PM_OK;
+    }
+    if (!is_value_of(r, KEY_WEIGHT_MODE)) {
+        char found[96];
+        snprintf(found, sizeof found, "the string \"%.*s\"", cut, text);
+        return unexpected(r, found, err);
+    }
+    if (n == strlen("linear") && memcmp(text, "linear", n) == 0) {
+        return PM_OK;
+    }
+    return pm_fail(err, PM_EDATA,
+                   "weight_mode is \"%.*s\"; expected \"linear\": only weights that are linear in theta can be read",
+                   cut, text);
+}
+
+static pm_status on_bytes(void *ctx, const uint8_t *bytes, size_t n, pm_error *err) {
+    (void)bytes;
+    (void)n;
+    return is_ignored(ctx) ? PM_OK : unexpected(ctx, "a byte string", err);
+}
+
+/* ---- the reader ---------------------------------------------------------------------------------------- */
+
+pm_status pm_graph_reader_new(pm_graph_format format, pm_graph_reader **out, pm_error *err) {
+    *out = NULL;
+    if (format != PM_FORMAT_PHASIC && format != PM_FORMAT_PHASIC_021) {
+        return pm_fail(err, PM_EUSAGE, "graph format %d: expected PM_FORMAT_PHASIC or PM_FORMAT_PHASIC_021",
+                       (int)format);
+    }
+    pm_graph_reader *r = pm_calloc(1, sizeof *r);
+    if (r == NULL) {
+        return pm_fail_memory(err, "a graph reader", sizeof *r);
+    }
+    r->format = format;
+    pm_status st = pm_builder_new(0, 0, false, &r->builder, err);
+    if (st != PM_OK) {
+        pm_graph_reader_free(r);
+        return st;
+    }
+    *out = r;
+    return PM_OK;
+}
+
+void pm_graph_reader_free(pm_graph_reader *r) {
+    if (r != NULL) {
+        pm_builder_free(r->builder);
+        free(r->row);
+        free(r->state);
+        free(r->coef);
+        free(r);
+    }
+}
+
+pm_event_sink pm_graph_reader_sink(pm_graph_reader *r) {
+    return (pm_event_sink){.ctx = r,
+                           .begin_map = on_begin_map,
+                           .key = on_key,
+                           .end_map = on_end_map,
+                           .begin_array = on_begin_array,
+                           .end_array = on_end_array,
+                           .null = on_null,
+                           .boolean = on_boolean,
+                           .integer = on_integer,
+                           .real = on_real,
+                           .string = on_string,
+                           .bytes = on_bytes};
+}
+
+/* Sizes that were said against those that were found. */
+static pm_status check_sizes(pm_graph_reader *r, pm_error *err) {
+    if (r->n_rows[STATES] != r->count[N_VERTICES]) {
+        return pm_fail(err, PM_EDATA, "states: found %zu rows; expected %" PRIu64 ", the n_vertices", r->n_rows[STATES],
+                       r->count[N_VERTICES]);
+    }
+    if (r->n_rows[STATES] > 0 && r->width != r->count[STATE_LENGTH]) {
+        return wrong_state_length(0, r->width, r->count[STATE_LENGTH], "the state_length", err);
+    }
+    if (r->has_params && r->n_params != r->count[PARAM_LENGTH]) {
+        return wrong_width(r, r->params_key, 0, r->params_width, r->count[PARAM_LENGTH], err);
+    }
+    return pm_builder_set_params(r->builder, (uint32_t)r->count[PARAM_LENGTH], err);
+}
+
+pm_status pm_graph_reader_finish(pm_graph_reader *r, pm_graph **out, pm_error *err) {
+    *out = NULL;
+    for (int k = 0; k < N_KEYS; k++) {
+        if (keys[k].is_required && !r->is_seen[k]) {
+            return pm_fail(err, PM_EDATA, "key \"%s\" is missing", keys[k].name);
+        }
+    }
+    pm_status st = check_sizes(r, err);
+    return st == PM_OK ? pm_builder_finish(r->builder, out, err) : st;
+}
