@@ -297,47 +297,83 @@ static pm_status check_graph(const pm_builder *b, bool *has_start, pm_error *err
 /* ---- handing over -------------------------------------------------------------------------------------- */
 
 /* Numbers the weights anew in the order of first use in the file's own order of arrays: the graph and its digest are
- * the same in whatever order the rows came in. `map` has an entry for each row of `old`, PM_NONE where not seen yet. */
-static pm_status renumber(const list *l, const pm_table *old, uint32_t *map, pm_table *table, double *row,
-                          pm_error *err) {
+ * the same in whatever order the rows came in. */
+typedef struct merge {
+    const pm_table *constants, *params;
+    uint32_t *constant_ids, *param_ids; /* new numbers of the rows of both tables, PM_NONE where not seen yet */
+    double *rows;                       /* n x (1+P) */
+    size_t n;
+    double *wide; /* 1+P: a constant and zeros */
+} merge;
+
+/* A row of zero coefficients and a constant are the same weight if their bits are. */
+static bool is_constant_row(const double *row, size_t width) {
+    uint64_t bits = 0;
+    for (size_t i = 1; i < width; i++) {
+        uint64_t b;
+        memcpy(&b, &row[i], sizeof b);
+        bits |= b;
+    }
+    return bits == 0;
+}
+
+static void number_constant(merge *m, uint32_t id) {
+    size_t width = m->params->width;
+    m->constant_ids[id] = (uint32_t)m->n;
+    m->wide[0] = m->constants->rows[id];
+    uint32_t twin = pm_table_find(m->params, m->wide);
+    if (twin != PM_NONE) {
+        m->param_ids[twin] = (uint32_t)m->n;
+    }
+    memcpy(m->rows + m->n++ * width, m->wide, width * sizeof *m->wide);
+}
+
+static void number_params(merge *m, uint32_t id) {
+    size_t width = m->params->width;
+    const double *row = m->params->rows + id * width;
+    m->param_ids[id] = (uint32_t)m->n;
+    uint32_t twin = is_constant_row(row, width) ? pm_table_find(m->constants, row) : PM_NONE;
+    if (twin != PM_NONE) {
+        m->constant_ids[twin] = (uint32_t)m->n;
+    }
+    memcpy(m->rows + m->n++ * width, row, width * sizeof *row);
+}
+
+static void renumber(merge *m, const list *l, bool is_param) {
+    uint32_t *ids = is_param ? m->param_ids : m->constant_ids;
     for (size_t i = 0; i < l->n; i++) {
         uint32_t *w = &l->weight.at[i];
-        if (map[*w] == PM_NONE) {
-            memcpy(row, old->rows + *w * old->width, old->width * sizeof *row);
-            pm_status st = pm_table_intern(table, row, &map[*w], err);
-            if (st != PM_OK) {
-                return st;
-            }
+        if (ids[*w] == PM_NONE) {
+            (is_param ? number_params : number_constant)(m, *w);
         }
-        *w = map[*w];
+        *w = ids[*w];
     }
-    return PM_OK;
 }
 
 static pm_status merge_tables(pm_builder *b, pm_graph *g, pm_error *err) {
-    pm_table table = {.width = 1 + (size_t)b->n_params};
-    size_t n_maps = b->constants.n + b->params.n;
-    uint32_t *maps = pm_malloc(n_maps, sizeof *maps);
-    double *row = pm_calloc(2 * table.width, sizeof *row); /* a constant's row keeps its zeros; a param row does not */
+    merge m = {.constants = &b->constants, .params = &b->params};
+    size_t most = b->constants.n + b->params.n;
     pm_status st = PM_OK;
-    if (maps == NULL || row == NULL) {
-        st = pm_fail_memory(err, "the table of weights", n_maps * sizeof *maps);
+    m.constant_ids = pm_malloc(most, sizeof *m.constant_ids);
+    m.wide = pm_calloc(b->params.width, sizeof *m.wide);
+    m.rows = pm_malloc(most, b->params.width * sizeof *m.rows);
+    if (m.constant_ids == NULL || m.wide == NULL || m.rows == NULL) {
+        st = pm_fail_memory(err, "the table of weights", most * b->params.width * sizeof *m.rows);
+    } else if (most >= PM_NONE) {
+        st = pm_fail(err, PM_EDATA, "%zu distinct weights; expected at most %u", most, PM_NONE - 1);
     } else {
-        memset(maps, 0xff, n_maps * sizeof *maps);
+        memset(m.constant_ids, 0xff, most * sizeof *m.constant_ids);
+        m.param_ids = m.constant_ids + b->constants.n;
+        for (int k = 0; k < N_LISTS; k++) {
+            renumber(&m, &b->lists[k], is_param_list((list_kind)k));
+        }
+        g->n_weights = m.n;
+        g->weights = m.rows;
+        m.rows = NULL;
     }
-    for (int k = 0; st == PM_OK && k < N_LISTS; k++) {
-        bool is_param = is_param_list((list_kind)k);
-        st = renumber(&b->lists[k], table_of(b, (list_kind)k), is_param ? maps + b->constants.n : maps, &table,
-                      is_param ? row + table.width : row, err);
-    }
-    if (st == PM_OK) {
-        g->n_weights = table.n;
-        g->weights = table.rows;
-        table.rows = NULL;
-    }
-    pm_table_free(&table);
-    free(maps);
-    free(row);
+    free(m.constant_ids);
+    free(m.wide);
+    free(m.rows);
     return st;
 }
 

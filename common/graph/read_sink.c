@@ -1,7 +1,6 @@
 #include "graph/read_sink.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -210,7 +209,7 @@ static pm_status check_param_width(pm_graph_reader *r, pm_error *err) {
 
 static pm_status row_index(pm_graph_reader *r, size_t column, uint32_t *out, pm_error *err) {
     double v = r->row[column];
-    if (!(v >= 0.0 && v < PM_NONE) || v != floor(v)) {
+    if (!(v >= 0.0 && v < PM_NONE) || v != (double)(uint32_t)v) {
         char place_text[64];
         bool is_from = keys[r->key].n_indices == 2 && column == 0;
         return pm_fail(err, PM_EDATA, "%s: %s is %.17g; expected the number of a row of states, from 0",
@@ -376,7 +375,7 @@ static pm_status on_end_array(void *ctx, pm_error *err) {
 
 static pm_status set_count(pm_graph_reader *r, double v, pm_error *err) {
     const double most = r->key == PARAM_LENGTH ? PM_MAX_PARAMS : PM_NONE - 1;
-    if (!(v >= 0.0 && v <= most) || v != floor(v)) {
+    if (!(v >= 0.0 && v <= most) || v != (double)(uint32_t)v) {
         return pm_fail(err, PM_EDATA, "%s: found %.17g; expected a whole number from 0 to %.0f", keys[r->key].name, v,
                        most);
     }

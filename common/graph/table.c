@@ -24,32 +24,51 @@ static uint64_t hash_row(const double *row, size_t width) {
     return mix(h, 0xe7037ed1a0b428dbu);
 }
 
-/* The slot that holds `row`, or the empty one where it belongs. */
-static size_t find_slot(const pm_table *t, const double *row) {
-    size_t mask = t->n_slots - 1;
-    size_t slot = (size_t)hash_row(row, t->width) & mask;
-    while (t->slots[slot] != EMPTY && memcmp(t->rows + t->slots[slot] * t->width, row, t->width * sizeof *row) != 0) {
-        slot = (slot + 1) & mask;
+static bool is_equal(const double *a, const double *b, size_t width) {
+    uint64_t difference = 0;
+    for (size_t i = 0; i < width; i++) {
+        uint64_t x, y;
+        memcpy(&x, &a[i], sizeof x);
+        memcpy(&y, &b[i], sizeof y);
+        difference |= x ^ y;
     }
-    return slot;
+    return difference == 0;
+}
+
+/* The slot that holds `row`, or the empty one where it belongs. */
+static size_t find_slot(const pm_table *t, const double *row, uint64_t hash) {
+    size_t mask = t->n_slots - 1;
+    size_t at = (size_t)hash & mask;
+    uint32_t tag = (uint32_t)(hash >> 32);
+    for (;; at = (at + 1) & mask) {
+        pm_table_slot slot = t->slots[at];
+        if (slot.id == EMPTY || (slot.tag == tag && is_equal(t->rows + slot.id * t->width, row, t->width))) {
+            return at;
+        }
+    }
 }
 
 static pm_status grow_slots(pm_table *t, pm_error *err) {
-    size_t n_slots = t->n_slots == 0 ? 64 : t->n_slots;
-    if (t->n_slots != 0 && !pm_mul(n_slots, 2, &n_slots)) {
+    size_t n_slots = 64;
+    if (t->n_slots != 0 && !pm_mul(t->n_slots, 2, &n_slots)) {
         return pm_fail_memory(err, "the table of weights", SIZE_MAX);
     }
-    uint32_t *slots = pm_malloc(n_slots, sizeof *slots);
+    pm_table_slot *slots = pm_malloc(n_slots, sizeof *slots);
     if (slots == NULL) {
         return pm_fail_memory(err, "the table of weights", n_slots * sizeof *slots);
     }
     memset(slots, 0xff, n_slots * sizeof *slots);
+    for (size_t i = 0; i < t->n; i++) {
+        uint64_t hash = hash_row(t->rows + i * t->width, t->width);
+        size_t at = (size_t)hash & (n_slots - 1);
+        while (slots[at].id != EMPTY) {
+            at = (at + 1) & (n_slots - 1);
+        }
+        slots[at] = (pm_table_slot){.id = (uint32_t)i, .tag = (uint32_t)(hash >> 32)};
+    }
     free(t->slots);
     t->slots = slots;
     t->n_slots = n_slots;
-    for (size_t i = 0; i < t->n; i++) {
-        t->slots[find_slot(t, t->rows + i * t->width)] = (uint32_t)i;
-    }
     return PM_OK;
 }
 
@@ -60,8 +79,9 @@ pm_status pm_table_intern(pm_table *t, const double *row, uint32_t *id, pm_error
             return st;
         }
     }
-    size_t slot = find_slot(t, row);
-    if (t->slots[slot] == EMPTY) {
+    uint64_t hash = hash_row(row, t->width);
+    size_t at = find_slot(t, row, hash);
+    if (t->slots[at].id == EMPTY) {
         if (t->n >= EMPTY - 1) {
             return pm_fail(err, PM_EDATA, "more than %u distinct weights", EMPTY - 1);
         }
@@ -69,10 +89,14 @@ pm_status pm_table_intern(pm_table *t, const double *row, uint32_t *id, pm_error
             return pm_fail_memory(err, "the table of weights", (t->n + 1) * t->width * sizeof *row);
         }
         memcpy(t->rows + t->n * t->width, row, t->width * sizeof *row);
-        t->slots[slot] = (uint32_t)t->n++;
+        t->slots[at] = (pm_table_slot){.id = (uint32_t)t->n++, .tag = (uint32_t)(hash >> 32)};
     }
-    *id = t->slots[slot];
+    *id = t->slots[at].id;
     return PM_OK;
+}
+
+uint32_t pm_table_find(const pm_table *t, const double *row) {
+    return t->n == 0 ? EMPTY : t->slots[find_slot(t, row, hash_row(row, t->width))].id;
 }
 
 void pm_table_free(pm_table *t) {
