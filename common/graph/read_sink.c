@@ -395,8 +395,7 @@ static pm_status number_outside_rows(pm_graph_reader *r, double v, pm_error *err
     return unexpected(r, found, err);
 }
 
-static pm_status on_real(void *ctx, double value, pm_error *err) {
-    pm_graph_reader *r = ctx;
+static inline pm_status add_number(pm_graph_reader *r, double value, pm_error *err) {
     if (r->at != IN_ROW) {
         return number_outside_rows(r, value, err);
     }
@@ -407,8 +406,13 @@ static pm_status on_real(void *ctx, double value, pm_error *err) {
     return PM_OK;
 }
 
+static pm_status on_real(void *ctx, double value, pm_error *err) {
+    return add_number(ctx, value, err);
+}
+
+/* Whole numbers beyond 2^53 round as they would in a file that wrote them with a point. */
 static pm_status on_integer(void *ctx, int64_t value, pm_error *err) {
-    return on_real(ctx, (double)value, err);
+    return add_number(ctx, (double)value, err);
 }
 
 static pm_status on_boolean(void *ctx, bool value, pm_error *err) {
