@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "trace/check.h"
+#include "trace/structure.h"
 #include "trace/writer.h"
 
 #define PAYLOAD_KEYS 11
@@ -208,7 +208,7 @@ pm_status pm_trace_decode_payload(const uint8_t *bytes, size_t n, pm_trace *out,
         st = pm_cursor_end(&c, err);
     }
     if (st == PM_OK) {
-        st = pm_trace_check(out, err);
+        st = pm_trace_check_structure(out, err);
     }
     if (st != PM_OK) {
         pm_trace_free(out);

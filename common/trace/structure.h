@@ -1,7 +1,7 @@
 /* The invariants of trace.h, checked: what a decoder must establish before a trace is replayed, and what a recorder
  * promises. */
-#ifndef PM_TRACE_CHECK_H
-#define PM_TRACE_CHECK_H
+#ifndef PM_TRACE_STRUCTURE_H
+#define PM_TRACE_STRUCTURE_H
 
 #include "trace/trace.h"
 
@@ -13,6 +13,6 @@
  *     every edge;
  *   - |L| + |U| <= flops <= 16 (updates + |L| + |U| + n), where updates is the number of (i in L(j), k in U(i)).
  * Takes time of one step for each update and 4n bytes. Errors: PM_EDATA naming row, expected and found. */
-pm_status pm_trace_check(const pm_trace *trace, pm_error *err);
+pm_status pm_trace_check_structure(const pm_trace *trace, pm_error *err);
 
 #endif

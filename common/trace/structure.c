@@ -1,0 +1,117 @@
+#include "trace/structure.h"
+
+#include <inttypes.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+
+static pm_status check_pivot(const pm_trace *t, uint32_t *mark, pm_error *err) {
+    for (uint32_t p = 0; p < t->n; p++) {
+        uint32_t state = t->pivot[p];
+        if (state >= t->n) {
+            return pm_fail(err, PM_EDATA, "pivot %" PRIu32 ": expected a state below %" PRIu32 ", found %" PRIu32, p,
+                           t->n, state);
+        }
+        if (mark[state] != 0) {
+            return pm_fail(err, PM_EDATA, "pivot %" PRIu32 ": state %" PRIu32 " is eliminated twice", p, state);
+        }
+        mark[state] = 1;
+    }
+    return PM_OK;
+}
+
+/* Row j of L (first = 0, end = j) or of U (first = j + 1, end = n). */
+static pm_status check_row(const char *name, uint32_t j, const uint32_t *entry, size_t count, uint32_t first,
+                           uint32_t end, pm_error *err) {
+    uint32_t least = first;
+    for (size_t e = 0; e < count; e++) {
+        if (entry[e] < least || entry[e] >= end) {
+            return pm_fail(err, PM_EDATA,
+                           "row %" PRIu32 " of %s, entry %zu: expected a pivot from %" PRIu32 " to below %" PRIu32
+                           ", found %" PRIu32,
+                           j, name, e, least, end, entry[e]);
+        }
+        least = entry[e] + 1;
+    }
+    return PM_OK;
+}
+
+static pm_status check_rows(const pm_trace *t, pm_error *err) {
+    pm_status st = PM_OK;
+    for (uint32_t j = 0; j < t->n && st == PM_OK; j++) {
+        st = check_row("L", j, t->l + t->l_row[j], t->l_row[j + 1] - t->l_row[j], 0, j, err);
+        if (st == PM_OK) {
+            st = check_row("U", j, t->u + t->u_row[j], t->u_row[j + 1] - t->u_row[j], j + 1, t->n, err);
+        }
+    }
+    return st;
+}
+
+/* One step for each update; a closed pattern has at most (|L| + |U| + n)^1.5 of them, and the first that is not
+ * closed ends the search. `mark` holds values that are at most 1. */
+static pm_status check_closed(const pm_trace *t, uint32_t *mark, uint64_t *updates, pm_error *err) {
+    *updates = 0;
+    for (uint32_t j = 1; j < t->n; j++) {
+        uint32_t stamp = j + 1;
+        mark[j] = stamp;
+        for (size_t e = t->l_row[j]; e < t->l_row[j + 1]; e++) {
+            mark[t->l[e]] = stamp;
+        }
+        for (size_t e = t->u_row[j]; e < t->u_row[j + 1]; e++) {
+            mark[t->u[e]] = stamp;
+        }
+        for (size_t e = t->l_row[j]; e < t->l_row[j + 1]; e++) {
+            uint32_t i = t->l[e];
+            for (size_t f = t->u_row[i]; f < t->u_row[i + 1]; f++) {
+                if (mark[t->u[f]] != stamp) {
+                    return pm_fail(err, PM_EDATA,
+                                   "row %" PRIu32 ": pivot %" PRIu32 " is substituted and leads to %" PRIu32
+                                   ", which the row lacks: the pattern is not closed",
+                                   j, i, t->u[f]);
+                }
+            }
+            *updates += t->u_row[i + 1] - t->u_row[i];
+        }
+    }
+    return PM_OK;
+}
+
+static pm_status check_counts(const pm_trace *t, uint64_t updates, pm_error *err) {
+    uint64_t fill = (uint64_t)t->l_row[t->n] + t->u_row[t->n];
+    if (t->n_edges < t->n || t->n_edges > fill) {
+        return pm_fail(err, PM_EDATA,
+                       "edges: expected from %" PRIu32 " (states) to %" PRIu64
+                       " (entries of the pattern), found %" PRIu64,
+                       t->n, fill, t->n_edges);
+    }
+    uint64_t most = 16 * (updates + fill + t->n);
+    if (t->flops < fill || t->flops > most) {
+        return pm_fail(err, PM_EDATA, "flops: expected from %" PRIu64 " to %" PRIu64 ", found %" PRIu64, fill, most,
+                       t->flops);
+    }
+    return PM_OK;
+}
+
+pm_status pm_trace_check_structure(const pm_trace *trace, pm_error *err) {
+    if (trace->n < 2 || trace->n == UINT32_MAX) {
+        return pm_fail(err, PM_EDATA, "states: expected from 2 to %" PRIu32 ", found %" PRIu32, UINT32_MAX - 1,
+                       trace->n);
+    }
+    uint32_t *mark = pm_calloc(trace->n, sizeof *mark);
+    if (mark == NULL) {
+        return pm_fail_memory(err, "checking a trace", trace->n * sizeof *mark);
+    }
+    uint64_t updates = 0;
+    pm_status st = check_pivot(trace, mark, err);
+    if (st == PM_OK) {
+        st = check_rows(trace, err);
+    }
+    if (st == PM_OK) {
+        st = check_closed(trace, mark, &updates, err);
+    }
+    if (st == PM_OK) {
+        st = check_counts(trace, updates, err);
+    }
+    free(mark);
+    return st;
+}
