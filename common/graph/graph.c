@@ -8,7 +8,7 @@
 #include "graph/build.h"
 
 void pm_graph_free(pm_graph *graph) {
-    if (graph == NULL) {
+    if (graph == NULL || __atomic_fetch_sub(&graph->holders, 1, __ATOMIC_ACQ_REL) > 0) {
         return;
     }
     free(graph->states);
@@ -19,6 +19,10 @@ void pm_graph_free(pm_graph *graph) {
     free(graph->start_weight);
     free(graph->weights);
     free(graph);
+}
+
+void pm_graph_hold(pm_graph *graph) {
+    __atomic_fetch_add(&graph->holders, 1, __ATOMIC_RELAXED);
 }
 
 size_t pm_graph_n_vertices(const pm_graph *graph) {

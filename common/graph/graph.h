@@ -32,8 +32,12 @@ struct pm_graph {
     size_t n_weights; /* distinct rows of the table, told apart bit by bit */
     double *weights;  /* n_weights x (1+P), row-major: constant, c1..cP; all finite */
 
+    uint32_t holders;                /* besides the owner, changed atomically: models keep their graph alive */
     uint8_t digest[PM_DIGEST_BYTES]; /* the job id: SHA-256 of everything above in file order */
 };
+
+/* One more pm_graph_free is needed before the graph goes. Safe from several threads. */
+void pm_graph_hold(pm_graph *graph);
 
 /* The value of weight w at one theta (P values), by a compensated dot product (Ogita, Rump and Oishi 2005,
  * algorithm 5.3: as if computed in twice the working precision). */

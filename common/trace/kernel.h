@@ -53,6 +53,9 @@ typedef struct pm_kernels {
     /* Solves z (Lambda - W) = rhs in place (f->l needed). */
     void (*solve_transposed)(const pm_scc_view *scc, const pm_factors *f, double *z);
 
+    /* to[j] += k * factor[j] * from[j]; with from NULL, of ones */
+    void (*add_scaled)(size_t n, double k, const double *factor, const double *from, double *to);
+
     /* A single state: f->leave holds its outflow; writes f->inverse. Then x[i] *= f->inverse[i]. */
     void (*invert)(size_t n, pm_factors *f);
     void (*scale)(size_t n, const double *factor, double *x);

@@ -1,0 +1,36 @@
+/* Raw and factorial moments, and covariances, of rewards collected until absorption.
+ *
+ * Y is the integral of the reward over the path (continuous), or its sum over the steps (discrete). With x the solution
+ * of (Lambda - W) x = rhs, moments follow by recursion over their order k, all terms non-negative: continuous  rhs_k =
+ * k r m_{k-1}                               (Rojkjaer, Hobolth and Munch 2022, section 2) discrete    rhs_k = sum_{l<k}
+ * C(k,l) r^(k-l) (P m_l), m_0 = 1   (Y = r + Y' after one step; falling powers of r for factorial moments, by
+ * Vandermonde's identity) A reward with negative entries is split, r = r+ - r-, and each moment kept as a difference of
+ * two non-negative recursions. Covariances come from the expected sojourn times z (one transposed solve): E[Y_f Y_g] =
+ * sum_i z_i (r_f m_g + r_g m_f), and its discrete counterpart. */
+#ifndef PM_EVAL_MOMENTS_H
+#define PM_EVAL_MOMENTS_H
+
+#include "trace/program.h"
+
+typedef struct pm_moments_context {
+    const pm_graph *graph;
+    const pm_split *split;
+    const pm_program *program;
+    pm_isa isa;
+    size_t memory; /* bytes for the working arrays of all threads */
+    const pm_log *log;
+} pm_moments_context;
+
+/* Fills result->moments and result->covariance (each NULL where not wanted); `start` as in eval/start.h. The request
+ * has been checked for shape. Errors: PM_EDATA naming the row of theta and the weight, state or moment (over- or
+ * underflow). */
+pm_status pm_moments_evaluate(const pm_moments_context *context, const pm_request *request, const double *start,
+                              pm_result *result, pm_error *err);
+
+/* Bytes that one lane of a block takes, for the prediction of `inspect`. */
+size_t pm_moments_lane_bytes(const pm_moments_context *context, const pm_request *request);
+
+/* The lanes that a batch of n_theta rows runs with. */
+unsigned pm_moments_lanes(const pm_moments_context *context, const pm_request *request, unsigned threads);
+
+#endif

@@ -1,0 +1,325 @@
+#include "eval/replay.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "graph/weights.h"
+
+/* Rows of a discrete graph may exceed one by rounding only. */
+#define ROW_SUM_SLACK 1e-12
+
+pm_status pm_rewards_new(const pm_program *program, const pm_request *request, size_t n_vertices, pm_rewards *out,
+                         pm_error *err) {
+    size_t vectors = request->n_rewards == 0 ? 1 : request->n_rewards;
+    size_t slots;
+    *out = (pm_rewards){.n_vectors = vectors, .first_part = pm_calloc(vectors + 1, sizeof *out->first_part)};
+    if (pm_mul(vectors, program->n, &slots)) {
+        out->value = pm_malloc(slots, sizeof *out->value);
+    }
+    if (out->first_part == NULL || out->value == NULL) {
+        pm_rewards_free(out);
+        return pm_fail_memory(err, "the rewards", vectors * program->n * sizeof(double));
+    }
+    for (size_t f = 0; f < vectors; f++) {
+        bool is_signed = false;
+        for (size_t i = 0; i < program->n; i++) {
+            double r = request->n_rewards == 0 ? 1 : request->rewards[f * n_vertices + program->vertex[i]];
+            out->value[f * program->n + i] = r;
+            is_signed |= r < 0;
+        }
+        out->first_part[f + 1] = out->first_part[f] + (is_signed ? 2 : 1);
+    }
+    out->n_parts = out->first_part[vectors];
+    return PM_OK;
+}
+
+void pm_rewards_free(pm_rewards *rewards) {
+    free(rewards->first_part);
+    free(rewards->value);
+    *rewards = (pm_rewards){0};
+}
+
+static bool is_discrete(const pm_replay_setup *s) {
+    return s->context->graph->is_discrete;
+}
+
+static double *slots(size_t n, unsigned lanes) {
+    size_t doubles;
+    return pm_mul(n, lanes, &doubles) ? pm_malloc_aligned(doubles, sizeof(double)) : NULL;
+}
+
+static size_t next_slots(const pm_replay_setup *s) {
+    return is_discrete(s) ? 2 * s->order * s->context->program->largest : 0;
+}
+
+size_t pm_replay_lane_bytes(const pm_replay_setup *setup) {
+    const pm_program *p = setup->context->program;
+    double bytes = 8.0 * ((double)p->largest_u + (setup->keep_l ? (double)p->largest_l : 0) + 3.0 * p->largest +
+                          (double)next_slots(setup) + (double)setup->context->graph->n_weights +
+                          (double)setup->rewards->n_parts * (double)setup->order * p->n +
+                          (is_discrete(setup) ? p->n : 0) + (setup->request->covariance ? p->n : 0));
+    return bytes < 9e18 ? (size_t)bytes : SIZE_MAX;
+}
+
+pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err) {
+    const pm_program *p = setup->context->program;
+    unsigned lanes = setup->kernels->lanes;
+    *out = (pm_replay_scratch){.factors = {.u = slots(p->largest_u, lanes),
+                                           .l = setup->keep_l ? slots(p->largest_l, lanes) : NULL,
+                                           .leave = slots(p->largest, lanes),
+                                           .inverse = slots(p->largest, lanes),
+                                           .work = slots(p->largest, lanes)},
+                               .plus = pm_malloc(p->largest, sizeof(double)),
+                               .minus = pm_malloc(p->largest, sizeof(double)),
+                               .next = slots(next_slots(setup), lanes)};
+    const pm_factors *f = &out->factors;
+    if (f->u == NULL || (setup->keep_l && f->l == NULL) || f->leave == NULL || f->inverse == NULL || f->work == NULL ||
+        out->plus == NULL || out->minus == NULL || out->next == NULL) {
+        pm_replay_scratch_free(out);
+        return pm_fail_memory(err, "the factors of an SCC", (p->largest_u + p->largest_l) * lanes * sizeof(double));
+    }
+    return PM_OK;
+}
+
+void pm_replay_scratch_free(pm_replay_scratch *scratch) {
+    free(scratch->factors.u);
+    free(scratch->factors.l);
+    free(scratch->factors.leave);
+    free(scratch->factors.inverse);
+    free(scratch->factors.work);
+    free(scratch->plus);
+    free(scratch->minus);
+    free(scratch->next);
+    *scratch = (pm_replay_scratch){0};
+}
+
+pm_status pm_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out, pm_error *err) {
+    const pm_program *p = setup->context->program;
+    unsigned lanes = setup->kernels->lanes;
+    size_t moments = 0;
+    *out = (pm_replay_block){0};
+    if (pm_mul(setup->rewards->n_parts, setup->order, &moments) && pm_mul(moments, p->n, &moments)) {
+        out->x = slots(moments, lanes);
+    }
+    out->values = slots(setup->context->graph->n_weights, lanes);
+    out->stay = is_discrete(setup) ? slots(p->n, lanes) : NULL;
+    out->z = setup->request->covariance ? slots(p->n, lanes) : NULL;
+    if (out->x == NULL || out->values == NULL || (is_discrete(setup) && out->stay == NULL) ||
+        (setup->request->covariance && out->z == NULL)) {
+        pm_replay_block_free(out);
+        return pm_fail_memory(err, "the moments of a block of theta", moments * lanes * sizeof(double));
+    }
+    return PM_OK;
+}
+
+void pm_replay_block_free(pm_replay_block *block) {
+    free(block->values);
+    free(block->x);
+    free(block->stay);
+    free(block->z);
+    *block = (pm_replay_block){0};
+}
+
+double *pm_replay_moments(const pm_replay_setup *setup, const pm_replay_block *block, size_t part, size_t k) {
+    return block->x + (part * setup->order + k - 1) * setup->context->program->n * setup->kernels->lanes;
+}
+
+/* stay = 1 - sum of all ways out; self-loops are part of staying and only have to leave room for the rest. */
+static pm_status fill_stay(const pm_replay_setup *s, pm_replay_block *b, size_t first, size_t count, pm_error *err) {
+    const pm_program *p = s->context->program;
+    unsigned lanes = s->kernels->lanes;
+    memset(b->stay, 0, (size_t)p->n * lanes * sizeof *b->stay);
+    s->kernels->add_weights(p->n, p->inner_row, p->inner_weight, b->values, b->stay);
+    s->kernels->add_weights(p->n, p->exit_row, p->exit_weight, b->values, b->stay);
+    s->kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, b->values, b->stay);
+    for (size_t i = 0; i < p->n; i++) {
+        for (unsigned lane = 0; lane < lanes; lane++) {
+            double *stay = &b->stay[i * lanes + lane];
+            if (*stay > 1 + ROW_SUM_SLACK) {
+                char text[200];
+                pm_graph_describe(s->context->graph, p->vertex[i], text, sizeof text);
+                return pm_fail(err, PM_EDATA,
+                               "theta row %zu: the probabilities out of %s sum to %.17g, expected at most 1",
+                               first + (lane < count ? lane : count - 1), text, *stay);
+            }
+            *stay = *stay < 1 ? 1 - *stay : 0;
+        }
+    }
+    return PM_OK;
+}
+
+pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
+                            pm_error *err) {
+    pm_status st = pm_weights_fill(setup->context->graph, setup->request->theta, first, count, setup->kernels->lanes,
+                                   block->values, err);
+    return st == PM_OK && is_discrete(setup) ? fill_stay(setup, block, first, count, err) : st;
+}
+
+/* The factor of the l-th moment in the right-hand side of the k-th, for a state of reward r. */
+static double coefficient(const pm_replay_setup *s, size_t k, size_t l, double r) {
+    if (!is_discrete(s)) {
+        return (double)k * r;
+    }
+    double c = 1;
+    for (size_t i = 0; i < k - l; i++) {
+        double choose = (double)(k - i) / (double)(i + 1);
+        c = c * choose * (s->request->factorial ? r - (double)i : r);
+    }
+    return c;
+}
+
+static void fill_coefficients(const pm_replay_setup *s, const double *reward, size_t n, size_t k, size_t l,
+                              pm_replay_scratch *scratch) {
+    for (size_t i = 0; i < n; i++) {
+        double c = coefficient(s, k, l, reward[i]);
+        scratch->plus[i] = c > 0 ? c : 0;
+        scratch->minus[i] = c < 0 ? -c : 0;
+    }
+}
+
+/* One component at work: its slots in the arrays of the block. */
+typedef struct task {
+    const pm_replay_setup *setup;
+    const pm_replay_block *block;
+    pm_replay_scratch *scratch;
+    pm_component component;
+    pm_scc_view view;
+    bool factored;
+} task;
+
+static double *own_slots(const task *t, double *all) {
+    return all + (size_t)t->component.first * t->setup->kernels->lanes;
+}
+
+static double *next_of(const task *t, size_t which, size_t l) {
+    size_t width = (size_t)t->setup->context->program->largest * t->setup->kernels->lanes;
+    return t->scratch->next + (which * t->setup->order + l - 1) * width;
+}
+
+/* What the l-th moment contributes: itself (continuous) or after one more step (discrete). Order 0 is one, kept as
+ * NULL. */
+static const double *base_of(const task *t, size_t part, size_t which, size_t l) {
+    if (l == 0) {
+        return NULL;
+    }
+    return is_discrete(t->setup) ? next_of(t, which, l) : own_slots(t, pm_replay_moments(t->setup, t->block, part, l));
+}
+
+/* rhs of order k for both parts of a reward vector (or its only part). */
+static void fill_rhs(const task *t, size_t f, size_t k) {
+    const pm_replay_setup *s = t->setup;
+    const pm_kernels *kernels = s->kernels;
+    size_t n = t->component.n, first_part = s->rewards->first_part[f];
+    size_t parts = s->rewards->first_part[f + 1] - first_part;
+    const double *reward = s->rewards->value + f * s->context->program->n + t->component.first;
+    double *x[2];
+    for (size_t w = 0; w < parts; w++) {
+        x[w] = own_slots(t, pm_replay_moments(s, t->block, first_part + w, k));
+        memset(x[w], 0, n * kernels->lanes * sizeof(double));
+    }
+    for (size_t l = is_discrete(s) ? 0 : k - 1; l < k; l++) {
+        fill_coefficients(s, reward, n, k, l, t->scratch);
+        for (size_t w = 0; w < parts; w++) {
+            if (l == 0 && w == 1) {
+                /* moment 0 is 1 - 0: its minus part contributes nothing */
+                continue;
+            }
+            const double *base = base_of(t, first_part + w, w, l);
+            kernels->add_scaled(n, 1.0, t->scratch->plus, base, x[w]);
+            if (parts == 2) {
+                kernels->add_scaled(n, 1.0, t->scratch->minus, base, x[1 - w]);
+            }
+        }
+    }
+}
+
+static void solve_part(task *t, size_t part, size_t k) {
+    const pm_replay_setup *s = t->setup;
+    const pm_program *p = s->context->program;
+    const pm_kernels *kernels = s->kernels;
+    pm_factors *factors = &t->scratch->factors;
+    double *all = pm_replay_moments(s, t->block, part, k), *x = own_slots(t, all);
+    kernels->add_flows(t->component.n, p->exit_row + t->component.first, p->exit_to, p->exit_weight, t->block->values,
+                       all, x);
+    if (t->component.plan == NULL) {
+        if (!t->factored) {
+            kernels->invert(1, factors);
+        }
+        kernels->scale(1, factors->inverse, x);
+    } else if (!t->factored) {
+        kernels->factor(&t->view, t->block->values, factors, x);
+    } else {
+        kernels->solve(&t->view, factors, x);
+    }
+    t->factored = true;
+}
+
+static void step_component(const task *t, const double *all, const double *stay, double *to) {
+    const pm_replay_setup *s = t->setup;
+    const pm_program *p = s->context->program;
+    size_t first = t->component.first, n = t->component.n, offset = first * s->kernels->lanes;
+    memcpy(to, all + offset, n * s->kernels->lanes * sizeof *to);
+    s->kernels->scale(n, stay + offset, to);
+    s->kernels->add_flows(n, p->inner_row + first, p->inner_col, p->inner_weight, t->block->values, all + offset, to);
+    s->kernels->add_flows(n, p->exit_row + first, p->exit_to, p->exit_weight, t->block->values, all, to);
+}
+
+static void start_task(const pm_replay_setup *s, const pm_replay_block *b, pm_replay_scratch *scratch, uint32_t c,
+                       task *t) {
+    const pm_program *p = s->context->program;
+    *t = (task){.setup = s, .block = b, .scratch = scratch, .component = p->components[c]};
+    if (t->component.plan != NULL) {
+        t->view = pm_program_view(p, c);
+    }
+    double *leave = scratch->factors.leave;
+    size_t first = t->component.first, n = t->component.n;
+    memset(leave, 0, n * s->kernels->lanes * sizeof *leave);
+    s->kernels->add_weights(n, p->exit_row + first, p->exit_weight, b->values, leave);
+    s->kernels->add_weights(n, p->absorb_row + first, p->absorb_weight, b->values, leave);
+}
+
+void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
+                         uint32_t component) {
+    task t;
+    start_task(setup, block, scratch, component, &t);
+    for (size_t f = 0; f < setup->rewards->n_vectors; f++) {
+        size_t first_part = setup->rewards->first_part[f], end_part = setup->rewards->first_part[f + 1];
+        for (size_t k = 1; k <= setup->order; k++) {
+            fill_rhs(&t, f, k);
+            for (size_t part = first_part; part < end_part; part++) {
+                solve_part(&t, part, k);
+                if (is_discrete(setup) && k < setup->order) {
+                    step_component(&t, pm_replay_moments(setup, block, part, k), block->stay,
+                                   next_of(&t, part - first_part, k));
+                }
+            }
+        }
+    }
+}
+
+void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch) {
+    const pm_program *p = setup->context->program;
+    for (uint32_t c = p->n_components; c-- > 0;) {
+        task t;
+        start_task(setup, block, scratch, c, &t);
+        double *z = own_slots(&t, block->z);
+        if (t.component.plan == NULL) {
+            setup->kernels->invert(1, &scratch->factors);
+            setup->kernels->scale(1, scratch->factors.inverse, z);
+        } else {
+            setup->kernels->factor(&t.view, block->values, &scratch->factors, NULL);
+            setup->kernels->solve_transposed(&t.view, &scratch->factors, z);
+        }
+        setup->kernels->push_flows(t.component.n, p->exit_row + t.component.first, p->exit_to, p->exit_weight,
+                                   block->values, z, block->z);
+    }
+}
+
+void pm_replay_step(const pm_replay_setup *setup, const pm_replay_block *block, const double *from, double *to) {
+    const pm_program *p = setup->context->program;
+    for (uint32_t c = 0; c < p->n_components; c++) {
+        task t = {.setup = setup, .block = block, .component = p->components[c]};
+        step_component(&t, from, block->stay, own_slots(&t, to));
+    }
+}

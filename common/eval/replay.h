@@ -1,0 +1,70 @@
+/* One block of a replay: up to 16 rows of theta side by side, all SCCs, all rewards, all orders. */
+#ifndef PM_EVAL_REPLAY_H
+#define PM_EVAL_REPLAY_H
+
+#include "eval/moments.h"
+
+/* Reward vectors by position; a vector with negative entries has two parts, plus and minus, both non-negative. */
+typedef struct pm_rewards {
+    size_t n_vectors;   /* F */
+    size_t n_parts;     /* F, and one more for each signed vector */
+    size_t *first_part; /* F + 1 */
+    double *value;      /* F x n, signed, by position */
+} pm_rewards;
+
+/* From the request's vectors (by row of the graph), or of all ones. Free with pm_rewards_free. */
+pm_status pm_rewards_new(const pm_program *program, const pm_request *request, size_t n_vertices, pm_rewards *out,
+                         pm_error *err);
+void pm_rewards_free(pm_rewards *rewards);
+
+/* What does not change between blocks. */
+typedef struct pm_replay_setup {
+    const pm_moments_context *context;
+    const pm_request *request;
+    const pm_rewards *rewards;
+    const pm_kernels *kernels;
+    size_t order; /* K that is solved for: at least 1 */
+    bool keep_l;  /* more than one solve with the same factors */
+} pm_replay_setup;
+
+/* A thread's own arrays for one SCC at a time. */
+typedef struct pm_replay_scratch {
+    pm_factors factors;
+    double *plus, *minus; /* coefficients of each state of the SCC */
+    double *next;         /* discrete: P m_l of each part and order, for the SCC */
+} pm_replay_scratch;
+
+/* The arrays of a block; [position][lane]. */
+typedef struct pm_replay_block {
+    double *values; /* of the distinct weights */
+    double *x;      /* moments: part by part, order by order */
+    double *stay;   /* discrete: probability of staying; else NULL */
+    double *z;      /* expected sojourn times, for covariances; else NULL */
+} pm_replay_block;
+
+pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err);
+void pm_replay_scratch_free(pm_replay_scratch *scratch);
+pm_status pm_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out, pm_error *err);
+void pm_replay_block_free(pm_replay_block *block);
+
+/* Bytes of one lane of scratch and block together, and of the part that does not grow with lanes. */
+size_t pm_replay_lane_bytes(const pm_replay_setup *setup);
+
+/* Moments of order k (1..K) of a part: n slots. */
+double *pm_replay_moments(const pm_replay_setup *setup, const pm_replay_block *block, size_t part, size_t k);
+
+/* Fills block->values (and stay) for theta rows first..first+count-1. */
+pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
+                            pm_error *err);
+
+/* Solves all moments of one component; those of smaller level have been solved. */
+void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
+                         uint32_t component);
+
+/* Turns block->z, which holds the start distribution by position, into expected sojourn times. */
+void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch);
+
+/* to = P from, for a discrete graph: n slots each. */
+void pm_replay_step(const pm_replay_setup *setup, const pm_replay_block *block, const double *from, double *to);
+
+#endif

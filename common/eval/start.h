@@ -1,0 +1,12 @@
+/* The start distribution at each row of theta. */
+#ifndef PM_EVAL_START_H
+#define PM_EVAL_START_H
+
+#include "graph/graph.h"
+
+/* start (B, S), S = graph->n_starts: the weights of the start edges at each theta, divided by their sum, which is 1
+ * within 1e-9 unless `normalize`. Errors: PM_EDATA for a negative weight or another sum, naming the row of theta. */
+pm_status pm_start_fill(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, double *start,
+                        pm_error *err);
+
+#endif

@@ -1,0 +1,181 @@
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "eval/absorption.h"
+#include "eval/density.h"
+#include "eval/moments.h"
+#include "eval/start.h"
+#include "model/model.h"
+
+/* ---- checking the request ---- */
+
+static bool wants_moments(const pm_request *r) {
+    return r->n_moments > 0 || r->covariance;
+}
+
+static bool wants_densities(const pm_request *r) {
+    return r->pdf || r->cdf;
+}
+
+static pm_status check_shape(const pm_graph *g, const pm_request *r, const pm_result *out, pm_error *err) {
+    if (r->n_theta > 0 && g->n_params > 0 && r->theta == NULL) {
+        return pm_fail(err, PM_EUSAGE, "no theta: expected %zu rows of %u parameters", r->n_theta, g->n_params);
+    }
+    if (r->n_rewards > 0 && r->rewards == NULL) {
+        return pm_fail(err, PM_EUSAGE, "no rewards: expected %zu vectors of %u values", r->n_rewards, g->n_vertices);
+    }
+    if (wants_densities(r) && (r->n_times == 0 || r->times == NULL)) {
+        return pm_fail(err, PM_EUSAGE, "pdf and cdf need at least one time");
+    }
+    if (r->lanes != 0 && r->lanes != 1 && r->lanes != 4 && r->lanes != 8 && r->lanes != 16) {
+        return pm_fail(err, PM_EUSAGE, "lanes: expected 1, 4, 8 or 16 (or 0 to choose), found %u", r->lanes);
+    }
+    if (r->factorial && !g->is_discrete) {
+        return pm_fail(err, PM_EUSAGE, "factorial moments are of discrete graphs; this graph is continuous");
+    }
+    if (!(r->tolerance >= 0 && r->tolerance < 1)) {
+        return pm_fail(err, PM_EUSAGE, "tolerance: expected a number above 0 and below 1, found %g", r->tolerance);
+    }
+    if ((r->n_moments > 0 && out->moments == NULL) || (r->covariance && out->covariance == NULL) ||
+        (r->pdf && out->pdf == NULL) || (r->cdf && out->cdf == NULL)) {
+        return pm_fail(err, PM_EUSAGE, "a quantity is asked for without a buffer for its result");
+    }
+    return PM_OK;
+}
+
+static pm_status check_theta(const pm_graph *g, const pm_request *r, pm_error *err) {
+    for (size_t b = 0; b < r->n_theta; b++) {
+        for (size_t k = 0; k < g->n_params; k++) {
+            double value = r->theta[b * g->n_params + k];
+            if (!isfinite(value)) {
+                return pm_fail(err, PM_EDATA, "theta row %zu, column %zu: expected a finite number, found %g", b, k,
+                               value);
+            }
+        }
+    }
+    return PM_OK;
+}
+
+static pm_status check_rewards(const pm_graph *g, const pm_request *r, pm_error *err) {
+    for (size_t f = 0; f < r->n_rewards; f++) {
+        for (size_t v = 0; v < g->n_vertices; v++) {
+            double value = r->rewards[f * g->n_vertices + v];
+            if (!isfinite(value)) {
+                return pm_fail(err, PM_EDATA, "reward vector %zu, row %zu: expected a finite number, found %g", f, v,
+                               value);
+            }
+            if (r->factorial && (value < 0 || value != floor(value))) {
+                return pm_fail(
+                    err, PM_EDATA,
+                    "reward vector %zu, row %zu: factorial moments need whole rewards of zero or more, found %.17g", f,
+                    v, value);
+            }
+        }
+    }
+    return PM_OK;
+}
+
+/* ---- what all quantities share ---- */
+
+static bool some_weight_is_zero(const pm_graph *g, const double *theta) {
+    for (size_t w = 0; w < g->n_weights; w++) {
+        if (pm_graph_weight(g, (uint32_t)w, theta) == 0 && !pm_graph_weight_is_zero(g, (uint32_t)w)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The graph's shape makes absorption certain while all weights are positive; a replay of moments notices by itself. */
+static pm_status check_absorption(const pm_model *m, const pm_request *r, pm_error *err) {
+    for (size_t b = 0; b < r->n_theta; b++) {
+        const double *theta = r->theta + b * m->graph->n_params;
+        if (some_weight_is_zero(m->graph, theta)) {
+            pm_status st = pm_absorption_check(m->graph, &m->split, theta, b, err);
+            if (st != PM_OK) {
+                return st;
+            }
+        }
+    }
+    return PM_OK;
+}
+
+static void fill_atoms(const pm_model *m, const pm_request *r, const double *start, double *atom) {
+    const pm_graph *g = m->graph;
+    for (size_t b = 0; b < r->n_theta; b++) {
+        atom[b] = 0;
+        for (size_t s = 0; s < g->n_starts; s++) {
+            atom[b] += m->program.position[g->start_to[s]] == PM_NONE ? start[b * g->n_starts + s] : 0;
+        }
+    }
+}
+
+static pm_status densities(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
+                           pm_error *err) {
+    pm_status st = wants_moments(r) ? PM_OK : check_absorption(m, r, err);
+    pm_chain *chain = NULL;
+    if (st == PM_OK) {
+        st = pm_chain_new(m->graph, &m->split, &chain, err);
+    }
+    if (st == PM_OK) {
+        st = pm_density_evaluate(chain, m->isa, r, start, result, m->log, err);
+    }
+    pm_chain_free(chain);
+    return st;
+}
+
+static pm_status evaluate(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
+                          pm_error *err) {
+    pm_status st = PM_OK;
+    if (result->atom != NULL) {
+        fill_atoms(m, r, start, result->atom);
+    }
+    if (wants_moments(r)) {
+        pm_moments_context context = {.graph = m->graph,
+                                      .split = &m->split,
+                                      .program = &m->program,
+                                      .isa = m->isa,
+                                      .memory = m->memory,
+                                      .log = m->log};
+        st = pm_moments_evaluate(&context, r, start, result, err);
+    }
+    if (st == PM_OK && wants_densities(r)) {
+        st = densities(m, r, start, result, err);
+    }
+    return st;
+}
+
+pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err) {
+    static const double no_parameters = 0;
+    pm_request r = *request;
+    if (model->graph->n_params == 0) {
+        r.theta = &no_parameters;
+    }
+    result->steps = 0;
+    result->error_bound = 0;
+    pm_status st = check_shape(model->graph, &r, result, err);
+    if (st == PM_OK) {
+        st = check_theta(model->graph, &r, err);
+    }
+    if (st == PM_OK) {
+        st = check_rewards(model->graph, &r, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    size_t count = 0;
+    double *start = NULL;
+    if (pm_mul(r.n_theta, model->graph->n_starts, &count)) {
+        start = pm_malloc(count, sizeof *start);
+    }
+    if (start == NULL) {
+        return pm_fail_memory(err, "the start distributions", count * sizeof *start);
+    }
+    st = pm_start_fill(model->graph, r.theta, r.n_theta, model->normalize_start, start, err);
+    if (st == PM_OK) {
+        st = evaluate(model, &r, start, result, err);
+    }
+    free(start);
+    return st;
+}

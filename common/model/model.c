@@ -1,0 +1,173 @@
+#include "model/model.h"
+
+#include <omp.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "store/disk.h"
+
+double pm_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+size_t pm_default_memory(void) {
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    size_t bytes;
+    if (pages <= 0 || size <= 0 || !pm_mul((size_t)pages, (size_t)size, &bytes)) {
+        return SIZE_MAX / 2;
+    }
+    return bytes / 10 * 8;
+}
+
+void pm_model_options_default(pm_model_options *options) {
+    *options = (pm_model_options){.effort = PM_EFFORT_BALANCED, .min_size = 50, .use_cache = true};
+}
+
+/* ---- the disk store as the library sees it ---- */
+
+static pm_status cache_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
+                           pm_error *err) {
+    pm_disk_found disk_found;
+    pm_status st = pm_disk_get(ctx, key, value, &disk_found, err);
+    *found = disk_found == PM_DISK_FOUND     ? PM_CACHE_FOUND
+             : disk_found == PM_DISK_DAMAGED ? PM_CACHE_DAMAGED
+                                             : PM_CACHE_MISSING;
+    return st;
+}
+
+static pm_status cache_put(void *ctx, const pm_cache_entry *entries, size_t n, pm_error *err) {
+    pm_disk_entry *copies = pm_malloc(n, sizeof *copies);
+    if (copies == NULL) {
+        return pm_fail_memory(err, "the entries of the trace cache", n * sizeof *copies);
+    }
+    for (size_t i = 0; i < n; i++) {
+        memcpy(copies[i].key, entries[i].key, PM_DIGEST_BYTES);
+        copies[i].bytes = entries[i].bytes;
+        copies[i].size = entries[i].size;
+    }
+    pm_status st = pm_disk_put(ctx, copies, n, err);
+    free(copies);
+    return st;
+}
+
+static pm_status cache_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+    bool removed;
+    return pm_disk_remove(ctx, key, &removed, err);
+}
+
+static pm_status open_cache(const pm_model_options *options, pm_disk **disk, pm_error *err) {
+    *disk = NULL;
+    if (!options->use_cache) {
+        return PM_OK;
+    }
+    char *found = NULL;
+    const char *dir = options->cache_dir;
+    if (dir == NULL) {
+        pm_status st = pm_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), &found, err);
+        if (st != PM_OK) {
+            return st;
+        }
+        dir = found;
+    }
+    size_t limit = options->cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : options->cache_limit;
+    pm_status st = pm_disk_open(dir, limit, options->log, disk, err);
+    free(found);
+    return st;
+}
+
+/* ---- making a model ---- */
+
+static pm_status make_library(pm_model *m, const pm_model_options *options, pm_disk *disk, pm_error *err) {
+    pm_trace_cache cache = {.ctx = disk, .get = cache_get, .put = cache_put, .remove = cache_remove};
+    unsigned threads = options->threads == 0 ? (unsigned)omp_get_num_procs() : options->threads;
+    if (m->graph->n_vertices < options->min_size) {
+        threads = 1;
+    }
+    pm_library_options o = {.record = {.effort = options->effort, .memory = m->memory / threads, .isa = m->isa},
+                            .threads = threads,
+                            .cache = disk != NULL ? &cache : NULL,
+                            .strict_cache = options->strict_cache,
+                            .log = options->log};
+    return pm_library_make(m->graph, &m->split, &o, &m->library, err);
+}
+
+static void fill_report(const pm_model *m, pm_model_report *report) {
+    report->sccs_total = m->split.n_total;
+    report->sccs_nontrivial = m->split.n_nontrivial;
+    report->sccs_distinct = m->library.n_classes;
+    report->sccs_recorded = m->library.n_recorded;
+    report->sccs_cached = m->library.n_cached;
+}
+
+static pm_status make(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
+    pm_disk *disk;
+    pm_status st = pm_isa_choose(options->isa, &m->isa, err);
+    if (st == PM_OK) {
+        st = open_cache(options, &disk, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    double begin = pm_seconds();
+    st = pm_split_graph(m->graph, options->log, &m->split, err);
+    double split = pm_seconds();
+    if (st == PM_OK) {
+        st = make_library(m, options, disk, err);
+    }
+    pm_disk_close(disk);
+    double record = pm_seconds();
+    if (st == PM_OK) {
+        st = pm_program_stitch(m->graph, &m->split, m->library.instances, &m->program, err);
+    }
+    *report = (pm_model_report){
+        .seconds_split = split - begin, .seconds_record = record - split, .seconds_stitch = pm_seconds() - record};
+    if (st == PM_OK) {
+        fill_report(m, report);
+    }
+    return st;
+}
+
+pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, pm_model **out, pm_model_report *report,
+                       pm_error *err) {
+    pm_model_options preset;
+    if (options == NULL) {
+        pm_model_options_default(&preset);
+        options = &preset;
+    }
+    *out = NULL;
+    pm_model *m = pm_calloc(1, sizeof *m);
+    if (m == NULL) {
+        return pm_fail_memory(err, "a model", sizeof *m);
+    }
+    m->graph = (pm_graph *)graph;
+    pm_graph_hold(m->graph);
+    m->memory = options->memory == 0 ? pm_default_memory() : options->memory;
+    m->normalize_start = options->normalize_start;
+    m->log = options->log;
+    pm_model_report unused;
+    pm_status st = make(m, options, report != NULL ? report : &unused, err);
+    if (st != PM_OK) {
+        pm_model_free(m);
+        return st;
+    }
+    *out = m;
+    return PM_OK;
+}
+
+void pm_model_free(pm_model *model) {
+    if (model != NULL) {
+        pm_program_free(&model->program);
+        pm_library_free(&model->library);
+        pm_split_free(&model->split);
+        pm_graph_free(model->graph);
+        free(model);
+    }
+}
+
+const char *pm_model_isa(const pm_model *model) {
+    return pm_isa_name(model->isa);
+}
