@@ -19,5 +19,6 @@ extern const cli_command *const cli_commands[];
 const cli_command *cli_command_find(const char *name);
 
 extern const cli_command cli_completion;
+extern const cli_command cli_run;
 
 #endif

@@ -6,21 +6,14 @@
 #include "output.h"
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
-    static const struct option options[] = {CLI_OPTION_HELP, {0}};
-    cli_args args = {.argc = argc, .argv = argv, .options = options};
-    int found = cli_next_option(&args, err);
-    if (found == CLI_BAD) {
-        return PM_EUSAGE;
+    static const cli_option options[] = {{0}};
+    cli_operands shell = {.least = 0, .most = 1, .what = "bash"};
+    bool help;
+    pm_status st = cli_parse(argc, argv, options, NULL, &shell, &help, err);
+    if (st == PM_OK && shell.n == 1 && strcmp(shell.values[0], "bash") != 0) {
+        st = pm_fail(err, PM_EUSAGE, "completion: found \"%s\", expected bash", shell.values[0]);
     }
-    char **operands = NULL;
-    pm_status st = found == CLI_HELP ? PM_OK : cli_operands(&args, 0, 1, "SHELL", &operands, err);
-    if (st == PM_OK && operands != NULL && operands[0] != NULL && strcmp(operands[0], "bash") != 0) {
-        st = pm_fail(err, PM_EUSAGE, "completion: found \"%s\", expected bash", operands[0]);
-    }
-    if (st != PM_OK) {
-        return st;
-    }
-    return cli_show(found == CLI_HELP ? self->help : (const char *)completion_script, err);
+    return st == PM_OK ? cli_show(help ? self->help : (const char *)completion_script, err) : st;
 }
 
 const cli_command cli_completion = {

@@ -1,45 +1,15 @@
 #include "options.h"
 
+#include <getopt.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/number.h"
 
-int cli_next_option(cli_args *args, pm_error *err) {
-    if (!args->is_started) {
-        optind = 0;
-        opterr = 0;
-        args->is_started = true;
-    }
-    int at = optind == 0 ? 1 : optind;
-    int found = getopt_long(args->argc, args->argv, ":h", args->options, NULL);
-    const char *word = at < args->argc ? args->argv[optind > at ? optind - 1 : at] : "";
-    if (found == ':') {
-        pm_fail(err, PM_EUSAGE, "option %s needs a value; see `phasemill %s --help`", word, args->argv[0]);
-        return CLI_BAD;
-    }
-    if (found == '?') {
-        const char *why = optopt == 0 || strncmp(word, "--", 2) != 0 ? "unknown option" : "no value is allowed for";
-        pm_fail(err, PM_EUSAGE, "%s %s; see `phasemill %s --help`", why, word, args->argv[0]);
-        return CLI_BAD;
-    }
-    return found;
-}
-
-pm_status cli_operands(const cli_args *args, int least, int most, const char *what, char ***out, pm_error *err) {
-    int n = args->argc - optind;
-    if (n < least) {
-        return pm_fail(err, PM_EUSAGE, "%s: %s is missing; see `phasemill %s --help`", args->argv[0], what,
-                       args->argv[0]);
-    }
-    if (n > most) {
-        return pm_fail(err, PM_EUSAGE, "%s: \"%s\" is one operand too many, expected %s; see `phasemill %s --help`",
-                       args->argv[0], args->argv[optind + most], most == 0 ? "none" : what, args->argv[0]);
-    }
-    *out = args->argv + optind;
-    return PM_OK;
-}
+#define HELP 'h'
+#define FIRST 256 /* `val` of the first option of a table: beyond any character */
 
 /* Reads digits; returns what follows them, NULL when there are none or they overflow. */
 static const char *read_digits(const char *text, size_t *out) {
@@ -54,18 +24,18 @@ static const char *read_digits(const char *text, size_t *out) {
     return at == text ? NULL : at;
 }
 
-pm_status cli_read_count(const char *option, const char *text, size_t least, size_t most, size_t *out, pm_error *err) {
+static pm_status read_count(const cli_option *o, const char *text, size_t *out, pm_error *err) {
     size_t value = 0;
     const char *rest = read_digits(text, &value);
-    if (rest == NULL || *rest != '\0' || value < least || value > most) {
-        return pm_fail(err, PM_EUSAGE, "%s: found \"%s\", expected a whole number from %zu to %zu", option, text, least,
-                       most);
+    if (rest == NULL || *rest != '\0' || value < o->least || value > o->most) {
+        return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected a whole number from %zu to %zu", o->name, text,
+                       o->least, o->most);
     }
     *out = value;
     return PM_OK;
 }
 
-pm_status cli_read_bytes(const char *option, const char *text, size_t *out, pm_error *err) {
+static pm_status read_bytes(const cli_option *o, const char *text, size_t *out, pm_error *err) {
     static const char suffixes[] = "KMGT";
     size_t value = 0;
     const char *rest = read_digits(text, &value);
@@ -76,35 +46,115 @@ pm_status cli_read_bytes(const char *option, const char *text, size_t *out, pm_e
         rest = suffix == NULL ? NULL : rest + 1;
     }
     if (rest == NULL || *rest != '\0' || value == 0 || !pm_mul(value, (size_t)1 << shift, out)) {
-        return pm_fail(err, PM_EUSAGE, "%s: found \"%s\", expected bytes such as 4096, 64K, 500M or 2G", option, text);
+        return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected bytes such as 4096, 64K, 500M or 2G", o->name,
+                       text);
     }
     return PM_OK;
 }
 
-pm_status cli_read_fraction(const char *option, const char *text, double *out, pm_error *err) {
+static pm_status read_fraction(const cli_option *o, const char *text, double *out, pm_error *err) {
     double value;
     pm_number_fault fault = pm_number_parse(text, strlen(text), &value);
     if (fault != PM_NUMBER_OK || !(value > 0) || !(value < 1)) {
-        return pm_fail(err, PM_EUSAGE, "%s: found \"%s\", expected a number above 0 and below 1", option, text);
+        return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected a number above 0 and below 1", o->name, text);
     }
     *out = value;
     return PM_OK;
 }
 
-pm_status cli_read_choice(const char *option, const char *text, const cli_choice *choices, int *out, pm_error *err) {
+static pm_status read_choice(const cli_option *o, const char *text, int *out, pm_error *err) {
     char names[256] = "";
     size_t used = 0;
-    for (const cli_choice *c = choices; c->name != NULL; c++) {
+    for (const cli_choice *c = o->choices; c->name != NULL; c++) {
         if (strcmp(c->name, text) == 0) {
             *out = c->value;
             return PM_OK;
         }
-        const char *joint = c == choices ? "" : c[1].name == NULL ? " or " : ", ";
+        const char *joint = c == o->choices ? "" : c[1].name == NULL ? " or " : ", ";
         int n = snprintf(names + used, sizeof names - used, "%s%s", joint, c->name);
         if (n < 0 || (size_t)n >= sizeof names - used) {
             break;
         }
         used += (size_t)n;
     }
-    return pm_fail(err, PM_EUSAGE, "%s: found \"%s\", expected %s", option, text, names);
+    return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected %s", o->name, text, names);
+}
+
+static pm_status read_value(const cli_option *o, const char *text, void *fields, pm_error *err) {
+    void *field = (char *)fields + o->offset;
+    int chosen = 0;
+    pm_status st = PM_OK;
+    switch (o->kind) {
+    case CLI_FLAG:
+        *(bool *)field = true;
+        break;
+    case CLI_TEXT:
+        *(const char **)field = text;
+        break;
+    case CLI_COUNT:
+        st = read_count(o, text, field, err);
+        break;
+    case CLI_BYTES:
+        st = read_bytes(o, text, field, err);
+        break;
+    case CLI_FRACTION:
+        st = read_fraction(o, text, field, err);
+        break;
+    case CLI_CHOICE:
+    case CLI_CHOICES:
+        st = read_choice(o, text, &chosen, err);
+        *(int *)field = o->kind == CLI_CHOICE ? chosen : *(int *)field | chosen;
+        break;
+    }
+    return st;
+}
+
+/* getopt_long tells faults by one character; the word at fault is the last it looked at. */
+static pm_status option_fault(int found, int at, int argc, char **argv, pm_error *err) {
+    const char *word = at < argc ? argv[at] : "";
+    const char *what = found == ':'                                            ? "a value is missing after"
+                       : optopt >= FIRST || (optopt == HELP && word[1] == '-') ? "no value is allowed for"
+                                                                               : "unknown option";
+    return pm_fail(err, PM_EUSAGE, "%s: %s %s; see `phasemill %s --help`", argv[0], what, word, argv[0]);
+}
+
+static pm_status take_operands(int argc, char **argv, cli_operands *operands, pm_error *err) {
+    int n = argc - optind;
+    if (n < operands->least) {
+        return pm_fail(err, PM_EUSAGE, "%s: %s is missing; see `phasemill %s --help`", argv[0], operands->what,
+                       argv[0]);
+    }
+    if (n > operands->most) {
+        return pm_fail(err, PM_EUSAGE, "%s: \"%s\" is one operand too many, expected %s; see `phasemill %s --help`",
+                       argv[0], argv[optind + operands->most], operands->what, argv[0]);
+    }
+    operands->n = n;
+    operands->values = argv + optind;
+    return PM_OK;
+}
+
+pm_status cli_parse(int argc, char **argv, const cli_option *options, void *fields, cli_operands *operands, bool *help,
+                    pm_error *err) {
+    struct option table[CLI_MAX_OPTIONS + 2] = {{"help", no_argument, NULL, HELP}};
+    for (int i = 0; i < CLI_MAX_OPTIONS && options[i].name != NULL; i++) {
+        int needs = options[i].kind == CLI_FLAG ? no_argument : required_argument;
+        table[i + 1] = (struct option){options[i].name, needs, NULL, FIRST + i};
+    }
+    optind = 0;
+    opterr = 0;
+    pm_status st = PM_OK;
+    *help = false;
+    while (st == PM_OK) {
+        int found = getopt_long(argc, argv, ":h", table, NULL);
+        if (found == -1) {
+            return take_operands(argc, argv, operands, err);
+        }
+        if (found == HELP) {
+            *help = true;
+            return PM_OK;
+        }
+        st = found == ':' || found == '?' ? option_fault(found, optind - 1, argc, argv, err)
+                                          : read_value(&options[found - FIRST], optarg, fields, err);
+    }
+    return st;
 }

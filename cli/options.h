@@ -1,45 +1,45 @@
-/* Options of a command: a thin layer over getopt_long that turns every fault into an error, and the readers of
- * option values. */
+/* Options of a command, from a table of what they are to the fields of a struct, through getopt_long. */
 #ifndef PM_CLI_OPTIONS_H
 #define PM_CLI_OPTIONS_H
 
-#include <getopt.h>
-
 #include "base/error.h"
-
-typedef struct cli_args {
-    int argc;
-    char **argv;
-    const struct option *options; /* `val` above 0 and other than '?' */
-    bool is_started;
-} cli_args;
-
-#define CLI_END (-1)
-#define CLI_BAD '?'
-#define CLI_HELP 'h'
-
-/* The entry that every command's table of options begins with. */
-#define CLI_OPTION_HELP                                                                                                \
-    { "help", no_argument, NULL, CLI_HELP }
-
-/* The `val` of the next option (its value in `optarg`), CLI_END when only operands are left, CLI_BAD with the error
- * written. */
-int cli_next_option(cli_args *args, pm_error *err);
-
-/* The operands, after CLI_END; refuses fewer than `least` or more than `most`, naming `what` ("GRAPH"). */
-pm_status cli_operands(const cli_args *args, int least, int most, const char *what, char ***out, pm_error *err);
-
-/* Values. Errors: PM_EUSAGE naming the option. */
-pm_status cli_read_count(const char *option, const char *text, size_t least, size_t most, size_t *out, pm_error *err);
-/* Bytes, with an optional suffix K, M, G or T (powers of 1024). */
-pm_status cli_read_bytes(const char *option, const char *text, size_t *out, pm_error *err);
-/* A number strictly between zero and one. */
-pm_status cli_read_fraction(const char *option, const char *text, double *out, pm_error *err);
 
 typedef struct cli_choice {
     const char *name; /* NULL ends the list */
     int value;
 } cli_choice;
-pm_status cli_read_choice(const char *option, const char *text, const cli_choice *choices, int *out, pm_error *err);
+
+typedef enum cli_kind {
+    CLI_FLAG,     /* bool: no value, becomes true */
+    CLI_TEXT,     /* const char *: the argument itself */
+    CLI_COUNT,    /* size_t: a whole number from `least` to `most` */
+    CLI_BYTES,    /* size_t: above 0, with an optional suffix K, M, G or T (powers of 1024) */
+    CLI_FRACTION, /* double: above 0 and below 1 */
+    CLI_CHOICE,   /* int: the value of one of `choices` */
+    CLI_CHOICES   /* int: may be given several times; the values are or-ed */
+} cli_kind;
+
+typedef struct cli_option {
+    const char *name; /* without "--"; NULL ends the table */
+    cli_kind kind;
+    size_t offset; /* of the field in the struct that cli_parse fills */
+    size_t least, most;
+    const cli_choice *choices;
+} cli_option;
+
+#define CLI_MAX_OPTIONS 40
+
+typedef struct cli_operands {
+    int least, most;
+    const char *what; /* "GRAPH", for messages */
+    /* filled by cli_parse: */
+    int n;
+    char **values;
+} cli_operands;
+
+/* Reads argv (argv[0] is the command's name). *help is set when --help was found, which ends the reading.
+ * `fields` keeps its values where an option is not given. Errors: PM_EUSAGE naming the option. */
+pm_status cli_parse(int argc, char **argv, const cli_option *options, void *fields, cli_operands *operands, bool *help,
+                    pm_error *err);
 
 #endif

@@ -222,3 +222,12 @@ pm_status cli_show(const char *text, pm_error *err) {
     }
     return cli_out_close(out, st, err);
 }
+
+pm_status cli_show_count(size_t count, const char *what, pm_error *err) {
+    cli_out *out;
+    pm_status st = cli_out_open(NULL, &out, err);
+    if (st == PM_OK) {
+        cli_out_format(out, "%zu %s\n", count, what);
+    }
+    return cli_out_close(out, st, err);
+}

@@ -23,6 +23,8 @@ pm_status cli_out_close(cli_out *out, pm_status st, pm_error *err);
 
 /* Writes a text to standard output. */
 pm_status cli_show(const char *text, pm_error *err);
+/* The same of "12 traces removed". */
+pm_status cli_show_count(size_t count, const char *what, pm_error *err);
 
 /* A path's ending (".json"), or "" when it has none. */
 const char *cli_path_ending(const char *path);
