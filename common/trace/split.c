@@ -23,6 +23,7 @@ static void tarjan_free(tarjan *t) {
     free(t->next);
 }
 
+/* The caller frees `t` with tarjan_free, also after a failure. */
 static pm_status tarjan_new(size_t n, tarjan *t, pm_error *err) {
     *t = (tarjan){.index = pm_calloc(n, sizeof *t->index),
                   .low = pm_malloc(n, sizeof *t->low),
@@ -30,7 +31,6 @@ static pm_status tarjan_new(size_t n, tarjan *t, pm_error *err) {
                   .call = pm_malloc(n, sizeof *t->call),
                   .next = pm_malloc(n, sizeof *t->next)};
     if (t->index == NULL || t->low == NULL || t->stack == NULL || t->call == NULL || t->next == NULL) {
-        tarjan_free(t);
         return pm_fail_memory(err, "the search for SCCs", n * 24);
     }
     return PM_OK;

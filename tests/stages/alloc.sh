@@ -1,11 +1,14 @@
-# Every k-th allocation fails, for every k, under the sanitizers.
+# Every k-th allocation fails, for every k, under the sanitizers; each program prints "ok" or "not ok" for each scenario.
 . tests/stages/common.sh
 build asan -asan || exit
 for program in build-asan/alloc_*; do
     [ -x "$program" ] || continue
-    log=$PM_WORK/$(basename "$program").log
-    sanitized "$(basename "$program")" timeout 600 "$program" > "$log"
+    name=$(basename "$program")
+    log=$PM_WORK/$name.log
+    sanitized "$name" timeout 600 "$program" > "$log"
     status=$?
-    [ $status -eq 0 ] || { cat "$log"; count 0 1; }
-    tail -n 3 "$log"
+    cat "$log"
+    ok=$(grep -c '^ok ' "$log") bad=$(grep -c '^not ok ' "$log")
+    [ $status -eq 0 ] || [ "$bad" -gt 0 ] || { echo "FAILED: $name ended with status $status"; bad=1; }
+    count "$ok" "$bad"
 done

@@ -1,0 +1,131 @@
+/* Allocation failures in the parts that stand alone: reading, generating, splitting, recording, encoding. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "failing.h"
+#include "graph/models.h"
+#include "trace/canon.h"
+#include "trace/codec.h"
+#include "trace/library.h"
+#include "trace/split.h"
+
+#define MEMORY ((size_t)1 << 30)
+
+static const char ring_json[] =
+    "{\"states\": [[0], [1], [2], [3], [4]], \"edges\": [[1, 2, 1.5], [2, 3, 0.25]], \"constant_edges\": [[3, 1, 2]],"
+    " \"start_edges\": [[1, 0.5], [2, 0.5]], \"param_edges\": [[3, 4, 1.0, 0.0], [2, 1, 0.5, 2.0]],"
+    " \"start_param_edges\": [], \"param_length\": 2, \"state_length\": 1, \"n_vertices\": 5,"
+    " \"vertex_indices\": [0, 1, 2, 3, 4], \"weight_mode\": \"linear\", \"is_discrete\": false}";
+
+static pm_status parse(void *ctx, bool *tolerated, pm_error *err) {
+    (void)ctx;
+    (void)tolerated;
+    pm_graph *graph = NULL;
+    pm_status st = pm_graph_parse(ring_json, strlen(ring_json), PM_FORMAT_PHASIC, &graph, err);
+    pm_graph_free(graph);
+    return st;
+}
+
+static pm_status from_arrays(void *ctx, bool *tolerated, pm_error *err) {
+    (void)ctx;
+    (void)tolerated;
+    const int32_t states[] = {0, 1, 2};
+    const uint32_t from[] = {1}, to[] = {2}, start[] = {1};
+    const double weight[] = {3.0}, one[] = {1.0};
+    pm_graph_arrays arrays = {.n_vertices = 3,
+                              .state_length = 1,
+                              .states = states,
+                              .n_edges = 1,
+                              .edge_from = from,
+                              .edge_to = to,
+                              .edge_weight = weight,
+                              .n_starts = 1,
+                              .start_to = start,
+                              .start_weight = one};
+    pm_graph *graph = NULL;
+    pm_status st = pm_graph_from_arrays(&arrays, &graph, err);
+    pm_graph_free(graph);
+    return st;
+}
+
+typedef struct model_request {
+    const char *name;
+    int64_t args[PM_MODEL_MAX_ARGS];
+} model_request;
+
+static pm_status generate(void *ctx, bool *tolerated, pm_error *err) {
+    (void)tolerated;
+    const model_request *request = ctx;
+    pm_graph *graph = NULL;
+    pm_status st = pm_model_find(request->name)->make(request->args, &graph, err);
+    pm_graph_free(graph);
+    return st;
+}
+
+/* Splits the graph in `ctx`, and makes all its traces without a cache. */
+static pm_status record(void *ctx, bool *tolerated, pm_error *err) {
+    (void)tolerated;
+    const pm_graph *graph = ctx;
+    pm_split split = {0};
+    pm_library library = {0};
+    pm_library_options options = {.record = {.effort = PM_EFFORT_BEST, .memory = MEMORY}, .threads = 1};
+    pm_status st = pm_isa_choose(NULL, &options.record.isa, err);
+    if (st == PM_OK) {
+        st = pm_split_graph(graph, NULL, &split, err);
+    }
+    if (st == PM_OK) {
+        st = pm_library_make(graph, &split, &options, &library, err);
+    }
+    pm_library_free(&library);
+    pm_split_free(&split);
+    return st;
+}
+
+static pm_status encode_and_decode(void *ctx, bool *tolerated, pm_error *err) {
+    (void)tolerated;
+    const pm_trace_class *class = ctx;
+    pm_buffer bytes = {0};
+    pm_trace trace = {0};
+    uint8_t key[PM_DIGEST_BYTES];
+    pm_status st = pm_trace_encode(&class->plan.trace, class->key, &bytes, err);
+    if (st == PM_OK) {
+        st = pm_trace_decode(bytes.bytes, bytes.size, &trace, key, err);
+    }
+    pm_trace_free(&trace);
+    pm_buffer_free(&bytes);
+    return st;
+}
+
+static int sweep_graph(const char *name, const model_request *request) {
+    pm_graph *graph = NULL;
+    pm_split split = {0};
+    pm_library library = {0};
+    pm_library_options options = {.record = {.effort = PM_EFFORT_FAST, .memory = MEMORY}, .threads = 1};
+    int faults = 1;
+    if (pm_isa_choose(NULL, &options.record.isa, NULL) == PM_OK &&
+        pm_model_find(request->name)->make(request->args, &graph, NULL) == PM_OK &&
+        pm_split_graph(graph, NULL, &split, NULL) == PM_OK &&
+        pm_library_make(graph, &split, &options, &library, NULL) == PM_OK) {
+        faults = failing_sweep(name, record, graph);
+        faults += failing_sweep("encode and decode a trace", encode_and_decode, &library.classes[0]);
+    } else {
+        printf("not ok %s: could not be prepared\n", name);
+    }
+    pm_library_free(&library);
+    pm_split_free(&split);
+    pm_graph_free(graph);
+    return faults;
+}
+
+int main(void) {
+    model_request kingman = {"kingman", {5}}, arg = {"two-locus-arg", {3, 0}}, random = {"random", {3, 9, 2, 1}};
+    int faults = failing_sweep("parse JSON", parse, NULL);
+    faults += failing_sweep("graph from arrays", from_arrays, NULL);
+    faults += failing_sweep("generate kingman", generate, &kingman);
+    faults += failing_sweep("generate two-locus-arg", generate, &arg);
+    faults += failing_sweep("generate random", generate, &random);
+    faults += sweep_graph("record two-locus-arg", &arg);
+    faults += sweep_graph("record random", &random);
+    return faults == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,19 @@
+# The library as others see it: installed under a prefix, found by pkg-config, used by the example program.
+. tests/stages/common.sh
+build release || exit
+prefix=$PM_WORK/prefix
+expect "install" cmake --install build --prefix "$prefix" || exit
+export PKG_CONFIG_PATH=$prefix/lib/pkgconfig:$prefix/lib/$(cc -print-multiarch)/pkgconfig
+program=$PM_WORK/example
+
+# shellcheck disable=SC2046 # flags are words
+compile() { "$1" -std=c11 -Wall -Wextra -Werror examples/evaluate.c -o "$program" $(pkg-config --cflags --libs phasemill) -lm; }
+
+expect "pkg-config version" test "$(pkg-config --modversion phasemill)" = "$("$prefix/bin/phasemill" --version | sed -n '1s/phasemill //p')"
+expect "example compiles" compile cc || exit
+expected="theta 2 5: mean 1.1958834732752"
+runs() { "$program" examples/phasic-0.32.1-arg4.json | tee /dev/stderr | grep -qF "$expected"; }
+expect "example runs and prints \"$expected\"" runs
+as_cxx() { printf '#include <phasemill.h>\nint main() { return pm_graph_is_discrete == nullptr; }\n' | c++ -x c++ -Wall -Werror -c - -o /dev/null $(pkg-config --cflags phasemill); }
+if command -v c++ > /dev/null; then expect "the header is C++ too" as_cxx; else expect "the header is C++ too" false; fi
+expect "bash completion is installed" test -s "$prefix/share/bash-completion/completions/phasemill"
