@@ -15,8 +15,12 @@
 /* the longest exact decimal form of a double has 1,077 characters */
 #define NUMBER_LENGTH 1100
 
+typedef struct ring {
+    struct ring *prev, *next;
+} ring;
+
 typedef struct block {
-    struct block *prev, *next;
+    ring ring;
     alignas(max_align_t) unsigned char bytes[];
 } block;
 
@@ -29,7 +33,7 @@ typedef struct json_reader {
     bool has_begun;    /* an array or a map was opened: at depth 0 again, the document is over */
     locale_t c_locale; /* decimal points whatever the program's locale is */
     yajl_handle yajl;
-    block blocks; /* head of the ring of yajl's allocations */
+    ring ring; /* head of the ring of yajl's allocations */
     jmp_buf out_of_memory;
     size_t wanted; /* bytes that were not to be had */
     uint8_t *chunk;
@@ -43,16 +47,16 @@ static void *give_up(json_reader *j, size_t size) {
     longjmp(j->out_of_memory, 1);
 }
 
-static void link_block(json_reader *j, block *b) {
-    b->next = &j->blocks;
-    b->prev = j->blocks.prev;
-    b->prev->next = b;
-    b->next->prev = b;
+static void enter_ring(json_reader *j, ring *l) {
+    l->next = &j->ring;
+    l->prev = j->ring.prev;
+    l->prev->next = l;
+    l->next->prev = l;
 }
 
-static void unlink_block(block *b) {
-    b->prev->next = b->next;
-    b->next->prev = b->prev;
+static void leave_ring(ring *l) {
+    l->prev->next = l->next;
+    l->next->prev = l->prev;
 }
 
 static void *take(void *ctx, size_t size) {
@@ -62,7 +66,7 @@ static void *take(void *ctx, size_t size) {
     if (b == NULL) {
         return give_up(j, size);
     }
-    link_block(j, b);
+    enter_ring(j, &b->ring);
     return b->bytes;
 }
 
@@ -70,7 +74,7 @@ static void give(void *ctx, void *pointer) {
     (void)ctx;
     if (pointer != NULL) {
         block *b = (block *)((unsigned char *)pointer - offsetof(block, bytes));
-        unlink_block(b);
+        leave_ring(&b->ring);
         free(b);
     }
 }
@@ -82,13 +86,13 @@ static void *retake(void *ctx, void *pointer, size_t size) {
     }
     block *b = (block *)((unsigned char *)pointer - offsetof(block, bytes));
     size_t bytes;
-    unlink_block(b);
+    leave_ring(&b->ring);
     block *moved = pm_add(size, sizeof *b, &bytes) ? realloc(b, bytes) : NULL;
     if (moved == NULL) {
-        link_block(j, b);
+        enter_ring(j, &b->ring);
         return give_up(j, size);
     }
-    link_block(j, moved);
+    enter_ring(j, &moved->ring);
     return moved->bytes;
 }
 
@@ -290,13 +294,13 @@ static pm_status run(json_reader *j) {
 
 pm_status pm_json_read(const pm_source *source, const pm_event_sink *sink, pm_error *err) {
     json_reader j = {.source = source, .sink = sink, .err = err};
-    j.blocks.prev = j.blocks.next = &j.blocks;
+    j.ring.prev = j.ring.next = &j.ring;
     j.chunk = pm_malloc(CHUNK, 1);
     j.c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     pm_status st =
         j.chunk == NULL || j.c_locale == (locale_t)0 ? pm_fail_memory(err, "the JSON parser", CHUNK) : run(&j);
-    while (j.blocks.next != &j.blocks) {
-        give(&j, j.blocks.next->bytes);
+    while (j.ring.next != &j.ring) {
+        give(&j, ((block *)j.ring.next)->bytes);
     }
     if (j.c_locale != (locale_t)0) {
         freelocale(j.c_locale);

@@ -1,0 +1,36 @@
+/* A document written value by value, as JSON or as MessagePack. Errors stick: the first one is kept, and what comes
+ * after it is not written. */
+#ifndef PM_GRAPH_WRITE_DOC_H
+#define PM_GRAPH_WRITE_DOC_H
+
+#include <msgpack/pack.h>
+
+#include "graph/write.h"
+
+typedef struct pm_doc {
+    const pm_byte_sink *sink;
+    pm_error *err;
+    pm_status st;
+    bool is_json;
+    bool needs_comma;  /* JSON */
+    msgpack_packer mp; /* MessagePack */
+    size_t used;       /* bytes waiting in the buffer */
+    uint8_t buffer[65536];
+} pm_doc;
+
+void pm_doc_begin(pm_doc *d, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err);
+void pm_doc_open_map(pm_doc *d, size_t n); /* n keys follow, each with its value */
+void pm_doc_close_map(pm_doc *d);
+void pm_doc_key(pm_doc *d, const char *text);
+void pm_doc_open_array(pm_doc *d, size_t n); /* n values follow */
+void pm_doc_close_array(pm_doc *d);
+void pm_doc_integer(pm_doc *d, int64_t value);
+/* Finite. JSON: the shortest of 15, 16 or 17 digits that reads back as the same double, always with a point or an
+ * exponent. The thread's locale must have the decimal point of "C". */
+void pm_doc_real(pm_doc *d, double value);
+void pm_doc_boolean(pm_doc *d, bool value);
+void pm_doc_text(pm_doc *d, const char *text); /* without characters that JSON escapes */
+/* Hands the rest to the sink; returns the first error. */
+pm_status pm_doc_end(pm_doc *d);
+
+#endif
