@@ -314,6 +314,28 @@ Test(models, islands_and_queues_have_the_published_sizes) {
     check_sizes("tandem", 2, 3, (sizes){8, 13, 3, 1, 6});
 }
 
+/* ---- phasic's own files ----------------------------------------------------------------------------------- */
+
+static void check_fixture(const char *path, int64_t n) {
+    pm_graph *want = NULL, *got = make("two-locus-arg", n, 0, 0, 0);
+    pm_error err;
+    cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, &want, &err), PM_OK, "%s", err.text);
+    cr_assert(got->n_vertices == want->n_vertices && got->state_length == want->state_length);
+    cr_assert(got->n_params == want->n_params && got->n_edges == want->n_edges && got->n_starts == want->n_starts);
+    cr_assert_arr_eq(got->states, want->states, want->n_vertices * want->state_length * sizeof *want->states);
+    for (size_t e = 0; e < want->n_edges; e++) {
+        cr_assert(got->from[e] == want->from[e] && got->to[e] == want->to[e], "edge %zu", e);
+        cr_assert_arr_eq(coef(got, e), coef(want, e), want->n_params * sizeof(double), "edge %zu", e);
+    }
+    pm_graph_free(want);
+    pm_graph_free(got);
+}
+
+Test(models, two_loci_are_row_for_row_those_of_phasic) {
+    check_fixture(PM_SOURCE_DIR "/examples/phasic-0.32.1-arg3.json", 3);
+    check_fixture(PM_SOURCE_DIR "/examples/phasic-0.32.1-arg4.json", 4);
+}
+
 /* ---- coefficients ------------------------------------------------------------------------------------------ */
 
 /* The coefficients of every row, added up: sums (n_vertices x P). */
