@@ -1,5 +1,6 @@
 #include "graph/weights.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -73,6 +74,35 @@ static pm_status bad_weight(const pm_graph *g, uint32_t w, const double *theta, 
                    row, user, value, isfinite(value) ? "negative" : "not finite", c[0], coef, values);
 }
 
+/* The one parameter that the weight is a multiple of, or n_params where it is another kind of sum. */
+static size_t sole_parameter(const double *coef, size_t n_params) {
+    size_t sole = n_params;
+    for (size_t k = 0; k < n_params; k++) {
+        if (coef[1 + k] != 0.0) {
+            if (sole != n_params) {
+                return n_params;
+            }
+            sole = k;
+        }
+    }
+    return coef[0] == 0.0 ? sole : n_params;
+}
+
+/* One weight at `count` rows of theta. A single product is rounded once as it is. */
+static void fill_weight(const double *coef, size_t n_params, const double *theta, size_t count, double *out) {
+    size_t sole = sole_parameter(coef, n_params);
+    if (sole < n_params) {
+        double c = coef[1 + sole];
+        for (size_t i = 0; i < count; i++) {
+            out[i] = c * theta[i * n_params + sole];
+        }
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        out[i] = weight_at(coef, n_params, theta + i * n_params);
+    }
+}
+
 pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
                           double *values, pm_error *err) {
     size_t n_params = graph->n_params, width = 1 + n_params;
@@ -84,11 +114,13 @@ pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t fir
     size_t bad_row = count;
     uint32_t bad = 0;
     for (size_t w = 0; w < graph->n_weights; w++) {
-        const double *coef = graph->weights + w * width;
         double *out = values + w * lanes;
-        for (size_t i = 0; i < lanes; i++) {
-            out[i] = i < count ? weight_at(coef, n_params, theta + (first + i) * n_params) : out[count - 1];
-            if (!(out[i] >= 0.0 && out[i] <= __DBL_MAX__) && i < bad_row) {
+        fill_weight(graph->weights + w * width, n_params, theta + first * n_params, count, out);
+        for (size_t i = count; i < lanes; i++) {
+            out[i] = out[count - 1];
+        }
+        for (size_t i = 0; i < count; i++) {
+            if (!(out[i] >= 0.0 && out[i] <= DBL_MAX) && i < bad_row) {
                 bad_row = i;
                 bad = (uint32_t)w;
             }

@@ -29,7 +29,7 @@ typedef struct pm_factors {
     double *leave;                       /* n slots: exit rate; after factoring, exit probability */
     double *inverse;                     /* n slots: 1 / pivot; 0 where the pivot is zero */
     double *work;                        /* n slots */
-    bool zero_pivot[16], huge_pivot[16]; /* by lane; set, never cleared, by factor */
+    int64_t zero_pivot[16], huge_pivot[16]; /* by lane: not 0 once a pivot was zero or infinite */
 } pm_factors;
 
 typedef struct pm_kernels {

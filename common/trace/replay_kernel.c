@@ -1,4 +1,5 @@
 /* Instances of replay_lanes.inc for 1, 4, 8 and 16 lanes, compiled once per instruction set. */
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 
