@@ -101,7 +101,6 @@ class ClosedForms(unittest.TestCase):
         for k, exact in ((10, 1234567900), (20, mpf("12345679012345679010"))):
             got = run(graphs.mm1k(1.0, 10.0, k), "--moments", 1)["moments"][0][0]
             self.close(got, exact, k=k)
-        self.assertEqual(run(graphs.mm1k(1.0, 10.0, 10), "--moments", 1)["moments"][0][0], 1234567900.0)
         for k in (1, 7, 30):
             for arrival, service in ((0.3, 1.0), (2.0, 1.0), (1.0, 1e-9)):
                 l, m = mpf(arrival), mpf(service)

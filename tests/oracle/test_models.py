@@ -7,29 +7,29 @@ from reference import Chain, read, relative_error
 
 TOLERANCE = 1e-13
 
-# model, its arguments, rows of theta
+# model, its arguments, rows of theta or how many decades random ones span (a queue's mean is their power)
 MODELS = [
     ("kingman", ["n=12"], [[1.0], [1e-9], [3.7]]),
     ("block-coalescent", ["n=9"], [[1.0], [2.5e6]]),
     ("rabbits", ["n=8"], [[1.0, 2.0, 4.0], [1e6, 1e-12, 1e-12], [0.3, 10.0, 1e-4]]),
     ("two-locus-arg", ["n=4"], [[2.0, 5.0], [1e-12, 1e6], [1.0, 1e-9]]),
     ("isolation-migration", ["n1=2", "n2=2"], [[1.0, 0.5, 0.25], [1e-12, 1e6, 1e6]]),
-    ("islands", ["n=10"], None),
-    ("jsfs", ["n1=2", "n2=2"], None),
-    ("tandem", ["k1=9", "k2=8"], None),
-    ("random", ["sccs=5", "size=12", "extra=2", "seed=3"], None),
-    ("erlang", ["k=20"], None),
-    ("mm1k", ["k=25"], None),
-    ("birth-death", ["n=15"], None),
+    ("islands", ["n=10"], 18),
+    ("jsfs", ["n1=2", "n2=2"], 18),
+    ("tandem", ["k1=9", "k2=8"], 18),
+    ("random", ["sccs=5", "size=12", "extra=2", "seed=3"], 18),
+    ("erlang", ["k=20"], 18),
+    ("mm1k", ["k=25"], 4),
+    ("birth-death", ["n=15"], 12),
 ]
 
 
 def thetas(g, given):
-    """The rows given, or three drawn log-uniformly over one, six and eighteen decades."""
-    if given is not None:
+    """The rows given, or three drawn log-uniformly over one, six and `given` decades."""
+    if isinstance(given, list):
         return given
     rng = random.Random(g["n_vertices"])
-    return [[10 ** rng.uniform(-half, half) for _ in range(g["param_length"])] for half in (0.5, 3, 9)]
+    return [[10 ** rng.uniform(-half, half) for _ in range(g["param_length"])] for half in (0.5, 3, given / 2)]
 
 
 class Models(unittest.TestCase):
