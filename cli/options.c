@@ -80,7 +80,7 @@ static pm_status read_choice(const cli_option *o, const char *text, int *out, pm
     return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected %s", o->name, text, names);
 }
 
-static pm_status read_value(const cli_option *o, const char *text, void *fields, pm_error *err) {
+pm_status cli_read_value(const cli_option *o, const char *text, void *fields, pm_error *err) {
     void *field = (char *)fields + o->offset;
     int chosen = 0;
     pm_status st = PM_OK;
@@ -154,7 +154,7 @@ pm_status cli_parse(int argc, char **argv, const cli_option *options, void *fiel
             return PM_OK;
         }
         st = found == ':' || found == '?' ? option_fault(found, optind - 1, argc, argv, err)
-                                          : read_value(&options[found - FIRST], optarg, fields, err);
+                                          : cli_read_value(&options[found - FIRST], optarg, fields, err);
     }
     return st;
 }

@@ -42,4 +42,7 @@ typedef struct cli_operands {
 pm_status cli_parse(int argc, char **argv, const cli_option *options, void *fields, cli_operands *operands, bool *help,
                     pm_error *err);
 
+/* Reads one value (NULL for a flag) into its field. Errors: PM_EUSAGE naming the option. */
+pm_status cli_read_value(const cli_option *option, const char *text, void *fields, pm_error *err);
+
 #endif

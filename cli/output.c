@@ -197,6 +197,10 @@ static bool finish_file(cli_out *out) {
     return true;
 }
 
+pm_status cli_out_status(const cli_out *out, pm_error *err) {
+    return out->error == 0 ? PM_OK : pm_fail(err, PM_EIO, "writing to %s failed: %s", out->name, strerror(out->error));
+}
+
 pm_status cli_out_close(cli_out *out, pm_status st, pm_error *err) {
     if (out == NULL) {
         return st;
@@ -206,9 +210,7 @@ pm_status cli_out_close(cli_out *out, pm_status st, pm_error *err) {
         if (out->error == 0 && !finish_file(out)) {
             out->error = errno;
         }
-        if (out->error != 0) {
-            st = pm_fail(err, PM_EIO, "writing to %s failed: %s", out->name, strerror(out->error));
-        }
+        st = cli_out_status(out, err);
     }
     drop(out);
     return st;

@@ -17,6 +17,9 @@ void cli_out_bytes(cli_out *out, const void *bytes, size_t n);
 void cli_out_text(cli_out *out, const char *text);
 void cli_out_format(cli_out *out, const char *format, ...) PM_PRINTF(2, 3);
 
+/* PM_EIO once a write has failed: long writers may stop. */
+pm_status cli_out_status(const cli_out *out, pm_error *err);
+
 /* With st PM_OK writes what is left and puts the file in its place; else drops it, and the old file is as it was.
  * Frees `out` (NULL is allowed). Returns st, or PM_EIO when any write failed. */
 pm_status cli_out_close(cli_out *out, pm_status st, pm_error *err);

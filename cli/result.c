@@ -25,7 +25,7 @@ static pm_status check_array(const char *name, const double *values, size_t rows
             return pm_fail(err, PM_ESOFTWARE,
                            "internal error: %s of theta row %zu holds %g, which is not a number to give out; please "
                            "report it with the graph and theta",
-                           name, i / width + 1, values[i]);
+                           name, i / width, values[i]);
         }
     }
     return PM_OK;

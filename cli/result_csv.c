@@ -9,7 +9,7 @@ typedef struct csv_row {
 
 static void begin_row(const csv_row *row, const char *quantity) {
     size_t p = row->r->graph->n_params;
-    cli_out_format(row->out, "%zu", row->b + 1);
+    cli_out_format(row->out, "%zu", row->b);
     for (size_t k = 0; k < p; k++) {
         cli_out_format(row->out, ",%.17g", row->r->request->theta[row->b * p + k]);
     }
@@ -25,7 +25,7 @@ static void write_moments(const csv_row *row) {
             double value = row->r->values.moments[(row->b * n_rewards + f) * q->n_moments + k];
             begin_row(row, quantity);
             if (q->n_rewards > 0) {
-                cli_out_format(row->out, ",%zu,,%zu,,%.17g\n", f + 1, k + 1, value);
+                cli_out_format(row->out, ",%zu,,%zu,,%.17g\n", f, k + 1, value);
             } else {
                 cli_out_format(row->out, ",,,%zu,,%.17g\n", k + 1, value);
             }
@@ -37,8 +37,7 @@ static void write_covariance(const csv_row *row) {
     size_t n = cli_result_rewards(row->r->request);
     for (size_t i = 0; i < n * n; i++) {
         begin_row(row, "covariance");
-        cli_out_format(row->out, ",%zu,%zu,,,%.17g\n", i / n + 1, i % n + 1,
-                       row->r->values.covariance[row->b * n * n + i]);
+        cli_out_format(row->out, ",%zu,%zu,,,%.17g\n", i / n, i % n, row->r->values.covariance[row->b * n * n + i]);
     }
 }
 
@@ -71,7 +70,7 @@ static void write_theta_row(const csv_row *row) {
 void cli_result_csv(const cli_result *r, cli_out *out) {
     cli_out_text(out, "theta_row");
     for (size_t k = 0; k < r->graph->n_params; k++) {
-        cli_out_format(out, ",theta_%zu", k + 1);
+        cli_out_format(out, ",theta_%zu", k);
     }
     cli_out_text(out, ",quantity,reward,other_reward,order,time,value\n");
     for (size_t b = 0; b < r->request->n_theta; b++) {

@@ -37,12 +37,12 @@ static size_t shown_params(const cli_result *r) {
 static void theta_titles(const cli_result *r, cli_out *out) {
     cli_out_text(out, "theta row");
     for (size_t k = 0; k < shown_params(r); k++) {
-        titlef(out, "theta %zu", k + 1);
+        titlef(out, "theta[%zu]", k);
     }
 }
 
 static void theta_cells(const cli_result *r, cli_out *out, size_t b) {
-    cli_out_format(out, "%9zu", b + 1);
+    cli_out_format(out, "%9zu", b);
     for (size_t k = 0; k < shown_params(r); k++) {
         number(out, r->request->theta[b * r->graph->n_params + k]);
     }
@@ -90,7 +90,7 @@ static void moment_table(const cli_result *r, cli_out *out) {
         const double *m = r->values.moments + i * q->n_moments;
         theta_cells(r, out, i / n_rewards);
         if (q->n_rewards > 0) {
-            cli_out_format(out, "%*zu", WIDTH, i % n_rewards + 1);
+            cli_out_format(out, "%*zu", WIDTH, i % n_rewards);
         }
         number(out, m[0]);
         if (q->n_moments >= 2) {
@@ -109,12 +109,12 @@ static void covariance_table(const cli_result *r, cli_out *out) {
     theta_titles(r, out);
     title(out, "reward");
     for (size_t f = 0; f < n; f++) {
-        titlef(out, "with %zu", f + 1);
+        titlef(out, "with %zu", f);
     }
     cli_out_text(out, "\n");
     for (size_t i = 0; i < r->request->n_theta * n; i++) {
         theta_cells(r, out, i / n);
-        cli_out_format(out, "%*zu", WIDTH, i % n + 1);
+        cli_out_format(out, "%*zu", WIDTH, i % n);
         for (size_t f = 0; f < n; f++) {
             number(out, r->values.covariance[i * n + f]);
         }
@@ -127,7 +127,7 @@ static void density_rows(const cli_result *r, cli_out *out, size_t b) {
     const double *columns[3] = {r->values.pdf, r->values.cdf, r->values.survival};
     const double *times = cli_result_times(q, b);
     for (size_t t = 0; t < q->n_times; t++) {
-        cli_out_format(out, "%9zu", b + 1);
+        cli_out_format(out, "%9zu", b);
         number(out, times[t]);
         for (size_t c = 0; c < 3; c++) {
             if (columns[c] != NULL) {

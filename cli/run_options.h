@@ -3,7 +3,7 @@
 #define PM_CLI_RUN_OPTIONS_H
 
 #include "command.h"
-#include "graph_input.h"
+#include "graph_files.h"
 #include "result.h"
 
 typedef struct cli_run_options {

@@ -1,6 +1,7 @@
 /* Matrices of numbers as a user gives them: theta, times and reward vectors, written out or in .csv and .npy files.
  *
- * Every value of a matrix is finite. Rows and columns in messages count from 1, as spreadsheets do. */
+ * Every value of a matrix is finite. Rows and values in messages count from 0, as rows of graphs do;
+ * lines and columns of .csv from 1, as editors do. */
 #ifndef PM_BASE_MATRIX_H
 #define PM_BASE_MATRIX_H
 

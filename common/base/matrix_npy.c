@@ -231,8 +231,8 @@ static pm_status load_values(const npy_header *h, const uint8_t *bytes, pm_matri
         for (size_t c = 0; c < out->cols; c++) {
             size_t at = h->is_fortran ? c * out->rows + r : r * out->cols + c;
             if (!load_value(h, bytes + at * h->width, &out->data[r * out->cols + c])) {
-                return pm_fail(err, PM_EDATA, "row %zu, column %zu: expected a finite number that a double can hold",
-                               r + 1, c + 1);
+                return pm_fail(err, PM_EDATA, "row %zu, column %zu: expected a finite number that a double can hold", r,
+                               c);
             }
         }
     }

@@ -27,11 +27,12 @@ static pm_status add_value(growing_matrix *t, double value, pm_error *err) {
     return PM_OK;
 }
 
-static pm_status end_row(growing_matrix *t, pm_status code, const char *what, pm_error *err) {
+/* `first` is the number of the first row in messages. */
+static pm_status end_row(growing_matrix *t, pm_status code, const char *what, size_t first, pm_error *err) {
     size_t cols = t->size - t->row_start;
     if (t->rows > 0 && cols != t->cols) {
-        return pm_fail(err, code, "%s %zu has %zu values, expected %zu as in %s 1", what, t->rows + 1, cols, t->cols,
-                       what);
+        return pm_fail(err, code, "%s %zu has %zu values, expected %zu as in %s %zu", what, t->rows + first, cols,
+                       t->cols, what, first);
     }
     t->cols = cols;
     t->rows++;
@@ -158,15 +159,15 @@ static pm_status add_inline_row(growing_matrix *t, field row, pm_error *err) {
     splitter items = split_by(row, ',');
     field item;
     pm_status st = PM_OK;
-    for (size_t i = 1; st == PM_OK && next_field(&items, &item); i++) {
+    for (size_t i = 0; st == PM_OK && next_field(&items, &item); i++) {
         st = add_item(t, item, err);
         if (st != PM_OK) {
-            pm_fail_prefix(err, "row %zu, value %zu", t->rows + 1, i);
+            pm_fail_prefix(err, "row %zu, value %zu", t->rows, i);
         } else if (t->size > MAX_VALUES) {
             st = pm_fail(err, PM_EUSAGE, "more than %zu values: give them in a file", MAX_VALUES);
         }
     }
-    return st == PM_OK ? end_row(t, PM_EUSAGE, "row", err) : st;
+    return st == PM_OK ? end_row(t, PM_EUSAGE, "row", 0, err) : st;
 }
 
 pm_status pm_matrix_parse_inline(const char *text, pm_matrix *out, pm_error *err) {
@@ -204,7 +205,7 @@ static pm_status add_csv_line(growing_matrix *t, field line, pm_error *err) {
                          t->rows == 0 ? " (a header line is not allowed)" : "");
         }
     }
-    return st == PM_OK ? end_row(t, PM_EDATA, "line", err) : st;
+    return st == PM_OK ? end_row(t, PM_EDATA, "line", 1, err) : st;
 }
 
 pm_status pm_matrix_parse_csv(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {

@@ -80,11 +80,11 @@ Test(matrix, range_counts_are_robust) {
 }
 
 Test(matrix, inline_errors_name_row_and_value) {
-    inline_refuses("", "row 1, value 1");
-    inline_refuses("1,x", "row 1, value 2: found \"x\"");
-    inline_refuses("1,2;3", "row 2 has 1 values, expected 2");
-    inline_refuses("1,2;", "row 2, value 1");
-    inline_refuses("1,,2", "row 1, value 2");
+    inline_refuses("", "row 0, value 0");
+    inline_refuses("1,x", "row 0, value 1: found \"x\"");
+    inline_refuses("1,2;3", "row 1 has 1 values, expected 2");
+    inline_refuses("1,2;", "row 1, value 0");
+    inline_refuses("1,,2", "row 0, value 1");
     inline_refuses("nan", "found \"nan\"");
     inline_refuses("1e999", "a double can hold");
     inline_refuses("1:2", "start:end:step");
@@ -191,9 +191,9 @@ Test(matrix, npy_faults) {
     npy_refuses("{'descr': '<f8', 'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", &one, 8, "each once");
     npy_refuses("{'descr': '<f8', 'fortran_order': Maybe, 'shape': (1,), }", &one, 8, "True or False");
     npy_refuses("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), } x", &one, 8, "blanks");
-    npy_refuses("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", &infinite, 8, "row 1, column 1");
-    npy_refuses("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }", &inexact, 8, "row 1, column 1");
-    npy_refuses("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }", &most_negative, 8, "row 1, column 1");
+    npy_refuses("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", &infinite, 8, "row 0, column 0");
+    npy_refuses("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }", &inexact, 8, "row 0, column 0");
+    npy_refuses("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }", &most_negative, 8, "row 0, column 0");
 }
 
 Test(matrix, npy_cut_anywhere_is_refused) {

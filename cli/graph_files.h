@@ -1,0 +1,27 @@
+/* What the commands that read or write a graph share. */
+#ifndef PM_CLI_GRAPH_FILES_H
+#define PM_CLI_GRAPH_FILES_H
+
+#include "graph/write.h"
+#include "options.h"
+
+/* Bits of --format that say what is read. */
+#define CLI_READ_PHASIC 1
+#define CLI_READ_PHASIC_021 2
+
+/* The format that the bits name; none is phasic's present one. Errors: PM_EUSAGE when both are there. */
+pm_status cli_read_format(int bits, pm_graph_format *out, pm_error *err);
+
+/* Bits of an option that says how a graph is written. */
+#define CLI_WRITE_JSON 1
+#define CLI_WRITE_MSGPACK 2
+extern const cli_choice cli_encodings[];
+
+/* The encoding that the option (0: not given) or the path's ending names; JSON when neither does and `path` is NULL.
+ * Errors: PM_EUSAGE naming `option`, also where option and ending disagree. */
+pm_status cli_choose_encoding(const char *option, int chosen, const char *path, pm_graph_encoding *out, pm_error *err);
+
+/* Writes the graph to `path` (NULL: standard output), whole or not at all. */
+pm_status cli_write_graph(const pm_graph *graph, pm_graph_encoding encoding, const char *path, pm_error *err);
+
+#endif
