@@ -18,7 +18,6 @@ extern const cli_command *const cli_commands[];
 /* NULL when there is none of that name. */
 const cli_command *cli_command_find(const char *name);
 
-extern const cli_command cli_completion;
-extern const cli_command cli_run;
+extern const cli_command cli_convert, cli_completion, cli_generate;
 
 #endif

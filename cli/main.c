@@ -37,10 +37,7 @@ static const cli_command version_command = {
 };
 
 const cli_command *const cli_commands[] = {
-    &cli_completion,
-    &help_command,
-    &version_command,
-    NULL,
+    &cli_generate, &cli_convert, &cli_completion, &help_command, &version_command, NULL,
 };
 
 const cli_command *cli_command_find(const char *name) {
