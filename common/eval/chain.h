@@ -1,0 +1,33 @@
+/* What the parts of the density evaluation see of a chain (eval/density.h). */
+#ifndef PM_EVAL_CHAIN_H
+#define PM_EVAL_CHAIN_H
+
+#include "eval/density.h"
+
+/* Sums over states are taken block by block, then over the blocks: the same order for every number of threads. */
+#define PM_CHAIN_BLOCK 512
+
+/* Where a start edge leads, beside a state's number. */
+#define PM_START_ABSORBED PM_NONE
+#define PM_START_UNREACHABLE (PM_NONE - 1)
+
+/* States 0..n-1 are the reachable transient rows of the graph in ascending order. */
+struct pm_chain {
+    const pm_graph *graph;
+    uint32_t n;
+    uint32_t *row_of; /* n: row of the graph */
+    /* in-edges of each state, by ascending source row, then order of the file */
+    size_t *in_first;                /* n + 1 */
+    uint32_t *in_source, *in_weight; /* in_first[n] */
+    /* edges to absorbing states, by ascending state */
+    size_t n_exits;
+    uint32_t *exit_state, *exit_weight;
+    size_t n_blocks;       /* of PM_CHAIN_BLOCK states */
+    size_t *exit_first;    /* n_blocks + 1: the exits of each block of states */
+    uint32_t *start_state; /* graph->n_starts: state, PM_START_ABSORBED or PM_START_UNREACHABLE */
+    /* self-loops of a discrete graph, for the check of row sums */
+    size_t n_loops;
+    uint32_t *loop_state, *loop_weight;
+};
+
+#endif

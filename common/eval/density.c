@@ -1,0 +1,221 @@
+#include "eval/density.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "eval/density_block.h"
+
+#define DEFAULT_TOLERANCE 1e-9
+#define TAIL_TOLERANCE 1e-10
+
+/* Steps of at least so many multiply-adds are worth sharing among threads. */
+#define SHARED_STEP_WORK 50000
+
+/* Sums over steps for all times and lanes of a block stay below this. */
+#define SUMS_BYTES ((size_t)64 << 20)
+
+typedef struct timed {
+    double time;
+    size_t number;
+} timed;
+
+static int by_time(const void *a, const void *b) {
+    const timed *x = a, *y = b;
+    if (x->time != y->time) {
+        return x->time < y->time ? -1 : 1;
+    }
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static pm_status check_times(const pm_request *r, bool is_discrete, pm_error *err) {
+    size_t n = r->times_per_theta ? r->n_theta * r->n_times : r->n_times;
+    for (size_t i = 0; i < n; i++) {
+        double t = r->times[i];
+        if (isfinite(t) && t >= 0.0 && (!is_discrete || t == floor(t))) {
+            continue;
+        }
+        const char *expected = is_discrete ? "a whole number of steps, 0 or more" : "finite, 0 or more";
+        if (r->times_per_theta) {
+            return pm_fail(err, PM_EDATA, "times: row %zu, column %zu is %.17g; expected %s", i / r->n_times,
+                           i % r->n_times, t, expected);
+        }
+        return pm_fail(err, PM_EDATA, "times: number %zu is %.17g; expected %s", i, t, expected);
+    }
+    return PM_OK;
+}
+
+static pm_status check_request(const pm_request *r, double *tolerance, pm_error *err) {
+    if (r->lanes != 0 && r->lanes != 1 && r->lanes != 4 && r->lanes != 8 && r->lanes != 16) {
+        return pm_fail(err, PM_EUSAGE, "%u lanes; expected 1, 4, 8 or 16, or 0 to have them chosen", r->lanes);
+    }
+    if (!(r->tolerance >= 0.0 && r->tolerance < 1.0)) {
+        return pm_fail(err, PM_EUSAGE, "tolerance %g; expected a number above 0 and below 1", r->tolerance);
+    }
+    *tolerance = r->tolerance == 0.0 ? DEFAULT_TOLERANCE : r->tolerance;
+    if (r->tail_accuracy && (r->tolerance == 0.0 || *tolerance > TAIL_TOLERANCE)) {
+        *tolerance = TAIL_TOLERANCE;
+    }
+    return PM_OK;
+}
+
+static void times_free(pm_times *times) {
+    free(times->time);
+    free(times->order);
+    *times = (pm_times){0};
+}
+
+/* All times in ascending order, for each row of theta where each has its own. */
+static pm_status sort_times(const pm_request *r, pm_times *out, pm_error *err) {
+    size_t rows = r->times_per_theta ? r->n_theta : 1, n = r->n_times, total = 0;
+    timed *sorted = pm_malloc(n, sizeof *sorted);
+    bool fits = pm_mul(rows, n, &total);
+    out->time = fits ? pm_malloc(total, sizeof *out->time) : NULL;
+    out->order = fits ? pm_malloc(total, sizeof *out->order) : NULL;
+    if (sorted == NULL || out->time == NULL || out->order == NULL) {
+        free(sorted);
+        times_free(out);
+        return pm_fail_memory(err, "the times", total * sizeof(timed));
+    }
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < n; j++) {
+            sorted[j] = (timed){.time = r->times[i * n + j], .number = j};
+        }
+        qsort(sorted, n, sizeof *sorted, by_time);
+        for (size_t j = 0; j < n; j++) {
+            out->time[i * n + j] = sorted[j].time;
+            out->order[i * n + j] = sorted[j].number;
+        }
+    }
+    free(sorted);
+    return PM_OK;
+}
+
+static unsigned fewer(unsigned lanes) {
+    return lanes == 16 ? 8 : lanes == 8 ? 4 : 1;
+}
+
+static size_t blocks_of(size_t rows, unsigned lanes) {
+    return (rows + lanes - 1) / lanes;
+}
+
+static size_t step_work(const pm_chain *c, unsigned lanes) {
+    return (c->in_first[c->n] + c->n) * lanes;
+}
+
+/* As many lanes as the batch fills, fewer where threads would idle. */
+static unsigned choose_lanes(const pm_density_job *job, unsigned threads) {
+    const pm_request *r = job->request;
+    if (r->lanes != 0) {
+        return r->lanes;
+    }
+    unsigned lanes = 16;
+    while (lanes > 1 && r->n_theta <= fewer(lanes)) {
+        lanes = fewer(lanes);
+    }
+    while (lanes > 1 && r->n_times > SUMS_BYTES / (3 * sizeof(double)) / lanes) {
+        lanes = fewer(lanes);
+    }
+    while (lanes > 1 && blocks_of(r->n_theta, lanes) < threads && step_work(job->chain, lanes) < SHARED_STEP_WORK) {
+        lanes = fewer(lanes);
+    }
+    return lanes;
+}
+
+/* What the blocks of a call come to. The first block that fails is the one reported, whatever the threads do. */
+typedef struct outcome {
+    size_t failed; /* the first block that failed, or the number of blocks */
+    pm_error error;
+    uint64_t steps;
+    double bound;
+} outcome;
+
+static void merge(outcome *all, size_t block, pm_status st, const pm_error *err, uint64_t steps, double bound) {
+    if (st != PM_OK && block < all->failed) {
+        all->failed = block;
+        all->error = *err;
+    }
+    all->steps = steps > all->steps ? steps : all->steps;
+    all->bound = bound > all->bound ? bound : all->bound;
+}
+
+static void run_block(const pm_density_job *job, unsigned lanes, size_t block, outcome *all) {
+    size_t first = block * lanes, rows = job->request->n_theta - first;
+    uint64_t steps = 0;
+    double bound = 0.0;
+    pm_error err = {0};
+    size_t count = rows < lanes ? rows : lanes, failed;
+#pragma omp atomic read
+    failed = all->failed;
+    if (block > failed) {
+        return;
+    }
+    pm_status st = pm_density_block(job, first, count, lanes, &steps, &bound, &err);
+#pragma omp critical(pm_density_merge)
+    merge(all, block, st, &err, steps, bound);
+    pm_density_progress_add(job->progress, count);
+    pm_density_progress_tell(job->progress, 0.0, 0);
+}
+
+static void run_blocks(pm_density_job *job, unsigned threads, outcome *all) {
+    unsigned lanes = choose_lanes(job, threads);
+    size_t n = blocks_of(job->request->n_theta, lanes);
+    all->failed = n;
+    job->step_threads = 1;
+    if (n < threads && step_work(job->chain, lanes) >= SHARED_STEP_WORK) {
+        job->step_threads = threads;
+        threads = 1;
+    }
+    if (threads == 1) {
+        for (size_t block = 0; block < n; block++) {
+            run_block(job, lanes, block, all);
+        }
+        return;
+    }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+    for (size_t block = 0; block < n; block++) {
+        run_block(job, lanes, block, all);
+    }
+}
+
+pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_request *request, const double *start,
+                              pm_result *result, const pm_log *log, pm_error *err) {
+    pm_density_progress progress;
+    pm_density_job job = {.chain = chain,
+                          .request = request,
+                          .start = start,
+                          .result = result,
+                          .isa = isa,
+                          .mix = pm_mix_get(isa),
+                          .is_discrete = chain->graph->is_discrete,
+                          .wants_pdf = request->pdf && result->pdf != NULL,
+                          .wants_cdf = request->cdf && (result->cdf != NULL || result->survival != NULL),
+                          .progress = &progress};
+    pm_status st = check_request(request, &job.tolerance, err);
+    result->steps = 0;
+    result->error_bound = 0.0;
+    if (st != PM_OK || request->n_times == 0 || request->n_theta == 0 || (!job.wants_pdf && !job.wants_cdf)) {
+        return st;
+    }
+    st = check_times(request, job.is_discrete, err);
+    if (st == PM_OK) {
+        st = sort_times(request, &job.times, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    outcome all = {0};
+    pm_density_progress_start(&progress, log, request->n_theta);
+    run_blocks(&job, request->threads == 0 ? (unsigned)omp_get_num_procs() : request->threads, &all);
+    times_free(&job.times);
+    result->steps = all.steps;
+    result->error_bound = all.bound;
+    if (all.error.code != PM_OK) {
+        if (err != NULL) {
+            *err = all.error;
+        }
+        return all.error.code;
+    }
+    return PM_OK;
+}

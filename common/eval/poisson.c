@@ -1,0 +1,138 @@
+#include "eval/poisson.h"
+
+#include <float.h>
+#include <math.h>
+
+#define TWO_PI 6.283185307179586476925287
+
+/* log n! - log(sqrt(2 pi n) (n/e)^n), n = 1..15; above, Stirling's series to n^-9 has full precision */
+static double stirling_error(double n) {
+    static const double exact[16] = {
+        0.0,
+        0.08106146679532725822,
+        0.041340695955409294094,
+        0.027677925684998339149,
+        0.020790672103765093112,
+        0.016644691189821192163,
+        0.013876128823070747999,
+        0.011896709945891770095,
+        0.010411265261972096497,
+        0.0092554621827127329177,
+        0.0083305634333628712565,
+        0.007573675487951840795,
+        0.0069428401072095298657,
+        0.0064089941880042070684,
+        0.0059513701127588477356,
+        0.005554733551962801371,
+    };
+    if (n <= 15.0) {
+        return exact[(int)n];
+    }
+    double square = n * n;
+    return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - (1.0 / 1680 - 1.0 / 1188 / square) / square) / square) / square) / n;
+}
+
+/* k log(k/x) + x - k without the cancellation near k = x: with v = (k-x)/(k+x) it is
+ * (k-x) v + 2 k (v^3/3 + v^5/5 + ...). */
+static double deviance(double k, double x) {
+    double difference = k - x, sum = k + x;
+    if (fabs(difference) >= 0.25 * sum) {
+        return k * log(k / x) + x - k;
+    }
+    double v = difference / sum, square = v * v;
+    double term = 2.0 * k * v, total = difference * v;
+    for (int odd = 3; odd < 64; odd += 2) {
+        term *= square;
+        double next = total + term / odd;
+        if (next == total) {
+            break;
+        }
+        total = next;
+    }
+    return total;
+}
+
+double pm_poisson(uint64_t k, double x) {
+    if (x == 0.0) {
+        return k == 0 ? 1.0 : 0.0;
+    }
+    if (k < 16 && x < 500.0) {
+        double product = exp(-x);
+        for (uint64_t i = 1; i <= k; i++) {
+            product *= x / (double)i;
+        }
+        return product;
+    }
+    double n = (double)k;
+    if (k == 0) {
+        return exp(-x);
+    }
+    if (x < n * DBL_MIN) {
+        return 0.0;
+    }
+    return exp(-stirling_error(n) - deviance(n, x)) / sqrt(TWO_PI * n);
+}
+
+bool pm_poisson_start(double x, uint64_t first, uint64_t last, uint64_t *k, double *weight) {
+    if (first >= last) {
+        return false;
+    }
+    *k = first;
+    *weight = pm_poisson(first, x);
+    if (*weight >= DBL_MIN) {
+        return true;
+    }
+    uint64_t low = first, high = last - 1; /* of the rising part */
+    if (x < (double)high) {
+        high = (uint64_t)x;
+    }
+    if (high <= first || pm_poisson(high, x) < DBL_MIN) {
+        return false;
+    }
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (pm_poisson(middle, x) >= DBL_MIN) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    *k = high;
+    *weight = pm_poisson(high, x);
+    return true;
+}
+
+static uint64_t to_step(double k) {
+    return k < (double)PM_POISSON_FAR ? (uint64_t)k : PM_POISSON_FAR;
+}
+
+void pm_poisson_window(double x, double exponent, uint64_t *first, uint64_t *last) {
+    if (x == 0.0 || x >= (double)PM_POISSON_FAR) {
+        *first = x == 0.0 ? 0 : PM_POISSON_FAR;
+        *last = x == 0.0 ? 1 : PM_POISSON_FAR;
+        return;
+    }
+    double below = x - sqrt(2.0 * x * exponent);
+    double third = exponent / 3.0;
+    double above = x + third + sqrt(third * third + 2.0 * x * exponent);
+    *first = below > 0.0 ? to_step(floor(below)) : 0;
+    *last = to_step(ceil(above) + 1.0);
+}
+
+double pm_poisson_right_bound(uint64_t k, double x) {
+    double n = (double)k;
+    if (n <= x) {
+        return 1.0;
+    }
+    double tail = pm_poisson(k, x) / (1.0 - x / (n + 1.0));
+    return tail < 1.0 ? tail : 1.0;
+}
+
+double pm_poisson_right_tail(uint64_t k, double x) {
+    double term = pm_poisson(k, x), sum = 0.0;
+    for (double n = (double)k + 1.0; sum + term > sum; n += 1.0) {
+        sum += term;
+        term *= x / n;
+    }
+    return sum;
+}

@@ -1,0 +1,29 @@
+/* Poisson probabilities and the windows of steps that carry their mass. */
+#ifndef PM_EVAL_POISSON_H
+#define PM_EVAL_POISSON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* exp(-x) x^k / k!, for finite x >= 0, by the saddle-point method of C. Loader (2000), "Fast and accurate computation
+ * of binomial probabilities": relative error below 1e-14 near the mode, below 1e-12 wherever the value is normal.
+ * k is below 2^53. */
+double pm_poisson(uint64_t k, double x);
+
+/* The first k in [first, last) whose probability is at least the smallest normal number; *weight is that probability.
+ * False when there is none. Left of the mode it bisects, as probabilities rise there. */
+bool pm_poisson_start(double x, uint64_t first, uint64_t last, uint64_t *k, double *weight);
+
+/* Steps [*first, *last) outside of which the probability is at most exp(-exponent) on either side: Bernstein's
+ * inequality, P(N >= x + y) <= exp(-y^2 / (2 (x + y/3))) and P(N <= x - y) <= exp(-y^2 / (2x)) (Boucheron, Lugosi and
+ * Massart 2013, section 2.4 with 2.7). Both ends stop at PM_POISSON_FAR. */
+#define PM_POISSON_FAR ((uint64_t)1 << 52)
+void pm_poisson_window(double x, double exponent, uint64_t *first, uint64_t *last);
+
+/* An upper bound of P(N >= k), a geometric series from its first term; 1 for k <= x. */
+double pm_poisson_right_bound(uint64_t k, double x);
+
+/* P(N >= k) for k > x, summed upwards, in about sqrt(x) terms. */
+double pm_poisson_right_tail(uint64_t k, double x);
+
+#endif

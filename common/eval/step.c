@@ -1,0 +1,76 @@
+#include "eval/step.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+const pm_step_kernels *pm_step_kernels_x86_64_v2(unsigned lanes);
+const pm_step_kernels *pm_step_kernels_x86_64_v3(unsigned lanes);
+const pm_step_kernels *pm_step_kernels_x86_64_v4(unsigned lanes);
+void pm_mix_x86_64_v2(const pm_mix_terms *terms, double sums[3]);
+void pm_mix_x86_64_v3(const pm_mix_terms *terms, double sums[3]);
+void pm_mix_x86_64_v4(const pm_mix_terms *terms, double sums[3]);
+#else
+const pm_step_kernels *pm_step_kernels_arm64(unsigned lanes);
+void pm_mix_arm64(const pm_mix_terms *terms, double sums[3]);
+#endif
+
+const pm_step_kernels *pm_step_kernels_get(pm_isa isa, unsigned lanes) {
+    switch (isa) {
+#if defined(__x86_64__)
+    case PM_ISA_X86_64_V2:
+        return pm_step_kernels_x86_64_v2(lanes);
+    case PM_ISA_X86_64_V3:
+        return pm_step_kernels_x86_64_v3(lanes);
+    case PM_ISA_X86_64_V4:
+        return pm_step_kernels_x86_64_v4(lanes);
+#else
+    case PM_ISA_ARM64:
+        return pm_step_kernels_arm64(lanes);
+#endif
+    default:
+        return NULL;
+    }
+}
+
+pm_mix_function pm_mix_get(pm_isa isa) {
+    switch (isa) {
+#if defined(__x86_64__)
+    case PM_ISA_X86_64_V2:
+        return pm_mix_x86_64_v2;
+    case PM_ISA_X86_64_V3:
+        return pm_mix_x86_64_v3;
+    case PM_ISA_X86_64_V4:
+        return pm_mix_x86_64_v4;
+#else
+    case PM_ISA_ARM64:
+        return pm_mix_arm64;
+#endif
+    default:
+        return NULL;
+    }
+}
+
+#if defined(__x86_64__)
+/* MXCSR: bit 15 flushes results, bit 6 takes denormal operands as zero */
+pm_float_mode pm_denormals_flush(void) {
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040u);
+    return mode;
+}
+
+void pm_denormals_restore(pm_float_mode mode) {
+    _mm_setcsr((unsigned)mode);
+}
+#else
+/* FPCR: bit 24 flushes operands and results */
+pm_float_mode pm_denormals_flush(void) {
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode | ((uint64_t)1 << 24)));
+    return mode;
+}
+
+void pm_denormals_restore(pm_float_mode mode) {
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+}
+#endif

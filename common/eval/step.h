@@ -1,0 +1,53 @@
+/* The kernels of a uniformized (or discrete) chain: one step of all states, and the mixing of steps by Poisson weights.
+ *
+ * Every value array is [slot][lane]: `lanes` rows of theta side by side. A sum is one multiply-add after the other in
+ * the order of the edges, so results do not depend on lanes or threads; with fused multiply-add (x86-64-v3, -v4, arm64)
+ * they are the same bits on every such processor, and on x86-64-v2, which has none, they differ by its rounding. */
+#ifndef PM_EVAL_STEP_H
+#define PM_EVAL_STEP_H
+
+#include "eval/chain.h"
+
+#define PM_STEP_MAX_LANES 16
+
+/* A chain at the thetas of one block. */
+typedef struct pm_step {
+    const pm_chain *chain;
+    const double *table; /* [weight][lane]: probability of an edge per step */
+    /* [state][lane]: c >= 0 is the probability of staying, c < 0 minus that of leaving: the smaller of the two, as
+     * v - leave * v keeps digits that 1 - leave would have lost */
+    const double *keep;
+} pm_step;
+
+typedef struct pm_step_kernels {
+    unsigned lanes;
+
+    /* to = from * P for the states of block b; mass[lane]: their sum, absorbed[lane]: the probability of absorption
+     * from them in the next step. */
+    void (*rows)(const pm_step *step, size_t b, const double *from, double *to, double *mass, double *absorbed);
+
+    /* mass and absorbed as above, of a vector that is there already. */
+    void (*measure)(const pm_step *step, size_t b, const double *v, double *mass, double *absorbed);
+} pm_step_kernels;
+
+/* sums[0..2] += the sum over j < n of w_j times absorbed[j], cdf[j], mass[j]. w_0..w_7 are given;
+ * w_{j+8} = w_j * x8 * ratio[j], with x8 = x^8 and ratio[j] = k! / (k+8)! for the step k of term j. */
+typedef struct pm_mix_terms {
+    const double *absorbed, *cdf, *mass, *ratio;
+    double start[8];
+    double x8;
+    size_t n;
+} pm_mix_terms;
+typedef void (*pm_mix_function)(const pm_mix_terms *terms, double sums[3]);
+
+/* The kernels for 1, 4, 8 or 16 lanes; NULL for another number. */
+const pm_step_kernels *pm_step_kernels_get(pm_isa isa, unsigned lanes);
+pm_mix_function pm_mix_get(pm_isa isa);
+
+/* Denormal numbers become zero in the calling thread until pm_denormals_restore: vectors decay into them, and each
+ * operation on one costs a hundred others. What is lost is below 3e-308 a value. */
+typedef uint64_t pm_float_mode;
+pm_float_mode pm_denormals_flush(void);
+void pm_denormals_restore(pm_float_mode mode);
+
+#endif

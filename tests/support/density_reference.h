@@ -1,0 +1,75 @@
+/* Written by tests/reference/densities.py: closed forms in 60 digits, rounded to double. Values below the
+ * smallest normal number are 0. */
+#ifndef PM_DENSITY_REFERENCE_H
+#define PM_DENSITY_REFERENCE_H
+
+typedef struct density_reference {
+    const char *chain;
+    double time, pdf, cdf, survival;
+} density_reference;
+
+static const density_reference density_references[] = {
+    {"exponential", 0, 0x1.0000000000000p+1, 0.0, 0x1.0000000000000p+0},
+    {"exponential", 1e-300, 0x1.0000000000000p+1, 0x1.56e1fc2f8f359p-996, 0x1.0000000000000p+0},
+    {"exponential", 1e-9, 0x1.ffffffeed1f42p+0, 0x1.12e0be7dd0d1ep-29, 0x1.ffffffeed1f42p-1},
+    {"exponential", 0.05, 0x1.cf46d99d52b3ap+0, 0x1.85c933156a62cp-4, 0x1.cf46d99d52b3ap-1},
+    {"exponential", 0.5, 0x1.78b56362cef38p-1, 0x1.43a54e4e98864p-1, 0x1.78b56362cef38p-2},
+    {"exponential", 3, 0x1.44e51f113d4d6p-8, 0x1.febb1ae0eec2bp-1, 0x1.44e51f113d4d6p-9},
+    {"exponential", 11, 0x1.32b48bf117da2p-31, 0x1.fffffffd9a96fp-1, 0x1.32b48bf117da2p-32},
+    {"exponential", 150, 0x1.245639c3a49f7p-432, 0x1.0000000000000p+0, 0x1.245639c3a49f7p-433},
+    {"exponential", 330, 0x1.c457c838ec18bp-952, 0x1.0000000000000p+0, 0x1.c457c838ec18bp-953},
+    {"exponential", 5e5, 0.0, 0x1.0000000000000p+0, 0.0},
+    {"erlang", 0, 0.0, 0.0, 0x1.0000000000000p+0},
+    {"erlang", 1e-300, 0.0, 0.0, 0x1.0000000000000p+0},
+    {"erlang", 1e-5, 0x1.c14357eb833f1p-944, 0x1.78de9077152e2p-966, 0x1.0000000000000p+0},
+    {"erlang", 0.001, 0x1.47aaab02873fap-618, 0x1.ad81288f44a5bp-634, 0x1.0000000000000p+0},
+    {"erlang", 1, 0x1.4797a6f73c189p-134, 0x1.bd7e0a8a349efp-140, 0x1.0000000000000p+0},
+    {"erlang", 8, 0x1.0ab75f6102f2bp-17, 0x1.3dff6ed17b061p-19, 0x1.ffffb080244bap-1},
+    {"erlang", 16, 0x1.59f6f936f4cffp-3, 0x1.9f225468cceb4p-2, 0x1.306ed5cb998a6p-1},
+    {"erlang", 17, 0x1.4ff190b8bf95cp-3, 0x1.261715413b193p-1, 0x1.b3d1d57d89cdap-2},
+    {"erlang", 30, 0x1.369a6844b77ddp-19, 0x1.ffffc8a6ea6f5p-1, 0x1.bac8ac85af412p-20},
+    {"erlang", 100, 0x1.57872fdc0abfcp-237, 0x1.0000000000000p+0, 0x1.11844dc563697p-238},
+    {"erlang", 250, 0x1.fb0d8a82d20e7p-822, 0x1.0000000000000p+0, 0x1.69a0c6523287bp-823},
+    {"erlang", 1.7e7, 0.0, 0x1.0000000000000p+0, 0.0},
+    {"hypoexponential", 0, 0.0, 0.0, 0x1.0000000000000p+0},
+    {"hypoexponential", 1e-300, 0.0, 0.0, 0x1.0000000000000p+0},
+    {"hypoexponential", 1e-60, 0x1.9ef3993b72ab8p-593, 0x1.4d6695b193bf7p-794, 0x1.0000000000000p+0},
+    {"hypoexponential", 1e-4, 0x1.b6a86ffa196fdp-35, 0x1.678945ec56a9cp-50, 0x1.ffffffffffff5p-1},
+    {"hypoexponential", 0.1, 0x1.5f348e9154326p-7, 0x1.645fb5647c518p-12, 0x1.ffd3740953707p-1},
+    {"hypoexponential", 1.5, 0x1.7e06687b4e7e3p-2, 0x1.67c0aba8d0cc6p-2, 0x1.4c1faa2b9799dp-1},
+    {"hypoexponential", 2.2, 0x1.3080156867d53p-2, 0x1.2e4e3f6fb5153p-1, 0x1.a363812095d5ap-2},
+    {"hypoexponential", 10, 0x1.1c9f4f3b7db81p-12, 0x1.ffdc429d828e7p-1, 0x1.1deb13eb8cb9cp-12},
+    {"hypoexponential", 80, 0x1.22cb870ccb672p-113, 0x1.0000000000000p+0, 0x1.22cb870ccb672p-113},
+    {"hypoexponential", 600, 0x1.f9ce159a04a5ep-864, 0x1.0000000000000p+0, 0x1.f9ce159a04a5ep-864},
+    {"hypoexponential", 2.2e6, 0.0, 0x1.0000000000000p+0, 0.0},
+    {"hyperexponential", 0, 0x1.f448000000000p+8, 0.0, 0x1.0000000000000p+0},
+    {"hyperexponential", 1e-300, 0x1.f448000000000p+8, 0x1.4f08e80de88a7p-988, 0x1.0000000000000p+0},
+    {"hyperexponential", 1e-7, 0x1.f43b335cb7356p+8, 0x1.a3a5363b7464fp-15, 0x1.fff9716b27123p-1},
+    {"hyperexponential", 1e-3, 0x1.707101cb03807p+7, 0x1.43ef00287b969p-2, 0x1.5e087febc234cp-1},
+    {"hyperexponential", 0.01, 0x1.34a854f71ea79p-2, 0x1.016c0191a4679p-1, 0x1.fd27fcdcb730fp-2},
+    {"hyperexponential", 1, 0x1.e9ab0bf684fc0p-4, 0x1.5ff3aafff0191p-1, 0x1.4018aa001fcdfp-2},
+    {"hyperexponential", 20, 0x1.5038607670d7cp-9, 0x1.f57e3d1b48646p-1, 0x1.50385c96f3750p-6},
+    {"hyperexponential", 200, 0x1.e8a37a45fc32ep-42, 0x1.fffffffff85d7p-1, 0x1.e8a37a45fc32ep-39},
+    {"hyperexponential", 2e6, 0.0, 0x1.0000000000000p+0, 0.0},
+    {"ring", 0, 0.0, 0.0, 0x1.0000000000000p+0},
+    {"ring", 1e-300, 0.0, 0.0, 0x1.0000000000000p+0},
+    {"ring", 0.01, 0x1.d4a3f8dc79fd9p-537, 0x1.7ffc5065e2a74p-549, 0x1.0000000000000p+0},
+    {"ring", 1, 0x1.fd87a98ab8377p-213, 0x1.4c9e5b86c1d49p-218, 0x1.0000000000000p+0},
+    {"ring", 20, 0x1.47b6cf93df203p-28, 0x1.ac15df6cceca7p-29, 0x1.ffffffe53ea21p-1},
+    {"ring", 48, 0x1.cd494c4da3ad8p-7, 0x1.9f2254694bb1cp-4, 0x1.cc1bb572d689cp-1},
+    {"ring", 75, 0x1.487a3577b2053p-12, 0x1.00698a03633e9p-2, 0x1.7fcb3afe4e60bp-1},
+    {"ring", 100, 0x1.e9d22f05f7f1ap-8, 0x1.628dbb313ff2dp-2, 0x1.4eb9226760069p-1},
+    {"ring", 333, 0x1.ccbaf0e683a0ep-11, 0x1.a813dc32f9e52p-1, 0x1.5fb08f34186bap-3},
+    {"ring", 1000, 0x1.66b4299ce9d8cp-16, 0x1.fe17c0d5e1352p-1, 0x1.e83f2a1ecada4p-9},
+    {"switch", 0, 0.0, 0.0, 0x1.0000000000000p+0},
+    {"switch", 1e-300, 0x1.a28edc580e50ep-985, 0.0, 0x1.0000000000000p+0},
+    {"switch", 1e-9, 0x1.4f8aea97fe9a1p-18, 0x1.684969b358514p-49, 0x1.fffffffffffe9p-1},
+    {"switch", 1e-4, 0x1.43a129d1e5536p-2, 0x1.3496fa20476d3p-16, 0x1.fffd96d20bbf7p-1},
+    {"switch", 0.01, 0x1.fd724ec086d73p-2, 0x1.4395e7b2932f4p-8, 0x1.fd78d4309ad9ap-1},
+    {"switch", 1.5, 0x1.e3b8b35bf328bp-3, 0x1.0e208dc0624e4p-1, 0x1.e3bee47f3b638p-2},
+    {"switch", 4, 0x1.1531c2ac7578bp-4, 0x1.bab2ac3e1ac2ap-1, 0x1.15354f0794f57p-3},
+    {"switch", 20, 0x1.7d085dc52b5c1p-16, 0x1.fffa0bcb0665ep-1, 0x1.7d0d3e6687cefp-15},
+    {"switch", 70, 0x1.6c1a131fca078p-52, 0x1.ffffffffffffap-1, 0x1.6c1ebc45d5609p-51},
+};
+
+#endif
