@@ -254,12 +254,7 @@ static pm_status check_pivots(const evaluation *e, const pm_replay_scratch *scra
                               pm_error *err) {
     const pm_moments_context *c = e->setup.context;
     for (size_t lane = 0; lane < count; lane++) {
-        if (scratch->factors.huge_pivot[lane]) {
-            return pm_fail(err, PM_EDATA,
-                           "theta row %zu: the rates out of a state overflow double precision; rescale theta",
-                           first + lane);
-        }
-        if (scratch->factors.zero_pivot[lane]) {
+        if (scratch->factors.lost_pivot[lane] != 0) {
             const double *theta = e->request->theta + (first + lane) * c->graph->n_params;
             pm_status st = pm_absorption_check(c->graph, c->split, theta, first + lane, err);
             if (st != PM_OK) {
@@ -271,8 +266,7 @@ static pm_status check_pivots(const evaluation *e, const pm_replay_scratch *scra
 }
 
 static void forget_pivots(pm_replay_scratch *scratch) {
-    memset(scratch->factors.zero_pivot, 0, sizeof scratch->factors.zero_pivot);
-    memset(scratch->factors.huge_pivot, 0, sizeof scratch->factors.huge_pivot);
+    memset(scratch->factors.lost_pivot, 0, sizeof scratch->factors.lost_pivot);
 }
 
 static pm_status finish_block(const evaluation *e, pm_replay_block *b, pm_replay_scratch *scratch, size_t block,
@@ -375,8 +369,7 @@ static void run_level(const evaluation *e, worker *workers, int threads, uint32_
 static void gather_pivots(worker *workers, int threads) {
     for (int t = 1; t < threads; t++) {
         for (int lane = 0; lane < 16; lane++) {
-            workers[0].scratch.factors.zero_pivot[lane] |= workers[t].scratch.factors.zero_pivot[lane];
-            workers[0].scratch.factors.huge_pivot[lane] |= workers[t].scratch.factors.huge_pivot[lane];
+            workers[0].scratch.factors.lost_pivot[lane] |= workers[t].scratch.factors.lost_pivot[lane];
         }
     }
 }

@@ -74,6 +74,10 @@ pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch 
                                .minus = pm_malloc(p->largest, sizeof(double)),
                                .next = slots(next_slots(setup), lanes)};
     const pm_factors *f = &out->factors;
+    if (out->factors.work != NULL) {
+        /* a row adds its own self-loops to its slot, which nothing reads: it must only be memory that was written */
+        memset(out->factors.work, 0, (size_t)p->largest * lanes * sizeof(double));
+    }
     if (f->u == NULL || (setup->keep_l && f->l == NULL) || f->leave == NULL || f->inverse == NULL || f->work == NULL ||
         out->plus == NULL || out->minus == NULL || out->next == NULL) {
         pm_replay_scratch_free(out);
@@ -216,43 +220,32 @@ static void fill_rhs(const task *t, size_t f, size_t k) {
     double *x[2];
     for (size_t w = 0; w < parts; w++) {
         x[w] = own_slots(t, pm_replay_moments(s, t->block, first_part + w, k));
-        memset(x[w], 0, n * kernels->lanes * sizeof(double));
     }
-    for (size_t l = is_discrete(s) ? 0 : k - 1; l < k; l++) {
+    size_t first_order = is_discrete(s) ? 0 : k - 1;
+    for (size_t l = first_order; l < k; l++) {
         fill_coefficients(s, reward, n, k, l, t->scratch);
-        for (size_t w = 0; w < parts; w++) {
-            if (l == 0 && w == 1) {
-                /* moment 0 is 1 - 0: its minus part contributes nothing */
-                continue;
-            }
+        /* the plus part of moment l comes first and so sets what the rest adds to; moment 0 is 1 - 0, without a minus
+         * part */
+        for (size_t w = 0; w < (l == 0 ? 1 : parts); w++) {
             const double *base = base_of(t, first_part + w, w, l);
-            kernels->add_scaled(n, 1.0, t->scratch->plus, base, x[w]);
+            bool sets = l == first_order && w == 0;
+            (sets ? kernels->set_scaled : kernels->add_scaled)(n, t->scratch->plus, base, x[w]);
             if (parts == 2) {
-                kernels->add_scaled(n, 1.0, t->scratch->minus, base, x[1 - w]);
+                (sets ? kernels->set_scaled : kernels->add_scaled)(n, t->scratch->minus, base, x[1 - w]);
             }
         }
     }
 }
 
 static void solve_part(task *t, size_t part, size_t k) {
-    const pm_replay_setup *s = t->setup;
-    const pm_program *p = s->context->program;
-    const pm_kernels *kernels = s->kernels;
-    pm_factors *factors = &t->scratch->factors;
-    double *all = pm_replay_moments(s, t->block, part, k), *x = own_slots(t, all);
-    kernels->add_flows(t->component.n, p->exit_row + t->component.first, p->exit_to, p->exit_weight, t->block->values,
-                       all, x);
-    if (t->component.plan == NULL) {
-        if (!t->factored) {
-            kernels->invert(1, factors);
-        }
-        kernels->scale(1, factors->inverse, x);
-    } else if (!t->factored) {
-        kernels->factor(&t->view, t->block->values, factors, x);
+    const pm_kernels *kernels = t->setup->kernels;
+    double *all = pm_replay_moments(t->setup, t->block, part, k);
+    if (t->factored) {
+        kernels->solve(&t->view, t->block->values, &t->scratch->factors, all);
     } else {
-        kernels->solve(&t->view, factors, x);
+        kernels->factor_solve(&t->view, t->block->values, &t->scratch->factors, all);
+        t->factored = true;
     }
-    t->factored = true;
 }
 
 static void step_component(const task *t, const double *all, const double *stay, double *to) {
@@ -268,15 +261,8 @@ static void step_component(const task *t, const double *all, const double *stay,
 static void start_task(const pm_replay_setup *s, const pm_replay_block *b, pm_replay_scratch *scratch, uint32_t c,
                        task *t) {
     const pm_program *p = s->context->program;
-    *t = (task){.setup = s, .block = b, .scratch = scratch, .component = p->components[c]};
-    if (t->component.plan != NULL) {
-        t->view = pm_program_view(p, c);
-    }
-    double *leave = scratch->factors.leave;
-    size_t first = t->component.first, n = t->component.n;
-    memset(leave, 0, n * s->kernels->lanes * sizeof *leave);
-    s->kernels->add_weights(n, p->exit_row + first, p->exit_weight, b->values, leave);
-    s->kernels->add_weights(n, p->absorb_row + first, p->absorb_weight, b->values, leave);
+    *t = (task){
+        .setup = s, .block = b, .scratch = scratch, .component = p->components[c], .view = pm_program_view(p, c)};
 }
 
 void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
@@ -303,16 +289,10 @@ void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *bloc
     for (uint32_t c = p->n_components; c-- > 0;) {
         task t;
         start_task(setup, block, scratch, c, &t);
-        double *z = own_slots(&t, block->z);
-        if (t.component.plan == NULL) {
-            setup->kernels->invert(1, &scratch->factors);
-            setup->kernels->scale(1, scratch->factors.inverse, z);
-        } else {
-            setup->kernels->factor(&t.view, block->values, &scratch->factors, NULL);
-            setup->kernels->solve_transposed(&t.view, &scratch->factors, z);
-        }
-        setup->kernels->push_flows(t.component.n, p->exit_row + t.component.first, p->exit_to, p->exit_weight,
-                                   block->values, z, block->z);
+        setup->kernels->factor(&t.view, block->values, &scratch->factors);
+        setup->kernels->solve_transposed(&t.view, &scratch->factors, block->z);
+        setup->kernels->push_flows(t.component.n, t.view.exit_row, p->exit_to, p->exit_weight, block->values,
+                                   own_slots(&t, block->z), block->z);
     }
 }
 

@@ -1,10 +1,8 @@
 /* The self-check of a trace: replayed at random positive rates, its solution must satisfy the equations. */
 #include <math.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "base/random.h"
-#include "trace/program.h"
 #include "trace/record.h"
 
 /* A missing entry of a pattern leaves a residual of the order of the rates, rounding one of 1e-15 for each operation.
@@ -12,24 +10,23 @@
 #define RESIDUAL_LIMIT 1e-10
 
 typedef struct check {
-    const pm_trace *trace;
+    const pm_plan *plan;
     const pm_topology *topology;
-    pm_plan plan;
-    size_t *inner_row;
-    uint32_t *inner_col, *inner_weight;
-    double *rates; /* one for each edge of the topology */
-    double *exits, *x;
+    size_t *inner_row, *no_row, *absorb_row;
+    uint32_t *inner_col, *weight; /* weight i is rates[i] */
+    double *rates;                /* of each edge of the topology, then of each state's exit */
+    double *x;
     uint32_t *position;
     pm_factors factors;
 } check;
 
 static void check_free(check *c) {
-    free(c->plan.chain_end);
     free(c->inner_row);
+    free(c->no_row);
+    free(c->absorb_row);
     free(c->inner_col);
-    free(c->inner_weight);
+    free(c->weight);
     free(c->rates);
-    free(c->exits);
     free(c->x);
     free(c->position);
     free(c->factors.u);
@@ -38,55 +35,59 @@ static void check_free(check *c) {
     free(c->factors.work);
 }
 
-static pm_status check_new(const pm_trace *trace, const pm_topology *t, check *c, pm_error *err) {
-    size_t n = t->n, edges = t->row[n];
-    *c = (check){.trace = trace,
+static pm_status check_new(const pm_plan *plan, const pm_topology *t, check *c, pm_error *err) {
+    size_t n = t->n, edges = t->row[n], entries = plan->trace.u_row[n];
+    *c = (check){.plan = plan,
                  .topology = t,
                  .inner_row = pm_malloc(n + 1, sizeof *c->inner_row),
+                 .no_row = pm_calloc(n + 1, sizeof *c->no_row),
+                 .absorb_row = pm_malloc(n + 1, sizeof *c->absorb_row),
                  .inner_col = pm_malloc(edges, sizeof *c->inner_col),
-                 .inner_weight = pm_malloc(edges, sizeof *c->inner_weight),
-                 .rates = pm_malloc_aligned(edges, sizeof *c->rates),
-                 .exits = pm_malloc(n, sizeof *c->exits),
+                 .weight = pm_malloc(edges + n, sizeof *c->weight),
+                 .rates = pm_malloc_aligned(edges + n, sizeof *c->rates),
                  .x = pm_malloc_aligned(n, sizeof *c->x),
                  .position = pm_malloc(n, sizeof *c->position),
-                 .factors = {.u = pm_malloc_aligned(trace->u_row[n], sizeof(double)),
+                 .factors = {.u = pm_malloc_aligned(entries, sizeof(double)),
                              .leave = pm_malloc_aligned(n, sizeof(double)),
                              .inverse = pm_malloc_aligned(n, sizeof(double)),
-                             .work = pm_malloc_aligned(n, sizeof(double))}};
-    bool ok = c->inner_row != NULL && c->inner_col != NULL && c->inner_weight != NULL && c->rates != NULL &&
-              c->exits != NULL && c->x != NULL && c->position != NULL && c->factors.u != NULL &&
+                             .work = pm_calloc(n, sizeof(double))}};
+    bool ok = c->inner_row != NULL && c->no_row != NULL && c->absorb_row != NULL && c->inner_col != NULL &&
+              c->weight != NULL && c->rates != NULL && c->x != NULL && c->position != NULL && c->factors.u != NULL &&
               c->factors.leave != NULL && c->factors.inverse != NULL && c->factors.work != NULL;
-    return ok ? PM_OK : pm_fail_memory(err, "the check of a trace", (edges + trace->u_row[n]) * 8);
+    return ok ? PM_OK : pm_fail_memory(err, "the check of a trace", (edges + entries) * 8);
 }
 
 static void draw(check *c) {
-    const pm_trace *t = c->trace;
+    const pm_trace *t = &c->plan->trace;
     pm_random random;
     pm_random_seed(&random, t->digest);
+    size_t edges = 0;
     for (uint32_t j = 0; j < t->n; j++) {
         c->position[t->pivot[j]] = j;
     }
-    size_t edges = 0;
     for (uint32_t j = 0; j < t->n; j++) {
         uint32_t v = t->pivot[j];
         c->inner_row[j] = edges;
         for (size_t e = c->topology->row[v]; e < c->topology->row[v + 1]; e++) {
-            c->inner_col[edges] = c->position[c->topology->col[e]];
-            c->inner_weight[edges] = (uint32_t)edges;
-            c->rates[edges++] = pm_random_rate(&random);
+            c->inner_col[edges++] = c->position[c->topology->col[e]];
         }
-        c->exits[j] = pm_random_rate(&random);
+        c->absorb_row[j] = j;
         c->x[j] = 1;
     }
     c->inner_row[t->n] = edges;
-    memcpy(c->factors.leave, c->exits, t->n * sizeof *c->exits);
+    c->absorb_row[t->n] = t->n;
+    for (size_t i = 0; i < edges + t->n; i++) {
+        c->weight[i] = (uint32_t)i;
+        c->rates[i] = pm_random_rate(&random);
+    }
 }
 
 /* The largest |Lambda x - W x - 1| of a row, relative to its Lambda x; infinite where x is not positive. */
 static double residual(const check *c) {
     double worst = 0;
-    for (uint32_t j = 0; j < c->trace->n; j++) {
-        double out = c->exits[j] * c->x[j], in = 1;
+    size_t edges = c->topology->row[c->topology->n];
+    for (uint32_t j = 0; j < c->topology->n; j++) {
+        double out = c->rates[edges + j] * c->x[j], in = 1;
         for (size_t e = c->inner_row[j]; e < c->inner_row[j + 1]; e++) {
             out += c->rates[e] * c->x[j];
             in += c->rates[e] * c->x[c->inner_col[e]];
@@ -97,35 +98,31 @@ static double residual(const check *c) {
     return worst;
 }
 
-pm_status pm_trace_check(const pm_trace *trace, const pm_topology *topology, pm_isa isa, pm_error *err) {
-    if (trace->n != topology->n || trace->n_edges != topology->row[topology->n]) {
-        return pm_fail(
-            err, PM_EDATA,
-            "hash collision: a trace of %u states and %llu edges under the key of an SCC of %u states and %zu "
-            "edges; clear the trace cache and report this",
-            trace->n, (unsigned long long)trace->n_edges, topology->n, topology->row[topology->n]);
-    }
+pm_status pm_plan_check(const pm_plan *plan, const pm_topology *topology, pm_isa isa, pm_error *err) {
     check c;
-    pm_status st = check_new(trace, topology, &c, err);
-    if (st == PM_OK) {
-        pm_trace borrowed = *trace;
-        st = pm_plan_new(&borrowed, &c.plan, err);
-    }
+    pm_status st = check_new(plan, topology, &c, err);
     if (st == PM_OK) {
         draw(&c);
-        pm_scc_view view = {.trace = trace,
-                            .chain_end = c.plan.chain_end,
+        pm_scc_view view = {.n = topology->n,
+                            .trace = &plan->trace,
+                            .chain_end = plan->chain_end,
+                            .fill_row = plan->fill_row,
+                            .fill = plan->fill,
                             .inner_row = c.inner_row,
+                            .inner_again = c.inner_row + 1,
                             .inner_col = c.inner_col,
-                            .inner_weight = c.inner_weight};
-        pm_kernels_get(isa, 1)->factor(&view, c.rates, &c.factors, c.x);
+                            .inner_weight = c.weight,
+                            .exit_row = c.no_row,
+                            .absorb_row = c.absorb_row,
+                            .absorb_weight = c.weight + topology->row[topology->n]};
+        pm_kernels_get(isa, 1)->factor_solve(&view, c.rates, &c.factors, c.x);
         double worst = residual(&c);
         if (!(worst <= RESIDUAL_LIMIT)) {
             st = pm_fail(
                 err, PM_ESOFTWARE,
                 "the trace of an SCC of %u states fails its check: relative residual %.3g, at most %.0g expected; "
                 "please report this",
-                trace->n, worst, RESIDUAL_LIMIT);
+                topology->n, worst, RESIDUAL_LIMIT);
         }
     }
     check_free(&c);

@@ -13,52 +13,58 @@
 #include "base/isa.h"
 #include "trace/trace.h"
 
-/* One SCC of two states or more, as the kernels see it: rows in pivot order. */
+/* One SCC as the kernels see it: rows in pivot order, edges as in trace/program.h with row arrays moved to its first.
+ */
 typedef struct pm_scc_view {
-    const pm_trace *trace;
-    const uint32_t *chain_end; /* n: rows i..chain_end[i]-1 form a chain, U(r) = {r+1} + U(r+1) (trace/program.h) */
-    const size_t *inner_row;   /* n + 1: into inner_col and inner_weight */
-    const uint32_t *inner_col; /* target rows of this SCC */
-    const uint32_t *inner_weight;
+    uint32_t first, n;
+    const pm_trace *trace;     /* NULL for a single state, which has no inner edges */
+    const uint32_t *chain_end; /* n: rows i..chain_end[i]-1 form a chain, U(r) = {r+1} + U(r+1) */
+    const size_t *fill_row;    /* n + 1 */
+    const uint32_t *fill;      /* entries of the pattern that no edge starts: cleared before a row is eliminated */
+    const size_t *inner_row, *inner_again; /* n + 1, n: edges from inner_again[j] on repeat a target */
+    const uint32_t *inner_col, *inner_weight;
+    const size_t *exit_row;
+    const uint32_t *exit_to, *exit_weight;
+    const size_t *absorb_row;
+    const uint32_t *absorb_weight;
 } pm_scc_view;
 
 /* Scratch of one thread, for the largest SCC of the program. */
 typedef struct pm_factors {
-    double *u;                           /* |U| slots: P */
-    double *l;                           /* |L| slots, or NULL when no second solve will use them */
-    double *leave;                       /* n slots: exit rate; after factoring, exit probability */
-    double *inverse;                     /* n slots: 1 / pivot; 0 where the pivot is zero */
-    double *work;                        /* n slots */
-    int64_t zero_pivot[16], huge_pivot[16]; /* by lane: not 0 once a pivot was zero or infinite */
+    double *u;              /* |U| slots: P */
+    double *l;              /* |L| slots, or NULL when no second solve will use them */
+    double *leave;          /* n slots: exit probability of each pivot */
+    double *inverse;        /* n slots: 1 / pivot; 0 where the pivot is zero or infinite */
+    double *work;           /* n slots */
+    int64_t lost_pivot[16]; /* by lane: not 0 once an inverse was 0; set, never cleared, by factor */
 } pm_factors;
 
 typedef struct pm_kernels {
     unsigned lanes;
 
-    /* exits[j] = sum of weight[edge] over row[j]..row[j+1], added to what is there */
-    void (*add_weights)(size_t n, const size_t *row, const uint32_t *weight, const double *values, double *exits);
-
+    /* sum[j] += sum of weight[edge] over row[j]..row[j+1] */
+    void (*add_weights)(size_t n, const size_t *row, const uint32_t *weight, const double *values, double *sum);
     /* rhs[j] += sum of weight[edge] * x[to[edge]] over row[j]..row[j+1] */
     void (*add_flows)(size_t n, const size_t *row, const uint32_t *to, const uint32_t *weight, const double *values,
                       const double *x, double *rhs);
-
     /* inflow[to[edge]] += weight[edge] * z[j] over row[j]..row[j+1] */
     void (*push_flows)(size_t n, const size_t *row, const uint32_t *to, const uint32_t *weight, const double *values,
                        const double *z, double *inflow);
-
-    /* Factors (f->leave holds the exit rates) and, where x is not NULL, solves (Lambda - W) x = rhs in place. */
-    void (*factor)(const pm_scc_view *scc, const double *values, pm_factors *f, double *x);
-    /* Solves again with the same factors (f->l needed). */
-    void (*solve)(const pm_scc_view *scc, const pm_factors *f, double *x);
-    /* Solves z (Lambda - W) = rhs in place (f->l needed). */
-    void (*solve_transposed)(const pm_scc_view *scc, const pm_factors *f, double *z);
-
-    /* to[j] += k * factor[j] * from[j]; with from NULL, of ones */
-    void (*add_scaled)(size_t n, double k, const double *factor, const double *from, double *to);
-
-    /* A single state: f->leave holds its outflow; writes f->inverse. Then x[i] *= f->inverse[i]. */
-    void (*invert)(size_t n, pm_factors *f);
+    /* to[j] = factor[j] * from[j], or added to it; with from NULL, of ones */
+    void (*set_scaled)(size_t n, const double *factor, const double *from, double *to);
+    void (*add_scaled)(size_t n, const double *factor, const double *from, double *to);
+    /* x[j] *= factor[j], lane by lane */
     void (*scale)(size_t n, const double *factor, double *x);
+
+    /* Factors and solves (Lambda - W) x = rhs + flows from the exits, in place in the SCC's part of `all`, which holds
+     * the solutions of all positions before it. */
+    void (*factor_solve)(const pm_scc_view *scc, const double *values, pm_factors *f, double *all);
+    /* Factors alone. */
+    void (*factor)(const pm_scc_view *scc, const double *values, pm_factors *f);
+    /* Solves again with the same factors (f->l needed), flows from the exits included. */
+    void (*solve)(const pm_scc_view *scc, const double *values, const pm_factors *f, double *all);
+    /* Solves z (Lambda - W) = rhs in place in the SCC's part of `all` (f->l needed); flows are not followed. */
+    void (*solve_transposed)(const pm_scc_view *scc, const pm_factors *f, double *all);
 } pm_kernels;
 
 /* The kernels for 1, 4, 8 or 16 lanes; NULL for another number. */

@@ -28,7 +28,7 @@ static pm_status adopt(const pm_buffer *bytes, const pm_canon *canon, pm_trace_c
             "clear the trace cache and report this",
             canon->topology.n, trace.n);
     } else {
-        st = pm_plan_new(&trace, &class->plan, err);
+        st = pm_plan_new(&trace, &canon->topology, &class->plan, err);
         *usable = st == PM_OK;
     }
     pm_trace_free(&trace);
@@ -83,18 +83,10 @@ static int larger_first(const void *a, const void *b) {
 }
 
 static void record_one(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, work_item *item) {
-    pm_trace trace;
-    item->status = pm_record(canon, &o->record, &trace, &item->error);
-    if (item->status != PM_OK) {
-        return;
+    item->status = pm_record(canon, &o->record, &class->plan, &item->error);
+    if (item->status == PM_OK && o->cache != NULL) {
+        item->status = pm_trace_encode(&class->plan.trace, canon->key, &item->encoded, &item->error);
     }
-    if (o->cache != NULL) {
-        item->status = pm_trace_encode(&trace, canon->key, &item->encoded, &item->error);
-    }
-    if (item->status == PM_OK) {
-        item->status = pm_plan_new(&trace, &class->plan, &item->error);
-    }
-    pm_trace_free(&trace);
 }
 
 static void record_all(const pm_library_options *o, const pm_classes *classes, pm_library *out, work_item *items,

@@ -4,28 +4,85 @@
 
 #include "base/mem.h"
 
-pm_status pm_plan_new(pm_trace *trace, pm_plan *out, pm_error *err) {
+static void find_chains(const pm_trace *t, uint32_t *chain_end) {
+    for (uint32_t i = t->n; i-- > 0;) {
+        const uint32_t *u = t->u + t->u_row[i];
+        size_t count = t->u_row[i + 1] - t->u_row[i];
+        bool chained = i + 1 < t->n && count > 0 && u[0] == i + 1 && count == t->u_row[i + 2] - t->u_row[i + 1] + 1 &&
+                       memcmp(u + 1, t->u + t->u_row[i + 1], (count - 1) * sizeof *u) == 0;
+        chain_end[i] = chained ? chain_end[i + 1] : i + 1;
+    }
+}
+
+/* Appends the entries that `mark` does not have for row j; those it has are counted in *matched. */
+static size_t add_fill(const uint32_t *entry, size_t begin, size_t end, uint32_t j, const uint32_t *mark, size_t at,
+                       uint32_t *fill, size_t *matched) {
+    for (size_t e = begin; e < end; e++) {
+        if (mark[entry[e]] == j + 1) {
+            (*matched)++;
+        } else {
+            fill[at++] = entry[e];
+        }
+    }
+    return at;
+}
+
+/* Every edge of the topology must be in the pattern; what else is in it is fill-in. */
+static pm_status find_fill(const pm_trace *t, const pm_topology *topology, pm_plan *out, uint32_t *mark,
+                           uint32_t *position, pm_error *err) {
+    for (uint32_t j = 0; j < t->n; j++) {
+        position[t->pivot[j]] = j;
+    }
+    for (uint32_t j = 0; j < t->n; j++) {
+        size_t begin = topology->row[t->pivot[j]], end = topology->row[t->pivot[j] + 1], matched = 0;
+        for (size_t e = begin; e < end; e++) {
+            mark[position[topology->col[e]]] = j + 1;
+        }
+        size_t at = add_fill(t->l, t->l_row[j], t->l_row[j + 1], j, mark, out->fill_row[j], out->fill, &matched);
+        out->fill_row[j + 1] = add_fill(t->u, t->u_row[j], t->u_row[j + 1], j, mark, at, out->fill, &matched);
+        if (matched != end - begin) {
+            return pm_fail(
+                err, PM_EDATA,
+                "hash collision: the trace of an SCC of %u states lacks an edge of its canonical state %u; clear "
+                "the trace cache and report this",
+                t->n, t->pivot[j]);
+        }
+    }
+    return PM_OK;
+}
+
+pm_status pm_plan_new(pm_trace *trace, const pm_topology *topology, pm_plan *out, pm_error *err) {
     uint32_t n = trace->n;
-    *out = (pm_plan){.chain_end = pm_malloc(n, sizeof *out->chain_end)};
-    if (out->chain_end == NULL) {
-        return pm_fail_memory(err, "the chains of a trace", n * sizeof *out->chain_end);
-    }
-    for (uint32_t i = n; i-- > 0;) {
-        const uint32_t *u = trace->u + trace->u_row[i];
-        size_t count = trace->u_row[i + 1] - trace->u_row[i];
-        bool chained = i + 1 < n && count > 0 && u[0] == i + 1 &&
-                       count == trace->u_row[i + 2] - trace->u_row[i + 1] + 1 &&
-                       memcmp(u + 1, trace->u + trace->u_row[i + 1], (count - 1) * sizeof *u) == 0;
-        out->chain_end[i] = chained ? out->chain_end[i + 1] : i + 1;
-    }
+    size_t entries = trace->l_row[n] + trace->u_row[n];
+    *out = (pm_plan){.chain_end = pm_malloc(n, sizeof *out->chain_end),
+                     .fill_row = pm_calloc((size_t)n + 1, sizeof *out->fill_row),
+                     .fill = pm_malloc(entries, sizeof *out->fill)};
     out->trace = *trace;
     *trace = (pm_trace){0};
-    return PM_OK;
+    uint32_t *mark = pm_calloc(n, sizeof *mark), *position = pm_malloc(n, sizeof *position);
+    pm_status st = PM_OK;
+    if (out->chain_end == NULL || out->fill_row == NULL || out->fill == NULL || mark == NULL || position == NULL) {
+        st = pm_fail_memory(err, "the plan of a trace", entries * sizeof *out->fill);
+    } else if (n != topology->n) {
+        st = pm_fail(err, PM_EDATA, "hash collision: a trace of %u states for an SCC of %u; clear the trace cache", n,
+                     topology->n);
+    } else {
+        find_chains(&out->trace, out->chain_end);
+        st = find_fill(&out->trace, topology, out, mark, position, err);
+    }
+    free(mark);
+    free(position);
+    if (st != PM_OK) {
+        pm_plan_free(out);
+    }
+    return st;
 }
 
 void pm_plan_free(pm_plan *plan) {
     pm_trace_free(&plan->trace);
     free(plan->chain_end);
+    free(plan->fill_row);
+    free(plan->fill);
     *plan = (pm_plan){0};
 }
 
@@ -94,38 +151,52 @@ static pm_status count_edges(const pm_split *s, pm_program *p, pm_error *err) {
         }
     }
     size_t inner = p->inner_row[p->n], exits = p->exit_row[p->n], absorb = p->absorb_row[p->n];
+    p->inner_again = pm_malloc(p->n, sizeof *p->inner_again);
     p->inner_col = pm_malloc(inner, sizeof *p->inner_col);
     p->inner_weight = pm_malloc(inner, sizeof *p->inner_weight);
     p->exit_to = pm_malloc(exits, sizeof *p->exit_to);
     p->exit_weight = pm_malloc(exits, sizeof *p->exit_weight);
     p->absorb_weight = pm_malloc(absorb, sizeof *p->absorb_weight);
-    if (p->inner_col == NULL || p->inner_weight == NULL || p->exit_to == NULL || p->exit_weight == NULL ||
-        p->absorb_weight == NULL) {
+    if (p->inner_again == NULL || p->inner_col == NULL || p->inner_weight == NULL || p->exit_to == NULL ||
+        p->exit_weight == NULL || p->absorb_weight == NULL) {
         return pm_fail_memory(err, "the edges of the program", (inner + exits) * 8 + absorb * 4);
     }
     return PM_OK;
 }
 
-static void place_edges(const pm_split *s, pm_program *p) {
-    for (uint32_t at = 0; at < p->n; at++) {
-        uint32_t v = p->vertex[at];
-        size_t inner = p->inner_row[at], exits = p->exit_row[at], absorb = p->absorb_row[at];
-        for (size_t e = s->row[v]; e < s->row[v + 1]; e++) {
-            uint32_t to = p->position[s->to[e]];
-            switch (kind_of(s, v, s->to[e])) {
-            case TO_INNER:
-                p->inner_col[inner] = to - p->components[s->scc_of[v]].first;
-                p->inner_weight[inner++] = s->weight[e];
-                break;
-            case TO_EXIT:
-                p->exit_to[exits] = to;
-                p->exit_weight[exits++] = s->weight[e];
-                break;
-            default:
-                p->absorb_weight[absorb++] = s->weight[e];
-            }
+/* The edges of one row; inner edges that repeat a target stand at the end of theirs. */
+static void place_row(const pm_split *s, pm_program *p, uint32_t at, uint32_t *seen) {
+    uint32_t v = p->vertex[at], first = p->components[s->scc_of[v]].first;
+    size_t inner = p->inner_row[at], again = p->inner_row[at + 1], exits = p->exit_row[at], absorb = p->absorb_row[at];
+    for (size_t e = s->row[v]; e < s->row[v + 1]; e++) {
+        uint32_t to = p->position[s->to[e]];
+        int kind = kind_of(s, v, s->to[e]);
+        if (kind == TO_INNER) {
+            size_t slot = seen[to] == at ? --again : inner++;
+            seen[to] = at;
+            p->inner_col[slot] = to - first;
+            p->inner_weight[slot] = s->weight[e];
+        } else if (kind == TO_EXIT) {
+            p->exit_to[exits] = to;
+            p->exit_weight[exits++] = s->weight[e];
+        } else {
+            p->absorb_weight[absorb++] = s->weight[e];
         }
     }
+    p->inner_again[at] = again;
+}
+
+static pm_status place_edges(const pm_split *s, pm_program *p, pm_error *err) {
+    uint32_t *seen = pm_malloc(p->n, sizeof *seen);
+    if (seen == NULL) {
+        return pm_fail_memory(err, "the edges of the program", p->n * sizeof *seen);
+    }
+    memset(seen, 0xff, p->n * sizeof *seen);
+    for (uint32_t at = 0; at < p->n; at++) {
+        place_row(s, p, at, seen);
+    }
+    free(seen);
+    return PM_OK;
 }
 
 static void place_levels(const pm_split *s, pm_program *p) {
@@ -167,42 +238,6 @@ static void add_costs(pm_program *p) {
     p->flops += 3 * p->exit_row[p->n] + p->absorb_row[p->n] + p->inner_row[p->n];
 }
 
-/* Every inner edge must be in the pattern it was recorded from. */
-static pm_status check_patterns(const pm_program *p, pm_error *err) {
-    uint32_t *mark = pm_calloc(p->largest, sizeof *mark);
-    if (mark == NULL) {
-        return pm_fail_memory(err, "the check of the program", p->largest * sizeof *mark);
-    }
-    pm_status st = PM_OK;
-    for (uint32_t c = 0; st == PM_OK && c < p->n_components; c++) {
-        const pm_component *component = &p->components[c];
-        if (component->plan == NULL) {
-            continue;
-        }
-        const pm_trace *t = &component->plan->trace;
-        memset(mark, 0, t->n * sizeof *mark);
-        for (uint32_t j = 0; j < t->n && st == PM_OK; j++) {
-            for (size_t at = t->l_row[j]; at < t->l_row[j + 1]; at++) {
-                mark[t->l[at]] = j + 1;
-            }
-            for (size_t at = t->u_row[j]; at < t->u_row[j + 1]; at++) {
-                mark[t->u[at]] = j + 1;
-            }
-            for (size_t e = p->inner_row[component->first + j]; e < p->inner_row[component->first + j + 1]; e++) {
-                if (mark[p->inner_col[e]] != j + 1) {
-                    st = pm_fail(
-                        err, PM_EDATA,
-                        "hash collision: the trace of an SCC of %u states lacks the edge from row %u to row %u; "
-                        "clear the trace cache and report this",
-                        t->n, p->vertex[component->first + j], p->vertex[component->first + p->inner_col[e]]);
-                }
-            }
-        }
-    }
-    free(mark);
-    return st;
-}
-
 pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const pm_scc_instance *instances,
                             pm_program *out, pm_error *err) {
     *out = (pm_program){0};
@@ -214,10 +249,11 @@ pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const 
         st = count_edges(split, out, err);
     }
     if (st == PM_OK) {
-        place_edges(split, out);
+        st = place_edges(split, out, err);
+    }
+    if (st == PM_OK) {
         place_levels(split, out);
         add_costs(out);
-        st = check_patterns(out, err);
     }
     if (st != PM_OK) {
         pm_program_free(out);
@@ -230,6 +266,7 @@ void pm_program_free(pm_program *program) {
     free(program->vertex);
     free(program->position);
     free(program->inner_row);
+    free(program->inner_again);
     free(program->inner_col);
     free(program->inner_weight);
     free(program->exit_row);
@@ -244,9 +281,22 @@ void pm_program_free(pm_program *program) {
 
 pm_scc_view pm_program_view(const pm_program *program, uint32_t component) {
     const pm_component *c = &program->components[component];
-    return (pm_scc_view){.trace = &c->plan->trace,
-                         .chain_end = c->plan->chain_end,
-                         .inner_row = program->inner_row + c->first,
-                         .inner_col = program->inner_col,
-                         .inner_weight = program->inner_weight};
+    pm_scc_view view = {.first = c->first,
+                        .n = c->n,
+                        .inner_row = program->inner_row + c->first,
+                        .inner_again = program->inner_again + c->first,
+                        .inner_col = program->inner_col,
+                        .inner_weight = program->inner_weight,
+                        .exit_row = program->exit_row + c->first,
+                        .exit_to = program->exit_to,
+                        .exit_weight = program->exit_weight,
+                        .absorb_row = program->absorb_row + c->first,
+                        .absorb_weight = program->absorb_weight};
+    if (c->plan != NULL) {
+        view.trace = &c->plan->trace;
+        view.chain_end = c->plan->chain_end;
+        view.fill_row = c->plan->fill_row;
+        view.fill = c->plan->fill;
+    }
+    return view;
 }

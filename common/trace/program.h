@@ -12,10 +12,13 @@
 typedef struct pm_plan {
     pm_trace trace;
     uint32_t *chain_end; /* n: rows i..chain_end[i]-1 have U(r) = {r+1} + U(r+1) */
+    size_t *fill_row;    /* n + 1 */
+    uint32_t *fill;      /* entries of the pattern without an edge of the topology, row by row */
 } pm_plan;
 
-/* Takes the trace over (it is left empty). Free with pm_plan_free. */
-pm_status pm_plan_new(pm_trace *trace, pm_plan *out, pm_error *err);
+/* Takes the trace over (it is left empty, also after a failure). `topology` is the canonical SCC it was recorded from.
+ * Errors: PM_EDATA ("hash collision") when an edge is missing from the pattern. Free with pm_plan_free. */
+pm_status pm_plan_new(pm_trace *trace, const pm_topology *topology, pm_plan *out, pm_error *err);
 void pm_plan_free(pm_plan *plan);
 
 typedef struct pm_component {
@@ -31,7 +34,8 @@ typedef struct pm_program {
     uint32_t *vertex;         /* n: the row of each position */
     uint32_t *position;       /* of each row of the graph; PM_NONE for start, absorbing and unreachable rows */
 
-    size_t *inner_row; /* n + 1; edges inside the SCC: target as a local row, weight */
+    size_t *inner_row;   /* n + 1; edges inside the SCC: target as a local row, weight */
+    size_t *inner_again; /* n: from here to the end of the row, edges whose target came before */
     uint32_t *inner_col, *inner_weight;
     size_t *exit_row; /* n + 1; edges to smaller SCCs: target position, weight */
     uint32_t *exit_to, *exit_weight;
@@ -53,14 +57,13 @@ typedef struct pm_scc_instance {
     const uint32_t *name; /* canonical number of each member; not read for a single state */
 } pm_scc_instance;
 
-/* Stitches; `instances` has split->n_sccs entries. Errors: PM_EDATA ("hash collision") when an inner edge is missing
- * from the pattern of its trace. The plans must outlive the program. Free with pm_program_free, also after a failure.
- */
+/* Stitches; `instances` has split->n_sccs entries, and each SCC renamed by its instance is the topology of its plan.
+ * The plans must outlive the program. Free with pm_program_free, also after a failure. */
 pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const pm_scc_instance *instances,
                             pm_program *out, pm_error *err);
 void pm_program_free(pm_program *program);
 
-/* The kernels' view of one component of two states or more. */
+/* The kernels' view of one component. */
 pm_scc_view pm_program_view(const pm_program *program, uint32_t component);
 
 #endif

@@ -130,9 +130,9 @@ static pm_status does_not_fit(const search *s, size_t memory, pm_error *err) {
         n, s->topology->row[n], memory, fill, 4 * fill, replay_bytes(fill, n));
 }
 
-pm_status pm_record(const pm_canon *canon, const pm_record_options *options, pm_trace *out, pm_error *err) {
+pm_status pm_record(const pm_canon *canon, const pm_record_options *options, pm_plan *out, pm_error *err) {
     const pm_topology *t = &canon->topology;
-    *out = (pm_trace){0};
+    *out = (pm_plan){0};
     search s = {.topology = t,
                 .max_fill = options->memory / 12, /* 4 bytes of pattern and 8 of values for each entry */
                 .pivot = pm_malloc(t->n, sizeof *s.pivot),
@@ -159,15 +159,17 @@ pm_status pm_record(const pm_canon *canon, const pm_record_options *options, pm_
     }
     if (st == PM_OK) {
         memcpy(s.best.digest, canon->digest, PM_DIGEST_BYTES);
-        st = pm_trace_check(&s.best, t, options->isa, err);
+        st = pm_plan_new(&s.best, t, out, err);
+    }
+    if (st == PM_OK) {
+        st = pm_plan_check(out, t, options->isa, err);
     }
 out:
     free(s.pivot);
     free(s.names);
+    pm_trace_free(&s.best);
     if (st != PM_OK) {
-        pm_trace_free(&s.best);
-        return st;
+        pm_plan_free(out);
     }
-    *out = s.best;
-    return PM_OK;
+    return st;
 }

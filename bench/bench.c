@@ -1,0 +1,78 @@
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "graph/models.h"
+
+double bench_thread_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median(double *values, size_t n) {
+    qsort(values, n, sizeof *values, ascending);
+    return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+void bench_check(pm_status st, const pm_error *err) {
+    if (st != PM_OK) {
+        fprintf(stderr, "%s\n", err->text);
+        exit(st);
+    }
+}
+
+static void print_processor(void) {
+    char line[512];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        if (strncmp(line, "model name", 10) == 0) {
+            printf("%s", line);
+            break;
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+}
+
+void bench_print_machine(void) {
+    pm_error err;
+    pm_isa isa;
+    char versions[1024];
+    print_processor();
+    bench_check(pm_isa_choose(getenv("PHASEMILL_ISA"), &isa, &err), &err);
+    pm_versions(versions, sizeof versions);
+    printf("cores: %ld, instruction set: %s\ncompiler: %s\n%s\n", sysconf(_SC_NPROCESSORS_ONLN), pm_isa_name(isa),
+           __VERSION__, versions);
+}
+
+pm_graph *bench_graph(const char *model, const int64_t *args, size_t n_args) {
+    const pm_model_info *info = pm_model_find(model);
+    int64_t all[PM_MODEL_MAX_ARGS] = {0};
+    for (size_t i = 0; i < PM_MODEL_MAX_ARGS && info->args[i].name != NULL; i++) {
+        all[i] = i < n_args ? args[i] : info->args[i].preset;
+    }
+    pm_graph *graph;
+    pm_error err;
+    bench_check(info->make(all, &graph, &err), &err);
+    return graph;
+}
+
+double *bench_theta(const pm_graph *graph, size_t rows) {
+    size_t n = rows * graph->n_params;
+    double *theta = malloc((n + 1) * sizeof *theta);
+    for (size_t i = 0; theta != NULL && i < n; i++) {
+        theta[i] = 0.9 + 0.2 * (double)(i * 7919 % 1009) / 1009;
+    }
+    return theta;
+}

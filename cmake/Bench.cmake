@@ -1,0 +1,13 @@
+# Benchmarks: one program each, bench/bench_NAME.c. The peer of the replay is SuiteSparse's KLU.
+pm_find_library(KLU klu.h klu)
+pm_find_library(BTF btf.h btf)
+pm_find_library(COLAMD colamd.h colamd)
+pm_find_library(SUITESPARSE SuiteSparse_config.h suitesparseconfig)
+add_library(pm_bench STATIC bench/bench.c)
+target_link_libraries(pm_bench PUBLIC pm_flags phasemill ${PM_DEPENDENCIES} pm_KLU pm_BTF pm_COLAMD pm_SUITESPARSE)
+file(GLOB PM_BENCH_SOURCES CONFIGURE_DEPENDS bench/bench_*.c)
+foreach(source IN LISTS PM_BENCH_SOURCES)
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE pm_bench)
+endforeach()
