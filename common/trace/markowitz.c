@@ -8,7 +8,6 @@ typedef struct remaining {
     size_t n, words;
     uint64_t *out, *in; /* n x words each */
     uint32_t *n_out, *n_in;
-    bool *gone;
 } remaining;
 
 static void remaining_free(remaining *r) {
@@ -16,7 +15,6 @@ static void remaining_free(remaining *r) {
     free(r->in);
     free(r->n_out);
     free(r->n_in);
-    free(r->gone);
 }
 
 static void set_bit(uint64_t *row, size_t at) {
@@ -35,9 +33,8 @@ static pm_status remaining_new(const pm_topology *t, remaining *r, pm_error *err
         r->in = pm_calloc(size, sizeof *r->in);
         r->n_out = pm_calloc(n, sizeof *r->n_out);
         r->n_in = pm_calloc(n, sizeof *r->n_in);
-        r->gone = pm_calloc(n, sizeof *r->gone);
     }
-    if (r->out == NULL || r->in == NULL || r->n_out == NULL || r->n_in == NULL || r->gone == NULL) {
+    if (r->out == NULL || r->in == NULL || r->n_out == NULL || r->n_in == NULL) {
         remaining_free(r);
         return pm_fail_memory(err, "a Markowitz ordering", n * words * 16);
     }
@@ -77,18 +74,21 @@ static void bypass(const remaining *r, size_t v, const uint64_t *side, uint64_t 
     }
 }
 
-static size_t cheapest(const remaining *r, const uint32_t *by_name) {
-    size_t best = r->n;
+/* Takes the cheapest vertex out of `left`, which keeps its order. Nothing in an SCC costs less than one way in and out.
+ */
+static uint32_t take_cheapest(const remaining *r, uint32_t *left, size_t n_left) {
+    size_t best = 0;
     uint64_t best_cost = UINT64_MAX;
-    for (size_t i = 0; i < r->n; i++) {
-        size_t v = by_name[i];
-        uint64_t cost = (uint64_t)r->n_in[v] * r->n_out[v];
-        if (!r->gone[v] && cost < best_cost) {
-            best = v;
+    for (size_t i = 0; i < n_left && best_cost > 1; i++) {
+        uint64_t cost = (uint64_t)r->n_in[left[i]] * r->n_out[left[i]];
+        if (cost < best_cost) {
+            best = i;
             best_cost = cost;
         }
     }
-    return best;
+    uint32_t v = left[best];
+    memmove(left + best, left + best + 1, (n_left - best - 1) * sizeof *left);
+    return v;
 }
 
 pm_status pm_order_markowitz(const pm_topology *topology, const uint32_t *names, uint32_t *pivot, pm_error *err) {
@@ -97,22 +97,21 @@ pm_status pm_order_markowitz(const pm_topology *topology, const uint32_t *names,
     if (st != PM_OK) {
         return st;
     }
-    uint32_t *by_name = pm_malloc(r.n, sizeof *by_name);
-    if (by_name == NULL) {
+    uint32_t *left = pm_malloc(r.n, sizeof *left);
+    if (left == NULL) {
         remaining_free(&r);
-        return pm_fail_memory(err, "a Markowitz ordering", r.n * sizeof *by_name);
+        return pm_fail_memory(err, "a Markowitz ordering", r.n * sizeof *left);
     }
     for (uint32_t v = 0; v < r.n; v++) {
-        by_name[names != NULL ? names[v] : v] = v;
+        left[names != NULL ? names[v] : v] = v;
     }
     for (size_t p = 0; p < r.n; p++) {
-        size_t v = cheapest(&r, by_name);
-        pivot[p] = (uint32_t)v;
+        uint32_t v = take_cheapest(&r, left, r.n - p);
+        pivot[p] = v;
         bypass(&r, v, r.in, r.out, r.n_out);
         bypass(&r, v, r.out, r.in, r.n_in);
-        r.gone[v] = true;
     }
-    free(by_name);
+    free(left);
     remaining_free(&r);
     return PM_OK;
 }
