@@ -142,11 +142,8 @@ static pm_status push(numbers *a, size_t n, uint32_t value, const char *what, pm
     return PM_OK;
 }
 
-/* Values of a row that are wrong whatever the rest of the graph is. */
-static pm_status check_coef(const pm_builder *b, list_kind kind, const double *coef, pm_error *err) {
-    size_t n_params = is_param_list(kind) ? b->n_params : 0;
+static pm_status bad_coef(const pm_builder *b, list_kind kind, const double *coef, size_t n_params, pm_error *err) {
     size_t row = b->lists[kind].n;
-    bool is_constant = true;
     for (size_t k = 0; k <= n_params; k++) {
         if (!isfinite(coef[k])) {
             char name[32] = "weight";
@@ -156,13 +153,20 @@ static pm_status check_coef(const pm_builder *b, list_kind kind, const double *c
             return pm_fail(err, PM_EDATA, "%s row %zu: the %s is %g; expected a finite number", list_names[kind], row,
                            name, coef[k]);
         }
-        is_constant = is_constant && (k == 0 || coef[k] == 0.0);
     }
-    if (is_constant && coef[0] < 0.0) {
-        return pm_fail(err, PM_EDATA, "%s row %zu: the weight is %.17g at every theta; expected 0 or more",
-                       list_names[kind], row, coef[0]);
+    return pm_fail(err, PM_EDATA, "%s row %zu: the weight is %.17g at every theta; expected 0 or more",
+                   list_names[kind], row, coef[0]);
+}
+
+/* Values of a row that are wrong whatever the rest of the graph is. */
+static pm_status check_coef(const pm_builder *b, list_kind kind, const double *coef, pm_error *err) {
+    size_t n_params = is_param_list(kind) ? b->n_params : 0;
+    bool is_finite = isfinite(coef[0]), is_constant = true;
+    for (size_t k = 1; k <= n_params; k++) {
+        is_finite = is_finite && isfinite(coef[k]);
+        is_constant = is_constant && coef[k] == 0.0;
     }
-    return PM_OK;
+    return is_finite && !(is_constant && coef[0] < 0.0) ? PM_OK : bad_coef(b, kind, coef, n_params, err);
 }
 
 static pm_status add_row(pm_builder *b, list_kind kind, uint32_t from, uint32_t to, const double *coef, pm_error *err) {

@@ -67,8 +67,6 @@ struct pm_graph_reader {
     size_t n_row, row_capacity;
     int32_t *state;
     size_t state_capacity;
-    double *coef;
-    size_t coef_capacity;
 
     size_t n_rows[N_KEYS];
     uint64_t count[N_KEYS]; /* values of param_length, state_length, n_vertices */
@@ -219,24 +217,20 @@ static pm_status row_index(pm_graph_reader *r, size_t column, uint32_t *out, pm_
     return PM_OK;
 }
 
-/* The constant and the coefficients of the row, as the builder takes them. */
+/* The constant and the coefficients of the row, as the builder takes them: where the row has no constant, the index in
+ * front of the coefficients, which has been read, makes room for a zero. */
 static const double *row_coef(pm_graph_reader *r) {
-    const double *rest = r->row + keys[r->key].n_indices;
+    double *rest = r->row + keys[r->key].n_indices;
     if (!keys[r->key].is_param || r->format == PM_FORMAT_PHASIC_021) {
         return rest;
     }
-    r->coef[0] = 0.0;
-    memcpy(r->coef + 1, rest, r->n_params * sizeof *rest);
-    return r->coef;
+    rest[-1] = 0.0;
+    return rest - 1;
 }
 
 static pm_status check_width(pm_graph_reader *r, pm_error *err) {
     if (keys[r->key].is_param) {
-        pm_status st = check_param_width(r, err);
-        if (st == PM_OK && !pm_reserve((void **)&r->coef, &r->coef_capacity, 1 + r->n_params, sizeof *r->coef)) {
-            st = pm_fail_memory(err, "coefficients", (1 + r->n_params) * sizeof *r->coef);
-        }
-        return st;
+        return check_param_width(r, err);
     }
     size_t expected = keys[r->key].n_indices + 1;
     if (r->n_row != expected) {
@@ -480,7 +474,6 @@ void pm_graph_reader_free(pm_graph_reader *r) {
         pm_builder_free(r->builder);
         free(r->row);
         free(r->state);
-        free(r->coef);
         free(r);
     }
 }
