@@ -86,10 +86,13 @@ static pm_status try_metis(search *s, int seed, pm_error *err) {
 
 static pm_status try_balanced(search *s, pm_error *err) {
     uint32_t n = s->topology->n;
+    pm_status st = PM_OK;
     if (n <= MARKOWITZ_ALONE_STATES) {
-        return try_markowitz(s, NULL, err);
+        st = try_markowitz(s, NULL, err);
+        /* where it does not fit, AMD has one more try, and the bound that the refusal names */
+        return st == PM_OK && s->best.n == 0 ? try_amd(s, NULL, err) : st;
     }
-    pm_status st = try_amd(s, NULL, err);
+    st = try_amd(s, NULL, err);
     if (st == PM_OK && !is_perfect(s)) {
         reverse(s);
         st = try_amd(s, s->names, err);

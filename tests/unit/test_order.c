@@ -1,0 +1,174 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "digraphs.h"
+#include "trace/order.h"
+#include "trace/symbolic.h"
+
+static void check_permutation(uint32_t n, const uint32_t *pivot) {
+    bool *seen = pm_calloc(n, sizeof *seen);
+    for (uint32_t p = 0; p < n; p++) {
+        cr_assert_lt(pivot[p], n);
+        cr_assert(!seen[pivot[p]]);
+        seen[pivot[p]] = true;
+    }
+    free(seen);
+}
+
+/* Markowitz' rule as it is stated: the vertex with the fewest (in-degree x out-degree) goes, its predecessors get edges
+ * to its successors; ties go to the first name. */
+static void naive_markowitz(uint32_t n, const bool *edge, const uint32_t *names, uint32_t *pivot) {
+    bool *left = pm_malloc((size_t)n * n, sizeof *left), *gone = pm_calloc(n, sizeof *gone);
+    memcpy(left, edge, (size_t)n * n * sizeof *left);
+    for (uint32_t p = 0; p < n; p++) {
+        uint32_t best = n, best_name = n;
+        uint64_t least = UINT64_MAX;
+        for (uint32_t v = 0; v < n; v++) {
+            uint64_t in = 0, out = 0;
+            for (uint32_t w = 0; w < n; w++) {
+                in += w != v && !gone[w] && left[w * n + v];
+                out += w != v && !gone[w] && left[v * n + w];
+            }
+            uint32_t name = names == NULL ? v : names[v];
+            if (!gone[v] && (in * out < least || (in * out == least && name < best_name))) {
+                least = in * out;
+                best = v;
+                best_name = name;
+            }
+        }
+        pivot[p] = best;
+        gone[best] = true;
+        for (uint32_t v = 0; v < n; v++) {
+            for (uint32_t w = 0; w < n; w++) {
+                left[v * n + w] |= left[v * n + best] && left[best * n + w];
+            }
+        }
+    }
+    free(left);
+    free(gone);
+}
+
+Test(order, markowitz_is_the_rule) {
+    pm_random random = {.state = 50};
+    for (int turn = 0; turn < 150; turn++) {
+        uint32_t n = 2 + draw_below(&random, turn < 100 ? 40 : 140);
+        bool *edge = draw_strong(&random, n, draw_below(&random, 4 * n));
+        pm_topology t = topology_of(n, edge);
+        uint32_t names[150], expected[150], found[150];
+        draw_permutation(&random, n, names);
+        for (int named = 0; named < 2; named++) {
+            const uint32_t *given = named == 1 ? names : NULL;
+            naive_markowitz(n, edge, given, expected);
+            cr_assert_eq(pm_order_markowitz(&t, given, found, NULL), PM_OK);
+            cr_assert_arr_eq(found, expected, n * sizeof *found, "turn %d, %u states", turn, n);
+        }
+        pm_topology_free(&t);
+        free(edge);
+    }
+}
+
+typedef pm_status (*find_order)(const pm_topology *t, const uint32_t *names, uint32_t *pivot);
+
+static pm_status amd(const pm_topology *t, const uint32_t *names, uint32_t *pivot) {
+    return pm_order_amd(t, names, pivot, NULL, NULL);
+}
+
+static pm_status markowitz(const pm_topology *t, const uint32_t *names, uint32_t *pivot) {
+    return pm_order_markowitz(t, names, pivot, NULL);
+}
+
+static pm_status metis(const pm_topology *t, const uint32_t *names, uint32_t *pivot) {
+    return pm_order_metis(t, names == NULL ? 1 : (int)names[0], pivot, NULL);
+}
+
+Test(order, orders_are_permutations_and_do_not_vary) {
+    static const find_order kinds[] = {amd, markowitz, metis};
+    pm_random random = {.state = 51};
+    for (int turn = 0; turn < 60; turn++) {
+        uint32_t n = 2 + draw_below(&random, 300), names[302], first[302], again[302];
+        bool *edge = draw_strong(&random, n, draw_below(&random, 3 * n));
+        pm_topology t = topology_of(n, edge);
+        draw_permutation(&random, n, names);
+        for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+            for (int named = 0; named < 2; named++) {
+                cr_assert_eq(kinds[k](&t, named == 1 ? names : NULL, first), PM_OK);
+                cr_assert_eq(kinds[k](&t, named == 1 ? names : NULL, again), PM_OK);
+                check_permutation(n, first);
+                cr_assert_arr_eq(first, again, n * sizeof *first, "kind %zu", k);
+            }
+        }
+        pm_topology_free(&t);
+        free(edge);
+    }
+}
+
+static size_t fill_of(const pm_topology *t, const uint32_t *pivot) {
+    pm_trace trace;
+    bool fits;
+    cr_assert_eq(pm_symbolic(t, pivot, SIZE_MAX, &trace, &fits, NULL), PM_OK);
+    size_t fill = trace.l_row[trace.n] + trace.u_row[trace.n];
+    pm_trace_free(&trace);
+    return fill;
+}
+
+Test(order, the_bound_of_amd_holds) {
+    pm_random random = {.state = 52};
+    for (int turn = 0; turn < 100; turn++) {
+        uint32_t n = 2 + draw_below(&random, 200), names[202], pivot[202];
+        bool *edge = draw_strong(&random, n, draw_below(&random, 4 * n));
+        pm_topology t = topology_of(n, edge);
+        draw_permutation(&random, n, names);
+        double bound;
+        cr_assert_eq(pm_order_amd(&t, turn % 2 == 0 ? names : NULL, pivot, &bound, NULL), PM_OK);
+        cr_assert((double)fill_of(&t, pivot) <= bound, "turn %d: bound %g", turn, bound);
+        pm_topology_free(&t);
+        free(edge);
+    }
+}
+
+/* Edges of a tree in both directions: eliminated from the leaves, it does not fill in. */
+static bool *draw_tree(pm_random *random, uint32_t n) {
+    bool *edge = draw_digraph(random, n, 0);
+    for (uint32_t v = 1; v < n; v++) {
+        uint32_t parent = draw_below(random, v);
+        edge[v * n + parent] = edge[parent * n + v] = true;
+    }
+    return edge;
+}
+
+Test(order, trees_do_not_fill_in) {
+    pm_random random = {.state = 53};
+    uint32_t pivot[200];
+    for (int turn = 0; turn < 20; turn++) {
+        uint32_t n = 100 + draw_below(&random, 100);
+        bool *edge = draw_tree(&random, n);
+        pm_topology t = topology_of(n, edge);
+        cr_assert_eq(amd(&t, NULL, pivot), PM_OK);
+        cr_assert_eq(fill_of(&t, pivot), t.row[n]);
+        cr_assert_eq(markowitz(&t, NULL, pivot), PM_OK);
+        cr_assert_eq(fill_of(&t, pivot), t.row[n]);
+        pm_topology_free(&t);
+        free(edge);
+    }
+}
+
+/* On a grid nested dissection is far below the natural order, whose fill is that of a band. */
+Test(order, dissection_beats_the_band_of_a_grid) {
+    const uint32_t side = 40, n = side * side;
+    bool *edge = grid_digraph(side, side);
+    pm_topology t = topology_of(n, edge);
+    uint32_t *pivot = pm_malloc(n, sizeof *pivot);
+    for (uint32_t v = 0; v < n; v++) {
+        pivot[v] = v;
+    }
+    size_t band = fill_of(&t, pivot);
+    cr_assert_eq(pm_order_metis(&t, 1, pivot, NULL), PM_OK);
+    size_t dissected = fill_of(&t, pivot);
+    cr_assert_lt(dissected, band / 2, "%zu of %zu", dissected, band);
+    cr_assert_eq(amd(&t, NULL, pivot), PM_OK);
+    cr_assert_lt(fill_of(&t, pivot), band / 2);
+    free(pivot);
+    pm_topology_free(&t);
+    free(edge);
+}
