@@ -55,7 +55,7 @@ static size_t next_slots(const pm_replay_setup *s) {
 
 size_t pm_replay_lane_bytes(const pm_replay_setup *setup) {
     const pm_program *p = setup->context->program;
-    double bytes = 8.0 * ((double)p->largest_u + (setup->keep_l ? (double)p->largest_l : 0) + 3.0 * p->largest +
+    double bytes = 8.0 * ((double)p->largest_u + (setup->keep_l ? (double)p->largest_l : 0) + 4.0 * p->largest +
                           (double)next_slots(setup) + (double)setup->context->graph->n_weights +
                           (double)setup->rewards->n_parts * (double)setup->order * p->n +
                           (is_discrete(setup) ? p->n : 0) + (setup->request->covariance ? p->n : 0));
@@ -69,14 +69,14 @@ pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch 
                                            .l = setup->keep_l ? slots(p->largest_l, lanes) : NULL,
                                            .leave = slots(p->largest, lanes),
                                            .inverse = slots(p->largest, lanes),
-                                           .work = slots(p->largest, lanes)},
+                                           .work = slots(2 * (size_t)p->largest, lanes)},
                                .plus = pm_malloc(p->largest, sizeof(double)),
                                .minus = pm_malloc(p->largest, sizeof(double)),
                                .next = slots(next_slots(setup), lanes)};
     const pm_factors *f = &out->factors;
     if (out->factors.work != NULL) {
         /* a row adds its own self-loops to its slot, which nothing reads: it must only be memory that was written */
-        memset(out->factors.work, 0, (size_t)p->largest * lanes * sizeof(double));
+        memset(out->factors.work, 0, 2 * (size_t)p->largest * lanes * sizeof(double));
     }
     if (f->u == NULL || (setup->keep_l && f->l == NULL) || f->leave == NULL || f->inverse == NULL || f->work == NULL ||
         out->plus == NULL || out->minus == NULL || out->next == NULL) {

@@ -50,7 +50,7 @@ static pm_status check_new(const pm_plan *plan, const pm_topology *t, check *c, 
                  .factors = {.u = pm_malloc_aligned(entries, sizeof(double)),
                              .leave = pm_malloc_aligned(n, sizeof(double)),
                              .inverse = pm_malloc_aligned(n, sizeof(double)),
-                             .work = pm_calloc(n, sizeof(double))}};
+                             .work = pm_calloc(2 * n, sizeof(double))}};
     bool ok = c->inner_row != NULL && c->no_row != NULL && c->absorb_row != NULL && c->inner_col != NULL &&
               c->weight != NULL && c->rates != NULL && c->x != NULL && c->position != NULL && c->factors.u != NULL &&
               c->factors.leave != NULL && c->factors.inverse != NULL && c->factors.work != NULL;

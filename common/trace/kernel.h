@@ -35,7 +35,7 @@ typedef struct pm_factors {
     double *l;              /* |L| slots, or NULL when no second solve will use them */
     double *leave;          /* n slots: exit probability of each pivot */
     double *inverse;        /* n slots: 1 / pivot; 0 where the pivot is zero or infinite */
-    double *work;           /* n slots */
+    double *work;           /* 2 n slots, written before */
     int64_t lost_pivot[16]; /* by lane: not 0 once an inverse was 0; set, never cleared, by factor */
 } pm_factors;
 
