@@ -13,6 +13,9 @@
 #include "base/isa.h"
 #include "trace/trace.h"
 
+/* How many exits ahead a target is fetched: exit_to has so many valid entries behind its end. */
+#define PM_EXIT_AHEAD 16
+
 /* One SCC as the kernels see it: rows in pivot order, edges as in trace/program.h with row arrays moved to its first.
  */
 typedef struct pm_scc_view {

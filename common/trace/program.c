@@ -154,7 +154,7 @@ static pm_status count_edges(const pm_split *s, pm_program *p, pm_error *err) {
     p->inner_again = pm_malloc(p->n, sizeof *p->inner_again);
     p->inner_col = pm_malloc(inner, sizeof *p->inner_col);
     p->inner_weight = pm_malloc(inner, sizeof *p->inner_weight);
-    p->exit_to = pm_malloc(exits, sizeof *p->exit_to);
+    p->exit_to = pm_calloc(exits + PM_EXIT_AHEAD, sizeof *p->exit_to);
     p->exit_weight = pm_malloc(exits, sizeof *p->exit_weight);
     p->absorb_weight = pm_malloc(absorb, sizeof *p->absorb_weight);
     if (p->inner_again == NULL || p->inner_col == NULL || p->inner_weight == NULL || p->exit_to == NULL ||
