@@ -22,7 +22,8 @@ pm_status pm_disk_default_dir(const char *xdg_cache_home, const char *home, char
 
 /* Opens, making the folder (and its parents) where missing. Errors: PM_ECANTCREAT for a folder that cannot be made
  * or written, before any work. `log` may be NULL and must outlive the store. Close with pm_disk_close. One handle may
- * be used by one thread at a time; a process opens one folder once. */
+ * be used by one thread at a time; a process opens one folder once. `limit` is from 1 byte to 8 TiB (else PM_EUSAGE). A
+ * damaged tree is set aside here, with an error line. */
 pm_status pm_disk_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err);
 void pm_disk_close(pm_disk *disk);
 
@@ -39,8 +40,9 @@ typedef struct pm_disk_entry {
     size_t size;
 } pm_disk_entry;
 
-/* Puts all entries in one transaction; evicts first where the limit asks for it. An entry larger than the limit is
- * left out with a warning line. A key that is there already keeps its first value. */
+/* Puts all entries in one transaction; evicts first where the limit asks for it. An entry larger than the limit (or
+ * than what the entries in front of it leave of the limit) is left out with a warning line. A key that is there already
+ * keeps its first value. */
 pm_status pm_disk_put(pm_disk *disk, const pm_disk_entry *entries, size_t n, pm_error *err);
 
 /* *removed says whether it was there. */
@@ -56,7 +58,8 @@ typedef struct pm_disk_stat {
 pm_status pm_disk_stat_of(pm_disk *disk, pm_disk_stat *out, pm_error *err);
 
 /* Visits all entries in key order; `bytes` is valid during the call only. Stops when `visit` does not return PM_OK. A
- * damaged value is visited with damaged == true. `last_used`: seconds since 1970. */
+ * damaged value is visited with damaged == true. `visit` must not use the store (PM_EUSAGE). `last_used`: seconds since
+ * 1970. */
 typedef struct pm_disk_item {
     uint8_t key[PM_DIGEST_BYTES];
     const uint8_t *bytes;

@@ -1,0 +1,95 @@
+#include "disk_fixture.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void count_line(void *ctx, pm_log_level level, const char *text) {
+    fixture *f = ctx;
+    f->warnings += level == PM_LOG_WARNING;
+    if (level == PM_LOG_ERROR) {
+        f->errors++;
+        (void)snprintf(f->last_error, sizeof f->last_error, "%s", text);
+    }
+}
+
+void fixture_attach(fixture *f, const char *dir) {
+    *f = (fixture){0};
+    (void)snprintf(f->dir, sizeof f->dir, "%s", dir);
+    f->log = (pm_log){.ctx = f, .line = count_line};
+}
+
+void fixture_make(fixture *f) {
+    const char *base = getenv("TMPDIR");
+    char dir[256];
+    if (access("/dev/shm", W_OK) == 0) {
+        base = "/dev/shm";
+    }
+    (void)snprintf(dir, sizeof dir, "%s/phasemill-test-XXXXXX", base != NULL ? base : "/tmp");
+    if (mkdtemp(dir) == NULL) {
+        perror(dir);
+        abort();
+    }
+    fixture_attach(f, dir);
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+void fixture_remove(fixture *f) {
+    nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void fixture_path(const fixture *f, const char *name, char *path) {
+    (void)snprintf(path, 512, "%s/%s", f->dir, name);
+}
+
+void fixture_key(uint64_t i, uint8_t key[PM_DIGEST_BYTES]) {
+    (void)pm_digest(PM_SHA256, &i, sizeof i, key, NULL);
+}
+
+void fixture_value(const uint8_t key[PM_DIGEST_BYTES], uint8_t *bytes, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (uint8_t)(key[i % PM_DIGEST_BYTES] + i / PM_DIGEST_BYTES);
+    }
+}
+
+bool fixture_is_value(const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] != (uint8_t)(key[i % PM_DIGEST_BYTES] + i / PM_DIGEST_BYTES)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+pm_status fixture_put(pm_disk *disk, uint64_t i, size_t size, pm_error *err) {
+    pm_disk_entry entry = {.size = size};
+    uint8_t *bytes = malloc(size + 1);
+    if (bytes == NULL) {
+        abort();
+    }
+    fixture_key(i, entry.key);
+    fixture_value(entry.key, bytes, size);
+    entry.bytes = bytes;
+    pm_status st = pm_disk_put(disk, &entry, 1, err);
+    free(bytes);
+    return st;
+}
+
+bool fixture_has(pm_disk *disk, uint64_t i) {
+    uint8_t key[PM_DIGEST_BYTES];
+    pm_buffer value = {0};
+    pm_disk_found found;
+    fixture_key(i, key);
+    pm_status st = pm_disk_get(disk, key, &value, &found, NULL);
+    bool right = st == PM_OK && found == PM_DISK_FOUND && fixture_is_value(key, value.bytes, value.size);
+    pm_buffer_free(&value);
+    return right;
+}
