@@ -111,6 +111,20 @@ static pm_status walk_back(walk *w, pm_error *err) {
     return PM_OK;
 }
 
+pm_status pm_reachable_rows(const pm_graph *graph, const pm_split *split, const double *theta, bool **out,
+                            pm_error *err) {
+    walk w;
+    *out = NULL;
+    pm_status st = walk_new(graph, split, theta, &w, err);
+    if (st == PM_OK) {
+        walk_forward(&w, theta);
+        *out = w.reachable;
+        w.reachable = NULL;
+    }
+    walk_free(&w);
+    return st;
+}
+
 static double outflow(const walk *w, uint32_t v) {
     double sum = 0;
     for (size_t e = w->split->row[v]; e < w->split->row[v + 1]; e++) {

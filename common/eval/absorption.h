@@ -9,4 +9,8 @@
 pm_status pm_absorption_check(const pm_graph *graph, const pm_split *split, const double *theta, size_t row,
                               pm_error *err);
 
+/* Which rows can be reached from the start distribution at one theta: n_vertices flags. The caller frees *out. */
+pm_status pm_reachable_rows(const pm_graph *graph, const pm_split *split, const double *theta, bool **out,
+                            pm_error *err);
+
 #endif

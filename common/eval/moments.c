@@ -127,6 +127,29 @@ static pm_status check_range(double size, bool positive, size_t row, size_t f, s
     return PM_OK;
 }
 
+/* A mean of exactly zero is right when no state with a reward is reached, and an underflow otherwise. */
+static pm_status check_zero_mean(const evaluation *e, size_t row, size_t f, pm_error *err) {
+    const pm_moments_context *c = e->setup.context;
+    const pm_program *p = c->program;
+    const double *reward = e->rewards.value + f * p->n;
+    size_t i = 0;
+    while (i < p->n && reward[i] == 0) {
+        i++;
+    }
+    if (i == p->n) {
+        return PM_OK;
+    }
+    bool *reachable;
+    pm_status st = pm_reachable_rows(c->graph, c->split, e->request->theta + row * c->graph->n_params, &reachable, err);
+    for (; st == PM_OK && i < p->n; i++) {
+        if (reward[i] != 0 && reachable[p->vertex[i]]) {
+            st = check_range(0, true, row, f, 1, err);
+        }
+    }
+    free(reachable);
+    return st;
+}
+
 static pm_status write_moments(const evaluation *e, const pm_replay_block *b, size_t row, size_t lane, pm_error *err) {
     size_t order = e->setup.order;
     for (size_t f = 0; f < e->rewards.n_vectors; f++) {
@@ -139,6 +162,9 @@ static pm_status write_moments(const evaluation *e, const pm_replay_block *b, si
             }
             positive = k == 1 ? plus + minus > 0 : positive && !e->request->factorial;
             pm_status st = check_range(plus + minus, positive, row, f, k, err);
+            if (st == PM_OK && k == 1 && !positive) {
+                st = check_zero_mean(e, row, f, err);
+            }
             if (st != PM_OK) {
                 return st;
             }
