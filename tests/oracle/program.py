@@ -17,7 +17,8 @@ def call(*arguments, stdin=None, env=None):
 def checked(*arguments, stdin=None, env=None):
     done = call(*arguments, stdin=stdin, env=env)
     if done.returncode != 0:
-        raise AssertionError(f"phasemill {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
+        line = " ".join(map(str, arguments))
+        raise AssertionError(f"phasemill {line[:300]}: exit {done.returncode}\n{done.stderr}")
     return done.stdout
 
 
