@@ -1,5 +1,6 @@
 #include "graph_files.h"
 
+#include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
@@ -12,6 +13,13 @@ pm_status cli_read_format(int bits, pm_graph_format *out, pm_error *err) {
     }
     *out = (bits & CLI_READ_PHASIC_021) != 0 ? PM_FORMAT_PHASIC_021 : PM_FORMAT_PHASIC;
     return PM_OK;
+}
+
+pm_status cli_name_graph(pm_status st, const char *path, pm_error *err) {
+    if (st == PM_EDATA) {
+        pm_fail_prefix(err, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
+    }
+    return st;
 }
 
 const cli_choice cli_encodings[] = {{"json", CLI_WRITE_JSON}, {"msgpack", CLI_WRITE_MSGPACK}, {0}};

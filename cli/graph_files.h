@@ -12,6 +12,9 @@
 /* The format that the bits name; none is phasic's present one. Errors: PM_EUSAGE when both are there. */
 pm_status cli_read_format(int bits, pm_graph_format *out, pm_error *err);
 
+/* Puts the graph's path before an error of the data that came after loading; returns st. */
+pm_status cli_name_graph(pm_status st, const char *path, pm_error *err);
+
 /* Bits of an option that says how a graph is written. */
 #define CLI_WRITE_JSON 1
 #define CLI_WRITE_MSGPACK 2

@@ -28,7 +28,7 @@ GRAPHS = [
     ("start target out of range", changed(K, start_edges=[[9, 1.0]]), ["start_edges", "row 0", "9"]),
     ("negative constant weight", changed(loop(), edges=[[1, 2, 2.0], [2, 3, -3.0]]), ["edges", "row 1", "-3"]),
     ("self-loop", changed(K, param_edges=[[1, 2, 3.0], [2, 2, 1.0], [2, 3, 1.0]]), ["row 1", "self"]),
-    ("start that sums to 0.7", changed(K, start_edges=[[1.0, 0.7]]), ["0.7", "--normalize-start"]),
+    ("start that sums to 0.7", changed(K, start_edges=[[1.0, 0.7]]), ["0.69999", "--normalize-start"]),
     ("no way to absorption", changed(loop(), edges=[[1, 2, 2.0], [2, 1, 1.0]]), ["absor", "SCC"]),
     ("start vertex with in-edges", changed(K, param_edges=[[1, 2, 3.0], [2, 3, 1.0], [2, 0, 1.0]]), ["row 2", "start"]),
     ("no states", changed(K, states=[], n_vertices=0, vertex_indices=[], start_edges=[], param_edges=[]), ["states", "no rows"]),

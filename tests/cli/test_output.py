@@ -120,7 +120,7 @@ class Outputs(ProgramCase):
         self.write("lonely.json", lonely)
         done = self.phasemill("run", "lonely.json", "--theta", "1")
         self.assertEqual(done.returncode, 0)
-        self.assertRegex(done.stderr, rb"phasemill: .*1 state")
+        self.assertRegex(done.stderr, rb"phasemill: 1 of 5 states")
         quiet = self.phasemill("run", "lonely.json", "--theta", "1", "--quiet")
         self.assertEqual((quiet.returncode, quiet.stderr), (0, b""))
         verbose = self.phasemill(*self.args, "--verbose")

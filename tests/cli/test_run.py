@@ -77,7 +77,7 @@ class Numbers(ProgramCase):
 
     def test_normalize_start(self):
         self.write("g.json", changed(kingman3(), start_edges=[[1.0, 0.7]]))
-        self.refused(DATA, "0.7", "run", "g.json", "--theta", "1")
+        self.refused(DATA, ["g.json", "0.69999"], "run", "g.json", "--theta", "1")
         out = self.json("run", "g.json", "--theta", "1", "--moments", "1", "--normalize-start")
         np.testing.assert_allclose(out["moments"], [[4 / 3]], rtol=1e-14)
 
