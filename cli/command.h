@@ -18,6 +18,6 @@ extern const cli_command *const cli_commands[];
 /* NULL when there is none of that name. */
 const cli_command *cli_command_find(const char *name);
 
-extern const cli_command cli_convert, cli_completion, cli_generate, cli_run, cli_inspect, cli_cache_command;
+extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion;
 
 #endif

@@ -1,0 +1,196 @@
+/* Traces as files: KEY.trace holds the bytes of the cache's entry, which carry their own key and checksum. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "cache.h"
+#include "output.h"
+#include "trace_view.h"
+
+#define ENDING ".trace"
+
+/* An import puts this much in one transaction of the cache. */
+#define BATCH_BYTES ((size_t)16 << 20)
+#define BATCH_ENTRIES 256
+
+/* ---- export ------------------------------------------------------------------------------------------ */
+
+typedef struct export_walk {
+    const char *folder;
+    size_t written;
+} export_walk;
+
+static pm_status export_item(void *ctx, const pm_disk_item *item, pm_error *err) {
+    export_walk *walk = ctx;
+    char key[PM_DIGEST_HEX];
+    pm_hex(item->key, key);
+    if (item->damaged) {
+        return pm_fail(err, PM_EDATA, "key %s is damaged; `phasemill cache verify --remove` takes it out", key);
+    }
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s" ENDING, walk->folder, key) < 0) {
+        return pm_fail_memory(err, "a path", strlen(walk->folder));
+    }
+    cli_out *out;
+    pm_status st = cli_out_open(path, &out, err);
+    if (st == PM_OK) {
+        cli_out_bytes(out, item->bytes, item->size);
+    }
+    st = cli_out_close(out, st, err);
+    walk->written += st == PM_OK;
+    free(path);
+    return st;
+}
+
+pm_status cli_cache_export(cli_cache *cache, pm_error *err) {
+    export_walk walk = {.folder = cache->operands[0]};
+    if (mkdir(walk.folder, 0777) != 0 && errno != EEXIST) {
+        return pm_fail(err, PM_ECANTCREAT, "folder \"%s\" cannot be made: %s", walk.folder, strerror(errno));
+    }
+    pm_status st = pm_disk_each(cache->disk, export_item, &walk, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    return cli_show_count(walk.written, "traces written", err);
+}
+
+/* ---- import: which files ------------------------------------------------------------------------------ */
+
+typedef struct path_list {
+    char **paths;
+    size_t n, capacity;
+} path_list;
+
+static void free_paths(path_list *list) {
+    for (size_t i = 0; i < list->n; i++) {
+        free(list->paths[i]);
+    }
+    free(list->paths);
+}
+
+/* Takes the path over. */
+static pm_status add_path(path_list *list, char *path, pm_error *err) {
+    if (path == NULL || !pm_reserve((void **)&list->paths, &list->capacity, list->n + 1, sizeof *list->paths)) {
+        free(path);
+        return pm_fail_memory(err, "paths", list->n * sizeof *list->paths);
+    }
+    list->paths[list->n++] = path;
+    return PM_OK;
+}
+
+static int is_trace_file(const struct dirent *entry) {
+    return strcmp(cli_path_ending(entry->d_name), ENDING) == 0;
+}
+
+static pm_status add_folder(path_list *list, const char *folder, pm_error *err) {
+    struct dirent **entries;
+    int n = scandir(folder, &entries, is_trace_file, alphasort);
+    if (n < 0) {
+        return pm_fail(err, PM_ENOINPUT, "folder \"%s\" cannot be read: %s", folder, strerror(errno));
+    }
+    pm_status st = n > 0 ? PM_OK : pm_fail(err, PM_ENOINPUT, "folder \"%s\" holds no file *" ENDING, folder);
+    for (int i = 0; i < n; i++) {
+        char *path = NULL;
+        if (st == PM_OK) {
+            st = add_path(list, asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0 ? NULL : path, err);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return st;
+}
+
+static pm_status list_paths(const cli_cache *cache, path_list *list, pm_error *err) {
+    pm_status st = PM_OK;
+    for (int i = 0; st == PM_OK && i < cache->n_operands; i++) {
+        struct stat info;
+        const char *path = cache->operands[i];
+        bool is_folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+        st = is_folder ? add_folder(list, path, err) : add_path(list, strdup(path), err);
+    }
+    return st;
+}
+
+/* ---- import: their traces ----------------------------------------------------------------------------- */
+
+/* The bytes of a file, once they have proved to be a sound trace. */
+static pm_status read_trace(const char *path, pm_buffer *bytes, uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+    pm_status st = pm_file_read(path, bytes, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    cli_trace trace = {0};
+    st = cli_trace_decode(bytes->bytes, bytes->size, &trace, err);
+    memcpy(key, trace.key, PM_DIGEST_BYTES);
+    pm_trace_free(&trace.trace);
+    return st == PM_OK ? PM_OK : pm_fail_prefix(err, "file \"%s\"", path);
+}
+
+static pm_status check_all(const path_list *list, pm_error *err) {
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < list->n; i++) {
+        pm_buffer bytes = {0};
+        uint8_t key[PM_DIGEST_BYTES];
+        st = read_trace(list->paths[i], &bytes, key, err);
+        pm_buffer_free(&bytes);
+    }
+    return st;
+}
+
+typedef struct batch {
+    pm_disk_entry entries[BATCH_ENTRIES];
+    pm_buffer buffers[BATCH_ENTRIES];
+    size_t n, bytes;
+} batch;
+
+static pm_status put_batch(pm_disk *disk, batch *b, pm_status st, pm_error *err) {
+    if (st == PM_OK && b->n > 0) {
+        st = pm_disk_put(disk, b->entries, b->n, err);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        pm_buffer_free(&b->buffers[i]);
+    }
+    b->n = 0;
+    b->bytes = 0;
+    return st;
+}
+
+static pm_status put_all(pm_disk *disk, const path_list *list, batch *b, pm_error *err) {
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < list->n; i++) {
+        pm_buffer *bytes = &b->buffers[b->n];
+        pm_disk_entry *entry = &b->entries[b->n];
+        st = read_trace(list->paths[i], bytes, entry->key, err);
+        b->n++;
+        b->bytes += bytes->size;
+        entry->bytes = bytes->bytes;
+        entry->size = bytes->size;
+        if (st == PM_OK && (b->n == BATCH_ENTRIES || b->bytes >= BATCH_BYTES)) {
+            st = put_batch(disk, b, st, err);
+        }
+    }
+    return put_batch(disk, b, st, err);
+}
+
+pm_status cli_cache_import(cli_cache *cache, pm_error *err) {
+    path_list list = {0};
+    batch *b = pm_calloc(1, sizeof *b);
+    pm_status st = b == NULL ? pm_fail_memory(err, "a batch of traces", sizeof *b) : list_paths(cache, &list, err);
+    if (st == PM_OK) {
+        st = check_all(&list, err);
+    }
+    if (st == PM_OK) {
+        st = put_all(cache->disk, &list, b, err);
+    }
+    if (st == PM_OK) {
+        st = cli_show_count(list.n, "traces imported", err);
+    }
+    free(b);
+    free_paths(&list);
+    return st;
+}
