@@ -129,28 +129,50 @@ double *pm_replay_moments(const pm_replay_setup *setup, const pm_replay_block *b
     return block->x + (part * setup->order + k - 1) * setup->context->program->n * setup->kernels->lanes;
 }
 
-/* stay = 1 - sum of all ways out; self-loops are part of staying and only have to leave room for the rest. */
-static pm_status fill_stay(const pm_replay_setup *s, pm_replay_block *b, size_t first, size_t count, pm_error *err) {
+/* All ways out of a state at one lane, its self-loops included. */
+static double row_sum(const pm_replay_setup *s, const pm_replay_block *b, size_t i, unsigned lane) {
     const pm_program *p = s->context->program;
-    unsigned lanes = s->kernels->lanes;
-    memset(b->stay, 0, (size_t)p->n * lanes * sizeof *b->stay);
-    s->kernels->add_weights(p->n, p->inner_row, p->inner_weight, b->values, b->stay);
-    s->kernels->add_weights(p->n, p->exit_row, p->exit_weight, b->values, b->stay);
-    s->kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, b->values, b->stay);
-    for (size_t i = 0; i < p->n; i++) {
-        for (unsigned lane = 0; lane < lanes; lane++) {
-            double *stay = &b->stay[i * lanes + lane];
-            if (*stay > 1 + ROW_SUM_SLACK) {
+    double sum = b->stay[i * s->kernels->lanes + lane];
+    for (size_t e = p->loop_row[i]; e < p->loop_row[i + 1]; e++) {
+        sum += b->values[(size_t)p->loop_weight[e] * s->kernels->lanes + lane];
+    }
+    return sum;
+}
+
+static pm_status check_row_sums(const pm_replay_setup *s, const pm_replay_block *b, size_t first, size_t count,
+                                pm_error *err) {
+    const pm_program *p = s->context->program;
+    for (unsigned lane = 0; lane < count; lane++) {
+        for (size_t i = 0; i < p->n; i++) {
+            double sum = row_sum(s, b, i, lane);
+            if (sum > 1 + ROW_SUM_SLACK) {
                 char text[200];
                 pm_graph_describe(s->context->graph, p->vertex[i], text, sizeof text);
-                return pm_fail(err, PM_EDATA,
-                               "theta row %zu: the probabilities out of %s sum to %.17g, expected at most 1",
-                               first + (lane < count ? lane : count - 1), text, *stay);
+                return pm_fail(
+                    err, PM_EDATA,
+                    "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
+                    "at most 1",
+                    first + lane, text, sum);
             }
-            *stay = *stay < 1 ? 1 - *stay : 0;
         }
     }
     return PM_OK;
+}
+
+/* stay = 1 - sum of all ways out; self-loops are part of staying and only have to leave room for the rest. */
+static pm_status fill_stay(const pm_replay_setup *s, pm_replay_block *b, size_t first, size_t count, pm_error *err) {
+    const pm_program *p = s->context->program;
+    size_t n_slots = (size_t)p->n * s->kernels->lanes;
+    memset(b->stay, 0, n_slots * sizeof *b->stay);
+    s->kernels->add_weights(p->n, p->inner_row, p->inner_weight, b->values, b->stay);
+    s->kernels->add_weights(p->n, p->exit_row, p->exit_weight, b->values, b->stay);
+    s->kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, b->values, b->stay);
+    pm_status st = check_row_sums(s, b, first, count, err);
+    for (size_t i = 0; st == PM_OK && i < n_slots; i++) {
+        /* beyond one by rounding only, as just checked */
+        b->stay[i] = b->stay[i] < 1 ? 1 - b->stay[i] : 0;
+    }
+    return st;
 }
 
 pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,

@@ -199,6 +199,33 @@ static pm_status place_edges(const pm_split *s, pm_program *p, pm_error *err) {
     return PM_OK;
 }
 
+static pm_status place_loops(const pm_graph *g, pm_program *p, pm_error *err) {
+    p->loop_row = pm_calloc((size_t)p->n + 1, sizeof *p->loop_row);
+    if (p->loop_row == NULL) {
+        return pm_fail_memory(err, "the self-loops of the program", p->n * sizeof *p->loop_row);
+    }
+    for (size_t e = 0; e < g->n_edges; e++) {
+        uint32_t at = p->position[g->from[e]];
+        p->loop_row[at == PM_NONE ? p->n : at + 1] += g->from[e] == g->to[e] && at != PM_NONE ? 1 : 0;
+    }
+    for (uint32_t at = 0; at < p->n; at++) {
+        p->loop_row[at + 1] += p->loop_row[at];
+    }
+    p->loop_weight = pm_malloc(p->loop_row[p->n], sizeof *p->loop_weight);
+    if (p->loop_weight == NULL) {
+        return pm_fail_memory(err, "the self-loops of the program", p->loop_row[p->n] * sizeof *p->loop_weight);
+    }
+    for (size_t e = 0; e < g->n_edges; e++) {
+        uint32_t at = p->position[g->from[e]];
+        if (g->from[e] == g->to[e] && at != PM_NONE) {
+            p->loop_weight[p->loop_row[at]++] = g->weight[e];
+        }
+    }
+    memmove(p->loop_row + 1, p->loop_row, p->n * sizeof *p->loop_row);
+    p->loop_row[0] = 0;
+    return PM_OK;
+}
+
 static void place_levels(const pm_split *s, pm_program *p) {
     for (uint32_t c = 0; c < p->n_components; c++) {
         pm_component *component = &p->components[c];
@@ -251,6 +278,9 @@ pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const 
     if (st == PM_OK) {
         st = place_edges(split, out, err);
     }
+    if (st == PM_OK && graph->is_discrete) {
+        st = place_loops(graph, out, err);
+    }
     if (st == PM_OK) {
         place_levels(split, out);
         add_costs(out);
@@ -274,6 +304,8 @@ void pm_program_free(pm_program *program) {
     free(program->exit_weight);
     free(program->absorb_row);
     free(program->absorb_weight);
+    free(program->loop_row);
+    free(program->loop_weight);
     free(program->by_level);
     free(program->level_first);
     *program = (pm_program){0};

@@ -41,6 +41,8 @@ typedef struct pm_program {
     uint32_t *exit_to, *exit_weight;
     size_t *absorb_row; /* n + 1; edges into absorption: weight */
     uint32_t *absorb_weight;
+    size_t *loop_row; /* n + 1; self-loops of a discrete graph: weight. NULL when continuous */
+    uint32_t *loop_weight;
 
     uint32_t n_levels;
     uint32_t *by_level;    /* n_components: components, sorted by level */
