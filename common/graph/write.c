@@ -192,7 +192,7 @@ static pm_status write_graph(pm_doc *d, const pm_graph *g, pm_error *err) {
 }
 
 pm_status pm_graph_write(const pm_graph *g, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err) {
-    pm_doc *d = pm_malloc(1, sizeof *d);
+    pm_doc *d = pm_calloc(1, sizeof *d);
     locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     pm_status st = PM_OK;
     if (d == NULL || c_locale == (locale_t)0) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(PM_DOC_NUMBERS == 1 << (64 - 54), "the hash has the bits of the table");
+
 /* ---- bytes --------------------------------------------------------------------------------------------- */
 
 static void flush(pm_doc *d) {
@@ -39,10 +41,7 @@ static void put_comma(pm_doc *d) {
 void pm_doc_begin(pm_doc *d, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err) {
     d->sink = sink;
     d->err = err;
-    d->st = PM_OK;
     d->is_json = encoding == PM_GRAPH_JSON;
-    d->needs_comma = false;
-    d->used = 0;
     msgpack_packer_init(&d->mp, d, put_packed);
 }
 
@@ -136,11 +135,10 @@ void pm_doc_integer(pm_doc *d, int64_t value) {
     put_whole(d, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0, "");
 }
 
-static void put_shortest(pm_doc *d, double value) {
-    char text[40];
+static unsigned print_shortest(char text[36], double value) {
     int n = 0;
     for (int digits = 15; digits <= 17; digits++) {
-        n = snprintf(text, sizeof text - 2, "%.*g", digits, value);
+        n = snprintf(text, 34, "%.*g", digits, value);
         if (digits == 17 || strtod(text, NULL) == value) {
             break;
         }
@@ -149,7 +147,18 @@ static void put_shortest(pm_doc *d, double value) {
         memcpy(text + n, ".0", 3);
         n += 2;
     }
-    put(d, text, (size_t)n);
+    return (unsigned)n;
+}
+
+static void put_shortest(pm_doc *d, double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    pm_doc_number *number = &d->numbers[(bits * 0x9e3779b97f4a7c15u) >> 54];
+    if (number->n == 0 || number->bits != bits) {
+        number->bits = bits;
+        number->n = print_shortest(number->text, value);
+    }
+    put(d, number->text, number->n);
 }
 
 void pm_doc_real(pm_doc *d, double value) {

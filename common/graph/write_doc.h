@@ -7,6 +7,15 @@
 
 #include "graph/write.h"
 
+/* A number and its text: graphs have few distinct weights, and finding the shortest text is slow. */
+typedef struct pm_doc_number {
+    uint64_t bits;
+    unsigned n; /* 0: not in use */
+    char text[36];
+} pm_doc_number;
+
+#define PM_DOC_NUMBERS 1024 /* a power of two */
+
 typedef struct pm_doc {
     const pm_byte_sink *sink;
     pm_error *err;
@@ -16,8 +25,10 @@ typedef struct pm_doc {
     msgpack_packer mp; /* MessagePack */
     size_t used;       /* bytes waiting in the buffer */
     uint8_t buffer[65536];
+    pm_doc_number numbers[PM_DOC_NUMBERS]; /* JSON: the last number of each hash */
 } pm_doc;
 
+/* `d` must be all-zero. */
 void pm_doc_begin(pm_doc *d, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err);
 void pm_doc_open_map(pm_doc *d, size_t n); /* n keys follow, each with its value */
 void pm_doc_close_map(pm_doc *d);
