@@ -1,0 +1,64 @@
+/* Allocation failures in writing graphs, and in reading what was written. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buffer.h"
+#include "failing.h"
+#include "graph/models.h"
+#include "graph/write.h"
+
+typedef struct job {
+    const pm_graph *graph;
+    pm_graph_encoding encoding;
+    pm_buffer bytes;
+} job;
+
+static pm_status append(void *ctx, const void *bytes, size_t n, pm_error *err) {
+    return pm_buffer_add(ctx, bytes, n, err);
+}
+
+static pm_status write_graph(void *ctx, bool *tolerated, pm_error *err) {
+    (void)tolerated;
+    const job *j = ctx;
+    pm_buffer out = {0};
+    const pm_byte_sink sink = {.ctx = &out, .write = append};
+    pm_status st = pm_graph_write(j->graph, j->encoding, &sink, err);
+    pm_buffer_free(&out);
+    return st;
+}
+
+static pm_status read_graph(void *ctx, bool *tolerated, pm_error *err) {
+    (void)tolerated;
+    const job *j = ctx;
+    pm_graph *graph = NULL;
+    pm_status st = pm_graph_parse(j->bytes.bytes, j->bytes.size, PM_FORMAT_PHASIC, &graph, err);
+    pm_graph_free(graph);
+    return st;
+}
+
+static int sweep(const pm_graph *graph, pm_graph_encoding encoding, const char *writing, const char *reading) {
+    job j = {.graph = graph, .encoding = encoding};
+    const pm_byte_sink sink = {.ctx = &j.bytes, .write = append};
+    if (pm_graph_write(graph, encoding, &sink, NULL) != PM_OK) {
+        printf("not ok %s: could not be prepared\n", reading);
+        return 1;
+    }
+    int faults = failing_sweep(writing, write_graph, &j);
+    faults += failing_sweep(reading, read_graph, &j);
+    pm_buffer_free(&j.bytes);
+    return faults;
+}
+
+int main(void) {
+    /* a document of several windows, so that tokens are cut and kept */
+    const int64_t args[PM_MODEL_MAX_ARGS] = {60};
+    pm_graph *graph = NULL;
+    if (pm_model_find("rabbits")->make(args, &graph, NULL) != PM_OK) {
+        printf("not ok graphs: could not be prepared\n");
+        return EXIT_FAILURE;
+    }
+    int faults = sweep(graph, PM_GRAPH_JSON, "write JSON", "read JSON");
+    faults += sweep(graph, PM_GRAPH_MSGPACK, "write MessagePack", "read MessagePack");
+    pm_graph_free(graph);
+    return faults == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
