@@ -1,5 +1,6 @@
 #include "store/lmdb_check.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 
 #include "base/mem.h"
@@ -7,12 +8,19 @@
 
 #define MAX_DEPTH 32
 #define MAX_KEY 511
+#define READ_AHEAD 64 /* heads of overflow pages */
 
 /* One page of the path from the root to where the walk stands. */
 typedef struct level {
     uint8_t *page;
     size_t nodes, next; /* next: the child to visit */
 } level;
+
+/* A value in overflow pages, whose heads are read after the walk, in the order of the file. */
+typedef struct overflow {
+    uint64_t first;
+    size_t size;
+} overflow;
 
 typedef struct walk {
     int fd;
@@ -31,6 +39,9 @@ typedef struct walk {
     uint8_t bound[MAX_KEY]; /* the next key must be larger, or equal too where bound_allowed */
     bool has_bound, bound_allowed;
     uint64_t free_behind_end; /* free pages that the file does not reach */
+
+    overflow *values; /* of the main tree */
+    size_t n_values, values_capacity;
 } walk;
 
 static const char *tree_name(const walk *w) {
@@ -203,6 +214,37 @@ static pm_status check_overflow(walk *w, uint64_t first, size_t size, pm_error *
     return st == PM_OK ? in_file(w, first, pages, err) : st;
 }
 
+static pm_status note_overflow(walk *w, uint64_t first, size_t size, pm_error *err) {
+    if (!pm_reserve((void **)&w->values, &w->values_capacity, w->n_values + 1, sizeof *w->values)) {
+        return pm_fail_memory(err, "checking the cache file", (w->n_values + 1) * sizeof *w->values);
+    }
+    w->values[w->n_values++] = (overflow){first, size};
+    return PM_OK;
+}
+
+static int by_page(const void *a, const void *b) {
+    const overflow *x = a, *y = b;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+/* The heads lie far apart: asking for many ahead lets a disk that is not in memory yet work on all of them at once. */
+static pm_status check_values(walk *w, pm_error *err) {
+    pm_status st = PM_OK;
+    if (w->n_values > 0) {
+        qsort(w->values, w->n_values, sizeof *w->values, by_page);
+    }
+    for (size_t i = 0, asked = 0; i < w->n_values && st == PM_OK; i++) {
+        for (; asked < w->n_values && asked < i + READ_AHEAD; asked++) {
+            if (w->values[asked].first < w->file_pages) {
+                off_t at = (off_t)(w->values[asked].first * w->page_size);
+                (void)posix_fadvise(w->fd, at, PM_LMDB_PAGE_HEAD, POSIX_FADV_WILLNEED);
+            }
+        }
+        st = check_overflow(w, w->values[i].first, w->values[i].size, err);
+    }
+    return st;
+}
+
 /* Page numbers descend; those behind the end of the file are counted. */
 static pm_status take_free_pages(walk *w, const uint8_t *numbers, size_t n, uint64_t *previous, pm_error *err) {
     for (size_t i = 0; i < n; i++) {
@@ -248,10 +290,14 @@ static pm_status check_value(walk *w, const level *l, uint64_t number, const uin
     size_t size = pm_lmdb_u32(node);
     const uint8_t *key = node + PM_LMDB_NODE_HEAD, *data = key + w->key_size;
     uint64_t at = number * w->page_size + (uint64_t)(data - l->page);
+    bool big = pm_lmdb_u16(node + 4) == PM_LMDB_BIG;
+    if (big && !w->is_free_tree) {
+        return note_overflow(w, pm_lmdb_u64(data), size, err);
+    }
     if (w->is_free_tree && (pm_lmdb_u64(key) < 1 || pm_lmdb_u64(key) > w->snapshot->txnid)) {
         return damaged_page(w, number, "pages were freed by a commit that never was", err);
     }
-    if (pm_lmdb_u16(node + 4) == PM_LMDB_BIG) {
+    if (big) {
         uint64_t first = pm_lmdb_u64(data);
         pm_status st = check_overflow(w, first, size, err);
         if (st != PM_OK) {
@@ -324,6 +370,9 @@ static pm_status check_tree(walk *w, const pm_lmdb_tree *tree, bool is_free_tree
     } else if (tree->depth > 0) {
         st = visit_all(w, tree, err);
     }
+    if (st == PM_OK && !is_free_tree) {
+        st = check_values(w, err);
+    }
     const pm_lmdb_tree *f = &w->found;
     if (st == PM_OK && (f->branch_pages != tree->branch_pages || f->leaf_pages != tree->leaf_pages ||
                         f->overflow_pages != tree->overflow_pages || f->entries != tree->entries)) {
@@ -376,6 +425,7 @@ pm_status pm_lmdb_check(int fd, const pm_lmdb_snapshot *snapshot, size_t key_siz
     }
     free(w.seen);
     free(w.covered);
+    free(w.values);
     free(w.chunk);
     return st;
 }
