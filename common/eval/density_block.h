@@ -42,7 +42,7 @@ typedef struct pm_lane {
     size_t theta_row;
     double lambda;    /* 1 when discrete */
     double exit_rate; /* the largest rate of absorption of a state */
-    double excess;    /* the most by which a discrete row exceeds one */
+    double drift;     /* the most by which the sum of a row, as it is used, differs from one */
     double atom;
     pm_times times;
     double *sums;    /* T x 3: of a_k, c_k, s_k, in the order of `times` */

@@ -5,12 +5,11 @@
 #include "eval/density_block.h"
 #include "eval/poisson.h"
 
-/* No mass is made or lost by the rounding of probabilities (density_setup.c), so what remains are the roundings of the
- * steps, of either sign: they grow with the square root of the number of steps. One part in sixteen may yet be of one
- * sign, in vectors that hardly change. */
+/* Of the roundings of the steps, either sign is as likely: they grow with the square root of the number of steps. One
+ * part in 64 may yet be of one sign, in vectors that hardly change. */
 #define STEP_ROUNDING (0.5 * DBL_EPSILON)
 #define RANDOM_STEPS 16.0
-#define SIGNED_STEPS (1.0 / 16)
+#define SIGNED_STEPS (1.0 / 64)
 
 /* Poisson weights, over at most PM_CHUNK steps from an exact start, and the sums of one step. */
 #define MIXING_STEPS 512
@@ -27,7 +26,7 @@ typedef struct point {
 
 double pm_lane_rounding(const pm_lane *lane, uint64_t steps) {
     double k = (double)steps;
-    return STEP_ROUNDING * (SIGNED_STEPS * k + RANDOM_STEPS * sqrt(k) + MIXING_STEPS) + lane->excess * k;
+    return STEP_ROUNDING * (SIGNED_STEPS * k + RANDOM_STEPS * sqrt(k) + MIXING_STEPS) + lane->drift * k;
 }
 
 pm_status pm_lane_refuse(const pm_block *b, const pm_lane *lane, double bound, pm_error *err) {

@@ -70,17 +70,22 @@ static pm_status find_rates(pm_block *b, const double *outflow, pm_error *err) {
     return PM_OK;
 }
 
-/* The smaller of staying and leaving is what has its full relative accuracy (eval/step.h). */
-static double keep_of(double stay, double leave) {
+/* How a state stays, from the sum hi + lo of its probabilities of leaving: the smaller of staying and leaving
+ * (eval/step.h). What this rounds off is mass made or lost in every step. */
+static double keep_of(pm_lane *lane, double hi, double lo) {
+    double leave = hi + lo, stay = (1.0 - hi) - lo;
     if (leave <= 0.0) {
         return 1.0;
     }
-    return leave < 0.5 ? -leave : stay;
+    bool by_leaving = leave < 0.5;
+    double drift = by_leaving ? (hi - leave) + lo : ((1.0 - hi) - fmax(stay, 0.0)) - lo;
+    lane->drift = fmax(lane->drift, fabs(drift));
+    return by_leaving ? -leave : fmax(stay, 0.0);
 }
 
-/* Probabilities are rates over lambda, rounded; what stays is their exact complement. A row then sums to one far beyond
- * double precision, and no mass is made or lost however many steps are taken: rounding changes rates by one part in
- * 2^53 at most. lambda is a few units above the largest rate, so that no complement is negative. */
+/* Probabilities are rates over lambda, rounded; what stays is the complement of the rounded ones. So rounding changes
+ * rates, by one part in 2^53, and hardly any mass is made or lost, however many steps are taken. lambda is a few units
+ * above the largest rate, so that no complement is negative. */
 static pm_status setup_continuous(pm_block *b, pm_error *err) {
     const pm_chain *c = b->job->chain;
     size_t lanes = b->lanes;
@@ -95,7 +100,7 @@ static pm_status setup_continuous(pm_block *b, pm_error *err) {
     }
     sum_outflow(b, b->keep, b->next);
     for (size_t i = 0; i < c->n * lanes; i++) {
-        b->keep[i] = keep_of((1.0 - b->keep[i]) - b->next[i], b->keep[i] + b->next[i]);
+        b->keep[i] = keep_of(&b->lane[i % lanes], b->keep[i], b->next[i]);
     }
     return PM_OK;
 }
@@ -123,16 +128,11 @@ static pm_status setup_discrete(pm_block *b, pm_error *err) {
         }
     }
     for (size_t i = 0; i < c->n * lanes; i++) {
-        pm_lane *lane = &b->lane[i % lanes];
-        double leave = b->keep[i] + b->next[i], stay = (1.0 - b->keep[i]) - b->next[i];
+        double leave = b->keep[i] + b->next[i];
         if (leave + loop[i] > 1.0 + ROW_SUM_SLACK) {
             return row_sum_error(b, i, leave, loop[i], err);
         }
-        if (stay < 0.0) {
-            lane->excess = fmax(lane->excess, -stay);
-            stay = 0.0;
-        }
-        b->keep[i] = keep_of(stay, leave);
+        b->keep[i] = keep_of(&b->lane[i % lanes], b->keep[i], b->next[i]);
     }
     for (size_t l = 0; l < lanes; l++) {
         b->lane[l].lambda = 1.0;
