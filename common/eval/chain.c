@@ -8,15 +8,59 @@ static bool is_absorbing(const pm_split *split, uint32_t row) {
     return split->row[row] == split->row[row + 1];
 }
 
-/* state_of[row]: the state's number, or PM_NONE. */
-static void number_states(const pm_graph *graph, const pm_split *split, pm_chain *c, uint32_t *state_of) {
+/* Levels of SCCs: edges lead to smaller SCC numbers, so the largest number comes first. */
+static void find_levels(const pm_split *split, uint32_t *level) {
+    for (uint32_t scc = split->n_sccs; scc-- > 0;) {
+        for (uint32_t m = split->scc_first[scc]; m < split->scc_first[scc + 1]; m++) {
+            uint32_t v = split->member[m];
+            for (size_t e = split->row[v]; e < split->row[v + 1]; e++) {
+                uint32_t to = split->scc_of[split->to[e]];
+                if (to != PM_NONE && to != scc && level[to] <= level[scc]) {
+                    level[to] = level[scc] + 1;
+                }
+            }
+        }
+    }
+}
+
+/* Sorts by level, counting. state_of[row]: the state's number, or PM_NONE. */
+static void number_states(const pm_graph *graph, const pm_split *split, const uint32_t *level, pm_chain *c,
+                          uint32_t *state_of) {
+    for (uint32_t m = 0; m < split->n_transient; m++) {
+        uint32_t at = level[split->scc_of[split->member[m]]];
+        c->level_first[at + 1]++;
+        c->n_levels = at + 1 > c->n_levels ? at + 1 : c->n_levels;
+    }
+    for (uint32_t i = 0; i < c->n_levels; i++) {
+        c->level_first[i + 1] += c->level_first[i];
+    }
     for (uint32_t v = 0; v < graph->n_vertices; v++) {
         state_of[v] = PM_NONE;
         if (split->scc_of[v] != PM_NONE) {
-            c->row_of[c->n] = v;
-            state_of[v] = c->n++;
+            state_of[v] = c->level_first[level[split->scc_of[v]]]++;
+            c->row_of[state_of[v]] = v;
         }
     }
+    /* each level_first[i] now ends its level */
+    memmove(c->level_first + 1, c->level_first, c->n_levels * sizeof *c->level_first);
+    c->level_first[0] = 0;
+    c->n = split->n_transient;
+}
+
+static pm_status lay_out_states(const pm_graph *graph, const pm_split *split, pm_chain *c, uint32_t *state_of,
+                                pm_error *err) {
+    uint32_t *level = pm_calloc(split->n_sccs, sizeof *level);
+    c->row_of = pm_malloc(split->n_transient, sizeof *c->row_of);
+    c->level_first = pm_calloc((size_t)split->n_sccs + 1, sizeof *c->level_first);
+    pm_status st = PM_OK;
+    if (level == NULL || c->row_of == NULL || c->level_first == NULL) {
+        st = pm_fail_memory(err, "the chain's states", (split->n_transient + 2 * (size_t)split->n_sccs) * 4);
+    } else {
+        find_levels(split, level);
+        number_states(graph, split, level, c, state_of);
+    }
+    free(level);
+    return st;
 }
 
 static void count_edges(const pm_split *split, const uint32_t *state_of, pm_chain *c) {
@@ -130,13 +174,10 @@ pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **
         goto out;
     }
     c->graph = graph;
-    c->row_of = pm_malloc(split->n_transient, sizeof *c->row_of);
-    if (c->row_of == NULL) {
-        st = pm_fail_memory(err, "the chain's rows", split->n_transient * sizeof *c->row_of);
-        goto out;
+    st = lay_out_states(graph, split, c, state_of, err);
+    if (st == PM_OK) {
+        st = lay_out_edges(split, state_of, c, err);
     }
-    number_states(graph, split, c, state_of);
-    st = lay_out_edges(split, state_of, c, err);
     if (st == PM_OK) {
         st = lay_out_starts(graph, split, state_of, c, err);
     }
@@ -158,6 +199,7 @@ void pm_chain_free(pm_chain *chain) {
         return;
     }
     free(chain->row_of);
+    free(chain->level_first);
     free(chain->in_first);
     free(chain->in_source);
     free(chain->in_weight);

@@ -11,12 +11,15 @@
 #define PM_START_ABSORBED PM_NONE
 #define PM_START_UNREACHABLE (PM_NONE - 1)
 
-/* States 0..n-1 are the reachable transient rows of the graph in ascending order. */
+/* States 0..n-1 are the reachable transient rows of the graph, by level, then by row. The level of an SCC is the
+ * longest way to it in the condensation, so nothing flows from a level to an earlier one. */
 struct pm_chain {
     const pm_graph *graph;
     uint32_t n;
     uint32_t *row_of; /* n: row of the graph */
-    /* in-edges of each state, by ascending source row, then order of the file */
+    uint32_t n_levels;
+    uint32_t *level_first; /* n_levels + 1: the first state of each level */
+    /* in-edges of each state, by ascending source state, then order of the file */
     size_t *in_first;                /* n + 1 */
     uint32_t *in_source, *in_weight; /* in_first[n] */
     /* edges to absorbing states, by ascending state */

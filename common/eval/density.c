@@ -13,6 +13,9 @@
 /* Steps of at least so many multiply-adds are worth sharing among threads. */
 #define SHARED_STEP_WORK 50000
 
+/* Vectors of a block that are larger than this are read from memory in every step; fewer lanes then cost nothing. */
+#define VECTOR_BYTES ((size_t)8 << 20)
+
 /* Sums over steps for all times and lanes of a block stay below this. */
 #define SUMS_BYTES ((size_t)64 << 20)
 
@@ -104,7 +107,7 @@ static size_t step_work(const pm_chain *c, unsigned lanes) {
     return (c->in_first[c->n] + c->n) * lanes;
 }
 
-/* As many lanes as the batch fills, fewer where threads would idle. */
+/* As many lanes as the batch fills, fewer where memory is short or threads would idle. */
 static unsigned choose_lanes(const pm_density_job *job, unsigned threads) {
     const pm_request *r = job->request;
     if (r->lanes != 0) {
@@ -112,6 +115,9 @@ static unsigned choose_lanes(const pm_density_job *job, unsigned threads) {
     }
     unsigned lanes = 16;
     while (lanes > 1 && r->n_theta <= fewer(lanes)) {
+        lanes = fewer(lanes);
+    }
+    while (lanes > 4 && job->chain->n > VECTOR_BYTES / (3 * sizeof(double)) / lanes) {
         lanes = fewer(lanes);
     }
     while (lanes > 1 && r->n_times > SUMS_BYTES / (3 * sizeof(double)) / lanes) {

@@ -5,6 +5,9 @@
 
 #include "base/mem.h"
 
+/* Steps between two looks at what has drained. */
+#define DRAIN_EVERY 32
+
 static void block_free(pm_block *b) {
     free(b->table);
     free(b->keep);
@@ -61,7 +64,7 @@ static void add_up_partials(pm_block *b) {
     size_t lanes = b->lanes;
     memset(b->mass, 0, lanes * sizeof *b->mass);
     memset(b->absorbed, 0, lanes * sizeof *b->absorbed);
-    for (size_t i = 0; i < b->job->chain->n_blocks; i++) {
+    for (size_t i = b->step.first / PM_CHAIN_BLOCK; i < b->job->chain->n_blocks; i++) {
         const double *p = b->partial + i * 2 * lanes;
         for (size_t l = 0; l < lanes; l++) {
             b->mass[l] += p[l];
@@ -79,10 +82,10 @@ static void measure_start(pm_block *b) {
 }
 
 static void take_step(pm_block *b) {
-    size_t n_blocks = b->job->chain->n_blocks;
+    size_t first = b->step.first / PM_CHAIN_BLOCK, n_blocks = b->job->chain->n_blocks;
     unsigned threads = b->job->step_threads;
     if (threads <= 1) {
-        for (size_t i = 0; i < n_blocks; i++) {
+        for (size_t i = first; i < n_blocks; i++) {
             double *p = b->partial + i * 2 * b->lanes;
             b->kernels->rows(&b->step, i, b->now, b->next, p, p + b->lanes);
         }
@@ -91,7 +94,7 @@ static void take_step(pm_block *b) {
         {
             pm_float_mode mode = pm_denormals_flush();
 #pragma omp for schedule(static)
-            for (size_t i = 0; i < n_blocks; i++) {
+            for (size_t i = first; i < n_blocks; i++) {
                 double *p = b->partial + i * 2 * b->lanes;
                 b->kernels->rows(&b->step, i, b->now, b->next, p, p + b->lanes);
             }
@@ -137,6 +140,9 @@ static void record_steps(pm_block *b, uint64_t end) {
             b->chunk_s[(size_t)l * PM_CHUNK + j] = b->mass[l];
         }
         take_step(b);
+        if ((b->chunk + j + 1) % DRAIN_EVERY == 0) {
+            pm_block_drain(b);
+        }
     }
 }
 

@@ -59,6 +59,9 @@ typedef struct pm_lane {
     double most;         /* max a_k */
     double peak;         /* a lower bound of the pdf's peak */
     double asked;        /* the largest pdf so far at the times asked for */
+    uint32_t level;      /* the first level that holds anything */
+    double dropped;      /* the mass that was taken out of earlier levels */
+    double may_drop;     /* the most it may come to */
     bool cut_short;      /* stopped before the windows' end, as what is left does not matter */
     bool done;
 } pm_lane;
@@ -98,6 +101,10 @@ void pm_lane_open(pm_block *b, unsigned lane);
 /* At a chunk's end or at the lane's limit: decides whether the lane is done. Errors: PM_EDATA when the tolerance is out
  * of reach. */
 pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err);
+
+/* density_drain.c: empties the first levels, which nothing flows into any more, where what they still hold does not
+ * matter, and leaves states that no lane needs out of later steps. */
+void pm_block_drain(pm_block *b);
 
 /* density_finish.c: writes the results of one lane, returns its error bound. Errors: PM_EDATA when that exceeds the
  * tolerance; PM_ESOFTWARE when a distribution function decreases by more than it. */

@@ -99,7 +99,7 @@ static double tail_bound(const pm_block *b, const pm_lane *lane, size_t j, const
 
 /* What windows and stopping leave out of any value. */
 static void missing_parts(const pm_block *b, const pm_lane *lane, double *pdf, double *cdf) {
-    double rest = lane->cut_short ? lane->mass : 0.0;
+    double rest = lane->dropped + (lane->cut_short ? lane->mass : 0.0);
     double right = b->job->is_discrete ? 0.0 : exp(-lane->exponent);
     *cdf = 2.0 * lane->cut + rest;
     *pdf = lane->lambda * lane->most * 2.0 * lane->cut + lane->exit_rate * (rest + lane->mass * right);

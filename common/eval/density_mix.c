@@ -67,9 +67,10 @@ static void accumulate(pm_block *b, pm_lane *lane, const double *a, uint64_t end
         double sum = cum + a[j];
         low += cum >= a[j] ? (cum - sum) + a[j] : (a[j] - sum) + cum;
         cum = sum;
-        most = fmax(most, a[j]);
+        most = a[j] > most ? a[j] : most;
         lane->idle = a[j] > 0.0 ? 0 : lane->idle + 1;
-        peak = fmax(peak, lane->lambda * a[j] * b->mode[j]);
+        double height = lane->lambda * a[j] * b->mode[j];
+        peak = height > peak ? height : peak;
     }
     /* pdf averages (cdf(t) - atom) / t over [0, t], and cdf(k / lambda) >= c_k / 2: the median of Pois(k) is k */
     peak = fmax(peak, 0.5 * lane->lambda * ((cum + low) - lane->atom) / (double)end);
@@ -218,6 +219,18 @@ static pm_status check_rounding(const pm_block *b, const pm_lane *lane, pm_error
     return bound > b->job->tolerance ? pm_lane_refuse(b, lane, bound, err) : PM_OK;
 }
 
+/* As much mass as the tolerance leaves: where tails count, none. Set at judgements, which do not depend on what else is
+ * in the block. */
+static void allow_dropping(const pm_block *b, pm_lane *lane) {
+    if (in_tails(b)) {
+        return;
+    }
+    lane->may_drop = SHARE * b->job->tolerance;
+    if (b->job->wants_pdf && lane->exit_rate > 0.0) {
+        lane->may_drop *= fmin(1.0, pm_lane_scale(lane) / lane->exit_rate);
+    }
+}
+
 pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err) {
     if (in_tails(b) ? tails_are_exact(b, lane) : rest_is_negligible(b, lane)) {
         lane->cut_short = true;
@@ -231,5 +244,6 @@ pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err) {
         }
         widen_windows(b, lane);
     }
+    allow_dropping(b, lane);
     return check_rounding(b, lane, err);
 }

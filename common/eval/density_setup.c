@@ -46,7 +46,7 @@ static void find_exit_rates(pm_block *b) {
         const double *w = b->table + (size_t)c->exit_weight[e] * b->lanes;
         for (unsigned l = 0; l < b->lanes; l++) {
             sum[l] += w[l];
-            b->lane[l].exit_rate = fmax(b->lane[l].exit_rate, sum[l]);
+            b->lane[l].exit_rate = sum[l] > b->lane[l].exit_rate ? sum[l] : b->lane[l].exit_rate;
         }
     }
 }
@@ -64,7 +64,8 @@ static pm_status find_rates(pm_block *b, const double *outflow, pm_error *err) {
                                "theta row %zu: the rates out of %s add up to %g; scale time so that they fit a double",
                                lane->theta_row, name, rate);
             }
-            lane->lambda = fmax(lane->lambda, rate * (1.0 + 4.0 * DBL_EPSILON));
+            rate *= 1.0 + 4.0 * DBL_EPSILON;
+            lane->lambda = rate > lane->lambda ? rate : lane->lambda;
         }
     }
     return PM_OK;
@@ -77,10 +78,11 @@ static double keep_of(pm_lane *lane, double hi, double lo) {
     if (leave <= 0.0) {
         return 1.0;
     }
+    stay = stay > 0.0 ? stay : 0.0;
     bool by_leaving = leave < 0.5;
-    double drift = by_leaving ? (hi - leave) + lo : ((1.0 - hi) - fmax(stay, 0.0)) - lo;
-    lane->drift = fmax(lane->drift, fabs(drift));
-    return by_leaving ? -leave : fmax(stay, 0.0);
+    double drift = fabs(by_leaving ? (hi - leave) + lo : ((1.0 - hi) - stay) - lo);
+    lane->drift = drift > lane->drift ? drift : lane->drift;
+    return by_leaving ? -leave : stay;
 }
 
 /* Probabilities are rates over lambda, rounded; what stays is the complement of the rounded ones. So rounding changes

@@ -115,8 +115,8 @@ void pm_poisson_window(double x, double exponent, uint64_t *first, uint64_t *las
     double below = x - sqrt(2.0 * x * exponent);
     double third = exponent / 3.0;
     double above = x + third + sqrt(third * third + 2.0 * x * exponent);
-    *first = below > 0.0 ? to_step(floor(below)) : 0;
-    *last = to_step(ceil(above) + 1.0);
+    *first = below > 0.0 ? to_step(below) : 0;
+    *last = to_step(above + 2.0);
 }
 
 double pm_poisson_right_bound(uint64_t k, double x) {

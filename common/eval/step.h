@@ -17,6 +17,7 @@ typedef struct pm_step {
     /* [state][lane]: c >= 0 is the probability of staying, c < 0 minus that of leaving: the smaller of the two, as
      * v - leave * v keeps digits that 1 - leave would have lost */
     const double *keep;
+    size_t first; /* states before this one hold nothing, in `from` and `to`, and are left out */
 } pm_step;
 
 typedef struct pm_step_kernels {
