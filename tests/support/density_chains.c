@@ -77,7 +77,7 @@ chain hypoexponential(size_t n_theta) {
 
 chain hyperexponential(size_t n_theta) {
     pm_builder *b = new_chain(3, false);
-    const double rate[] = {1000.0, 1.0, 0.125}, p[] = {0.5, 0.25, 0.25};
+    const double rate[] = {64.0, 1.0, 0.125}, p[] = {0.5, 0.25, 0.25};
     for (uint32_t i = 0; i < 3; i++) {
         edge(b, i + 1, 4, rate[i]);
         start_at(b, i + 1, p[i]);
