@@ -1,0 +1,424 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "digraphs.h"
+#include "rig.h"
+#include "trace/classes.h"
+#include "trace/codec.h"
+
+/* A cache in memory that counts what is asked of it, and fails on demand. */
+enum { SHELVES = 64 };
+
+typedef struct shelf {
+    uint8_t key[PM_DIGEST_BYTES];
+    uint8_t *bytes;
+    size_t size;
+} shelf;
+
+typedef struct memory_cache {
+    shelf shelves[SHELVES];
+    size_t n, gets, puts, removes;
+    bool refuses_put, fails_get, says_damaged;
+} memory_cache;
+
+static shelf *look_up(memory_cache *m, const uint8_t key[PM_DIGEST_BYTES]) {
+    for (size_t i = 0; i < m->n; i++) {
+        if (memcmp(m->shelves[i].key, key, PM_DIGEST_BYTES) == 0) {
+            return &m->shelves[i];
+        }
+    }
+    return NULL;
+}
+
+static pm_status cache_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+    (void)err;
+    memory_cache *m = ctx;
+    shelf *s = look_up(m, key);
+    m->removes++;
+    if (s != NULL) {
+        free(s->bytes);
+        *s = m->shelves[--m->n];
+    }
+    return PM_OK;
+}
+
+static pm_status cache_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
+                           pm_error *err) {
+    memory_cache *m = ctx;
+    m->gets++;
+    if (m->fails_get) {
+        return pm_fail(err, PM_EIO, "the cache cannot be read");
+    }
+    shelf *s = look_up(m, key);
+    *found = s == NULL ? PM_CACHE_MISSING : PM_CACHE_FOUND;
+    if (s != NULL && m->says_damaged) {
+        *found = PM_CACHE_DAMAGED;
+        return cache_remove(ctx, key, err);
+    }
+    return s == NULL ? PM_OK : pm_buffer_add(value, s->bytes, s->size, err);
+}
+
+static pm_status cache_put(void *ctx, const pm_cache_entry *entries, size_t n, pm_error *err) {
+    memory_cache *m = ctx;
+    m->puts++;
+    if (m->refuses_put) {
+        return pm_fail(err, PM_EIO, "the disk is full");
+    }
+    for (size_t i = 0; i < n; i++) {
+        cr_assert_null(look_up(m, entries[i].key), "a key is put twice");
+        cr_assert_lt(m->n, (size_t)SHELVES);
+        shelf *s = &m->shelves[m->n++];
+        memcpy(s->key, entries[i].key, PM_DIGEST_BYTES);
+        s->size = entries[i].size;
+        s->bytes = pm_malloc(s->size, 1);
+        memcpy(s->bytes, entries[i].bytes, s->size);
+    }
+    return PM_OK;
+}
+
+static void cache_empty(memory_cache *m) {
+    while (m->n > 0) {
+        free(m->shelves[--m->n].bytes);
+    }
+}
+
+typedef struct lines {
+    int errors, warnings;
+    char last[512];
+} lines;
+
+static void keep_line(void *ctx, pm_log_level level, const char *text) {
+    lines *l = ctx;
+    l->errors += level == PM_LOG_ERROR;
+    l->warnings += level == PM_LOG_WARNING;
+    snprintf(l->last, sizeof l->last, "%s", text);
+}
+
+/* What a run needs: a graph of 12 SCCs in 4 shapes, its split, a cache and a log. */
+typedef struct desk {
+    pm_graph *graph;
+    pm_split split;
+    memory_cache memory;
+    pm_trace_cache cache;
+    lines lines;
+    pm_log log;
+    pm_library_options options;
+} desk;
+
+enum { SCCS = 12, SHAPES = 4 };
+
+static pm_graph *shapes_in_a_row(uint64_t seed) {
+    static const uint32_t size[SHAPES] = {2, 5, 9, 14};
+    pm_random shape = {.state = 120}, order = {.state = seed};
+    bool *edge[SHAPES];
+    uint32_t total = 0, first = 1;
+    for (int i = 0; i < SHAPES; i++) {
+        edge[i] = draw_strong(&shape, size[i], size[i]);
+        total += size[i] * SCCS / SHAPES;
+    }
+    sketch s = sketch_of((size_t)total + 2, 0, false);
+    sketch_start(&s, 1, 1);
+    for (int c = 0; c < SCCS; c++) {
+        uint32_t n = size[c % SHAPES], name[14];
+        draw_permutation(&order, n, name);
+        for (uint32_t e = 0; e < n * n; e++) {
+            if (edge[c % SHAPES][e] && e / n != e % n) {
+                sketch_edge(&s, first + name[e / n], first + name[e % n], draw_rate(&order, 1));
+            }
+        }
+        sketch_edge(&s, first, first + n, 1);
+        first += n;
+    }
+    for (int i = 0; i < SHAPES; i++) {
+        free(edge[i]);
+    }
+    return sketch_finish(&s);
+}
+
+static void desk_open(desk *d, uint64_t seed) {
+    memset(d, 0, sizeof *d);
+    d->graph = shapes_in_a_row(seed);
+    cr_assert_eq(pm_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
+    d->cache = (pm_trace_cache){.ctx = &d->memory, .get = cache_get, .put = cache_put, .remove = cache_remove};
+    d->log = (pm_log){.ctx = &d->lines, .line = keep_line};
+    d->options =
+        (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = rig_best_isa()},
+                             .threads = 1,
+                             .cache = &d->cache,
+                             .log = &d->log};
+}
+
+static void desk_close(desk *d) {
+    cache_empty(&d->memory);
+    pm_split_free(&d->split);
+    pm_graph_free(d->graph);
+}
+
+static pm_library make(desk *d) {
+    pm_library library;
+    pm_error err;
+    cr_assert_eq(pm_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
+    return library;
+}
+
+static void make_and_forget(desk *d, uint32_t recorded) {
+    pm_library library = make(d);
+    cr_assert_eq(library.n_recorded, recorded);
+    cr_assert_eq(library.n_cached, SHAPES - recorded);
+    pm_library_free(&library);
+}
+
+/* The error of a run that must fail, which leaves nothing behind. */
+static pm_error refusal(desk *d, pm_status status) {
+    pm_library library;
+    pm_error err = {0};
+    cr_assert_eq(pm_library_make(d->graph, &d->split, &d->options, &library, &err), status, "%s", err.text);
+    cr_assert_null(library.classes);
+    cr_assert_null(library.names);
+    return err;
+}
+
+/* Each instance, renamed, is the digraph of its plan: every edge is in the pattern. */
+static void check_instances(const desk *d, const pm_library *library) {
+    uint32_t *local = pm_malloc(d->graph->n_vertices, sizeof *local);
+    for (uint32_t scc = 0; scc < d->split.n_sccs; scc++) {
+        const pm_scc_instance *instance = &library->instances[scc];
+        pm_topology t, renamed;
+        uint8_t digest[PM_DIGEST_BYTES];
+        cr_assert_not_null(instance->plan);
+        cr_assert_eq(pm_topology_of_scc(&d->split, scc, local, &t, NULL), PM_OK);
+        cr_assert_eq(pm_topology_rename(&t, instance->name, &renamed, NULL), PM_OK);
+        cr_assert_eq(pm_topology_digest(&renamed, PM_BLAKE2S256, digest, NULL), PM_OK);
+        cr_assert_arr_eq(digest, instance->plan->trace.digest, PM_DIGEST_BYTES);
+        pm_topology_free(&t);
+        pm_topology_free(&renamed);
+    }
+    free(local);
+}
+
+Test(library, records_each_shape_once) {
+    desk d;
+    desk_open(&d, 1);
+    d.options.cache = NULL;
+    pm_library library = make(&d);
+    cr_assert_eq(library.n_classes, (uint32_t)SHAPES);
+    cr_assert_eq(library.n_recorded, (uint32_t)SHAPES);
+    cr_assert_eq(library.n_cached, 0u);
+    for (uint32_t c = 0; c < SHAPES; c++) {
+        cr_assert_eq(library.classes[c].n_sccs, (uint32_t)(SCCS / SHAPES));
+        cr_assert(!library.classes[c].cached);
+    }
+    check_instances(&d, &library);
+    pm_library_free(&library);
+    cr_assert_eq(library.n_classes, 0u);
+    desk_close(&d);
+}
+
+Test(library, a_second_run_records_nothing) {
+    desk d, shuffled;
+    desk_open(&d, 1);
+    make_and_forget(&d, SHAPES);
+    cr_assert_eq(d.memory.n, (size_t)SHAPES);
+    cr_assert_eq(d.memory.gets, (size_t)SHAPES);
+    cr_assert_eq(d.memory.puts, 1u);
+    pm_library library = make(&d);
+    cr_assert_eq(library.n_cached, (uint32_t)SHAPES);
+    cr_assert_eq(library.n_recorded, 0u);
+    check_instances(&d, &library);
+    pm_library_free(&library);
+    cr_assert_eq(d.memory.puts, 1u);
+    /* neither does a run of the same graph with other numbers, its states in another order */
+    desk_open(&shuffled, 2);
+    shuffled.cache.ctx = &d.memory;
+    library = make(&shuffled);
+    cr_assert_eq(library.n_recorded, 0u);
+    check_instances(&shuffled, &library);
+    pm_library_free(&library);
+    cr_assert_eq(d.lines.errors + d.lines.warnings, 0);
+    desk_close(&shuffled);
+    desk_close(&d);
+}
+
+Test(library, a_trace_from_the_cache_is_the_one_recorded) {
+    desk d;
+    desk_open(&d, 1);
+    pm_library first = make(&d), second = make(&d);
+    for (uint32_t c = 0; c < SHAPES; c++) {
+        const pm_trace *a = &first.classes[c].plan.trace, *b = &second.classes[c].plan.trace;
+        cr_assert_arr_eq(first.classes[c].key, second.classes[c].key, PM_DIGEST_BYTES);
+        cr_assert_eq(a->flops, b->flops);
+        cr_assert_arr_eq(a->pivot, b->pivot, a->n * sizeof *a->pivot);
+        cr_assert_arr_eq(a->u_row, b->u_row, (a->n + (size_t)1) * sizeof *a->u_row);
+        cr_assert_arr_eq(a->u, b->u, a->u_row[a->n] * sizeof *a->u);
+        cr_assert_arr_eq(a->l, b->l, a->l_row[a->n] * sizeof *a->l);
+    }
+    pm_library_free(&first);
+    pm_library_free(&second);
+    desk_close(&d);
+}
+
+Test(library, threads_record_the_same) {
+    desk d;
+    desk_open(&d, 1);
+    d.options.cache = NULL;
+    pm_library one = make(&d);
+    d.options.threads = 4;
+    pm_library four = make(&d);
+    for (uint32_t c = 0; c < SHAPES; c++) {
+        const pm_trace *a = &one.classes[c].plan.trace, *b = &four.classes[c].plan.trace;
+        cr_assert_arr_eq(one.classes[c].key, four.classes[c].key, PM_DIGEST_BYTES);
+        cr_assert_arr_eq(a->pivot, b->pivot, a->n * sizeof *a->pivot);
+    }
+    pm_library_free(&one);
+    pm_library_free(&four);
+    desk_close(&d);
+}
+
+Test(library, a_damaged_entry_is_logged_removed_and_recorded_again) {
+    desk d;
+    desk_open(&d, 1);
+    make_and_forget(&d, SHAPES);
+    for (size_t i = 0; i < SHAPES; i++) {
+        shelf *s = look_up(&d.memory, d.memory.shelves[0].key);
+        char hex[PM_DIGEST_HEX];
+        pm_hex(s->key, hex);
+        s->bytes[s->size * (i + 1) / (SHAPES + 1)] ^= 0x40;
+        d.lines = (lines){0};
+        d.memory.removes = 0;
+        make_and_forget(&d, 1);
+        cr_assert_eq(d.lines.errors, 1);
+        cr_assert(strstr(d.lines.last, hex) != NULL, "%s", d.lines.last);
+        cr_assert(strstr(d.lines.last, "damaged") != NULL, "%s", d.lines.last);
+        cr_assert_eq(d.memory.removes, 1u);
+        cr_assert_eq(d.memory.n, (size_t)SHAPES);
+        make_and_forget(&d, 0);
+    }
+    desk_close(&d);
+}
+
+/* The store itself may notice, and has removed the entry then. */
+Test(library, an_entry_that_the_cache_calls_damaged_is_recorded_again) {
+    desk d;
+    desk_open(&d, 1);
+    make_and_forget(&d, SHAPES);
+    d.memory.says_damaged = true;
+    make_and_forget(&d, SHAPES);
+    cr_assert_eq(d.lines.errors, SHAPES);
+    cr_assert_eq(d.memory.n, (size_t)SHAPES);
+    d.options.strict_cache = true;
+    pm_error err = refusal(&d, PM_EDATA);
+    cr_assert(strstr(err.text, "--strict-cache") != NULL, "%s", err.text);
+    desk_close(&d);
+}
+
+Test(library, strict_refuses_a_damaged_entry) {
+    desk d;
+    desk_open(&d, 1);
+    make_and_forget(&d, SHAPES);
+    d.memory.shelves[2].bytes[40] ^= 1;
+    d.options.strict_cache = true;
+    char hex[PM_DIGEST_HEX];
+    pm_hex(d.memory.shelves[2].key, hex);
+    pm_error err = refusal(&d, PM_EDATA);
+    cr_assert(strstr(err.text, hex) != NULL && strstr(err.text, "--strict-cache is on") != NULL, "%s", err.text);
+    cr_assert_eq(d.memory.removes, 0u);
+    desk_close(&d);
+}
+
+/* A whole and valid trace that was stored under another key: damage of the store. */
+Test(library, an_entry_of_another_key_is_recorded_again) {
+    desk d;
+    desk_open(&d, 1);
+    make_and_forget(&d, SHAPES);
+    uint8_t *bytes = d.memory.shelves[0].bytes;
+    size_t size = d.memory.shelves[0].size;
+    d.memory.shelves[0].bytes = d.memory.shelves[1].bytes;
+    d.memory.shelves[0].size = d.memory.shelves[1].size;
+    d.memory.shelves[1].bytes = bytes;
+    d.memory.shelves[1].size = size;
+    make_and_forget(&d, 2);
+    cr_assert_eq(d.lines.errors, 2);
+    cr_assert(strstr(d.lines.last, "another key") != NULL, "%s", d.lines.last);
+    make_and_forget(&d, 0);
+    desk_close(&d);
+}
+
+/* The trace of one SCC, encoded under the key of another: only the digest inside tells. */
+Test(library, a_collision_of_keys_is_an_error) {
+    desk d;
+    desk_open(&d, 1);
+    pm_library library = make(&d);
+    cache_empty(&d.memory);
+    for (uint32_t c = 0; c < SHAPES; c++) {
+        pm_trace trace = library.classes[c].plan.trace;
+        trace.digest[31] ^= 1;
+        pm_buffer bytes = {0};
+        const uint8_t *key = library.classes[c].key;
+        cr_assert_eq(pm_trace_encode(&trace, key, &bytes, NULL), PM_OK);
+        pm_cache_entry entry = {.bytes = bytes.bytes, .size = bytes.size};
+        memcpy(entry.key, key, PM_DIGEST_BYTES);
+        cr_assert_eq(cache_put(&d.memory, &entry, 1, NULL), PM_OK);
+        pm_error err = refusal(&d, PM_EDATA);
+        cr_assert(strncmp(err.text, "hash collision: ", 16) == 0, "%s", err.text);
+        cr_assert_eq(d.memory.removes, 0u);
+        pm_buffer_free(&bytes);
+        cache_empty(&d.memory);
+    }
+    pm_library_free(&library);
+    desk_close(&d);
+}
+
+Test(library, a_cache_that_cannot_be_written_is_a_warning) {
+    desk d;
+    desk_open(&d, 1);
+    d.memory.refuses_put = true;
+    pm_library library = make(&d);
+    cr_assert_eq(library.n_recorded, (uint32_t)SHAPES);
+    check_instances(&d, &library);
+    cr_assert_eq(d.lines.warnings, 1);
+    cr_assert_eq(d.lines.errors, 0);
+    cr_assert(strstr(d.lines.last, "4 new traces are not kept: the disk is full") != NULL, "%s", d.lines.last);
+    pm_library_free(&library);
+    desk_close(&d);
+}
+
+Test(library, a_cache_that_cannot_be_read_is_an_error) {
+    desk d;
+    desk_open(&d, 1);
+    d.memory.fails_get = true;
+    pm_error err = refusal(&d, PM_EIO);
+    cr_assert_str_eq(err.text, "the cache cannot be read");
+    desk_close(&d);
+}
+
+Test(library, an_scc_that_does_not_fit_is_named_and_nothing_is_kept) {
+    desk d;
+    desk_open(&d, 1);
+    d.options.record.memory = 12 * 30; /* enough for the two smaller shapes */
+    pm_error err = refusal(&d, PM_EOSERR);
+    unsigned n;
+    char hex[PM_DIGEST_HEX];
+    cr_assert_eq(sscanf(err.text, "recording the SCC %64s of %u states: an SCC of ", hex, &n), 2, "%s", err.text);
+    cr_assert_eq(n, 14u);
+    cr_assert_eq(d.memory.puts, 0u);
+    desk_close(&d);
+}
+
+Test(library, of_single_states_is_empty) {
+    sketch s = sketch_of(3, 0, false);
+    sketch_start(&s, 1, 1);
+    sketch_edge(&s, 1, 2, 1);
+    pm_graph *g = sketch_finish(&s);
+    pm_split split;
+    cr_assert_eq(pm_split_graph(g, NULL, &split, NULL), PM_OK);
+    pm_library library;
+    pm_library_options options = {.record = {.memory = 1000, .isa = rig_best_isa()}, .threads = 3};
+    cr_assert_eq(pm_library_make(g, &split, &options, &library, NULL), PM_OK);
+    cr_assert_eq(library.n_classes, 0u);
+    cr_assert_null(library.instances[0].plan);
+    pm_library_free(&library);
+    pm_split_free(&split);
+    pm_graph_free(g);
+}
