@@ -1,12 +1,11 @@
 #include "bench.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "graph/models.h"
 
 double bench_thread_seconds(void) {
     struct timespec t;
@@ -56,8 +55,17 @@ void bench_print_machine(void) {
            __VERSION__, versions);
 }
 
-pm_graph *bench_graph(const char *model, const int64_t *args, size_t n_args) {
+static const pm_model_info *find_model(const char *model) {
     const pm_model_info *info = pm_model_find(model);
+    if (info == NULL) {
+        fprintf(stderr, "there is no model \"%s\"; see phasemill generate --list\n", model);
+        exit(PM_EUSAGE);
+    }
+    return info;
+}
+
+pm_graph *bench_graph(const char *model, const int64_t *args, size_t n_args) {
+    const pm_model_info *info = find_model(model);
     int64_t all[PM_MODEL_MAX_ARGS] = {0};
     for (size_t i = 0; i < PM_MODEL_MAX_ARGS && info->args[i].name != NULL; i++) {
         all[i] = i < n_args ? args[i] : info->args[i].preset;
@@ -75,4 +83,52 @@ double *bench_theta(const pm_graph *graph, size_t rows) {
         theta[i] = 0.9 + 0.2 * (double)(i * 7919 % 1009) / 1009;
     }
     return theta;
+}
+
+pm_model *bench_model(const pm_graph *graph, pm_effort effort, unsigned threads, pm_model_report *report) {
+    pm_model_options options;
+    pm_model_options_default(&options);
+    options.use_cache = false;
+    options.effort = effort;
+    options.threads = threads;
+    options.isa = getenv("PHASEMILL_ISA");
+    pm_model *m;
+    pm_error err;
+    bench_check(pm_model_new(graph, &options, &m, report, &err), &err);
+    return m;
+}
+
+void bench_name(const char *model, const int64_t *args, size_t n_args, char *text, size_t n) {
+    int used = snprintf(text, n, "%s", model);
+    for (size_t i = 0; i < n_args && used >= 0 && (size_t)used < n; i++) {
+        used += snprintf(text + used, n - (size_t)used, " %" PRId64, args[i]);
+    }
+}
+
+int64_t bench_integer(const char *option, const char *text, int64_t minimum, int64_t maximum) {
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    if (end == text || *end != 0 || value < minimum || value > maximum) {
+        fprintf(stderr, "%s: expected an integer from %" PRId64 " to %" PRId64 ", found \"%s\"\n", option, minimum,
+                maximum, text);
+        exit(PM_EUSAGE);
+    }
+    return value;
+}
+
+size_t bench_model_args(const char *model, char **words, size_t n_words, int64_t args[PM_MODEL_MAX_ARGS]) {
+    const pm_model_info *info = find_model(model);
+    for (size_t i = 0; i < n_words; i++) {
+        if (i == PM_MODEL_MAX_ARGS || info->args[i].name == NULL) {
+            fprintf(stderr, "%s has %zu arguments, found %zu\n", model, i, n_words);
+            exit(PM_EUSAGE);
+        }
+        args[i] = bench_integer(info->args[i].name, words[i], info->args[i].minimum, info->args[i].maximum);
+    }
+    return n_words;
+}
+
+void bench_usage(const char *text) {
+    fprintf(stderr, "usage: %s\n", text);
+    exit(PM_EUSAGE);
 }
