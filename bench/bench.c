@@ -26,7 +26,7 @@ double bench_median(double *values, size_t n) {
 void bench_check(pm_status st, const pm_error *err) {
     if (st != PM_OK) {
         fprintf(stderr, "%s\n", err->text);
-        exit(st);
+        exit((int)st);
     }
 }
 

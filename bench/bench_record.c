@@ -1,0 +1,149 @@
+/* Recording: what the traces of a graph cost once, by effort, and what they weigh.
+ *
+ * Usage: bench_record [--rounds N] [MODEL ARGS...]
+ * Wall milliseconds, best of the rounds: splitting, recording with one thread and with two, fetching the same traces
+ * from a warm cache on disk (in $TMPDIR or /tmp, removed afterwards), stitching. `Mflop` is one factorisation and
+ * solve; `encoded` is the size of all traces as they are kept on disk. */
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "trace/codec.h"
+
+#define MAX_ROUNDS 101
+
+typedef struct figures {
+    double split, one, two, fetch, stitch; /* seconds */
+    uint64_t flops;
+    size_t fill, encoded; /* entries of L and U of the distinct traces; bytes */
+    uint32_t n_distinct;
+} figures;
+
+static const char *effort_name(pm_effort effort) {
+    return effort == PM_EFFORT_FAST ? "fast" : effort == PM_EFFORT_BALANCED ? "balanced" : "best";
+}
+
+static void weigh(const pm_model *m, figures *f) {
+    pm_buffer encoded = {0};
+    pm_error err;
+    f->flops = m->program.flops;
+    f->n_distinct = m->library.n_classes;
+    for (uint32_t c = 0; c < m->library.n_classes; c++) {
+        const pm_trace *trace = &m->library.classes[c].plan.trace;
+        bench_check(pm_trace_encode(trace, m->library.classes[c].key, &encoded, &err), &err);
+        f->fill += trace->l_row[trace->n] + trace->u_row[trace->n];
+    }
+    f->encoded = encoded.size;
+    pm_buffer_free(&encoded);
+}
+
+static void record(const pm_graph *graph, pm_effort effort, size_t rounds, figures *f) {
+    for (size_t i = 0; i < rounds; i++) {
+        for (unsigned threads = 1; threads <= 2; threads++) {
+            pm_model_report report;
+            pm_model *m = bench_model(graph, effort, threads, &report);
+            double *to = threads == 1 ? &f->one : &f->two;
+            *to = fmin(*to, report.seconds_record);
+            f->split = fmin(f->split, report.seconds_split);
+            f->stitch = fmin(f->stitch, report.seconds_stitch);
+            if (i == 0 && threads == 1) {
+                weigh(m, f);
+            }
+            pm_model_free(m);
+        }
+    }
+}
+
+/* The folder and the files in it. */
+static void remove_folder(const char *folder) {
+    DIR *open = opendir(folder);
+    struct dirent *file;
+    while (open != NULL && (file = readdir(open)) != NULL) {
+        if (file->d_name[0] != '.' && unlinkat(dirfd(open), file->d_name, 0) != 0) {
+            perror(file->d_name);
+        }
+    }
+    if (open == NULL || closedir(open) != 0 || rmdir(folder) != 0) {
+        perror(folder);
+    }
+}
+
+static void fetch(const pm_graph *graph, pm_effort effort, size_t rounds, figures *f) {
+    char folder[512];
+    const char *parent = getenv("TMPDIR");
+    int used = snprintf(folder, sizeof folder, "%s/bench_record.XXXXXX", parent == NULL ? "/tmp" : parent);
+    if (used < 0 || (size_t)used >= sizeof folder || mkdtemp(folder) == NULL) {
+        perror("bench_record: a temporary folder");
+        exit(PM_ECANTCREAT);
+    }
+    pm_model_options options;
+    pm_model_options_default(&options);
+    options.effort = effort;
+    options.threads = 1;
+    options.cache_dir = folder;
+    options.isa = getenv("PHASEMILL_ISA");
+    for (size_t i = 0; i <= rounds; i++) {
+        pm_model *m;
+        pm_model_report report;
+        pm_error err;
+        bench_check(pm_model_new(graph, &options, &m, &report, &err), &err);
+        if (i > 0) {
+            f->fetch = fmin(f->fetch, report.seconds_record);
+        }
+        pm_model_free(m);
+    }
+    remove_folder(folder);
+}
+
+static void run(const char *model, const int64_t *args, size_t n_args, size_t rounds) {
+    pm_graph *graph = bench_graph(model, args, n_args);
+    for (pm_effort effort = PM_EFFORT_FAST; effort <= PM_EFFORT_BEST; effort++) {
+        figures f = {.split = 1e300, .one = 1e300, .two = 1e300, .fetch = 1e300, .stitch = 1e300};
+        record(graph, effort, rounds, &f);
+        fetch(graph, effort, rounds, &f);
+        char name[64];
+        bench_name(model, args, n_args, name, sizeof name);
+        printf("%-22s %-9s %8u %8.1f %9.1f %9.1f %6.2fx %8.1f %8.1f %9.2f %9.3f %8.2f\n", name, effort_name(effort),
+               f.n_distinct, 1e3 * f.split, 1e3 * f.one, 1e3 * f.two, f.one / f.two, 1e3 * f.fetch, 1e3 * f.stitch,
+               1e-6 * (double)f.flops, 1e-6 * (double)f.encoded,
+               (double)f.encoded / (double)(f.fill == 0 ? 1 : f.fill));
+        fflush(stdout);
+    }
+    pm_graph_free(graph);
+}
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *model;
+        int64_t args[PM_MODEL_MAX_ARGS];
+        size_t n_args;
+    } rows[] = {{"islands", {100}, 1},           {"jsfs", {6, 6}, 2},
+                {"rabbits", {300}, 1},           {"random", {2000, 50, 1, 1}, 4},
+                {"random", {2000, 50, 3, 1}, 4}, {"tandem", {100, 100}, 2},
+                {"two-locus-arg", {8}, 1}};
+    size_t rounds = 3;
+    int next = 1;
+    if (argc > 2 && argv[1][0] == '-') {
+        rounds = (size_t)bench_integer(argv[1], argv[2], 1, MAX_ROUNDS);
+        next = 3;
+    }
+    if (next < argc && argv[next][0] == '-') {
+        bench_usage("bench_record [--rounds N] [MODEL ARGS...]");
+    }
+    bench_print_machine();
+    printf("%-22s %-9s %8s %8s %9s %9s %7s %8s %8s %9s %9s %8s\n", "model", "effort", "distinct", "split ms",
+           "record 1", "record 2", "1/2", "fetch", "stitch", "Mflop", "encod. MB", "B/entry");
+    if (next < argc) {
+        int64_t args[PM_MODEL_MAX_ARGS];
+        size_t n_args = bench_model_args(argv[next], argv + next + 1, (size_t)(argc - next - 1), args);
+        run(argv[next], args, n_args, rounds);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        run(rows[i].model, rows[i].args, rows[i].n_args, rounds);
+    }
+    return 0;
+}
