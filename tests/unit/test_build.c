@@ -283,3 +283,29 @@ Test(build, descriptions_are_cut_to_the_room_there_is) {
     pm_graph_free(g);
     pm_builder_free(b);
 }
+
+Test(build, what_is_set_too_late_is_our_bug) {
+    pm_builder *b = chain(false);
+    pm_error err;
+    cr_assert_eq(pm_builder_set_params(b, 5, &err), PM_OK, "no row depends on it yet");
+    cr_assert_eq(pm_builder_set_params(b, 2, &err), PM_OK);
+    add(b, PM_EDGE_PARAM, 1, 2, 0, 1, 0);
+    cr_assert_eq(pm_builder_set_params(b, 2, &err), PM_OK);
+    cr_assert_eq(pm_builder_set_params(b, 3, &err), PM_ESOFTWARE);
+    cr_assert_eq(pm_builder_set_state_length(b, 2, &err), PM_OK);
+    cr_assert_eq(pm_builder_set_state_length(b, 3, &err), PM_ESOFTWARE);
+    pm_builder_free(b);
+}
+
+Test(build, arrays_of_impossible_sizes_are_refused) {
+    pm_graph *g;
+    pm_error err;
+    const pm_graph_arrays huge[] = {{.n_vertices = UINT32_MAX}, {.state_length = (size_t)1 << 33}, {.n_params = 5000}};
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(pm_graph_from_arrays(&huge[i], &g, &err), PM_EDATA);
+        expect_text(&err, "expected less than");
+    }
+    const pm_graph_arrays no_states = {.n_vertices = 2, .state_length = 3};
+    cr_assert_eq(pm_graph_from_arrays(&no_states, &g, &err), PM_EUSAGE);
+    expect_text(&err, "states: 6 rows are announced");
+}

@@ -176,6 +176,10 @@ Test(read, types_are_checked) {
     expect_error("[]", PM_FORMAT_PHASIC, "byte 0: 0x5b begins neither a JSON object");
     expect_error("", PM_FORMAT_PHASIC, "byte 0: the input is empty");
     expect_error(" \n\t\r ", PM_FORMAT_PHASIC, "byte 5: the input is empty");
+    char spaces[5000];
+    memset(spaces, ' ', sizeof spaces - 1);
+    spaces[sizeof spaces - 1] = '\0';
+    expect_error(spaces, PM_FORMAT_PHASIC, "begins with 4096 bytes of white space");
 }
 
 Test(read, shapes_are_checked) {
