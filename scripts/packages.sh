@@ -43,7 +43,7 @@ as_root() {
 
 # ensure_packages SECTION...: installs what is missing, or says what it is and returns 69
 ensure_packages() {
-    local missing
+    local missing log
     missing=$(packages_missing "$@")
     [ -n "$missing" ] || return 0
     if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
@@ -55,12 +55,12 @@ ensure_packages() {
         printf 'Missing packages, and neither root nor sudo to install them:\n%s\n' "$missing" >&2
         return $EX_UNAVAILABLE
     fi
-    echo "Installing with apt-get:" $missing >&2
+    echo "Installing with apt-get: ${missing//$'\n'/ }" >&2
     # shellcheck disable=SC2086 # one word a package
-    if ! { as_root apt-get update -qq &&
-           as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } \
-           >/dev/null; then
-        echo "apt-get could not install: $missing" >&2
+    if ! log=$({ as_root apt-get update -qq &&
+                 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } 2>&1)
+    then
+        printf '%s\napt-get could not install: %s\n' "$log" "$missing" >&2
         return $EX_UNAVAILABLE
     fi
     missing=$(packages_missing "$@")
