@@ -1,5 +1,10 @@
 #include "base/mem.h"
 
+#include <sys/mman.h>
+
+/* Arrays that are read here and there miss the address cache less on pages of 2 MiB. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
 bool pm_mul(size_t a, size_t b, size_t *out) {
     return !__builtin_mul_overflow(a, b, out);
 }
@@ -26,10 +31,20 @@ void *pm_calloc(size_t count, size_t size) {
 
 void *pm_malloc_aligned(size_t count, size_t size) {
     size_t bytes, padded;
-    if (!pm_mul(count, size, &bytes) || !pm_add(bytes, 64, &padded)) {
+    if (!pm_mul(count, size, &bytes)) {
         return NULL;
     }
-    return aligned_alloc(64, padded / 64 * 64);
+    size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
+    if (!pm_add(bytes, alignment, &padded)) {
+        return NULL;
+    }
+    size_t whole = padded / alignment * alignment;
+    void *memory = aligned_alloc(alignment, whole);
+    if (memory != NULL && alignment == HUGE_PAGE) {
+        /* A hint: where the system has no huge pages to give, nothing changes but the speed. */
+        (void)madvise(memory, whole, MADV_HUGEPAGE);
+    }
+    return memory;
 }
 
 bool pm_reserve(void **array, size_t *capacity, size_t need, size_t size) {

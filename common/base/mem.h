@@ -11,7 +11,8 @@
  * A request of zero bytes returns a valid pointer. Free with free(). */
 void *pm_malloc(size_t count, size_t size);
 void *pm_calloc(size_t count, size_t size);
-/* As pm_malloc, aligned to 64 bytes (one cache line, one AVX-512 vector). Free with free(). */
+/* As pm_malloc, aligned to 64 bytes (one cache line, one AVX-512 vector); on huge pages where it is large. Free with
+ * free(). */
 void *pm_malloc_aligned(size_t count, size_t size);
 
 /* Makes room for at least `need` elements of `size` bytes in *array, growing *capacity by doubling.
