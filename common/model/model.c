@@ -75,6 +75,11 @@ static pm_status open_cache(const pm_model_options *options, pm_disk **disk, pm_
     }
     size_t limit = options->cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : options->cache_limit;
     pm_status st = pm_disk_open(dir, limit, options->log, disk, err);
+    if (st == PM_OK && options->strict_cache && pm_disk_was_damaged(*disk)) {
+        st = pm_fail(err, PM_EDATA, "trace cache %s was damaged and is set aside, and --strict-cache is on", dir);
+        pm_disk_close(*disk);
+        *disk = NULL;
+    }
     free(found);
     return st;
 }

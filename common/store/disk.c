@@ -100,6 +100,10 @@ static void flush_uses(pm_disk *disk) {
     disk->n_used = 0;
 }
 
+bool pm_disk_was_damaged(const pm_disk *disk) {
+    return disk->was_damaged;
+}
+
 void pm_disk_close(pm_disk *disk) {
     if (disk == NULL) {
         return;

@@ -27,6 +27,9 @@ pm_status pm_disk_default_dir(const char *xdg_cache_home, const char *home, char
 pm_status pm_disk_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err);
 void pm_disk_close(pm_disk *disk);
 
+/* Whether opening found a damaged tree and set it aside. */
+bool pm_disk_was_damaged(const pm_disk *disk);
+
 typedef enum pm_disk_found { PM_DISK_MISSING, PM_DISK_FOUND, PM_DISK_DAMAGED } pm_disk_found;
 
 /* Appends the value to `value` when found. PM_DISK_DAMAGED: the entry failed its SHA-256 and was removed (or its tree

@@ -223,6 +223,7 @@ pm_status pm_disk_start(pm_disk *disk, pm_error *err) {
         pm_logf(disk->log, PM_LOG_ERROR,
                 "trace cache %s is damaged: %s; it is set aside as data.mdb.damaged, and its traces are recorded again",
                 disk->dir, damage.text);
+        disk->was_damaged = true;
         st = move_away(disk, true, err);
         if (st != PM_OK) {
             return st;

@@ -31,7 +31,8 @@ struct pm_disk {
     size_t n_used, used_capacity;
     int64_t last_stamp;
 
-    bool visiting; /* inside pm_disk_each */
+    bool was_damaged; /* a damaged environment was set aside */
+    bool visiting;    /* inside pm_disk_each */
 
     size_t total;       /* bytes of all values as of commit total_txnid, 0: not known */
     size_t total_txnid; /* of a commit of this handle */

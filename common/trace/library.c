@@ -35,30 +35,32 @@ static pm_status adopt(const pm_buffer *bytes, const pm_canon *canon, pm_trace_c
     return st;
 }
 
-static pm_status refuse_or_log(const pm_library_options *o, const uint8_t *key, const char *why, pm_error *err) {
+static pm_status refuse(const uint8_t *key, const char *why, pm_error *err) {
     char hex[PM_DIGEST_HEX];
     pm_hex(key, hex);
-    if (o->strict_cache) {
-        return pm_fail(err, PM_EDATA, "trace cache: the entry %s is damaged (%s), and --strict-cache is on", hex, why);
-    }
+    return pm_fail(err, PM_EDATA, "trace cache: the entry %s is damaged (%s), and --strict-cache is on", hex, why);
+}
+
+static void log_damage(const pm_library_options *o, const uint8_t *key, const char *why) {
+    char hex[PM_DIGEST_HEX];
+    pm_hex(key, hex);
     pm_logf(o->log, PM_LOG_ERROR, "trace cache: the entry %s is damaged (%s); removed, recorded again", hex, why);
-    return PM_OK;
 }
 
 static pm_status fetch(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, pm_error *err) {
     pm_buffer bytes = {0};
     pm_cache_found found;
     pm_status st = o->cache->get(o->cache->ctx, canon->key, &bytes, &found, err);
-    if (st == PM_OK && found == PM_CACHE_DAMAGED) {
-        st = refuse_or_log(o, canon->key, "its checksum does not match", err);
+    if (st == PM_OK && found == PM_CACHE_DAMAGED && o->strict_cache) {
+        st = refuse(canon->key, "its checksum does not match", err);
     } else if (st == PM_OK && found == PM_CACHE_FOUND) {
         pm_error why = {0};
         st = adopt(&bytes, canon, class, &class->cached, &why, err);
-        if (st == PM_OK && !class->cached) {
-            st = refuse_or_log(o, canon->key, why.text, err);
-            if (st == PM_OK) {
-                st = o->cache->remove(o->cache->ctx, canon->key, err);
-            }
+        if (st == PM_OK && !class->cached && o->strict_cache) {
+            st = refuse(canon->key, why.text, err);
+        } else if (st == PM_OK && !class->cached) {
+            log_damage(o, canon->key, why.text);
+            st = o->cache->remove(o->cache->ctx, canon->key, err);
         }
     }
     pm_buffer_free(&bytes);

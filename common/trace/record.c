@@ -135,12 +135,13 @@ static double replay_bytes(double fill, uint32_t n) {
 static pm_status does_not_fit(const search *s, size_t memory, pm_error *err) {
     uint32_t n = s->topology->n;
     double fill = s->smallest_bound;
-    return pm_fail(
-        err, PM_EOSERR,
-        "an SCC of %u states and %zu inner edges does not fit --memory %zu bytes: its elimination is predicted to "
-        "fill in to %.3g entries, %.3g bytes of trace and %.3g bytes of replay for each lane; give more memory, "
-        "or a model whose SCCs are smaller",
-        n, s->topology->row[n], memory, fill, 4 * fill, replay_bytes(fill, n));
+    return pm_fail(err, PM_EOSERR,
+                   "an SCC of %u states and %zu inner edges does not fit the %zu bytes that --memory leaves to a "
+                   "recording thread: its "
+                   "elimination is predicted to fill in to %.3g entries, %.3g bytes of trace and %.3g bytes of replay "
+                   "for each lane; give more memory, "
+                   "or a model whose SCCs are smaller",
+                   n, s->topology->row[n], memory, fill, 4 * fill, replay_bytes(fill, n));
 }
 
 pm_status pm_record(const pm_canon *canon, const pm_record_options *options, pm_plan *out, pm_error *err) {

@@ -216,10 +216,11 @@ static void check_refusal(uint32_t n, const bool *edge, pm_effort effort, size_t
     cr_assert_eq(pm_record(&canon, &options, &none, &err), PM_EOSERR, "%u states", n);
     cr_assert_null(none.trace.pivot);
     char head[200];
-    int length = snprintf(head, sizeof head,
-                          "an SCC of %u states and %zu inner edges does not fit --memory %zu bytes: its elimination is "
-                          "predicted to fill in to ",
-                          n, canon.topology.row[n], memory);
+    int length =
+        snprintf(head, sizeof head,
+                 "an SCC of %u states and %zu inner edges does not fit the %zu bytes that --memory leaves to a "
+                 "recording thread: its elimination is predicted to fill in to ",
+                 n, canon.topology.row[n], memory);
     cr_assert(strncmp(err.text, head, (size_t)length) == 0, "%s", err.text);
     int found = sscanf(err.text + length, "%lf entries, %lf bytes of trace and %lf bytes of replay", &predicted,
                        &trace_bytes, &lane_bytes);
