@@ -139,6 +139,7 @@ typedef struct outcome {
 
 static void merge(outcome *all, size_t block, pm_status st, const pm_error *err, uint64_t steps, double bound) {
     if (st != PM_OK && block < all->failed) {
+#pragma omp atomic write
         all->failed = block;
         all->error = *err;
     }

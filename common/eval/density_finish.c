@@ -168,11 +168,6 @@ pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_err
     point before = {.cdf = 0.0, .survival = 1.0};
     for (size_t j = 0; j < n_times; j++) {
         point p = point_of(b, lane, j);
-        if (!isfinite(p.pdf)) {
-            return pm_fail(err, PM_EDATA,
-                           "theta row %zu: the density at time %.17g exceeds the largest double; scale time",
-                           lane->theta_row, lane->times.time[j]);
-        }
         pm_status st = put_in_order(b, lane, j, *bound, &before, &p, err);
         if (st != PM_OK) {
             return st;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "density_chains.h"
+#include "eval/density_block.h"
 
 static const double one = 1.0;
 
@@ -295,4 +296,81 @@ Test(density, steps_without_end_are_refused) {
     pm_request r = {.n_theta = 1, .theta = &one, .n_times = 1, .times = &time, .tolerance = 1e-12};
     expect_error(&c, r, PM_EDATA, "more than the tolerance");
     drop(&c);
+}
+
+Test(density, a_chain_that_is_stuck_does_not_go_on_for_ever) {
+    pm_builder *b = new_chain(2, false);
+    edge(b, 1, 2, 1.0);
+    edge(b, 2, 1, 1.0);
+    const double exit[2] = {1.0, -1.0}; /* 1 - theta */
+    cr_assert_eq(pm_builder_edge(b, PM_EDGE_PARAM, 2, 3, exit, NULL), PM_OK);
+    start_at(b, 1, 1.0);
+    chain c = finish(b, 1);
+    const double time = 1e12;
+    pm_request r = {.n_theta = 1, .theta = &one, .n_times = 1, .times = &time, .tolerance = 0.5};
+    expect_error(&c, r, PM_EDATA, "nothing was absorbed");
+    drop(&c);
+}
+
+Test(density, rates_too_large_for_a_double_name_the_state) {
+    chain c = exponential(1);
+    const double theta = 0.6e308;
+    pm_request r = {.n_theta = 1, .theta = &theta, .n_times = 1, .times = &one};
+    expect_error(&c, r, PM_EDATA, "the rates out of row 1 (state [1]) add up to 1.2e+308");
+    drop(&c);
+}
+
+Test(density, probability_on_an_unreachable_row_is_an_internal_error) {
+    pm_builder *b = new_chain(2, false);
+    edge(b, 1, 3, 1.0);
+    edge(b, 2, 3, 1.0);
+    start_at(b, 1, 1.0);
+    start_at(b, 2, 0.0);
+    chain c = finish(b, 1);
+    pm_request r = {.n_theta = 1, .theta = &one, .n_times = 1, .times = &one};
+    values v;
+    evaluate(&c, r, &v);
+    free_values(&v);
+    c.start[1] = 0.5;
+    expect_error(&c, r, PM_ESOFTWARE, "start edge 1 has probability 0.5");
+    drop(&c);
+}
+
+/* ---- progress ---- */
+
+typedef struct heard {
+    size_t reports;
+    uint64_t done, total;
+    bool backwards;
+} heard;
+
+static void hear(void *ctx, const char *stage, uint64_t done, uint64_t total) {
+    heard *h = ctx;
+    cr_expect_str_eq(stage, "densities");
+    cr_expect_leq(done, total);
+    h->backwards = h->backwards || done < h->done;
+    h->reports++;
+    h->done = done;
+    h->total = total;
+}
+
+Test(density, work_of_over_a_second_reports_progress) {
+    heard h = {0};
+    const pm_log log = {.ctx = &h, .progress = hear};
+    pm_density_progress p;
+    pm_density_progress_start(&p, &log, 40);
+    pm_density_progress_tell(&p, 0.5, 8);
+    cr_expect_eq(h.reports, 0, "a second has not passed");
+    p.started -= 2.0;
+    pm_density_progress_tell(&p, 0.5, 8);
+    cr_expect_eq(h.reports, 1);
+    cr_expect_eq(h.done * 10, h.total);
+    pm_density_progress_add(&p, 8);
+    pm_density_progress_tell(&p, 0.25, 8);
+    cr_expect_eq(h.reports, 1, "not five times a second");
+    p.reported -= 1.0;
+    pm_density_progress_tell(&p, 0.25, 8);
+    cr_expect_eq(h.reports, 2);
+    cr_expect_eq(h.done * 4, h.total);
+    cr_expect_not(h.backwards);
 }
