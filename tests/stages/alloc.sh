@@ -1,8 +1,8 @@
 # Every k-th allocation fails, for every k, under the sanitizers; each program prints "ok" or "not ok" for each scenario.
 . tests/stages/common.sh
 build asan -asan || exit
-for program in build-asan/alloc_*; do
-    [ -x "$program" ] || continue
+find_programs build-asan/alloc_ || exit
+for program in "${programs[@]}"; do
     name=$(basename "$program")
     log=$PM_WORK/$name.log
     sanitized "$name" timeout 600 "$program" > "$log"

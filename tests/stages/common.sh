@@ -25,6 +25,16 @@ build() {
     expect "configure $1" cmake --preset "$1" && expect "build $1" cmake --build "build${2-}" -j "$cores"
 }
 
+# find_programs PREFIX: fills the array `programs` with the programs whose path begins so; fails when there are none
+find_programs() {
+    local candidate
+    programs=()
+    for candidate in "$1"*; do
+        [ -f "$candidate" ] && [ -x "$candidate" ] && programs+=("$candidate")
+    done
+    [ ${#programs[@]} -gt 0 ] || { echo "FAILED: no program $1*"; count 0 1; return 1; }
+}
+
 # criterion PROGRAM: runs a Criterion program and counts its tests
 criterion() {
     local log=$PM_WORK/criterion.log status passing failing crashing
@@ -43,23 +53,33 @@ criterion() {
     [ "$status" -eq 0 ]
 }
 
+# reports_of_others FILE: is everything in this report a leak that libcriterion itself allocated? Its runner loses 48
+# bytes when tests run in parallel.
+reports_of_others() {
+    local leaks own
+    grep -q 'ERROR: LeakSanitizer' "$1" || return 1
+    leaks=$(grep -c ' leak of ' "$1") own=$(grep -c '^ *#1 .*libcriterion\.so' "$1")
+    [ "$leaks" -eq "$own" ]
+}
+
 # sanitized NAME COMMAND...: runs the command with sanitizer reports going to files, and fails on any report:
 # Criterion ends with 0 although LeakSanitizer found a leak in one of its processes.
 sanitized() {
-    local name=$1 reports=$PM_WORK/reports-$1 status
+    local name=$1 reports=$PM_WORK/reports-$1 status report bad=0
     shift
     mkdir -p "$reports"
     ASAN_OPTIONS=detect_leaks=1:log_path=$reports/asan \
     UBSAN_OPTIONS=print_stacktrace=1:log_path=$reports/ubsan \
-    LSAN_OPTIONS=print_suppressions=0 \
+    LSAN_OPTIONS=print_suppressions=0:exitcode=0 \
     ASAN_SYMBOLIZER_PATH=$(command -v llvm-symbolizer-14) "$@"
     status=$?
-    if [ -n "$(ls -A "$reports")" ]; then
-        echo "FAILED: sanitizer reports of $name"
-        head -q -n 40 "$reports"/* | head -n 120
-        count 0 1
-        return 1
-    fi
+    for report in "$reports"/*; do
+        [ -f "$report" ] && ! reports_of_others "$report" || continue
+        [ $bad -gt 0 ] || echo "FAILED: sanitizer reports of $name"
+        bad=$((bad + 1))
+        [ $bad -gt 3 ] || head -n 40 "$report"
+    done
+    if [ $bad -gt 0 ]; then count 0 1; return 1; fi
     count 1 0
     return $status
 }

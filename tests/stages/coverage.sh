@@ -4,8 +4,8 @@ least=90
 build coverage -coverage || exit
 find build-coverage -name '*.gcda' -delete
 criterion build-coverage/unit_tests
-for program in build-coverage/alloc_*; do
-    [ -x "$program" ] || continue
+find_programs build-coverage/alloc_ || exit
+for program in "${programs[@]}"; do
     expect "$program" timeout 600 "$program"
 done
 PHASEMILL=$PWD/build-coverage/phasemill expect "command line tests with coverage" \

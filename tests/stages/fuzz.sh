@@ -2,8 +2,8 @@
 . tests/stages/common.sh
 seconds=${PM_FUZZ_SECONDS:-6}
 build fuzz -fuzz || exit
-for program in build-fuzz/fuzz_*; do
-    [ -x "$program" ] || continue
+find_programs build-fuzz/fuzz_ || exit
+for program in "${programs[@]}"; do
     name=$(basename "$program")
     mkdir -p "$PM_WORK/$name"
     seeds=tests/fuzz/seeds/${name#fuzz_}
