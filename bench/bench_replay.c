@@ -38,10 +38,19 @@ static double replay(const pm_model *m, const settings *s, const double *theta, 
     return (threads == 1 ? bench_thread_seconds() : pm_seconds()) - begin;
 }
 
+/* Until the system has spread the two threads over two cores. */
+static void warm_up(const pm_model *m, const settings *s, const double *theta, double *out) {
+    double begin = pm_seconds();
+    while (pm_seconds() - begin < 0.3) {
+        replay(m, s, theta, 2, out);
+    }
+}
+
 static void measure(const pm_model *m, const settings *s, const double *theta, bench_klu *k, double *out, figures *f) {
     double klu[MAX_ROUNDS] = {0}, one[MAX_ROUNDS], moments[MAX_MOMENTS];
     size_t turns = s->theta < KLU_TURNS ? s->theta : KLU_TURNS;
     *f = (figures){.two = 1e300};
+    warm_up(m, s, theta, out);
     for (size_t r = 0; r < s->rounds; r++) {
         for (size_t i = 0; i < turns; i++) {
             klu[r] += bench_klu_theta(k, theta + i * m->graph->n_params, s->moments, moments) / (double)turns;
