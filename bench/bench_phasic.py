@@ -195,14 +195,15 @@ def run_phasemill(program, path, folder, rows, options):
         return json.load(f), whole, usage.ru_maxrss * 1024
 
 
-def phasemill_side(program, path, folder, count):
+def phasemill_side(program, path, folder, n, count):
     """Seconds for each theta by (what, threads); the best of up to 7 runs, as another process may disturb one."""
     at = ["--times", ",".join("%r" % t for t in times())]
+    fewer = max(64, count // (4 if n < 7 else 16))
     parts = {
         "2 moments": (["--moments", "2"], count),
-        "2 moments, 1 time": (["--moments", "2", "--pdf", "--times", "%r" % times()[19]], max(64, count // 4)),
-        "pdf at 100 times": (["--pdf"] + at, max(64, count // 4)),
-        "2 moments, 100 times": (["--moments", "2", "--pdf"] + at, max(64, count // 4)),
+        "2 moments, 1 time": (["--moments", "2", "--pdf", "--times", "%r" % times()[19]], fewer),
+        "pdf at 100 times": (["--pdf"] + at, fewer),
+        "2 moments, 100 times": (["--moments", "2", "--pdf"] + at, fewer),
     }
     results = {}
     for what, (options, n_rows) in parts.items():
@@ -304,7 +305,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--phasemill", default="build-bench/phasemill", help="the program (build-bench/phasemill)")
     parser.add_argument("--n", default="5,6,7,8", help="numbers of lineages (5,6,7,8)")
-    parser.add_argument("--theta", type=int, default=1024, help="rows of theta for phasemill (1024; pdf: a quarter)")
+    parser.add_argument("--theta", type=int, default=1024, help="rows of theta for phasemill (1024; densities: fewer)")
     parser.add_argument("--cap", type=float, default=60, help="seconds for each part of phasic (60)")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -323,7 +324,7 @@ def main():
                 [args.phasemill, "generate", "two-locus-arg", "n=%d" % n, "--output", path], check=True
             )
             theirs = phasic_in_child(path, args.cap)
-            ours = phasemill_side(args.phasemill, path, folder, args.theta)
+            ours = phasemill_side(args.phasemill, path, folder, n, args.theta)
             print_row(n, "update_weights + moments(2)", theirs["moments loop"], ours, "2 moments")
             print_row(n, "update_weights + pdf, 100 times", theirs["pdf loop"], ours, "pdf at 100 times")
             print_row(n, "vmap, 2 moments + pdf, 1 time", theirs["vmap 1"], ours, "2 moments, 1 time")
