@@ -4,7 +4,8 @@
  * Usage: bench_load [--rounds N] [--large]
  * Files are generated into $TMPDIR (or /tmp) and removed; each is read once before the time is taken. Seconds are
  * medians of processor time, one thread, the reading of the file included. Every load runs in a child process of its
- * own; memory is the child's peak above what it began with, for one load. --large: 10^6 states, 10^7 edges instead. */
+ * own; memory is the child's peak above what it began with, for one load. --large: 10^6 states and 9.5 million edges
+ * instead. */
 #include <fcntl.h>
 #include <jansson.h>
 #include <msgpack.h>

@@ -19,6 +19,8 @@
 #define MAX_MOMENTS 16
 #define KLU_TURNS 8
 
+static const char usage[] = "bench_replay [--rounds N] [--moments K] [--theta B] [MODEL ARGS...]";
+
 typedef struct settings {
     size_t rounds, moments, theta; /* theta == 0: as the model's row of the table says */
 } settings;
@@ -140,7 +142,7 @@ static void read_settings(int argc, char **argv, int *next, settings *s) {
         } else if (strcmp(option, "--theta") == 0) {
             s->theta = (size_t)bench_integer(option, value, 1, 1000000);
         } else {
-            bench_usage("bench_replay [--rounds N] [--moments K] [--theta B] [MODEL ARGS...]");
+            bench_usage(usage);
         }
     }
 }
@@ -157,6 +159,9 @@ int main(int argc, char **argv) {
     if (next == argc) {
         run_all(&s);
         return 0;
+    }
+    if (argv[next][0] == '-') {
+        bench_usage(usage);
     }
     int64_t args[PM_MODEL_MAX_ARGS];
     size_t n_args = bench_model_args(argv[next], argv + next + 1, (size_t)(argc - next - 1), args);
