@@ -7,7 +7,7 @@
 
 struct pm_hasher {
     EVP_MD_CTX *md;
-    const EVP_MD *kind;
+    bool finished; /* the next call begins a new message */
 };
 
 static pm_status libcrypto_failed(pm_error *err, const char *call) {
@@ -20,9 +20,8 @@ pm_status pm_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
     if (h == NULL) {
         return pm_fail_memory(err, "a digest", sizeof *h);
     }
-    h->kind = kind == PM_SHA256 ? EVP_sha256() : EVP_blake2s256();
     h->md = EVP_MD_CTX_new();
-    if (h->md == NULL || EVP_DigestInit_ex(h->md, h->kind, NULL) != 1) {
+    if (h->md == NULL || EVP_DigestInit_ex(h->md, kind == PM_SHA256 ? EVP_sha256() : EVP_blake2s256(), NULL) != 1) {
         pm_hasher_free(h);
         return libcrypto_failed(err, "EVP_DigestInit_ex");
     }
@@ -30,16 +29,31 @@ pm_status pm_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
     return PM_OK;
 }
 
+/* Without a kind libcrypto keeps the one it has, and need not look it up again. */
+static pm_status begin_message(pm_hasher *h, pm_error *err) {
+    if (h->finished && EVP_DigestInit_ex(h->md, NULL, NULL) != 1) {
+        return libcrypto_failed(err, "EVP_DigestInit_ex");
+    }
+    h->finished = false;
+    return PM_OK;
+}
+
 pm_status pm_hasher_add(pm_hasher *h, const void *bytes, size_t n, pm_error *err) {
-    return EVP_DigestUpdate(h->md, bytes, n) == 1 ? PM_OK : libcrypto_failed(err, "EVP_DigestUpdate");
+    pm_status st = begin_message(h, err);
+    if (st == PM_OK && EVP_DigestUpdate(h->md, bytes, n) != 1) {
+        st = libcrypto_failed(err, "EVP_DigestUpdate");
+    }
+    return st;
 }
 
 pm_status pm_hasher_finish(pm_hasher *h, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
     unsigned n = 0;
-    if (EVP_DigestFinal_ex(h->md, digest, &n) != 1 || n != PM_DIGEST_BYTES) {
-        return libcrypto_failed(err, "EVP_DigestFinal_ex");
+    pm_status st = begin_message(h, err);
+    if (st == PM_OK && (EVP_DigestFinal_ex(h->md, digest, &n) != 1 || n != PM_DIGEST_BYTES)) {
+        st = libcrypto_failed(err, "EVP_DigestFinal_ex");
     }
-    return EVP_DigestInit_ex(h->md, h->kind, NULL) == 1 ? PM_OK : libcrypto_failed(err, "EVP_DigestInit_ex");
+    h->finished = st == PM_OK;
+    return st;
 }
 
 void pm_hasher_free(pm_hasher *h) {

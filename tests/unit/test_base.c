@@ -45,3 +45,19 @@ Test(hash, published_vectors) {
     hex[5] = 'g';
     cr_assert_not(pm_unhex(hex, back));
 }
+
+Test(hash, a_hasher_serves_again) {
+    uint8_t first[PM_DIGEST_BYTES], empty[PM_DIGEST_BYTES], again[PM_DIGEST_BYTES], whole[PM_DIGEST_BYTES];
+    pm_hasher *h;
+    cr_assert_eq(pm_hasher_new(PM_SHA256, &h, NULL), PM_OK);
+    cr_assert_eq(pm_hasher_add(h, "abc", 3, NULL), PM_OK);
+    cr_assert_eq(pm_hasher_finish(h, first, NULL), PM_OK);
+    cr_assert_eq(pm_hasher_finish(h, empty, NULL), PM_OK);
+    cr_assert_eq(pm_hasher_add(h, "a", 1, NULL), PM_OK);
+    cr_assert_eq(pm_hasher_add(h, "bc", 2, NULL), PM_OK);
+    cr_assert_eq(pm_hasher_finish(h, again, NULL), PM_OK);
+    pm_hasher_free(h);
+    cr_assert_arr_eq(first, again, PM_DIGEST_BYTES);
+    cr_assert_eq(pm_digest(PM_SHA256, "", 0, whole, NULL), PM_OK);
+    cr_assert_arr_eq(empty, whole, PM_DIGEST_BYTES);
+}
