@@ -154,6 +154,7 @@ static pm_status write_moments(const evaluation *e, const pm_replay_block *b, si
     size_t order = e->setup.order;
     for (size_t f = 0; f < e->rewards.n_vectors; f++) {
         bool positive = false;
+        double scale = 1; /* k! where the replay leaves it out */
         for (size_t k = 1; k <= order; k++) {
             size_t part = e->rewards.first_part[f];
             double plus = at_start(e, pm_replay_moments(&e->setup, b, part, k), row, lane), minus = 0;
@@ -162,6 +163,10 @@ static pm_status write_moments(const evaluation *e, const pm_replay_block *b, si
             }
             positive = k == 1 ? plus + minus > 0 : positive && !e->request->factorial;
             pm_status st = check_range(plus + minus, positive, row, f, k, err);
+            scale *= e->setup.context->graph->is_discrete ? 1 : (double)k;
+            if (st == PM_OK) {
+                st = check_range((plus + minus) * scale, positive, row, f, k, err);
+            }
             if (st == PM_OK && k == 1 && !positive) {
                 st = check_zero_mean(e, row, f, err);
             }
@@ -169,7 +174,7 @@ static pm_status write_moments(const evaluation *e, const pm_replay_block *b, si
                 return st;
             }
             if (e->request->n_moments > 0 && e->result->moments != NULL) {
-                e->result->moments[(row * e->rewards.n_vectors + f) * order + k - 1] = plus - minus;
+                e->result->moments[(row * e->rewards.n_vectors + f) * order + k - 1] = (plus - minus) * scale;
             }
         }
     }

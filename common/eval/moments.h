@@ -1,11 +1,15 @@
 /* Raw and factorial moments, and covariances, of rewards collected until absorption.
  *
  * Y is the integral of the reward over the path (continuous), or its sum over the steps (discrete). With x the solution
- * of (Lambda - W) x = rhs, moments follow by recursion over their order k, all terms non-negative: continuous  rhs_k =
- * k r m_{k-1}                               (Rojkjaer, Hobolth and Munch 2022, section 2) discrete    rhs_k = sum_{l<k}
- * C(k,l) r^(k-l) (P m_l), m_0 = 1   (Y = r + Y' after one step; falling powers of r for factorial moments, by
- * Vandermonde's identity) A reward with negative entries is split, r = r+ - r-, and each moment kept as a difference of
- * two non-negative recursions. Covariances come from the expected sojourn times z (one transposed solve): E[Y_f Y_g] =
+ * of (Lambda - W) x = rhs, moments follow by recursion over their order k, all terms non-negative.
+ *
+ * Continuous: rhs = r x_{k-1}, and m_k = k! x_k (Rojkjaer, Hobolth and Munch 2022, section 2).
+ *
+ * Discrete: rhs_k = sum_{l<k} C(k,l) r^(k-l) (P m_l) with m_0 = 1, from Y = r + Y' after one step; with falling powers
+ * of r for factorial moments, by Vandermonde's identity.
+ *
+ * A reward with negative entries is split, r = r+ - r-, and each moment kept as a difference of two non-negative
+ * recursions. Covariances come from the expected sojourn times z (one transposed solve): E[Y_f Y_g] =
  * sum_i z_i (r_f m_g + r_g m_f), and its discrete counterpart. */
 #ifndef PM_EVAL_MOMENTS_H
 #define PM_EVAL_MOMENTS_H

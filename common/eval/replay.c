@@ -182,10 +182,11 @@ pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block
     return st == PM_OK && is_discrete(setup) ? fill_stay(setup, block, first, count, err) : st;
 }
 
-/* The factor of the l-th moment in the right-hand side of the k-th, for a state of reward r. */
+/* The factor of the l-th moment in the right-hand side of the k-th, for a state of reward r. Continuous moments are
+ * kept divided by k!, so that theirs is the reward itself. */
 static double coefficient(const pm_replay_setup *s, size_t k, size_t l, double r) {
     if (!is_discrete(s)) {
-        return (double)k * r;
+        return r;
     }
     double c = 1;
     for (size_t i = 0; i < k - l; i++) {
@@ -242,6 +243,10 @@ static void fill_rhs(const task *t, size_t f, size_t k) {
     double *x[2];
     for (size_t w = 0; w < parts; w++) {
         x[w] = own_slots(t, pm_replay_moments(s, t->block, first_part + w, k));
+    }
+    if (!is_discrete(s) && parts == 1) {
+        kernels->set_scaled(n, reward, base_of(t, first_part, 0, k - 1), x[0]);
+        return;
     }
     size_t first_order = is_discrete(s) ? 0 : k - 1;
     for (size_t l = first_order; l < k; l++) {

@@ -50,7 +50,7 @@ void pm_replay_block_free(pm_replay_block *block);
 /* Bytes of one lane of scratch and block together, and of the part that does not grow with lanes. */
 size_t pm_replay_lane_bytes(const pm_replay_setup *setup);
 
-/* Moments of order k (1..K) of a part: n slots. */
+/* Moments of order k (1..K) of a part, those of a continuous graph divided by k!: n slots. */
 double *pm_replay_moments(const pm_replay_setup *setup, const pm_replay_block *block, size_t part, size_t k);
 
 /* Fills block->values (and stay) for theta rows first..first+count-1. */
