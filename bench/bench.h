@@ -2,6 +2,7 @@
 #ifndef PM_BENCH_BENCH_H
 #define PM_BENCH_BENCH_H
 
+#include "base/clock.h"
 #include "graph/models.h"
 #include "model/model.h"
 

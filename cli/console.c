@@ -2,21 +2,15 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define QUIET_SECONDS 1.0 /* work shorter than this shows no progress */
 #define BAR_SECONDS 0.1
 #define LINE_SECONDS 5.0
 #define BAR_WIDTH 30
-
-double cli_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 void cli_console_clear(cli_console *console) {
     if (console->bar_is_drawn) {
@@ -49,7 +43,7 @@ static void draw_bar(cli_console *console, const char *stage, double share, doub
 
 static void show_progress(void *ctx, const char *stage, uint64_t done, uint64_t total) {
     cli_console *console = ctx;
-    double now = cli_seconds();
+    double now = pm_seconds();
     if (console->stage == NULL || strcmp(console->stage, stage) != 0) {
         cli_console_clear(console);
         console->stage = stage;

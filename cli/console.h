@@ -19,7 +19,4 @@ void cli_console_init(cli_console *console, bool quiet, bool verbose);
 /* Takes a progress bar off the screen. */
 void cli_console_clear(cli_console *console);
 
-/* Seconds of a clock that only goes forward. */
-double cli_seconds(void);
-
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/matrix.h"
 #include "base/mem.h"
@@ -208,9 +209,9 @@ static pm_status make_model(run_job *job, pm_error *err) {
 }
 
 static pm_status evaluate(run_job *job, pm_error *err) {
-    double start = cli_seconds();
+    double start = pm_seconds();
     pm_status st = pm_evaluate(job->model, &job->request, &job->result.values, err);
-    job->result.seconds_evaluate = cli_seconds() - start;
+    job->result.seconds_evaluate = pm_seconds() - start;
     job->result.graph = job->graph;
     job->result.request = &job->request;
     job->result.isa = pm_model_isa(job->model);
@@ -234,9 +235,9 @@ static pm_status write_result(const run_job *job, pm_error *err) {
 }
 
 static pm_status load(run_job *job, pm_error *err) {
-    double start = cli_seconds();
+    double start = pm_seconds();
     pm_status st = pm_graph_load(job->options.graph, job->options.read_format, &job->graph, err);
-    job->result.seconds_read = cli_seconds() - start;
+    job->result.seconds_read = pm_seconds() - start;
     return st;
 }
 

@@ -11,7 +11,8 @@
 
 /* Work of one level of SCCs below which waking the other threads costs more than it saves. */
 #define LEVEL_FLOPS 200000
-/* Values of U beyond which fewer lanes run side by side (docs/benchmarks.md). */
+/* Values of U beyond which fewer lanes run side by side: on a 100 x 100 tandem queue 8 lanes took 6 % less time for
+ * each theta than 16, and 4 lanes 15 % more than 8. */
 #define CACHED_BYTES ((size_t)24 << 20)
 
 typedef struct evaluation {

@@ -16,9 +16,6 @@ struct pm_model {
     const pm_log *log;
 };
 
-/* Seconds of a clock that does not jump. */
-double pm_seconds(void);
-
 /* Most of the machine's memory: what --memory is when it is not given. */
 size_t pm_default_memory(void);
 

@@ -3,8 +3,8 @@
 #include <nauty/nausparse.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "trace/codec.h"
 
@@ -12,15 +12,9 @@
 static pthread_mutex_t nauty_lock = PTHREAD_MUTEX_INITIALIZER;
 static double nauty_deadline;
 
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void stop_at_deadline(graph *g, int *lab, int *ptn, int level, int cells, int tc, int code, int m, int n) {
     (void)g, (void)lab, (void)ptn, (void)level, (void)cells, (void)tc, (void)code, (void)m, (void)n;
-    if (now_seconds() > nauty_deadline) {
+    if (pm_seconds() > nauty_deadline) {
         nauty_kill_request = 1;
     }
 }
@@ -79,7 +73,7 @@ static bool run_nauty(nauty_work *w) {
     statsblk stats;
     pthread_mutex_lock(&nauty_lock);
     nauty_kill_request = 0;
-    nauty_deadline = now_seconds() + PM_CANON_SECONDS;
+    nauty_deadline = pm_seconds() + PM_CANON_SECONDS;
     sparsenauty(&w->graph, w->lab, w->ptn, w->orbits, &options, &stats, &w->canonical);
     pthread_mutex_unlock(&nauty_lock);
     return stats.errstatus == 0;

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "trace/topology.h"
 
-/* An SCC above this size keeps the order as given (nauty's refinement of a 450 x 450 grid takes seconds). */
+/* An SCC above this size keeps the order as given (one refinement of nauty's cannot be interrupted). */
 #define PM_CANON_MAX_STATES 200000
 /* The same when the search takes longer; nauty looks at the clock at each node of its search tree. */
 #define PM_CANON_SECONDS 20.0

@@ -15,7 +15,6 @@ typedef struct seen {
 } seen;
 
 typedef struct finder {
-    const pm_graph *graph;
     const pm_split *split;
     pm_effort effort;
     const pm_log *log;
@@ -121,8 +120,7 @@ pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effor
                           pm_classes *out, pm_error *err) {
     *out = (pm_classes){.class_of = pm_malloc(split->n_sccs, sizeof *out->class_of),
                         .names = pm_malloc(split->n_transient, sizeof *out->names)};
-    finder f = {.graph = graph,
-                .split = split,
+    finder f = {.split = split,
                 .effort = effort,
                 .log = log,
                 .out = out,

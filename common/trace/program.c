@@ -206,7 +206,9 @@ static pm_status place_loops(const pm_graph *g, pm_program *p, pm_error *err) {
     }
     for (size_t e = 0; e < g->n_edges; e++) {
         uint32_t at = p->position[g->from[e]];
-        p->loop_row[at == PM_NONE ? p->n : at + 1] += g->from[e] == g->to[e] && at != PM_NONE ? 1 : 0;
+        if (g->from[e] == g->to[e] && at != PM_NONE) {
+            p->loop_row[at + 1]++;
+        }
     }
     for (uint32_t at = 0; at < p->n; at++) {
         p->loop_row[at + 1] += p->loop_row[at];

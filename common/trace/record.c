@@ -7,7 +7,7 @@
 #include "trace/order.h"
 #include "trace/symbolic.h"
 
-/* Where each kind of order pays (docs/benchmarks.md). In a small SCC a Markowitz order is as good as the best of the
+/* Where each kind of order pays. In a small SCC a Markowitz order is as good as the best of the
  * others, and found in a fraction of the time. */
 #define MARKOWITZ_ALONE_STATES 64
 #define MARKOWITZ_STATES 2000
