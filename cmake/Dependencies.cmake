@@ -1,4 +1,5 @@
-# Libraries, by pkg-config where they ship a file for it. Names: PM_DEPENDENCIES for linking.
+# Libraries, by pkg-config where they ship a file for it. Names: PM_DEPENDENCIES for linking,
+# PM_CLUSTER_DEPENDENCIES for what the cluster links besides.
 find_package(PkgConfig REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
 pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl)
@@ -7,6 +8,12 @@ pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 
 # msgpack-c renamed its pkg-config file: msgpack (4), msgpack-c (6), msgpackc (some 5)
 pkg_search_module(MSGPACK REQUIRED IMPORTED_TARGET msgpack-c msgpack msgpackc)
+
+# what only the cluster needs: Kafka, Redis, compression of payloads, the configuration file
+pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka)
+pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 
 function(pm_find_library name header library)
   find_path(${name}_INCLUDE ${header} PATH_SUFFIXES nauty suitesparse)
@@ -24,3 +31,4 @@ pm_find_library(METIS metis.h metis)
 
 set(PM_DEPENDENCIES PkgConfig::YAJL PkgConfig::LMDB PkgConfig::CRYPTO PkgConfig::MSGPACK pm_NAUTY pm_AMD pm_METIS
                     OpenMP::OpenMP_C m)
+set(PM_CLUSTER_DEPENDENCIES PkgConfig::RDKAFKA PkgConfig::HIREDIS PkgConfig::ZSTD PkgConfig::INIH)
