@@ -9,6 +9,6 @@ file(CONFIGURE OUTPUT generated/completion_script.h CONTENT "static const unsign
 add_executable(phasemill-cli ${PM_CLI_SOURCES})
 set_target_properties(phasemill-cli PROPERTIES OUTPUT_NAME phasemill)
 target_include_directories(phasemill-cli PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/generated)
-target_link_libraries(phasemill-cli PRIVATE pm_flags phasemill ${PM_DEPENDENCIES})
+target_link_libraries(phasemill-cli PRIVATE pm_flags phasemill_cluster)
 install(TARGETS phasemill-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES ${PM_COMPLETION} DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME phasemill)

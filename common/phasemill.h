@@ -36,7 +36,10 @@ typedef enum pm_status {
     PM_ESOFTWARE = 70,    /* our bug: an internal check failed */
     PM_EOSERR = 71,       /* memory, threads or time of the system ran out */
     PM_ECANTCREAT = 73,   /* an output that cannot be made */
-    PM_EIO = 74           /* reading or writing failed */
+    PM_EIO = 74,          /* reading or writing failed */
+    PM_ETEMPORARY = 75,   /* a time limit, or a server that refuses for now: the same again may work */
+    PM_EPERMISSION = 77,  /* a server refused who we are, or what we may do */
+    PM_ECONFIG = 78       /* a setting, here or of a server, that does not do */
 } pm_status;
 
 #define PM_ERROR_TEXT 1024
@@ -48,12 +51,21 @@ typedef struct pm_error {
 
 typedef enum pm_log_level { PM_LOG_DEBUG, PM_LOG_INFO, PM_LOG_WARNING, PM_LOG_ERROR } pm_log_level;
 
+/* What a log line is about, for machines: `text`, or a number when that is NULL. */
+typedef struct pm_log_field {
+    const char *name;
+    const char *text;
+    double number;
+} pm_log_field;
+
 /* Where log lines and progress go. The library calls it from the thread that called the library only.
  * A NULL pm_log or function is silence. */
 typedef struct pm_log {
     void *ctx;
     void (*line)(void *ctx, pm_log_level level, const char *text);
     void (*progress)(void *ctx, const char *stage, uint64_t done, uint64_t total);
+    /* a line with fields; NULL: `line` gets the text with " name=value" for each field behind it */
+    void (*event)(void *ctx, pm_log_level level, const char *text, const pm_log_field *fields, size_t n_fields);
 } pm_log;
 
 /* The library's version and those of the libraries it stands on, one "name version" a line, as static text

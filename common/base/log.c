@@ -4,6 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+static void write_text(char text[PM_ERROR_TEXT], const char *format, va_list args) {
+    int n = vsnprintf(text, PM_ERROR_TEXT, format, args);
+    if (n < 0) {
+        snprintf(text, PM_ERROR_TEXT, "(a log line could not be formatted)");
+    } else if (n >= PM_ERROR_TEXT) {
+        memcpy(text + PM_ERROR_TEXT - 4, "...", 4);
+    }
+}
+
 void pm_logf(const pm_log *log, pm_log_level level, const char *format, ...) {
     if (log == NULL || log->line == NULL) {
         return;
@@ -11,12 +20,42 @@ void pm_logf(const pm_log *log, pm_log_level level, const char *format, ...) {
     char text[PM_ERROR_TEXT];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
+    write_text(text, format, args);
     va_end(args);
-    if (n >= (int)sizeof text) {
-        memcpy(text + sizeof text - 4, "...", 4);
+    log->line(log->ctx, level, text);
+}
+
+/* Fields that do not fit behind the text end in "...". */
+static void add_fields(char text[PM_ERROR_TEXT], const pm_log_field *fields, size_t n_fields) {
+    size_t used = strlen(text);
+    for (size_t i = 0; i < n_fields; i++) {
+        size_t room = PM_ERROR_TEXT - used;
+        int n = fields[i].text != NULL ? snprintf(text + used, room, " %s=%s", fields[i].name, fields[i].text)
+                                       : snprintf(text + used, room, " %s=%.12g", fields[i].name, fields[i].number);
+        if (n < 0 || (size_t)n >= room) {
+            memcpy(text + PM_ERROR_TEXT - 4, "...", 4);
+            return;
+        }
+        used += (size_t)n;
     }
-    log->line(log->ctx, level, n < 0 ? "(a log line could not be formatted)" : text);
+}
+
+void pm_log_event(const pm_log *log, pm_log_level level, const pm_log_field *fields, size_t n_fields,
+                  const char *format, ...) {
+    if (log == NULL || (log->event == NULL && log->line == NULL)) {
+        return;
+    }
+    char text[PM_ERROR_TEXT];
+    va_list args;
+    va_start(args, format);
+    write_text(text, format, args);
+    va_end(args);
+    if (log->event != NULL) {
+        log->event(log->ctx, level, text, fields, n_fields);
+        return;
+    }
+    add_fields(text, fields, n_fields);
+    log->line(log->ctx, level, text);
 }
 
 void pm_log_progress(const pm_log *log, const char *stage, uint64_t done, uint64_t total) {

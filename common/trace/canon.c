@@ -171,6 +171,11 @@ static pm_status make_key(const pm_canon *c, pm_effort effort, uint8_t key[PM_DI
     return st;
 }
 
+pm_status pm_canon_identify(pm_canon *canon, pm_effort effort, pm_error *err) {
+    pm_status st = make_key(canon, effort, canon->key, err);
+    return st == PM_OK ? pm_topology_digest(&canon->topology, PM_BLAKE2S256, canon->digest, err) : st;
+}
+
 pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, const pm_log *log, pm_canon *out,
                         pm_error *err) {
     *out = (pm_canon){.name = pm_malloc(topology->n, sizeof *out->name)};
@@ -182,10 +187,7 @@ pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, const pm_
         st = pm_topology_rename(topology, out->name, &out->topology, err);
     }
     if (st == PM_OK) {
-        st = make_key(out, effort, out->key, err);
-    }
-    if (st == PM_OK) {
-        st = pm_topology_digest(&out->topology, PM_BLAKE2S256, out->digest, err);
+        st = pm_canon_identify(out, effort, err);
     }
     if (st != PM_OK) {
         pm_canon_free(out);

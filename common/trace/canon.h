@@ -26,6 +26,9 @@ typedef struct pm_canon {
 pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, const pm_log *log, pm_canon *out, pm_error *err);
 void pm_canon_free(pm_canon *canon);
 
+/* Fills key and digest of a form whose topology is canonical already (or as given, when `as_given` says so). */
+pm_status pm_canon_identify(pm_canon *canon, pm_effort effort, pm_error *err);
+
 /* SHA-256 of a topology in the order as given: equal bytes mean the same digraph. */
 pm_status pm_topology_digest(const pm_topology *topology, pm_digest_kind kind, uint8_t digest[PM_DIGEST_BYTES],
                              pm_error *err);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "trace/classes.h"
 #include "trace/codec.h"
 
 /* Decodes what the cache gave for this class; *usable is false when it is damaged. A trace of another SCC is an error.
@@ -202,35 +201,51 @@ static void fill_instances(const pm_split *split, const pm_classes *classes, pm_
     }
 }
 
-pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
-                          pm_library *out, pm_error *err) {
-    *out = (pm_library){0};
-    pm_classes classes;
-    pm_status st = pm_classes_find(graph, split, options->record.effort, options->log, &classes, err);
-    if (st != PM_OK) {
-        return st;
+static pm_status refuse_missing(const pm_library *library, pm_error *err) {
+    for (uint32_t c = 0; c < library->n_classes; c++) {
+        if (!library->classes[c].cached) {
+            char hex[PM_DIGEST_HEX];
+            pm_hex(library->classes[c].key, hex);
+            return pm_fail(err, PM_EUNAVAILABLE, "the trace %s is missing; it must be recorded first", hex);
+        }
     }
-    out->n_classes = classes.n_classes;
-    out->classes = pm_calloc(classes.n_classes, sizeof *out->classes);
-    out->instances = pm_calloc(split->n_sccs, sizeof *out->instances);
-    out->names = classes.names;
-    classes.names = NULL;
+    return PM_OK;
+}
+
+pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, const pm_library_options *options,
+                                pm_library *out, pm_error *err) {
+    pm_status st = PM_OK;
+    *out = (pm_library){.n_classes = classes->n_classes,
+                        .classes = pm_calloc(classes->n_classes, sizeof *out->classes),
+                        .instances = pm_calloc(split->n_sccs, sizeof *out->instances),
+                        .names = classes->names};
+    classes->names = NULL;
     if (out->classes == NULL || out->instances == NULL) {
         out->n_classes = 0;
         st = pm_fail_memory(err, "the traces of the graph", split->n_sccs * sizeof *out->instances);
     }
     if (st == PM_OK) {
-        st = fill_classes(options, &classes, out, err);
+        st = fill_classes(options, classes, out, err);
     }
     if (st == PM_OK) {
-        st = record_missing(options, &classes, out, err);
+        st = options->cached_only ? refuse_missing(out, err) : record_missing(options, classes, out, err);
     }
     if (st == PM_OK) {
-        fill_instances(split, &classes, out);
-    }
-    pm_classes_free(&classes);
-    if (st != PM_OK) {
+        fill_instances(split, classes, out);
+    } else {
         pm_library_free(out);
+    }
+    return st;
+}
+
+pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
+                          pm_library *out, pm_error *err) {
+    *out = (pm_library){0};
+    pm_classes classes;
+    pm_status st = pm_classes_find(graph, split, options->record.effort, options->log, &classes, err);
+    if (st == PM_OK) {
+        st = pm_library_of_classes(split, &classes, options, out, err);
+        pm_classes_free(&classes);
     }
     return st;
 }

@@ -3,6 +3,7 @@
 #define PM_TRACE_LIBRARY_H
 
 #include "base/buffer.h"
+#include "trace/classes.h"
 #include "trace/program.h"
 #include "trace/record.h"
 
@@ -29,6 +30,7 @@ typedef struct pm_library_options {
     unsigned threads;            /* recording threads, at least 1 */
     const pm_trace_cache *cache; /* NULL: none */
     bool strict_cache;           /* a damaged entry is an error instead of being recorded again */
+    bool cached_only;            /* nothing is recorded: a missing trace is PM_EUNAVAILABLE, naming its key */
     const pm_log *log;
 } pm_library_options;
 
@@ -53,6 +55,9 @@ typedef struct pm_library {
  * failure. */
 pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
                           pm_library *out, pm_error *err);
+/* The same from classes that are known already; their names move into the library. */
+pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, const pm_library_options *options,
+                                pm_library *out, pm_error *err);
 void pm_library_free(pm_library *library);
 
 #endif

@@ -1,0 +1,36 @@
+/* Watching items until every one of them is there: events as hints, sweeps of Redis as the truth, what is lost sent
+ * again. The same for traces of a job, results of slices and probes. */
+#ifndef PM_COLLECTOR_WATCH_H
+#define PM_COLLECTOR_WATCH_H
+
+#include "producer/submit.h"
+#include "queue/reader.h"
+
+typedef struct pm_watch_options {
+    const uint8_t *job; /* PM_DIGEST_BYTES */
+    const char *kind;   /* of the units: "record", "evaluate", "probe" */
+    const uint8_t (*items)[PM_DIGEST_BYTES];
+    size_t n_items;
+    /* Sends the items (numbers) anew; NULL: nothing is sent again. */
+    pm_status (*send)(void *ctx, const uint32_t *items, size_t n, pm_error *err);
+    void *ctx;
+    double timeout;       /* seconds; 0: none */
+    double sweep_seconds; /* 0: chosen */
+} pm_watch_options;
+
+typedef struct pm_watch_report {
+    size_t items, units_seen, sent_again;
+    size_t workers; /* seen alive */
+    double seconds;
+} pm_watch_report;
+
+/* `reader` was opened on the events topic before the items were sent or swept. Redis or Kafka away is waited out
+ * (producer->patience). Errors: PM_EDATA with the whole text of the first failed unit of the job, or that it was
+ * cancelled; PM_ETEMPORARY at the timeout with how many items are missing, and how many workers are alive. */
+pm_status pm_watch(pm_producer *producer, pm_reader *reader, const pm_watch_options *options, pm_watch_report *report,
+                   pm_error *err);
+
+/* Live workers and their slots, for `--strategy cluster` and `auto`. */
+pm_status pm_count_workers(pm_redis *r, size_t *workers, size_t *slots, pm_error *err);
+
+#endif

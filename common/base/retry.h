@@ -1,0 +1,42 @@
+/* Waiting out faults that pass: back-off with jitter, and one log line for each change of state. */
+#ifndef PM_BASE_RETRY_H
+#define PM_BASE_RETRY_H
+
+#include "base/log.h"
+#include "base/random.h"
+
+/* Doubling waits between `least` and `most` seconds, each drawn from the upper half of its range. */
+typedef struct pm_backoff {
+    double least, most, next;
+    pm_random random;
+} pm_backoff;
+
+void pm_backoff_init(pm_backoff *b, double least, double most, uint64_t seed);
+double pm_backoff_next(pm_backoff *b); /* seconds to wait now */
+void pm_backoff_reset(pm_backoff *b);
+
+/* True for PM_EUNAVAILABLE and PM_ETEMPORARY: the same again may work. */
+bool pm_is_transient(pm_status status);
+
+/* For callers that may block. Use:
+ *     pm_retry retry = pm_retry_begin("Redis", patience, stop, log);
+ *     do { st = attempt(..., err); } while (pm_retry_again(&retry, st, err));
+ */
+typedef struct pm_retry {
+    const char *what; /* "Redis at 10.0.0.1:6379", for log lines */
+    const pm_log *log;
+    bool (*is_stopped)(void *ctx); /* NULL: never; looked at several times a second */
+    void *ctx;
+    double give_up; /* pm_seconds() after which the fault is returned; INFINITY: never */
+    bool is_away;
+    pm_backoff backoff;
+} pm_retry;
+
+/* `patience` in seconds from now. */
+pm_retry pm_retry_begin(const char *what, double patience, bool (*is_stopped)(void *ctx), void *ctx, const pm_log *log);
+
+/* False when `st` is PM_OK (a line says that what was away is back) or permanent, or patience is over, or stopped: then
+ * `st` and `err` stand. Else sleeps and returns true; the first time a warning line carries err's text. */
+bool pm_retry_again(pm_retry *retry, pm_status st, const pm_error *err);
+
+#endif

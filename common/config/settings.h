@@ -1,0 +1,86 @@
+/* Settings of the cluster: one table of names, read from flags over environment over file over presets.
+ *
+ * Setting "redis.address" is --redis-address, PHASEMILL_REDIS_ADDRESS, and `address` in section [redis] of the file. A
+ * secret has no flag; PHASEMILL_REDIS_PASSWORD_FILE names a file that holds it (one final newline is not part of it).
+ * Properties of librdkafka: -X name=value, PHASEMILL_KAFKA_X_NAME_WITH_UNDERSCORES (also with _FILE), section
+ * [kafka-x]. */
+#ifndef PM_CONFIG_SETTINGS_H
+#define PM_CONFIG_SETTINGS_H
+
+#include "queue/kafka.h"
+#include "store/redis.h"
+
+typedef enum pm_log_format { PM_LOG_FORMAT_TEXT, PM_LOG_FORMAT_JSON } pm_log_format;
+
+typedef struct pm_setting_values {
+    const char *kafka_brokers; /* NULL: not configured */
+    const char *kafka_topic_prefix, *kafka_group;
+    size_t kafka_partitions, kafka_replication, kafka_retention_hours;
+    const char *redis_address; /* NULL: not configured */
+    const char *redis_user, *redis_password;
+    size_t redis_database;
+    bool redis_tls;
+    const char *redis_tls_ca, *redis_prefix;
+    size_t redis_ttl_hours;
+    size_t worker_slots, worker_attempts; /* slots 0: one for each processor */
+    size_t worker_unit_memory;            /* bytes; 0: the machine's memory by the slots */
+    size_t worker_unit_seconds, worker_drain_timeout;
+    int log_format;
+} pm_setting_values;
+
+typedef enum pm_setting_kind {
+    PM_SETTING_TEXT,
+    PM_SETTING_SECRET,
+    PM_SETTING_COUNT, /* least..most */
+    PM_SETTING_BYTES, /* 500M, 2G */
+    PM_SETTING_BOOL,  /* true, false */
+    PM_SETTING_CHOICE /* log.format */
+} pm_setting_kind;
+
+typedef struct pm_setting {
+    const char *name; /* "redis.address"; NULL ends the table */
+    pm_setting_kind kind;
+    size_t offset; /* in pm_setting_values */
+    size_t least, most;
+    const char *preset; /* as text; NULL: not set */
+    const char *help;
+} pm_setting;
+extern const pm_setting pm_settings_table[];
+
+/* The values in force, with where each came from. */
+typedef struct pm_settings {
+    pm_setting_values values;
+    struct pm_setting_origin *origins; /* for each of the table */
+    pm_property *properties;           /* of librdkafka */
+    size_t n_properties;
+    struct pm_settings_memory *memory; /* texts live here */
+} pm_settings;
+
+/* Presets. Free with pm_settings_free, also after a failure of any of the readers. */
+pm_status pm_settings_init(pm_settings *s, pm_error *err);
+void pm_settings_free(pm_settings *s);
+
+/* Later calls win over earlier ones: file, then environment, then flags. Errors: PM_ECONFIG (file, environment) or
+ * PM_EUSAGE (flags) naming the setting, its origin (file and line), found and expected; unknown keys and unknown
+ * PHASEMILL_* names of our sections are refused, with the nearest known one. `environment` is environ's form. */
+pm_status pm_settings_read_file(pm_settings *s, const char *path, pm_error *err);
+pm_status pm_settings_read_environment(pm_settings *s, char *const *environment, pm_error *err);
+pm_status pm_settings_set(pm_settings *s, const char *name, const char *value, const char *origin, pm_error *err);
+/* "prop=value" */
+pm_status pm_settings_set_property(pm_settings *s, const char *assignment, const char *origin, pm_error *err);
+
+/* What must hold between settings: redis.ttl-hours above kafka.retention-hours. PM_ECONFIG. */
+pm_status pm_settings_check(const pm_settings *s, pm_error *err);
+
+/* Each setting in the order of the table, then each property: value ("(hidden)" for a secret that is set, NULL when it
+ * is not set) and origin ("preset", "--redis-address", "PHASEMILL_REDIS_ADDRESS", "phasemill.conf line 3"). */
+typedef pm_status (*pm_setting_visit)(void *ctx, const char *name, const char *value, const char *origin,
+                                      pm_error *err);
+pm_status pm_settings_each(const pm_settings *s, pm_setting_visit visit, void *ctx, pm_error *err);
+
+/* Options of the parts. `client` must outlive the result. Errors: PM_EUNAVAILABLE when brokers or Redis are not
+ * configured, naming the flag and the variable. */
+pm_status pm_settings_kafka(const pm_settings *s, const char *client, pm_kafka_options *out, pm_error *err);
+pm_status pm_settings_redis(const pm_settings *s, pm_redis_options *out, pm_error *err);
+
+#endif

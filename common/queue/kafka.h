@@ -1,0 +1,68 @@
+/* Handles on Kafka: configuration, faults, topics.
+ *
+ * librdkafka connects again by itself; what is left to us is to tell what will pass from what will not, in seconds, and
+ * to say so once. */
+#ifndef PM_QUEUE_KAFKA_H
+#define PM_QUEUE_KAFKA_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "base/log.h"
+#include "wire/message.h"
+
+typedef struct pm_property {
+    const char *name, *value; /* librdkafka's, as in -X name=value */
+} pm_property;
+
+typedef struct pm_kafka_options {
+    const char *brokers;            /* "host:port,host:port" */
+    const char *topic_prefix;       /* topics are PREFIX.units, PREFIX.events, PREFIX.dead-letters */
+    const char *group;              /* of the workers */
+    size_t partitions, replication; /* of the units topic, of all topics (0: the brokers' default) */
+    size_t retention_hours;
+    const pm_property *properties; /* the user's; they win over ours, but for those that the protocol stands on */
+    size_t n_properties;
+    const char *client; /* unique: "HOST-PID-..." */
+} pm_kafka_options;
+
+typedef enum pm_topic { PM_TOPIC_UNITS, PM_TOPIC_EVENTS, PM_TOPIC_DEAD, PM_N_TOPICS } pm_topic;
+
+/* "PREFIX.units" into `name` (of PM_TOPIC_NAME bytes). */
+#define PM_TOPIC_NAME 256
+void pm_topic_name(const pm_kafka_options *options, pm_topic topic, char name[PM_TOPIC_NAME]);
+
+/* The faults of one handle, gathered by librdkafka's error callback. */
+typedef struct pm_kafka_health {
+    const pm_log *log;
+    bool is_away;   /* all brokers down; logged once, and once when they are back */
+    pm_error fatal; /* refused SASL, TLS or authorisation, or librdkafka's fatal error: PM_EPERMISSION, PM_ESOFTWARE */
+} pm_kafka_health;
+
+/* A client of `type`: our defaults, the user's properties, log lines to health->log (secrets left out). `health` must
+ * outlive the handle and is its opaque. `extra` ends with name NULL (may be NULL) and wins over all. Errors: PM_EUSAGE
+ * for a property that librdkafka refuses, naming it. */
+pm_status pm_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, const pm_property *extra,
+                       rd_kafka_conf_t *prepared, pm_kafka_health *health, rd_kafka_t **out, pm_error *err);
+
+/* Waits until a broker has answered. Errors: PM_EUNAVAILABLE after `seconds`, naming the brokers; at once
+ * PM_EPERMISSION when they refuse us. */
+pm_status pm_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_kafka_health *health, double seconds,
+                         pm_error *err);
+
+/* Marks that a broker answered, for the line "Kafka is back". */
+void pm_kafka_is_back(pm_kafka_health *health);
+
+/* Makes the topics that are missing, and checks those that are there: enough partitions and replicas, retention,
+ * cleanup policy, message size. `check_only` makes none. *n_partitions: of the units topic. Errors: PM_ECONFIG naming
+ * topic, setting, found and expected value; PM_EPERMISSION. */
+pm_status pm_topics_ensure(rd_kafka_t *rk, const pm_kafka_options *options, bool check_only, const pm_log *log,
+                           size_t *n_partitions, pm_error *err);
+
+/* A property of librdkafka that must not be shown. */
+bool pm_property_is_secret(const char *name);
+
+/* Visits all properties of librdkafka with their defaults, for -X list. */
+typedef void (*pm_property_visit)(void *ctx, const char *text);
+void pm_properties_list(pm_property_visit visit, void *ctx);
+
+#endif

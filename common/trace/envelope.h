@@ -1,0 +1,30 @@
+/* The envelope of everything that is stored or sent: MessagePack [name, version, payload, SHA-256 of the payload].
+ * Name and version stand outside of what may change, so that a reader can refuse by number what it does not know. */
+#ifndef PM_TRACE_ENVELOPE_H
+#define PM_TRACE_ENVELOPE_H
+
+#include "base/buffer.h"
+
+#define PM_ENVELOPE_NAME 40 /* bytes of a name with its final zero */
+
+typedef struct pm_envelope {
+    char name[PM_ENVELOPE_NAME];
+    uint64_t version;
+    const uint8_t *payload; /* into the bytes that were opened */
+    size_t size;
+} pm_envelope;
+
+/* Appends the envelope; `out` is as it was after a failure. */
+pm_status pm_envelope_write(const char *name, unsigned version, const uint8_t *payload, size_t size, pm_buffer *out,
+                            pm_error *err);
+
+/* Opens untrusted bytes: the head, the lengths, the checksum, and that nothing follows. Errors: PM_EDATA with the byte
+ * position. */
+pm_status pm_envelope_open(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err);
+
+/* Refuses another name or version than expected; `remedy` ends the text of a wrong version. Errors: PM_EDATA with both.
+ */
+pm_status pm_envelope_expect(const pm_envelope *e, const char *name, unsigned version, const char *remedy,
+                             pm_error *err);
+
+#endif

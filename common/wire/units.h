@@ -1,0 +1,36 @@
+/* Units, packed and unpacked: what producer and worker agree on. */
+#ifndef PM_WIRE_UNITS_H
+#define PM_WIRE_UNITS_H
+
+#include "trace/canon.h"
+#include "wire/messages.h"
+
+/* Inline up to here (encoded bytes); larger units go by claim check. */
+#define PM_UNIT_INLINE ((size_t)256 << 10)
+/* The most bytes that one unit may unfold to. */
+#define PM_UNIT_UNPACKED ((size_t)2 << 30)
+
+/* SHA-256 of "phasemill unit 1", the kind, the job and the items' digests in order. */
+pm_status pm_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], const uint8_t (*items)[PM_DIGEST_BYTES],
+                     size_t n_items, uint8_t unit[PM_DIGEST_BYTES], pm_error *err);
+
+/* Estimated microseconds that recording an SCC of n states and so many edges takes. */
+uint64_t pm_record_cost(uint32_t n, size_t n_edges);
+
+/* The body of a record unit from canonical SCCs, appended to `out`. */
+pm_status pm_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort effort, pm_buffer *out, pm_error *err);
+
+/* The SCCs of a record body, one after the other: untrusted, so each topology is checked (ranges, order, no
+ * self-loops), and its key computed again from it; another key than the body says is PM_EDATA. */
+typedef struct pm_record_reader {
+    pm_record_body body;
+    pm_message_memory memory;
+    size_t n, at;     /* SCCs, the next one */
+    size_t row, edge; /* where it begins in degrees and targets */
+} pm_record_reader;
+pm_status pm_record_reader_open(pm_span body, pm_record_reader *out, pm_error *err);
+/* The next SCC; `out->name` is NULL. Call n times. Free with pm_canon_free. */
+pm_status pm_record_reader_next(pm_record_reader *reader, pm_canon *out, pm_error *err);
+void pm_record_reader_close(pm_record_reader *reader);
+
+#endif

@@ -1,0 +1,34 @@
+/* Kinds of units: what a child does with each, by a table. */
+#ifndef PM_WORKER_KINDS_H
+#define PM_WORKER_KINDS_H
+
+#include "store/traces.h"
+#include "wire/units.h"
+#include "worker/page.h"
+
+/* What a child has at hand, from its fork to its end. */
+typedef struct pm_bench {
+    pm_traces traces; /* its own Redis connection and disk cache */
+    pm_isa isa;
+    size_t memory; /* bytes for one unit */
+    pm_page *page; /* shared with the parent: phase and current item */
+    const pm_log *log;
+    struct pm_models *models; /* programs of jobs under evaluation, the least recently used dropped */
+} pm_bench;
+
+typedef struct pm_yield {
+    uint64_t items, recorded, known;
+    uint8_t scc[PM_DIGEST_BYTES]; /* the item at fault */
+    bool has_scc;
+} pm_yield;
+
+typedef struct pm_kind {
+    const char *name;
+    pm_status (*work)(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err);
+} pm_kind;
+
+/* Errors of `work` and what they mean: PM_EUNAVAILABLE and PM_ETEMPORARY do not occur (they are waited out inside);
+ * PM_EOSERR is a fault that counts; all others are permanent. */
+const pm_kind *pm_kind_find(pm_span name);
+
+#endif

@@ -1,0 +1,41 @@
+#include "worker/page.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+static uint64_t microseconds(void) {
+    return (uint64_t)(pm_seconds() * 1e6);
+}
+
+void pm_page_begin(pm_page *page, uint64_t items) {
+    atomic_store(&page->computed_us, 0);
+    atomic_store(&page->item, 0);
+    atomic_store(&page->items, items);
+    memset(page->scc, 0, sizeof page->scc);
+    atomic_store(&page->phase, PM_PHASE_FETCH);
+}
+
+void pm_page_phase(pm_page *page, pm_phase phase) {
+    if (atomic_load(&page->phase) == PM_PHASE_COMPUTE) {
+        atomic_fetch_add(&page->computed_us, microseconds() - atomic_load(&page->compute_from));
+    }
+    if (phase == PM_PHASE_COMPUTE) {
+        atomic_store(&page->compute_from, microseconds());
+    }
+    atomic_store(&page->phase, phase);
+}
+
+void pm_page_item(pm_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTES]) {
+    memcpy(page->scc, scc, PM_DIGEST_BYTES);
+    atomic_store(&page->item, item);
+}
+
+double pm_page_computed(const pm_page *page) {
+    uint64_t total = atomic_load(&page->computed_us), now = microseconds();
+    uint64_t from = atomic_load(&page->compute_from);
+    if (atomic_load(&page->phase) == PM_PHASE_COMPUTE && now > from) {
+        total += now - from;
+    }
+    return (double)total / 1e6;
+}

@@ -1,0 +1,31 @@
+/* A page that a child and its worker share: what the child is doing, written by the child alone. */
+#ifndef PM_WORKER_PAGE_H
+#define PM_WORKER_PAGE_H
+
+#include <stdatomic.h>
+
+#include "base/hash.h"
+
+typedef enum pm_phase {
+    PM_PHASE_IDLE,
+    PM_PHASE_FETCH,   /* claim check, known traces: waits on Redis */
+    PM_PHASE_COMPUTE, /* the clock of the unit's time limit runs in this phase only */
+    PM_PHASE_STORE
+} pm_phase;
+
+typedef struct pm_page {
+    _Atomic int phase;
+    _Atomic uint64_t computed_us;  /* compute phases of this unit that are over */
+    _Atomic uint64_t compute_from; /* microseconds of pm_seconds() at which the present one began */
+    _Atomic uint64_t item, items;
+    uint8_t scc[PM_DIGEST_BYTES]; /* of the item; torn reads are harmless, it is for people */
+} pm_page;
+
+/* Child: a unit begins, a phase begins. */
+void pm_page_begin(pm_page *page, uint64_t items);
+void pm_page_phase(pm_page *page, pm_phase phase);
+void pm_page_item(pm_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTES]);
+/* Parent: seconds of compute so far. */
+double pm_page_computed(const pm_page *page);
+
+#endif

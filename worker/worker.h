@@ -1,0 +1,31 @@
+/* The worker: takes units, has them computed in children, stores what came of them, and forgets everything. */
+#ifndef PM_WORKER_WORKER_H
+#define PM_WORKER_WORKER_H
+
+#include "queue/kafka.h"
+#include "store/redis.h"
+
+typedef struct pm_worker_options {
+    const pm_kafka_options *kafka;
+    const pm_redis_options *redis;
+    const char *id; /* "HOST-PID-XXXX" */
+    size_t slots;
+    size_t attempts;     /* faults of one unit until it is a dead letter */
+    size_t unit_memory;  /* bytes */
+    double unit_seconds; /* of compute */
+    double drain_seconds;
+    double idle_seconds;   /* ends after so long without a unit; 0: never */
+    size_t max_units;      /* ends after so many; 0: never */
+    const char *cache_dir; /* NULL: no disk cache */
+    size_t cache_limit;
+    const char *isa;
+    const pm_log *log;
+} pm_worker_options;
+
+/* Runs until SIGTERM or SIGINT (drains: units in hand are finished until the deadline, then given back; a second signal
+ * kills them), max_units or idle_seconds. Forks the spawner first: no thread, no OpenMP region and no connection may
+ * exist in the process. Waits out Kafka and Redis being away. Errors: PM_EPERMISSION, PM_ECONFIG, PM_EUSAGE,
+ * PM_ESOFTWARE. */
+pm_status pm_worker_run(const pm_worker_options *options, pm_error *err);
+
+#endif
