@@ -177,3 +177,99 @@ Test(classes, a_graph_of_single_states_has_none) {
     pm_split_free(&split);
     pm_graph_free(g);
 }
+
+/* ---- restored from arrays ---- */
+
+typedef struct restored {
+    pm_graph *graph;
+    pm_split split;
+    pm_classes classes;
+    uint8_t *as_given;
+} restored;
+
+static restored two_grids_and_a_ring(void) {
+    pm_random random = {.state = 43};
+    bool *ring = ring_digraph(6), *grid = grid_digraph(3, 2);
+    const block blocks[] = {{6, grid, true}, {6, ring, true}, {6, grid, true}};
+    restored r = {.graph = lay_blocks(&random, blocks, 3)};
+    r.classes = classes_of(r.graph, &r.split);
+    r.as_given = pm_calloc(r.classes.n_classes, 1);
+    free(ring);
+    free(grid);
+    return r;
+}
+
+static pm_status restore(const restored *r, uint32_t n_classes, pm_classes *out, pm_error *err) {
+    return pm_classes_restore(r->graph, &r->split, PM_EFFORT_FAST, r->as_given, n_classes, r->classes.class_of,
+                              r->classes.names, out, err);
+}
+
+static void restored_free(restored *r) {
+    pm_classes_free(&r->classes);
+    pm_split_free(&r->split);
+    pm_graph_free(r->graph);
+    free(r->as_given);
+}
+
+Test(classes, restored_are_those_found) {
+    restored r = two_grids_and_a_ring();
+    pm_classes again;
+    pm_error err;
+    cr_assert_eq(restore(&r, 2, &again, &err), PM_OK, "%s", err.text);
+    check_classes(r.graph, &r.split, &again);
+    for (uint32_t c = 0; c < 2; c++) {
+        cr_assert_arr_eq(again.canon[c].key, r.classes.canon[c].key, PM_DIGEST_BYTES);
+        cr_assert_arr_eq(again.canon[c].digest, r.classes.canon[c].digest, PM_DIGEST_BYTES);
+    }
+    pm_classes_free(&again);
+    restored_free(&r);
+}
+
+/* Every change of one entry of class_of or names is refused, or leaves a numbering that is as good: one under which
+ * every SCC is still its class's digraph. */
+Test(classes, restored_from_altered_arrays_are_refused_or_sound) {
+    restored r = two_grids_and_a_ring();
+    size_t n_refused = 0, n_sound = 0;
+    uint32_t *arrays[] = {r.classes.class_of, r.classes.names};
+    const uint32_t sizes[] = {r.split.n_sccs, r.split.n_transient};
+    for (int a = 0; a < 2; a++) {
+        for (uint32_t i = 0; i < sizes[a]; i++) {
+            const uint32_t was = arrays[a][i], values[] = {0, 1, 2, 5, 6, PM_NONE - 1, PM_NONE};
+            for (size_t v = 0; v < sizeof values / sizeof values[0]; v++) {
+                arrays[a][i] = values[v];
+                pm_classes again;
+                pm_error err;
+                pm_status st = restore(&r, 2, &again, &err);
+                if (st == PM_OK) {
+                    check_classes(r.graph, &r.split, &again);
+                    n_sound++;
+                } else {
+                    cr_assert_eq(st, PM_EDATA, "%s", err.text);
+                    cr_assert_not_null(strstr(err.text, "SCC"), "%s", err.text);
+                    cr_assert_eq(again.n_classes, 0u);
+                    n_refused++;
+                }
+                pm_classes_free(&again);
+            }
+            arrays[a][i] = was;
+        }
+    }
+    cr_assert_gt(n_refused, 100u);
+    cr_assert_gt(n_sound, 0u);
+    restored_free(&r);
+}
+
+Test(classes, restored_in_a_wrong_number_are_refused) {
+    restored r = two_grids_and_a_ring();
+    pm_classes again;
+    pm_error err;
+    cr_assert_eq(restore(&r, 1, &again, &err), PM_EDATA);
+    cr_assert_not_null(strstr(err.text, "expected one below 1"), "%s", err.text);
+    cr_assert_eq(restore(&r, 4, &again, &err), PM_EDATA);
+    cr_assert_not_null(strstr(err.text, "4 classes"), "%s", err.text);
+    r.as_given = realloc(r.as_given, 3);
+    r.as_given[2] = 0;
+    cr_assert_eq(restore(&r, 3, &again, &err), PM_EDATA);
+    cr_assert_not_null(strstr(err.text, "class 2 of 3 has no SCC"), "%s", err.text);
+    restored_free(&r);
+}
