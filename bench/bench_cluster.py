@@ -1,0 +1,323 @@
+#!/usr/bin/env python3
+"""What the cluster costs, on real servers of its own: units and SCCs a second, the way there and back, slots, and beside
+it Celery and RQ on the same Redis.
+
+    python3 -m venv venv
+    venv/bin/pip install celery redis rq
+    bench/bench_cluster.py [--phasemill build/phasemill] [--peers venv/bin/python] [PART...]
+
+Parts: units, latency, slots, sccs, strategies, peers (all of them when none is named). One Kafka broker and one Redis
+are started by tests/cluster/servers and stopped at the end. Each part prints one table; times are wall times.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SERVERS = os.path.join(HERE, "..", "tests", "cluster", "servers")
+
+
+class Bench:
+    def __init__(self, arguments):
+        self.program = os.path.abspath(arguments.phasemill)
+        self.peers = arguments.peers
+        self.rounds = arguments.rounds
+        self.folder = tempfile.TemporaryDirectory(prefix="phasemill-bench-")
+        self.environment = dict(os.environ, XDG_CACHE_HOME=os.path.join(self.folder.name, "cache"))
+        self.workers = []
+
+    def up(self):
+        cache = os.environ.get("XDG_CACHE_HOME")
+        environment = dict(os.environ)
+        if cache is None:
+            environment.pop("XDG_CACHE_HOME", None)
+        lines = subprocess.run(
+            [SERVERS, "up", "--watch-pid", str(os.getpid())],
+            check=True, stdout=subprocess.PIPE, text=True, env=environment,
+        ).stdout
+        for word in shlex.split(lines):
+            name, equals, value = word.partition("=")
+            if equals:
+                self.environment[name] = value
+
+    def down(self):
+        self.stop_workers()
+        subprocess.run([SERVERS, "down"], env=self.environment, check=False)
+        self.folder.cleanup()
+
+    def start_workers(self, count, slots, *options):
+        for _ in range(count):
+            log = open(os.path.join(self.folder.name, "worker-%d.log" % len(self.workers)), "ab")
+            self.workers.append(
+                subprocess.Popen(
+                    [self.program, "worker", "--slots", str(slots), "--no-cache", *options],
+                    env=self.environment, stdout=log, stderr=log,
+                )
+            )
+        self.probe("--units", "20", "--timeout", "60")
+
+    def stop_workers(self):
+        for worker in self.workers:
+            worker.send_signal(signal.SIGTERM)
+        for worker in self.workers:
+            worker.wait(60)
+        self.workers = []
+
+    def run(self, *arguments):
+        return subprocess.run(
+            [self.program, *arguments], env=self.environment, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    def probe(self, *arguments):
+        return json.loads(self.run("probe", "--json", "--quiet", *arguments))
+
+    def redis(self):
+        sys.path.insert(0, os.path.join(HERE, "..", "tests", "cluster"))
+        import resp
+
+        host, _, port = self.environment["PHASEMILL_REDIS_ADDRESS"].rpartition(":")
+        with open(self.environment["PHASEMILL_REDIS_PASSWORD_FILE"]) as f:
+            return resp, host, int(port), f.read().strip()
+
+
+def title(text):
+    print("\n" + text, flush=True)
+
+
+# ---- parts ----------------------------------------------------------------------------------------------------------
+
+
+def part_units(bench):
+    title("no-op units: one worker, 2 slots")
+    bench.start_workers(1, 2)
+    for _ in range(bench.rounds):
+        found = bench.probe("--units", "20000")
+        print("20,000 units: %.0f units/s" % found["units_per_second"], flush=True)
+    bench.stop_workers()
+
+
+def part_latency(bench):
+    title("one small unit at a time, there and back: one worker, 2 slots")
+    bench.start_workers(1, 2)
+    found = bench.probe("--sequential", "--units", "200")
+    print("median %.1f ms, 95 %% %.1f ms" % (1e3 * found["median"], 1e3 * found["p95"]), flush=True)
+    bench.stop_workers()
+
+
+def part_slots(bench):
+    title("units of one length: 2 slots against 1")
+    print("| unit, ms | units | 1 slot, s | 2 slots, s | of twice one slot |\n|---|---|---|---|---|")
+    for milliseconds, units in ((10, 1000), (50, 300), (100, 150)):
+        seconds = []
+        for slots in (1, 2):
+            bench.start_workers(1, slots)
+            found = bench.probe("--units", str(units), "--seconds", str(milliseconds / 1e3))
+            seconds.append(found["seconds"])
+            bench.stop_workers()
+        share = seconds[0] / seconds[1] / 2
+        print("| %d | %d | %.2f | %.2f | %.0f %% |" % (milliseconds, units, *seconds, 100 * share), flush=True)
+
+
+def generate(bench, name, *arguments):
+    path = os.path.join(bench.folder.name, name + ".msgpack")
+    bench.run("generate", *arguments, "--output", path)
+    return path
+
+
+def timed(bench, *arguments):
+    start = time.monotonic()
+    out = bench.run(*arguments)
+    return time.monotonic() - start, out
+
+
+def part_sccs(bench):
+    title("small SCCs, all different, end to end: submit --wait, one worker, 2 slots")
+    for count in (100000,):
+        path = generate(bench, "small", "random", "--sccs", str(count), "--size", "12", "--extra", "1")
+        for _ in range(bench.rounds):
+            flush(bench)
+            bench.start_workers(1, 2)
+            seconds, _ = timed(bench, "submit", path, "--wait", "--no-cache", "--quiet")
+            print("%d SCCs: %.2f s, %.0f SCCs/s" % (count, seconds, count / seconds), flush=True)
+            bench.stop_workers()
+
+
+def flush(bench):
+    resp, host, port, password = bench.redis()
+    client = resp.Redis(host, port, password)
+    client("FLUSHALL")
+
+
+def part_strategies(bench):
+    title("recording by threads and by the cluster (2 workers of 1 slot), no cache, wall seconds of the whole command")
+    models = [
+        ("ARG 6", ["two-locus-arg", "--n", "6"]),
+        ("ARG 8", ["two-locus-arg", "--n", "8"]),
+        ("jsfs 5+5", ["jsfs", "--n1", "5", "--n2", "5"]),
+        ("tandem 100x100", ["tandem", "--k1", "100", "--k2", "100"]),
+        ("random, 2,000 SCCs of 50", ["random", "--sccs", "2000", "--size", "50", "--extra", "1"]),
+    ]
+    print("| graph | threads, s | cluster, s | cluster again, s |\n|---|---|---|---|")
+    for name, arguments in models:
+        path = generate(bench, "graph", *arguments)
+        theta = json.loads(bench.run("inspect", path, "--json", "--no-cache", "--quiet"))["graph"]["parameters"]
+        given = ["--theta", ",".join(["1"] * theta)] if theta else []
+        common = ["run", path, *given, "--moments", "1", "--no-cache", "--quiet", "--strategy"]
+        threads = min(timed(bench, *common, "threads")[0] for _ in range(bench.rounds))
+        cold, warm = [], []
+        for _ in range(bench.rounds):
+            flush(bench)
+            bench.start_workers(2, 1)
+            cold.append(timed(bench, *common, "cluster")[0])
+            warm.append(timed(bench, *common, "cluster")[0])
+            bench.stop_workers()
+        print("| %s | %.2f | %.2f | %.2f |" % (name, threads, min(cold), min(warm)), flush=True)
+
+
+CELERY_APP = """
+import celery
+app = celery.Celery("tasks", broker=BROKER, backend=BROKER)
+app.conf.worker_prefetch_multiplier = 64
+app.conf.task_ignore_result = False
+@app.task
+def noop():
+    return None
+"""
+
+CELERY_DRIVER = """
+import sys, time
+from tasks import noop
+from celery import group
+def batch(n):
+    start = time.monotonic()
+    results = [noop.delay() for _ in range(n)]
+    for r in results:
+        r.get(timeout=600, interval=0.001)
+    return n / (time.monotonic() - start)
+def one():
+    start = time.monotonic()
+    noop.delay().get(timeout=60, interval=0.001)
+    return time.monotonic() - start
+batch(20)
+rate = batch(int(sys.argv[1]))
+times = sorted(one() for _ in range(200))
+print(rate, times[100])
+"""
+
+RQ_TASKS = """
+def noop():
+    return None
+"""
+
+RQ_DRIVER = """
+import sys, time
+import redis, rq
+from rqtasks import noop
+connection = redis.Redis.from_url(BROKER)
+queue = rq.Queue(connection=connection)
+def wait(jobs):
+    last = jobs[-1]
+    pending = jobs
+    while pending:
+        pending = [j for j in pending if j.get_status(refresh=True) not in ("finished", "failed")]
+        time.sleep(0.001)
+def batch(n):
+    start = time.monotonic()
+    wait([queue.enqueue(noop) for _ in range(n)])
+    return n / (time.monotonic() - start)
+def one():
+    start = time.monotonic()
+    wait([queue.enqueue(noop)])
+    return time.monotonic() - start
+batch(20)
+rate = batch(int(sys.argv[1]))
+times = sorted(one() for _ in range(100))
+print(rate, times[50])
+"""
+
+
+def peer_run(bench, name, files, worker, driver, tasks):
+    folder = os.path.join(bench.folder.name, name)
+    os.makedirs(folder, exist_ok=True)
+    _, host, port, password = bench.redis()
+    url = "redis://:%s@%s:%d/3" % (password, host, port)
+    for file, text in files.items():
+        with open(os.path.join(folder, file), "w") as f:
+            f.write("BROKER = %r\n" % url + text)
+    environment = dict(bench.environment, PYTHONPATH=folder)
+    bin_folder = os.path.dirname(os.path.abspath(bench.peers))
+    log = open(os.path.join(folder, "log"), "wb")
+    workers = [
+        subprocess.Popen([os.path.join(bin_folder, w[0]), *w[1:]], cwd=folder, env=environment, stdout=log, stderr=log)
+        for w in worker(url)
+    ]
+    try:
+        out = subprocess.run(
+            [bench.peers, driver, str(tasks)], cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.split()
+    finally:
+        for w in workers:
+            w.terminate()
+        for w in workers:
+            w.wait(60)
+    return float(out[0]), 1e3 * float(out[1])
+
+
+def part_peers(bench):
+    title("no-op units: phasemill, Celery and RQ, two processes each, the same Redis")
+    if bench.peers is None:
+        sys.exit("bench_cluster: --peers PYTHON of an environment with celery, redis and rq is missing")
+    bench.start_workers(1, 2)
+    ours = statistics.median(bench.probe("--units", "20000")["units_per_second"] for _ in range(bench.rounds))
+    latency = bench.probe("--sequential", "--units", "200")["median"]
+    bench.stop_workers()
+    celery = peer_run(
+        bench, "celery", {"tasks.py": CELERY_APP, "driver.py": CELERY_DRIVER},
+        lambda url: [["celery", "-A", "tasks", "worker", "-c", "2", "--loglevel", "ERROR"]], "driver.py", 10000,
+    )
+    rq = peer_run(
+        bench, "rq", {"rqtasks.py": RQ_TASKS, "driver.py": RQ_DRIVER},
+        lambda url: [["rq", "worker", "--url", url, "--quiet"]] * 2, "driver.py", 1000,
+    )
+    print("| | units/s | median there and back, ms |\n|---|---|---|")
+    for name, rate, milliseconds in (("phasemill", ours, 1e3 * latency), ("Celery", *celery), ("RQ", *rq)):
+        print("| %s | %.0f | %.1f |" % (name, rate, milliseconds), flush=True)
+
+
+PARTS = {
+    "units": part_units,
+    "latency": part_latency,
+    "slots": part_slots,
+    "sccs": part_sccs,
+    "strategies": part_strategies,
+    "peers": part_peers,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--phasemill", default="build/phasemill")
+    parser.add_argument("--peers", help="python of an environment with celery, redis and rq")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("parts", nargs="*", metavar="PART", default=[])
+    arguments = parser.parse_args()
+    bench = Bench(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        bench.up()
+        for part in arguments.parts or PARTS:
+            PARTS[part](bench)
+    finally:
+        bench.down()
+
+
+if __name__ == "__main__":
+    main()
