@@ -45,11 +45,15 @@ class Guardian:
         """The servers serve: from now on only the watched process counts."""
         self._process.stdin.write(b"up\n")
         self._process.stdin.close()
-        self._process.returncode = 0  # it stays, and is nobody's child to wait for
 
     def abandon(self):
         """The start failed: returns when all is removed."""
         self._process.stdin.close()
+        self._process.wait()
+
+    def remove(self):
+        """Ends servers that are up, and the guardian with them; returns when all is removed."""
+        self._process.terminate()
         self._process.wait()
 
 

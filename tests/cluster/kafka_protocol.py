@@ -10,8 +10,12 @@ class Broker:
 
     def __init__(self, host, port, sasl=None, timeout=5.0):
         self._socket = socket.create_connection((host, port), timeout)
-        if sasl:
-            self._authenticate(*sasl)
+        try:
+            if sasl:
+                self._authenticate(*sasl)
+        except BaseException:
+            self._socket.close()
+            raise
 
     def __enter__(self):
         return self

@@ -33,13 +33,13 @@ def below(folder):
     except those of a terminal: somebody's shell."""
     folder = os.path.realpath(folder)
     own, found = _ancestors(), {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit() or int(entry.name) in own:
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        if pid in own:
             continue
         try:
-            at = os.readlink(f"/proc/{entry.name}/cwd").removesuffix(" (deleted)")
-            if (at == folder or at.startswith(folder + "/")) and _stat(entry.name)[4] == "0":
-                found[int(entry.name)] = at
+            at = os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)")
+            if (at == folder or at.startswith(folder + "/")) and _stat(pid)[4] == "0":
+                found[pid] = at
         except OSError:
             continue  # gone meanwhile, or somebody else's
     return found
@@ -106,14 +106,15 @@ def listens(pid, port):
     """Is it this process that listens at the port?"""
     wanted = {f"socket:[{inode}]" for inode in listeners(port)}
     try:
-        for fd in os.scandir(f"/proc/{pid}/fd"):
-            try:
-                if os.readlink(fd.path) in wanted:
-                    return True
-            except OSError:
-                continue
+        descriptors = os.listdir(f"/proc/{pid}/fd")
     except OSError:
-        pass
+        return False
+    for descriptor in descriptors:
+        try:
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}") in wanted:
+                return True
+        except OSError:
+            continue  # closed meanwhile
     return False
 
 

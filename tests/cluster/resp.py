@@ -11,7 +11,11 @@ class Redis:
         self._socket = socket.create_connection((host, port), timeout)
         self._file = self._socket.makefile("rb")
         if password is not None:
-            self("AUTH", *([user] if user else []), password)
+            try:
+                self("AUTH", *([user] if user else []), password)
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self):
         return self

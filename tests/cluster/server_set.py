@@ -216,10 +216,11 @@ def _try(folder, settings, brokers):
     for node, name in enumerate(servers.brokers, 1):
         kafka_server.configure(folder / name, settings, node)
     servers.launch("redis")
+    servers.wait_ready(["redis"])
     kafka_server.format_all([folder / name for name in servers.brokers])
     for name in servers.brokers:
         servers.launch(name)
-    servers.wait_ready()
+    servers.wait_ready(servers.brokers)
     return servers
 
 
