@@ -1,5 +1,6 @@
 /* The spawner: a process without threads that forks the compute children, so that a dead one is replaced without
- * forking a process that has librdkafka's threads. It dies with the worker, and its children with it. */
+ * forking a process that has librdkafka's threads. It dies with the worker, and its children with it; both ignore
+ * SIGTERM, SIGINT and SIGHUP, which are for the worker to answer. */
 #ifndef PM_WORKER_SPAWNER_H
 #define PM_WORKER_SPAWNER_H
 
@@ -15,23 +16,24 @@ typedef int (*pm_child_main)(void *ctx, size_t slot, int fd);
 /* Forks the spawner. Call before any thread exists. */
 pm_status pm_spawner_start(size_t slots, pm_child_main child, void *ctx, pm_spawner **out, pm_error *err);
 
-/* Asks for a child for the slot. */
+/* Asks for a child for the slot, which must have none. */
 pm_status pm_spawner_spawn(pm_spawner *s, size_t slot, pm_error *err);
 /* Asks that the slot's child be killed; its death is reported as any other. */
 pm_status pm_spawner_kill(pm_spawner *s, size_t slot, pm_error *err);
 
 typedef struct pm_spawner_news {
     size_t slot;
-    bool is_born; /* else it died */
+    bool is_born; /* else it died, or could not be forked: then pid is 0 and status is the errno of it */
     pid_t pid;
-    int fd;     /* born: the socket, the caller's to close */
+    int fd;     /* born: the socket, the caller's to close; else -1 */
     int status; /* died: as of waitpid */
 } pm_spawner_news;
 int pm_spawner_fd(const pm_spawner *s);
+pid_t pm_spawner_pid(const pm_spawner *s);
 /* *got is false when there is no news. Errors: PM_ESOFTWARE when the spawner is gone. */
 pm_status pm_spawner_read(pm_spawner *s, pm_spawner_news *news, bool *got, pm_error *err);
 
-/* Kills the children, ends the spawner, waits for it. */
+/* Kills the children, ends the spawner, waits for it. NULL is allowed. */
 void pm_spawner_stop(pm_spawner *s);
 
 #endif
