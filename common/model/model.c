@@ -80,17 +80,22 @@ static pm_status open_cache(const pm_model_options *options, pm_disk **disk, pm_
 
 /* ---- making a model ---- */
 
-static pm_status make_library(pm_model *m, const pm_model_options *options, pm_disk *disk, pm_error *err) {
-    pm_trace_cache cache = {.ctx = disk, .get = cache_get, .put = cache_put, .remove = cache_remove};
+static pm_library_options library_options(const pm_model *m, const pm_model_options *options,
+                                          const pm_trace_cache *cache) {
     unsigned threads = options->threads == 0 ? (unsigned)omp_get_num_procs() : options->threads;
     if (m->graph->n_vertices < options->min_size) {
         threads = 1;
     }
-    pm_library_options o = {.record = {.effort = options->effort, .memory = m->memory / threads, .isa = m->isa},
-                            .threads = threads,
-                            .cache = disk != NULL ? &cache : NULL,
-                            .strict_cache = options->strict_cache,
-                            .log = options->log};
+    return (pm_library_options){.record = {.effort = options->effort, .memory = m->memory / threads, .isa = m->isa},
+                                .threads = threads,
+                                .cache = cache,
+                                .strict_cache = options->strict_cache,
+                                .log = options->log};
+}
+
+static pm_status make_library(pm_model *m, const pm_model_options *options, pm_disk *disk, pm_error *err) {
+    pm_trace_cache cache = {.ctx = disk, .get = cache_get, .put = cache_put, .remove = cache_remove};
+    pm_library_options o = library_options(m, options, disk != NULL ? &cache : NULL);
     return pm_library_make(m->graph, &m->split, &o, &m->library, err);
 }
 
@@ -130,6 +135,19 @@ static pm_status make(pm_model *m, const pm_model_options *options, pm_model_rep
     return st;
 }
 
+static pm_status model_empty(pm_graph *graph, const pm_model_options *options, pm_model **out, pm_error *err) {
+    pm_model *m = *out = pm_calloc(1, sizeof *m);
+    if (m == NULL) {
+        return pm_fail_memory(err, "a model", sizeof *m);
+    }
+    m->graph = graph;
+    pm_graph_hold(m->graph);
+    m->memory = options->memory == 0 ? pm_default_memory() : options->memory;
+    m->normalize_start = options->normalize_start;
+    m->log = options->log;
+    return PM_OK;
+}
+
 pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, pm_model **out, pm_model_report *report,
                        pm_error *err) {
     pm_model_options preset;
@@ -137,21 +155,55 @@ pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, p
         pm_model_options_default(&preset);
         options = &preset;
     }
+    pm_model *m;
     *out = NULL;
-    pm_model *m = pm_calloc(1, sizeof *m);
-    if (m == NULL) {
-        return pm_fail_memory(err, "a model", sizeof *m);
+    pm_status st = model_empty((pm_graph *)graph, options, &m, err);
+    if (st != PM_OK) {
+        return st;
     }
-    m->graph = (pm_graph *)graph;
-    pm_graph_hold(m->graph);
-    m->memory = options->memory == 0 ? pm_default_memory() : options->memory;
-    m->normalize_start = options->normalize_start;
-    m->log = options->log;
     pm_model_report unused;
-    pm_status st = make(m, options, report != NULL ? report : &unused, err);
+    st = make(m, options, report != NULL ? report : &unused, err);
     if (st != PM_OK) {
         pm_model_free(m);
         return st;
+    }
+    *out = m;
+    return PM_OK;
+}
+
+pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classes, const pm_trace_cache *cache,
+                            bool cached_only, const pm_model_options *options, pm_model **out, pm_model_report *report,
+                            pm_error *err) {
+    pm_model *m;
+    double begin = pm_seconds(), record = begin;
+    *out = NULL;
+    pm_status st = model_empty(graph, options, &m, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    st = pm_isa_choose(options->isa, &m->isa, err);
+    if (st == PM_OK) {
+        pm_library_options o = library_options(m, options, cache);
+        o.cached_only = cached_only;
+        st = pm_library_of_classes(split, classes, &o, &m->library, err);
+    }
+    if (st == PM_OK) {
+        record = pm_seconds();
+        st = pm_program_stitch(graph, split, m->library.instances, &m->program, err);
+        if (st != PM_OK) {
+            classes->names = m->library.names; /* the parts stay the caller's */
+            m->library.names = NULL;
+        }
+    }
+    if (st != PM_OK) {
+        pm_model_free(m);
+        return st;
+    }
+    m->split = *split;
+    *split = (pm_split){0};
+    if (report != NULL) {
+        *report = (pm_model_report){.seconds_record = record - begin, .seconds_stitch = pm_seconds() - record};
+        fill_report(m, report);
     }
     *out = m;
     return PM_OK;

@@ -16,6 +16,14 @@ struct pm_model {
     const pm_log *log;
 };
 
+/* A model from parts that are known already: holds the graph, and takes the split and what it needs of the classes,
+ * which are left empty for pm_split_free and pm_classes_free; after a failure they are as before. Traces come from
+ * `cache`; with `cached_only` nothing is recorded: a missing trace is PM_EUNAVAILABLE, naming its key. The cache fields
+ * of `options` are not read. `report` may be NULL. */
+pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classes, const pm_trace_cache *cache,
+                            bool cached_only, const pm_model_options *options, pm_model **out, pm_model_report *report,
+                            pm_error *err);
+
 /* Most of the machine's memory: what --memory is when it is not given. */
 size_t pm_default_memory(void);
 

@@ -233,6 +233,8 @@ pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, cons
     if (st == PM_OK) {
         fill_instances(split, classes, out);
     } else {
+        classes->names = out->names;
+        out->names = NULL;
         pm_library_free(out);
     }
     return st;

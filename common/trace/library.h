@@ -55,7 +55,7 @@ typedef struct pm_library {
  * failure. */
 pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
                           pm_library *out, pm_error *err);
-/* The same from classes that are known already; their names move into the library. */
+/* The same from classes that are known already; their names move into the library, unless it fails. */
 pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, const pm_library_options *options,
                                 pm_library *out, pm_error *err);
 void pm_library_free(pm_library *library);

@@ -274,3 +274,51 @@ Test(model, presets) {
     cr_assert_null(options.log);
     cr_assert_gt(pm_default_memory(), (size_t)1 << 26);
 }
+
+static pm_status empty_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
+                           pm_error *err) {
+    (void)ctx, (void)key, (void)value, (void)err;
+    *found = PM_CACHE_MISSING;
+    return PM_OK;
+}
+
+Test(model, of_parts_is_the_same_and_leaves_the_parts_after_a_failure) {
+    pm_graph *g = ring(30);
+    pm_model_options options = without_cache();
+    pm_model *whole = model_of(g, &options, NULL), *model;
+    pm_split split;
+    pm_classes classes;
+    pm_error err;
+    cr_assert_eq(pm_split_graph(g, NULL, &split, &err), PM_OK);
+    cr_assert_eq(pm_classes_find(g, &split, options.effort, NULL, &classes, &err), PM_OK);
+    char hex[PM_DIGEST_HEX];
+    pm_hex(classes.canon[0].key, hex);
+
+    pm_trace_cache empty = {.get = empty_get};
+    cr_assert_eq(pm_model_of_parts(g, &split, &classes, &empty, true, &options, &model, NULL, &err), PM_EUNAVAILABLE);
+    cr_assert(strstr(err.text, hex) != NULL, "%s", err.text);
+    cr_assert_null(model);
+
+    pm_model_report report;
+    cr_assert_eq(pm_model_of_parts(g, &split, &classes, NULL, false, &options, &model, &report, &err), PM_OK, "%s",
+                 err.text);
+    cr_assert_eq(report.sccs_recorded, 1u);
+    cr_assert_eq(report.sccs_nontrivial, 1u);
+    cr_assert_null(split.member);
+    pm_split_free(&split);
+    pm_classes_free(&classes);
+    pm_graph_free(g);
+
+    static const double theta[] = {0.37, 2.9}, times[] = {0.1, 2};
+    double moments[2][4], pdf[2][4];
+    const pm_model *models[] = {whole, model};
+    for (int i = 0; i < 2; i++) {
+        pm_request request = {.n_theta = 2, .theta = theta, .n_moments = 2, .n_times = 2, .times = times, .pdf = true};
+        pm_result result = {.moments = moments[i], .pdf = pdf[i]};
+        cr_assert_eq(pm_evaluate(models[i], &request, &result, &err), PM_OK, "%s", err.text);
+    }
+    cr_assert_eq(memcmp(moments[0], moments[1], sizeof moments[0]), 0);
+    cr_assert_eq(memcmp(pdf[0], pdf[1], sizeof pdf[0]), 0);
+    pm_model_free(whole);
+    pm_model_free(model);
+}
