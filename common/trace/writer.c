@@ -17,21 +17,39 @@ void pm_writer_init(pm_writer *w, pm_buffer *out, pm_error *err) {
     msgpack_packer_init(&w->packer, w, add_bytes);
 }
 
-void pm_writer_text(pm_writer *w, const char *text) {
-    size_t n = strlen(text);
+void pm_writer_text_of(pm_writer *w, const void *bytes, size_t n) {
     if (msgpack_pack_str(&w->packer, n) == 0) {
-        msgpack_pack_str_body(&w->packer, text, n);
+        msgpack_pack_str_body(&w->packer, bytes, n);
     }
+}
+
+void pm_writer_text(pm_writer *w, const char *text) {
+    pm_writer_text_of(w, text, strlen(text));
 }
 
 void pm_writer_uint(pm_writer *w, uint64_t value) {
     msgpack_pack_uint64(&w->packer, value);
 }
 
+void pm_writer_int(pm_writer *w, int64_t value) {
+    msgpack_pack_int64(&w->packer, value);
+}
+
+void pm_writer_real(pm_writer *w, double value) {
+    msgpack_pack_double(&w->packer, value);
+}
+
+void pm_writer_bool(pm_writer *w, bool value) {
+    if (value) {
+        msgpack_pack_true(&w->packer);
+    } else {
+        msgpack_pack_false(&w->packer);
+    }
+}
+
 static bool begin_bin(pm_writer *w, size_t n) {
     if (w->status == PM_OK && n > UINT32_MAX) {
-        w->status = pm_fail(w->err, PM_EUSAGE,
-                            "a trace has an array of %zu bytes, and its encoding holds at most %zu: use --no-cache", n,
+        w->status = pm_fail(w->err, PM_EUSAGE, "an array of %zu bytes is too large to be encoded: at most %zu", n,
                             (size_t)UINT32_MAX);
     }
     return w->status == PM_OK && msgpack_pack_bin(&w->packer, n) == 0;

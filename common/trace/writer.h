@@ -3,6 +3,7 @@
 #define PM_TRACE_WRITER_H
 
 #include <msgpack/pack.h>
+#include <stdbool.h>
 
 #include "base/buffer.h"
 
@@ -17,7 +18,11 @@ typedef struct pm_writer {
 void pm_writer_init(pm_writer *w, pm_buffer *out, pm_error *err);
 
 void pm_writer_text(pm_writer *w, const char *text);
+void pm_writer_text_of(pm_writer *w, const void *bytes, size_t n); /* n bytes of UTF-8 */
 void pm_writer_uint(pm_writer *w, uint64_t value);
+void pm_writer_int(pm_writer *w, int64_t value);
+void pm_writer_real(pm_writer *w, double value);
+void pm_writer_bool(pm_writer *w, bool value);
 void pm_writer_bin(pm_writer *w, const void *bytes, size_t n);
 
 /* `count` numbers as one bin of `width` (1, 2 or 4) little-endian bytes each, which they must fit. Fails with PM_EUSAGE

@@ -29,7 +29,7 @@ typedef enum pm_field_kind {
     PM_FIELD_INT,    /* int64_t */
     PM_FIELD_REAL,   /* double, finite */
     PM_FIELD_BOOL,   /* bool */
-    PM_FIELD_TEXT,   /* pm_span, valid UTF-8 */
+    PM_FIELD_TEXT,   /* pm_span, UTF-8 without U+0000 */
     PM_FIELD_DIGEST, /* uint8_t[PM_DIGEST_BYTES] as a bin */
     PM_FIELD_BIN,    /* pm_span */
     PM_FIELD_U32S,   /* pm_span of little-endian uint32 as one bin: a multiple of 4 bytes */
@@ -56,7 +56,10 @@ struct pm_message_type {
     const pm_field *fields;
 };
 
-/* Appends the encoded message. Errors: PM_ESOFTWARE for a value that its own table refuses; PM_EOSERR. */
+/* Fields of the table. */
+size_t pm_message_fields(const pm_message_type *type);
+
+/* Appends the encoded message; `out` is as it was after a failure. Errors: PM_ESOFTWARE for a value that its own table refuses; PM_EOSERR. */
 pm_status pm_message_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err);
 
 /* What a decoded message borrows from: keep it as long as the message. All-zero is empty. */

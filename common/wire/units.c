@@ -1,0 +1,277 @@
+#include "wire/units.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define UNIT_ID_DOMAIN "phasemill unit 1"
+
+pm_status pm_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], const uint8_t (*items)[PM_DIGEST_BYTES],
+                     size_t n_items, uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
+    pm_hasher *h;
+    pm_status st = pm_hasher_new(PM_SHA256, &h, err);
+    if (st == PM_OK) {
+        st = pm_hasher_add(h, UNIT_ID_DOMAIN, strlen(UNIT_ID_DOMAIN), err);
+    }
+    if (st == PM_OK) {
+        st = pm_hasher_add(h, kind, strlen(kind), err);
+    }
+    if (st == PM_OK) {
+        st = pm_hasher_add(h, job, PM_DIGEST_BYTES, err);
+    }
+    if (st == PM_OK) {
+        st = pm_hasher_add(h, items, n_items * PM_DIGEST_BYTES, err);
+    }
+    if (st == PM_OK) {
+        st = pm_hasher_finish(h, unit, err);
+    }
+    pm_hasher_free(h);
+    return st;
+}
+
+uint64_t pm_record_cost(uint32_t n, size_t n_edges) {
+    return 100 + (uint64_t)n * 4 + (uint64_t)n_edges * 2;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------- */
+
+typedef struct columns {
+    uint8_t *keys, *as_given;
+    uint32_t *states, *degrees, *targets;
+    size_t n, rows, edges;
+} columns;
+
+static void columns_free(columns *c) {
+    free(c->keys);
+    free(c->as_given);
+    free(c->states);
+    free(c->degrees);
+    free(c->targets);
+}
+
+static pm_status count_columns(const pm_canon *const *sccs, size_t n, columns *c, pm_error *err) {
+    *c = (columns){.n = n};
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        const pm_topology *t = &sccs[i]->topology;
+        size_t own;
+        if (!pm_add(c->rows, t->n, &c->rows) || !pm_add(c->edges, t->row[t->n], &c->edges) ||
+            !pm_mul(t->row[t->n], sizeof *t->col, &own) || !pm_add(own, (size_t)t->n * 4 + 64, &own) ||
+            !pm_add(bytes, own, &bytes)) {
+            bytes = SIZE_MAX;
+            break;
+        }
+    }
+    if (bytes > PM_UNIT_UNPACKED - 8192) {
+        return pm_fail(err, PM_EUSAGE,
+                       "%zu SCCs of %zu states and %zu inner edges do not fit a unit of %zu bytes; record this graph "
+                       "with --strategy threads",
+                       n, c->rows, c->edges, PM_UNIT_UNPACKED);
+    }
+    return PM_OK;
+}
+
+static pm_status columns_new(const pm_canon *const *sccs, size_t n, columns *c, pm_error *err) {
+    pm_status st = count_columns(sccs, n, c, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    c->keys = pm_malloc(n, PM_DIGEST_BYTES);
+    c->as_given = pm_malloc(n, 1);
+    c->states = pm_malloc(n, sizeof *c->states);
+    c->degrees = pm_malloc(c->rows, sizeof *c->degrees);
+    c->targets = pm_malloc(c->edges, sizeof *c->targets);
+    if (c->keys == NULL || c->as_given == NULL || c->states == NULL || c->degrees == NULL || c->targets == NULL) {
+        columns_free(c);
+        return pm_fail_memory(err, "the body of a unit", (c->rows + c->edges) * sizeof *c->targets);
+    }
+    return PM_OK;
+}
+
+static void fill_columns(const pm_canon *const *sccs, columns *c) {
+    size_t row = 0, edge = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const pm_topology *t = &sccs[i]->topology;
+        memcpy(c->keys + i * PM_DIGEST_BYTES, sccs[i]->key, PM_DIGEST_BYTES);
+        c->as_given[i] = sccs[i]->as_given;
+        c->states[i] = t->n;
+        for (uint32_t v = 0; v < t->n; v++) {
+            c->degrees[row++] = (uint32_t)(t->row[v + 1] - t->row[v]);
+        }
+        memcpy(c->targets + edge, t->col, t->row[t->n] * sizeof *t->col);
+        edge += t->row[t->n];
+    }
+}
+
+pm_status pm_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort effort, pm_buffer *out, pm_error *err) {
+    columns c;
+    pm_status st = columns_new(sccs, n, &c, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    fill_columns(sccs, &c);
+    const pm_record_body body = {
+        .effort = (uint64_t)effort,
+        .keys = {c.keys, n * PM_DIGEST_BYTES},
+        .as_given = {c.as_given, n},
+        .states = pm_u32s(c.states, n),
+        .degrees = pm_u32s(c.degrees, c.rows),
+        .targets = pm_u32s(c.targets, c.edges),
+    };
+    st = pm_message_encode(&pm_record_type, &body, out, err);
+    columns_free(&c);
+    return st;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------- */
+
+/* Arrays lie where they were read, which may not be aligned. */
+static uint32_t u32_at(pm_span span, size_t i) {
+    uint32_t value;
+    memcpy(&value, span.bytes + i * sizeof value, sizeof value);
+    return value;
+}
+
+static pm_status check_count(const char *name, size_t found, uint64_t expected, pm_error *err) {
+    return found == expected
+               ? PM_OK
+               : pm_fail(err, PM_EDATA, "%s: expected %" PRIu64 " values, found %zu", name, expected, found);
+}
+
+static pm_status check_sccs(const pm_record_reader *r, uint64_t *rows, pm_error *err) {
+    *rows = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        uint32_t states = u32_at(r->body.states, i);
+        if (states < 2 || states == UINT32_MAX) {
+            return pm_fail(err, PM_EDATA, "SCC %zu: expected 2 states or more, below 2^32 - 1, found %" PRIu32, i,
+                           states);
+        }
+        if (r->body.as_given.bytes[i] > 1) {
+            return pm_fail(err, PM_EDATA, "SCC %zu: as_given: expected 0 or 1, found %u", i,
+                           (unsigned)r->body.as_given.bytes[i]);
+        }
+        *rows += states;
+    }
+    return PM_OK;
+}
+
+/* Every column has the length that those before it say. */
+static pm_status check_columns(pm_record_reader *r, pm_error *err) {
+    const pm_record_body *b = &r->body;
+    uint64_t rows = 0, edges = 0;
+    if (b->keys.size % PM_DIGEST_BYTES != 0) {
+        return pm_fail(err, PM_EDATA, "keys: expected %d bytes for each, found %zu bytes", PM_DIGEST_BYTES,
+                       b->keys.size);
+    }
+    r->n = b->keys.size / PM_DIGEST_BYTES;
+    pm_status st = check_count("as_given", b->as_given.size, r->n, err);
+    if (st == PM_OK) {
+        st = check_count("states", b->states.size / 4, r->n, err);
+    }
+    if (st == PM_OK) {
+        st = check_sccs(r, &rows, err);
+    }
+    if (st == PM_OK) {
+        st = check_count("degrees", b->degrees.size / 4, rows, err);
+    }
+    for (size_t i = 0; st == PM_OK && i < rows; i++) {
+        edges += u32_at(b->degrees, i);
+    }
+    return st == PM_OK ? check_count("targets", b->targets.size / 4, edges, err) : st;
+}
+
+pm_status pm_record_reader_open(pm_span body, pm_record_reader *out, pm_error *err) {
+    *out = (pm_record_reader){.n = 0};
+    pm_status st = pm_message_decode(&pm_record_type, body.bytes, body.size, &out->body, &out->memory, err);
+    if (st == PM_OK) {
+        st = check_columns(out, err);
+        if (st != PM_OK) {
+            pm_fail_prefix(err, "%s", pm_record_type.name);
+        }
+    }
+    if (st != PM_OK) {
+        pm_record_reader_close(out);
+    }
+    return st;
+}
+
+/* Row v, whose targets begin at `edge`: below n, ascending, without v. */
+static pm_status read_row(const pm_record_reader *r, pm_topology *t, uint32_t v, size_t edge, pm_error *err) {
+    for (size_t at = t->row[v]; at < t->row[v + 1]; at++) {
+        uint32_t target = u32_at(r->body.targets, edge + at);
+        if (target >= t->n || target == v || (at > t->row[v] && target <= t->col[at - 1])) {
+            return pm_fail(err, PM_EDATA,
+                           "state %" PRIu32 ": expected targets below %" PRIu32 ", ascending and without itself, found "
+                           "%" PRIu32,
+                           v, t->n, target);
+        }
+        t->col[at] = target;
+    }
+    return PM_OK;
+}
+
+/* The lengths of all columns are known to agree, so that only the targets themselves are left to check. */
+static pm_status read_topology(const pm_record_reader *r, pm_topology *t, pm_error *err) {
+    t->n = u32_at(r->body.states, r->at);
+    t->row = pm_malloc((size_t)t->n + 1, sizeof *t->row);
+    if (t->row == NULL) {
+        return pm_fail_memory(err, "the rows of an SCC", ((size_t)t->n + 1) * sizeof *t->row);
+    }
+    t->row[0] = 0;
+    for (uint32_t v = 0; v < t->n; v++) {
+        t->row[v + 1] = t->row[v] + u32_at(r->body.degrees, r->row + v);
+    }
+    t->col = pm_malloc(t->row[t->n], sizeof *t->col);
+    if (t->col == NULL) {
+        return pm_fail_memory(err, "the inner edges of an SCC", t->row[t->n] * sizeof *t->col);
+    }
+    pm_status st = PM_OK;
+    for (uint32_t v = 0; st == PM_OK && v < t->n; v++) {
+        st = read_row(r, t, v, r->edge, err);
+    }
+    return st;
+}
+
+static pm_status check_key(const pm_record_reader *r, const pm_canon *canon, pm_error *err) {
+    const uint8_t *expected = r->body.keys.bytes + r->at * PM_DIGEST_BYTES;
+    if (memcmp(canon->key, expected, PM_DIGEST_BYTES) == 0) {
+        return PM_OK;
+    }
+    char said[PM_DIGEST_HEX], found[PM_DIGEST_HEX];
+    pm_hex(expected, said);
+    pm_hex(canon->key, found);
+    return pm_fail(err, PM_EDATA,
+                   "expected key %s, found %s from its topology: producer and worker are of different versions, or the "
+                   "unit was altered; submit the graph again with this version",
+                   said, found);
+}
+
+pm_status pm_record_reader_next(pm_record_reader *r, pm_canon *out, pm_error *err) {
+    *out = (pm_canon){.name = NULL};
+    if (r->at >= r->n) {
+        return pm_fail(err, PM_ESOFTWARE, "a unit of %zu SCCs was asked for another one", r->n);
+    }
+    out->as_given = r->body.as_given.bytes[r->at] == 1;
+    pm_status st = read_topology(r, &out->topology, err);
+    if (st == PM_OK) {
+        st = pm_canon_identify(out, (pm_effort)r->body.effort, err);
+    }
+    if (st == PM_OK) {
+        st = check_key(r, out, err);
+    }
+    if (st != PM_OK) {
+        pm_fail_prefix(err, "SCC %zu of the unit", r->at);
+        pm_canon_free(out);
+        return st;
+    }
+    r->row += out->topology.n;
+    r->edge += out->topology.row[out->topology.n];
+    r->at++;
+    return PM_OK;
+}
+
+void pm_record_reader_close(pm_record_reader *r) {
+    pm_message_memory_free(&r->memory);
+    *r = (pm_record_reader){.n = 0};
+}
