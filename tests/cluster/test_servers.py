@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import secrets
 import shlex
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import processes
 import resp
 import server_set
 import support
+import topics
 
 SERVERS = pathlib.Path(__file__).resolve().parent / "servers"
 ENOUGH = 120
@@ -29,7 +31,7 @@ class ServersCase(unittest.TestCase):
         base = tempfile.TemporaryDirectory()
         self.addCleanup(base.cleanup)
         self.base = pathlib.Path(base.name)
-        self.dir = self.base / "servers"
+        self.dir = pathlib.Path(tempfile.gettempdir()) / f"phasemill-cluster-{secrets.token_hex(6)}"
         self.addCleanup(server_set.destroy, self.dir)
 
     def servers(self, *args, code=0, **env):
@@ -40,7 +42,8 @@ class ServersCase(unittest.TestCase):
 
     def up(self, *args, **env):
         """The servers, from what `up` printed."""
-        printed = self.servers("up", "--dir", str(self.dir), *args, **env)
+        watch = [] if "--watch-pid" in args else ["--watch-pid", str(os.getpid())]
+        printed = self.servers("up", "--dir", str(self.dir), *watch, *args, **env)
         lines = [re.fullmatch(r"export ([A-Z_]+)=(.*)", line) for line in printed.splitlines()]
         self.exported = {m[1]: shlex.split(m[2])[0] for m in lines}
         return server_set.ServerSet(self.exported["PHASEMILL_CLUSTER_DIR"])
@@ -131,6 +134,15 @@ class OneBroker(ServersCase):
             kafka_protocol.Broker("127.0.0.1", client, ("me", "wrong"))
         with kafka_protocol.Broker("127.0.0.1", client) as broker, self.assertRaises(ConnectionError):
             broker.nodes()
+
+        kafka = topics.Topics(servers)
+        kafka.create("kept", partitions=2, cleanup_policy="compact")
+        self.assertEqual(kafka.settings("kept")["cleanup.policy"], "compact")
+        self.assertEqual(kafka.send("kept", b"\0\1", b"key", [("name", b"value")], 1), (1, 0))
+        self.assertEqual(kafka.again("kept"), [(1, 1)])
+        read = [(m.partition(), m.offset(), m.key(), m.value(), m.headers()) for m in kafka.read("kept")]
+        self.assertEqual(read, [(1, n, b"key", b"\0\1", [("name", b"value")]) for n in (0, 1)])
+        self.assertEqual(kafka.ends("kept"), {0: (0, 0), 1: (0, 2)})
 
 
 class ThreeBrokers(ServersCase):
