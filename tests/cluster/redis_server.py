@@ -24,6 +24,12 @@ def options(text):
     return found
 
 
+def configured(settings):
+    """[[name, value], ...] that CONFIG SET takes back to what the servers of these settings started with."""
+    chosen = {w[0]: w[1:] for w in [*directives(SHARED.read_text()), *options(settings["redis_options"])]}
+    return [[name, " ".join(values)] for name, values in chosen.items() if name not in ("user", "rename-command")]
+
+
 def _line(words):
     quoted = (w.replace("\\", "\\\\").replace('"', '\\"') for w in words[1:])
     return " ".join([words[0], *(f'"{w}"' for w in quoted)])

@@ -8,6 +8,7 @@
 Everything works below the folder of the servers, and the guardian (guardian.py) ends what works there when the tests
 are gone, however they went.
 """
+import atexit
 import json
 import os
 import pathlib
@@ -22,7 +23,9 @@ import unittest
 
 import guardian
 import processes
+import redis_server
 import server_set
+import topics
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.path.abspath(os.environ.get("PHASEMILL", ROOT / "build" / "phasemill"))
@@ -120,6 +123,7 @@ class Cluster:
             self._guardian.abandon()
             raise
         self._guardian.up()
+        self.topics = topics.Topics(self.servers)
         self.fresh("first")
         return self
 
@@ -128,12 +132,30 @@ class Cluster:
         self._guardian.remove()
 
     def fresh(self, name):
-        """Ends all programs and gives those to come topics, keys and folders of their own."""
+        """Ends all programs, mends the servers, and gives the programs to come topics, keys and folders of their own."""
         self.stop_all()
+        self.mend()
         self.name = f"{re.sub('[^a-z0-9]+', '-', name.lower())[-40:]}-{secrets.token_hex(3)}"
         self.run = self.folder / "run" / self.name
         self.run.mkdir()
         self.extra = {}
+
+    def mend(self):
+        """All servers run, Redis is empty and as configured, Kafka without the topics of earlier tests."""
+        for name in self.servers.names:
+            state = self.servers.state(name)
+            if state == "stopped":
+                self.servers.signal(name, signal.SIGCONT)
+            elif state == "down":
+                self.servers.launch(name)
+        self.servers.wait_ready()
+        with self.redis() as redis:
+            for words in redis_server.configured(self.servers.settings):
+                redis.config_set(words[0], words[1])
+            redis.flushall()
+        old = [name for name in self.topics.names() if not name.startswith("__")]
+        if old:
+            self.topics.delete(*old)
 
     def environment(self, folder):
         """Of a program at work in the folder, which also holds its cache of traces."""
@@ -204,15 +226,37 @@ class Cluster:
         return self.json("status", *args, "--json", **options)
 
 
+class _Shared:
+    """The one cluster that the tests of a run share, one after the other, as long as they ask for the same."""
+
+    def __init__(self):
+        self._options = self._cluster = None
+        atexit.register(self.end)
+
+    def get(self, options):
+        if self._cluster is None or self._options != options:
+            self.end()
+            self._cluster, self._options = Cluster(**options).__enter__(), dict(options)
+        return self._cluster
+
+    def end(self):
+        if self._cluster is not None:
+            cluster, self._cluster = self._cluster, None
+            cluster.__exit__(None, None, None)
+
+
+_shared = _Shared()
+
+
 class ClusterCase(unittest.TestCase):
-    """A class of tests that share servers; each has topics, keys and folders of its own."""
+    """Tests that share servers (of these options) with others; each has topics, keys and folders of its own."""
 
     maxDiff = None
     options = {}
 
     @classmethod
     def setUpClass(cls):
-        cls.cluster = cls.enterClassContext(Cluster(**cls.options))
+        cls.cluster = _shared.get(cls.options)
 
     def setUp(self):
         self.cluster.fresh(self._testMethodName)

@@ -197,6 +197,30 @@ class Interrupted(ServersCase):
         self.assertEqual(guard.returncode, 0)
 
 
+class Shared(support.ClusterCase):
+    """What a test did to the servers is undone before the next."""
+
+    def test_one(self):
+        self.spoil()
+
+    def test_two(self):
+        self.spoil()
+
+    def spoil(self):
+        cluster = self.cluster
+        with cluster.redis() as redis:
+            self.assertEqual(redis.keys(), [])
+            self.assertEqual(redis.config_get("maxmemory"), str(768 << 20))
+            redis("SET", "key", 1)
+            redis.config_set("maxmemory", "1mb")
+        self.assertEqual([name for name in cluster.topics.names() if not name.startswith("__")], [])
+        cluster.topics.create(f"{cluster.name}.units")
+        cluster.servers.kill("broker-1")
+        cluster.servers.signal("redis", signal.SIGSTOP)
+        # ends with the test
+        self.assertTrue(cluster.start("1", wrap=["sh", "-c", "sleep 600"]).running())
+
+
 class Refused(ServersCase):
     def test_wrong_requests(self):
         taken = self.base / "taken"

@@ -8,7 +8,7 @@ from confluent_kafka import admin
 class Topics:
     def __init__(self, servers):
         settings = servers.settings
-        self._base = {"bootstrap.servers": servers.environment()["PHASEMILL_KAFKA_BROKERS"], "log_level": 3}
+        self._base = {"bootstrap.servers": servers.environment()["PHASEMILL_KAFKA_BROKERS"], "log_level": 0}
         if settings["sasl"]:
             user, password = settings["sasl"]
             self._base |= {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": user,
