@@ -7,7 +7,8 @@
 typedef struct cli_command {
     const char *name;
     const char *summary; /* one line */
-    const char *help;    /* the whole text of `phasemill NAME --help` */
+    const char *help;    /* the text of `phasemill NAME --help` */
+    bool has_settings;   /* cli_cluster_help follows the text */
     /* argv[0] is the command's name. Writes results, never errors. */
     pm_status (*run)(const struct cli_command *self, int argc, char **argv, pm_error *err);
 } cli_command;
@@ -15,9 +16,12 @@ typedef struct cli_command {
 /* All commands, in the order of the help; ends at name == NULL. */
 extern const cli_command *const cli_commands[];
 
+/* Writes a command's help, whole, to standard output. */
+pm_status cli_show_help(const cli_command *command, pm_error *err);
+
 /* NULL when there is none of that name. */
 const cli_command *cli_command_find(const char *name);
 
-extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion;
+extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion, cli_config;
 
 #endif

@@ -2,10 +2,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "log_line.h"
 
 #define QUIET_SECONDS 1.0 /* work shorter than this shows no progress */
 #define BAR_SECONDS 0.1
@@ -19,14 +21,37 @@ void cli_console_clear(cli_console *console) {
     }
 }
 
-static void show_line(void *ctx, pm_log_level level, const char *text) {
-    static const char *const labels[] = {"debug: ", "", "warning: ", "error: "};
-    cli_console *console = ctx;
-    if (level < console->least) {
+static double now_utc(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void show(cli_console *console, const cli_log_entry *entry) {
+    if (entry->level < console->least) {
         return;
     }
     cli_console_clear(console);
-    fprintf(stderr, "phasemill: %s%s\n", labels[level], text);
+    cli_log_line line;
+    if (console->is_json) {
+        cli_log_as_json(entry, console->component, &line);
+    } else {
+        cli_log_as_text(entry, &line);
+    }
+    fwrite(line.text, 1, line.used, stderr);
+}
+
+static void show_event(void *ctx, pm_log_level level, const char *text, const pm_log_field *fields, size_t n_fields) {
+    cli_console *console = ctx;
+    show(console, &(cli_log_entry){.level = level,
+                                   .text = text,
+                                   .fields = fields,
+                                   .n_fields = n_fields,
+                                   .time = console->is_json || console->has_times ? now_utc() : -1});
+}
+
+static void show_line(void *ctx, pm_log_level level, const char *text) {
+    show_event(ctx, level, text, NULL, 0);
 }
 
 static void draw_bar(cli_console *console, const char *stage, double share, double elapsed) {
@@ -62,7 +87,9 @@ static void show_progress(void *ctx, const char *stage, uint64_t done, uint64_t 
         draw_bar(console, stage, share, now - console->stage_start);
         console->last_shown = now;
     } else if (!console->is_terminal && now - console->last_shown >= LINE_SECONDS) {
-        pm_logf(&console->log, PM_LOG_INFO, "%s: %.0f %% after %.0f s", stage, 100 * share, now - console->stage_start);
+        const pm_log_field fields[] = {{"done", NULL, (double)done}, {"total", NULL, (double)total}};
+        pm_log_event(&console->log, PM_LOG_INFO, fields, console->is_json ? 2 : 0, "%s: %.0f %% after %.0f s", stage,
+                     100 * share, now - console->stage_start);
         console->last_shown = now;
     }
 }
@@ -75,5 +102,20 @@ void cli_console_init(cli_console *console, bool quiet, bool verbose) {
         .shows_progress = !quiet,
         .is_terminal = isatty(STDERR_FILENO) == 1,
     };
-    console->log = (pm_log){.ctx = console, .line = show_line, .progress = show_progress};
+    console->log = (pm_log){.ctx = console, .line = show_line, .progress = show_progress, .event = show_event};
+}
+
+void cli_console_as_json(cli_console *console, const char *component) {
+    console->is_json = true;
+    console->is_terminal = false;
+    console->component = component;
+}
+
+void cli_console_with_times(cli_console *console) {
+    console->has_times = true;
+}
+
+void cli_console_error(cli_console *console, const pm_error *err) {
+    const pm_log_field code = {"code", NULL, (double)err->code};
+    show_event(console, PM_LOG_ERROR, err->text, &code, console->is_json ? 1 : 0);
 }

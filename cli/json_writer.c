@@ -54,6 +54,15 @@ void cli_json_string(cli_json *j, const char *text) {
     write_quoted(j, text);
 }
 
+void cli_json_text(cli_json *j, const char *text) {
+    if (text != NULL) {
+        cli_json_string(j, text);
+        return;
+    }
+    separate(j);
+    cli_out_text(j->out, "null");
+}
+
 void cli_json_bool(cli_json *j, bool value) {
     separate(j);
     cli_out_text(j->out, value ? "true" : "false");

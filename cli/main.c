@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/isa.h"
+#include "cluster.h"
 #include "command.h"
 #include "console.h"
 #include "output.h"
@@ -37,8 +38,8 @@ static const cli_command version_command = {
 };
 
 const cli_command *const cli_commands[] = {
-    &cli_run,        &cli_inspect,  &cli_generate,    &cli_convert, &cli_cache_command,
-    &cli_completion, &help_command, &version_command, NULL,
+    &cli_run,    &cli_inspect,    &cli_generate, &cli_convert,     &cli_cache_command,
+    &cli_config, &cli_completion, &help_command, &version_command, NULL,
 };
 
 const cli_command *cli_command_find(const char *name) {
@@ -48,6 +49,18 @@ const cli_command *cli_command_find(const char *name) {
         }
     }
     return NULL;
+}
+
+pm_status cli_show_help(const cli_command *command, pm_error *err) {
+    cli_out *out;
+    pm_status st = cli_out_open(NULL, &out, err);
+    if (st == PM_OK) {
+        cli_out_text(out, command->help);
+    }
+    if (st == PM_OK && command->has_settings) {
+        cli_cluster_help(out);
+    }
+    return cli_out_close(out, st, err);
 }
 
 static pm_status unknown_command(const char *name, pm_error *err) {
@@ -61,7 +74,7 @@ static void write_overview(cli_out *out) {
                       "\n"
                       "commands:\n");
     for (const cli_command *const *c = cli_commands; *c != NULL; c++) {
-        cli_out_format(out, "  %-12s%s\n", (*c)->name, (*c)->summary);
+        cli_out_format(out, "  %-14s%s\n", (*c)->name, (*c)->summary);
     }
     cli_out_text(out,
                  "\n"
@@ -86,7 +99,7 @@ static pm_status run_help(const cli_command *self, int argc, char **argv, pm_err
     bool is_list = topic != NULL && strcmp(topic, "--names") == 0;
     if (topic != NULL && !is_list) {
         const cli_command *command = cli_command_find(topic);
-        return command == NULL ? unknown_command(topic, err) : cli_show(command->help, err);
+        return command == NULL ? unknown_command(topic, err) : cli_show_help(command, err);
     }
     cli_out *out;
     pm_status st = cli_out_open(NULL, &out, err);
@@ -141,7 +154,7 @@ static pm_status dispatch(int argc, char **argv, pm_error *err) {
 int main(int argc, char **argv) {
     pm_error err = {.code = PM_OK, .text = ""};
     pm_status st = dispatch(argc, argv, &err);
-    if (st != PM_OK) {
+    if (st != PM_OK && err.text[0] != '\0') {
         fprintf(stderr, "phasemill: %s\n", err.text);
     }
     return (int)st;

@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -11,23 +12,9 @@
 #define HELP 'h'
 #define FIRST 256 /* `val` of the first option of a table: beyond any character */
 
-/* Reads digits; returns what follows them, NULL when there are none or they overflow. */
-static const char *read_digits(const char *text, size_t *out) {
-    const char *at = text;
-    size_t value = 0;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        if (!pm_mul(value, 10, &value) || !pm_add(value, (size_t)(*at - '0'), &value)) {
-            return NULL;
-        }
-    }
-    *out = value;
-    return at == text ? NULL : at;
-}
-
 static pm_status read_count(const cli_option *o, const char *text, size_t *out, pm_error *err) {
-    size_t value = 0;
-    const char *rest = read_digits(text, &value);
-    if (rest == NULL || *rest != '\0' || value < o->least || value > o->most) {
+    size_t value;
+    if (!pm_count_parse(text, &value) || value < o->least || value > o->most) {
         return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected a whole number from %zu to %zu", o->name, text,
                        o->least, o->most);
     }
@@ -36,19 +23,12 @@ static pm_status read_count(const cli_option *o, const char *text, size_t *out, 
 }
 
 static pm_status read_bytes(const cli_option *o, const char *text, size_t *out, pm_error *err) {
-    static const char suffixes[] = "KMGT";
-    size_t value = 0;
-    const char *rest = read_digits(text, &value);
-    unsigned shift = 0;
-    if (rest != NULL && *rest != '\0') {
-        const char *suffix = strchr(suffixes, *rest);
-        shift = suffix == NULL ? 0 : 10 * (unsigned)(suffix - suffixes + 1);
-        rest = suffix == NULL ? NULL : rest + 1;
-    }
-    if (rest == NULL || *rest != '\0' || value == 0 || !pm_mul(value, (size_t)1 << shift, out)) {
+    size_t value;
+    if (!pm_bytes_parse(text, &value) || value == 0) {
         return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected bytes such as 4096, 64K, 500M or 2G", o->name,
                        text);
     }
+    *out = value;
     return PM_OK;
 }
 
@@ -80,7 +60,15 @@ static pm_status read_choice(const cli_option *o, const char *text, int *out, pm
     return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected %s", o->name, text, names);
 }
 
-pm_status cli_read_value(const cli_option *o, const char *text, void *fields, pm_error *err) {
+static pm_status keep_given(const cli_option *o, char *text, cli_given *given, pm_error *err) {
+    if (!pm_reserve((void **)&given->items, &given->capacity, given->n + 1, sizeof *given->items)) {
+        return pm_fail_memory(err, "options", (given->n + 1) * sizeof *given->items);
+    }
+    given->items[given->n++] = (cli_given_item){.name = o->name, .text = text};
+    return PM_OK;
+}
+
+pm_status cli_read_value(const cli_option *o, char *text, void *fields, pm_error *err) {
     void *field = (char *)fields + o->offset;
     int chosen = 0;
     pm_status st = PM_OK;
@@ -104,6 +92,10 @@ pm_status cli_read_value(const cli_option *o, const char *text, void *fields, pm
     case CLI_CHOICES:
         st = read_choice(o, text, &chosen, err);
         *(int *)field = o->kind == CLI_CHOICE ? chosen : *(int *)field | chosen;
+        break;
+    case CLI_GIVEN:
+    case CLI_GIVEN_FLAG:
+        st = keep_given(o, text, field, err);
         break;
     }
     return st;
@@ -133,19 +125,58 @@ static pm_status take_operands(int argc, char **argv, cli_operands *operands, pm
     return PM_OK;
 }
 
-pm_status cli_parse(int argc, char **argv, const cli_option *options, void *fields, cli_operands *operands, bool *help,
-                    pm_error *err) {
-    struct option table[CLI_MAX_OPTIONS + 2] = {{"help", no_argument, NULL, HELP}};
-    for (int i = 0; i < CLI_MAX_OPTIONS && options[i].name != NULL; i++) {
-        int needs = options[i].kind == CLI_FLAG ? no_argument : required_argument;
-        table[i + 1] = (struct option){options[i].name, needs, NULL, FIRST + i};
+/* The tables as getopt_long wants them: long options in `names`, those of one letter in `letters`. */
+typedef struct option_index {
+    const cli_option *options[CLI_MAX_OPTIONS];
+    void *fields[CLI_MAX_OPTIONS];
+    size_t n;
+    struct option names[CLI_MAX_OPTIONS + 2];
+    char letters[2 * CLI_MAX_OPTIONS + 3];
+} option_index;
+
+static void add_option(option_index *index, const cli_option *o, void *fields, size_t *n_names, size_t *n_letters) {
+    int needs = o->kind == CLI_FLAG ? no_argument : o->kind == CLI_GIVEN_FLAG ? optional_argument : required_argument;
+    if (o->name[0] == '-') {
+        index->letters[(*n_letters)++] = o->name[1];
+        index->letters[(*n_letters)++] = ':';
+    } else {
+        index->names[(*n_names)++] = (struct option){o->name, needs, NULL, FIRST + (int)index->n};
     }
+    index->options[index->n] = o;
+    index->fields[index->n++] = fields;
+}
+
+static pm_status make_index(option_index *index, const cli_option_set *sets, size_t n_sets, pm_error *err) {
+    *index = (option_index){.names = {{"help", no_argument, NULL, HELP}}, .letters = ":h"};
+    size_t n_names = 1, n_letters = 2;
+    for (size_t s = 0; s < n_sets; s++) {
+        for (const cli_option *o = sets[s].options; o->name != NULL; o++) {
+            if (index->n == CLI_MAX_OPTIONS) {
+                return pm_fail(err, PM_ESOFTWARE, "a command has more than %d options", CLI_MAX_OPTIONS);
+            }
+            add_option(index, o, sets[s].fields, &n_names, &n_letters);
+        }
+    }
+    return PM_OK;
+}
+
+static size_t find_letter(const option_index *index, int letter) {
+    size_t i = 0;
+    while (i < index->n && (index->options[i]->name[0] != '-' || index->options[i]->name[1] != letter)) {
+        i++;
+    }
+    return i;
+}
+
+pm_status cli_parse_sets(int argc, char **argv, const cli_option_set *sets, size_t n_sets, cli_operands *operands,
+                         bool *help, pm_error *err) {
+    option_index index;
+    pm_status st = make_index(&index, sets, n_sets, err);
     optind = 0;
     opterr = 0;
-    pm_status st = PM_OK;
     *help = false;
     while (st == PM_OK) {
-        int found = getopt_long(argc, argv, ":h", table, NULL);
+        int found = getopt_long(argc, argv, index.letters, index.names, NULL);
         if (found == -1) {
             return take_operands(argc, argv, operands, err);
         }
@@ -153,8 +184,22 @@ pm_status cli_parse(int argc, char **argv, const cli_option *options, void *fiel
             *help = true;
             return PM_OK;
         }
-        st = found == ':' || found == '?' ? option_fault(found, optind - 1, argc, argv, err)
-                                          : cli_read_value(&options[found - FIRST], optarg, fields, err);
+        if (found == ':' || found == '?') {
+            return option_fault(found, optind - 1, argc, argv, err);
+        }
+        size_t i = found >= FIRST ? (size_t)(found - FIRST) : find_letter(&index, found);
+        st = cli_read_value(index.options[i], optarg, index.fields[i], err);
     }
     return st;
+}
+
+pm_status cli_parse(int argc, char **argv, const cli_option *options, void *fields, cli_operands *operands, bool *help,
+                    pm_error *err) {
+    const cli_option_set set = {options, fields};
+    return cli_parse_sets(argc, argv, &set, 1, operands, help, err);
+}
+
+void cli_given_free(cli_given *given) {
+    free(given->items);
+    *given = (cli_given){0};
 }

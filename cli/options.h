@@ -10,24 +10,38 @@ typedef struct cli_choice {
 } cli_choice;
 
 typedef enum cli_kind {
-    CLI_FLAG,     /* bool: no value, becomes true */
-    CLI_TEXT,     /* const char *: the argument itself */
-    CLI_COUNT,    /* size_t: a whole number from `least` to `most` */
-    CLI_BYTES,    /* size_t: above 0, with an optional suffix K, M, G or T (powers of 1024) */
-    CLI_FRACTION, /* double: above 0 and below 1 */
-    CLI_CHOICE,   /* int: the value of one of `choices` */
-    CLI_CHOICES   /* int: may be given several times; the values are or-ed */
+    CLI_FLAG,      /* bool: no value, becomes true */
+    CLI_TEXT,      /* const char *: the argument itself */
+    CLI_COUNT,     /* size_t: a whole number from `least` to `most` */
+    CLI_BYTES,     /* size_t: above 0, with an optional suffix K, M, G or T (powers of 1024) */
+    CLI_FRACTION,  /* double: above 0 and below 1 */
+    CLI_CHOICE,    /* int: the value of one of `choices` */
+    CLI_CHOICES,   /* int: may be given several times; the values are or-ed */
+    CLI_GIVEN,     /* cli_given: may be given several times; each is kept, in their order */
+    CLI_GIVEN_FLAG /* the same; the value may be left out (--name, --name=value) */
 } cli_kind;
 
 typedef struct cli_option {
-    const char *name; /* without "--"; NULL ends the table */
+    const char *name; /* without "--"; "-L" is one letter, with a value; NULL ends the table */
     cli_kind kind;
     size_t offset; /* of the field in the struct that cli_parse fills */
     size_t least, most;
     const cli_choice *choices;
 } cli_option;
 
-#define CLI_MAX_OPTIONS 40
+#define CLI_MAX_OPTIONS 96
+
+/* What was given for options of kind CLI_GIVEN. */
+typedef struct cli_given_item {
+    const char *name; /* the option's */
+    char *text;       /* in argv; NULL: no value */
+} cli_given_item;
+
+typedef struct cli_given {
+    cli_given_item *items;
+    size_t n, capacity;
+} cli_given;
+void cli_given_free(cli_given *given);
 
 typedef struct cli_operands {
     int least, most;
@@ -42,7 +56,15 @@ typedef struct cli_operands {
 pm_status cli_parse(int argc, char **argv, const cli_option *options, void *fields, cli_operands *operands, bool *help,
                     pm_error *err);
 
+/* The same with several tables, each for a struct of its own. */
+typedef struct cli_option_set {
+    const cli_option *options;
+    void *fields;
+} cli_option_set;
+pm_status cli_parse_sets(int argc, char **argv, const cli_option_set *sets, size_t n_sets, cli_operands *operands,
+                         bool *help, pm_error *err);
+
 /* Reads one value (NULL for a flag) into its field. Errors: PM_EUSAGE naming the option. */
-pm_status cli_read_value(const cli_option *option, const char *text, void *fields, pm_error *err);
+pm_status cli_read_value(const cli_option *option, char *text, void *fields, pm_error *err);
 
 #endif

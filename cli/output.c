@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -133,12 +134,21 @@ pm_status cli_out_check(const char *path, pm_error *err) {
     return st;
 }
 
+/* A reader that went away ends the program as it ends others, also where SIGPIPE is ignored for the sake of sockets. */
+static void end_quietly(void) {
+    signal(SIGPIPE, SIG_DFL);
+    raise(SIGPIPE);
+}
+
 static void write_all(cli_out *out, const char *bytes, size_t n) {
     while (n > 0 && out->error == 0) {
         ssize_t k = write(out->fd, bytes, n);
         if (k >= 0) {
             bytes += k;
             n -= (size_t)k;
+        } else if (errno == EPIPE) {
+            end_quietly();
+            out->error = EPIPE;
         } else if (errno != EINTR) {
             out->error = errno;
         }

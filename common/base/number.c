@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 static size_t count_digits(const char *text, size_t n, size_t at) {
     size_t start = at;
     while (at < n && text[at] >= '0' && text[at] <= '9') {
@@ -64,4 +66,40 @@ pm_number_fault pm_number_parse(const char *text, size_t n, double *out) {
 
 const char *pm_number_expected(pm_number_fault fault) {
     return fault == PM_NUMBER_RANGE ? "a number that a double can hold" : "a decimal number";
+}
+
+/* Reads digits; returns what follows them, NULL when there are none or they overflow. */
+static const char *read_digits(const char *text, size_t *out) {
+    const char *at = text;
+    size_t value = 0;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (!pm_mul(value, 10, &value) || !pm_add(value, (size_t)(*at - '0'), &value)) {
+            return NULL;
+        }
+    }
+    *out = value;
+    return at == text ? NULL : at;
+}
+
+bool pm_count_parse(const char *text, size_t *out) {
+    size_t value;
+    const char *rest = read_digits(text, &value);
+    if (rest == NULL || *rest != '\0') {
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
+bool pm_bytes_parse(const char *text, size_t *out) {
+    static const char suffixes[] = "KMGT";
+    size_t value;
+    const char *rest = read_digits(text, &value);
+    unsigned shift = 0;
+    if (rest != NULL && *rest != '\0') {
+        const char *suffix = strchr(suffixes, *rest);
+        shift = suffix == NULL ? 0 : 10 * (unsigned)(suffix - suffixes + 1);
+        rest = suffix == NULL ? NULL : rest + 1;
+    }
+    return rest != NULL && *rest == '\0' && pm_mul(value, (size_t)1 << shift, out);
 }

@@ -1,9 +1,9 @@
 /* Settings of the cluster: one table of names, read from flags over environment over file over presets.
  *
  * Setting "redis.address" is --redis-address, PHASEMILL_REDIS_ADDRESS, and `address` in section [redis] of the file. A
- * secret has no flag; PHASEMILL_REDIS_PASSWORD_FILE names a file that holds it (one final newline is not part of it).
- * Properties of librdkafka: -X name=value, PHASEMILL_KAFKA_X_NAME_WITH_UNDERSCORES (also with _FILE), section
- * [kafka-x]. */
+ * text may stand in a file of its own (one final newline is no part of it): "redis.password-file",
+ * PHASEMILL_REDIS_PASSWORD_FILE; of a secret, only that has a flag. Properties of librdkafka: -X name=value,
+ * PHASEMILL_KAFKA_X_NAME_WITH_UNDERSCORES (also with _FILE), section [kafka-x] (also `name-file`). */
 #ifndef PM_CONFIG_SETTINGS_H
 #define PM_CONFIG_SETTINGS_H
 
@@ -29,12 +29,13 @@ typedef struct pm_setting_values {
 } pm_setting_values;
 
 typedef enum pm_setting_kind {
-    PM_SETTING_TEXT,
-    PM_SETTING_SECRET,
-    PM_SETTING_COUNT, /* least..most */
-    PM_SETTING_BYTES, /* 500M, 2G */
-    PM_SETTING_BOOL,  /* true, false */
-    PM_SETTING_CHOICE /* log.format */
+    PM_SETTING_TEXT,   /* of least..most bytes */
+    PM_SETTING_NAME,   /* the same, of letters, digits, '.', '_' and '-' */
+    PM_SETTING_SECRET, /* the same as a text, never shown */
+    PM_SETTING_COUNT,  /* least..most */
+    PM_SETTING_BYTES,  /* least..most: 500M, 2G */
+    PM_SETTING_BOOL,   /* true, false */
+    PM_SETTING_CHOICE  /* one of `choices` */
 } pm_setting_kind;
 
 typedef struct pm_setting {
@@ -43,15 +44,22 @@ typedef struct pm_setting {
     size_t offset; /* in pm_setting_values */
     size_t least, most;
     const char *preset; /* as text; NULL: not set */
+    const char *value;  /* "HOST:PORT,...", for the help */
     const char *help;
+    const char *choices; /* "text|json": values 0, 1 */
 } pm_setting;
 extern const pm_setting pm_settings_table[];
+
+/* The longest "section.key", and with "-file". */
+#define PM_SETTING_NAME_TEXT 40
+/* True for kinds whose value may stand in a file of its own. */
+bool pm_setting_has_file(const pm_setting *setting);
 
 /* The values in force, with where each came from. */
 typedef struct pm_settings {
     pm_setting_values values;
-    struct pm_setting_origin *origins; /* for each of the table */
-    pm_property *properties;           /* of librdkafka */
+    struct pm_setting_given *given; /* for each of the table */
+    pm_property *properties;        /* of librdkafka */
     size_t n_properties;
     struct pm_settings_memory *memory; /* texts live here */
 } pm_settings;
@@ -64,9 +72,11 @@ void pm_settings_free(pm_settings *s);
  * PM_EUSAGE (flags) naming the setting, its origin (file and line), found and expected; unknown keys and unknown
  * PHASEMILL_* names of our sections are refused, with the nearest known one. `environment` is environ's form. */
 pm_status pm_settings_read_file(pm_settings *s, const char *path, pm_error *err);
+/* The same of the bytes of a file called `path`. */
+pm_status pm_settings_read_bytes(pm_settings *s, const uint8_t *bytes, size_t n, const char *path, pm_error *err);
 pm_status pm_settings_read_environment(pm_settings *s, char *const *environment, pm_error *err);
 pm_status pm_settings_set(pm_settings *s, const char *name, const char *value, const char *origin, pm_error *err);
-/* "prop=value" */
+/* "prop=value"; bootstrap.servers is kafka.brokers. */
 pm_status pm_settings_set_property(pm_settings *s, const char *assignment, const char *origin, pm_error *err);
 
 /* What must hold between settings: redis.ttl-hours above kafka.retention-hours. PM_ECONFIG. */

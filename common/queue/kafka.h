@@ -61,7 +61,7 @@ pm_status pm_topics_ensure(rd_kafka_t *rk, const pm_kafka_options *options, bool
 /* A property of librdkafka that must not be shown. */
 bool pm_property_is_secret(const char *name);
 
-/* Visits all properties of librdkafka with their defaults, for -X list. */
+/* Visits a text of all properties of librdkafka with their defaults, for -X list; none when memory is out. */
 typedef void (*pm_property_visit)(void *ctx, const char *text);
 void pm_properties_list(pm_property_visit visit, void *ctx);
 

@@ -5,7 +5,7 @@ import unittest
 
 from support import IO, PROGRAM, UNAVAILABLE, USAGE, ProgramCase
 
-COMMANDS = ["run", "inspect", "generate", "convert", "cache", "completion", "help", "version"]
+COMMANDS = ["run", "inspect", "generate", "convert", "cache", "config", "completion", "help", "version"]
 
 
 class Frame(ProgramCase):

@@ -1,0 +1,59 @@
+/* Handles of a command of the cluster: signals, closing. */
+#include "cluster.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void stop_signals(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+}
+
+pm_status cli_cluster_hold_signals(cli_cluster *c, pm_error *err) {
+    sigset_t set;
+    stop_signals(&set);
+    if (c->signal_fd > 0) {
+        return PM_OK;
+    }
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0 || sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
+        return pm_fail(err, PM_EOSERR, "signals cannot be held: %s", strerror(errno));
+    }
+    c->signal_fd = fd;
+    return PM_OK;
+}
+
+void cli_cluster_release_signals(cli_cluster *c) {
+    sigset_t set;
+    if (c->signal_fd > 0) {
+        close(c->signal_fd);
+        c->signal_fd = 0;
+        stop_signals(&set);
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+    }
+}
+
+bool cli_cluster_is_stopped(void *ctx) {
+    cli_cluster *c = ctx;
+    struct signalfd_siginfo info;
+    if (c->signal_fd > 0 && read(c->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        c->is_stopped = true;
+        cli_cluster_release_signals(c);
+    }
+    return c->is_stopped;
+}
+
+pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err) {
+    cli_cluster_release_signals(c);
+    cli_console_clear(&c->console);
+    if (st != PM_OK && c->console.is_json) {
+        cli_console_error(&c->console, err);
+        err->text[0] = '\0';
+    }
+    pm_settings_free(&c->settings);
+    return st;
+}

@@ -1,0 +1,132 @@
+#include "log_line.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define TAIL 24 /* kept free for what ends a line */
+
+void cli_time_text(double time, char *text, size_t n) {
+    double whole = floor(time);
+    time_t seconds = (time_t)whole;
+    struct tm parts;
+    if (gmtime_r(&seconds, &parts) == NULL) {
+        parts = (struct tm){.tm_mday = 1};
+    }
+    size_t used = strftime(text, n, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text + used, n - used, ".%03dZ", (int)((time - whole) * 1000));
+}
+
+/* Appends all of it or nothing. */
+static bool add(cli_log_line *line, const char *format, ...) PM_PRINTF(2, 3);
+
+static bool add(cli_log_line *line, const char *format, ...) {
+    size_t room = sizeof line->text - line->used - TAIL;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line->text + line->used, room, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= room) {
+        return false;
+    }
+    line->used += (size_t)n;
+    return true;
+}
+
+static void end(cli_log_line *line, const char *tail) {
+    size_t n = strlen(tail);
+    memcpy(line->text + line->used, tail, n + 1);
+    line->used += n;
+}
+
+/* A line break would make two lines of one. */
+static void add_plain(cli_log_line *line, const char *text) {
+    for (; *text != '\0'; text++) {
+        if (!add(line, "%c", *text == '\n' || *text == '\r' ? ' ' : *text)) {
+            return;
+        }
+    }
+}
+
+void cli_log_as_text(const cli_log_entry *entry, cli_log_line *line) {
+    static const char *const labels[] = {"debug: ", "", "warning: ", "error: "};
+    line->used = 0;
+    if (entry->time >= 0) {
+        char time[32];
+        cli_time_text(entry->time, time, sizeof time);
+        add(line, "%s ", time);
+    }
+    add(line, "phasemill: %s", labels[entry->level]);
+    add_plain(line, entry->text);
+    bool fits = true;
+    for (size_t i = 0; fits && i < entry->n_fields; i++) {
+        const pm_log_field *f = &entry->fields[i];
+        fits = f->text != NULL ? add(line, " %s=%s", f->name, f->text) : add(line, " %s=%.12g", f->name, f->number);
+    }
+    end(line, fits ? "\n" : "...\n");
+}
+
+/* Bytes of the UTF-8 sequence at `text`; 0 when it is none. */
+static size_t sequence_length(const unsigned char *text) {
+    size_t n = text[0] < 0x80                       ? 1
+               : text[0] >= 0xc2 && text[0] <= 0xdf ? 2
+               : (text[0] & 0xf0) == 0xe0           ? 3
+               : text[0] >= 0xf0 && text[0] <= 0xf4 ? 4
+                                                    : 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((text[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+static bool add_character(cli_log_line *line, const char **at) {
+    const unsigned char *c = (const unsigned char *)*at;
+    size_t n = sequence_length(c);
+    *at += n == 0 ? 1 : n;
+    if (n == 0) {
+        return add(line, "\\ufffd");
+    }
+    if (n > 1) {
+        return add(line, "%.*s", (int)n, (const char *)c);
+    }
+    return *c == '"' || *c == '\\' ? add(line, "\\%c", *c) : *c < 0x20 ? add(line, "\\u%04x", *c) : add(line, "%c", *c);
+}
+
+/* A string, cut where the line is full: the quote after it always fits. */
+static void add_string(cli_log_line *line, const char *text) {
+    if (!add(line, "\"")) {
+        return;
+    }
+    bool fits = true;
+    while (fits && *text != '\0') {
+        fits = add_character(line, &text);
+    }
+    end(line, "\"");
+}
+
+void cli_log_as_json(const cli_log_entry *entry, const char *component, cli_log_line *line) {
+    static const char *const levels[] = {"debug", "info", "warning", "error"};
+    char time[32];
+    cli_time_text(entry->time < 0 ? 0 : entry->time, time, sizeof time);
+    line->used = 0;
+    add(line, "{\"ts\": \"%s\", \"level\": \"%s\", \"component\": \"%s\", \"msg\": ", time, levels[entry->level],
+        component);
+    add_string(line, entry->text);
+    bool fits = true;
+    for (size_t i = 0; fits && i < entry->n_fields; i++) {
+        const pm_log_field *f = &entry->fields[i];
+        size_t before = line->used;
+        if (f->text != NULL && (fits = strlen(f->text) * 6 + strlen(f->name) + TAIL < sizeof line->text - before)) {
+            add(line, ", \"%s\": ", f->name);
+            add_string(line, f->text);
+        } else if (f->text == NULL) {
+            fits = isfinite(f->number) ? add(line, ", \"%s\": %.15g", f->name, f->number)
+                                       : add(line, ", \"%s\": null", f->name);
+        }
+    }
+    end(line, fits ? "}\n" : ", \"cut\": true}\n");
+}
