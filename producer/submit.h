@@ -12,7 +12,7 @@
 typedef struct pm_producer {
     const pm_kafka_options *kafka;
     pm_sender *sender;    /* opened by pm_producer_open with its reports */
-    struct pm_sent *sent; /* of the units under way */
+    struct pm_sent *sent; /* deliveries under way (producer/sent.h) */
     size_t n_partitions;
     uint64_t *load;    /* of each partition: estimated microseconds sent to it by this producer */
     pm_traces *traces; /* disk and Redis */

@@ -1,0 +1,49 @@
+/* Whose hands are a job's items in: told from unit records, the group's offsets and the workers' heartbeats. */
+#ifndef PM_PRODUCER_HANDS_H
+#define PM_PRODUCER_HANDS_H
+
+#include "producer/submit.h"
+#include "queue/reader.h"
+
+/* A unit that is "being sent" for longer is taken to have no sender any more. */
+#define PM_SENDING_SECONDS 30.0
+
+/* What is known of one unit. */
+typedef struct pm_unit_signs {
+    int64_t offset; /* -1: being sent */
+    double since;   /* seconds since its record was written */
+    bool has_ended; /* outcome:{unit} exists */
+    bool is_running;
+    const pm_lag *lag; /* of its partition; NULL: there is no such partition */
+} pm_unit_signs;
+
+/* The decision. A unit is in hands while somebody has it or will get it: it has not ended, and a heartbeat lists it, or
+ * it was being sent a moment ago, or it is on the topic and the group has not passed it. */
+bool pm_unit_is_in_hands(const pm_unit_signs *signs);
+
+/* Items by digest. */
+typedef struct pm_item_index {
+    const uint8_t (*items)[PM_DIGEST_BYTES];
+    uint32_t *order;
+    size_t n;
+} pm_item_index;
+pm_status pm_item_index_new(const uint8_t (*items)[PM_DIGEST_BYTES], size_t n, pm_item_index *out, pm_error *err);
+void pm_item_index_free(pm_item_index *index);
+/* The number of the item, or n when there is none. */
+size_t pm_item_find(const pm_item_index *index, const uint8_t digest[PM_DIGEST_BYTES]);
+
+/* What one look at the board and the topic told. Free with pm_hands_free. */
+typedef struct pm_hands {
+    bool *held;                        /* n items: missing, and in somebody's hands */
+    uint8_t (*ended)[PM_DIGEST_BYTES]; /* units that have ended although an item of theirs is missing */
+    size_t n_ended;
+    size_t units;          /* that have a missing item */
+    size_t workers, slots; /* alive */
+} pm_hands;
+
+/* Looks, once: errors are those of Redis and Kafka. `missing` has a flag for each item of the index. */
+pm_status pm_hands_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const char *kind,
+                        const pm_item_index *index, const bool *missing, pm_hands *out, pm_error *err);
+void pm_hands_free(pm_hands *hands);
+
+#endif

@@ -1,0 +1,108 @@
+/* A producer: what is sent through, and what has arrived. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/retry.h"
+#include "producer/sent.h"
+#include "queue/headers.h"
+
+/* Until a broker answers at the start, and what either server may be away later. */
+#define REACH_SECONDS 10.0
+#define PATIENCE_SECONDS 120.0
+
+/* ---- deliveries ---- */
+
+pm_status pm_sent_begin(pm_sent *sent, size_t n, pm_error *err) {
+    pm_sent_end(sent);
+    if (!pm_reserve((void **)&sent->deliveries, &sent->capacity, n, sizeof *sent->deliveries)) {
+        return pm_fail_memory(err, "the deliveries of units", n * sizeof *sent->deliveries);
+    }
+    if (n > 0) {
+        memset(sent->deliveries, 0, n * sizeof *sent->deliveries);
+    }
+    sent->n = n;
+    return PM_OK;
+}
+
+void pm_sent_end(pm_sent *sent) {
+    sent->base += sent->n;
+    sent->n = 0;
+}
+
+void *pm_sent_opaque(const pm_sent *sent, size_t i) {
+    return (void *)(uintptr_t)(sent->base + i + 1);
+}
+
+void pm_sent_report(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st, const pm_error *err) {
+    (void)partition;
+    (void)err;
+    pm_sent *sent = ctx;
+    uint64_t number = (uint64_t)(uintptr_t)opaque - 1;
+    if (st == PM_OK && number >= sent->base && number - sent->base < sent->n) {
+        sent->deliveries[number - sent->base] = (pm_delivery){.arrived = true, .offset = offset};
+    }
+}
+
+/* ---- opening ---- */
+
+static pm_status reach(pm_producer *p, pm_error *err) {
+    pm_status st = pm_redis_check(p->traces->redis, err);
+    if (st == PM_OK) {
+        st = pm_sender_open(p->kafka, PM_DELIVERY_SECONDS, pm_sent_report, p->sent, p->log, &p->sender, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    rd_kafka_t *rk = pm_sender_handle(p->sender);
+    st = pm_kafka_reach(rk, p->kafka, pm_sender_health(p->sender), REACH_SECONDS, err);
+    return st == PM_OK ? pm_topics_ensure(rk, p->kafka, false, p->log, &p->n_partitions, err) : st;
+}
+
+static pm_status set_trace(pm_producer *p, const char *traceparent, pm_error *err) {
+    if (traceparent != NULL && pm_traceparent_is_valid(traceparent)) {
+        snprintf(p->trace, sizeof p->trace, "%s", traceparent);
+        return PM_OK;
+    }
+    if (traceparent != NULL) {
+        pm_logf(p->log, PM_LOG_WARNING, "traceparent \"%.80s\" is not one of W3C's form; a new trace begins",
+                traceparent);
+    }
+    return pm_traceparent_draw(p->trace, err);
+}
+
+pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent, const pm_log *log,
+                           pm_producer *out, pm_error *err) {
+    *out = (pm_producer){.kafka = kafka,
+                         .traces = traces,
+                         .patience = PATIENCE_SECONDS,
+                         .log = log,
+                         .sent = pm_calloc(1, sizeof *out->sent)};
+    pm_status st = out->sent != NULL ? set_trace(out, traceparent, err)
+                                     : pm_fail_memory(err, "a producer", sizeof *out->sent);
+    if (st == PM_OK) {
+        st = reach(out, err);
+    }
+    if (st == PM_OK) {
+        out->load = pm_calloc(out->n_partitions, sizeof *out->load);
+        if (out->load == NULL || out->n_partitions == 0) {
+            st = pm_fail_memory(err, "the loads of partitions", out->n_partitions * sizeof *out->load);
+        }
+    }
+    if (st != PM_OK) {
+        pm_producer_close(out);
+    }
+    return st;
+}
+
+void pm_producer_close(pm_producer *p) {
+    if (p->sender != NULL) {
+        pm_sender_close(p->sender);
+    }
+    if (p->sent != NULL) {
+        free(p->sent->deliveries);
+    }
+    free(p->sent);
+    free(p->load);
+    *p = (pm_producer){0};
+}

@@ -1,0 +1,228 @@
+/* Sending units: bodies into messages, large ones into Redis, records before and after. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/retry.h"
+#include "producer/pack.h"
+#include "producer/sent.h"
+#include "queue/headers.h"
+
+/* Units are sent so many at a time, or so many bytes of messages. */
+#define BATCH_UNITS ((size_t)512)
+#define BATCH_BYTES ((size_t)32 << 20)
+
+/* A unit on its way. */
+typedef struct parcel {
+    pm_new_unit *unit;
+    uint8_t id[PM_DIGEST_BYTES];
+    pm_buffer value;
+    size_t partition;
+    bool is_claim;
+} parcel;
+
+/* ---- making the message ---- */
+
+static pm_status put_blob(pm_producer *p, const pm_buffer *encoded, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+    pm_status st = pm_digest(PM_SHA256, encoded->bytes, encoded->size, digest, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
+    do {
+        pm_blob_item item = {.bytes = encoded->bytes, .size = encoded->size};
+        memcpy(item.digest, digest, PM_DIGEST_BYTES);
+        st = pm_blob_put(p->traces->redis, PM_SPACE_BLOB, &item, 1, false, err);
+    } while (pm_retry_again(&retry, st, err));
+    return st;
+}
+
+/* The unit stays behind in Redis, and a claim on it travels. */
+static pm_status make_claim(pm_producer *p, const pm_unit_message *message, parcel *out, pm_error *err) {
+    pm_claim_message claim = {.kind = message->kind, .cost = message->cost, .size = out->value.size};
+    memcpy(claim.job, message->job, PM_DIGEST_BYTES);
+    memcpy(claim.unit, message->unit, PM_DIGEST_BYTES);
+    pm_status st = put_blob(p, &out->value, claim.blob, err);
+    pm_buffer_free(&out->value);
+    out->is_claim = true;
+    return st == PM_OK ? pm_message_encode(&pm_claim_type, &claim, &out->value, err) : st;
+}
+
+static pm_status make_parcel(pm_producer *p, const uint8_t *job, pm_new_unit *unit, parcel *out, pm_error *err) {
+    *out = (parcel){.unit = unit};
+    pm_status st = pm_unit_id(unit->kind, job, unit->items, unit->n_items, out->id, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    pm_unit_message message = {
+        .kind = pm_span_of(unit->kind), .cost = unit->cost, .body = {unit->body.bytes, unit->body.size}};
+    memcpy(message.job, job, PM_DIGEST_BYTES);
+    memcpy(message.unit, out->id, PM_DIGEST_BYTES);
+    st = pm_message_encode(&pm_unit_type, &message, &out->value, err);
+    pm_buffer_free(&unit->body);
+    if (st == PM_OK && out->value.size > PM_UNIT_INLINE) {
+        st = make_claim(p, &message, out, err);
+    }
+    return st;
+}
+
+static void place_parcel(pm_producer *p, const uint8_t *job, parcel *one) {
+    size_t start = (size_t)job[0] | (size_t)job[1] << 8;
+    one->partition = pm_least_loaded(p->load, p->n_partitions, start);
+    p->load[one->partition] += one->unit->cost + 1;
+}
+
+/* ---- records ---- */
+
+static pm_status write_records(pm_producer *p, const uint8_t *job, const parcel *parcels, size_t n,
+                               const pm_delivery *deliveries, bool fresh, pm_error *err) {
+    pm_unit_record *records = pm_calloc(n, sizeof *records);
+    if (records == NULL) {
+        return pm_fail_memory(err, "the records of units", n * sizeof *records);
+    }
+    double now = pm_now();
+    for (size_t i = 0; i < n; i++) {
+        const pm_new_unit *unit = parcels[i].unit;
+        records[i] = (pm_unit_record){.kind = pm_span_of(unit->kind),
+                                      .cost = unit->cost,
+                                      .partition = parcels[i].partition,
+                                      .offset = deliveries == NULL ? -1 : deliveries[i].offset,
+                                      .time = now,
+                                      .items = {(const uint8_t *)unit->items, unit->n_items * PM_DIGEST_BYTES}};
+        memcpy(records[i].unit, parcels[i].id, PM_DIGEST_BYTES);
+        memcpy(records[i].job, job, PM_DIGEST_BYTES);
+    }
+    pm_status st;
+    pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
+    do {
+        st = pm_board_place(p->traces->redis, records, n, fresh, err);
+    } while (pm_retry_again(&retry, st, err));
+    free(records);
+    return st;
+}
+
+/* ---- delivery ---- */
+
+static pm_status send_one(pm_producer *p, const uint8_t *job, const parcel *one, void *opaque, pm_error *err) {
+    char type[64] = "phasemill.unit.";
+    strncat(type, one->unit->kind, sizeof type - strlen(type) - 1);
+    pm_headers headers;
+    pm_headers_begin(&headers, one->id, type, "submit", pm_now());
+    pm_headers_add_digest(&headers, "phasemill-job", job);
+    pm_headers_add(&headers, "phasemill-kind", pm_span_of(one->unit->kind));
+    pm_headers_add(&headers, "traceparent", pm_span_of(p->trace));
+    pm_status st = pm_headers_status(&headers, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    pm_outgoing message = {.topic = PM_TOPIC_UNITS,
+                           .partition = (int32_t)one->partition,
+                           .key = {one->id, PM_DIGEST_BYTES},
+                           .value = {one->value.bytes, one->value.size},
+                           .headers = headers.list,
+                           .n_headers = headers.n,
+                           .opaque = opaque};
+    return pm_sender_send(p->sender, &message, err);
+}
+
+/* Sends what has not arrived yet, and waits for the reports. A message whose report was lost goes twice, which is
+ * harmless. */
+static pm_status try_delivery(pm_producer *p, const uint8_t *job, const parcel *parcels, size_t n, pm_error *err) {
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        if (!p->sent->deliveries[i].arrived) {
+            st = send_one(p, job, &parcels[i], pm_sent_opaque(p->sent, i), err);
+            pm_sender_poll(p->sender);
+        }
+    }
+    pm_error why = {0};
+    pm_status flushed = pm_sender_flush(p->sender, PM_DELIVERY_SECONDS + 5, &why);
+    if (st == PM_OK && flushed != PM_OK) {
+        st = pm_fail(err, flushed, "%s", why.text);
+    }
+    return st;
+}
+
+static pm_status deliver(pm_producer *p, const uint8_t *job, const parcel *parcels, size_t n, pm_error *err) {
+    pm_status st = pm_sent_begin(p->sent, n, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    pm_retry retry = pm_retry_begin("Kafka", p->patience, p->is_stopped, p->ctx, p->log);
+    do {
+        st = try_delivery(p, job, parcels, n, err);
+    } while (pm_retry_again(&retry, st, err));
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        if (!p->sent->deliveries[i].arrived) {
+            char hex[PM_DIGEST_HEX];
+            pm_hex(parcels[i].id, hex);
+            st = pm_fail(err, PM_ETEMPORARY, "unit %s: Kafka did not say that it has it; submit again", hex);
+        }
+    }
+    return st;
+}
+
+/* ---- all together ---- */
+
+static pm_status send_batch(pm_producer *p, const uint8_t *job, parcel *parcels, size_t n, bool fresh, pm_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        place_parcel(p, job, &parcels[i]);
+    }
+    pm_status st = write_records(p, job, parcels, n, NULL, fresh, err);
+    if (st == PM_OK) {
+        st = deliver(p, job, parcels, n, err);
+    }
+    if (st == PM_OK) {
+        st = write_records(p, job, parcels, n, p->sent->deliveries, false, err);
+    }
+    pm_sent_end(p->sent);
+    return st;
+}
+
+static int dearest_first(const void *a, const void *b) {
+    const pm_new_unit *x = a, *y = b;
+    return (x->cost < y->cost) - (x->cost > y->cost);
+}
+
+static pm_status send_all(pm_producer *p, const uint8_t *job, pm_new_unit *units, size_t n, bool fresh,
+                          parcel *parcels, size_t *n_claims, pm_error *err) {
+    pm_status st = PM_OK;
+    for (size_t first = 0; st == PM_OK && first < n;) {
+        size_t count = 0, bytes = 0;
+        while (st == PM_OK && first + count < n && count < BATCH_UNITS && bytes < BATCH_BYTES) {
+            st = make_parcel(p, job, &units[first + count], &parcels[count], err);
+            bytes += parcels[count].value.size;
+            *n_claims += parcels[count].is_claim ? 1 : 0;
+            count++;
+        }
+        if (st == PM_OK) {
+            st = send_batch(p, job, parcels, count, fresh, err);
+        }
+        for (size_t i = 0; i < count; i++) {
+            pm_buffer_free(&parcels[i].value);
+        }
+        first += count;
+    }
+    return st;
+}
+
+pm_status pm_send_units(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], pm_new_unit *units, size_t n, bool fresh,
+                        size_t *n_claims, pm_error *err) {
+    size_t claims = 0;
+    parcel *parcels = pm_malloc(n < BATCH_UNITS ? n : BATCH_UNITS, sizeof *parcels);
+    pm_status st = PM_OK;
+    if (parcels == NULL) {
+        st = pm_fail_memory(err, "units to send", BATCH_UNITS * sizeof *parcels);
+    } else {
+        qsort(units, n, sizeof *units, dearest_first);
+        st = send_all(p, job, units, n, fresh, parcels, &claims, err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        pm_buffer_free(&units[i].body);
+    }
+    free(parcels);
+    if (n_claims != NULL) {
+        *n_claims += claims;
+    }
+    return st;
+}
