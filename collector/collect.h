@@ -7,20 +7,34 @@
 #include "store/manifest.h"
 
 typedef struct pm_collect_options {
-    double timeout;
+    double timeout;                /* seconds; 0: none */
+    const pm_buffer *manifest;     /* encoded, put back where Redis has lost it; NULL: it is encoded again */
     const pm_model_options *model; /* isa, memory, normalize_start, log; its cache fields are not read */
 } pm_collect_options;
 
+typedef struct pm_collect_report {
+    pm_model_report model; /* sccs_recorded: traces that were missing at the first look; seconds_record: until all were
+                              there */
+    pm_watch_report watch;
+    size_t rounds; /* more than one: traces were altered or went missing once they had been there */
+} pm_collect_report;
+
 /* Watches the job until all its traces are there, fetches and stitches. A trace that was altered in Redis is named in a
- * log line, removed, and recorded again. `job` (from pm_manifest_get) is left empty: its graph and split move into the
- * model. */
+ * log line, removed, and recorded again. Split and classes of `job` (pm_manifest_get) move into the model, which holds
+ * its graph; the job stays the caller's to free. */
 pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
-                     pm_model **model, pm_model_report *report, pm_error *err);
+                     pm_model **model, pm_collect_report *report, pm_error *err);
+
+typedef struct pm_evaluate_report {
+    size_t slices, known, units; /* known: results that were there already */
+    pm_watch_report watch;
+} pm_evaluate_report;
 
 /* Evaluates on the cluster: theta cut into slices by cost, a unit each; results keyed by content, so that what was
- * asked before is not computed again. The arrays are the same bits as pm_evaluate's. `slots`: of the live workers. */
+ * asked before is not computed again. The arrays are the same bits as pm_evaluate's. The traces and the manifest of the
+ * job must be in Redis (pm_collect has seen them). Errors: as pm_evaluate's, naming the row of the whole batch. */
 pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
-                                 const pm_request *request, size_t slots, double timeout, pm_result *result,
-                                 pm_error *err);
+                                 const pm_request *request, double timeout, pm_result *result,
+                                 pm_evaluate_report *report, pm_error *err);
 
 #endif

@@ -22,11 +22,14 @@ typedef struct pm_watch_report {
     size_t items, units_seen, sent_again;
     size_t workers; /* seen alive */
     double seconds;
+    uint8_t failed_unit[PM_DIGEST_BYTES]; /* after PM_EDATA for a failed unit */
+    bool has_failed_unit;
 } pm_watch_report;
 
 /* `reader` was opened on the events topic before the items were sent or swept. Redis or Kafka away is waited out
- * (producer->patience). Errors: PM_EDATA with the whole text of the first failed unit of the job, or that it was
- * cancelled; PM_ETEMPORARY at the timeout with how many items are missing, and how many workers are alive. */
+ * (producer->patience). Errors: PM_EDATA with the whole text of the first failed unit of the job (of these items, for
+ * "evaluate"), or that it was cancelled; PM_ETEMPORARY at the timeout with how many items are missing, and how many
+ * workers are alive. */
 pm_status pm_watch(pm_producer *producer, pm_reader *reader, const pm_watch_options *options, pm_watch_report *report,
                    pm_error *err);
 

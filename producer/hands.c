@@ -110,10 +110,8 @@ static pm_status see_unit(void *ctx, const pm_unit_record *record, pm_error *err
     if (!is_kind(record->kind, l->kind)) {
         return PM_OK;
     }
-    seen_unit unit = {.offset = record->offset,
-                      .partition = record->partition,
-                      .time = record->time,
-                      .first_item = l->n_numbers};
+    seen_unit unit = {
+        .offset = record->offset, .partition = record->partition, .time = record->time, .first_item = l->n_numbers};
     pm_status st = PM_OK;
     for (size_t at = 0; st == PM_OK && at + PM_DIGEST_BYTES <= record->items.size; at += PM_DIGEST_BYTES) {
         size_t item = pm_item_find(l->index, record->items.bytes + at);

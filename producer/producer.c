@@ -78,8 +78,8 @@ pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, con
                          .patience = PATIENCE_SECONDS,
                          .log = log,
                          .sent = pm_calloc(1, sizeof *out->sent)};
-    pm_status st = out->sent != NULL ? set_trace(out, traceparent, err)
-                                     : pm_fail_memory(err, "a producer", sizeof *out->sent);
+    pm_status st =
+        out->sent != NULL ? set_trace(out, traceparent, err) : pm_fail_memory(err, "a producer", sizeof *out->sent);
     if (st == PM_OK) {
         st = reach(out, err);
     }

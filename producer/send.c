@@ -184,8 +184,8 @@ static int dearest_first(const void *a, const void *b) {
     return (x->cost < y->cost) - (x->cost > y->cost);
 }
 
-static pm_status send_all(pm_producer *p, const uint8_t *job, pm_new_unit *units, size_t n, bool fresh,
-                          parcel *parcels, size_t *n_claims, pm_error *err) {
+static pm_status send_all(pm_producer *p, const uint8_t *job, pm_new_unit *units, size_t n, bool fresh, parcel *parcels,
+                          size_t *n_claims, pm_error *err) {
     pm_status st = PM_OK;
     for (size_t first = 0; st == PM_OK && first < n;) {
         size_t count = 0, bytes = 0;

@@ -1,0 +1,183 @@
+#include "collector/collect.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/retry.h"
+
+/* Traces that are there and turn out to be unusable are recorded again, but not for ever. */
+#define MOST_ROUNDS 5
+
+typedef struct collection {
+    pm_producer *p;
+    pm_reader *reader;
+    pm_job *job;
+    const pm_collect_options *options;
+    pm_collect_report *report;
+    uint8_t (*keys)[PM_DIGEST_BYTES]; /* of the classes */
+    double begun;
+} collection;
+
+static pm_retry retry_redis(const collection *c) {
+    return pm_retry_begin("Redis", c->p->patience, c->p->is_stopped, c->p->ctx, c->p->log);
+}
+
+/* ---- sending again ---- */
+
+static pm_status put_record_back(collection *c, pm_error *err) {
+    pm_job_message job = {.kind = pm_span_of("record"),
+                          .source = pm_span_of("put back by collect"),
+                          .created = pm_now(),
+                          .effort = (uint64_t)c->job->effort,
+                          .states = c->job->graph->n_vertices,
+                          .items = c->job->classes.n_classes,
+                          .trace = pm_span_of(c->p->trace)};
+    memcpy(job.job, c->job->job, PM_DIGEST_BYTES);
+    return pm_board_open_job(c->p->traces->redis, &job, err);
+}
+
+static pm_status put_manifest_back(collection *c, pm_error *err) {
+    if (c->options->manifest != NULL) {
+        return pm_manifest_put(c->p->traces->redis, c->job->job, c->options->manifest, err);
+    }
+    pm_buffer encoded = {0};
+    pm_status st = pm_manifest_encode(c->job->graph, &c->job->classes, &c->job->split, c->job->effort, &encoded, err);
+    if (st == PM_OK) {
+        st = pm_manifest_put(c->p->traces->redis, c->job->job, &encoded, err);
+    }
+    pm_buffer_free(&encoded);
+    return st;
+}
+
+/* Redis may have been emptied: what other collectors and the workers read of the job is put back. */
+static pm_status try_to_restore(collection *c, pm_error *err) {
+    bool exists = false;
+    pm_job_message job;
+    pm_note note = {0};
+    pm_status st = pm_blob_exist(c->p->traces->redis, PM_SPACE_MANIFEST, (const uint8_t(*)[PM_DIGEST_BYTES])c->job->job,
+                                 1, &exists, err);
+    if (st == PM_OK && !exists) {
+        pm_logf(c->p->log, PM_LOG_WARNING, "the job's manifest is gone from Redis; it is put back");
+        st = put_manifest_back(c, err);
+    }
+    if (st == PM_OK) {
+        st = pm_board_job(c->p->traces->redis, c->job->job, &job, &note, err);
+    }
+    if (st == PM_OK && !note.found) {
+        st = put_record_back(c, err);
+    }
+    pm_note_free(&note);
+    return st;
+}
+
+static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error *err) {
+    collection *c = ctx;
+    pm_status st;
+    pm_retry retry = retry_redis(c);
+    do {
+        st = try_to_restore(c, err);
+    } while (pm_retry_again(&retry, st, err));
+    size_t n_units = 0, n_claims = 0;
+    return st != PM_OK ? st
+                       : pm_send_classes(c->p, c->job->job, &c->job->classes, c->job->effort, items, n, &n_units,
+                                         &n_claims, err);
+}
+
+/* ---- rounds ---- */
+
+static pm_status count_missing(collection *c, size_t *n_missing, pm_error *err) {
+    size_t n = c->job->classes.n_classes;
+    bool *exist = pm_calloc(n, sizeof *exist);
+    if (exist == NULL) {
+        return pm_fail_memory(err, "the SCCs of a job", n);
+    }
+    pm_status st;
+    pm_retry retry = retry_redis(c);
+    do {
+        st = pm_blob_exist(c->p->traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])c->keys, n, exist,
+                           err);
+    } while (pm_retry_again(&retry, st, err));
+    *n_missing = n;
+    for (size_t i = 0; i < n; i++) {
+        *n_missing -= exist[i] ? 1 : 0;
+    }
+    free(exist);
+    return st;
+}
+
+static pm_status watch_traces(collection *c, pm_error *err) {
+    double left = 0;
+    if (c->options->timeout > 0) {
+        left = c->begun + c->options->timeout - pm_seconds();
+        left = left > 0.001 ? left : 0.001;
+    }
+    pm_watch_options options = {.job = c->job->job,
+                                .kind = "record",
+                                .items = (const uint8_t(*)[PM_DIGEST_BYTES])c->keys,
+                                .n_items = c->job->classes.n_classes,
+                                .send = send_again,
+                                .ctx = c,
+                                .timeout = left};
+    return pm_watch(c->p, c->reader, &options, &c->report->watch, err);
+}
+
+static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
+    pm_status st;
+    pm_trace_cache cache = pm_traces_cache(c->p->traces);
+    pm_retry retry = retry_redis(c);
+    do {
+        st = pm_traces_warm(c->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])c->keys, c->job->classes.n_classes, err);
+    } while (pm_retry_again(&retry, st, err));
+    return st == PM_OK ? pm_model_of_parts(c->job->graph, &c->job->split, &c->job->classes, &cache, true,
+                                           c->options->model, model, &c->report->model, err)
+                       : st;
+}
+
+/* After a stitch without one of the traces, or without Redis: the next round's watch waits for either. */
+static pm_status run_rounds(collection *c, pm_model **model, pm_error *err) {
+    pm_status st;
+    do {
+        c->report->rounds++;
+        st = watch_traces(c, err);
+        if (st != PM_OK) {
+            return st;
+        }
+        st = stitch(c, model, err);
+        if (pm_is_transient(st)) {
+            pm_logf(c->p->log, PM_LOG_WARNING, "%s; the job is taken up once more", err->text);
+        }
+    } while (pm_is_transient(st) && c->report->rounds < MOST_ROUNDS);
+    return st;
+}
+
+pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
+                     pm_model **model, pm_collect_report *report, pm_error *err) {
+    *model = NULL;
+    *report = (pm_collect_report){0};
+    collection c = {.p = producer,
+                    .reader = reader,
+                    .job = job,
+                    .options = options,
+                    .report = report,
+                    .keys = pm_malloc(job->classes.n_classes, sizeof *c.keys),
+                    .begun = pm_seconds()};
+    if (c.keys == NULL) {
+        return pm_fail_memory(err, "the SCCs of a job", job->classes.n_classes * sizeof *c.keys);
+    }
+    for (size_t i = 0; i < job->classes.n_classes; i++) {
+        memcpy(c.keys[i], job->classes.canon[i].key, PM_DIGEST_BYTES);
+    }
+    size_t n_missing = 0;
+    pm_status st = count_missing(&c, &n_missing, err);
+    if (st == PM_OK) {
+        st = run_rounds(&c, model, err);
+    }
+    if (st == PM_OK) {
+        report->model.seconds_record = pm_seconds() - c.begun - report->model.seconds_stitch;
+        report->model.sccs_recorded = n_missing;
+        report->model.sccs_cached = report->model.sccs_distinct - n_missing;
+    }
+    free(c.keys);
+    return st;
+}

@@ -1,0 +1,412 @@
+#include "collector/watch.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/retry.h"
+#include "producer/hands.h"
+
+/* Between sweeps: at least, at most, and as many times what the last one took. */
+#define SWEEP_LEAST 1.0
+#define SWEEP_MOST 5.0
+#define SWEEP_SHARE 20.0
+/* An item is sent again when so many sweeps in a row found it in nobody's hands: what one sweep reads here and there is
+ * not of one moment. */
+#define STRIKES 2
+#define NO_WORKER_SECONDS 10.0
+#define TELL_SECONDS 10.0
+
+typedef struct watcher {
+    pm_producer *p;
+    pm_reader *reader;
+    const pm_watch_options *options;
+    pm_watch_report *report;
+    pm_item_index index;
+    bool *missing;
+    uint8_t *strikes;
+    uint32_t *numbers;                   /* scratch: n */
+    uint8_t (*digests)[PM_DIGEST_BYTES]; /* scratch: n */
+    bool *exist;                         /* scratch: n */
+    size_t n_missing;
+    size_t hinted;  /* items that events have called done since the last look */
+    bool is_called; /* an event says that something else happened: sweep now */
+    double begun, next_sweep, workers_seen, told;
+    bool is_alone; /* the warning that no worker is alive was given */
+} watcher;
+
+static bool is_kind(const watcher *w, const char *kind) {
+    return strcmp(w->options->kind, kind) == 0;
+}
+
+static bool spans_text(pm_span span, const char *text) {
+    return span.size == strlen(text) && memcmp(span.bytes, text, span.size) == 0;
+}
+
+/* ---- are they there? ---- */
+
+static pm_status ask(watcher *w, size_t n, pm_error *err) {
+    pm_redis *redis = w->p->traces->redis;
+    const uint8_t(*digests)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])w->digests;
+    if (is_kind(w, "probe")) {
+        return pm_board_ended(redis, digests, n, w->exist, err);
+    }
+    const char *space = is_kind(w, "record") ? PM_SPACE_TRACE : PM_SPACE_RESULT;
+    return pm_blob_exist(redis, space, digests, n, w->exist, err);
+}
+
+static void tell_progress(const watcher *w) {
+    size_t hinted = w->hinted < w->n_missing ? w->hinted : w->n_missing - (w->n_missing > 0 ? 1 : 0);
+    size_t done = w->options->n_items - w->n_missing + hinted;
+    const char *stage = is_kind(w, "record") ? "recording" : is_kind(w, "evaluate") ? "evaluating" : "probing";
+    pm_log_progress(w->p->log, stage, done, w->options->n_items);
+}
+
+static pm_status look_for_items(watcher *w, pm_error *err) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->options->n_items; i++) {
+        if (w->missing[i]) {
+            memcpy(w->digests[n], w->options->items[i], PM_DIGEST_BYTES);
+            w->numbers[n++] = (uint32_t)i;
+        }
+    }
+    pm_status st = n == 0 ? PM_OK : ask(w, n, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    for (size_t i = 0; i < n; i++) {
+        w->missing[w->numbers[i]] = !w->exist[i];
+        w->n_missing -= w->exist[i] ? 1 : 0;
+    }
+    w->hinted = 0;
+    tell_progress(w);
+    return PM_OK;
+}
+
+/* ---- has it failed? ---- */
+
+static void tell_failure(const watcher *w, const pm_outcome_message *o, const char *text) {
+    char unit[PM_DIGEST_HEX], job[PM_DIGEST_HEX], scc[PM_DIGEST_HEX] = "", topic[256], worker[256];
+    pm_hex(o->unit, unit);
+    pm_hex(o->job, job);
+    pm_span_text(o->topic, topic, sizeof topic);
+    pm_span_text(o->worker, worker, sizeof worker);
+    if (o->scc.size == PM_DIGEST_BYTES) {
+        pm_hex(o->scc.bytes, scc);
+    }
+    const pm_log_field fields[] = {{"job", job, 0},
+                                   {"unit", unit, 0},
+                                   {"scc", scc, 0},
+                                   {"attempts", NULL, (double)o->attempts},
+                                   {"topic", topic, 0},
+                                   {"partition", NULL, (double)o->partition},
+                                   {"offset", NULL, (double)o->offset},
+                                   {"worker", worker, 0}};
+    pm_log_event(w->p->log, PM_LOG_ERROR, fields, sizeof fields / sizeof *fields, "a unit failed: %s", text);
+}
+
+static pm_status fail_with(watcher *w, const pm_outcome_message *o, pm_error *err) {
+    char text[PM_TEXT_MOST + 8], unit[PM_DIGEST_HEX], scc[PM_DIGEST_HEX + 8] = "", topic[256];
+    pm_span_text(o->error, text, sizeof text);
+    pm_span_text(o->topic, topic, sizeof topic);
+    pm_hex(o->unit, unit);
+    if (o->scc.size == PM_DIGEST_BYTES) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(o->scc.bytes, hex);
+        snprintf(scc, sizeof scc, ", SCC %s", hex);
+    }
+    memcpy(w->report->failed_unit, o->unit, PM_DIGEST_BYTES);
+    w->report->has_failed_unit = true;
+    tell_failure(w, o, text);
+    return pm_fail(err, PM_EDATA,
+                   "%s (unit %s%s, %llu attempts, %s partition %llu offset %lld; see `phasemill dead-letters show`)",
+                   text, unit, scc, (unsigned long long)o->attempts, topic, (unsigned long long)o->partition,
+                   (long long)o->offset);
+}
+
+/* The outcome of one unit, or the first failure of the job when `unit` is NULL. */
+static pm_status look_at_outcome(watcher *w, const uint8_t *unit, pm_error *err) {
+    pm_redis *redis = w->p->traces->redis;
+    pm_outcome_message outcome;
+    pm_note note = {0};
+    pm_status st = unit == NULL ? pm_board_failure(redis, w->options->job, &outcome, &note, err)
+                                : pm_board_outcome(redis, unit, &outcome, &note, err);
+    if (st == PM_OK && note.found && outcome.code != 0 && spans_text(outcome.kind, w->options->kind)) {
+        st = fail_with(w, &outcome, err);
+    }
+    pm_note_free(&note);
+    return st;
+}
+
+static pm_status look_for_failure(watcher *w, const pm_hands *hands, pm_error *err) {
+    /* another evaluation of this job may have failed, which is no matter of ours */
+    pm_status st = is_kind(w, "evaluate") ? PM_OK : look_at_outcome(w, NULL, err);
+    for (size_t i = 0; st == PM_OK && hands != NULL && i < hands->n_ended; i++) {
+        st = look_at_outcome(w, hands->ended[i], err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    bool cancelled = false;
+    st =
+        pm_board_cancelled(w->p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])w->options->job, 1, &cancelled, err);
+    if (st == PM_OK && cancelled) {
+        char job[PM_DIGEST_HEX];
+        pm_hex(w->options->job, job);
+        st = pm_fail(err, PM_EDATA, "job %s was cancelled; submit it again to take it up", job);
+    }
+    return st;
+}
+
+/* ---- is it lost? ---- */
+
+static void tell_workers(watcher *w, const pm_hands *hands, double now) {
+    if (hands->workers > 0) {
+        w->workers_seen = now;
+        w->report->workers = hands->workers > w->report->workers ? hands->workers : w->report->workers;
+        if (w->is_alone) {
+            pm_logf(w->p->log, PM_LOG_INFO, "workers are back: %zu with %zu slots", hands->workers, hands->slots);
+        }
+        w->is_alone = false;
+    } else if (!w->is_alone && now - w->workers_seen >= NO_WORKER_SECONDS) {
+        pm_logf(w->p->log, PM_LOG_WARNING,
+                "no worker has been alive for %.0f s; the job waits until one is started (`phasemill worker`)",
+                now - w->workers_seen);
+        w->is_alone = true;
+    }
+    if (now - w->told >= TELL_SECONDS) {
+        size_t done = w->options->n_items - w->n_missing;
+        double elapsed = now - w->begun, rate = (double)done / elapsed;
+        char left[48] = "";
+        if (done > 0) {
+            snprintf(left, sizeof left, ", about %.0f s left", (double)w->n_missing / rate);
+        }
+        pm_logf(w->p->log, PM_LOG_INFO, "%zu of %zu items are there, %zu units to go, %zu workers with %zu slots%s",
+                done, w->options->n_items, hands->units, hands->workers, hands->slots, left);
+        w->told = now;
+    }
+}
+
+/* Numbers of the items that nobody has had for long enough, into `numbers`. */
+static size_t find_lost(watcher *w, const pm_hands *hands) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->options->n_items; i++) {
+        bool is_loose = w->missing[i] && !hands->held[i];
+        w->strikes[i] = (uint8_t)(is_loose ? w->strikes[i] + 1 : 0);
+        if (w->strikes[i] >= STRIKES) {
+            w->strikes[i] = 0;
+            w->numbers[n++] = (uint32_t)i;
+        }
+    }
+    return n;
+}
+
+static pm_status send_lost(watcher *w, size_t n, pm_error *err) {
+    if (n == 0 || w->options->send == NULL) {
+        return PM_OK;
+    }
+    pm_logf(w->p->log, PM_LOG_WARNING, "%zu items are missing and in nobody's hands; they are sent again", n);
+    w->report->sent_again += n;
+    return w->options->send(w->options->ctx, w->numbers, n, err);
+}
+
+/* ---- sweeps ---- */
+
+/* One look at everything. *n_lost items are in `numbers`. */
+static pm_status try_sweep(watcher *w, size_t *n_lost, pm_error *err) {
+    *n_lost = 0;
+    pm_status st = look_for_items(w, err);
+    if (st != PM_OK || w->n_missing == 0) {
+        return st == PM_OK && is_kind(w, "probe") ? look_for_failure(w, NULL, err) : st;
+    }
+    pm_hands hands;
+    st = pm_hands_look(w->p, w->options->job, w->options->kind, &w->index, w->missing, &hands, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    st = look_for_failure(w, &hands, err);
+    if (st == PM_OK) {
+        tell_workers(w, &hands, pm_seconds());
+        *n_lost = find_lost(w, &hands);
+    }
+    pm_hands_free(&hands);
+    return st;
+}
+
+static double seconds_left(const watcher *w) {
+    return w->options->timeout > 0 ? w->begun + w->options->timeout - pm_seconds() : INFINITY;
+}
+
+static pm_retry be_patient(const watcher *w) {
+    double left = seconds_left(w);
+    return pm_retry_begin("Kafka or Redis", left < w->p->patience ? left : w->p->patience, w->p->is_stopped, w->p->ctx,
+                          w->p->log);
+}
+
+static pm_status sweep(watcher *w, pm_error *err) {
+    double start = pm_seconds();
+    size_t n_lost;
+    pm_status st;
+    w->is_called = false;
+    pm_retry retry = be_patient(w);
+    do {
+        st = try_sweep(w, &n_lost, err);
+    } while (pm_retry_again(&retry, st, err));
+    if (st == PM_OK && w->n_missing > 0) {
+        st = send_lost(w, n_lost, err);
+    }
+    double now = pm_seconds(), wait = SWEEP_SHARE * (now - start);
+    wait = w->options->sweep_seconds > 0 ? w->options->sweep_seconds
+           : wait < SWEEP_LEAST          ? SWEEP_LEAST
+           : wait > SWEEP_MOST           ? SWEEP_MOST
+                                         : wait;
+    w->next_sweep = now + wait;
+    return st;
+}
+
+/* As many items are called done as were missing: perhaps that is all. */
+static pm_status check_hints(watcher *w, pm_error *err) {
+    pm_status st;
+    pm_retry retry = be_patient(w);
+    do {
+        st = look_for_items(w, err);
+    } while (pm_retry_again(&retry, st, err));
+    return st == PM_OK && w->n_missing == 0 && is_kind(w, "probe") ? sweep(w, err) : st;
+}
+
+/* ---- events ---- */
+
+static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *err) {
+    (void)err;
+    watcher *w = ctx;
+    pm_event_message event;
+    pm_message_memory memory = {0};
+    pm_error why = {0};
+    if (pm_message_decode(&pm_event_type, message->value.bytes, message->value.size, &event, &memory, &why) != PM_OK) {
+        pm_logf(w->p->log, PM_LOG_DEBUG, "an event at offset %lld is passed over: %s", (long long)message->offset,
+                why.text);
+        return PM_OK;
+    }
+    if (memcmp(event.job, w->options->job, PM_DIGEST_BYTES) == 0 && spans_text(event.kind, w->options->kind)) {
+        w->report->units_seen++;
+        if (spans_text(event.type, "done")) {
+            w->hinted += event.items < w->n_missing ? (size_t)event.items : w->n_missing;
+        } else {
+            w->is_called = true;
+        }
+    }
+    pm_message_memory_free(&memory);
+    return PM_OK;
+}
+
+static pm_status follow_events(watcher *w, pm_error *err) {
+    double wait = w->next_sweep - pm_seconds(), left = seconds_left(w);
+    wait = wait > left ? left : wait;
+    wait = wait > 0 ? wait : 0;
+    pm_status st;
+    pm_retry retry = be_patient(w);
+    do {
+        st = pm_reader_poll(w->reader, wait, see_event, w, err);
+    } while (pm_retry_again(&retry, st, err));
+    if (st == PM_OK) {
+        tell_progress(w);
+    }
+    return st;
+}
+
+/* ---- all together ---- */
+
+static pm_status give_up(const watcher *w, pm_error *err) {
+    char job[PM_DIGEST_HEX];
+    pm_hex(w->options->job, job);
+    bool stopped = w->p->is_stopped != NULL && w->p->is_stopped(w->p->ctx);
+    size_t workers = 0, slots = 0;
+    pm_error unused;
+    if (pm_count_workers(w->p->traces->redis, &workers, &slots, &unused) != PM_OK) {
+        workers = 0;
+    }
+    return pm_fail(err, PM_ETEMPORARY,
+                   "%s: %zu of %zu items of job %s are missing after %.1f s; %zu workers are alive. The job goes on; "
+                   "`phasemill collect %s` takes it up again",
+                   stopped ? "stopped" : "time is over (--timeout)", w->n_missing, w->options->n_items, job,
+                   pm_seconds() - w->begun, workers, job);
+}
+
+static pm_status watch(watcher *w, pm_error *err) {
+    pm_status st = sweep(w, err);
+    while (st == PM_OK && w->n_missing > 0) {
+        if (seconds_left(w) <= 0 || (w->p->is_stopped != NULL && w->p->is_stopped(w->p->ctx))) {
+            return give_up(w, err);
+        }
+        st = follow_events(w, err);
+        if (st == PM_OK && w->hinted >= w->n_missing) {
+            st = check_hints(w, err);
+        }
+        if (st == PM_OK && w->n_missing > 0 && (w->is_called || pm_seconds() >= w->next_sweep)) {
+            st = sweep(w, err);
+        }
+    }
+    return st;
+}
+
+static pm_status allocate(watcher *w, pm_error *err) {
+    size_t n = w->options->n_items;
+    w->missing = pm_malloc(n, sizeof *w->missing);
+    w->strikes = pm_calloc(n, sizeof *w->strikes);
+    w->numbers = pm_malloc(n, sizeof *w->numbers);
+    w->digests = pm_malloc(n, sizeof *w->digests);
+    w->exist = pm_malloc(n, sizeof *w->exist);
+    if (w->missing == NULL || w->strikes == NULL || w->numbers == NULL || w->digests == NULL || w->exist == NULL) {
+        return pm_fail_memory(err, "the items of a job", n * (PM_DIGEST_BYTES + 8));
+    }
+    memset(w->missing, true, n);
+    return pm_item_index_new(w->options->items, n, &w->index, err);
+}
+
+pm_status pm_watch(pm_producer *producer, pm_reader *reader, const pm_watch_options *options, pm_watch_report *report,
+                   pm_error *err) {
+    double now = pm_seconds();
+    watcher w = {.p = producer,
+                 .reader = reader,
+                 .options = options,
+                 .report = report,
+                 .n_missing = options->n_items,
+                 .begun = now,
+                 .workers_seen = now,
+                 .told = now};
+    *report = (pm_watch_report){.items = options->n_items};
+    pm_status st = allocate(&w, err);
+    if (st == PM_OK) {
+        st = watch(&w, err);
+    }
+    report->seconds = pm_seconds() - now;
+    pm_item_index_free(&w.index);
+    free(w.missing);
+    free(w.strikes);
+    free(w.numbers);
+    free(w.digests);
+    free(w.exist);
+    return st;
+}
+
+typedef struct worker_count {
+    size_t workers, slots;
+} worker_count;
+
+static pm_status count_worker(void *ctx, const pm_worker_message *worker, pm_error *err) {
+    (void)err;
+    worker_count *count = ctx;
+    count->workers++;
+    count->slots += worker->slots;
+    return PM_OK;
+}
+
+pm_status pm_count_workers(pm_redis *r, size_t *workers, size_t *slots, pm_error *err) {
+    worker_count count = {0};
+    pm_status st = pm_board_workers(r, count_worker, &count, err);
+    *workers = count.workers;
+    *slots = count.slots;
+    return st;
+}
