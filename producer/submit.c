@@ -36,8 +36,8 @@ static pm_status find_pieces(const pm_classes *classes, const uint32_t *numbers,
 
 static pm_status pack_classes(const pm_producer *p, const pm_classes *classes, const uint32_t *numbers, size_t n,
                               pm_packing *out, pm_error *err) {
-    pm_piece *pieces;
-    uint64_t total;
+    pm_piece *pieces = NULL;
+    uint64_t total = 0;
     *out = (pm_packing){0};
     pm_status st = find_pieces(classes, numbers, n, &pieces, &total, err);
     if (st == PM_OK) {
