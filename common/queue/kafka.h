@@ -14,6 +14,7 @@ typedef struct pm_property {
     const char *name, *value; /* librdkafka's, as in -X name=value */
 } pm_property;
 
+/* Texts and properties must outlive every handle that was opened with them. */
 typedef struct pm_kafka_options {
     const char *brokers;            /* "host:port,host:port" */
     const char *topic_prefix;       /* topics are PREFIX.units, PREFIX.events, PREFIX.dead-letters */
@@ -31,30 +32,39 @@ typedef enum pm_topic { PM_TOPIC_UNITS, PM_TOPIC_EVENTS, PM_TOPIC_DEAD, PM_N_TOP
 #define PM_TOPIC_NAME 256
 void pm_topic_name(const pm_kafka_options *options, pm_topic topic, char name[PM_TOPIC_NAME]);
 
-/* The faults of one handle, gathered by librdkafka's error callback. */
+/* The faults of one handle, gathered by librdkafka's callbacks, which run inside the calls that poll the handle. */
+#define PM_KAFKA_REASON 512
 typedef struct pm_kafka_health {
     const pm_log *log;
     bool is_away;   /* all brokers down; logged once, and once when they are back */
     pm_error fatal; /* refused SASL, TLS or authorisation, or librdkafka's fatal error: PM_EPERMISSION, PM_ESOFTWARE */
+    char last[PM_KAFKA_REASON]; /* what the last lost connection died of; "" */
 } pm_kafka_health;
 
 /* A client of `type`: our defaults, the user's properties, log lines to health->log (secrets left out). `health` must
- * outlive the handle and is its opaque. `extra` ends with name NULL (may be NULL) and wins over all. Errors: PM_EUSAGE
- * for a property that librdkafka refuses, naming it. */
+ * outlive the handle and is its opaque. `prepared` (callbacks; may be NULL) is taken over, also after a failure.
+ * `extra` ends with name NULL (may be NULL) and wins over all. Errors: PM_EUSAGE for a property that librdkafka
+ * refuses, naming it, and for one that phasemill sets itself, naming what to use instead. */
 pm_status pm_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, const pm_property *extra,
                        rd_kafka_conf_t *prepared, pm_kafka_health *health, rd_kafka_t **out, pm_error *err);
 
-/* Waits until a broker has answered. Errors: PM_EUNAVAILABLE after `seconds`, naming the brokers; at once
- * PM_EPERMISSION when they refuse us. */
+/* Waits until a broker has answered, serving the handle's callbacks. For a handle that consumes nothing (yet). Errors:
+ * PM_EUNAVAILABLE after `seconds`, naming the brokers and what they died of; PM_EPERMISSION once they refuse us. */
 pm_status pm_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_kafka_health *health, double seconds,
                          pm_error *err);
 
 /* Marks that a broker answered, for the line "Kafka is back". */
 void pm_kafka_is_back(pm_kafka_health *health);
 
-/* Makes the topics that are missing, and checks those that are there: enough partitions and replicas, retention,
- * cleanup policy, message size. `check_only` makes none. *n_partitions: of the units topic. Errors: PM_ECONFIG naming
- * topic, setting, found and expected value; PM_EPERMISSION. */
+/* What the topics must take: bytes of one message with its headers. A dead letter carries a unit and what it died of.
+ */
+#define PM_KAFKA_MESSAGE_BYTES ((size_t)1 << 20)
+#define PM_KAFKA_DEAD_BYTES ((size_t)2 << 20)
+
+/* Makes the topics that are missing, waits until every partition has a leader, and checks those that were there: enough
+ * partitions and replicas, retention, cleanup policy, message size. `check_only` makes none. *n_partitions: of the
+ * units topic. Errors: PM_ECONFIG naming topic, setting, found and expected value; PM_EUNAVAILABLE for a topic that is
+ * missing; PM_EPERMISSION; PM_ETEMPORARY after 30 s without an answer. Settings that we may not read are a warning. */
 pm_status pm_topics_ensure(rd_kafka_t *rk, const pm_kafka_options *options, bool check_only, const pm_log *log,
                            size_t *n_partitions, pm_error *err);
 

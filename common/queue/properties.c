@@ -5,7 +5,7 @@
 #include "queue/kafka.h"
 
 bool pm_property_is_secret(const char *name) {
-    static const char *const parts[] = {"password", "secret", "key.pem", "oauthbearer.config"};
+    static const char *const parts[] = {"password", "secret", "key.pem", "oauthbearer.config", "kinit.cmd"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (strcasestr(name, parts[i]) != NULL) {
             return true;

@@ -8,16 +8,30 @@
 typedef struct pm_window {
     struct pm_window_entry *entries; /* a ring, ascending by offset */
     size_t first, count, capacity;
+    size_t n_given; /* entries given back */
 } pm_window;
 
-typedef enum pm_window_state { PM_WINDOW_UNKNOWN, PM_WINDOW_HELD, PM_WINDOW_DONE } pm_window_state;
+typedef enum pm_window_state {
+    PM_WINDOW_UNKNOWN,
+    PM_WINDOW_HELD,
+    PM_WINDOW_DONE,
+    PM_WINDOW_GIVEN /* given back: holds the prefix until it is taken again and done */
+} pm_window_state;
 
-/* A taken offset, larger than all before it. */
+/* The offset is in hand: one that was given back, or a new one, usually larger than all before it. Errors:
+ * PM_ESOFTWARE when it is in hand or done already; PM_EOSERR. */
 pm_status pm_window_take(pm_window *w, int64_t offset, pm_error *err);
 pm_window_state pm_window_find(const pm_window *w, int64_t offset);
+/* Nothing happens for an offset that is not in hand. */
 void pm_window_done(pm_window *w, int64_t offset);
+void pm_window_give(pm_window *w, int64_t offset);
+/* The lowest offset that was given back, or -1. */
+int64_t pm_window_lowest_given(const pm_window *w);
 /* Drops the done prefix; returns the offset to commit (one past its last), or -1 when there is none. */
 int64_t pm_window_advance(pm_window *w);
+/* Drops all entries below `offset`, whatever their state: somebody else saw to them. */
+void pm_window_forget(pm_window *w, int64_t offset);
+/* Frees the memory and leaves an empty window. */
 void pm_window_free(pm_window *w);
 
 #endif
