@@ -12,6 +12,7 @@ import unittest
 
 import kafka_protocol
 import kafka_server
+import network
 import processes
 import resp
 import server_set
@@ -219,6 +220,32 @@ class Shared(support.ClusterCase):
         cluster.servers.signal("redis", signal.SIGSTOP)
         # ends with the test
         self.assertTrue(cluster.start("1", wrap=["sh", "-c", "sleep 600"]).running())
+
+
+class OtherNetwork(unittest.TestCase):
+    def test_cable_pulled_and_put_back(self):
+        reason = network.why_not()
+        if reason:
+            print(f"not run: this machine permits no network namespaces: {reason}")
+            return
+        with network.Network() as other, support.Cluster(host=other.host) as cluster:
+            port = cluster.servers.ports("redis")["redis"]
+            ping = [*other.wrap, "timeout", "2", "redis-cli", "-h", other.host, "-p", str(port), "ping"]
+            environment = {**os.environ, "REDISCLI_AUTH": cluster.servers.password}
+
+            def answer():
+                return subprocess.run(ping, capture_output=True, text=True, env=environment).stdout.strip()
+
+            self.assertEqual(answer(), "PONG")
+            with kafka_protocol.Broker(other.host, cluster.servers.ports("broker-1")["client"]) as broker:
+                self.assertEqual(broker.nodes(), [1])
+            other.cut()
+            self.assertEqual(answer(), "")
+            other.join()
+            support.wait_until(lambda: answer() == "PONG", 20, "an answer after the cable is back")
+            link = f"/sys/class/net/{other._link}"
+            self.assertTrue(os.path.exists(link))
+        self.assertFalse(os.path.exists(link))
 
 
 class Refused(ServersCase):
