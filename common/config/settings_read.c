@@ -70,6 +70,18 @@ static char *next_line(char *out, int room, void *stream) {
     return out;
 }
 
+/* A second value of one file would silently win over the first. */
+static pm_status check_first(const ini_reading *r, const char *name, const char *origin) {
+    bool is_file;
+    const pm_setting *setting = pm_setting_find(name, &is_file);
+    const char *before = setting == NULL ? NULL : r->settings->given[setting - pm_settings_table].origin;
+    size_t n = strlen(r->path);
+    if (before == NULL || strncmp(before, r->path, n) != 0 || strncmp(before + n, " line ", 6) != 0) {
+        return PM_OK;
+    }
+    return pm_fail(r->err, PM_ECONFIG, "%s (%s): given twice, first at %s", setting->name, origin, before);
+}
+
 static int take_value(void *ctx, const char *section, const char *name, const char *value) {
     ini_reading *r = ctx;
     if (r->st != PM_OK) {
@@ -85,7 +97,8 @@ static int take_value(void *ctx, const char *section, const char *name, const ch
     } else if (is_property) {
         r->st = pm_settings_set_property(r->settings, text, origin, r->err);
     } else {
-        r->st = pm_settings_set(r->settings, text, value, origin, r->err);
+        r->st = check_first(r, text, origin);
+        r->st = r->st == PM_OK ? pm_settings_set(r->settings, text, value, origin, r->err) : r->st;
     }
     return r->st == PM_OK;
 }
@@ -93,7 +106,7 @@ static int take_value(void *ctx, const char *section, const char *name, const ch
 pm_status pm_settings_read_bytes(pm_settings *s, const uint8_t *bytes, size_t n, const char *path, pm_error *err) {
     ini_reading reading = {.settings = s, .path = path, .bytes = bytes, .size = n, .err = err};
     int line = ini_parse_stream(next_line, &reading, take_value, &reading);
-    if (reading.st == PM_OK && line != 0) {
+    if (line > 0 && (reading.st == PM_OK || (size_t)line < reading.line)) {
         return pm_fail(err, PM_ECONFIG, "%s line %d: expected [section], name = value, or a comment", path, line);
     }
     return reading.st;
