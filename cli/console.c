@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -19,12 +18,6 @@ void cli_console_clear(cli_console *console) {
         fputs("\r\033[K", stderr);
         console->bar_is_drawn = false;
     }
-}
-
-static double now_utc(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void show(cli_console *console, const cli_log_entry *entry) {
@@ -47,7 +40,7 @@ static void show_event(void *ctx, pm_log_level level, const char *text, const pm
                                    .text = text,
                                    .fields = fields,
                                    .n_fields = n_fields,
-                                   .time = console->is_json || console->has_times ? now_utc() : -1});
+                                   .time = console->is_json || console->has_times ? pm_now() : -1});
 }
 
 static void show_line(void *ctx, pm_log_level level, const char *text) {

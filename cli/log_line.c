@@ -4,20 +4,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
+#include "base/utf8.h"
 
 #define TAIL 24 /* kept free for what ends a line */
-
-void cli_time_text(double time, char *text, size_t n) {
-    double whole = floor(time);
-    time_t seconds = (time_t)whole;
-    struct tm parts;
-    if (gmtime_r(&seconds, &parts) == NULL) {
-        parts = (struct tm){.tm_mday = 1};
-    }
-    size_t used = strftime(text, n, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(text + used, n - used, ".%03dZ", (int)((time - whole) * 1000));
-}
 
 /* Appends all of it or nothing. */
 static bool add(cli_log_line *line, const char *format, ...) PM_PRINTF(2, 3);
@@ -54,8 +45,8 @@ void cli_log_as_text(const cli_log_entry *entry, cli_log_line *line) {
     static const char *const labels[] = {"debug: ", "", "warning: ", "error: "};
     line->used = 0;
     if (entry->time >= 0) {
-        char time[32];
-        cli_time_text(entry->time, time, sizeof time);
+        char time[PM_TIME_TEXT];
+        pm_time_text(entry->time, time);
         add(line, "%s ", time);
     }
     add(line, "phasemill: %s", labels[entry->level]);
@@ -69,31 +60,23 @@ void cli_log_as_text(const cli_log_entry *entry, cli_log_line *line) {
 }
 
 /* Bytes of the UTF-8 sequence at `text`; 0 when it is none. */
-static size_t sequence_length(const unsigned char *text) {
-    size_t n = text[0] < 0x80                       ? 1
-               : text[0] >= 0xc2 && text[0] <= 0xdf ? 2
-               : (text[0] & 0xf0) == 0xe0           ? 3
-               : text[0] >= 0xf0 && text[0] <= 0xf4 ? 4
-                                                    : 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return n;
+static size_t sequence_length(const char *text) {
+    unsigned char first = (unsigned char)text[0];
+    size_t n = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    return strnlen(text, n) == n && pm_utf8_valid((const uint8_t *)text, n, NULL) ? n : 0;
 }
 
 static bool add_character(cli_log_line *line, const char **at) {
-    const unsigned char *c = (const unsigned char *)*at;
+    const char *c = *at;
     size_t n = sequence_length(c);
     *at += n == 0 ? 1 : n;
-    if (n == 0) {
-        return add(line, "\\ufffd");
+    if (n != 1) {
+        return n == 0 ? add(line, "\\ufffd") : add(line, "%.*s", (int)n, c);
     }
-    if (n > 1) {
-        return add(line, "%.*s", (int)n, (const char *)c);
+    if (*c == '"' || *c == '\\') {
+        return add(line, "\\%c", *c);
     }
-    return *c == '"' || *c == '\\' ? add(line, "\\%c", *c) : *c < 0x20 ? add(line, "\\u%04x", *c) : add(line, "%c", *c);
+    return (unsigned char)*c < 0x20 ? add(line, "\\u%04x", (unsigned)*c) : add(line, "%c", *c);
 }
 
 /* A string, cut where the line is full: the quote after it always fits. */
@@ -110,8 +93,8 @@ static void add_string(cli_log_line *line, const char *text) {
 
 void cli_log_as_json(const cli_log_entry *entry, const char *component, cli_log_line *line) {
     static const char *const levels[] = {"debug", "info", "warning", "error"};
-    char time[32];
-    cli_time_text(entry->time < 0 ? 0 : entry->time, time, sizeof time);
+    char time[PM_TIME_TEXT];
+    pm_time_text(entry->time, time);
     line->used = 0;
     add(line, "{\"ts\": \"%s\", \"level\": \"%s\", \"component\": \"%s\", \"msg\": ", time, levels[entry->level],
         component);

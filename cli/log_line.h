@@ -24,7 +24,4 @@ void cli_log_as_text(const cli_log_entry *entry, cli_log_line *line);
 /* {"ts": "2026-01-31T12:00:00.123Z", "level": "warning", "component": ..., "msg": ..., fields} */
 void cli_log_as_json(const cli_log_entry *entry, const char *component, cli_log_line *line);
 
-/* RFC 3339 in UTC with milliseconds, into `text` of n bytes (32 do). */
-void cli_time_text(double time, char *text, size_t n);
-
 #endif
