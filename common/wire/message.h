@@ -59,7 +59,8 @@ struct pm_message_type {
 /* Fields of the table. */
 size_t pm_message_fields(const pm_message_type *type);
 
-/* Appends the encoded message; `out` is as it was after a failure. Errors: PM_ESOFTWARE for a value that its own table refuses; PM_EOSERR. */
+/* Appends the encoded message; `out` is as it was after a failure. Errors: PM_ESOFTWARE for a value that its own table
+ * refuses; PM_EOSERR. */
 pm_status pm_message_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err);
 
 /* What a decoded message borrows from: keep it as long as the message. All-zero is empty. */
