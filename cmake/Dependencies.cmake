@@ -32,3 +32,9 @@ pm_find_library(METIS metis.h metis)
 set(PM_DEPENDENCIES PkgConfig::YAJL PkgConfig::LMDB PkgConfig::CRYPTO PkgConfig::MSGPACK pm_NAUTY pm_AMD pm_METIS
                     OpenMP::OpenMP_C m)
 set(PM_CLUSTER_DEPENDENCIES PkgConfig::RDKAFKA PkgConfig::HIREDIS PkgConfig::ZSTD PkgConfig::INIH)
+
+# TLS to Redis, which hiredis has since 1.0; without it redis.tls is refused with a clear error
+pkg_check_modules(HIREDIS_SSL QUIET IMPORTED_TARGET hiredis_ssl>=1.0)
+if(HIREDIS_SSL_FOUND)
+  list(APPEND PM_CLUSTER_DEPENDENCIES PkgConfig::HIREDIS_SSL)
+endif()

@@ -31,27 +31,34 @@ void pm_redis_close(pm_redis *r);
 const pm_redis_options *pm_redis_options_of(const pm_redis *r);
 
 /* Connects, and checks what the cluster needs of the server: maxmemory-policy noeviction (a warning line when neither
- * CONFIG nor INFO may be asked), no Redis Cluster redirection, and the right to each command used, on scratch keys.
- * Errors beside those of commands: PM_ECONFIG. */
+ * INFO nor CONFIG may be asked), no Redis Cluster, and the right to each command used, on scratch keys. Errors beside
+ * those of commands: PM_ECONFIG; PM_EPERMISSION names all commands that are refused. */
 pm_status pm_redis_check(pm_redis *r, pm_error *err);
 
 /* One command. Free *reply with freeReplyObject. An error reply is an error here, never a *reply. Errors, with the
  * command's name, the address and the server's words, never the password:
- *   PM_EUNAVAILABLE  cannot connect, or the connection broke (transient)
- *   PM_ETEMPORARY    -OOM, -LOADING, -BUSY, -READONLY, -MASTERDOWN, -TRYAGAIN, -CLUSTERDOWN (transient)
+ *   PM_EUNAVAILABLE  cannot connect, no answer in time, or the connection broke (transient); whether the command was
+ *                    carried out is not known then
+ *   PM_ETEMPORARY    -OOM, -LOADING, -BUSY, -READONLY, -MASTERDOWN, -MISCONF, -TRYAGAIN, -CLUSTERDOWN and the like
+ *                    (transient)
  *   PM_EPERMISSION   -NOAUTH, -WRONGPASS, -NOPERM, a password where none is set
- *   PM_ECONFIG       -MOVED, -ASK: a cluster's redirection
+ *   PM_ECONFIG       -MOVED, -ASK: a cluster's redirection; a database that is not there
  *   PM_EDATA         any other error, such as -WRONGTYPE */
 pm_status pm_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, pm_error *err);
 
-/* A pipeline: commands are queued, then sent together; replies come in order. */
+/* A pipeline: commands are queued, then sent together; replies come in order. Words are copied. After a failure nothing
+ * is queued; whoever fails for other reasons between queueing and flushing calls pm_redis_abandon. A pipeline is held
+ * whole in memory: a few megabytes at a time. */
 pm_status pm_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_error *err);
+void pm_redis_abandon(pm_redis *r);
 /* `visit` sees the reply of the i-th command queued (borrowed; error replies too: pm_redis_reply_status). The first
- * failure of `visit` is returned after all replies were read. NULL: every reply must not be an error. */
+ * failure of `visit` ends the visits, and is returned after all replies were read. NULL: no reply must be an error. */
 typedef pm_status (*pm_redis_visit)(void *ctx, size_t i, const redisReply *reply, pm_error *err);
 pm_status pm_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error *err);
 /* Status of a reply as pm_redis_call has it. */
 pm_status pm_redis_reply_status(const pm_redis *r, const redisReply *reply, pm_error *err);
+/* PM_EDATA: a reply of another type than `expected` ("an integer"). */
+pm_status pm_redis_unexpected(const pm_redis *r, const redisReply *reply, const char *expected, pm_error *err);
 
 /* "PREFIX:space:{hex}" into `key`, which holds PM_REDIS_KEY bytes. */
 #define PM_REDIS_KEY 256

@@ -1,0 +1,106 @@
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/retry.h"
+
+typedef struct sink {
+    int lines;
+    pm_log_level level;
+    char text[PM_ERROR_TEXT];
+} sink;
+
+static void keep(void *ctx, pm_log_level level, const char *text) {
+    sink *s = ctx;
+    s->lines++;
+    s->level = level;
+    strcpy(s->text, text);
+}
+
+Test(retry, waits_double_up_to_the_most) {
+    pm_backoff b;
+    pm_backoff_init(&b, 0.5, 4.0, 1);
+    const double tops[] = {0.5, 1.0, 2.0, 4.0, 4.0};
+    for (int i = 0; i < 5; i++) {
+        double wait = pm_backoff_next(&b);
+        cr_expect(wait >= tops[i] / 2 && wait < tops[i], "%d: %g", i, wait);
+    }
+    pm_backoff_reset(&b);
+    cr_expect_lt(pm_backoff_next(&b), 0.5);
+    /* two that start together do not stay together */
+    pm_backoff other;
+    pm_backoff_init(&b, 0.5, 4.0, 7);
+    pm_backoff_init(&other, 0.5, 4.0, 8);
+    cr_expect(pm_backoff_next(&b) != pm_backoff_next(&other));
+}
+
+Test(retry, which_faults_pass) {
+    cr_expect(pm_is_transient(PM_EUNAVAILABLE));
+    cr_expect(pm_is_transient(PM_ETEMPORARY));
+    const pm_status lasting[] = {PM_OK, PM_EUSAGE, PM_EDATA, PM_ESOFTWARE, PM_EOSERR, PM_EPERMISSION, PM_ECONFIG};
+    for (size_t i = 0; i < sizeof lasting / sizeof lasting[0]; i++) {
+        cr_expect_not(pm_is_transient(lasting[i]), "%d", (int)lasting[i]);
+    }
+}
+
+Test(retry, one_line_for_each_change_of_state) {
+    sink s = {0};
+    const pm_log log = {.ctx = &s, .line = keep};
+    pm_retry retry = pm_retry_begin("Redis at h:1", INFINITY, NULL, NULL, &log);
+    pm_error err;
+    int tries = 0;
+    pm_status st;
+    do {
+        st = ++tries < 4 ? pm_fail(&err, PM_EUNAVAILABLE, "connection refused") : PM_OK;
+        if (tries == 3) {
+            cr_expect_eq(s.lines, 1);
+            cr_expect_eq(s.level, PM_LOG_WARNING);
+            cr_expect_str_eq(s.text, "waiting for Redis at h:1: connection refused");
+        }
+    } while (pm_retry_again(&retry, st, &err));
+    cr_expect_eq(st, PM_OK);
+    cr_expect_eq(tries, 4);
+    cr_expect_eq(s.lines, 2);
+    cr_expect_eq(s.level, PM_LOG_INFO);
+    cr_expect_str_eq(s.text, "Redis at h:1 is back");
+}
+
+Test(retry, nothing_is_said_when_nothing_happens) {
+    sink s = {0};
+    const pm_log log = {.ctx = &s, .line = keep};
+    pm_retry retry = pm_retry_begin("x", 1.0, NULL, NULL, &log);
+    cr_expect_not(pm_retry_again(&retry, PM_OK, NULL));
+    cr_expect_not(pm_retry_again(&retry, PM_EDATA, NULL));
+    cr_expect_eq(s.lines, 0);
+}
+
+Test(retry, patience_ends) {
+    pm_error err;
+    double begin = pm_seconds();
+    pm_retry retry = pm_retry_begin("x", 0.3, NULL, NULL, NULL);
+    pm_status st;
+    do {
+        st = pm_fail(&err, PM_ETEMPORARY, "full");
+    } while (pm_retry_again(&retry, st, &err));
+    double took = pm_seconds() - begin;
+    cr_expect_eq(st, PM_ETEMPORARY);
+    cr_expect_str_eq(err.text, "full");
+    cr_expect(took >= 0.3 && took < 2.0, "%g", took);
+    retry = pm_retry_begin("x", 0.0, NULL, NULL, NULL);
+    cr_expect_not(pm_retry_again(&retry, PM_ETEMPORARY, NULL));
+}
+
+static bool stop_at_third(void *ctx) {
+    return ++*(int *)ctx >= 3;
+}
+
+Test(retry, stops_when_told) {
+    int looks = 0;
+    double begin = pm_seconds();
+    pm_retry retry = pm_retry_begin("x", INFINITY, stop_at_third, &looks, NULL);
+    while (pm_retry_again(&retry, PM_EUNAVAILABLE, NULL)) {
+    }
+    cr_expect_geq(looks, 3);
+    cr_expect_lt(pm_seconds() - begin, 2.0);
+}
