@@ -17,8 +17,8 @@ typedef enum pm_blob_found { PM_BLOB_MISSING, PM_BLOB_FOUND, PM_BLOB_DAMAGED } p
 typedef enum pm_blob_put_how {
     PM_BLOB_STORED, /* it was not there */
     PM_BLOB_SAME,   /* the same bytes were there; their TTL is refreshed */
-    PM_BLOB_DIFFERS /* other bytes were there, and stay; an error line says so: an alarm, for values are deterministic
-                     */
+    PM_BLOB_DIFFERS /* other bytes were there, and stay; an error line says so: an alarm, for values are deterministic.
+                       With `replace` they were replaced, and no line is written */
 } pm_blob_put_how;
 
 typedef struct pm_blob_item {
@@ -28,8 +28,9 @@ typedef struct pm_blob_item {
     pm_blob_put_how how; /* out */
 } pm_blob_item;
 
-/* Puts n values in as few round trips as their sizes allow. With `replace`, other bytes are replaced, not kept (a job's
- * manifest). Errors: those of pm_redis_call; then any of the items may be there or not. */
+/* Puts n values in as few round trips as their sizes allow, each from its own memory and a few megabytes more. Chunks
+ * that are there already (of a writer that was interrupted) are not sent again. With `replace`, other bytes are
+ * replaced, not kept (a job's manifest). Errors: those of pm_redis_call; then any of the items may be there or not. */
 pm_status pm_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size_t n, bool replace, pm_error *err);
 
 /* Appends the value. PM_BLOB_DAMAGED: it was there and was refused (a warning line says why), and was removed. Values
@@ -37,7 +38,8 @@ pm_status pm_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size_
 pm_status pm_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], size_t limit,
                       pm_buffer *value, pm_blob_found *found, pm_error *err);
 
-/* Whether each of n values is there, as far as its blob tells; refreshes their TTL. Pipelined in batches. */
+/* Whether each of n values is there, as far as its blob tells; refreshes the blob's TTL (chunks live twice as long, and
+ * are refreshed when they are read). Pipelined in batches. */
 pm_status pm_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
                         bool *exist, pm_error *err);
 
