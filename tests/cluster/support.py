@@ -164,6 +164,7 @@ class Cluster:
             **kept,
             **self.servers.environment(),
             "PHASEMILL_KAFKA_TOPIC_PREFIX": self.name,
+            "PHASEMILL_KAFKA_GROUP": self.name,  # members that were killed are missed only after a session timeout
             "PHASEMILL_REDIS_PREFIX": self.name,
             "HOME": str(folder),
             "XDG_CACHE_HOME": str(folder / "cache"),
