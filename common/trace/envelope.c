@@ -11,29 +11,47 @@
 /* More than the heads, the name, the version and the checksum take. */
 #define ENVELOPE_OVERHEAD (PM_ENVELOPE_NAME + PM_DIGEST_BYTES + 32)
 
-pm_status pm_envelope_write(const char *name, unsigned version, const uint8_t *payload, size_t size, pm_buffer *out,
-                            pm_error *err) {
-    size_t before = out->size, need;
-    uint8_t sum[PM_DIGEST_BYTES];
+pm_status pm_envelope_begin(const char *name, unsigned version, size_t size, pm_buffer *out, pm_error *err) {
+    size_t need;
     if (strlen(name) >= PM_ENVELOPE_NAME) {
         return pm_fail(err, PM_ESOFTWARE, "an envelope's name has at most %d bytes, found \"%s\"", PM_ENVELOPE_NAME - 1,
                        name);
     }
     /* at once, for payloads are large and doubling would copy them again */
-    if (!pm_add(size, before + ENVELOPE_OVERHEAD, &need) ||
+    if (!pm_add(size, out->size + ENVELOPE_OVERHEAD, &need) ||
         !pm_reserve((void **)&out->bytes, &out->capacity, need, 1)) {
         return pm_fail_memory(err, "an envelope", size);
     }
-    pm_status st = pm_digest(PM_SHA256, payload, size, sum, err);
+    pm_writer w;
+    pm_writer_init(&w, out, err);
+    msgpack_pack_array(&w.packer, 4);
+    pm_writer_text(&w, name);
+    pm_writer_uint(&w, version);
+    pm_writer_bin_head(&w, size);
+    return w.status;
+}
+
+pm_status pm_envelope_end(size_t size, pm_buffer *out, pm_error *err) {
+    uint8_t sum[PM_DIGEST_BYTES];
+    pm_status st = pm_digest(PM_SHA256, out->bytes + out->size - size, size, sum, err);
     if (st == PM_OK) {
         pm_writer w;
         pm_writer_init(&w, out, err);
-        msgpack_pack_array(&w.packer, 4);
-        pm_writer_text(&w, name);
-        pm_writer_uint(&w, version);
-        pm_writer_bin(&w, payload, size);
         pm_writer_bin(&w, sum, sizeof sum);
         st = w.status;
+    }
+    return st;
+}
+
+pm_status pm_envelope_write(const char *name, unsigned version, const uint8_t *payload, size_t size, pm_buffer *out,
+                            pm_error *err) {
+    size_t before = out->size;
+    pm_status st = pm_envelope_begin(name, version, size, out, err);
+    if (st == PM_OK) {
+        st = pm_buffer_add(out, payload, size, err);
+    }
+    if (st == PM_OK) {
+        st = pm_envelope_end(size, out, err);
     }
     if (st != PM_OK) {
         out->size = before;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 static int add_bytes(void *ctx, const char *bytes, size_t n) {
     pm_writer *w = ctx;
     if (w->status == PM_OK) {
@@ -11,10 +13,22 @@ static int add_bytes(void *ctx, const char *bytes, size_t n) {
 }
 
 void pm_writer_init(pm_writer *w, pm_buffer *out, pm_error *err) {
-    w->out = out;
-    w->err = err;
-    w->status = PM_OK;
+    *w = (pm_writer){.out = out, .err = err, .status = PM_OK};
     msgpack_packer_init(&w->packer, w, add_bytes);
+}
+
+static int count_bytes(void *ctx, const char *bytes, size_t n) {
+    pm_writer *w = ctx;
+    (void)bytes;
+    if (w->status == PM_OK && !pm_add(w->counted, n, &w->counted)) {
+        w->status = pm_fail_memory(w->err, "an encoded value", SIZE_MAX);
+    }
+    return w->status == PM_OK ? 0 : -1;
+}
+
+void pm_writer_init_count(pm_writer *w, pm_error *err) {
+    *w = (pm_writer){.err = err, .status = PM_OK};
+    msgpack_packer_init(&w->packer, w, count_bytes);
 }
 
 void pm_writer_text_of(pm_writer *w, const void *bytes, size_t n) {
@@ -47,7 +61,7 @@ void pm_writer_bool(pm_writer *w, bool value) {
     }
 }
 
-static bool begin_bin(pm_writer *w, size_t n) {
+bool pm_writer_bin_head(pm_writer *w, size_t n) {
     if (w->status == PM_OK && n > UINT32_MAX) {
         w->status = pm_fail(w->err, PM_EUSAGE, "an array of %zu bytes is too large to be encoded: at most %zu", n,
                             (size_t)UINT32_MAX);
@@ -56,7 +70,7 @@ static bool begin_bin(pm_writer *w, size_t n) {
 }
 
 void pm_writer_bin(pm_writer *w, const void *bytes, size_t n) {
-    if (begin_bin(w, n)) {
+    if (pm_writer_bin_head(w, n)) {
         msgpack_pack_bin_body(&w->packer, bytes, n);
     }
 }
@@ -65,7 +79,7 @@ void pm_writer_numbers(pm_writer *w, const uint32_t *numbers, size_t count, unsi
     uint8_t chunk[4096];
     size_t per_chunk = sizeof chunk / width;
     size_t bytes = count > SIZE_MAX / width ? SIZE_MAX : count * width;
-    if (!begin_bin(w, bytes)) {
+    if (!pm_writer_bin_head(w, bytes)) {
         return;
     }
     for (size_t first = 0; first < count; first += per_chunk) {
@@ -75,6 +89,6 @@ void pm_writer_numbers(pm_writer *w, const uint32_t *numbers, size_t count, unsi
                 chunk[i * width + b] = (uint8_t)(numbers[first + i] >> 8 * b);
             }
         }
-        add_bytes(w, (const char *)chunk, n * width);
+        msgpack_pack_bin_body(&w->packer, chunk, n * width);
     }
 }

@@ -7,9 +7,6 @@
 #include "wire/frame.h"
 #include "wire/message.h"
 
-/* More than the head of a value and its key take, texts aside. */
-#define VALUE_OVERHEAD 64
-
 static const void *place(const void *message, const pm_field *field) {
     return (const uint8_t *)message + field->offset;
 }
@@ -102,55 +99,64 @@ static pm_status write_items(pm_writer *w, const pm_field *list, const pm_list *
     return w->status;
 }
 
-static pm_status write_map(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err) {
-    pm_writer w;
-    pm_writer_init(&w, out, err);
-    msgpack_pack_map(&w.packer, pm_message_fields(type));
-    pm_status st = w.status;
+static pm_status write_map(pm_writer *w, const pm_message_type *type, const void *message, pm_error *err) {
+    msgpack_pack_map(&w->packer, pm_message_fields(type));
+    pm_status st = w->status;
     for (const pm_field *f = type->fields; st == PM_OK && f->name != NULL; f++) {
-        pm_writer_text(&w, f->name);
-        st = w.status != PM_OK          ? w.status
-             : f->kind == PM_FIELD_LIST ? write_items(&w, f, place(message, f), err)
-                                        : write_value(&w, f, message, err);
+        pm_writer_text(w, f->name);
+        st = w->status != PM_OK         ? w->status
+             : f->kind == PM_FIELD_LIST ? write_items(w, f, place(message, f), err)
+                                        : write_value(w, f, message, err);
     }
     return st;
 }
 
-/* Room for the spans at once: they may be large, and doubling would copy them again. */
-static pm_status reserve_map(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err) {
-    size_t need = 0;
-    for (const pm_field *f = type->fields; f->name != NULL; f++) {
-        bool is_span =
-            f->kind == PM_FIELD_TEXT || f->kind == PM_FIELD_BIN || f->kind == PM_FIELD_U32S || f->kind == PM_FIELD_F64S;
-        size_t bytes = is_span ? ((const pm_span *)place(message, f))->size : 0;
-        if (!pm_add(need, bytes, &need) || !pm_add(need, VALUE_OVERHEAD, &need)) {
-            return pm_fail_memory(err, "a message", SIZE_MAX);
-        }
+/* The map of `size` bytes goes where it stays. */
+static pm_status encode_plain(const pm_message_type *type, const void *message, size_t size, pm_buffer *out,
+                              pm_error *err) {
+    pm_status st = pm_envelope_begin(type->name, type->version, size, out, err);
+    if (st == PM_OK) {
+        pm_writer w;
+        pm_writer_init(&w, out, err);
+        st = write_map(&w, type, message, err);
     }
-    return pm_reserve((void **)&out->bytes, &out->capacity, need, 1) ? PM_OK : pm_fail_memory(err, "a message", need);
+    return st == PM_OK ? pm_envelope_end(size, out, err) : st;
+}
+
+static pm_status encode_packed(const pm_message_type *type, const void *message, size_t size, pm_buffer *out,
+                               pm_error *err) {
+    pm_buffer map = {0}, packed = {0};
+    if (size > type->unpacked) {
+        return pm_fail(err, PM_ESOFTWARE, "at most %zu bytes before packing can be sent, found %zu", type->unpacked,
+                       size);
+    }
+    if (!pm_reserve((void **)&map.bytes, &map.capacity, size, 1)) {
+        return pm_fail_memory(err, "a message", size);
+    }
+    pm_writer w;
+    pm_writer_init(&w, &map, err);
+    pm_status st = write_map(&w, type, message, err);
+    if (st == PM_OK) {
+        st = pm_frame_pack(map.bytes, map.size, &packed, err);
+    }
+    pm_buffer_free(&map);
+    if (st == PM_OK) {
+        st = pm_envelope_write(type->name, type->version, packed.bytes, packed.size, out, err);
+    }
+    pm_buffer_free(&packed);
+    return st;
 }
 
 pm_status pm_message_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err) {
-    pm_buffer map = {0}, packed = {0};
-    pm_status st = reserve_map(type, message, &map, err);
+    size_t before = out->size;
+    pm_writer counter;
+    pm_writer_init_count(&counter, err);
+    pm_status st = write_map(&counter, type, message, err);
     if (st == PM_OK) {
-        st = write_map(type, message, &map, err);
+        st = (type->is_packed ? encode_packed : encode_plain)(type, message, counter.counted, out, err);
     }
-    if (st == PM_OK && type->is_packed && map.size > type->unpacked) {
-        st = pm_fail(err, PM_ESOFTWARE, "at most %zu bytes before packing can be sent, found %zu", type->unpacked,
-                     map.size);
-    }
-    if (st == PM_OK && type->is_packed) {
-        st = pm_frame_pack(map.bytes, map.size, &packed, err);
-        pm_buffer_free(&map);
-    }
-    if (st == PM_OK) {
-        const pm_buffer *payload = type->is_packed ? &packed : &map;
-        st = pm_envelope_write(type->name, type->version, payload->bytes, payload->size, out, err);
-    }
-    pm_buffer_free(&map);
-    pm_buffer_free(&packed);
     if (st != PM_OK) {
+        out->size = before;
         pm_fail_prefix(err, "encoding %s", type->name);
     }
     return st;
