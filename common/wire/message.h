@@ -25,16 +25,17 @@ typedef struct pm_list {
 } pm_list;
 
 typedef enum pm_field_kind {
-    PM_FIELD_UINT,   /* uint64_t */
-    PM_FIELD_INT,    /* int64_t */
-    PM_FIELD_REAL,   /* double, finite */
-    PM_FIELD_BOOL,   /* bool */
-    PM_FIELD_TEXT,   /* pm_span, UTF-8 without U+0000 */
-    PM_FIELD_DIGEST, /* uint8_t[PM_DIGEST_BYTES] as a bin */
-    PM_FIELD_BIN,    /* pm_span */
-    PM_FIELD_U32S,   /* pm_span of little-endian uint32 as one bin: a multiple of 4 bytes */
-    PM_FIELD_F64S,   /* pm_span of little-endian binary64 as one bin: a multiple of 8 bytes */
-    PM_FIELD_LIST    /* pm_list of messages of `item`, written as maps without envelopes */
+    PM_FIELD_UINT,    /* uint64_t */
+    PM_FIELD_INT,     /* int64_t */
+    PM_FIELD_REAL,    /* double, finite */
+    PM_FIELD_BOOL,    /* bool */
+    PM_FIELD_TEXT,    /* pm_span, UTF-8 without U+0000 */
+    PM_FIELD_DIGEST,  /* uint8_t[PM_DIGEST_BYTES] as a bin */
+    PM_FIELD_DIGESTS, /* pm_span of digests as one bin: a multiple of PM_DIGEST_BYTES */
+    PM_FIELD_BIN,     /* pm_span */
+    PM_FIELD_U32S,    /* pm_span of little-endian uint32 as one bin: a multiple of 4 bytes */
+    PM_FIELD_F64S,    /* pm_span of little-endian binary64 as one bin: a multiple of 8 bytes */
+    PM_FIELD_LIST     /* pm_list of messages of `item`, written as maps without envelopes */
 } pm_field_kind;
 
 typedef struct pm_message_type pm_message_type;
@@ -43,7 +44,7 @@ typedef struct pm_field {
     const char *name; /* NULL ends the table */
     pm_field_kind kind;
     size_t offset;               /* in the struct */
-    uint64_t most;               /* UINT: the largest value; TEXT, BIN, U32S, F64S: bytes; LIST: items */
+    uint64_t most;               /* UINT: the largest value; LIST: items; all spans: bytes */
     const pm_message_type *item; /* LIST: its fields hold no list */
 } pm_field;
 

@@ -54,17 +54,30 @@ static pm_status read_digest(pm_cursor *c, const pm_field *f, uint8_t *digest, p
     return st;
 }
 
+static size_t element_bytes(pm_field_kind kind) {
+    switch (kind) {
+    case PM_FIELD_DIGESTS:
+        return PM_DIGEST_BYTES;
+    case PM_FIELD_U32S:
+        return sizeof(uint32_t);
+    case PM_FIELD_F64S:
+        return sizeof(double);
+    default:
+        return 1;
+    }
+}
+
 static pm_status read_span(pm_cursor *c, const pm_field *f, pm_span *span, pm_error *err) {
     size_t at = c->at;
-    size_t width = f->kind == PM_FIELD_U32S ? 4 : f->kind == PM_FIELD_F64S ? 8 : 1;
+    size_t width = element_bytes(f->kind);
     pm_status st = f->kind == PM_FIELD_TEXT ? pm_cursor_text(c, &span->bytes, &span->size, f->name, err)
                                             : pm_cursor_bin(c, &span->bytes, &span->size, f->name, err);
     if (st == PM_OK && span->size > f->most) {
         return too_much(f, at, " bytes", span->size, err);
     }
     if (st == PM_OK && span->size % width != 0) {
-        return pm_fail(err, PM_EDATA, "byte %zu: %s: expected an array of %zu-byte numbers, found %zu bytes", at,
-                       f->name, width, span->size);
+        return pm_fail(err, PM_EDATA, "byte %zu: %s: expected values of %zu bytes each, found %zu bytes", at, f->name,
+                       width, span->size);
     }
     return st;
 }

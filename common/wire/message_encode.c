@@ -21,6 +21,8 @@ static pm_status check_span(const pm_field *field, const pm_span *span, pm_error
                        field->most, span->size);
     }
     switch (field->kind) {
+    case PM_FIELD_DIGESTS:
+        return span->size % PM_DIGEST_BYTES == 0 ? PM_OK : refuse(field, "the bytes are no array of digests", err);
     case PM_FIELD_U32S:
         return span->size % 4 == 0 ? PM_OK : refuse(field, "the bytes are no array of uint32", err);
     case PM_FIELD_F64S:

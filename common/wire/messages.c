@@ -58,7 +58,7 @@ static const pm_field event_fields[] = {FIELD(pm_event_message, type, PM_FIELD_T
 const pm_message_type pm_event_type = {"phasemill.event", 1, false, sizeof(pm_event_message), 0, event_fields};
 
 static const pm_field record_fields[] = {FIELD(pm_record_body, effort, PM_FIELD_UINT, PM_EFFORT_BEST),
-                                         FIELD(pm_record_body, keys, PM_FIELD_BIN, BODY_MOST),
+                                         FIELD(pm_record_body, keys, PM_FIELD_DIGESTS, BODY_MOST),
                                          FIELD(pm_record_body, as_given, PM_FIELD_BIN, BODY_MOST),
                                          FIELD(pm_record_body, states, PM_FIELD_U32S, BODY_MOST),
                                          FIELD(pm_record_body, degrees, PM_FIELD_U32S, BODY_MOST),
@@ -137,7 +137,7 @@ static const pm_field unit_record_fields[] = {FIELD(pm_unit_record, unit, PM_FIE
                                               FIELD(pm_unit_record, partition, PM_FIELD_UINT, INT32_MAX),
                                               FIELD(pm_unit_record, offset, PM_FIELD_INT, 0),
                                               FIELD(pm_unit_record, time, PM_FIELD_REAL, 0),
-                                              FIELD(pm_unit_record, items, PM_FIELD_BIN, BODY_MOST),
+                                              FIELD(pm_unit_record, items, PM_FIELD_DIGESTS, BODY_MOST),
                                               {NULL}};
 
 const pm_message_type pm_unit_record_type = {"phasemill.unit-record", 1, false,
@@ -148,7 +148,7 @@ static const pm_field outcome_fields[] = {FIELD(pm_outcome_message, unit, PM_FIE
                                           FIELD(pm_outcome_message, kind, PM_FIELD_TEXT, WORD_MOST),
                                           FIELD(pm_outcome_message, code, PM_FIELD_UINT, UINT8_MAX),
                                           FIELD(pm_outcome_message, error, PM_FIELD_TEXT, PM_TEXT_MOST),
-                                          FIELD(pm_outcome_message, scc, PM_FIELD_BIN, PM_DIGEST_BYTES),
+                                          FIELD(pm_outcome_message, scc, PM_FIELD_DIGESTS, PM_DIGEST_BYTES),
                                           FIELD(pm_outcome_message, attempts, PM_FIELD_UINT, UINT64_MAX),
                                           FIELD(pm_outcome_message, worker, PM_FIELD_TEXT, NAME_MOST),
                                           FIELD(pm_outcome_message, topic, PM_FIELD_TEXT, TOPIC_MOST),
@@ -208,10 +208,13 @@ static const pm_field result_fields[] = {FIELD(pm_result_message, result, PM_FIE
 const pm_message_type pm_result_type = {"phasemill.result", 1, true, sizeof(pm_result_message), PM_UNIT_UNPACKED,
                                         result_fields};
 
-const pm_message_type *const pm_message_types[] = {
-    &pm_unit_type,    &pm_claim_type,   &pm_event_type,    &pm_record_type, &pm_evaluate_type,
-    &pm_probe_type,   &pm_blob_type,    &pm_manifest_type, &pm_job_type,    &pm_unit_record_type,
-    &pm_outcome_type, &pm_running_type, &pm_worker_type,   &pm_result_type, NULL};
+const pm_message_type *const pm_message_types[] = {&pm_unit_type,     &pm_claim_type,
+                                                   &pm_event_type,    &pm_record_type,
+                                                   &pm_evaluate_type, &pm_probe_type,
+                                                   &pm_blob_type,     &pm_manifest_type,
+                                                   &pm_job_type,      &pm_unit_record_type,
+                                                   &pm_outcome_type,  &pm_worker_type,
+                                                   &pm_result_type,   NULL};
 
 const pm_message_type *pm_message_type_find(const char *name) {
     for (const pm_message_type *const *type = pm_message_types; *type != NULL; type++) {

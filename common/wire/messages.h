@@ -154,7 +154,7 @@ typedef struct pm_running_unit {
     uint64_t item, items; /* the item it is at, of how many */
     double since;
 } pm_running_unit;
-extern const pm_message_type pm_running_type;
+extern const pm_message_type pm_running_type; /* only in a list */
 
 /* A worker's heartbeat. */
 typedef struct pm_worker_message {
@@ -180,7 +180,7 @@ typedef struct pm_result_message {
 } pm_result_message;
 extern const pm_message_type pm_result_type;
 
-/* All of them, ended by NULL; traces have their own codec (trace/codec.h). */
+/* All that have an envelope, ended by NULL; traces have their own codec (trace/codec.h). */
 extern const pm_message_type *const pm_message_types[];
 
 /* NULL when there is none of that name. */

@@ -21,7 +21,7 @@ typedef struct sample {
     bool flag;
     pm_span text;
     uint8_t digest[PM_DIGEST_BYTES];
-    pm_span bin, u32s, f64s;
+    pm_span digests, bin, u32s, f64s;
     pm_list list;
 } sample;
 
@@ -35,6 +35,7 @@ static const pm_field sample_fields[] = {{"number", PM_FIELD_UINT, offsetof(samp
                                          {"flag", PM_FIELD_BOOL, offsetof(sample, flag), 0, NULL},
                                          {"text", PM_FIELD_TEXT, offsetof(sample, text), 70000, NULL},
                                          {"digest", PM_FIELD_DIGEST, offsetof(sample, digest), 0, NULL},
+                                         {"digests", PM_FIELD_DIGESTS, offsetof(sample, digests), 64, NULL},
                                          {"bin", PM_FIELD_BIN, offsetof(sample, bin), 70000, NULL},
                                          {"u32s", PM_FIELD_U32S, offsetof(sample, u32s), 16, NULL},
                                          {"f64s", PM_FIELD_F64S, offsetof(sample, f64s), 16, NULL},
@@ -53,7 +54,7 @@ static void assert_same(const sample *a, const sample *b) {
     cr_assert_eq(memcmp(&a->real, &b->real, sizeof a->real), 0);
     cr_assert_eq(a->flag, b->flag);
     cr_assert_arr_eq(a->digest, b->digest, PM_DIGEST_BYTES);
-    cr_assert(same_span(a->text, b->text) && same_span(a->bin, b->bin));
+    cr_assert(same_span(a->text, b->text) && same_span(a->bin, b->bin) && same_span(a->digests, b->digests));
     cr_assert(same_span(a->u32s, b->u32s) && same_span(a->f64s, b->f64s));
     cr_assert_eq(a->list.count, b->list.count);
     for (size_t i = 0; i < a->list.count; i++) {
@@ -80,6 +81,7 @@ static void goes_there_and_back(const pm_message_type *type, const sample *messa
 
 static const uint32_t some_u32s[] = {0, 1, UINT32_MAX};
 static const double some_f64s[] = {-0.0, 1e300};
+static const uint8_t some_digests[2 * PM_DIGEST_BYTES] = {9};
 static inner some_items[20];
 
 static sample full(void) {
@@ -93,6 +95,7 @@ static sample full(void) {
                     .text = pm_span_of("caf\xc3\xa9"),
                     .digest = {1, 2, 3},
                     .bin = {(const uint8_t *)"\0\1\2", 3},
+                    .digests = {some_digests, sizeof some_digests},
                     .u32s = pm_u32s(some_u32s, 3),
                     .f64s = pm_f64s(some_f64s, 2),
                     .list = {some_items, 20}};
@@ -150,6 +153,7 @@ Test(message, the_encoder_refuses_what_the_decoder_would) {
         {{.bin = {many, 70001}}, "bin: at most 70000 bytes can be sent, found 70001"},
         {{.u32s = {many, 20}}, "u32s: at most 16 bytes can be sent, found 20"},
         {{.u32s = {many, 6}}, "u32s: the bytes are no array of uint32"},
+        {{.digests = {many, 31}}, "digests: the bytes are no array of digests"},
         {{.f64s = {many, 12}}, "f64s: the bytes are no array of doubles"},
         {{.list = {one_more, 21}}, "list: at most 20 items can be sent, found 21"},
         {{.list = {long_text, 1}}, "text: at most 8 bytes can be sent, found 9"},
