@@ -164,8 +164,6 @@ class Cluster:
             **kept,
             **self.servers.environment(),
             "PHASEMILL_KAFKA_TOPIC_PREFIX": self.name,
-            # a group in which workers of an earlier test still count as alive would make those to come wait for them
-            "PHASEMILL_KAFKA_GROUP": self.name,
             "PHASEMILL_KAFKA_GROUP": self.name,  # members that were killed are missed only after a session timeout
             "PHASEMILL_REDIS_PREFIX": self.name,
             "HOME": str(folder),
