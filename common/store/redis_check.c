@@ -99,6 +99,7 @@ static const char *const trials[][8] = {
     {"ZADD", "@sorted", "1", "1"},
     {"ZREVRANGE", "@sorted", "0", "-1"},
     {"ZREM", "@sorted", "1"},
+    {"ZREMRANGEBYSCORE", "@sorted", "-inf", "(0"},
     {"UNLINK", "@string", "@hash", "@set", "@sorted"},
 };
 #define N_TRIALS (sizeof trials / sizeof trials[0])

@@ -1,0 +1,599 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "redis_server.h"
+#include "store/board.h"
+
+typedef struct desk {
+    redis_server server;
+    pm_redis *r;
+    pm_error err;
+} desk;
+
+static void begin(desk *d) {
+    redis_server_start(&d->server, NULL);
+    d->r = redis_server_open(&d->server);
+}
+
+static void end(desk *d) {
+    (void)redis_server_check_keys(&d->server);
+    pm_redis_close(d->r);
+    redis_server_stop(&d->server);
+}
+
+#define MUST(call) cr_assert_eq(call, PM_OK, "%s", d.err.text)
+
+static bool span_is(pm_span span, const char *text) {
+    return span.size == strlen(text) && memcmp(span.bytes, text, span.size) == 0;
+}
+
+static pm_job_message job_of(uint64_t number, double created) {
+    pm_job_message job = {.kind = pm_span_of("record"),
+                          .source = pm_span_of("graph.json"),
+                          .created = created,
+                          .effort = 1,
+                          .states = 100,
+                          .items = 7,
+                          .known = 3,
+                          .units = 2,
+                          .trace = pm_span_of("00-11-22-01")};
+    fixture_key(number, job.job);
+    return job;
+}
+
+static pm_outcome_message outcome_of(uint64_t job, uint64_t unit, pm_status code, const char *text) {
+    pm_outcome_message outcome = {.kind = pm_span_of("record"),
+                                  .code = (uint64_t)code,
+                                  .error = pm_span_of(text),
+                                  .attempts = 3,
+                                  .worker = pm_span_of("w1"),
+                                  .topic = pm_span_of("phasemill.units"),
+                                  .partition = 2,
+                                  .offset = 17,
+                                  .time = 1000.5,
+                                  .seconds = 0.25};
+    fixture_key(job, outcome.job);
+    fixture_key(unit, outcome.unit);
+    return outcome;
+}
+
+static void tell_key(desk *d, const char *verb, const char *space, uint64_t number, const char *rest) {
+    char key[PM_REDIS_KEY], command[400];
+    uint8_t digest[PM_DIGEST_BYTES];
+    fixture_key(number, digest);
+    (void)pm_redis_key(d->r, space, digest, key);
+    (void)snprintf(command, sizeof command, "%s %s%s", verb, key, rest);
+    (void)redis_server_tell(&d->server, command);
+}
+
+/* ---- jobs ---- */
+
+Test(board, jobs_there_and_back) {
+    desk d;
+    begin(&d);
+    const pm_job_message job = job_of(1, 1234.5);
+    pm_job_message read;
+    pm_note note = {0};
+    MUST(pm_board_job(d.r, job.job, &read, &note, &d.err));
+    cr_expect_not(note.found);
+    MUST(pm_board_open_job(d.r, &job, &d.err));
+    for (int turn = 0; turn < 2; turn++) { /* a note may be used again */
+        MUST(pm_board_job(d.r, job.job, &read, &note, &d.err));
+        cr_expect(note.found);
+        cr_expect_eq(memcmp(read.job, job.job, PM_DIGEST_BYTES), 0);
+        cr_expect(span_is(read.source, "graph.json") && span_is(read.trace, "00-11-22-01"));
+        cr_expect_eq(read.created, 1234.5);
+        cr_expect_eq(read.units, 2);
+    }
+    pm_note_free(&note);
+    cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 2);
+    end(&d);
+}
+
+Test(board, opening_a_job_forgets_its_end) {
+    desk d;
+    begin(&d);
+    const pm_job_message job = job_of(1, 1.0);
+    const pm_outcome_message failed = outcome_of(1, 5, PM_EDATA, "bad unit");
+    pm_outcome_message read;
+    pm_note note = {0};
+    bool cancelled[3];
+    uint8_t jobs[3][PM_DIGEST_BYTES];
+    for (uint64_t i = 0; i < 3; i++) {
+        fixture_key(i % 2, jobs[i]);
+    }
+    MUST(pm_board_open_job(d.r, &job, &d.err));
+    MUST(pm_board_cancel(d.r, job.job, &d.err));
+    MUST(pm_board_end(d.r, &failed, &d.err));
+    MUST(pm_board_cancelled(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, 3, cancelled, &d.err));
+    cr_expect(!cancelled[0] && cancelled[1] && !cancelled[2]);
+    MUST(pm_board_failure(d.r, job.job, &read, &note, &d.err));
+    cr_expect(note.found && span_is(read.error, "bad unit"));
+    (void)redis_server_check_keys(&d.server);
+    MUST(pm_board_open_job(d.r, &job, &d.err));
+    MUST(pm_board_cancelled(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, 3, cancelled, &d.err));
+    cr_expect_not(cancelled[1]);
+    MUST(pm_board_failure(d.r, job.job, &read, &note, &d.err));
+    cr_expect_not(note.found);
+    pm_note_free(&note);
+    end(&d);
+}
+
+static size_t list_jobs(desk *dp, size_t most, uint64_t newest) {
+    desk d = *dp;
+    uint8_t(*jobs)[PM_DIGEST_BYTES];
+    size_t n;
+    MUST(pm_board_jobs(d.r, most, &jobs, &n, &d.err));
+    if (n > 0) {
+        uint8_t expected[PM_DIGEST_BYTES];
+        fixture_key(newest, expected);
+        cr_expect_eq(memcmp(jobs[0], expected, PM_DIGEST_BYTES), 0);
+    }
+    free(jobs);
+    return n;
+}
+
+Test(board, the_list_of_jobs) {
+    enum { N = 1300 };
+    desk d;
+    begin(&d);
+    cr_expect_eq(list_jobs(&d, 10, 0), 0);
+    for (uint64_t i = 0; i < N; i++) {
+        const pm_job_message job = job_of(i, (double)i);
+        MUST(pm_board_open_job(d.r, &job, &d.err));
+    }
+    cr_expect_eq(list_jobs(&d, 10, N - 1), 10);
+    cr_expect_eq(list_jobs(&d, SIZE_MAX, N - 1), N);
+    /* records that ran out are passed over; a job that is forgotten leaves the list */
+    tell_key(&d, "DEL", "job", N - 1, "");
+    tell_key(&d, "DEL", "job", 20, "");
+    cr_expect_eq(list_jobs(&d, SIZE_MAX, N - 2), N - 2);
+    uint8_t job[PM_DIGEST_BYTES];
+    fixture_key(N - 2, job);
+    MUST(pm_board_forget_job(d.r, job, &d.err));
+    cr_expect_eq(list_jobs(&d, SIZE_MAX, N - 3), N - 3);
+    /* what is older than any record can be leaves the list at the next submit */
+    const pm_job_message late = job_of(N, 10000.0);
+    MUST(pm_board_open_job(d.r, &late, &d.err));
+    cr_expect_eq(redis_server_tell(&d.server, "ZCARD test:jobs"), 1);
+    cr_expect_eq(list_jobs(&d, SIZE_MAX, N), 1);
+    end(&d);
+}
+
+/* ---- units ---- */
+
+static pm_unit_record unit_of(uint64_t number, uint64_t job, const uint8_t *items, size_t n_items) {
+    pm_unit_record unit = {.kind = pm_span_of("record"),
+                           .cost = 100 + number,
+                           .partition = number % 8,
+                           .offset = (int64_t)number - 1,
+                           .time = 5.0,
+                           .items = {items, n_items * PM_DIGEST_BYTES}};
+    fixture_key(number, unit.unit);
+    fixture_key(job, unit.job);
+    return unit;
+}
+
+typedef struct tally {
+    size_t n, items;
+    uint64_t cost;
+    size_t fail_at;
+} tally;
+
+static pm_status count(void *ctx, const pm_unit_record *unit, pm_error *err) {
+    tally *t = ctx;
+    t->n++;
+    t->items += unit->items.size / PM_DIGEST_BYTES;
+    t->cost += unit->cost;
+    return t->n == t->fail_at ? pm_fail(err, PM_EUSAGE, "enough") : PM_OK;
+}
+
+Test(board, records_of_units) {
+    enum { N = 1500 };
+    desk d;
+    begin(&d);
+    pm_unit_record *units = calloc(N, sizeof *units);
+    uint8_t *items = calloc(100, PM_DIGEST_BYTES), job[PM_DIGEST_BYTES];
+    uint64_t cost = 0;
+    size_t n_items = 0;
+    for (uint64_t i = 0; i < N; i++) {
+        units[i] = unit_of(i, i % 3 == 0 ? 100000 : 200000, items, 1 + i % 100);
+        cost += i % 3 == 0 ? units[i].cost : 0;
+        n_items += i % 3 == 0 ? 1 + i % 100 : 0;
+    }
+    MUST(pm_board_place(d.r, units, 0, true, &d.err));
+    MUST(pm_board_place(d.r, units, N, true, &d.err));
+    MUST(pm_board_place(d.r, units, N, false, &d.err)); /* once more changes nothing */
+    fixture_key(100000, job);
+    tally t = {0};
+    MUST(pm_board_units(d.r, job, count, &t, &d.err));
+    cr_expect_eq(t.n, N / 3);
+    cr_expect_eq(t.cost, cost);
+    cr_expect_eq(t.items, n_items);
+    t = (tally){.fail_at = 7};
+    cr_expect_eq(pm_board_units(d.r, job, count, &t, &d.err), PM_EUSAGE);
+    cr_expect_eq(t.n, 7);
+    /* a listed unit without record is not visited */
+    tell_key(&d, "DEL", "unit", 3, "");
+    t = (tally){0};
+    MUST(pm_board_units(d.r, job, count, &t, &d.err));
+    cr_expect_eq(t.n, N / 3 - 1);
+    cr_expect_eq(redis_server_check_keys(&d.server), N + 1);
+    MUST(pm_board_forget_job(d.r, job, &d.err));
+    cr_expect_eq(redis_server_check_keys(&d.server), N - N / 3 + 1);
+    t = (tally){0};
+    MUST(pm_board_units(d.r, job, count, &t, &d.err));
+    cr_expect_eq(t.n, 0);
+    free(units);
+    free(items);
+    end(&d);
+}
+
+Test(board, damaged_records_are_named) {
+    desk d;
+    begin(&d);
+    uint8_t items[PM_DIGEST_BYTES + 1] = {0}, job[PM_DIGEST_BYTES];
+    pm_unit_record unit = unit_of(1, 2, items, 1);
+    tally t = {0};
+    fixture_key(2, job);
+    MUST(pm_board_place(d.r, &unit, 1, true, &d.err));
+    tell_key(&d, "SETRANGE", "unit", 1, " 60 x");
+    cr_expect_eq(pm_board_units(d.r, job, count, &t, &d.err), PM_EDATA);
+    cr_expect(strstr(d.err.text, "test:unit:{") != NULL, "%s", d.err.text);
+    unit.items.size++;
+    MUST(pm_board_place(d.r, &unit, 1, true, &d.err));
+    cr_expect_eq(pm_board_units(d.r, job, count, &t, &d.err), PM_EDATA);
+    tell_key(&d, "SADD", "job-units", 2, " short");
+    cr_expect_eq(pm_board_units(d.r, job, count, &t, &d.err), PM_EDATA);
+    cr_expect(strstr(d.err.text, "test:job-units:{") != NULL, "%s", d.err.text);
+    cr_expect_eq(t.n, 0);
+    /* a message that does not decode, and a key of another type */
+    pm_job_message read;
+    pm_note note = {0};
+    tell_key(&d, "SET", "job", 2, " nonsense EX 100");
+    cr_expect_eq(pm_board_job(d.r, job, &read, &note, &d.err), PM_EDATA);
+    cr_expect(strstr(d.err.text, "test:job:{") != NULL, "%s", d.err.text);
+    tell_key(&d, "DEL", "job", 2, "");
+    tell_key(&d, "SADD", "job", 2, " x");
+    cr_expect_eq(pm_board_job(d.r, job, &read, &note, &d.err), PM_EDATA);
+    cr_expect_not(note.found);
+    end(&d);
+}
+
+Test(board, a_record_that_is_too_large) {
+    desk d;
+    begin(&d);
+    uint8_t *items = calloc(40000, PM_DIGEST_BYTES);
+    const pm_unit_record unit = unit_of(1, 2, items, 40000);
+    cr_expect_eq(pm_board_place(d.r, &unit, 1, true, &d.err), PM_ESOFTWARE);
+    cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 0);
+    free(items);
+    end(&d);
+}
+
+Test(board, attempts) {
+    desk d;
+    begin(&d);
+    uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
+    uint64_t faults;
+    pm_attempt a;
+    fixture_key(1, job);
+    fixture_key(2, unit);
+    MUST(pm_board_attempts(d.r, unit, &a, &d.err));
+    cr_expect(a.begun == 0 && a.faults == 0);
+    for (uint64_t i = 1; i <= 4; i++) {
+        MUST(pm_board_begin(d.r, job, unit, &a, &d.err));
+        cr_expect(a.begun == i && a.faults == i - 1 && !a.is_cancelled && !a.is_ended);
+        MUST(pm_board_fault(d.r, unit, &faults, &d.err));
+        cr_expect_eq(faults, i);
+    }
+    MUST(pm_board_give_back(d.r, unit, &d.err));
+    MUST(pm_board_attempts(d.r, unit, &a, &d.err));
+    cr_expect(a.begun == 3 && a.faults == 4);
+    /* attempts that are gone are not taken back below nothing */
+    tell_key(&d, "DEL", "attempts", 2, "");
+    MUST(pm_board_give_back(d.r, unit, &d.err));
+    MUST(pm_board_attempts(d.r, unit, &a, &d.err));
+    cr_expect_eq(a.begun, 0);
+    cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 0);
+    /* a fault alone has a TTL as well */
+    MUST(pm_board_fault(d.r, unit, &faults, &d.err));
+    cr_expect_eq(faults, 1);
+    (void)redis_server_check_keys(&d.server);
+    end(&d);
+}
+
+Test(board, what_has_ended_is_not_begun) {
+    desk d;
+    begin(&d);
+    uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
+    pm_attempt a;
+    fixture_key(1, job);
+    fixture_key(2, unit);
+    MUST(pm_board_cancel(d.r, job, &d.err));
+    MUST(pm_board_begin(d.r, job, unit, &a, &d.err));
+    cr_expect(a.is_cancelled && !a.is_ended && a.begun == 0);
+    tell_key(&d, "DEL", "cancelled", 1, "");
+    const pm_outcome_message done = outcome_of(1, 2, PM_OK, "");
+    MUST(pm_board_end(d.r, &done, &d.err));
+    MUST(pm_board_begin(d.r, job, unit, &a, &d.err));
+    cr_expect(a.is_ended && !a.is_cancelled && a.begun == 0);
+    MUST(pm_board_attempts(d.r, unit, &a, &d.err));
+    cr_expect_eq(a.begun, 0);
+    end(&d);
+}
+
+Test(board, attempts_that_are_no_numbers) {
+    desk d;
+    begin(&d);
+    uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
+    uint64_t faults;
+    pm_attempt a;
+    fixture_key(1, job);
+    fixture_key(2, unit);
+    tell_key(&d, "HSET", "attempts", 2, " begun many faults -1");
+    tell_key(&d, "EXPIRE", "attempts", 2, " 100");
+    cr_expect_eq(pm_board_attempts(d.r, unit, &a, &d.err), PM_EDATA);
+    cr_expect(strstr(d.err.text, "test:attempts:{") != NULL, "%s", d.err.text);
+    cr_expect_eq(pm_board_begin(d.r, job, unit, &a, &d.err), PM_EDATA);
+    tell_key(&d, "HSET", "attempts", 2, " begun 1 faults -5");
+    cr_expect_eq(pm_board_begin(d.r, job, unit, &a, &d.err), PM_EDATA);
+    cr_expect_eq(pm_board_fault(d.r, unit, &faults, &d.err), PM_EDATA);
+    end(&d);
+}
+
+Test(board, how_units_end) {
+    desk d;
+    begin(&d);
+    uint8_t job[PM_DIGEST_BYTES], units[4][PM_DIGEST_BYTES];
+    bool ended[4];
+    pm_attempt a;
+    pm_outcome_message read;
+    pm_note note = {0};
+    fixture_key(1, job);
+    for (uint64_t i = 0; i < 4; i++) {
+        fixture_key(10 + i, units[i]);
+        MUST(pm_board_begin(d.r, job, units[i], &a, &d.err));
+    }
+    const pm_outcome_message first = outcome_of(1, 10, PM_EDATA, "first"),
+                             second = outcome_of(1, 11, PM_EOSERR, "next"), done = outcome_of(1, 12, PM_OK, ""),
+                             late = outcome_of(1, 12, PM_EDATA, "late"), mended = outcome_of(1, 10, PM_OK, "");
+    MUST(pm_board_end(d.r, &done, &d.err));
+    MUST(pm_board_end(d.r, &late, &d.err)); /* another worker's: the unit is done */
+    MUST(pm_board_failure(d.r, job, &read, &note, &d.err));
+    cr_expect_not(note.found);
+    MUST(pm_board_end(d.r, &first, &d.err));
+    MUST(pm_board_end(d.r, &second, &d.err));
+    MUST(pm_board_failure(d.r, job, &read, &note, &d.err));
+    cr_expect(note.found && span_is(read.error, "first") && read.code == PM_EDATA && read.offset == 17);
+    MUST(pm_board_outcome(d.r, units[1], &read, &note, &d.err));
+    cr_expect(note.found && span_is(read.error, "next"));
+    MUST(pm_board_outcome(d.r, units[2], &read, &note, &d.err));
+    cr_expect(note.found && read.code == PM_OK);
+    MUST(pm_board_ended(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])units, 4, ended, &d.err));
+    cr_expect(ended[0] && ended[1] && ended[2] && !ended[3]);
+    MUST(pm_board_attempts(d.r, units[2], &a, &d.err));
+    cr_expect_eq(a.begun, 0, "a done unit's attempts are forgotten");
+    MUST(pm_board_attempts(d.r, units[0], &a, &d.err));
+    cr_expect_eq(a.begun, 1);
+    (void)redis_server_check_keys(&d.server);
+    /* replayed */
+    MUST(pm_board_forgive(d.r, job, units[0], &d.err));
+    MUST(pm_board_failure(d.r, job, &read, &note, &d.err));
+    cr_expect_not(note.found);
+    MUST(pm_board_begin(d.r, job, units[0], &a, &d.err));
+    cr_expect(a.begun == 1 && !a.is_ended);
+    MUST(pm_board_end(d.r, &first, &d.err));
+    MUST(pm_board_end(d.r, &mended, &d.err)); /* a late result is worth more than a failure */
+    MUST(pm_board_outcome(d.r, units[0], &read, &note, &d.err));
+    cr_expect(note.found && read.code == PM_OK);
+    /* placed again, fresh */
+    const pm_unit_record again = unit_of(11, 1, units[0], 1);
+    MUST(pm_board_place(d.r, &again, 1, false, &d.err));
+    MUST(pm_board_ended(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])units, 2, ended, &d.err));
+    cr_expect(ended[1]);
+    MUST(pm_board_place(d.r, &again, 1, true, &d.err));
+    MUST(pm_board_ended(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])units, 2, ended, &d.err));
+    cr_expect_not(ended[1]);
+    pm_note_free(&note);
+    end(&d);
+}
+
+/* ---- workers ---- */
+
+typedef struct roll {
+    size_t n, units, partitions;
+    char ids[200];
+} roll;
+
+static pm_status see(void *ctx, const pm_worker_message *worker, pm_error *err) {
+    roll *r = ctx;
+    (void)err;
+    r->n++;
+    r->units += worker->units.count;
+    r->partitions += worker->partitions.size / 4;
+    strncat(r->ids, (const char *)worker->id.bytes, worker->id.size);
+    strcat(r->ids, " ");
+    return PM_OK;
+}
+
+static pm_worker_message worker_of(const char *id, double time) {
+    return (pm_worker_message){.id = pm_span_of(id),
+                               .host = pm_span_of("host"),
+                               .version = pm_span_of("0.1.0"),
+                               .pid = 42,
+                               .state = pm_span_of("running"),
+                               .started = 1.0,
+                               .time = time,
+                               .slots = 2};
+}
+
+Test(board, heartbeats) {
+    desk d;
+    begin(&d);
+    pm_running_unit running = {.kind = pm_span_of("record"), .pid = 7, .attempt = 1, .items = 3};
+    const uint32_t partitions[] = {0, 3, 5};
+    pm_worker_message one = worker_of("host-1-a", 100.0), two = worker_of("host-2-b", 101.0);
+    one.units = (pm_list){&running, 1};
+    one.partitions = pm_u32s(partitions, 3);
+    roll seen = {0};
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect_eq(seen.n, 0);
+    MUST(pm_board_beat(d.r, &one, &d.err));
+    MUST(pm_board_beat(d.r, &two, &d.err));
+    MUST(pm_board_beat(d.r, &two, &d.err));
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect(seen.n == 2 && seen.units == 1 && seen.partitions == 3);
+    cr_expect_str_eq(seen.ids, "host-2-b host-1-a ");
+    cr_expect_leq(redis_server_tell(&d.server, "TTL test:worker:host-1-a"), 15);
+    (void)redis_server_check_keys(&d.server);
+    /* without a heartbeat, and with one that cannot be read */
+    (void)redis_server_tell(&d.server, "DEL test:worker:host-2-b");
+    seen = (roll){0};
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect_str_eq(seen.ids, "host-1-a ");
+    (void)redis_server_tell(&d.server, "SET test:worker:host-2-b nonsense EX 10");
+    cr_expect_eq(d.server.folder.warnings, 0);
+    seen = (roll){0};
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect_str_eq(seen.ids, "host-1-a ");
+    cr_expect_eq(d.server.folder.warnings, 1);
+    MUST(pm_board_leave(d.r, one.id, &d.err));
+    MUST(pm_board_leave(d.r, two.id, &d.err));
+    seen = (roll){0};
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect_eq(seen.n, 0);
+    cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 0);
+    end(&d);
+}
+
+Test(board, workers_long_gone_leave_the_list) {
+    desk d;
+    begin(&d);
+    const pm_worker_message old = worker_of("old", 100.0), fresh = worker_of("fresh", 100000.0);
+    MUST(pm_board_beat(d.r, &old, &d.err));
+    MUST(pm_board_beat(d.r, &fresh, &d.err));
+    cr_expect_eq(redis_server_tell(&d.server, "ZCARD test:workers"), 1);
+    end(&d);
+}
+
+Test(board, ids_of_workers_are_checked) {
+    desk d;
+    begin(&d);
+    char id[200];
+    memset(id, 'x', sizeof id);
+    id[161] = 0;
+    pm_worker_message worker = worker_of(id, 1.0);
+    cr_expect_eq(pm_board_beat(d.r, &worker, &d.err), PM_EDATA);
+    worker.id = pm_span_of("a b");
+    cr_expect_eq(pm_board_beat(d.r, &worker, &d.err), PM_EDATA);
+    cr_expect_eq(pm_board_leave(d.r, (pm_span){0}, &d.err), PM_EDATA);
+    roll seen = {0};
+    char command[300];
+    (void)snprintf(command, sizeof command, "ZADD test:workers 1 %s", id);
+    (void)redis_server_tell(&d.server, command);
+    (void)redis_server_tell(&d.server, "EXPIRE test:workers 10");
+    cr_expect_eq(pm_board_workers(d.r, see, &seen, &d.err), PM_EDATA);
+    cr_expect(strstr(d.err.text, "161 bytes") != NULL, "%s", d.err.text);
+    id[160] = 0;
+    worker.id = pm_span_of(id);
+    MUST(pm_board_beat(d.r, &worker, &d.err));
+    end(&d);
+}
+
+/* ---- faults ---- */
+
+static size_t all_fail_with(desk *d, pm_status expected) {
+    uint8_t key[1][PM_DIGEST_BYTES];
+    const uint8_t(*keys)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])key;
+    fixture_key(1, key[0]);
+    const pm_job_message job = job_of(1, 1.0);
+    const pm_unit_record unit = unit_of(1, 1, key[0], 1);
+    const pm_worker_message worker = worker_of("w", 1.0);
+    const pm_outcome_message failed = outcome_of(1, 1, PM_EDATA, "x"), done = outcome_of(1, 1, PM_OK, "");
+    pm_job_message j;
+    pm_outcome_message o;
+    pm_note note = {0};
+    pm_attempt a;
+    uint64_t faults;
+    uint8_t(*jobs)[PM_DIGEST_BYTES];
+    size_t n;
+    bool flag;
+    tally t = {0};
+    roll seen = {0};
+    const pm_status all[] = {
+        pm_board_open_job(d->r, &job, &d->err),
+        pm_board_job(d->r, key[0], &j, &note, &d->err),
+        pm_board_jobs(d->r, 5, &jobs, &n, &d->err),
+        pm_board_forget_job(d->r, key[0], &d->err),
+        pm_board_cancel(d->r, key[0], &d->err),
+        pm_board_cancelled(d->r, keys, 1, &flag, &d->err),
+        pm_board_failure(d->r, key[0], &o, &note, &d->err),
+        pm_board_forgive(d->r, key[0], key[0], &d->err),
+        pm_board_place(d->r, &unit, 1, true, &d->err),
+        pm_board_units(d->r, key[0], count, &t, &d->err),
+        pm_board_begin(d->r, key[0], key[0], &a, &d->err),
+        pm_board_fault(d->r, key[0], &faults, &d->err),
+        pm_board_give_back(d->r, key[0], &d->err),
+        pm_board_attempts(d->r, key[0], &a, &d->err),
+        pm_board_end(d->r, &failed, &d->err),
+        pm_board_end(d->r, &done, &d->err),
+        pm_board_outcome(d->r, key[0], &o, &note, &d->err),
+        pm_board_ended(d->r, keys, 1, &flag, &d->err),
+        pm_board_beat(d->r, &worker, &d->err),
+        pm_board_leave(d->r, pm_span_of("w"), &d->err),
+        pm_board_workers(d->r, see, &seen, &d->err),
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        cr_expect_eq(all[i], expected, "function %zu: %d", i, (int)all[i]);
+    }
+    cr_expect_eq(t.n + seen.n, 0);
+    return sizeof all / sizeof all[0];
+}
+
+Test(board, a_server_that_is_gone) {
+    desk d;
+    begin(&d);
+    redis_server_kill(&d.server);
+    cr_expect_eq(all_fail_with(&d, PM_EUNAVAILABLE), 21);
+    redis_server_restart(&d.server);
+    const pm_job_message job = job_of(1, 1.0);
+    MUST(pm_board_open_job(d.r, &job, &d.err));
+    end(&d);
+}
+
+Test(board, a_user_without_rights) {
+    desk d;
+    begin(&d);
+    pm_redis *all = d.r;
+    pm_redis_options o = redis_server_options(&d.server);
+    (void)redis_server_tell(&d.server, "ACL SETUSER nobody on >sesame ~elsewhere:* +@all");
+    o.user = "nobody";
+    o.password = "sesame";
+    MUST(pm_redis_open(&o, NULL, &d.r, &d.err));
+    (void)all_fail_with(&d, PM_EPERMISSION);
+    cr_expect(strstr(d.err.text, "sesame") == NULL);
+    pm_redis_close(d.r);
+    d.r = all;
+    end(&d);
+}
+
+Test(board, a_full_server) {
+    desk d;
+    begin(&d);
+    uint8_t job[PM_DIGEST_BYTES];
+    pm_attempt a;
+    const pm_job_message j = job_of(1, 1.0);
+    const pm_outcome_message done = outcome_of(1, 2, PM_OK, "");
+    fixture_key(1, job);
+    (void)redis_server_tell(&d.server, "CONFIG SET maxmemory 1");
+    cr_expect_eq(pm_board_open_job(d.r, &j, &d.err), PM_ETEMPORARY);
+    cr_expect_eq(pm_board_begin(d.r, job, job, &a, &d.err), PM_ETEMPORARY, "%s", d.err.text);
+    cr_expect_eq(pm_board_end(d.r, &done, &d.err), PM_ETEMPORARY);
+    (void)redis_server_tell(&d.server, "CONFIG SET maxmemory 0");
+    MUST(pm_board_begin(d.r, job, job, &a, &d.err));
+    cr_expect_eq(a.begun, 1);
+    end(&d);
+}
