@@ -32,7 +32,7 @@ static int by_time(const void *a, const void *b) {
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static pm_status check_times(const pm_request *r, bool is_discrete, pm_error *err) {
+pm_status pm_density_check_times(const pm_request *r, bool is_discrete, pm_error *err) {
     size_t n = r->times_per_theta ? r->n_theta * r->n_times : r->n_times;
     for (size_t i = 0; i < n; i++) {
         double t = r->times[i];
@@ -205,7 +205,7 @@ pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reques
     if (st != PM_OK || request->n_times == 0 || request->n_theta == 0 || (!job.wants_pdf && !job.wants_cdf)) {
         return st;
     }
-    st = check_times(request, job.is_discrete, err);
+    st = pm_density_check_times(request, job.is_discrete, err);
     if (st == PM_OK) {
         st = sort_times(request, &job.times, err);
     }

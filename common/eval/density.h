@@ -12,6 +12,9 @@ typedef struct pm_chain pm_chain;
 pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err);
 void pm_chain_free(pm_chain *chain);
 
+/* Errors: PM_EDATA for a time that is not finite, below zero or, when discrete, no whole number. */
+pm_status pm_density_check_times(const pm_request *request, bool is_discrete, pm_error *err);
+
 /* Evaluates request->pdf, cdf at the times into result->pdf, cdf, survival (each NULL or (B, T)), and sets
  * result->steps and result->error_bound. `start` is (B, S), S = graph->n_starts: the start distribution at each theta,
  * already checked to sum to one (rescaled). `request` has been validated for shape (pm_evaluate); times are checked

@@ -76,6 +76,14 @@ static pm_status check_rewards(const pm_graph *g, const pm_request *r, pm_error 
     return PM_OK;
 }
 
+pm_status pm_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err) {
+    pm_status st = check_shape(graph, request, result, err);
+    if (st == PM_OK) {
+        st = check_theta(graph, request, err);
+    }
+    return st == PM_OK ? check_rewards(graph, request, err) : st;
+}
+
 /* ---- what all quantities share ---- */
 
 static bool some_weight_is_zero(const pm_graph *g, const double *theta) {
@@ -154,13 +162,7 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     }
     result->steps = 0;
     result->error_bound = 0;
-    pm_status st = check_shape(model->graph, &r, result, err);
-    if (st == PM_OK) {
-        st = check_theta(model->graph, &r, err);
-    }
-    if (st == PM_OK) {
-        st = check_rewards(model->graph, &r, err);
-    }
+    pm_status st = pm_request_check(model->graph, &r, result, err);
     if (st != PM_OK) {
         return st;
     }

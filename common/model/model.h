@@ -24,6 +24,9 @@ pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classe
                             bool cached_only, const pm_model_options *options, pm_model **out, pm_model_report *report,
                             pm_error *err);
 
+/* What pm_evaluate checks of a request before it begins: shapes, buffers, numbers that are not finite. */
+pm_status pm_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err);
+
 /* Most of the machine's memory: what --memory is when it is not given. */
 size_t pm_default_memory(void);
 

@@ -1,0 +1,328 @@
+/* Evaluating on the cluster: slices out, results back. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/retry.h"
+#include "collector/collect.h"
+#include "collector/slices.h"
+#include "producer/hands.h"
+
+/* The most that the result of one slice may take. */
+#define RESULT_LIMIT ((size_t)1 << 30)
+/* A result that was there and turned out to be altered is computed again, but not for ever. */
+#define MOST_ROUNDS 3
+
+typedef struct batch {
+    pm_producer *p;
+    pm_reader *reader;
+    const pm_model *model;
+    const pm_request *request;
+    pm_result *result;
+    pm_evaluate_report *report;
+    pm_slices slices;
+    uint8_t (*keys)[PM_DIGEST_BYTES]; /* distinct ones */
+    uint32_t *slice_of;               /* of each key: a slice that has it */
+    uint32_t *key_of;                 /* of each slice */
+    size_t n_keys;
+    bool *missing;
+    double deadline; /* pm_seconds(); 0: none */
+} batch;
+
+static pm_retry be_patient(const batch *b) {
+    return pm_retry_begin("Kafka or Redis", b->p->patience, b->p->is_stopped, b->p->ctx, b->p->log);
+}
+
+/* ---- slices and their keys ---- */
+
+static pm_status cut(batch *b, pm_error *err) {
+    double *seconds = pm_malloc(b->request->n_theta, sizeof *seconds);
+    if (seconds == NULL) {
+        return pm_fail_memory(err, "the costs of theta", b->request->n_theta * sizeof *seconds);
+    }
+    pm_status st = pm_slice_costs(b->model, b->request, b->result, seconds, err);
+    if (st == PM_OK) {
+        st = pm_slices_cut(b->model, b->request, seconds, &b->slices, err);
+    }
+    free(seconds);
+    return st;
+}
+
+/* Slices of the same rows have the same key, and are computed once. */
+static pm_status number_keys(batch *b, pm_error *err) {
+    pm_buffer body = {0};
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < b->slices.n; i++) {
+        body.size = 0;
+        st = pm_slice_body(b->model, b->request, &b->slices.slices[i], &body, err);
+    }
+    pm_buffer_free(&body);
+    for (size_t i = 0; st == PM_OK && i < b->slices.n; i++) {
+        memcpy(b->keys[i], b->slices.slices[i].key, PM_DIGEST_BYTES);
+    }
+    pm_item_index index;
+    st = st == PM_OK ? pm_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->slices.n, &index, err) : st;
+    if (st != PM_OK) {
+        return st;
+    }
+    for (size_t i = 0; i < b->slices.n; i++) {
+        b->slice_of[i] = (uint32_t)pm_item_find(&index, b->slices.slices[i].key);
+    }
+    pm_item_index_free(&index);
+    for (size_t i = 0; i < b->slices.n; i++) {
+        size_t same = b->slice_of[i];
+        if (same == i) {
+            b->key_of[i] = (uint32_t)b->n_keys++;
+        }
+    }
+    for (size_t i = 0; i < b->slices.n; i++) {
+        b->key_of[i] = b->key_of[b->slice_of[i]];
+    }
+    for (size_t i = b->slices.n; i-- > 0;) {
+        memcpy(b->keys[b->key_of[i]], b->slices.slices[i].key, PM_DIGEST_BYTES);
+    }
+    for (size_t i = 0; i < b->slices.n; i++) {
+        b->slice_of[b->key_of[i]] = (uint32_t)i;
+    }
+    return PM_OK;
+}
+
+/* ---- sending ---- */
+
+static pm_status send_keys(void *ctx, const uint32_t *numbers, size_t n, pm_error *err) {
+    batch *b = ctx;
+    pm_new_unit *units = pm_calloc(n, sizeof *units);
+    if (units == NULL) {
+        return pm_fail_memory(err, "the slices to send", n * sizeof *units);
+    }
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        pm_slice *slice = &b->slices.slices[b->slice_of[numbers[i]]];
+        units[i] = (pm_new_unit){.kind = "evaluate",
+                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + numbers[i]),
+                                 .n_items = 1,
+                                 .cost = (uint64_t)(slice->seconds * 1e6)};
+        st = pm_slice_body(b->model, b->request, slice, &units[i].body, err);
+    }
+    if (st == PM_OK) {
+        b->report->units += n;
+        st = pm_send_units(b->p, b->model->graph->digest, units, n, true, NULL, err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        pm_buffer_free(&units[i].body);
+    }
+    free(units);
+    return st;
+}
+
+/* Leaves in `missing` the results that are not there. */
+static pm_status look(batch *b, size_t *n_missing, pm_error *err) {
+    bool *exist = pm_calloc(b->n_keys, sizeof *exist);
+    if (exist == NULL) {
+        return pm_fail_memory(err, "the slices of theta", b->n_keys);
+    }
+    pm_status st;
+    pm_retry retry = be_patient(b);
+    do {
+        st = pm_blob_exist(b->p->traces->redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->n_keys,
+                           exist, err);
+    } while (pm_retry_again(&retry, st, err));
+    *n_missing = 0;
+    for (size_t i = 0; i < b->n_keys; i++) {
+        b->missing[i] = !exist[i];
+        *n_missing += exist[i] ? 0 : 1;
+    }
+    free(exist);
+    return st;
+}
+
+/* Sends what is missing and in nobody's hands. */
+static pm_status send_loose(batch *b, pm_error *err) {
+    pm_item_index index;
+    pm_status st = pm_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->n_keys, &index, err);
+    uint32_t *numbers = pm_malloc(b->n_keys, sizeof *numbers);
+    if (st == PM_OK && numbers == NULL) {
+        st = pm_fail_memory(err, "the slices to send", b->n_keys * sizeof *numbers);
+    }
+    pm_hands hands = {0};
+    if (st == PM_OK) {
+        pm_retry retry = be_patient(b);
+        do {
+            st = pm_hands_look(b->p, b->model->graph->digest, "evaluate", &index, b->missing, &hands, err);
+        } while (pm_retry_again(&retry, st, err));
+    }
+    size_t n = 0;
+    for (size_t i = 0; st == PM_OK && i < b->n_keys; i++) {
+        if (b->missing[i] && !hands.held[i]) {
+            numbers[n++] = (uint32_t)i;
+        }
+    }
+    if (st == PM_OK && n > 0) {
+        st = send_keys(b, numbers, n, err);
+    }
+    pm_hands_free(&hands);
+    pm_item_index_free(&index);
+    free(numbers);
+    return st;
+}
+
+/* ---- waiting ---- */
+
+/* An error of a slice names a row of the slice; the caller knows rows of the batch. */
+static pm_status translate(const batch *b, const pm_watch_report *watch, pm_status st, pm_error *err) {
+    for (size_t i = 0; watch->has_failed_unit && i < b->n_keys; i++) {
+        uint8_t unit[PM_DIGEST_BYTES];
+        pm_error unused;
+        if (pm_unit_id("evaluate", b->model->graph->digest, (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + i), 1, unit,
+                       &unused) == PM_OK &&
+            memcmp(unit, watch->failed_unit, PM_DIGEST_BYTES) == 0) {
+            pm_slice_translate(&b->slices.slices[b->slice_of[i]], err);
+            return st;
+        }
+    }
+    return st;
+}
+
+static pm_status wait_for_all(batch *b, pm_error *err) {
+    double left = 0;
+    if (b->deadline > 0) {
+        left = b->deadline - pm_seconds();
+        left = left > 0.001 ? left : 0.001;
+    }
+    pm_watch_options options = {.job = b->model->graph->digest,
+                                .kind = "evaluate",
+                                .items = (const uint8_t(*)[PM_DIGEST_BYTES])b->keys,
+                                .n_items = b->n_keys,
+                                .send = send_keys,
+                                .ctx = b,
+                                .timeout = left};
+    pm_status st = pm_watch(b->p, b->reader, &options, &b->report->watch, err);
+    return st == PM_OK ? st : translate(b, &b->report->watch, st, err);
+}
+
+/* ---- assembling ---- */
+
+static pm_status take_everywhere(batch *b, size_t key, const pm_result_message *message, pm_error *err) {
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < b->slices.n; i++) {
+        if (b->key_of[i] == key) {
+            st = pm_slice_take(b->request, &b->slices.slices[i], message, b->result, err);
+        }
+    }
+    return st;
+}
+
+static pm_status take(batch *b, size_t key, pm_span value, pm_error *err) {
+    pm_result_message message;
+    pm_message_memory memory = {0};
+    pm_status st = pm_message_decode(&pm_result_type, value.bytes, value.size, &message, &memory, err);
+    if (st == PM_OK) {
+        st = take_everywhere(b, key, &message, err);
+        pm_message_memory_free(&memory);
+    }
+    return st;
+}
+
+/* Fetches one result; one that is gone or refused is removed, so that the next round computes it. */
+static pm_status fetch(batch *b, size_t key, bool *usable, pm_error *err) {
+    pm_buffer value = {0};
+    pm_blob_found found;
+    pm_status st;
+    pm_retry retry = be_patient(b);
+    do {
+        value.size = 0;
+        st = pm_blob_get(b->p->traces->redis, PM_SPACE_RESULT, b->keys[key], RESULT_LIMIT, &value, &found, err);
+    } while (pm_retry_again(&retry, st, err));
+    *usable = false;
+    if (st == PM_OK && found == PM_BLOB_FOUND) {
+        pm_error why = {0};
+        st = take(b, key, (pm_span){value.bytes, value.size}, &why);
+        *usable = st == PM_OK;
+        if (st == PM_EDATA) {
+            pm_logf(b->p->log, PM_LOG_ERROR, "%s; it is removed and computed again", why.text);
+            st = pm_blob_remove(b->p->traces->redis, PM_SPACE_RESULT, b->keys[key], err);
+        } else if (st != PM_OK) {
+            st = pm_fail(err, st, "%s", why.text);
+        }
+    }
+    pm_buffer_free(&value);
+    return st;
+}
+
+static pm_status assemble(batch *b, size_t *n_refused, pm_error *err) {
+    pm_status st = PM_OK;
+    *n_refused = 0;
+    b->result->steps = 0;
+    b->result->error_bound = 0;
+    for (size_t key = 0; st == PM_OK && key < b->n_keys; key++) {
+        bool usable;
+        st = fetch(b, key, &usable, err);
+        *n_refused += usable ? 0 : 1;
+    }
+    return st;
+}
+
+/* ---- all together ---- */
+
+static pm_status run_rounds(batch *b, pm_error *err) {
+    size_t n_missing = 0, n_refused = 0;
+    for (size_t round = 0; round < MOST_ROUNDS; round++) {
+        pm_status st = look(b, &n_missing, err);
+        if (round == 0) {
+            b->report->known = b->n_keys - n_missing;
+        }
+        if (st == PM_OK && n_missing > 0) {
+            st = send_loose(b, err);
+            st = st == PM_OK ? wait_for_all(b, err) : st;
+        }
+        if (st == PM_OK) {
+            st = assemble(b, &n_refused, err);
+        }
+        if (st != PM_OK || n_refused == 0) {
+            return st;
+        }
+    }
+    return pm_fail(err, PM_ETEMPORARY,
+                   "%zu results of slices went missing or were altered in Redis %d times in a row; try again",
+                   n_refused, MOST_ROUNDS);
+}
+
+static pm_status evaluate(batch *b, pm_error *err) {
+    pm_status st = cut(b, err);
+    size_t n = b->slices.n;
+    b->report->slices = n;
+    if (st != PM_OK || n == 0) {
+        return st;
+    }
+    b->keys = pm_malloc(n, sizeof *b->keys);
+    b->slice_of = pm_malloc(n, sizeof *b->slice_of);
+    b->key_of = pm_malloc(n, sizeof *b->key_of);
+    b->missing = pm_malloc(n, sizeof *b->missing);
+    if (b->keys == NULL || b->slice_of == NULL || b->key_of == NULL || b->missing == NULL) {
+        return pm_fail_memory(err, "the slices of theta", n * (PM_DIGEST_BYTES + 9));
+    }
+    st = number_keys(b, err);
+    return st == PM_OK ? run_rounds(b, err) : st;
+}
+
+pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
+                                 const pm_request *request, double timeout, pm_result *result,
+                                 pm_evaluate_report *report, pm_error *err) {
+    *report = (pm_evaluate_report){0};
+    result->steps = 0;
+    result->error_bound = 0;
+    batch b = {.p = producer,
+               .reader = reader,
+               .model = model,
+               .request = request,
+               .result = result,
+               .report = report,
+               .deadline = timeout > 0 ? pm_seconds() + timeout : 0};
+    pm_status st = evaluate(&b, err);
+    pm_slices_free(&b.slices);
+    free(b.keys);
+    free(b.slice_of);
+    free(b.key_of);
+    free(b.missing);
+    return st;
+}
