@@ -1,0 +1,188 @@
+/* Looking at the board and the topic: who has what. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "producer/hands.h"
+
+/* Waiting for the brokers to say where the group stands. */
+#define LAG_SECONDS 10.0
+
+/* A unit record that has missing items: numbers first_item..+n_items of the look's `numbers`. */
+typedef struct seen_unit {
+    int64_t offset;
+    uint64_t partition;
+    double time;
+    size_t first_item, n_items;
+} seen_unit;
+
+typedef struct look {
+    const char *kind;
+    const pm_item_index *index;
+    const bool *missing;
+    pm_hands *out;
+    seen_unit *units;
+    uint8_t (*ids)[PM_DIGEST_BYTES]; /* of units */
+    bool *ended, *running;
+    size_t n_units, unit_capacity, id_capacity;
+    uint32_t *numbers;
+    size_t n_numbers, number_capacity;
+    pm_lag *lags;
+} look;
+
+static bool is_kind(pm_span kind, const char *name) {
+    return kind.size == strlen(name) && memcmp(kind.bytes, name, kind.size) == 0;
+}
+
+static pm_status add_number(look *l, size_t item, pm_error *err) {
+    if (!pm_reserve((void **)&l->numbers, &l->number_capacity, l->n_numbers + 1, sizeof *l->numbers)) {
+        return pm_fail_memory(err, "the items of units", l->n_numbers * sizeof *l->numbers);
+    }
+    l->numbers[l->n_numbers++] = (uint32_t)item;
+    return PM_OK;
+}
+
+static pm_status see_unit(void *ctx, const pm_unit_record *record, pm_error *err) {
+    look *l = ctx;
+    if (!is_kind(record->kind, l->kind)) {
+        return PM_OK;
+    }
+    seen_unit unit = {
+        .offset = record->offset, .partition = record->partition, .time = record->time, .first_item = l->n_numbers};
+    pm_status st = PM_OK;
+    for (size_t at = 0; st == PM_OK && at + PM_DIGEST_BYTES <= record->items.size; at += PM_DIGEST_BYTES) {
+        size_t item = pm_item_find(l->index, record->items.bytes + at);
+        if (item < l->index->n && l->missing[item]) {
+            st = add_number(l, item, err);
+        }
+    }
+    unit.n_items = l->n_numbers - unit.first_item;
+    if (st != PM_OK || unit.n_items == 0) {
+        return st;
+    }
+    if (!pm_reserve((void **)&l->units, &l->unit_capacity, l->n_units + 1, sizeof *l->units) ||
+        !pm_reserve((void **)&l->ids, &l->id_capacity, l->n_units + 1, sizeof *l->ids)) {
+        return pm_fail_memory(err, "the units of a job", l->n_units * sizeof *l->units);
+    }
+    memcpy(l->ids[l->n_units], record->unit, PM_DIGEST_BYTES);
+    l->units[l->n_units++] = unit;
+    return PM_OK;
+}
+
+/* Heartbeats list few units, and each unit of the job is compared with them through the index of ids. */
+typedef struct worker_look {
+    look *l;
+    const pm_item_index *ids;
+} worker_look;
+
+static pm_status see_worker(void *ctx, const pm_worker_message *worker, pm_error *err) {
+    (void)err;
+    worker_look *w = ctx;
+    w->l->out->workers++;
+    w->l->out->slots += worker->slots;
+    const pm_running_unit *running = worker->units.items;
+    for (size_t i = 0; i < worker->units.count; i++) {
+        size_t unit = pm_item_find(w->ids, running[i].unit);
+        if (unit < w->l->n_units) {
+            w->l->running[unit] = true;
+        }
+    }
+    return PM_OK;
+}
+
+static pm_status look_at_workers(pm_producer *p, look *l, pm_error *err) {
+    pm_item_index ids;
+    pm_status st = pm_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, &ids, err);
+    if (st == PM_OK) {
+        worker_look w = {.l = l, .ids = &ids};
+        st = pm_board_workers(p->traces->redis, see_worker, &w, err);
+        pm_item_index_free(&ids);
+    }
+    return st;
+}
+
+static pm_status note_ended(look *l, size_t unit, pm_error *err) {
+    pm_hands *out = l->out;
+    if (out->ended == NULL) {
+        out->ended = pm_malloc(l->n_units, sizeof *out->ended);
+        if (out->ended == NULL) {
+            return pm_fail_memory(err, "the units that have ended", l->n_units * sizeof *out->ended);
+        }
+    }
+    memcpy(out->ended[out->n_ended++], l->ids[unit], PM_DIGEST_BYTES);
+    return PM_OK;
+}
+
+static pm_status decide(pm_producer *p, look *l, pm_error *err) {
+    double now = pm_now();
+    pm_status st = PM_OK;
+    for (size_t u = 0; st == PM_OK && u < l->n_units; u++) {
+        const seen_unit *unit = &l->units[u];
+        pm_unit_signs signs = {.offset = unit->offset,
+                               .since = now - unit->time,
+                               .has_ended = l->ended[u],
+                               .is_running = l->running[u],
+                               .lag = unit->partition < p->n_partitions ? &l->lags[unit->partition] : NULL};
+        if (l->ended[u]) {
+            st = note_ended(l, u, err);
+        }
+        bool is_held = pm_unit_is_in_hands(&signs);
+        for (size_t i = 0; i < unit->n_items; i++) {
+            bool *held = &l->out->held[l->numbers[unit->first_item + i]];
+            *held = *held || is_held;
+        }
+    }
+    return st;
+}
+
+/* The group's offsets come last: a unit that was finished meanwhile then looks lost although its items are there, which
+ * the next sweep sees; the other way round a lost unit would look held. */
+static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error *err) {
+    pm_status st = pm_board_units(p->traces->redis, job, see_unit, l, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    l->ended = pm_calloc(l->n_units, sizeof *l->ended);
+    l->running = pm_calloc(l->n_units, sizeof *l->running);
+    l->lags = pm_calloc(p->n_partitions, sizeof *l->lags);
+    if (l->ended == NULL || l->running == NULL || l->lags == NULL) {
+        return pm_fail_memory(err, "the units of a job", l->n_units);
+    }
+    if (l->n_units > 0) {
+        st = pm_board_ended(p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, l->ended, err);
+    }
+    if (st == PM_OK) {
+        st = look_at_workers(p, l, err);
+    }
+    if (st == PM_OK && l->n_units > 0) {
+        st = pm_group_lag(pm_sender_handle(p->sender), p->kafka, p->n_partitions, l->lags, LAG_SECONDS, err);
+    }
+    return st == PM_OK ? decide(p, l, err) : st;
+}
+
+pm_status pm_hands_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const char *kind,
+                        const pm_item_index *index, const bool *missing, pm_hands *out, pm_error *err) {
+    *out = (pm_hands){.held = pm_calloc(index->n, sizeof *out->held)};
+    if (out->held == NULL) {
+        return pm_fail_memory(err, "the items of a job", index->n);
+    }
+    look l = {.kind = kind, .index = index, .missing = missing, .out = out};
+    pm_status st = look_all(p, job, &l, err);
+    out->units = l.n_units;
+    free(l.units);
+    free(l.ids);
+    free(l.ended);
+    free(l.running);
+    free(l.numbers);
+    free(l.lags);
+    if (st != PM_OK) {
+        pm_hands_free(out);
+    }
+    return st;
+}
+
+void pm_hands_free(pm_hands *hands) {
+    free(hands->held);
+    free(hands->ended);
+    *hands = (pm_hands){0};
+}
