@@ -71,9 +71,9 @@ static pm_status see_record(void *ctx, size_t i, const redisReply *reply, pm_err
     if (st != PM_OK || !found) {
         return st;
     }
-    if (memcmp(record.unit, v->units[i], PM_DIGEST_BYTES) != 0 || record.items.size % PM_DIGEST_BYTES != 0) {
-        st = pm_fail(err, PM_EDATA, "Redis at %s: %s holds the record of another unit, or %zu bytes of items",
-                     v->r->options.address, key.text, record.items.size);
+    if (memcmp(record.unit, v->units[i], PM_DIGEST_BYTES) != 0) {
+        st =
+            pm_fail(err, PM_EDATA, "Redis at %s: %s holds the record of another unit", v->r->options.address, key.text);
     } else {
         st = v->visit(v->ctx, &record, err);
     }

@@ -234,17 +234,24 @@ Test(board, records_of_units) {
 Test(board, damaged_records_are_named) {
     desk d;
     begin(&d);
-    uint8_t items[PM_DIGEST_BYTES + 1] = {0}, job[PM_DIGEST_BYTES];
-    pm_unit_record unit = unit_of(1, 2, items, 1);
+    uint8_t items[PM_DIGEST_BYTES] = {0}, job[PM_DIGEST_BYTES];
+    const pm_unit_record unit = unit_of(1, 2, items, 1);
     tally t = {0};
     fixture_key(2, job);
     MUST(pm_board_place(d.r, &unit, 1, true, &d.err));
     tell_key(&d, "SETRANGE", "unit", 1, " 60 x");
     cr_expect_eq(pm_board_units(d.r, job, count, &t, &d.err), PM_EDATA);
     cr_expect(strstr(d.err.text, "test:unit:{") != NULL, "%s", d.err.text);
-    unit.items.size++;
-    MUST(pm_board_place(d.r, &unit, 1, true, &d.err));
+    /* the record of another unit */
+    char command[600], from[PM_REDIS_KEY], to[PM_REDIS_KEY];
+    const pm_unit_record other = unit_of(3, 4, items, 1);
+    MUST(pm_board_place(d.r, &other, 1, true, &d.err));
+    (void)pm_redis_key(d.r, "unit", other.unit, from);
+    (void)pm_redis_key(d.r, "unit", unit.unit, to);
+    (void)snprintf(command, sizeof command, "COPY %s %s REPLACE", from, to);
+    (void)redis_server_tell(&d.server, command);
     cr_expect_eq(pm_board_units(d.r, job, count, &t, &d.err), PM_EDATA);
+    cr_expect(strstr(d.err.text, "another unit") != NULL, "%s", d.err.text);
     tell_key(&d, "SADD", "job-units", 2, " short");
     cr_expect_eq(pm_board_units(d.r, job, count, &t, &d.err), PM_EDATA);
     cr_expect(strstr(d.err.text, "test:job-units:{") != NULL, "%s", d.err.text);
