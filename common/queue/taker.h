@@ -24,7 +24,8 @@ typedef struct pm_taken {
 pm_status pm_taker_open(const pm_kafka_options *options, size_t window, const pm_log *log, pm_taker **out,
                         pm_error *err);
 
-/* A file descriptor that becomes readable when pm_taker_serve or pm_taker_take has something to do. */
+/* A file descriptor that becomes readable when pm_taker_serve or pm_taker_take has something new to do. pm_taker_serve
+ * makes it unreadable again: units that were not taken then do not make it readable, so take before waiting. */
 int pm_taker_fd(const pm_taker *t);
 
 /* Polls the consumer (rebalances, commits, faults): call at least once a second. Errors: PM_EPERMISSION and fatal ones.
@@ -39,11 +40,11 @@ pm_status pm_taker_take(pm_taker *t, pm_taken *out, bool *taken, pm_error *err);
 /* The unit's effects are stored: its offset may be committed. Harmless for a partition that is no longer ours. Frees
  * the message. */
 void pm_taker_done(pm_taker *t, pm_taken *unit);
-/* Gives the unit back: neither committed nor kept; it is taken again after the partition's next assignment, by whoever
- * has it. For draining. Frees the message. */
+/* Gives the unit back: neither committed nor kept. Whoever has the partition takes it again: this taker, soon, unless
+ * it is quiet; the next owner, as soon as this taker is closed. Frees the message. */
 void pm_taker_drop(pm_taker *t, pm_taken *unit);
 
-/* True when this unit's partition is still assigned to us since it was taken. */
+/* True when this unit is ours to commit: its partition is assigned to us (still, or again). */
 bool pm_taker_owns(const pm_taker *t, const pm_taken *unit);
 
 /* Takes nothing more, stays in the group. */
@@ -51,7 +52,7 @@ void pm_taker_quiet(pm_taker *t);
 
 /* Owned partitions, ascending, into `partitions` (at most n); returns how many there are. */
 size_t pm_taker_partitions(const pm_taker *t, uint32_t *partitions, size_t n);
-/* Units in hand or done that are not committed. */
+/* Units in hand, and done ones of owned partitions that are not committed yet. */
 size_t pm_taker_uncommitted(const pm_taker *t);
 
 /* Commits what is done and waits for it, leaves the group, closes within `seconds` (a watchdog: librdkafka's close may

@@ -99,6 +99,14 @@ void pm_window_give(pm_window *w, int64_t offset) {
     }
 }
 
+size_t pm_window_count(const pm_window *w, pm_window_state state) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->count; i++) {
+        n += entry_at(w, i)->state == state;
+    }
+    return n;
+}
+
 int64_t pm_window_lowest_given(const pm_window *w) {
     for (size_t i = 0; i < w->count && w->n_given > 0; i++) {
         if (entry_at(w, i)->state == PM_WINDOW_GIVEN) {

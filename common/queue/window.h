@@ -25,6 +25,8 @@ pm_window_state pm_window_find(const pm_window *w, int64_t offset);
 /* Nothing happens for an offset that is not in hand. */
 void pm_window_done(pm_window *w, int64_t offset);
 void pm_window_give(pm_window *w, int64_t offset);
+/* How many entries are in that state. */
+size_t pm_window_count(const pm_window *w, pm_window_state state);
 /* The lowest offset that was given back, or -1. */
 int64_t pm_window_lowest_given(const pm_window *w);
 /* Drops the done prefix; returns the offset to commit (one past its last), or -1 when there is none. */

@@ -1,0 +1,416 @@
+#include "queue/taker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "queue/taker_impl.h"
+
+#define WATERMARK_TIMEOUT 2000 /* ms */
+
+static rd_kafka_conf_t *presets(void) {
+    static const pm_property ours[] = {
+        {"partition.assignment.strategy", "roundrobin"}, /* 2.0.2's cooperative-sticky has known faults */
+        /* enough at hand for a second of small units, since a broker is asked anew only when its answer is in; both
+         * limits are for each partition */
+        {"queued.min.messages", "1000"},
+        {"queued.max.messages.kbytes", "2048"},
+        {"fetch.wait.max.ms", "100"},
+        {"fetch.error.backoff.ms", "100"},
+        {"topic.metadata.refresh.interval.ms", "2000"}, /* topics that are made later are found */
+    };
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        if (rd_kafka_conf_set(conf, ours[i].name, ours[i].value, NULL, 0) != RD_KAFKA_CONF_OK) {
+            rd_kafka_conf_destroy(conf);
+            return NULL;
+        }
+    }
+    rd_kafka_conf_set_rebalance_cb(conf, pm_taker_rebalance);
+    return conf;
+}
+
+static pm_status make_handle(pm_taker *t, pm_error *err) {
+    const pm_property extra[] = {
+        {"group.id", t->options.group},
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"auto.offset.reset", "earliest"},
+        {NULL, NULL},
+    };
+    rd_kafka_conf_t *conf = presets();
+    if (conf == NULL) {
+        return pm_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the taker");
+    }
+    return pm_kafka_new(&t->options, RD_KAFKA_CONSUMER, extra, conf, &t->health, &t->rk, err);
+}
+
+static pm_status subscribe(pm_taker *t, pm_error *err) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, t->topic_name, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_poll_set_consumer(t->rk);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        code = rd_kafka_subscribe(t->rk, list);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? PM_OK
+                                              : pm_kafka_fail(err, code, NULL, "subscribing to %s", t->topic_name);
+}
+
+static pm_status set_up(pm_taker *t, pm_error *err) {
+    static const uint64_t one = 1;
+    t->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (t->fd < 0) {
+        return pm_fail(err, PM_EOSERR, "an event descriptor could not be made: %s", strerror(errno));
+    }
+    pm_status st = make_handle(t, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    t->topic = rd_kafka_topic_new(t->rk, t->topic_name, NULL);
+    t->consumer = rd_kafka_queue_get_consumer(t->rk);
+    t->commits = rd_kafka_queue_new(t->rk);
+    if (t->topic == NULL || t->consumer == NULL || t->commits == NULL) {
+        return pm_fail(err, PM_ESOFTWARE, "librdkafka has no queue for a consumer of %s", t->topic_name);
+    }
+    rd_kafka_queue_io_event_enable(t->consumer, t->fd, &one, sizeof one);
+    return subscribe(t, err);
+}
+
+/* Everything but the handle's close. */
+static void free_taker(pm_taker *t) {
+    for (size_t i = 0; i < t->n_parts; i++) {
+        if (t->parts[i].queue != NULL) {
+            rd_kafka_queue_destroy(t->parts[i].queue);
+        }
+        pm_window_free(&t->parts[i].window);
+    }
+    free(t->parts);
+    if (t->consumer != NULL) {
+        rd_kafka_queue_destroy(t->consumer);
+    }
+    if (t->commits != NULL) {
+        rd_kafka_queue_destroy(t->commits);
+    }
+    if (t->topic != NULL) {
+        rd_kafka_topic_destroy(t->topic);
+    }
+    if (t->rk != NULL) {
+        rd_kafka_destroy_flags(t->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    }
+    if (t->fd >= 0) {
+        close(t->fd);
+    }
+    free(t);
+}
+
+pm_status pm_taker_open(const pm_kafka_options *options, size_t window, const pm_log *log, pm_taker **out,
+                        pm_error *err) {
+    *out = NULL;
+    if (window == 0) {
+        return pm_fail(err, PM_EUSAGE, "a window of 0 units takes nothing");
+    }
+    pm_taker *t = pm_calloc(1, sizeof *t);
+    if (t == NULL) {
+        return pm_fail_memory(err, "a taker", sizeof *t);
+    }
+    t->fd = -1;
+    t->health.log = log;
+    t->options = *options;
+    t->window = window;
+    pm_topic_name(options, PM_TOPIC_UNITS, t->topic_name);
+    pm_status st = set_up(t, err);
+    if (st != PM_OK) {
+        free_taker(t);
+        return st;
+    }
+    *out = t;
+    return PM_OK;
+}
+
+int pm_taker_fd(const pm_taker *t) {
+    return t->fd;
+}
+
+pm_kafka_health *pm_taker_health(pm_taker *t) {
+    return &t->health;
+}
+
+/* ---- serving ---- */
+
+static void note_missing(pm_taker *t) {
+    if (!t->is_topic_missing) {
+        pm_logf(t->health.log, PM_LOG_INFO, "topic %s does not exist yet: waiting for it", t->topic_name);
+    }
+    t->is_topic_missing = true;
+}
+
+static void note_error(pm_taker *t, const rd_kafka_message_t *m) {
+    switch ((int)m->err) {
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        note_missing(t);
+        break;
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        break;
+    case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
+        pm_logf(t->health.log, PM_LOG_WARNING, "%s: this worker was held up and left the group; it joins again: %s",
+                t->topic_name, rd_kafka_message_errstr(m));
+        break;
+    default:
+        pm_kafka_note(&t->health, t->rk, m->err, rd_kafka_message_errstr(m));
+    }
+}
+
+static void seek_back(pm_taker *t, const pm_part *p, int64_t offset) {
+    rd_kafka_resp_err_t code = rd_kafka_seek(t->topic, p->partition, offset, 0);
+    pm_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: back to offset %lld: %s", t->topic_name, (int)p->partition,
+            (long long)offset, rd_kafka_err2str(code));
+}
+
+/* A message on the consumer queue, where only those of a partition that was assigned behind our back can come. */
+static void return_stray(pm_taker *t, const rd_kafka_message_t *m) {
+    pm_part *p = pm_taker_part(t, m->partition);
+    if (p != NULL && p->is_owned && pm_window_find(&p->window, m->offset) == PM_WINDOW_UNKNOWN &&
+        pm_window_take(&p->window, m->offset, &t->failure) == PM_OK) {
+        pm_window_give(&p->window, m->offset);
+        seek_back(t, p, pm_window_lowest_given(&p->window));
+    }
+}
+
+pm_status pm_taker_serve(pm_taker *t, pm_error *err) {
+    uint64_t count;
+    ssize_t n = read(t->fd, &count, sizeof count); /* before the queues are looked at, so that no event is missed */
+    (void)n;
+    rd_kafka_message_t *m;
+    while ((m = rd_kafka_consumer_poll(t->rk, 0)) != NULL) {
+        if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            note_error(t, m);
+        } else {
+            return_stray(t, m);
+        }
+        rd_kafka_message_destroy(m);
+    }
+    pm_taker_commit(t);
+    if (t->failure.code != PM_OK) {
+        return pm_fail(err, t->failure.code, "%s", t->failure.text);
+    }
+    return pm_kafka_check(&t->health, err);
+}
+
+/* ---- taking ---- */
+
+typedef enum admission { ADMIT, SKIP, ADMISSION_FAILED } admission;
+
+/* The partition began anew: what lies below its first offset is not ours to see to. */
+static void begin_part(pm_part *p, int64_t first) {
+    p->is_fresh = false;
+    pm_window_forget(&p->window, first);
+    pm_part_advance(p);
+}
+
+/* A unit that was given back did not come again although a later one has: either retention deleted it, or the seek was
+ * lost in a fault. */
+static admission miss_given(pm_taker *t, pm_part *p, int64_t given) {
+    int64_t low = -1, high = -1;
+    rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(t->rk, t->topic_name, p->partition, &low, &high, WATERMARK_TIMEOUT);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && given < low) {
+        pm_logf(t->health.log, PM_LOG_WARNING, "%s partition %d offset %lld: given back, and deleted by retention",
+                t->topic_name, (int)p->partition, (long long)given);
+        if (pm_window_take(&p->window, given, &t->failure) != PM_OK) {
+            return ADMISSION_FAILED;
+        }
+        pm_window_done(&p->window, given);
+        pm_part_advance(p);
+    }
+    int64_t next = pm_window_lowest_given(&p->window);
+    seek_back(t, p, next >= 0 ? next : given);
+    return SKIP;
+}
+
+static admission admit(pm_taker *t, pm_part *p, int64_t offset, pm_error *err) {
+    if (p->is_fresh) {
+        begin_part(p, offset);
+    }
+    pm_window_state state = pm_window_find(&p->window, offset);
+    if (state == PM_WINDOW_HELD || state == PM_WINDOW_DONE || offset < p->prefix) {
+        return SKIP;
+    }
+    int64_t given = pm_window_lowest_given(&p->window);
+    if (given >= 0 && given < offset) {
+        return miss_given(t, p, given);
+    }
+    return pm_window_take(&p->window, offset, err) == PM_OK ? ADMIT : ADMISSION_FAILED;
+}
+
+static void hand_out(pm_taker *t, rd_kafka_message_t *m, pm_taken *out) {
+    *out = (pm_taken){.message = m,
+                      .partition = m->partition,
+                      .offset = m->offset,
+                      .key = {m->key, m->key != NULL ? m->key_len : 0},
+                      .value = {m->payload, m->payload != NULL ? m->len : 0}};
+    t->in_hand++;
+    pm_kafka_is_back(&t->health);
+}
+
+/* A partition that begins anew is looked at even when the units of its last assignment fill the window: its first
+ * offset tells which of them still count. */
+static bool has_room(const pm_taker *t, const pm_part *p) {
+    return p->window.count < t->window || p->window.n_given > 0 || p->is_fresh;
+}
+
+static pm_status take_from(pm_taker *t, pm_part *p, pm_taken *out, bool *taken, pm_error *err) {
+    rd_kafka_message_t *m;
+    while (has_room(t, p) && (m = rd_kafka_consume_queue(p->queue, 0)) != NULL) {
+        admission verdict = SKIP;
+        if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            note_error(t, m);
+        } else {
+            verdict = admit(t, p, m->offset, err);
+        }
+        if (verdict == ADMIT) {
+            hand_out(t, m, out);
+            *taken = true;
+            return PM_OK;
+        }
+        rd_kafka_message_destroy(m);
+        if (verdict == ADMISSION_FAILED) {
+            return t->failure.code != PM_OK ? pm_fail(err, t->failure.code, "%s", t->failure.text) : err->code;
+        }
+    }
+    return PM_OK;
+}
+
+pm_status pm_taker_take(pm_taker *t, pm_taken *out, bool *taken, pm_error *err) {
+    pm_status st = pm_kafka_check(&t->health, err);
+    *taken = false;
+    for (size_t k = 0; k < t->n_parts && st == PM_OK && !*taken && !t->is_quiet; k++) {
+        size_t i = (t->next + k) % t->n_parts;
+        if (t->parts[i].is_owned && t->parts[i].queue != NULL) {
+            st = take_from(t, &t->parts[i], out, taken, err);
+        }
+        if (*taken) {
+            t->next = i + 1;
+        }
+    }
+    return st;
+}
+
+static void let_go(pm_taker *t, pm_taken *unit) {
+    rd_kafka_message_destroy(unit->message);
+    *unit = (pm_taken){.partition = unit->partition, .offset = unit->offset};
+    t->in_hand--;
+}
+
+void pm_taker_done(pm_taker *t, pm_taken *unit) {
+    pm_part *p = pm_taker_part(t, unit->partition);
+    if (p != NULL) {
+        pm_window_done(&p->window, unit->offset);
+        /* before the first offset of an assignment has come, the window tells what is not to be given out again */
+        if (p->is_owned && !p->is_fresh) {
+            pm_part_advance(p);
+        }
+    }
+    let_go(t, unit);
+    pm_taker_commit(t);
+}
+
+void pm_taker_drop(pm_taker *t, pm_taken *unit) {
+    pm_part *p = pm_taker_part(t, unit->partition);
+    if (p != NULL && pm_window_find(&p->window, unit->offset) == PM_WINDOW_HELD) {
+        pm_window_give(&p->window, unit->offset);
+        if (p->is_owned && !p->is_fresh && !t->is_quiet) {
+            seek_back(t, p, pm_window_lowest_given(&p->window));
+        }
+    }
+    let_go(t, unit);
+}
+
+/* ---- looking ---- */
+
+bool pm_taker_owns(const pm_taker *t, const pm_taken *unit) {
+    const pm_part *p = pm_taker_part(t, unit->partition);
+    return p != NULL && p->is_owned && pm_window_find(&p->window, unit->offset) == PM_WINDOW_HELD;
+}
+
+void pm_taker_quiet(pm_taker *t) {
+    t->is_quiet = true;
+}
+
+size_t pm_taker_partitions(const pm_taker *t, uint32_t *partitions, size_t n) {
+    size_t owned = 0;
+    for (size_t i = 0; i < t->n_parts; i++) {
+        if (t->parts[i].is_owned) {
+            if (owned < n) {
+                partitions[owned] = (uint32_t)t->parts[i].partition;
+            }
+            owned++;
+        }
+    }
+    return owned;
+}
+
+size_t pm_taker_uncommitted(const pm_taker *t) {
+    size_t n = t->in_hand;
+    for (size_t i = 0; i < t->n_parts; i++) {
+        const pm_part *p = &t->parts[i];
+        if (p->is_owned && !p->is_fresh) {
+            n += p->n_prefix - p->n_committed + pm_window_count(&p->window, PM_WINDOW_DONE);
+        }
+    }
+    return n;
+}
+
+/* ---- closing ---- */
+
+/* Serves the queue of a handle that closes until it is closed. */
+static bool serve_close(pm_taker *t, rd_kafka_queue_t *closing, double until) {
+    while (rd_kafka_consumer_closed(t->rk) == 0) {
+        if (pm_seconds() > until) {
+            return false;
+        }
+        rd_kafka_message_t *m = rd_kafka_consume_queue(closing, 50);
+        if (m != NULL) {
+            rd_kafka_message_destroy(m);
+        }
+    }
+    return true;
+}
+
+static bool leave_group(pm_taker *t, double until) {
+    rd_kafka_queue_t *closing = rd_kafka_queue_new(t->rk);
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(t->rk, closing);
+    bool is_closed = true;
+    if (error != NULL) { /* closed before, or a fatal error: nothing to leave */
+        pm_logf(t->health.log, PM_LOG_DEBUG, "leaving the group: %s", rd_kafka_error_string(error));
+        rd_kafka_error_destroy(error);
+    } else {
+        is_closed = serve_close(t, closing, until);
+    }
+    if (is_closed) {
+        rd_kafka_queue_destroy(closing);
+    }
+    return is_closed;
+}
+
+void pm_taker_close(pm_taker *t, double seconds) {
+    if (t == NULL) {
+        return;
+    }
+    double until = pm_seconds() + seconds;
+    t->is_quiet = true;
+    pm_taker_commit_now(t, t->health.is_away ? 0 : seconds / 2);
+    if (!leave_group(t, until)) {
+        pm_logf(t->health.log, PM_LOG_WARNING,
+                "%s: librdkafka did not leave the group within %.3g s; units of this worker wait for the session "
+                "timeout",
+                t->topic_name, seconds);
+        return; /* its threads still use all of it */
+    }
+    free_taker(t);
+}

@@ -1,0 +1,157 @@
+/* Rebalances: every one is answered, and partition queues are kept apart before fetching begins. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "queue/taker_impl.h"
+
+#define REVOKE_PATIENCE 3.0 /* seconds that a commit may hold up the group */
+
+pm_part *pm_taker_part(const pm_taker *t, int32_t partition) {
+    size_t low = 0, high = t->n_parts;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (t->parts[middle].partition < partition) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < t->n_parts && t->parts[low].partition == partition ? &t->parts[low] : NULL;
+}
+
+static pm_part *add_part(pm_taker *t, int32_t partition) {
+    pm_part *there = pm_taker_part(t, partition);
+    if (there != NULL) {
+        return there;
+    }
+    if (!pm_reserve((void **)&t->parts, &t->capacity, t->n_parts + 1, sizeof *t->parts)) {
+        pm_fail_memory(&t->failure, "the partitions of a taker", (t->n_parts + 1) * sizeof *t->parts);
+        return NULL;
+    }
+    size_t at = t->n_parts;
+    while (at > 0 && t->parts[at - 1].partition > partition) {
+        at--;
+    }
+    memmove(&t->parts[at + 1], &t->parts[at], (t->n_parts - at) * sizeof *t->parts);
+    t->parts[at] = (pm_part){.partition = partition};
+    t->n_parts++;
+    return &t->parts[at];
+}
+
+static void drop_queue(pm_part *p) {
+    if (p->queue != NULL) {
+        rd_kafka_queue_io_event_enable(p->queue, -1, NULL, 0);
+        rd_kafka_queue_destroy(p->queue);
+        p->queue = NULL;
+    }
+}
+
+/* The queue must be kept from the consumer queue before the partition is assigned, or messages would come there. */
+static void adopt(pm_taker *t, int32_t partition) {
+    static const uint64_t one = 1;
+    pm_part *p = add_part(t, partition);
+    if (p == NULL) {
+        return;
+    }
+    drop_queue(p);
+    p->queue = rd_kafka_queue_get_partition(t->rk, t->topic_name, partition);
+    if (p->queue == NULL) {
+        pm_fail(&t->failure, PM_ESOFTWARE, "librdkafka has no queue for partition %d of %s", (int)partition,
+                t->topic_name);
+        return;
+    }
+    rd_kafka_queue_forward(p->queue, NULL);
+    rd_kafka_queue_io_event_enable(p->queue, t->fd, &one, sizeof one);
+    p->is_owned = true;
+    p->is_fresh = true;
+    p->prefix = p->sent = p->committed = -1;
+    p->n_prefix = p->n_sent = p->n_committed = 0;
+}
+
+static void disown(pm_part *p) {
+    p->is_owned = false;
+    p->is_fresh = false;
+    drop_queue(p);
+}
+
+/* "0-3,7" of the list, cut with "..." where there is no room. */
+static void list_text(const rd_kafka_topic_partition_list_t *list, char *text, size_t n) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < list->cnt;) {
+        int last = i;
+        while (last + 1 < list->cnt && list->elems[last + 1].partition == list->elems[last].partition + 1) {
+            last++;
+        }
+        int written = last > i ? snprintf(text + used, n - used, "%s%d-%d", i > 0 ? "," : "", list->elems[i].partition,
+                                          list->elems[last].partition)
+                               : snprintf(text + used, n - used, "%s%d", i > 0 ? "," : "", list->elems[i].partition);
+        if (written < 0 || (size_t)written >= n - used) {
+            memcpy(text + n - 4, "...", 4);
+            return;
+        }
+        used += (size_t)written;
+        i = last + 1;
+    }
+}
+
+static void log_list(const pm_taker *t, const char *what, const rd_kafka_topic_partition_list_t *list) {
+    char text[256];
+    list_text(list, text, sizeof text);
+    pm_logf(t->health.log, PM_LOG_INFO, "%s: %d partitions %s%s%s", t->topic_name, list->cnt, what,
+            list->cnt > 0 ? ": " : "", text);
+}
+
+/* Answers librdkafka, which waits for it before anything else happens in the group. */
+static void answer(pm_taker *t, bool is_assign, const rd_kafka_topic_partition_list_t *list) {
+    const char *protocol = rd_kafka_rebalance_protocol(t->rk);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (strcmp(protocol, "COOPERATIVE") == 0) {
+        rd_kafka_error_t *error =
+            is_assign ? rd_kafka_incremental_assign(t->rk, list) : rd_kafka_incremental_unassign(t->rk, list);
+        if (error != NULL) {
+            code = rd_kafka_error_code(error);
+            rd_kafka_error_destroy(error);
+        }
+    } else {
+        code = rd_kafka_assign(t->rk, is_assign ? list : NULL);
+    }
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__FATAL) {
+        pm_kafka_fail(&t->failure, code, NULL, "librdkafka refuses an answer to a rebalance of %s", t->topic_name);
+    }
+}
+
+void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
+                        void *opaque) {
+    pm_taker *t = opaque;
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        for (int i = 0; i < partitions->cnt; i++) {
+            adopt(t, partitions->elems[i].partition);
+        }
+        t->is_topic_missing = false;
+        log_list(t, "assigned", partitions);
+        answer(t, true, partitions);
+        return;
+    }
+    bool is_lost = rd_kafka_assignment_lost(rk) != 0;
+    if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+        if (!is_lost) {
+            pm_taker_commit_now(t, REVOKE_PATIENCE);
+        }
+        for (int i = 0; i < partitions->cnt; i++) {
+            pm_part *p = pm_taker_part(t, partitions->elems[i].partition);
+            if (p != NULL) {
+                disown(p);
+            }
+        }
+        log_list(t, is_lost ? "lost" : "given up", partitions);
+        answer(t, false, partitions);
+        return;
+    }
+    for (size_t i = 0; i < t->n_parts; i++) {
+        disown(&t->parts[i]);
+    }
+    pm_logf(t->health.log, PM_LOG_WARNING, "%s: a rebalance failed: %s", t->topic_name, rd_kafka_err2str(code));
+    rd_kafka_assign(rk, NULL);
+}
