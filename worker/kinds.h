@@ -2,6 +2,7 @@
 #ifndef PM_WORKER_KINDS_H
 #define PM_WORKER_KINDS_H
 
+#include "base/retry.h"
 #include "store/traces.h"
 #include "wire/units.h"
 #include "worker/page.h"
@@ -24,11 +25,23 @@ typedef struct pm_yield {
 
 typedef struct pm_kind {
     const char *name;
+    /* `body` is the message's body; `unit` its id, for kinds whose item is themselves. */
     pm_status (*work)(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err);
 } pm_kind;
 
 /* Errors of `work` and what they mean: PM_EUNAVAILABLE and PM_ETEMPORARY do not occur (they are waited out inside);
- * PM_EOSERR is a fault that counts; all others are permanent. */
+ * PM_EOSERR is a fault that counts; PM_EPERMISSION and PM_ECONFIG are the worker's and not the unit's; all others are
+ * permanent. */
 const pm_kind *pm_kind_find(pm_span name);
+/* "record, evaluate, probe" */
+#define PM_KIND_NAMES "record, evaluate, probe"
+
+/* Waits on Redis for as long as it takes; the parent, which has its own connection, says so in the log, and kills whom
+ * it no longer waits for. */
+pm_retry pm_bench_patience(void);
+
+pm_status pm_work_record(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err);
+pm_status pm_work_evaluate(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err);
+pm_status pm_work_probe(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err);
 
 #endif

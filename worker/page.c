@@ -8,11 +8,17 @@ static uint64_t microseconds(void) {
     return (uint64_t)(pm_seconds() * 1e6);
 }
 
-void pm_page_begin(pm_page *page, uint64_t items) {
+void pm_page_clear(pm_page *page) {
+    atomic_store(&page->phase, PM_PHASE_IDLE);
     atomic_store(&page->computed_us, 0);
     atomic_store(&page->item, 0);
-    atomic_store(&page->items, items);
+    atomic_store(&page->items, 0);
     memset(page->scc, 0, sizeof page->scc);
+}
+
+void pm_page_begin(pm_page *page, uint64_t items) {
+    pm_page_clear(page);
+    atomic_store(&page->items, items);
     atomic_store(&page->phase, PM_PHASE_FETCH);
 }
 

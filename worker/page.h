@@ -1,4 +1,4 @@
-/* A page that a child and its worker share: what the child is doing, written by the child alone. */
+/* A page that a child and its worker share: what the child is doing. While the child has a unit, it alone writes. */
 #ifndef PM_WORKER_PAGE_H
 #define PM_WORKER_PAGE_H
 
@@ -21,6 +21,8 @@ typedef struct pm_page {
     uint8_t scc[PM_DIGEST_BYTES]; /* of the item; torn reads are harmless, it is for people */
 } pm_page;
 
+/* Parent, before it hands a unit over: idle, nothing computed. */
+void pm_page_clear(pm_page *page);
 /* Child: a unit begins, a phase begins. */
 void pm_page_begin(pm_page *page, uint64_t items);
 void pm_page_phase(pm_page *page, pm_phase phase);

@@ -1,0 +1,325 @@
+#include <criterion/criterion.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "worker/slots.h"
+
+#define TEXT 256
+
+/* ---- a child that does as the first letter of its task says ---- */
+
+static bool take(int fd, void *bytes, size_t n) {
+    size_t got = 0;
+    while (got < n) {
+        ssize_t one = read(fd, (char *)bytes + got, n - got);
+        if (one <= 0) {
+            return false;
+        }
+        got += (size_t)one;
+    }
+    return true;
+}
+
+static int act(void *ctx, size_t slot, int fd) {
+    pm_page *page = &((pm_page *)ctx)[slot];
+    pm_task_head head;
+    while (take(fd, &head, sizeof head)) {
+        char *value = malloc(head.size + 1);
+        if (value == NULL || !take(fd, value, head.size)) {
+            return 1;
+        }
+        pm_answer answer = {.items = head.size, .recorded = slot, .status = PM_OK};
+        uint8_t scc[PM_DIGEST_BYTES] = {7};
+        pm_page_begin(page, 5);
+        pm_page_item(page, 3, scc);
+        pm_page_phase(page, PM_PHASE_COMPUTE);
+        switch (value[0]) {
+        case 'e': /* an error */
+            answer.status = PM_EDATA;
+            snprintf(answer.text, sizeof answer.text, "of %s", head.kind);
+            break;
+        case 'a':
+            raise(SIGUSR2);
+            break;
+        case 'x':
+            return 3;
+        case 's': /* never ends */
+            for (;;) {
+                pause();
+            }
+        case 'w': /* waits, and computes nothing */
+            pm_page_phase(page, PM_PHASE_FETCH);
+            nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
+            break;
+        case 'n': /* no answer */
+            answer.status = 12345;
+            break;
+        default:
+            break;
+        }
+        free(value);
+        pm_page_phase(page, PM_PHASE_IDLE);
+        answer.seconds = pm_page_computed(page);
+        if (write(fd, &answer, sizeof answer) != (ssize_t)sizeof answer) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* ---- the fixture ---- */
+
+typedef struct job {
+    bool has_ended;
+    pm_ending ending;
+    char text[TEXT];
+    void *desk;
+} job;
+
+typedef struct desk {
+    pm_page *pages;
+    pm_slots slots;
+    size_t n_ended;
+    int errors;
+} desk;
+
+static void count_errors(void *ctx, pm_log_level level, const char *text) {
+    (void)text;
+    ((desk *)ctx)->errors += level == PM_LOG_ERROR;
+}
+
+static void open_desk(desk *d, size_t n, double unit_seconds, pm_log *log) {
+    pm_error err;
+    *d = (desk){0};
+    *log = (pm_log){.ctx = d, .line = count_errors};
+    cr_assert_eq(pm_pages_new(n, &d->pages, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_slots_start(n, d->pages, act, d->pages, unit_seconds, log, &d->slots, &err), PM_OK, "%s", err.text);
+}
+
+static void close_desk(desk *d, size_t n) {
+    pm_slots_stop(&d->slots);
+    pm_pages_free(d->pages, n);
+}
+
+static void ended(void *ctx, const pm_ending *ending) {
+    desk *d = ctx;
+    job *j = ending->unit;
+    cr_assert_not(j->has_ended, "a unit ended twice");
+    j->has_ended = true;
+    j->ending = *ending;
+    snprintf(j->text, sizeof j->text, "%s", ending->text == NULL ? "" : ending->text);
+    d->n_ended++;
+}
+
+static void turn(desk *d) {
+    struct pollfd fds[16];
+    pm_error err;
+    pm_slots_poll(&d->slots, fds);
+    double due = pm_slots_due(&d->slots, pm_seconds(), 0.1);
+    poll(fds, (nfds_t)d->slots.n + 1, (int)ceil(due * 1000));
+    cr_assert_eq(pm_slots_serve(&d->slots, pm_seconds(), ended, d, &err), PM_OK, "%s", err.text);
+}
+
+static size_t wait_idle(desk *d) {
+    double limit = pm_seconds() + 20;
+    while (pm_slots_idle(&d->slots) == d->slots.n) {
+        cr_assert(pm_seconds() < limit, "no child became idle");
+        turn(d);
+    }
+    return pm_slots_idle(&d->slots);
+}
+
+static void give(desk *d, job *j, const char *value, size_t n) {
+    pm_task_head head = {.size = n, .kind = "probe"};
+    *j = (job){0};
+    pm_slots_give(&d->slots, wait_idle(d), &head, (pm_span){(const uint8_t *)value, n}, j);
+}
+
+static void wait_end(desk *d, const job *j) {
+    double limit = pm_seconds() + 20;
+    while (!j->has_ended) {
+        cr_assert(pm_seconds() < limit, "the unit does not end");
+        turn(d);
+    }
+}
+
+static job run_one(desk *d, const char *value) {
+    job j;
+    give(d, &j, value, strlen(value));
+    wait_end(d, &j);
+    return j;
+}
+
+/* ---- tests ---- */
+
+Test(slots, answers_come_back_to_their_units) {
+    desk d;
+    pm_log log;
+    open_desk(&d, 3, 10, &log);
+    job jobs[40];
+    size_t n = sizeof jobs / sizeof jobs[0];
+    static const char values[] = "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii";
+    for (size_t i = 0; i < n; i++) {
+        give(&d, &jobs[i], values, i + 1);
+    }
+    for (size_t i = 0; i < n; i++) {
+        wait_end(&d, &jobs[i]);
+        cr_assert_eq(jobs[i].ending.how, PM_ENDED_ANSWER);
+        cr_assert_eq(jobs[i].ending.answer.status, (uint32_t)PM_OK);
+        cr_assert_eq(jobs[i].ending.answer.items, i + 1);
+    }
+    cr_assert_eq(d.n_ended, n);
+    cr_assert_eq(d.errors, 0);
+    close_desk(&d, 3);
+}
+
+Test(slots, large_units_go_in_pieces) {
+    desk d;
+    pm_log log;
+    open_desk(&d, 1, 10, &log);
+    size_t n = (size_t)8 << 20;
+    char *value = malloc(n);
+    cr_assert_not_null(value);
+    memset(value, 'i', n);
+    job j;
+    give(&d, &j, value, n);
+    cr_assert_eq(pm_slots_busy(&d.slots), 1);
+    wait_end(&d, &j);
+    cr_assert_eq(j.ending.answer.items, n);
+    free(value);
+    close_desk(&d, 1);
+}
+
+Test(slots, errors_are_answers) {
+    desk d;
+    pm_log log;
+    open_desk(&d, 1, 10, &log);
+    job j = run_one(&d, "e");
+    cr_assert_eq(j.ending.how, PM_ENDED_ANSWER);
+    cr_assert_eq(j.ending.answer.status, (uint32_t)PM_EDATA);
+    cr_assert_str_eq(j.ending.answer.text, "of probe");
+    close_desk(&d, 1);
+}
+
+Test(slots, a_death_is_a_fault_with_its_reason_and_scc) {
+    desk d;
+    pm_log log;
+    open_desk(&d, 2, 10, &log);
+    job j = run_one(&d, "a");
+    cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
+    cr_assert(strstr(j.text, "killed by signal 12") != NULL, "%s", j.text);
+    cr_assert_eq(j.ending.answer.has_scc, 1u);
+    cr_assert_eq(j.ending.answer.scc[0], 7);
+    j = run_one(&d, "x");
+    cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
+    cr_assert(strstr(j.text, "ended with status 3") != NULL, "%s", j.text);
+    j = run_one(&d, "i");
+    cr_assert_eq(j.ending.how, PM_ENDED_ANSWER);
+    close_desk(&d, 2);
+}
+
+Test(slots, a_fault_follows_the_unit_and_not_its_neighbour) {
+    desk d;
+    pm_log log;
+    open_desk(&d, 2, 10, &log);
+    job waiting, crashing;
+    give(&d, &waiting, "w", 1);
+    give(&d, &crashing, "a", 1);
+    wait_end(&d, &crashing);
+    cr_assert_eq(crashing.ending.how, PM_ENDED_FAULT);
+    wait_end(&d, &waiting);
+    cr_assert_eq(waiting.ending.how, PM_ENDED_ANSWER);
+    close_desk(&d, 2);
+}
+
+Test(slots, computing_too_long_is_a_fault_waiting_is_none) {
+    desk d;
+    pm_log log;
+    open_desk(&d, 1, 0.2, &log);
+    double begin = pm_seconds();
+    job j = run_one(&d, "s");
+    double seconds = pm_seconds() - begin;
+    cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
+    cr_assert(strstr(j.text, "overran its 0.2 seconds") != NULL, "%s", j.text);
+    cr_assert(j.ending.answer.seconds >= 0.2);
+    cr_assert(seconds < 10, "%g", seconds);
+    j = run_one(&d, "w");
+    cr_assert_eq(j.ending.how, PM_ENDED_ANSWER);
+    cr_assert(j.ending.answer.seconds < 0.2);
+    close_desk(&d, 1);
+}
+
+Test(slots, a_dismissed_unit_ends_as_such) {
+    desk d;
+    pm_log log;
+    pm_error err;
+    open_desk(&d, 1, 10, &log);
+    job j;
+    give(&d, &j, "s", 1);
+    cr_assert_eq(pm_slots_dismiss(&d.slots, &j, &err), PM_OK);
+    wait_end(&d, &j);
+    cr_assert_eq(j.ending.how, PM_ENDED_DISMISSED);
+    cr_assert_eq(run_one(&d, "i").ending.how, PM_ENDED_ANSWER);
+    close_desk(&d, 1);
+}
+
+Test(slots, a_child_that_was_dead_before_its_unit_is_not_the_units_fault) {
+    desk d;
+    pm_log log;
+    open_desk(&d, 1, 10, &log);
+    size_t slot = wait_idle(&d);
+    pid_t child = d.slots.slots[slot].pid;
+    kill(child, SIGSTOP); /* it will read nothing before it dies */
+    job j = {0};
+    pm_task_head head = {.size = 1, .kind = "probe"};
+    pm_slots_give(&d.slots, slot, &head, (pm_span){(const uint8_t *)"i", 1}, &j);
+    kill(child, SIGKILL);
+    wait_end(&d, &j);
+    cr_assert_eq(j.ending.how, PM_ENDED_UNBEGUN);
+    close_desk(&d, 1);
+}
+
+Test(slots, nonsense_is_no_answer) {
+    desk d;
+    pm_log log;
+    open_desk(&d, 1, 10, &log);
+    job j = run_one(&d, "n");
+    cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
+    cr_assert(strstr(j.text, "an answer that is none") != NULL, "%s", j.text);
+    cr_assert_eq(d.errors, 1);
+    cr_assert_eq(run_one(&d, "i").ending.how, PM_ENDED_ANSWER);
+    close_desk(&d, 1);
+}
+
+static int die_at_once(void *ctx, size_t slot, int fd) {
+    (void)ctx, (void)slot, (void)fd;
+    return 9;
+}
+
+Test(slots, children_that_cannot_live_are_not_forked_in_a_hurry) {
+    desk d = {0};
+    pm_error err;
+    cr_assert_eq(pm_pages_new(1, &d.pages, &err), PM_OK);
+    cr_assert_eq(pm_slots_start(1, d.pages, die_at_once, NULL, 10, NULL, &d.slots, &err), PM_OK);
+    double end = pm_seconds() + 1;
+    size_t births = 0;
+    pid_t last = 0;
+    while (pm_seconds() < end) {
+        turn(&d);
+        if (d.slots.slots[0].pid != 0 && d.slots.slots[0].pid != last) {
+            last = d.slots.slots[0].pid;
+            births++;
+        }
+    }
+    cr_assert(births <= 6, "%zu children in a second", births);
+    cr_assert(d.slots.slots[0].misses >= 2);
+    close_desk(&d, 1);
+}

@@ -1,0 +1,236 @@
+#include "worker/child.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "worker/kinds.h"
+#include "worker/limits.h"
+#include "worker/models.h"
+#include "worker/task.h"
+
+/* Freed memory goes back to the system after units that took so much more than there was. */
+#define TRIM_BYTES ((size_t)32 << 20)
+
+typedef struct child {
+    const pm_child_options *options;
+    pm_log log; /* lines with worker, slot and unit */
+    size_t slot;
+    int fd;
+    char unit[PM_DIGEST_HEX];
+    pm_bench bench;
+    bool tried_disk;
+    pm_buffer value, blob;
+} child;
+
+/* ---- log lines say who speaks ---- */
+
+static void log_line(void *ctx, pm_log_level level, const char *text) {
+    const child *c = ctx;
+    const pm_log_field fields[] = {{.name = "worker", .text = c->options->worker},
+                                   {.name = "slot", .number = (double)c->slot},
+                                   {"unit", c->unit, 0}};
+    pm_log_event(c->options->log, level, fields, c->unit[0] != '\0' ? 3 : 2, "%s", text);
+}
+
+/* ---- what a unit is ---- */
+
+static pm_status agree(const pm_task_head *head, pm_span kind, const uint8_t *job, const uint8_t *unit, pm_error *err) {
+    const char *what = NULL;
+    if (strlen(head->kind) != kind.size || memcmp(head->kind, kind.bytes, kind.size) != 0) {
+        what = "kind";
+    } else if (memcmp(head->job, job, PM_DIGEST_BYTES) != 0) {
+        what = "job";
+    } else if (memcmp(head->unit, unit, PM_DIGEST_BYTES) != 0) {
+        what = "unit";
+    }
+    return what == NULL
+               ? PM_OK
+               : pm_fail(err, PM_EDATA, "the message's %s is not what its header phasemill-%s says", what, what);
+}
+
+/* The unit behind a claim check, into c->blob. */
+static pm_status fetch_claim(child *c, const pm_task_head *head, pm_error *err) {
+    pm_claim_message claim;
+    pm_message_memory borrowed = {0};
+    pm_blob_found found = PM_BLOB_MISSING;
+    pm_status st = pm_message_decode(&pm_claim_type, c->value.bytes, c->value.size, &claim, &borrowed, err);
+    if (st == PM_OK) {
+        st = agree(head, claim.kind, claim.job, claim.unit, err);
+    }
+    if (st == PM_OK && (claim.size == 0 || claim.size > PM_UNIT_UNPACKED)) {
+        st = pm_fail(err, PM_EDATA, "claim check: a unit of %llu bytes, expected 1 to %zu",
+                     (unsigned long long)claim.size, PM_UNIT_UNPACKED);
+    }
+    if (st == PM_OK) {
+        pm_retry retry = pm_bench_patience();
+        do {
+            c->blob.size = 0;
+            st = pm_blob_get(c->bench.traces.redis, PM_SPACE_BLOB, claim.blob, claim.size, &c->blob, &found, err);
+        } while (pm_retry_again(&retry, st, err));
+    }
+    if (st == PM_OK && (found != PM_BLOB_FOUND || c->blob.size != claim.size)) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(claim.blob, hex);
+        st = found == PM_BLOB_MISSING
+                 ? pm_fail(err, PM_EDATA, "the unit's blob %s of %llu bytes is gone from Redis; submit the job again",
+                           hex, (unsigned long long)claim.size)
+                 : pm_fail(err, PM_EDATA, "the unit's blob %s in Redis was altered: it is not the %llu bytes sent", hex,
+                           (unsigned long long)claim.size);
+    }
+    pm_message_memory_free(&borrowed);
+    return st;
+}
+
+static pm_status fetch(child *c, const pm_task_head *head, pm_unit_message *unit, pm_message_memory *borrowed,
+                       pm_error *err) {
+    pm_envelope envelope;
+    const pm_buffer *bytes = &c->value;
+    pm_status st = pm_envelope_open(c->value.bytes, c->value.size, &envelope, err);
+    if (st == PM_OK && strcmp(envelope.name, pm_claim_type.name) == 0) {
+        st = fetch_claim(c, head, err);
+        bytes = &c->blob;
+    }
+    if (st == PM_OK) {
+        st = pm_message_decode(&pm_unit_type, bytes->bytes, bytes->size, unit, borrowed, err);
+    }
+    return st == PM_OK ? agree(head, unit->kind, unit->job, unit->unit, err) : st;
+}
+
+/* The trace cache on disk is a help, not a need. */
+static void open_disk(child *c) {
+    const pm_child_options *o = c->options;
+    pm_error why = {0};
+    if (!c->tried_disk && o->cache_dir != NULL &&
+        pm_disk_open(o->cache_dir, o->cache_limit, &c->log, &c->bench.traces.disk, &why) != PM_OK) {
+        c->bench.traces.disk = NULL;
+        pm_logf(&c->log, PM_LOG_WARNING, "traces are not kept on disk: %s", why.text);
+    }
+    c->tried_disk = true;
+}
+
+static pm_status work(child *c, const pm_task_head *head, pm_yield *yield, pm_error *err) {
+    pm_unit_message unit;
+    pm_message_memory borrowed = {0};
+    pm_status st = fetch(c, head, &unit, &borrowed, err);
+    if (st == PM_OK) {
+        const pm_kind *kind = pm_kind_find(unit.kind);
+        if (kind == NULL) {
+            st = pm_fail(err, PM_EDATA, "a unit of kind \"%.*s\" is not known here, expected one of: " PM_KIND_NAMES,
+                         (int)unit.kind.size, (const char *)unit.kind.bytes);
+        } else {
+            open_disk(c);
+            st = kind->work(&c->bench, &unit, yield, err);
+        }
+    }
+    pm_message_memory_free(&borrowed);
+    return st;
+}
+
+/* ---- the socket ---- */
+
+static bool read_all(int fd, void *bytes, size_t n) {
+    uint8_t *at = bytes;
+    while (n > 0) {
+        ssize_t got = read(fd, at, n);
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            return false;
+        }
+        at += got > 0 ? got : 0;
+        n -= got > 0 ? (size_t)got : 0;
+    }
+    return true;
+}
+
+static bool write_all(int fd, const void *bytes, size_t n) {
+    const uint8_t *at = bytes;
+    while (n > 0) {
+        ssize_t sent = write(fd, at, n);
+        if (sent < 0 && errno != EINTR) {
+            return false;
+        }
+        at += sent > 0 ? sent : 0;
+        n -= sent > 0 ? (size_t)sent : 0;
+    }
+    return true;
+}
+
+static bool receive(child *c, pm_task_head *head) {
+    if (!read_all(c->fd, head, sizeof *head)) {
+        return false;
+    }
+    head->kind[PM_KIND_NAME - 1] = '\0';
+    pm_hex(head->unit, c->unit);
+    if (!pm_reserve((void **)&c->value.bytes, &c->value.capacity, head->size, 1)) {
+        return false;
+    }
+    c->value.size = head->size;
+    return read_all(c->fd, c->value.bytes, c->value.size);
+}
+
+static bool serve(child *c) {
+    pm_task_head head;
+    if (!receive(c, &head)) {
+        return false;
+    }
+    size_t before = pm_data_bytes();
+    pm_yield yield = {0};
+    pm_error err = {0};
+    pm_page_begin(c->bench.page, 0);
+    pm_status st = pm_limit_data(c->bench.memory, &err);
+    if (st == PM_OK) {
+        st = work(c, &head, &yield, &err);
+    }
+    pm_page_phase(c->bench.page, PM_PHASE_IDLE);
+    pm_answer answer = {.status = (uint32_t)st,
+                        .items = yield.items,
+                        .recorded = yield.recorded,
+                        .known = yield.known,
+                        .seconds = pm_page_computed(c->bench.page),
+                        .has_scc = yield.has_scc};
+    memcpy(answer.scc, yield.scc, sizeof answer.scc);
+    memcpy(answer.text, err.text, sizeof answer.text);
+    if (pm_limit_data(0, &err) != PM_OK) {
+        pm_logf(&c->log, PM_LOG_WARNING, "%s", err.text);
+    }
+    if (c->value.capacity > TRIM_BYTES || c->blob.capacity > TRIM_BYTES || pm_data_bytes() > before + TRIM_BYTES) {
+        pm_buffer_free(&c->value);
+        pm_buffer_free(&c->blob);
+        malloc_trim(0);
+    }
+    return write_all(c->fd, &answer, sizeof answer);
+}
+
+static pm_status open_bench(child *c, pm_error *err) {
+    pm_status st = pm_redis_open(c->options->redis, &c->log, &c->bench.traces.redis, err);
+    return st == PM_OK ? pm_models_new(c->options->unit_memory / 4, &c->bench.models, err) : st;
+}
+
+static void close_bench(child *c) {
+    pm_models_free(c->bench.models);
+    pm_traces_close(&c->bench.traces);
+    pm_redis_close(c->bench.traces.redis);
+    pm_disk_close(c->bench.traces.disk);
+    pm_buffer_free(&c->value);
+    pm_buffer_free(&c->blob);
+}
+
+int pm_child_run(void *ctx, size_t slot, int fd) {
+    const pm_child_options *o = ctx;
+    child c = {.options = o, .slot = slot, .fd = fd};
+    c.log = (pm_log){.ctx = &c, .line = log_line};
+    c.bench = (pm_bench){.isa = o->isa, .memory = o->unit_memory, .page = &o->pages[slot], .log = &c.log};
+    c.bench.traces.log = &c.log;
+    pm_error err = {0};
+    if (open_bench(&c, &err) == PM_OK) {
+        while (serve(&c)) {
+        }
+    } else {
+        pm_logf(&c.log, PM_LOG_ERROR, "a compute child cannot begin: %s", err.text);
+    }
+    close_bench(&c);
+    close(fd);
+    return err.code == PM_OK ? 0 : (int)err.code;
+}

@@ -1,0 +1,20 @@
+/* What a unit's headers say of it: enough to look it up, count it and blame it, before anything is decoded. */
+#ifndef PM_WORKER_HEADING_H
+#define PM_WORKER_HEADING_H
+
+#include "queue/headers.h"
+#include "worker/task.h"
+
+typedef struct pm_heading {
+    uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES]; /* unit: of the message's position when there is no id */
+    char kind[PM_KIND_NAME];
+    bool has_job, has_unit;
+    char traceparent[PM_TRACEPARENT]; /* "" when there is none */
+    char trace[33];                   /* its trace id, or "" */
+} pm_heading;
+
+/* Reads untrusted headers. Fills what can be told, also after a failure. Errors: PM_EDATA naming the header that is
+ * missing or wrong; a version that is not known. */
+pm_status pm_heading_read(const rd_kafka_message_t *message, pm_heading *out, pm_error *err);
+
+#endif

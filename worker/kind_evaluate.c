@@ -1,0 +1,221 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "worker/models.h"
+
+/* One slice under work: the request's arrays, and the results'. */
+typedef struct slice {
+    pm_evaluate_body body;
+    pm_message_memory borrowed;
+    double *theta, *rewards, *times;
+    pm_request request;
+    pm_result result;
+    size_t n_moments, n_covariance, n_times; /* values of each kind of result */
+} slice;
+
+static void slice_free(slice *s) {
+    free(s->theta);
+    free(s->rewards);
+    free(s->times);
+    free(s->result.moments);
+    free(s->result.covariance);
+    free(s->result.atom);
+    free(s->result.pdf);
+    free(s->result.cdf);
+    free(s->result.survival);
+    pm_message_memory_free(&s->borrowed);
+}
+
+/* ---- the request ---- */
+
+/* `rows` times `columns` values, or none at all. */
+static pm_status read_values(const char *what, pm_span span, uint64_t rows, uint64_t columns, double **out,
+                             pm_error *err) {
+    size_t expected, count;
+    *out = NULL;
+    if (!pm_mul(rows, columns, &expected)) {
+        return pm_fail(err, PM_EDATA, "the slice's %s: %llu rows of %llu values are too many", what,
+                       (unsigned long long)rows, (unsigned long long)columns);
+    }
+    if (span.size / sizeof(double) != expected) {
+        return pm_fail(err, PM_EDATA, "the slice's %s: expected %llu x %llu values, found %zu", what,
+                       (unsigned long long)rows, (unsigned long long)columns, span.size / sizeof(double));
+    }
+    return pm_f64s_read(span, out, &count, err);
+}
+
+static pm_status read_request(slice *s, const pm_graph *graph, pm_error *err) {
+    const pm_evaluate_body *b = &s->body;
+    if (b->n_params != graph->n_params) {
+        return pm_fail(err, PM_EDATA, "the slice's theta has %llu columns, the job's graph %u parameters",
+                       (unsigned long long)b->n_params, graph->n_params);
+    }
+    pm_status st = read_values("theta", b->theta, b->n_theta, b->n_params, &s->theta, err);
+    if (st == PM_OK) {
+        st = read_values("rewards", b->rewards, b->n_rewards, graph->n_vertices, &s->rewards, err);
+    }
+    if (st == PM_OK) {
+        st = read_values("times", b->times, b->times_per_theta ? b->n_theta : 1, b->n_times, &s->times, err);
+    }
+    s->request = (pm_request){.n_theta = b->n_theta,
+                              .theta = s->theta,
+                              .n_moments = b->n_moments,
+                              .factorial = b->factorial,
+                              .n_rewards = b->n_rewards,
+                              .rewards = s->rewards,
+                              .covariance = b->covariance,
+                              .n_times = b->n_times,
+                              .times = s->times,
+                              .times_per_theta = b->times_per_theta,
+                              .pdf = b->pdf,
+                              .cdf = b->cdf,
+                              .tolerance = b->tolerance,
+                              .tail_accuracy = b->tail_accuracy,
+                              .threads = 1};
+    return st;
+}
+
+static pm_status new_values(size_t count, double **out, pm_error *err) {
+    *out = pm_calloc(count, sizeof **out);
+    return *out != NULL ? PM_OK : pm_fail_memory(err, "the results of a slice", count * sizeof **out);
+}
+
+static pm_status new_results(slice *s, pm_error *err) {
+    const pm_request *r = &s->request;
+    size_t rewards = r->n_rewards == 0 ? 1 : r->n_rewards, per_row, square;
+    if (!pm_mul(rewards, r->n_moments, &per_row) || !pm_mul(per_row, r->n_theta, &s->n_moments) ||
+        !pm_mul(rewards, rewards, &square) || !pm_mul(square, r->n_theta, &s->n_covariance) ||
+        !pm_mul(r->n_times, r->n_theta, &s->n_times)) {
+        return pm_fail(err, PM_EDATA, "a slice of %zu rows, %zu moments, %zu rewards and %zu times is too large",
+                       r->n_theta, r->n_moments, r->n_rewards, r->n_times);
+    }
+    pm_status st = new_values(r->n_theta, &s->result.atom, err);
+    if (st == PM_OK && r->n_moments > 0) {
+        st = new_values(s->n_moments, &s->result.moments, err);
+    }
+    if (st == PM_OK && r->covariance) {
+        st = new_values(s->n_covariance, &s->result.covariance, err);
+    }
+    if (st == PM_OK && r->pdf) {
+        st = new_values(s->n_times, &s->result.pdf, err);
+    }
+    if (st == PM_OK && r->cdf) {
+        st = new_values(s->n_times, &s->result.cdf, err);
+    }
+    if (st == PM_OK && r->cdf) {
+        st = new_values(s->n_times, &s->result.survival, err);
+    }
+    return st;
+}
+
+/* ---- the rounding asked for ---- */
+
+/* Kernels above x86-64-v2 fuse products into sums, all with the same bits. */
+static bool fuses(pm_isa isa) {
+    return isa != PM_ISA_X86_64_V2;
+}
+
+static pm_status choose_isa(const pm_bench *bench, bool fused, pm_isa *isa, pm_error *err) {
+    *isa = bench->isa;
+    if (fuses(bench->isa) == fused) {
+        return PM_OK;
+    }
+    pm_status st = pm_isa_choose(pm_isa_name(fused ? PM_ISA_X86_64_V3 : PM_ISA_X86_64_V2), isa, err);
+    if (st != PM_OK) {
+        pm_fail_prefix(err,
+                       "the slice asks for the bits of %s multiply-add, which this worker's processor does not have",
+                       fused ? "fused" : "plain");
+        st = err->code = PM_EDATA;
+    }
+    return st;
+}
+
+/* ---- storing ---- */
+
+static pm_span values(const double *array, size_t count) {
+    return array == NULL ? (pm_span){0} : pm_f64s(array, count);
+}
+
+static pm_status store(pm_bench *bench, const slice *s, pm_error *err) {
+    pm_result_message message = {.n_theta = s->request.n_theta,
+                                 .moments = values(s->result.moments, s->n_moments),
+                                 .covariance = values(s->result.covariance, s->n_covariance),
+                                 .atom = values(s->result.atom, s->request.n_theta),
+                                 .pdf = values(s->result.pdf, s->n_times),
+                                 .cdf = values(s->result.cdf, s->n_times),
+                                 .survival = values(s->result.survival, s->n_times),
+                                 .steps = s->result.steps,
+                                 .error_bound = s->result.error_bound};
+    memcpy(message.result, s->body.result, PM_DIGEST_BYTES);
+    pm_buffer encoded = {0};
+    pm_status st = pm_message_encode(&pm_result_type, &message, &encoded, err);
+    if (st == PM_OK) {
+        pm_blob_item item = {.bytes = encoded.bytes, .size = encoded.size};
+        memcpy(item.digest, s->body.result, PM_DIGEST_BYTES);
+        pm_page_phase(bench->page, PM_PHASE_STORE);
+        pm_retry retry = pm_bench_patience();
+        do {
+            st = pm_blob_put(bench->traces.redis, PM_SPACE_RESULT, &item, 1, false, err);
+        } while (pm_retry_again(&retry, st, err));
+    }
+    pm_buffer_free(&encoded);
+    return st;
+}
+
+static pm_status is_there(pm_bench *bench, const uint8_t result[PM_DIGEST_BYTES], bool *there, pm_error *err) {
+    uint8_t digests[1][PM_DIGEST_BYTES];
+    memcpy(digests[0], result, PM_DIGEST_BYTES);
+    pm_retry retry = pm_bench_patience();
+    pm_status st;
+    pm_page_phase(bench->page, PM_PHASE_FETCH);
+    do {
+        st = pm_blob_exist(bench->traces.redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 1, there,
+                           err);
+    } while (pm_retry_again(&retry, st, err));
+    return st;
+}
+
+/* ---- the unit ---- */
+
+static pm_status compute(pm_bench *bench, const uint8_t *job, slice *s, pm_error *err) {
+    const pm_model *model = NULL;
+    pm_isa isa;
+    pm_status st = choose_isa(bench, s->body.fused, &isa, err);
+    if (st == PM_OK) {
+        st = pm_models_get(bench, job, isa, s->body.normalize_start, &model, err);
+    }
+    if (st == PM_OK) {
+        st = read_request(s, model->graph, err);
+    }
+    if (st == PM_OK) {
+        st = new_results(s, err);
+    }
+    if (st == PM_OK) {
+        pm_page_phase(bench->page, PM_PHASE_COMPUTE);
+        st = pm_evaluate(model, &s->request, &s->result, err);
+    }
+    return st;
+}
+
+pm_status pm_work_evaluate(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err) {
+    slice s = {.theta = NULL};
+    bool there = false;
+    yield->items = 1;
+    pm_status st = pm_message_decode(&pm_evaluate_type, unit->body.bytes, unit->body.size, &s.body, &s.borrowed, err);
+    if (st == PM_OK) {
+        pm_page_item(bench->page, 0, s.body.result);
+        st = is_there(bench, s.body.result, &there, err);
+    }
+    if (st == PM_OK && !there) {
+        st = compute(bench, unit->job, &s, err);
+        if (st == PM_OK) {
+            st = store(bench, &s, err);
+        }
+    }
+    if (st == PM_OK) {
+        yield->known = there ? 1 : 0;
+        yield->recorded = there ? 0 : 1;
+    }
+    slice_free(&s);
+    return st;
+}

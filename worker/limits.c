@@ -1,0 +1,59 @@
+#include "worker/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* Number `which` (from 0) of /proc/PID/statm, in bytes: 1 is what is resident, 5 data and stack. */
+static size_t statm(const char *process, int which) {
+    char path[64], text[256];
+    int n = snprintf(path, sizeof path, "/proc/%s/statm", process);
+    int fd = n > 0 && (size_t)n < sizeof path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        return 0;
+    }
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (got <= 0) {
+        return 0;
+    }
+    text[got] = '\0';
+    char *at = text;
+    unsigned long long pages = 0;
+    for (int i = 0; i <= which; i++) {
+        pages = strtoull(at, &at, 10);
+    }
+    size_t bytes;
+    return pm_mul((size_t)pages, (size_t)sysconf(_SC_PAGESIZE), &bytes) ? bytes : 0;
+}
+
+size_t pm_data_bytes(void) {
+    return statm("self", 5);
+}
+
+size_t pm_resident_bytes(pid_t pid) {
+    char process[24];
+    int n = snprintf(process, sizeof process, "%d", (int)pid);
+    return n > 0 && (size_t)n < sizeof process ? statm(process, 1) : 0;
+}
+
+pm_status pm_limit_data(size_t bytes, pm_error *err) {
+    struct rlimit limit;
+    size_t most;
+    if (getrlimit(RLIMIT_DATA, &limit) != 0) {
+        return pm_fail(err, PM_EOSERR, "cannot read the limit on memory: %s", strerror(errno));
+    }
+    bool is_limited = bytes > 0 && pm_add(pm_data_bytes(), bytes, &most);
+    limit.rlim_cur = is_limited && (limit.rlim_max == RLIM_INFINITY || most < limit.rlim_max) ? most : limit.rlim_max;
+    if (setrlimit(RLIMIT_DATA, &limit) != 0) {
+        return pm_fail(err, PM_EOSERR, "cannot limit the memory of a unit to %zu bytes more: %s", bytes,
+                       strerror(errno));
+    }
+    return PM_OK;
+}

@@ -1,0 +1,19 @@
+/* What processes take of memory, and the limit on a unit's. */
+#ifndef PM_WORKER_LIMITS_H
+#define PM_WORKER_LIMITS_H
+
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Bytes of this process's private writable memory, what RLIMIT_DATA counts (files mapped to be shared are not); 0 when
+ * /proc does not tell. */
+size_t pm_data_bytes(void);
+
+/* Bytes that a process has in memory; 0 when there is none of that number. */
+size_t pm_resident_bytes(pid_t pid);
+
+/* From here on `bytes` more than now may be had; 0: no limit. Memory beyond it is refused as if there were none. */
+pm_status pm_limit_data(size_t bytes, pm_error *err);
+
+#endif

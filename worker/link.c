@@ -1,0 +1,54 @@
+#include "base/clock.h"
+#include "worker/state.h"
+
+#define RETRY_LEAST 0.1
+#define RETRY_MOST 5.0
+
+void pm_link_init(pm_link *link, uint64_t seed) {
+    *link = (pm_link){.away_since = pm_seconds()};
+    pm_backoff_init(&link->backoff, RETRY_LEAST, RETRY_MOST, seed);
+}
+
+void pm_link_note(pm_worker *w, pm_status st, const pm_error *err) {
+    pm_link *link = &w->link;
+    double now = pm_seconds();
+    if (st == PM_OK || st == PM_EDATA) {
+        return; /* it answered */
+    }
+    if (!pm_is_transient(st)) {
+        w->fatal = *err;
+        link->is_up = false;
+        return;
+    }
+    if (link->is_up) {
+        link->is_up = false;
+        link->away_since = now;
+    }
+    if (!link->is_reported) {
+        link->is_reported = true;
+        pm_logf(w->options->log, PM_LOG_WARNING, "waiting for Redis; units are held: %s", err->text);
+    }
+    link->next_try = now + pm_backoff_next(&link->backoff);
+}
+
+void pm_link_serve(pm_worker *w, double now) {
+    pm_link *link = &w->link;
+    if (link->is_up || now < link->next_try) {
+        return;
+    }
+    pm_error err = {0};
+    pm_status st = pm_redis_check(w->redis, &err);
+    if (st != PM_OK) {
+        if (st == PM_EDATA) {
+            w->fatal = err;
+        }
+        pm_link_note(w, st, &err);
+        return;
+    }
+    link->is_up = true;
+    pm_backoff_reset(&link->backoff);
+    if (link->is_reported) {
+        link->is_reported = false;
+        pm_logf(w->options->log, PM_LOG_INFO, "Redis is back after %.1f s", pm_seconds() - link->away_since);
+    }
+}

@@ -1,0 +1,194 @@
+#include "worker/models.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "store/manifest.h"
+#include "worker/limits.h"
+
+typedef struct entry {
+    uint8_t job[PM_DIGEST_BYTES];
+    pm_isa isa;
+    bool normalize_start;
+    pm_model *model; /* NULL: the entry is free */
+    size_t bytes;
+    uint64_t used; /* larger is later */
+} entry;
+
+struct pm_models {
+    entry entries[PM_MODELS_KEPT];
+    size_t limit;
+    uint64_t clock;
+};
+
+pm_status pm_models_new(size_t bytes, pm_models **out, pm_error *err) {
+    *out = pm_calloc(1, sizeof **out);
+    if (*out == NULL) {
+        return pm_fail_memory(err, "the models under evaluation", sizeof **out);
+    }
+    (*out)->limit = bytes;
+    return PM_OK;
+}
+
+static void drop(entry *e) {
+    pm_model_free(e->model);
+    *e = (entry){.model = NULL};
+}
+
+void pm_models_free(pm_models *models) {
+    for (size_t i = 0; models != NULL && i < PM_MODELS_KEPT; i++) {
+        drop(&models->entries[i]);
+    }
+    free(models);
+}
+
+static entry *find(pm_models *m, const uint8_t *job, pm_isa isa, bool normalize_start) {
+    for (size_t i = 0; i < PM_MODELS_KEPT; i++) {
+        entry *e = &m->entries[i];
+        if (e->model != NULL && e->isa == isa && e->normalize_start == normalize_start &&
+            memcmp(e->job, job, PM_DIGEST_BYTES) == 0) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+static entry *least_recently_used(pm_models *m) {
+    entry *least = &m->entries[0];
+    for (size_t i = 1; i < PM_MODELS_KEPT; i++) {
+        if (m->entries[i].used < least->used) {
+            least = &m->entries[i];
+        }
+    }
+    return least;
+}
+
+static size_t total_bytes(const pm_models *m) {
+    size_t total = 0;
+    for (size_t i = 0; i < PM_MODELS_KEPT; i++) {
+        total += m->entries[i].bytes;
+    }
+    return total;
+}
+
+/* Room for one more: a free entry, and the rest within the limit. */
+static entry *make_room(pm_models *m) {
+    entry *e = least_recently_used(m);
+    drop(e);
+    while (total_bytes(m) > m->limit) {
+        entry *next = NULL;
+        for (size_t i = 0; i < PM_MODELS_KEPT; i++) {
+            entry *other = &m->entries[i];
+            if (other->model != NULL && (next == NULL || other->used < next->used)) {
+                next = other;
+            }
+        }
+        drop(next);
+    }
+    return e;
+}
+
+/* ---- loading ---- */
+
+/* A cache that waits out Redis, so that what is unavailable is missing. */
+static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
+                             pm_error *err) {
+    pm_trace_cache cache = pm_traces_cache(ctx);
+    pm_retry retry = pm_bench_patience();
+    pm_status st;
+    do {
+        st = cache.get(cache.ctx, key, value, found, err);
+    } while (pm_retry_again(&retry, st, err));
+    return st;
+}
+
+static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+    pm_trace_cache cache = pm_traces_cache(ctx);
+    pm_retry retry = pm_bench_patience();
+    pm_status st;
+    do {
+        st = cache.remove(cache.ctx, key, err);
+    } while (pm_retry_again(&retry, st, err));
+    return st;
+}
+
+static pm_status get_job(pm_bench *bench, const uint8_t *digest, pm_job *job, pm_error *err) {
+    pm_retry retry = pm_bench_patience();
+    pm_buffer encoded = {0};
+    pm_status st;
+    do {
+        encoded.size = 0;
+        st = pm_manifest_get(bench->traces.redis, digest, NULL, job, &encoded, err);
+    } while (pm_retry_again(&retry, st, err));
+    pm_buffer_free(&encoded);
+    return st;
+}
+
+static pm_status warm(pm_bench *bench, const pm_classes *classes, pm_error *err) {
+    uint8_t(*keys)[PM_DIGEST_BYTES] = pm_malloc(classes->n_classes, sizeof *keys);
+    if (keys == NULL) {
+        return pm_fail_memory(err, "the keys of a job", classes->n_classes * sizeof *keys);
+    }
+    for (uint32_t c = 0; c < classes->n_classes; c++) {
+        memcpy(keys[c], classes->canon[c].key, PM_DIGEST_BYTES);
+    }
+    pm_retry retry = pm_bench_patience();
+    pm_status st;
+    do {
+        st = pm_traces_warm(&bench->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, classes->n_classes, err);
+    } while (pm_retry_again(&retry, st, err));
+    free(keys);
+    return st;
+}
+
+static pm_status load(pm_bench *bench, const uint8_t *digest, pm_isa isa, bool normalize_start, pm_model **out,
+                      pm_error *err) {
+    pm_job job = {0};
+    pm_status st = get_job(bench, digest, &job, err);
+    if (st == PM_OK) {
+        st = warm(bench, &job.classes, err);
+    }
+    if (st == PM_OK) {
+        pm_trace_cache cache = {.ctx = &bench->traces, .get = patient_get, .remove = patient_remove};
+        pm_model_options options = {.effort = job.effort,
+                                    .threads = 1,
+                                    .memory = bench->memory,
+                                    .normalize_start = normalize_start,
+                                    .isa = pm_isa_name(isa),
+                                    .log = bench->log};
+        st = pm_model_of_parts(job.graph, &job.split, &job.classes, &cache, true, &options, out, NULL, err);
+    }
+    pm_job_free(&job);
+    if (st == PM_EUNAVAILABLE || st == PM_ENOINPUT) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(digest, hex);
+        pm_fail_prefix(err, "loading the job %s; collect it again without --evaluate cluster to bring it back", hex);
+        st = err->code = PM_EDATA;
+    }
+    return st;
+}
+
+pm_status pm_models_get(pm_bench *bench, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa, bool normalize_start,
+                        const pm_model **out, pm_error *err) {
+    pm_models *m = bench->models;
+    entry *e = find(m, job, isa, normalize_start);
+    pm_status st = PM_OK;
+    *out = NULL;
+    if (e == NULL) {
+        e = make_room(m);
+        size_t before = pm_data_bytes();
+        st = load(bench, job, isa, normalize_start, &e->model, err);
+        if (st == PM_OK) {
+            size_t after = pm_data_bytes();
+            e->bytes = after > before ? after - before : 0;
+            e->isa = isa;
+            e->normalize_start = normalize_start;
+            memcpy(e->job, job, PM_DIGEST_BYTES);
+        }
+    }
+    if (st == PM_OK) {
+        e->used = ++m->clock;
+        *out = e->model;
+    }
+    return st;
+}

@@ -1,0 +1,158 @@
+/* What a worker tells of a unit: log lines, events, dead letters, the record of its end. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "worker/state.h"
+
+/* ---- log lines ---- */
+
+void pm_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const char *format, ...) {
+    char text[PM_ERROR_TEXT], job[PM_DIGEST_HEX], unit[PM_DIGEST_HEX];
+    va_list arguments;
+    va_start(arguments, format);
+    int written = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    pm_hex(h->heading.job, job);
+    pm_hex(h->heading.unit, unit);
+    const pm_log_field fields[] = {
+        {.name = "worker", .text = w->options->id},
+        {.name = "job", .text = h->heading.has_job ? job : "unknown"},
+        {.name = "unit", .text = unit},
+        {.name = "kind", .text = h->heading.kind},
+        {.name = "attempt", .number = (double)h->attempt.begun},
+        {.name = "topic", .text = rd_kafka_topic_name(h->taken.message->rkt)},
+        {.name = "partition", .number = (double)h->taken.partition},
+        {.name = "offset", .number = (double)h->taken.offset},
+        {.name = "seconds", .number = h->seconds},
+        {.name = "trace", .text = h->heading.trace},
+    };
+    size_t n = sizeof fields / sizeof fields[0];
+    pm_log_event(w->options->log, level, fields, h->heading.trace[0] != '\0' ? n : n - 1, "%s",
+                 written < 0 ? format : text);
+}
+
+/* ---- events ---- */
+
+static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm_error *err) {
+    pm_event_message event = {.type = pm_span_of(type),
+                              .kind = pm_span_of(h->heading.kind),
+                              .worker = pm_span_of(w->options->id),
+                              .time = pm_now(),
+                              .seconds = h->seconds,
+                              .items = h->items,
+                              .recorded = h->recorded,
+                              .known = h->known,
+                              .error = pm_span_of(h->error.code == PM_OK ? "" : h->error.text)};
+    memcpy(event.job, h->heading.job, PM_DIGEST_BYTES);
+    memcpy(event.unit, h->heading.unit, PM_DIGEST_BYTES);
+    pm_headers headers;
+    char name[64], attempt[24];
+    snprintf(name, sizeof name, "phasemill.event.%s", type);
+    snprintf(attempt, sizeof attempt, "%llu", (unsigned long long)h->attempt.begun);
+    pm_headers_begin(&headers, h->heading.unit, name, w->options->id, event.time);
+    pm_headers_add_digest(&headers, "phasemill-job", h->heading.job);
+    pm_headers_add(&headers, "phasemill-kind", event.kind);
+    pm_headers_add(&headers, "phasemill-attempt", pm_span_of(attempt));
+    if (h->heading.traceparent[0] != '\0') {
+        pm_headers_add(&headers, "traceparent", pm_span_of(h->heading.traceparent));
+    }
+    pm_buffer value = {0};
+    pm_status st = pm_headers_status(&headers, err);
+    if (st == PM_OK) {
+        st = pm_message_encode(&pm_event_type, &event, &value, err);
+    }
+    if (st == PM_OK) {
+        pm_outgoing message = {.topic = PM_TOPIC_EVENTS,
+                               .key = {h->heading.job, PM_DIGEST_BYTES},
+                               .value = {value.bytes, value.size},
+                               .headers = headers.list,
+                               .n_headers = headers.n};
+        st = pm_sender_send(w->sender, &message, err);
+    }
+    pm_buffer_free(&value);
+    return st;
+}
+
+void pm_held_tell(pm_worker *w, const pm_held *h, const char *type) {
+    pm_error err = {0};
+    if (send_event(w, h, type, &err) != PM_OK) {
+        pm_held_log(w, h, PM_LOG_DEBUG, "its event was not sent; collectors will find out by themselves: %s", err.text);
+    }
+}
+
+/* ---- dead letters ---- */
+
+/* The unit's own headers, as many as there is room for beside ours. */
+static size_t add_original(const pm_held *h, pm_header *list, size_t most) {
+    rd_kafka_headers_t *headers = NULL;
+    size_t n = 0;
+    const char *name;
+    const void *value;
+    size_t size;
+    if (rd_kafka_message_headers(h->taken.message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return 0;
+    }
+    for (size_t i = 0;
+         n < most && rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+        bool is_ours = strncmp(name, "__dlq.", 6) == 0 || strcmp(name, "phasemill-attempts") == 0 ||
+                       strcmp(name, "phasemill-scc") == 0; /* of an earlier death */
+        if (!is_ours) {
+            list[n++] = (pm_header){name, {value, value == NULL ? 0 : size}};
+        }
+    }
+    return n;
+}
+
+pm_status pm_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
+    char partition[16], offset[24], attempts[24];
+    pm_headers ours = {.n = 0};
+    snprintf(partition, sizeof partition, "%d", (int)h->taken.partition);
+    snprintf(offset, sizeof offset, "%lld", (long long)h->taken.offset);
+    snprintf(attempts, sizeof attempts, "%llu", (unsigned long long)h->attempt.begun);
+    pm_headers_add(&ours, "__dlq.errors.topic", pm_span_of(rd_kafka_topic_name(h->taken.message->rkt)));
+    pm_headers_add(&ours, "__dlq.errors.partition", pm_span_of(partition));
+    pm_headers_add(&ours, "__dlq.errors.offset", pm_span_of(offset));
+    pm_headers_add(&ours, "__dlq.errors.group", pm_span_of(w->options->kafka->group));
+    pm_headers_add(&ours, "__dlq.errors.message", pm_span_of(h->error.text));
+    pm_headers_add(&ours, "phasemill-attempts", pm_span_of(attempts));
+    if (h->has_scc) {
+        pm_headers_add_digest(&ours, "phasemill-scc", h->scc);
+    }
+    pm_status st = pm_headers_status(&ours, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    pm_header list[PM_MAX_HEADERS];
+    size_t n = add_original(h, list, PM_MAX_HEADERS - ours.n);
+    memcpy(list + n, ours.list, ours.n * sizeof *list);
+    static const uint8_t nothing[1];
+    pm_span value = h->taken.value.bytes == NULL ? (pm_span){nothing, 0} : h->taken.value; /* none is a tombstone */
+    pm_outgoing message = {.topic = PM_TOPIC_DEAD,
+                           .key = {h->heading.unit, PM_DIGEST_BYTES},
+                           .value = value,
+                           .headers = list,
+                           .n_headers = n + ours.n,
+                           .opaque = h};
+    return pm_sender_send(w->sender, &message, err);
+}
+
+/* ---- the end ---- */
+
+pm_status pm_held_write_end(pm_worker *w, const pm_held *h, pm_error *err) {
+    pm_outcome_message outcome = {.kind = pm_span_of(h->heading.kind),
+                                  .code = (uint64_t)h->error.code,
+                                  .error = pm_span_of(h->error.code == PM_OK ? "" : h->error.text),
+                                  .scc = h->has_scc ? (pm_span){h->scc, PM_DIGEST_BYTES} : (pm_span){0},
+                                  .attempts = h->attempt.begun,
+                                  .worker = pm_span_of(w->options->id),
+                                  .topic = pm_span_of(rd_kafka_topic_name(h->taken.message->rkt)),
+                                  .partition = (uint64_t)h->taken.partition,
+                                  .offset = h->taken.offset,
+                                  .time = pm_now(),
+                                  .seconds = h->seconds};
+    memcpy(outcome.unit, h->heading.unit, PM_DIGEST_BYTES);
+    memcpy(outcome.job, h->heading.job, PM_DIGEST_BYTES);
+    return pm_board_end(w->redis, &outcome, err);
+}

@@ -1,0 +1,359 @@
+#include "worker/slots.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+/* A child that dies before it has answered anything is replaced after a wait that doubles between these. */
+#define SPAWN_LEAST 0.1
+#define SPAWN_MOST 10.0
+/* How often the clock of a running unit is looked at. */
+#define LOOK_SECONDS 0.1
+
+pm_status pm_pages_new(size_t n, pm_page **pages, pm_error *err) {
+    size_t bytes;
+    *pages = NULL;
+    if (n == 0 || !pm_mul(n, sizeof **pages, &bytes)) {
+        return pm_fail(err, PM_EUSAGE, "slots: expected at least 1, found %zu", n);
+    }
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return pm_fail_memory(err, "the pages shared with compute children", bytes);
+    }
+    *pages = memory;
+    return PM_OK;
+}
+
+void pm_pages_free(pm_page *pages, size_t n) {
+    if (pages != NULL) {
+        munmap(pages, n * sizeof *pages);
+    }
+}
+
+pm_status pm_slots_start(size_t n, pm_page *pages, pm_child_main child, void *ctx, double unit_seconds,
+                         const pm_log *log, pm_slots *out, pm_error *err) {
+    *out = (pm_slots){.n = n, .pages = pages, .unit_seconds = unit_seconds, .log = log};
+    out->slots = pm_calloc(n, sizeof *out->slots);
+    if (out->slots == NULL) {
+        return pm_fail_memory(err, "the slots", n * sizeof *out->slots);
+    }
+    for (size_t i = 0; i < n; i++) {
+        out->slots[i].fd = -1;
+    }
+    pm_status st = pm_spawner_start(n, child, ctx, &out->spawner, err);
+    if (st != PM_OK) {
+        free(out->slots);
+        *out = (pm_slots){0};
+    }
+    return st;
+}
+
+static void close_fd(pm_slot *slot) {
+    if (slot->fd >= 0) {
+        close(slot->fd);
+    }
+    slot->fd = -1;
+}
+
+void pm_slots_stop(pm_slots *s) {
+    for (size_t i = 0; i < s->n; i++) {
+        close_fd(&s->slots[i]);
+    }
+    pm_spawner_stop(s->spawner);
+    free(s->slots);
+    *s = (pm_slots){0};
+}
+
+size_t pm_slots_idle(const pm_slots *s) {
+    size_t i = 0;
+    while (i < s->n && (s->slots[i].state != PM_SLOT_IDLE || s->slots[i].fd < 0)) {
+        i++;
+    }
+    return i;
+}
+
+size_t pm_slots_busy(const pm_slots *s) {
+    size_t busy = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        busy += s->slots[i].state == PM_SLOT_BUSY;
+    }
+    return busy;
+}
+
+/* ---- a unit's way in and out ---- */
+
+static void send_more(pm_slot *slot) {
+    size_t whole = sizeof slot->head + slot->value.size;
+    while (slot->fd >= 0 && slot->sent < whole) {
+        struct iovec pieces[2];
+        int n = 0;
+        if (slot->sent < sizeof slot->head) {
+            pieces[n++] = (struct iovec){(uint8_t *)&slot->head + slot->sent, sizeof slot->head - slot->sent};
+            pieces[n++] = (struct iovec){(void *)slot->value.bytes, slot->value.size};
+        } else {
+            size_t at = slot->sent - sizeof slot->head;
+            pieces[n++] = (struct iovec){(void *)(slot->value.bytes + at), slot->value.size - at};
+        }
+        struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)n};
+        ssize_t sent = sendmsg(slot->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0) {
+            slot->sent += (size_t)sent;
+        } else if (errno == EAGAIN) {
+            return;
+        } else if (errno != EINTR) {
+            close_fd(slot); /* it is dying, and its death will be reported */
+        }
+    }
+}
+
+void pm_slots_give(pm_slots *s, size_t slot, const pm_task_head *head, pm_span value, void *unit) {
+    pm_slot *to = &s->slots[slot];
+    pm_page_clear(&s->pages[slot]);
+    to->state = PM_SLOT_BUSY;
+    to->since = pm_seconds();
+    to->unit = unit;
+    to->head = *head;
+    to->value = value;
+    to->sent = to->got = 0;
+    to->is_dismissed = to->is_late = to->is_mad = false;
+    send_more(to);
+}
+
+static void end_unit(pm_slot *slot, pm_ending *ending, pm_slots_ended ended, void *ctx) {
+    ending->unit = slot->unit;
+    slot->unit = NULL;
+    slot->value = (pm_span){0};
+    ended(ctx, ending);
+}
+
+pm_status pm_slots_dismiss(pm_slots *s, const void *unit, pm_error *err) {
+    for (size_t i = 0; i < s->n; i++) {
+        pm_slot *slot = &s->slots[i];
+        if (slot->state == PM_SLOT_BUSY && slot->unit == unit && !slot->is_dismissed) {
+            slot->is_dismissed = true;
+            return pm_spawner_kill(s->spawner, i, err);
+        }
+    }
+    return PM_OK;
+}
+
+/* ---- answers ---- */
+
+static bool is_status(uint32_t status) {
+    static const pm_status known[] = {PM_OK,     PM_EUSAGE,     PM_EDATA, PM_ENOINPUT,   PM_EUNAVAILABLE, PM_ESOFTWARE,
+                                      PM_EOSERR, PM_ECANTCREAT, PM_EIO,   PM_ETEMPORARY, PM_EPERMISSION,  PM_ECONFIG};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if ((uint32_t)known[i] == status) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_sound(const pm_slot *slot) {
+    const pm_answer *a = &slot->answer;
+    return slot->state == PM_SLOT_BUSY && slot->sent == sizeof slot->head + slot->value.size && is_status(a->status) &&
+           isfinite(a->seconds) && memchr(a->text, '\0', sizeof a->text) != NULL;
+}
+
+/* Reads what there is. True when a whole answer is there. */
+static bool read_answer(pm_slot *slot, bool *is_broken) {
+    *is_broken = false;
+    while (slot->fd >= 0 && slot->got < sizeof slot->answer) {
+        ssize_t got =
+            recv(slot->fd, (uint8_t *)&slot->answer + slot->got, sizeof slot->answer - slot->got, MSG_DONTWAIT);
+        if (got > 0 && slot->state != PM_SLOT_BUSY) {
+            *is_broken = true; /* nobody asked */
+            return false;
+        }
+        if (got > 0) {
+            slot->got += (size_t)got;
+        } else if (got < 0 && errno == EAGAIN) {
+            return false;
+        } else if (got == 0 || errno != EINTR) {
+            close_fd(slot);
+        }
+    }
+    bool whole = slot->state == PM_SLOT_BUSY && slot->got == sizeof slot->answer;
+    *is_broken = whole && !is_sound(slot);
+    return whole && !*is_broken;
+}
+
+static pm_status hear(pm_slots *s, size_t i, pm_slots_ended ended, void *ctx, pm_error *err) {
+    pm_slot *slot = &s->slots[i];
+    bool is_broken;
+    if (slot->fd < 0 || (slot->state != PM_SLOT_BUSY && slot->state != PM_SLOT_IDLE)) {
+        return PM_OK;
+    }
+    bool is_whole = read_answer(slot, &is_broken);
+    if (is_broken) {
+        pm_logf(s->log, PM_LOG_ERROR, "the compute child %d of slot %zu gave an answer that is none; it is killed",
+                (int)slot->pid, i);
+        slot->is_mad = true;
+        close_fd(slot);
+        return pm_spawner_kill(s->spawner, i, err);
+    }
+    if (!is_whole) {
+        return slot->fd >= 0 ? PM_OK : pm_spawner_kill(s->spawner, i, err);
+    }
+    pm_ending ending = {.how = PM_ENDED_ANSWER, .answer = slot->answer};
+    /* a child that was killed while it answered has done its work all the same */
+    slot->state = slot->is_dismissed || slot->is_late ? PM_SLOT_DOOMED : PM_SLOT_IDLE;
+    slot->misses = 0;
+    end_unit(slot, &ending, ended, ctx);
+    return PM_OK;
+}
+
+/* ---- births and deaths ---- */
+
+static void describe_death(const pm_slot *slot, double limit, int status, char *text, size_t n) {
+    int written;
+    if (slot->is_late) {
+        written = snprintf(text, n, "it overran its %g seconds of computing, and its child was killed", limit);
+    } else if (slot->is_mad) {
+        written =
+            snprintf(text, n, "its compute child (pid %d) gave an answer that is none, and was killed", (int)slot->pid);
+    } else if (WIFSIGNALED(status)) {
+        int number = WTERMSIG(status);
+        written =
+            snprintf(text, n, "its compute child (pid %d) was killed by signal %d (%s)%s", (int)slot->pid, number,
+                     strsignal(number), number == SIGKILL ? ": by hand, or by the system when memory ran out" : "");
+    } else {
+        written = snprintf(text, n, "its compute child (pid %d) ended with status %d", (int)slot->pid,
+                           WIFEXITED(status) ? WEXITSTATUS(status) : status);
+    }
+    if (written < 0) {
+        text[0] = '\0';
+    }
+}
+
+static void end_of_dead(pm_slots *s, size_t i, int status, pm_slots_ended ended, void *ctx) {
+    static const uint8_t none[PM_DIGEST_BYTES];
+    pm_slot *slot = &s->slots[i];
+    const pm_page *page = &s->pages[i];
+    char text[256];
+    describe_death(slot, s->unit_seconds, status, text, sizeof text);
+    bool was_begun = slot->is_mad || atomic_load(&page->phase) != PM_PHASE_IDLE;
+    pm_ending ending = {.how = slot->is_dismissed ? PM_ENDED_DISMISSED
+                               : was_begun        ? PM_ENDED_FAULT
+                                                  : PM_ENDED_UNBEGUN,
+                        .text = text};
+    ending.answer.seconds = pm_page_computed(page);
+    ending.answer.items = atomic_load(&page->items);
+    memcpy(ending.answer.scc, page->scc, PM_DIGEST_BYTES);
+    ending.answer.has_scc = memcmp(page->scc, none, sizeof none) != 0;
+    end_unit(slot, &ending, ended, ctx);
+}
+
+static double next_spawn(pm_slot *slot, double now) {
+    double wait = slot->misses == 0 ? 0 : SPAWN_LEAST * exp2((double)(slot->misses < 10 ? slot->misses - 1 : 9));
+    return now + (wait < SPAWN_MOST ? wait : SPAWN_MOST);
+}
+
+static void bury_child(pm_slots *s, const pm_spawner_news *news, double now, pm_slots_ended ended, void *ctx) {
+    pm_slot *slot = &s->slots[news->slot];
+    bool was_busy = slot->state == PM_SLOT_BUSY;
+    if (news->pid == 0) {
+        pm_logf(s->log, slot->misses == 0 ? PM_LOG_WARNING : PM_LOG_DEBUG,
+                "slot %zu: cannot fork a compute child: %s; trying again", news->slot, strerror(news->status));
+    } else if (!was_busy && slot->state != PM_SLOT_DOOMED) {
+        char text[256];
+        describe_death(slot, s->unit_seconds, news->status, text, sizeof text);
+        pm_logf(s->log, slot->misses == 0 ? PM_LOG_WARNING : PM_LOG_DEBUG, "slot %zu had no unit when %s; replaced",
+                news->slot, text);
+    }
+    slot->misses += slot->state == PM_SLOT_DOOMED || slot->is_dismissed || slot->is_late ? 0 : 1;
+    if (was_busy) {
+        end_of_dead(s, news->slot, news->status, ended, ctx);
+    }
+    close_fd(slot);
+    slot->state = PM_SLOT_EMPTY;
+    slot->spawn_at = next_spawn(slot, now);
+    slot->pid = 0;
+    slot->is_dismissed = slot->is_late = slot->is_mad = false;
+}
+
+static pm_status read_news(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
+    pm_spawner_news news;
+    bool got = false;
+    pm_status st;
+    while ((st = pm_spawner_read(s->spawner, &news, &got, err)) == PM_OK && got) {
+        pm_slot *slot = &s->slots[news.slot];
+        if (news.is_born) {
+            slot->state = PM_SLOT_IDLE;
+            slot->pid = news.pid;
+            slot->fd = news.fd;
+            slot->since = now;
+            slot->got = 0;
+            continue;
+        }
+        st = hear(s, news.slot, ended, ctx, err); /* what it said last still counts */
+        if (st != PM_OK) {
+            break;
+        }
+        bury_child(s, &news, now, ended, ctx);
+    }
+    return st;
+}
+
+/* ---- the rounds ---- */
+
+void pm_slots_poll(const pm_slots *s, struct pollfd *fds) {
+    fds[0] = (struct pollfd){.fd = pm_spawner_fd(s->spawner), .events = POLLIN};
+    for (size_t i = 0; i < s->n; i++) {
+        const pm_slot *slot = &s->slots[i];
+        bool is_sending = slot->state == PM_SLOT_BUSY && slot->sent < sizeof slot->head + slot->value.size;
+        bool is_heard = slot->state == PM_SLOT_BUSY || slot->state == PM_SLOT_IDLE;
+        fds[1 + i] =
+            (struct pollfd){.fd = is_heard ? slot->fd : -1, .events = (short)(POLLIN | (is_sending ? POLLOUT : 0))};
+    }
+}
+
+double pm_slots_due(const pm_slots *s, double now, double most) {
+    double due = most;
+    for (size_t i = 0; i < s->n; i++) {
+        const pm_slot *slot = &s->slots[i];
+        double own = slot->state == PM_SLOT_EMPTY                               ? slot->spawn_at - now
+                     : slot->state == PM_SLOT_BUSY && isfinite(s->unit_seconds) ? LOOK_SECONDS
+                                                                                : most;
+        due = own < due ? own : due;
+    }
+    return due > 0 ? due : 0;
+}
+
+static pm_status look_after(pm_slots *s, size_t i, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
+    pm_slot *slot = &s->slots[i];
+    pm_status st = PM_OK;
+    if (slot->state == PM_SLOT_BUSY) {
+        send_more(slot);
+    }
+    st = hear(s, i, ended, ctx, err);
+    if (st == PM_OK && slot->state == PM_SLOT_BUSY && !slot->is_late && !slot->is_dismissed &&
+        pm_page_computed(&s->pages[i]) > s->unit_seconds) {
+        slot->is_late = true;
+        st = pm_spawner_kill(s->spawner, i, err);
+    }
+    if (st == PM_OK && slot->state == PM_SLOT_EMPTY && slot->spawn_at <= now) {
+        slot->state = PM_SLOT_ASKED;
+        st = pm_spawner_spawn(s->spawner, i, err);
+    }
+    return st;
+}
+
+pm_status pm_slots_serve(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
+    pm_status st = read_news(s, now, ended, ctx, err);
+    for (size_t i = 0; st == PM_OK && i < s->n; i++) {
+        st = look_after(s, i, now, ended, ctx, err);
+    }
+    return st;
+}

@@ -1,0 +1,281 @@
+/* The way of a unit through the worker, step by step. Whatever fails for a time stays at its step and is tried again;
+ * nothing in here waits. */
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "worker/state.h"
+
+/* Waits before a unit that failed is tried again, and before a dead letter is sent again. */
+#define AGAIN_LEAST 0.1
+#define AGAIN_MOST 5.0
+#define LETTER_AGAIN 1.0
+
+static void bury(pm_held *h) {
+    h->step = PM_STEP_BURY;
+    h->not_before = 0;
+}
+
+/* ---- beginning ---- */
+
+static void judge_attempt(pm_worker *w, pm_held *h) {
+    const pm_attempt *a = &h->attempt;
+    uint64_t lost = a->begun > a->faults ? a->begun - a->faults : 0;
+    h->is_begun = true;
+    if (a->faults >= w->options->attempts) {
+        pm_fail(&h->error, PM_EOSERR, "the unit failed %llu times before, of %zu that it may",
+                (unsigned long long)a->faults, w->options->attempts);
+        bury(h);
+    } else if (lost > PM_LOST_LIMIT) {
+        pm_fail(&h->error, PM_EOSERR,
+                "the unit was begun %llu times and neither ended nor failed in %d of them: it takes its worker down",
+                (unsigned long long)(a->begun - 1), PM_LOST_LIMIT);
+        bury(h);
+    } else {
+        h->step = PM_STEP_READY;
+    }
+}
+
+static void begin(pm_worker *w, pm_held *h) {
+    pm_error err = {0};
+    pm_attempt attempt = {0};
+    pm_status st = pm_board_begin(w->redis, h->heading.job, h->heading.unit, &attempt, &err);
+    pm_link_note(w, st, &err);
+    if (st == PM_EDATA) { /* what Redis holds of this unit makes no sense, and will not by itself */
+        h->error = err;
+        bury(h);
+    } else if (st == PM_OK && attempt.is_ended) {
+        pm_held_log(w, h, PM_LOG_DEBUG, "the unit had ended before");
+        h->step = PM_STEP_OVER;
+    } else if (st == PM_OK && attempt.is_cancelled) {
+        h->step = PM_STEP_CANCELLED;
+    } else if (st == PM_OK) {
+        h->attempt = attempt;
+        judge_attempt(w, h);
+    }
+}
+
+/* ---- after computing ---- */
+
+static void keep_scc(pm_held *h, const pm_answer *answer) {
+    h->has_scc = answer->has_scc != 0;
+    memcpy(h->scc, answer->scc, PM_DIGEST_BYTES);
+}
+
+static void take_answer(pm_worker *w, pm_held *h, const pm_answer *a) {
+    h->items = a->items;
+    h->recorded = a->recorded;
+    h->known = a->known;
+    w->recorded += a->recorded;
+    w->known += a->known;
+    h->error.code = (pm_status)a->status;
+    memcpy(h->error.text, a->text, sizeof h->error.text);
+    switch ((pm_status)a->status) {
+    case PM_OK:
+        h->step = PM_STEP_END;
+        break;
+    case PM_EPERMISSION: /* of this worker's log-in, not of the unit */
+    case PM_ECONFIG:
+        w->fatal = h->error;
+        h->step = PM_STEP_GIVE_BACK;
+        break;
+    case PM_EOSERR:
+        keep_scc(h, a);
+        h->step = PM_STEP_FAULT;
+        break;
+    default:
+        keep_scc(h, a);
+        bury(h);
+    }
+}
+
+void pm_held_ended(void *ctx, const pm_ending *ending) {
+    pm_worker *w = ctx;
+    pm_held *h = ending->unit;
+    h->seconds = ending->answer.seconds;
+    switch (ending->how) {
+    case PM_ENDED_ANSWER:
+        take_answer(w, h, &ending->answer);
+        break;
+    case PM_ENDED_FAULT:
+        keep_scc(h, &ending->answer);
+        pm_fail(&h->error, PM_EOSERR, "the unit failed: %s", ending->text);
+        h->step = PM_STEP_FAULT;
+        break;
+    case PM_ENDED_UNBEGUN:
+        h->step = PM_STEP_BEGIN;
+        h->not_before = pm_seconds() + AGAIN_LEAST;
+        break;
+    case PM_ENDED_DISMISSED:
+        h->step = h->is_cancelled ? PM_STEP_CANCELLED : PM_STEP_GIVE_BACK;
+        break;
+    }
+}
+
+static void count_fault(pm_worker *w, pm_held *h, double now) {
+    pm_error err = {0};
+    uint64_t faults = 0;
+    pm_status st = pm_board_fault(w->redis, h->heading.unit, &faults, &err);
+    pm_link_note(w, st, &err);
+    if (st == PM_EDATA) {
+        h->error = err;
+        bury(h);
+    }
+    if (st != PM_OK) {
+        return;
+    }
+    h->attempt.faults = faults;
+    h->is_begun = false; /* it ended, badly */
+    if (faults >= w->options->attempts) {
+        bury(h);
+        return;
+    }
+    pm_held_log(w, h, PM_LOG_WARNING, "%s; fault %llu of %zu, tried again", h->error.text, (unsigned long long)faults,
+                w->options->attempts);
+    h->error = (pm_error){.code = PM_OK};
+    h->has_scc = false;
+    double wait = AGAIN_LEAST * exp2((double)faults);
+    h->not_before = now + (wait < AGAIN_MOST ? wait : AGAIN_MOST);
+    h->step = PM_STEP_BEGIN;
+}
+
+/* ---- dead letters ---- */
+
+static void send_letter(pm_worker *w, pm_held *h, double now) {
+    pm_error err = {0};
+    h->step = PM_STEP_BURYING; /* before sending: its report may come at once */
+    pm_status st = pm_held_bury(w, h, &err);
+    if (st == PM_OK) {
+        return;
+    }
+    if (pm_is_transient(st)) {
+        h->step = PM_STEP_BURY;
+        h->not_before = now + LETTER_AGAIN;
+    } else if (st == PM_EDATA) { /* too large for the topic: its error is still told by its outcome */
+        pm_held_log(w, h, PM_LOG_ERROR, "the unit becomes no dead letter: %s", err.text);
+        h->step = PM_STEP_END;
+    } else {
+        w->fatal = err;
+        h->step = PM_STEP_BURY;
+        h->not_before = INFINITY;
+    }
+}
+
+void pm_held_reported(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st, const pm_error *err) {
+    pm_worker *w = ctx;
+    (void)partition, (void)offset;
+    for (size_t i = 0; opaque != NULL && i < w->n_held; i++) {
+        pm_held *h = w->held[i];
+        if (h != opaque || h->step != PM_STEP_BURYING) {
+            continue;
+        }
+        if (st == PM_OK) {
+            h->step = PM_STEP_END;
+        } else if (st == PM_EPERMISSION) {
+            w->fatal = *err;
+        } else {
+            pm_held_log(w, h, PM_LOG_DEBUG, "its dead letter is sent again: %s", err->text);
+            h->step = PM_STEP_BURY;
+            h->not_before = pm_seconds() + LETTER_AGAIN;
+        }
+    }
+}
+
+/* ---- ending ---- */
+
+static void end(pm_worker *w, pm_held *h) {
+    bool is_done = h->error.code == PM_OK;
+    if (h->heading.has_job && h->heading.has_unit) {
+        pm_error err = {0};
+        pm_status st = pm_held_write_end(w, h, &err);
+        pm_link_note(w, st, &err);
+        if (st == PM_EDATA) {
+            pm_held_log(w, h, PM_LOG_ERROR, "how the unit ended cannot be written to Redis: %s", err.text);
+        } else if (st != PM_OK) {
+            return;
+        }
+        pm_held_tell(w, h, is_done ? "done" : "failed");
+    }
+    w->done += is_done ? 1 : 0;
+    w->failed += is_done ? 0 : 1;
+    if (is_done) {
+        pm_held_log(w, h, PM_LOG_DEBUG, "done: %llu items, %llu recorded, %llu known", (unsigned long long)h->items,
+                    (unsigned long long)h->recorded, (unsigned long long)h->known);
+    } else {
+        pm_held_log(w, h, PM_LOG_ERROR, "a dead letter: %s", h->error.text);
+    }
+    h->step = PM_STEP_OVER;
+}
+
+static void give_back(pm_worker *w, pm_held *h) {
+    pm_error err = {0};
+    if (h->is_begun && w->link.is_up && w->fatal.code == PM_OK) {
+        pm_status st = pm_board_give_back(w->redis, h->heading.unit, &err);
+        pm_link_note(w, st, &err);
+    }
+    pm_held_log(w, h, PM_LOG_DEBUG, "given back");
+    pm_taker_drop(w->taker, &h->taken);
+    h->step = PM_STEP_GONE;
+}
+
+/* ---- all together ---- */
+
+/* A unit that waits for its turn is let go of when the worker leaves, or when its partition has gone to another. */
+static bool is_unwanted(const pm_worker *w, const pm_held *h) {
+    return (h->step == PM_STEP_BEGIN || h->step == PM_STEP_READY) &&
+           (w->is_leaving || !pm_taker_owns(w->taker, &h->taken));
+}
+
+static bool needs_redis(const pm_held *h) {
+    return h->step == PM_STEP_BEGIN || h->step == PM_STEP_FAULT ||
+           (h->step == PM_STEP_END && h->heading.has_job && h->heading.has_unit);
+}
+
+static void advance_once(pm_worker *w, pm_held *h, double now) {
+    if (is_unwanted(w, h)) {
+        h->step = PM_STEP_GIVE_BACK;
+    }
+    if (now < h->not_before || (needs_redis(h) && !w->link.is_up)) {
+        return;
+    }
+    switch (h->step) {
+    case PM_STEP_BEGIN:
+        begin(w, h);
+        break;
+    case PM_STEP_FAULT:
+        count_fault(w, h, now);
+        break;
+    case PM_STEP_BURY:
+        send_letter(w, h, now);
+        break;
+    case PM_STEP_END:
+        end(w, h);
+        break;
+    case PM_STEP_CANCELLED:
+        pm_held_log(w, h, PM_LOG_DEBUG, "its job was cancelled");
+        pm_held_tell(w, h, "cancelled");
+        h->step = PM_STEP_OVER;
+        break;
+    case PM_STEP_GIVE_BACK:
+        give_back(w, h);
+        break;
+    case PM_STEP_OVER:
+        w->over++;
+        pm_taker_done(w->taker, &h->taken);
+        h->step = PM_STEP_GONE;
+        break;
+    case PM_STEP_READY:
+    case PM_STEP_RUNNING:
+    case PM_STEP_BURYING:
+    case PM_STEP_GONE:
+        break;
+    }
+}
+
+void pm_held_advance(pm_worker *w, pm_held *h, double now) {
+    pm_step before;
+    do {
+        before = h->step;
+        advance_once(w, h, now);
+    } while (h->step != before && h->step != PM_STEP_GONE && w->fatal.code == PM_OK);
+}

@@ -1,0 +1,368 @@
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "worker/state.h"
+
+/* Units of one partition that may be done or in hand beyond the committed offset: how far others may run ahead of a
+ * slow one. */
+#define TAKER_WINDOW 4096
+/* The loop's own commands to Redis may not keep it from Kafka for longer. */
+#define REDIS_SECONDS 1.0
+#define DEAD_LETTER_SECONDS 30.0
+/* Without anything to do the loop turns so often: Kafka wants to be polled. */
+#define TURN_SECONDS 0.5
+/* While a dead letter is under way, its report is looked for so often. */
+#define LETTER_SECONDS 0.01
+/* What leaving may take beyond the deadline, for what only Redis and Kafka still have to be told. */
+#define GRACE_SECONDS 3.0
+/* Rounds of taking units before the loop looks at all else again. */
+#define ROUNDS 16
+#define FLUSH_SECONDS 5.0
+#define CLOSE_SECONDS 10.0
+/* How much longer than idle_seconds a worker waits that has never owned a partition: joining takes its time. */
+#define JOIN_SECONDS 15.0
+
+/* ---- opening and closing ---- */
+
+static pm_status hold_signals(pm_worker *w, pm_error *err) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
+        return pm_fail(err, PM_EOSERR, "signals cannot be held: %s", strerror(errno));
+    }
+    w->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return w->signals >= 0 ? PM_OK : pm_fail(err, PM_EOSERR, "signals cannot be received: %s", strerror(errno));
+}
+
+static pm_status start_children(pm_worker *w, pm_error *err) {
+    const pm_worker_options *o = w->options;
+    pm_page *pages = NULL;
+    pm_isa isa;
+    pm_status st = pm_isa_choose(o->isa, &isa, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    st = pm_pages_new(o->slots, &pages, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    w->child = (pm_child_options){.redis = o->redis,
+                                  .worker = o->id,
+                                  .cache_dir = o->cache_dir,
+                                  .cache_limit = o->cache_limit,
+                                  .isa = isa,
+                                  .unit_memory = o->unit_memory,
+                                  .pages = pages,
+                                  .log = o->log};
+    return pm_slots_start(o->slots, pages, pm_child_run, &w->child, o->unit_seconds, o->log, &w->slots, err);
+}
+
+static pm_status open_handles(pm_worker *w, pm_error *err) {
+    const pm_worker_options *o = w->options;
+    w->redis_options = *o->redis;
+    w->redis_options.connect_seconds = fmin(o->redis->connect_seconds, REDIS_SECONDS);
+    w->redis_options.command_seconds = fmin(o->redis->command_seconds, REDIS_SECONDS);
+    pm_status st = pm_redis_open(&w->redis_options, o->log, &w->redis, err);
+    if (st == PM_OK) {
+        st = pm_sender_open(o->kafka, DEAD_LETTER_SECONDS, pm_held_reported, w, o->log, &w->sender, err);
+    }
+    if (st == PM_OK) {
+        st = pm_taker_open(o->kafka, TAKER_WINDOW, o->log, &w->taker, err);
+    }
+    return st;
+}
+
+static pm_status open_worker(pm_worker *w, pm_error *err) {
+    size_t slots = w->options->slots;
+    pm_status st = start_children(w, err); /* before any thread */
+    if (st == PM_OK) {
+        st = hold_signals(w, err);
+    }
+    if (st == PM_OK && gethostname(w->host, sizeof w->host - 1) != 0) {
+        st = pm_fail(err, PM_EOSERR, "this machine has no name: %s", strerror(errno));
+    }
+    if (st == PM_OK) {
+        w->held = pm_calloc(slots, 2 * sizeof *w->held);
+        w->fds = pm_calloc(slots + 3, sizeof *w->fds);
+        st = w->held != NULL && w->fds != NULL ? PM_OK
+                                               : pm_fail_memory(err, "the units in hand", slots * sizeof *w->fds);
+    }
+    if (st == PM_OK) {
+        st = open_handles(w, err);
+    }
+    pm_error why = {0};
+    if (st == PM_OK && pm_health_open(NULL, &w->health, &why) != PM_OK) {
+        pm_logf(w->options->log, PM_LOG_WARNING, "`phasemill worker check` will not see this worker: %s", why.text);
+    }
+    return st;
+}
+
+static void close_worker(pm_worker *w) {
+    pm_page *pages = w->child.pages;
+    pm_health_close(&w->health);
+    pm_sender_close(w->sender);
+    pm_redis_close(w->redis);
+    if (w->slots.n > 0) {
+        pm_slots_stop(&w->slots);
+    }
+    pm_pages_free(pages, w->options->slots);
+    if (w->signals >= 0) {
+        close(w->signals);
+    }
+    free(w->held);
+    free(w->fds);
+}
+
+/* ---- units in ---- */
+
+/* Keeps the unit, or gives it back when there is no memory for it. */
+static void hold(pm_worker *w, pm_taken *taken) {
+    pm_held *h = pm_calloc(1, sizeof *h);
+    if (h == NULL) {
+        pm_taker_drop(w->taker, taken);
+        return;
+    }
+    h->taken = *taken;
+    h->step = PM_STEP_BEGIN;
+    if (pm_heading_read(taken->message, &h->heading, &h->error) != PM_OK) {
+        h->step = PM_STEP_BURY;
+    }
+    w->held[w->n_held++] = h;
+}
+
+static bool is_wanted(const pm_worker *w) {
+    size_t most = w->options->max_units;
+    return !w->is_leaving && w->link.is_up && w->n_held < 2 * w->slots.n && (most == 0 || w->over + w->n_held < most);
+}
+
+/* Returns whether a unit was taken. */
+static bool take_units(pm_worker *w) {
+    bool some = false, taken = true;
+    while (w->fatal.code == PM_OK && taken && is_wanted(w)) {
+        pm_taken unit;
+        pm_error err = {0};
+        if (pm_taker_take(w->taker, &unit, &taken, &err) != PM_OK) {
+            w->fatal = err;
+        } else if (taken) {
+            hold(w, &unit);
+            some = true;
+        }
+    }
+    return some;
+}
+
+static void hand_out(pm_worker *w) {
+    for (size_t i = 0; i < w->n_held; i++) {
+        pm_held *h = w->held[i];
+        size_t slot = pm_slots_idle(&w->slots);
+        if (slot == w->slots.n) {
+            return;
+        }
+        if (h->step == PM_STEP_READY) {
+            pm_task_head head = {.size = h->taken.value.size};
+            memcpy(head.job, h->heading.job, PM_DIGEST_BYTES);
+            memcpy(head.unit, h->heading.unit, PM_DIGEST_BYTES);
+            memcpy(head.kind, h->heading.kind, PM_KIND_NAME);
+            h->step = PM_STEP_RUNNING;
+            h->since = pm_now();
+            pm_slots_give(&w->slots, slot, &head, h->taken.value, h);
+        }
+    }
+}
+
+static void advance_all(pm_worker *w, double now) {
+    for (size_t i = 0; i < w->n_held && w->fatal.code == PM_OK; i++) {
+        pm_held_advance(w, w->held[i], now);
+        hand_out(w);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < w->n_held; i++) {
+        if (w->held[i]->step == PM_STEP_GONE) {
+            free(w->held[i]);
+        } else {
+            w->held[kept++] = w->held[i];
+        }
+    }
+    w->n_held = kept;
+}
+
+/* Units that ended make room for others, which may end at once: whatever is at hand is taken before the loop waits, for
+ * only what comes anew wakes it. Returns whether there may be more. */
+static bool work_off(pm_worker *w, double now) {
+    advance_all(w, now);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        if (!take_units(w)) {
+            return false;
+        }
+        advance_all(w, now);
+    }
+    return true;
+}
+
+/* ---- leaving ---- */
+
+static void leave(pm_worker *w, double now, const char *why) {
+    if (!w->is_leaving) {
+        w->is_leaving = true;
+        w->deadline = now + w->options->drain_seconds;
+        w->next_beat = 0;
+        pm_taker_quiet(w->taker);
+        pm_logf(w->options->log, PM_LOG_INFO, "leaving: %s; %zu units in hand, at most %g s to finish what runs", why,
+                w->n_held, w->options->drain_seconds);
+    }
+}
+
+static void dismiss_all(pm_worker *w, double now) {
+    pm_error err = {0};
+    w->is_dismissing = true;
+    w->deadline = fmin(w->deadline, now);
+    for (size_t i = 0; i < w->n_held; i++) {
+        if (w->held[i]->step == PM_STEP_RUNNING && pm_slots_dismiss(&w->slots, w->held[i], &err) != PM_OK) {
+            w->fatal = err;
+        }
+    }
+}
+
+static void read_signals(pm_worker *w, double now) {
+    struct signalfd_siginfo info;
+    while (read(w->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (!w->is_leaving) {
+            leave(w, now, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+        } else if (!w->is_dismissing) {
+            pm_logf(w->options->log, PM_LOG_WARNING, "a second signal: what runs is killed and given back");
+            dismiss_all(w, now);
+        }
+    }
+}
+
+static void look_whether_to_leave(pm_worker *w, double now) {
+    const pm_worker_options *o = w->options;
+    uint32_t partition;
+    w->has_owned = w->has_owned || pm_taker_partitions(w->taker, &partition, 1) > 0;
+    double patience = o->idle_seconds + (w->has_owned ? 0 : JOIN_SECONDS);
+    if (o->max_units > 0 && w->over >= o->max_units) {
+        leave(w, now, "as many units as it was to do are done");
+    } else if (o->idle_seconds > 0 && w->n_held == 0 && now - w->idle_since >= patience) {
+        leave(w, now, "no unit for as long as it was to wait");
+    }
+    if (w->is_leaving && !w->is_dismissing && now >= w->deadline) {
+        if (pm_slots_busy(&w->slots) > 0) {
+            pm_logf(w->options->log, PM_LOG_WARNING,
+                    "the deadline is over: %zu running units are killed and given back", pm_slots_busy(&w->slots));
+        }
+        dismiss_all(w, now);
+    }
+}
+
+static bool has_left(const pm_worker *w, double now) {
+    return w->is_leaving && (w->n_held == 0 || now >= w->deadline + GRACE_SECONDS);
+}
+
+/* Lets go of what is left, tells everybody, and leaves the group, so that nobody waits for a session to run out. */
+static void say_goodbye(pm_worker *w) {
+    pm_error err = {0};
+    for (size_t i = 0; i < w->n_held; i++) {
+        pm_held *h = w->held[i];
+        if (h->is_begun && w->link.is_up && h->step != PM_STEP_END && h->step != PM_STEP_BURYING) {
+            pm_link_note(w, pm_board_give_back(w->redis, h->heading.unit, &err), &err);
+        }
+        pm_taker_drop(w->taker, &h->taken);
+        free(h);
+    }
+    w->n_held = 0;
+    if (pm_sender_flush(w->sender, w->is_dismissing || w->fatal.code != PM_OK ? 1 : FLUSH_SECONDS, &err) != PM_OK) {
+        pm_logf(w->options->log, PM_LOG_DEBUG, "some events were not delivered: %s", err.text);
+    }
+    if (w->link.is_up && pm_board_leave(w->redis, pm_span_of(w->options->id), &err) != PM_OK) {
+        pm_logf(w->options->log, PM_LOG_DEBUG, "the heartbeat is left to expire: %s", err.text);
+    }
+    pm_taker_close(w->taker, CLOSE_SECONDS);
+    pm_logf(w->options->log, PM_LOG_INFO, "left: %llu units done, %llu failed, %llu traces recorded, %llu known",
+            (unsigned long long)w->done, (unsigned long long)w->failed, (unsigned long long)w->recorded,
+            (unsigned long long)w->known);
+}
+
+/* ---- the loop ---- */
+
+static double due(const pm_worker *w, double now) {
+    double wait = w->has_more ? 0 : pm_slots_due(&w->slots, now, TURN_SECONDS);
+    for (size_t i = 0; i < w->n_held; i++) {
+        const pm_held *h = w->held[i];
+        if (h->step == PM_STEP_BURYING) {
+            wait = fmin(wait, LETTER_SECONDS);
+        } else if (h->not_before > now) {
+            wait = fmin(wait, h->not_before - now);
+        }
+    }
+    if (!w->link.is_up) {
+        wait = fmin(wait, fmax(w->link.next_try - now, 0));
+    }
+    return w->is_leaving ? fmin(wait, LETTER_SECONDS * 2) : wait;
+}
+
+static void wait_for_news(pm_worker *w) {
+    double now = pm_seconds();
+    w->fds[0] = (struct pollfd){.fd = w->signals, .events = POLLIN};
+    w->fds[1] = (struct pollfd){.fd = pm_taker_fd(w->taker), .events = POLLIN};
+    pm_slots_poll(&w->slots, w->fds + 2);
+    int ms = (int)ceil(due(w, now) * 1000);
+    if (poll(w->fds, (nfds_t)(w->slots.n + 3), ms) < 0 && errno != EINTR) {
+        pm_fail(&w->fatal, PM_EOSERR, "the worker cannot wait: %s", strerror(errno));
+    }
+}
+
+static void turn(pm_worker *w) {
+    double now = pm_seconds();
+    pm_error err = {0};
+    read_signals(w, now);
+    pm_link_serve(w, now);
+    if (w->fatal.code == PM_OK && pm_taker_serve(w->taker, &err) != PM_OK) {
+        w->fatal = err;
+    }
+    pm_sender_poll(w->sender);
+    if (w->fatal.code == PM_OK && pm_slots_serve(&w->slots, now, pm_held_ended, w, &err) != PM_OK) {
+        w->fatal = err;
+    }
+    w->has_more = work_off(w, now);
+    if (w->n_held > 0 || !w->link.is_up || pm_taker_health(w->taker)->is_away) {
+        w->idle_since = now;
+    }
+    pm_worker_beat(w, now);
+    pm_health_beat(&w->health);
+    look_whether_to_leave(w, now);
+}
+
+pm_status pm_worker_run(const pm_worker_options *options, pm_error *err) {
+    pm_worker w = {.options = options, .signals = -1, .health.fd = -1};
+    pm_status st = open_worker(&w, err);
+    if (st == PM_OK) {
+        w.started = pm_now();
+        w.idle_since = pm_seconds();
+        pm_link_init(&w.link, (uint64_t)getpid());
+        pm_logf(options->log, PM_LOG_INFO, "worker %s: %zu slots, kernels %s", options->id, options->slots,
+                pm_isa_name(w.child.isa));
+        while (w.fatal.code == PM_OK && !has_left(&w, pm_seconds())) {
+            turn(&w);
+            if (w.fatal.code == PM_OK) {
+                wait_for_news(&w);
+            }
+        }
+        say_goodbye(&w);
+        st = w.fatal.code;
+        if (st != PM_OK) {
+            *err = w.fatal;
+        }
+    }
+    close_worker(&w);
+    return st;
+}
