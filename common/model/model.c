@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "store/disk.h"
+#include "store/disk_traces.h"
 
 size_t pm_default_memory(void) {
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -19,38 +19,6 @@ size_t pm_default_memory(void) {
 
 void pm_model_options_default(pm_model_options *options) {
     *options = (pm_model_options){.effort = PM_EFFORT_BALANCED, .min_size = 50, .use_cache = true};
-}
-
-/* ---- the disk store as the library sees it ---- */
-
-static pm_status cache_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
-                           pm_error *err) {
-    pm_disk_found disk_found;
-    pm_status st = pm_disk_get(ctx, key, value, &disk_found, err);
-    *found = disk_found == PM_DISK_FOUND     ? PM_CACHE_FOUND
-             : disk_found == PM_DISK_DAMAGED ? PM_CACHE_DAMAGED
-                                             : PM_CACHE_MISSING;
-    return st;
-}
-
-static pm_status cache_put(void *ctx, const pm_cache_entry *entries, size_t n, pm_error *err) {
-    pm_disk_entry *copies = pm_malloc(n, sizeof *copies);
-    if (copies == NULL) {
-        return pm_fail_memory(err, "the entries of the trace cache", n * sizeof *copies);
-    }
-    for (size_t i = 0; i < n; i++) {
-        memcpy(copies[i].key, entries[i].key, PM_DIGEST_BYTES);
-        copies[i].bytes = entries[i].bytes;
-        copies[i].size = entries[i].size;
-    }
-    pm_status st = pm_disk_put(ctx, copies, n, err);
-    free(copies);
-    return st;
-}
-
-static pm_status cache_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
-    bool removed;
-    return pm_disk_remove(ctx, key, &removed, err);
 }
 
 static pm_status open_cache(const pm_model_options *options, pm_disk **disk, pm_error *err) {
@@ -94,7 +62,7 @@ static pm_library_options library_options(const pm_model *m, const pm_model_opti
 }
 
 static pm_status make_library(pm_model *m, const pm_model_options *options, pm_disk *disk, pm_error *err) {
-    pm_trace_cache cache = {.ctx = disk, .get = cache_get, .put = cache_put, .remove = cache_remove};
+    pm_trace_cache cache = pm_disk_traces(disk);
     pm_library_options o = library_options(m, options, disk != NULL ? &cache : NULL);
     return pm_library_make(m->graph, &m->split, &o, &m->library, err);
 }

@@ -3,33 +3,32 @@
 #define PM_STORE_TRACES_H
 
 #include "store/blob.h"
-#include "store/disk.h"
-#include "trace/library.h"
+#include "store/disk_traces.h"
 
 #define PM_SPACE_TRACE "trace"
 #define PM_SPACE_RESULT "result"
 #define PM_SPACE_BLOB "blob"
 #define PM_SPACE_MANIFEST "manifest"
 
-/* The disk cache alone, as the library sees it. */
-pm_trace_cache pm_disk_traces(pm_disk *disk);
-
 /* Both: `get` looks on disk (NULL: there is none), then in Redis, and keeps on disk what came from there; `put` writes
- * Redis, then disk (a failure of the disk is a warning); `remove` removes from both. Redis away is an error of the
- * call: retry with base/retry.h. `warm` fetches many at once. */
+ * Redis, then disk; `remove` removes from both. A failure of the disk is one warning line until it works again: Redis
+ * is what counts. Redis away is an error of the call: retry with base/retry.h. `warm` fetches many at once. */
 typedef struct pm_traces {
     pm_redis *redis;
     pm_disk *disk;
     const pm_log *log;
+    bool is_disk_failing;        /* said so */
     struct pm_traces_held *held; /* fetched by warm, not yet asked for */
 } pm_traces;
 pm_trace_cache pm_traces_cache(pm_traces *traces);
 
-/* Fetches those of n keys that the disk does not have from Redis, many in one round trip, for later `get`. */
+/* Holds those of n keys that are on disk or in Redis for later `get`s, each of which takes its trace out: many in one
+ * round trip, many in one transaction of the disk. What is in neither place is not held. */
 pm_status pm_traces_warm(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, pm_error *err);
 void pm_traces_close(pm_traces *traces); /* frees what is held; the handles stay the caller's */
 
-/* Which of n keys Redis has. Those that only the disk has are uploaded and count as known. */
+/* Which of n keys Redis has. Those that only the disk has are decoded, uploaded and count as known; one that does not
+ * decode is removed from the disk, with an error line, and does not. `uploaded` (may be NULL) counts them. */
 pm_status pm_traces_known(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, bool *known,
                           size_t *uploaded, pm_error *err);
 

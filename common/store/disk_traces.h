@@ -1,0 +1,10 @@
+/* The disk cache as the library of traces sees it. */
+#ifndef PM_STORE_DISK_TRACES_H
+#define PM_STORE_DISK_TRACES_H
+
+#include "store/disk.h"
+#include "trace/library.h"
+
+pm_trace_cache pm_disk_traces(pm_disk *disk);
+
+#endif

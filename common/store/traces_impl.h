@@ -1,0 +1,31 @@
+/* What the files of the tiered traces share. */
+#ifndef PM_STORE_TRACES_IMPL_H
+#define PM_STORE_TRACES_IMPL_H
+
+#include "store/traces.h"
+
+/* The largest trace that is read from Redis. */
+#define PM_TRACE_MOST ((size_t)4 << 30)
+
+/* Traces in memory by key: open addressing, at most three quarters full. A key is uniform already, its first bytes are
+ * the hash. */
+typedef struct pm_held_trace {
+    uint8_t key[PM_DIGEST_BYTES];
+    uint8_t *bytes; /* NULL: taken, or never there */
+    size_t size;
+    bool is_used; /* a key is or was here */
+} pm_held_trace;
+
+typedef struct pm_traces_held {
+    pm_held_trace *slots;
+    size_t n_slots, used;
+} pm_traces_held;
+
+/* The trace of a key, NULL when it is not held. Valid until the next call that holds. */
+pm_held_trace *pm_held_find(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES]);
+/* Holds a copy; a key that is held already keeps its trace. *out may be NULL. */
+pm_status pm_held_add(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], pm_span bytes, pm_error *err);
+void pm_held_drop(pm_held_trace *trace); /* NULL is allowed */
+void pm_held_free(pm_traces_held *held); /* and `held` itself; NULL is allowed */
+
+#endif
