@@ -49,6 +49,7 @@ bool cli_cluster_is_stopped(void *ctx) {
 
 pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err) {
     cli_cluster_release_signals(c);
+    cli_cluster_close_handles(c);
     cli_console_clear(&c->console);
     if (st != PM_OK && c->console.is_json) {
         cli_console_error(&c->console, err);

@@ -68,6 +68,8 @@ bool cli_cluster_is_stopped(void *ctx);
  */
 pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err);
 
+void cli_cluster_close_handles(cli_cluster *c);
+
 /* The part of the help that tells the options that all these commands have. */
 void cli_cluster_help(cli_out *out);
 

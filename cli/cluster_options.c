@@ -12,6 +12,7 @@
 #include "output.h"
 
 #define MAX_SETTINGS 40
+#define MAX_SECRETS 4
 #define NAME_TEXT (PM_SETTING_NAME_TEXT + 8)
 
 extern char **environ;
@@ -20,9 +21,11 @@ extern char **environ;
 
 typedef struct setting_options {
     cli_given given;
-    char names[MAX_SETTINGS][NAME_TEXT];
-    cli_option options[MAX_SETTINGS + 1];
+    cli_given secrets; /* given where no secret may be */
+    char names[MAX_SETTINGS][NAME_TEXT], secret_names[MAX_SECRETS][NAME_TEXT];
+    cli_option options[MAX_SETTINGS + MAX_SECRETS + 1];
     const pm_setting *settings[MAX_SETTINGS];
+    size_t n_secrets;
 } setting_options;
 
 /* "redis-address" of "redis.address"; of a secret, only its file has a flag. */
@@ -36,6 +39,28 @@ static bool write_flag(const pm_setting *setting, char name[NAME_TEXT]) {
     return true;
 }
 
+/* getopt_long would take --redis-password=SECRET as short for --redis-password-file=SECRET, and the error would show
+ * it. */
+static void catch_secret(setting_options *o, const char *file_flag, cli_option *option) {
+    char *name = o->secret_names[o->n_secrets++];
+    size_t n = strlen(file_flag) - strlen("-file");
+    memcpy(name, file_flag, n);
+    name[n] = '\0';
+    *option = (cli_option){.name = name, .kind = CLI_GIVEN, .offset = offsetof(setting_options, secrets)};
+}
+
+static pm_status refuse_secrets(const setting_options *o, pm_error *err) {
+    if (o->secrets.n == 0) {
+        return PM_OK;
+    }
+    const char *name = o->secrets.items[0].name;
+    memset(o->secrets.items[0].text, '*', strlen(o->secrets.items[0].text));
+    return pm_fail(err, PM_EUSAGE,
+                   "--%s: a secret on the command line shows in the list of processes; give --%s-file FILE, or one of "
+                   "the variables that `phasemill config --help` names",
+                   name, name);
+}
+
 static pm_status make_options(setting_options *o, pm_error *err) {
     size_t n = 0;
     for (const pm_setting *setting = pm_settings_table; setting->name != NULL; setting++, n++) {
@@ -46,6 +71,11 @@ static pm_status make_options(setting_options *o, pm_error *err) {
         o->options[n] = (cli_option){.name = o->names[n],
                                      .kind = setting->kind == PM_SETTING_BOOL ? CLI_GIVEN_FLAG : CLI_GIVEN,
                                      .offset = offsetof(setting_options, given)};
+    }
+    for (size_t i = 0; i < n && o->n_secrets < MAX_SECRETS; i++) {
+        if (o->settings[i]->kind == PM_SETTING_SECRET) {
+            catch_secret(o, o->names[i], &o->options[n + o->n_secrets]);
+        }
     }
     return PM_OK;
 }
@@ -158,7 +188,10 @@ static void make_console(cli_cluster *c) {
 }
 
 static pm_status read_settings(cli_cluster *c, const setting_options *o, const cli_given *properties, pm_error *err) {
-    pm_status st = read_sources(c, err);
+    pm_status st = refuse_secrets(o, err);
+    if (st == PM_OK) {
+        st = read_sources(c, err);
+    }
     if (st == PM_OK) {
         st = apply_flags(c, o, properties, err);
     }
@@ -198,6 +231,7 @@ pm_status cli_cluster_parse(cli_cluster *c, const cli_command *command, int argc
     }
     cli_given_free(&shared.properties);
     cli_given_free(&from_settings.given);
+    cli_given_free(&from_settings.secrets);
     return st;
 }
 

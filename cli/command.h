@@ -22,6 +22,7 @@ pm_status cli_show_help(const cli_command *command, pm_error *err);
 /* NULL when there is none of that name. */
 const cli_command *cli_command_find(const char *name);
 
-extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion, cli_config;
+extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion;
+extern const cli_command cli_cancel, cli_topics, cli_config;
 
 #endif

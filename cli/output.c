@@ -243,3 +243,9 @@ pm_status cli_show_count(size_t count, const char *what, pm_error *err) {
     }
     return cli_out_close(out, st, err);
 }
+
+void cli_make_plain(char *text) {
+    for (; *text != '\0'; text++) {
+        *text = (unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text;
+    }
+}

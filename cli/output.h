@@ -29,6 +29,9 @@ pm_status cli_show(const char *text, pm_error *err);
 /* The same of "12 traces removed". */
 pm_status cli_show_count(size_t count, const char *what, pm_error *err);
 
+/* Replaces control characters by blanks: what came from elsewhere must not steer a terminal. */
+void cli_make_plain(char *text);
+
 /* A path's ending (".json"), or "" when it has none. */
 const char *cli_path_ending(const char *path);
 

@@ -89,7 +89,7 @@ class ProgramCase(unittest.TestCase):
 
     def phasemill(self, *args, stdin=b"", stdout=subprocess.PIPE):
         return subprocess.run(
-            [PROGRAM, *map(str, args)],
+            [PROGRAM, *(a if isinstance(a, bytes) else str(a) for a in args)],
             input=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,

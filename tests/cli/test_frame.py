@@ -5,7 +5,8 @@ import unittest
 
 from support import IO, PROGRAM, UNAVAILABLE, USAGE, ProgramCase
 
-COMMANDS = ["run", "inspect", "generate", "convert", "cache", "config", "completion", "help", "version"]
+COMMANDS = ["run", "inspect", "generate", "convert", "cache", "cancel", "topics", "config",
+            "completion", "help", "version"]
 
 
 class Frame(ProgramCase):

@@ -1,0 +1,54 @@
+#include <string.h>
+
+#include "cluster.h"
+#include "jobs.h"
+
+#define REDIS_SECONDS 10.0
+
+static pm_status cancel(cli_cluster *c, const char *text, pm_error *err) {
+    uint8_t job[PM_DIGEST_BYTES];
+    pm_status st = cli_cluster_open_redis(c, REDIS_SECONDS, err);
+    if (st == PM_OK) {
+        st = cli_job_find(c->redis, text, job, err);
+    }
+    if (st == PM_OK) {
+        st = pm_board_cancel(c->redis, job, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    char hex[PM_DIGEST_HEX + 32];
+    pm_hex(job, hex);
+    memcpy(hex + strlen(hex), " cancelled\n", 12);
+    return cli_show(hex, err);
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    static const cli_option options[] = {{0}};
+    cli_cluster c = {0};
+    cli_operands operands = {.least = 1, .most = 1, .what = "JOB"};
+    bool is_done;
+    pm_status st = cli_cluster_parse(&c, self, argc, argv, options, NULL, &operands, &is_done, err);
+    if (st == PM_OK && !is_done) {
+        st = cancel(&c, operands.values[0], err);
+    }
+    return cli_cluster_close(&c, st, err);
+}
+
+const cli_command cli_cancel = {
+    .name = "cancel",
+    .summary = "cancel a job: its units are dropped, those being worked on are killed",
+    .help =
+        "usage: phasemill cancel JOB [OPTIONS]\n"
+        "\n"
+        "Cancels a job on the cluster. Workers drop its units as they come to them, and kill within a few seconds\n"
+        "what they are computing for it; what was recorded stays. Whoever collects the job is told. Submitting the\n"
+        "graph again takes the cancellation back. JOB is what `submit` printed, or its first 6 or more digits.\n"
+        "\n"
+        "  --quiet         errors only; --verbose: more about what is done\n"
+        "\n"
+        "example:\n"
+        "  phasemill cancel 4f5c21\n",
+    .has_settings = true,
+    .run = run,
+};
