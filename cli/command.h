@@ -14,7 +14,7 @@ typedef struct cli_command {
 } cli_command;
 
 /* All commands, in the order of the help; ends at name == NULL. */
-extern const cli_command *const cli_commands[];
+extern const cli_command *const cli_commands[], cli_worker;
 
 /* Writes a command's help, whole, to standard output. */
 pm_status cli_show_help(const cli_command *command, pm_error *err);
@@ -22,7 +22,7 @@ pm_status cli_show_help(const cli_command *command, pm_error *err);
 /* NULL when there is none of that name. */
 const cli_command *cli_command_find(const char *name);
 
-extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion;
-extern const cli_command cli_cancel, cli_topics, cli_config;
+extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion, cli_worker;
+extern const cli_command cli_cancel, cli_topics, cli_config, cli_worker;
 
 #endif
