@@ -9,8 +9,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "queue/taker_impl.h"
+#include "queue/topics.h"
 
-#define WATERMARK_TIMEOUT 2000 /* ms */
+#define ASK_MS 2000
 
 static rd_kafka_conf_t *presets(void) {
     static const pm_property ours[] = {
@@ -216,10 +217,10 @@ static void begin_part(pm_part *p, int64_t first) {
 /* A unit that was given back did not come again although a later one has: either retention deleted it, or the seek was
  * lost in a fault. */
 static admission miss_given(pm_taker *t, pm_part *p, int64_t given) {
-    int64_t low = -1, high = -1;
-    rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(t->rk, t->topic_name, p->partition, &low, &high, WATERMARK_TIMEOUT);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && given < low) {
+    int64_t low = -1;
+    pm_error why;
+    if (pm_topic_ends(t->rk, t->topic_name, (size_t)p->partition, 1, false, ASK_MS, &low, &why) == PM_OK &&
+        given < low) {
         pm_logf(t->health.log, PM_LOG_WARNING, "%s partition %d offset %lld: given back, and deleted by retention",
                 t->topic_name, (int)p->partition, (long long)given);
         if (pm_window_take(&p->window, given, &t->failure) != PM_OK) {

@@ -24,7 +24,7 @@ static void view_topic(const struct rd_kafka_metadata_topic *t, pm_topic_view *v
     }
 }
 
-static pm_status look(rd_kafka_t *rk, pm_topic_view *view, pm_error *err) {
+pm_status pm_topic_look(rd_kafka_t *rk, pm_topic_view *view, pm_error *err) {
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, view->name, NULL);
     if (topic == NULL) {
         return pm_kafka_fail(err, rd_kafka_last_error(), NULL, "topic %s", view->name);
@@ -179,7 +179,7 @@ static pm_status look_at_all(rd_kafka_t *rk, pm_topic_view *views, bool *is_miss
     *is_missing = false;
     pm_status st = PM_OK;
     for (int t = 0; t < PM_N_TOPICS && st == PM_OK; t++) {
-        st = look(rk, &views[t], err);
+        st = pm_topic_look(rk, &views[t], err);
         *is_missing = *is_missing || (st == PM_OK && !views[t].exists);
     }
     for (int t = 0; t < PM_N_TOPICS && st == PM_OK; t++) {

@@ -10,7 +10,15 @@ typedef struct pm_topic_view {
     size_t partitions, replicas; /* replicas: of the partition that has fewest */
 } pm_topic_view;
 
-/* The number of a setting of a topic as text. */
+/* Asks the brokers for view->name; a topic that does not exist is PM_OK. */
+pm_status pm_topic_look(rd_kafka_t *rk, pm_topic_view *view, pm_error *err);
+
+/* The first (`is_end` false) or one past the last offsets of partitions `first` .. `first + n - 1`, asked of their
+ * leaders together, within `ms` milliseconds. */
+pm_status pm_topic_ends(rd_kafka_t *rk, const char *topic, size_t first, size_t n, bool is_end, int ms,
+                        int64_t *offsets, pm_error *err);
+
+/* A setting of a topic; `value` is a word or a number. */
 typedef struct pm_topic_rule {
     const char *name;
     enum { PM_TOPIC_EXACT, PM_TOPIC_AT_LEAST } kind;

@@ -1,0 +1,179 @@
+/* Reading topics without a group, and the group's lag, against librdkafka's mock brokers. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "mock_kafka.h"
+#include "queue/reader.h"
+
+typedef struct seen {
+    size_t n, tombstones, headers;
+    int64_t last;
+    char texts[4096];
+    pm_status answer; /* of the visit */
+} seen;
+
+static pm_status on_read(void *ctx, const pm_read_message *m, pm_error *err) {
+    seen *s = ctx;
+    size_t used = strlen(s->texts);
+    s->n++;
+    s->tombstones += m->value.bytes == NULL;
+    s->headers += m->n_headers;
+    s->last = m->offset;
+    snprintf(s->texts + used, sizeof s->texts - used, "%.*s=%.*s ", (int)m->key.size, (const char *)m->key.bytes,
+             (int)m->value.size, m->value.bytes != NULL ? (const char *)m->value.bytes : "");
+    cr_assert(m->time > 1.6e9);
+    return s->answer == PM_OK ? PM_OK : pm_fail(err, s->answer, "the visitor's own words");
+}
+
+static pm_span span(const char *text) {
+    return (pm_span){(const uint8_t *)text, text != NULL ? strlen(text) : 0};
+}
+
+typedef struct bench {
+    mock_kafka mock;
+    pm_sender *sender;
+    pm_error err;
+} bench;
+
+static void set_up(bench *b) {
+    mock_kafka_start(&b->mock, 1, 4);
+    cr_assert_eq(pm_sender_open(&b->mock.options, 10, NULL, NULL, &b->mock.log, &b->sender, &b->err), PM_OK);
+}
+
+static void tear_down(bench *b) {
+    pm_sender_close(b->sender);
+    mock_kafka_stop(&b->mock);
+}
+
+static void send_text(bench *b, pm_topic topic, const char *key, const char *value, const pm_header *headers,
+                      size_t n_headers) {
+    pm_outgoing m = {
+        .topic = topic, .key = span(key), .value = span(value), .headers = headers, .n_headers = n_headers};
+    cr_assert_eq(pm_sender_send(b->sender, &m, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pm_sender_flush(b->sender, 10, &b->err), PM_OK, "%s", b->err.text);
+}
+
+static pm_reader *open_reader(bench *b, pm_topic topic, bool from_beginning) {
+    pm_reader *r;
+    cr_assert_eq(pm_reader_open(&b->mock.options, topic, from_beginning, &b->mock.log, &r, &b->err), PM_OK, "%s",
+                 b->err.text);
+    return r;
+}
+
+Test(reader, reads_a_topic_whole, .timeout = 30) {
+    bench b;
+    seen s = {0};
+    set_up(&b);
+    pm_reader *empty = open_reader(&b, PM_TOPIC_DEAD, true);
+    cr_assert_eq(pm_reader_drain(empty, 5, on_read, &s, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(s.n, 0);
+    pm_reader_close(empty);
+    send_text(&b, PM_TOPIC_DEAD, "a", "1", NULL, 0);
+    send_text(&b, PM_TOPIC_DEAD, "b", "", NULL, 0);
+    send_text(&b, PM_TOPIC_DEAD, "a", NULL, NULL, 0);
+    pm_reader *r = open_reader(&b, PM_TOPIC_DEAD, true);
+    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_str_eq(s.texts, "a=1 b= a= ");
+    cr_assert_eq(s.tombstones, 1);
+    send_text(&b, PM_TOPIC_DEAD, "c", "2", NULL, 0);
+    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_OK);
+    cr_assert_eq(s.n, 4);
+    pm_reader_close(r);
+    tear_down(&b);
+}
+
+Test(reader, from_the_end_misses_nothing_sent_after_it_was_opened, .timeout = 30) {
+    bench b;
+    seen s = {0};
+    set_up(&b);
+    send_text(&b, PM_TOPIC_EVENTS, "old", "1", NULL, 0);
+    pm_reader *r = open_reader(&b, PM_TOPIC_EVENTS, false);
+    send_text(&b, PM_TOPIC_EVENTS, "new", "2", NULL, 0);
+    send_text(&b, PM_TOPIC_EVENTS, "new", "3", NULL, 0);
+    double begin = pm_seconds();
+    while (s.n < 2) {
+        cr_assert(pm_seconds() - begin < 10);
+        cr_assert_eq(pm_reader_poll(r, 5, on_read, &s, &b.err), PM_OK);
+    }
+    cr_assert_str_eq(s.texts, "new=2 new=3 ");
+    begin = pm_seconds();
+    cr_assert_eq(pm_reader_poll(r, 0.3, on_read, &s, &b.err), PM_OK);
+    cr_assert(pm_seconds() - begin < 2);
+    cr_assert_eq(s.n, 2);
+    pm_reader_close(r);
+    tear_down(&b);
+}
+
+Test(reader, headers_by_the_dozen, .timeout = 30) {
+    bench b;
+    seen s = {0};
+    pm_header many[PM_MAX_HEADERS + 6];
+    set_up(&b);
+    for (size_t i = 0; i < PM_MAX_HEADERS + 6; i++) {
+        many[i] = (pm_header){"name", i % 2 == 0 ? span("value") : (pm_span){NULL, 0}};
+    }
+    send_text(&b, PM_TOPIC_DEAD, "a", "1", many, PM_MAX_HEADERS + 6);
+    send_text(&b, PM_TOPIC_DEAD, "a", "1", many, 3);
+    pm_reader *r = open_reader(&b, PM_TOPIC_DEAD, true);
+    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_OK);
+    cr_assert_eq(s.headers, PM_MAX_HEADERS + 3);
+    cr_assert_eq(mock_kafka_count(&b.mock, "offset 0 has 30 headers: the first 24 are read"), 1, "%s", b.mock.lines);
+    pm_reader_close(r);
+    tear_down(&b);
+}
+
+Test(reader, the_last_of_equal_headers_counts) {
+    pm_read_message m = {.headers = {{"a", span("1")}, {"b", span("2")}, {"a", span("3")}}, .n_headers = 3};
+    cr_assert_eq(*pm_read_header(&m, "a").bytes, '3');
+    cr_assert_eq(pm_read_header(&m, "c").size, 0);
+}
+
+Test(reader, a_visitor_may_stop_it, .timeout = 30) {
+    bench b;
+    seen s = {.answer = PM_EDATA};
+    set_up(&b);
+    send_text(&b, PM_TOPIC_DEAD, "a", "1", NULL, 0);
+    send_text(&b, PM_TOPIC_DEAD, "b", "2", NULL, 0);
+    pm_reader *r = open_reader(&b, PM_TOPIC_DEAD, true);
+    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_EDATA);
+    cr_assert_str_eq(b.err.text, "the visitor's own words");
+    cr_assert_eq(s.n, 1);
+    s.answer = PM_OK;
+    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_OK);
+    cr_assert_eq(s.n, 2);
+    pm_reader_close(r);
+    tear_down(&b);
+}
+
+Test(reader, a_drain_without_brokers_ends, .timeout = 30) {
+    bench b;
+    seen s = {0};
+    set_up(&b);
+    send_text(&b, PM_TOPIC_DEAD, "a", "1", NULL, 0);
+    pm_reader *r = open_reader(&b, PM_TOPIC_DEAD, true);
+    rd_kafka_mock_broker_set_down(b.mock.cluster, -1);
+    double begin = pm_seconds();
+    cr_assert_neq(pm_reader_drain(r, 1, on_read, &s, &b.err), PM_OK);
+    cr_assert(pm_seconds() - begin < 10);
+    cr_assert_eq(pm_reader_poll(r, 0.2, on_read, &s, &b.err), PM_OK, "away is no error");
+    pm_reader_close(r);
+    tear_down(&b);
+}
+
+Test(reader, lag_of_a_group, .timeout = 30) {
+    bench b;
+    pm_lag lags[4];
+    set_up(&b);
+    for (int i = 0; i < 3; i++) {
+        send_text(&b, PM_TOPIC_UNITS, "a", "1", NULL, 0);
+    }
+    rd_kafka_t *rk = pm_sender_handle(b.sender);
+    cr_assert_eq(pm_group_lag(rk, &b.mock.options, 4, lags, 10, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(lags[0].committed, -1);
+    cr_assert_eq(lags[0].low, 0);
+    cr_assert_eq(lags[0].high, 3);
+    cr_assert_eq(lags[3].high, 0);
+    tear_down(&b);
+}
