@@ -24,5 +24,6 @@ const cli_command *cli_command_find(const char *name);
 
 extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion, cli_worker;
 extern const cli_command cli_cancel, cli_topics, cli_config, cli_worker;
+extern const cli_command cli_submit, cli_collect;
 
 #endif

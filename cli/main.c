@@ -38,8 +38,9 @@ static const cli_command version_command = {
 };
 
 const cli_command *const cli_commands[] = {
-    &cli_run,    &cli_inspect, &cli_generate,   &cli_convert,  &cli_cache_command, &cli_worker, &cli_cancel,
-    &cli_topics, &cli_config,  &cli_completion, &help_command, &version_command,   NULL,
+    &cli_run,     &cli_submit,        &cli_collect,  &cli_inspect,     &cli_generate,
+    &cli_convert, &cli_cache_command, &cli_worker,   &cli_cancel,      &cli_topics,
+    &cli_config,  &cli_completion,    &help_command, &version_command, NULL,
 };
 
 const cli_command *cli_command_find(const char *name) {

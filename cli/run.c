@@ -1,274 +1,85 @@
-#include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "base/matrix.h"
-#include "base/mem.h"
-#include "console.h"
-#include "run_options.h"
+#include "job_cluster.h"
 
-/* All that one run holds; zero-initialised, freed by close_job. */
-typedef struct run_job {
-    cli_run_options options;
-    cli_console console;
-    pm_matrix theta, times, rewards;
-    pm_graph *graph;
-    pm_model *model;
-    pm_request request;
-    cli_result result;
-} run_job;
-
-static void close_job(run_job *job) {
-    pm_result *v = &job->result.values;
-    free(v->moments);
-    free(v->covariance);
-    free(v->atom);
-    free(v->pdf);
-    free(v->cdf);
-    free(v->survival);
-    pm_model_free(job->model);
-    pm_graph_free(job->graph);
-    pm_matrix_free(&job->theta);
-    pm_matrix_free(&job->times);
-    pm_matrix_free(&job->rewards);
-    cli_console_clear(&job->console);
-}
-
-static pm_status read_matrix(const char *option, const char *text, pm_matrix *out, pm_error *err) {
-    if (text == NULL) {
-        return PM_OK;
-    }
-    pm_status st = pm_matrix_read(text, out, err);
-    return st == PM_OK ? PM_OK : pm_fail_prefix(err, "%s", option);
-}
-
-static pm_status read_numbers(run_job *job, pm_error *err) {
-    const cli_run_options *o = &job->options;
-    pm_status st = read_matrix("--theta", o->theta, &job->theta, err);
-    if (st == PM_OK) {
-        st = read_matrix("--times", o->times, &job->times, err);
-    }
-    if (st == PM_OK) {
-        st = read_matrix("--rewards", o->rewards, &job->rewards, err);
-    }
-    return st;
-}
-
-/* A fault of numbers written out is one of the request; of numbers in a file, one of the data. */
-static pm_status fault_of(const char *text) {
-    return pm_matrix_is_path(text) ? PM_EDATA : PM_EUSAGE;
-}
-
-static pm_status set_theta(run_job *job, pm_error *err) {
-    const char *text = job->options.theta;
-    size_t n_params = pm_graph_n_params(job->graph);
-    if (text == NULL && n_params > 0) {
-        return pm_fail(err, PM_EUSAGE, "--theta is missing: the graph has %zu parameters", n_params);
-    }
-    if (text != NULL && job->theta.cols != n_params) {
-        return pm_fail(err, fault_of(text), "--theta: rows of %zu values, expected %zu: the graph has %zu parameters%s",
-                       job->theta.cols, n_params, n_params, n_params == 0 ? "; leave --theta out" : "");
-    }
-    job->request.n_theta = text == NULL ? 1 : job->theta.rows;
-    job->request.theta = job->theta.data;
-    return PM_OK;
-}
-
-static pm_status set_times(run_job *job, pm_error *err) {
-    const char *text = job->options.times;
-    if (text == NULL) {
-        return PM_OK;
-    }
-    size_t rows = job->times.rows, n_theta = job->request.n_theta;
-    if (job->times.cols == 0 || rows == 0) {
-        return pm_fail(err, fault_of(text), "--times: no times, expected at least one");
-    }
-    if (rows != 1 && rows != n_theta) {
-        return pm_fail(err, fault_of(text),
-                       "--times: %zu rows, expected one row for all theta, or %zu: a row for each theta", rows,
-                       n_theta);
-    }
-    job->request.n_times = job->times.cols;
-    job->request.times = job->times.data;
-    job->request.times_per_theta = rows != 1;
-    return PM_OK;
-}
-
-static pm_status set_rewards(run_job *job, pm_error *err) {
-    const char *text = job->options.rewards;
-    if (text == NULL) {
-        return PM_OK;
-    }
-    size_t n = pm_graph_n_vertices(job->graph);
-    if (job->rewards.rows == 0 || job->rewards.cols != n) {
-        return pm_fail(err, fault_of(text),
-                       "--rewards: %zu rows of %zu values, expected reward vectors of %zu: one value for each row of "
-                       "the graph",
-                       job->rewards.rows, job->rewards.cols, n);
-    }
-    job->request.n_rewards = job->rewards.rows;
-    job->request.rewards = job->rewards.data;
-    return PM_OK;
-}
-
-static pm_status make_request(run_job *job, pm_error *err) {
-    const cli_run_options *o = &job->options;
-    bool is_discrete = pm_graph_is_discrete(job->graph);
-    if (o->factorial && !is_discrete) {
-        return pm_fail(err, PM_EUSAGE, "--factorial: the graph is continuous; factorial moments are of discrete ones");
-    }
-    if (o->method != 0 && is_discrete) {
-        return pm_fail(err, PM_EUSAGE,
-                       "--method uniformization: the graph is discrete, its probabilities come from stepping; leave "
-                       "--method out");
-    }
-    size_t processors = (size_t)omp_get_num_procs();
-    job->request = (pm_request){
-        .n_moments = o->moments,
-        .factorial = o->factorial,
-        .covariance = o->covariance,
-        .pdf = o->pdf,
-        .cdf = o->cdf,
-        .tolerance = o->tolerance,
-        .tail_accuracy = o->tail_accuracy,
-        .threads = (unsigned)(o->threads == 0 ? processors : o->threads),
-    };
-    pm_status st = set_theta(job, err);
-    if (st == PM_OK) {
-        st = set_times(job, err);
-    }
-    return st == PM_OK ? set_rewards(job, err) : st;
-}
-
-static pm_status allocate(double **out, bool is_wanted, size_t a, size_t b, size_t c, pm_error *err) {
-    size_t count = 0;
-    if (!is_wanted) {
-        return PM_OK;
-    }
-    bool fits = pm_mul(a, b, &count) && pm_mul(count, c, &count);
-    *out = fits ? pm_calloc(count, sizeof **out) : NULL;
-    return *out != NULL ? PM_OK : pm_fail_memory(err, "results", fits ? count * sizeof **out : SIZE_MAX);
-}
-
-static pm_status allocate_results(run_job *job, pm_error *err) {
-    const pm_request *q = &job->request;
-    pm_result *v = &job->result.values;
-    size_t f = cli_result_rewards(q);
-    const struct {
-        double **field;
-        bool is_wanted;
-        size_t b, c;
-    } arrays[] = {
-        {&v->moments, q->n_moments > 0, f, q->n_moments},
-        {&v->covariance, q->covariance, f, f},
-        {&v->atom, true, 1, 1},
-        {&v->pdf, q->pdf, q->n_times, 1},
-        {&v->cdf, q->cdf, q->n_times, 1},
-        {&v->survival, q->tail_accuracy, q->n_times, 1},
-    };
-    pm_status st = PM_OK;
-    for (size_t i = 0; st == PM_OK && i < sizeof arrays / sizeof *arrays; i++) {
-        st = allocate(arrays[i].field, arrays[i].is_wanted, q->n_theta, arrays[i].b, arrays[i].c, err);
-    }
-    return st;
-}
-
-/* How many threads record, by the strategy; `auto` says what it chose. */
-static unsigned recording_threads(run_job *job, size_t min_size) {
+/* `auto` among this machine's strategies. */
+static bool records_on_threads(const cli_job *job, size_t min_size) {
     const char *strategy = job->options.strategy;
-    size_t n = pm_graph_n_vertices(job->graph);
     unsigned threads = job->request.threads;
-    if (strcmp(strategy, "auto") == 0) {
-        bool is_small = n < min_size;
-        strategy = is_small || threads == 1 ? "sequential" : "threads";
-        pm_logf(&job->console.log, PM_LOG_DEBUG, "strategy %s: %zu states, %s --min-size %zu, %u threads", strategy, n,
-                is_small ? "below" : "not below", min_size, threads);
+    if (strcmp(strategy, "auto") != 0) {
+        return strcmp(strategy, "threads") == 0;
     }
-    return strcmp(strategy, "sequential") == 0 ? 1 : threads;
+    size_t n = pm_graph_n_vertices(job->graph);
+    bool is_small = n < min_size;
+    bool on_threads = !is_small && threads > 1;
+    pm_logf(&job->cluster.console.log, PM_LOG_DEBUG, "strategy %s: %zu states, %s --min-size %zu, %u threads",
+            on_threads ? "threads" : "sequential", n, is_small ? "below" : "not below", min_size, threads);
+    return on_threads;
 }
 
-static pm_status make_model(run_job *job, pm_error *err) {
-    const cli_run_options *o = &job->options;
-    pm_model_options options;
-    pm_model_options_default(&options);
-    options.effort = (pm_effort)o->effort;
-    options.min_size = o->min_size == SIZE_MAX ? options.min_size : o->min_size;
-    options.threads = recording_threads(job, options.min_size);
-    options.memory = o->memory;
-    options.use_cache = !o->no_cache;
-    options.cache_dir = o->cache_dir;
-    options.cache_limit = o->cache_limit;
-    options.strict_cache = o->strict_cache;
-    options.normalize_start = o->normalize_start;
-    options.isa = getenv("PHASEMILL_ISA");
-    options.log = &job->console.log;
-    pm_status st = pm_model_new(job->graph, &options, &job->model, &job->result.model, err);
-    return cli_name_graph(st, o->graph, err);
-}
-
-static pm_status evaluate(run_job *job, pm_error *err) {
-    double start = pm_seconds();
-    pm_status st = pm_evaluate(job->model, &job->request, &job->result.values, err);
-    job->result.seconds_evaluate = pm_seconds() - start;
-    job->result.graph = job->graph;
-    job->result.request = &job->request;
-    job->result.isa = pm_model_isa(job->model);
-    job->result.threads = job->request.threads;
-    return st == PM_OK ? cli_result_check(&job->result, err) : cli_name_graph(st, job->options.graph, err);
-}
-
-static pm_status write_result(const run_job *job, pm_error *err) {
-    static void (*const writers[])(const cli_result *, cli_out *) = {
-        [CLI_FORMAT_TABLE] = cli_result_table,
-        [CLI_FORMAT_JSON] = cli_result_json,
-        [CLI_FORMAT_CSV] = cli_result_csv,
-        [CLI_FORMAT_NPY] = cli_result_npy,
-    };
-    cli_out *out;
-    pm_status st = cli_out_open(job->options.output, &out, err);
+static pm_status evaluate_here(cli_job *job, size_t min_size, pm_error *err) {
+    bool on_threads = records_on_threads(job, min_size);
+    pm_status st = job->parts.graph != NULL ? cli_job_record_parts(job, on_threads ? job->request.threads : 1, err)
+                                            : cli_job_record(job, on_threads, err);
     if (st == PM_OK) {
-        writers[job->options.write_format](&job->result, out);
+        st = cli_name_graph(cli_job_evaluate(job, err), job->options.graph, err);
     }
-    return cli_out_close(out, st, err);
-}
-
-static pm_status load(run_job *job, pm_error *err) {
-    double start = pm_seconds();
-    pm_status st = pm_graph_load(job->options.graph, job->options.read_format, &job->graph, err);
-    job->result.seconds_read = pm_seconds() - start;
     return st;
 }
 
-static pm_status run_steps(run_job *job, pm_error *err) {
-    static pm_status (*const steps[])(run_job *, pm_error *) = {
-        read_numbers, load, make_request, allocate_results, make_model, evaluate,
+static pm_status evaluate(cli_job *job, pm_error *err) {
+    const char *strategy = job->options.strategy;
+    pm_model_options options;
+    cli_job_model_options(job, &options);
+    bool on_cluster = strcmp(strategy, "cluster") == 0;
+    pm_status st = PM_OK;
+    if (on_cluster) {
+        st = cli_job_need_workers(job, err);
+    } else if (strcmp(strategy, "auto") == 0) {
+        st = cli_job_choose(job, options.min_size, &on_cluster, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    return on_cluster ? cli_name_graph(cli_job_run_on_cluster(job, err), job->options.graph, err)
+                      : evaluate_here(job, options.min_size, err);
+}
+
+/* What cannot be done is told before the graph is read. */
+static pm_status open_cluster(cli_job *job, pm_error *err) {
+    if (strcmp(job->options.strategy, "cluster") != 0) {
+        return PM_OK;
+    }
+    pm_status st = cli_job_open_cluster(job, err);
+    return st == PM_EUNAVAILABLE ? pm_fail_prefix(err, "--strategy cluster") : st;
+}
+
+static pm_status run_steps(cli_job *job, pm_error *err) {
+    static pm_status (*const steps[])(cli_job *, pm_error *) = {
+        cli_job_read_numbers, open_cluster, cli_job_load, cli_job_request, evaluate, cli_job_write,
     };
     pm_status st = cli_out_check(job->options.output, err);
     for (size_t i = 0; st == PM_OK && i < sizeof steps / sizeof *steps; i++) {
         st = steps[i](job, err);
     }
-    cli_console_clear(&job->console);
-    return st == PM_OK ? write_result(job, err) : st;
+    return st;
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
-    run_job job = {0};
-    bool help;
-    pm_status st = cli_run_options_read(argc, argv, &job.options, &help, err);
-    if (st != PM_OK || help) {
-        return st == PM_OK ? cli_show(self->help, err) : st;
+    cli_job job = {.deadline = 0};
+    bool is_done;
+    pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_RUN, argc, argv, &job.options, &is_done, err);
+    if (st == PM_OK && !is_done) {
+        st = run_steps(&job, err);
     }
-    cli_console_init(&job.console, job.options.quiet, job.options.verbose);
-    st = run_steps(&job, err);
-    close_job(&job);
-    return st;
+    return cli_job_close(&job, st, err);
 }
 
 const cli_command cli_run = {
     .name = "run",
     .summary = "evaluate a graph: moments, covariance, density, distribution function",
     .help = cli_run_help,
+    .has_settings = true,
     .run = run,
 };

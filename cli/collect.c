@@ -1,0 +1,110 @@
+#include <omp.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/retry.h"
+#include "job_cluster.h"
+
+static pm_status read_id(const char *text, uint8_t id[PM_DIGEST_BYTES], pm_error *err) {
+    return pm_unhex(text, id)
+               ? PM_OK
+               : pm_fail(err, PM_EUSAGE,
+                         "collect: \"%s\" is no job's id, expected the 64 hexadecimal digits that submit printed",
+                         text);
+}
+
+/* The manifest becomes job->parts, and its graph the job's. */
+static pm_status fetch(cli_job *job, const uint8_t *id, pm_buffer *manifest, pm_error *err) {
+    double start = pm_seconds();
+    const pm_producer *p = &job->cluster.producer;
+    pm_status st;
+    pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
+    do {
+        manifest->size = 0;
+        st = pm_manifest_get(job->cluster.redis, id, p->log, &job->parts, manifest, err);
+    } while (pm_retry_again(&retry, st, err));
+    if (st == PM_OK) {
+        job->graph = job->parts.graph;
+        pm_graph_hold(job->graph);
+    }
+    job->result.seconds_read = pm_seconds() - start;
+    return st;
+}
+
+static pm_status collect(cli_job *job, const uint8_t *id, pm_buffer *manifest, pm_error *err) {
+    pm_reader *reader = NULL;
+    pm_status st = pm_reader_open(&job->cluster.kafka, PM_TOPIC_EVENTS, false, &job->cluster.console.log, &reader, err);
+    if (st == PM_OK) {
+        st = fetch(job, id, manifest, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_request(job, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_collect(job, reader, manifest, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_evaluate_anywhere(job, reader, err);
+    }
+    if (reader != NULL) {
+        pm_reader_close(reader);
+    }
+    return st == PM_OK ? cli_job_write(job, err) : st;
+}
+
+static pm_status run_steps(cli_job *job, pm_error *err) {
+    uint8_t id[PM_DIGEST_BYTES];
+    pm_buffer manifest = {0};
+    pm_status st = read_id(job->options.job, id, err);
+    if (st == PM_OK) {
+        st = cli_out_check(job->options.output, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_read_numbers(job, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_open_cluster(job, err);
+    }
+    if (st == PM_OK) {
+        st = collect(job, id, &manifest, err);
+    }
+    pm_buffer_free(&manifest);
+    return st;
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    cli_job job = {.deadline = 0};
+    bool is_done;
+    pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_COLLECT, argc, argv, &job.options, &is_done, err);
+    if (st == PM_OK && !is_done) {
+        st = run_steps(&job, err);
+    }
+    return cli_job_close(&job, st, err);
+}
+
+const cli_command cli_collect = {
+    .name = "collect",
+    .summary = "wait for a job's traces, and evaluate it as run does",
+    .help = "usage: phasemill collect JOB [--theta T] [OPTIONS]\n"
+            "\n"
+            "Waits until every trace of the job is recorded, fetches them, and evaluates: the same options, and the\n"
+            "same output bit for bit, as `phasemill run` of the job's graph (in JSON, `seconds`, and how many SCCs\n"
+            "were `recorded` and `cached`, differ). What is missing and in nobody's hands is sent to the workers\n"
+            "again. When a unit has failed, the job fails with its error. Any number of collectors, anywhere, may\n"
+            "collect one job.\n"
+            "\n"
+            "  --theta, --moments, --factorial, --rewards, --covariance, --pdf, --cdf, --times, --tolerance,\n"
+            "  --tail-accuracy, --method, --normalize-start, --threads, --memory, --cache-dir, --no-cache,\n"
+            "  --cache-limit, --format, --output: as of `phasemill run`\n"
+            "  --timeout SECONDS   how long to wait; then exit code 75, and the job goes on\n"
+            "  --evaluate WHERE    local (the usual), or cluster: slices of theta become units of the workers, and\n"
+            "                      results that were asked for before are fetched, not computed\n"
+            "  --quiet             errors only; --verbose: more about what is done\n"
+            "\n"
+            "examples:\n"
+            "  phasemill collect $job --theta 2,5\n"
+            "  phasemill collect $job --theta thetas.npy --moments 2 --evaluate cluster --output moments.npy\n",
+    .has_settings = true,
+    .run = run,
+};
