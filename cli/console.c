@@ -47,14 +47,27 @@ static void show_line(void *ctx, pm_log_level level, const char *text) {
     show_event(ctx, level, text, NULL, 0);
 }
 
-static void draw_bar(cli_console *console, const char *stage, double share, double elapsed) {
+/* "1234 of 5000, 310/s, 12 s left": the rate is of what was done since the stage began. */
+static void describe_progress(const cli_console *console, uint64_t done, uint64_t total, double elapsed, char *text,
+                              size_t n) {
+    double since = done > console->stage_first ? (double)(done - console->stage_first) : 0;
+    double rate = elapsed > 0 ? since / elapsed : 0;
+    if (rate > 0) {
+        snprintf(text, n, "%llu of %llu, %.3g/s, %.0f s left", (unsigned long long)done, (unsigned long long)total,
+                 rate, (double)(total - done) / rate);
+    } else {
+        snprintf(text, n, "%llu of %llu", (unsigned long long)done, (unsigned long long)total);
+    }
+}
+
+static void draw_bar(cli_console *console, const char *stage, double share, double elapsed, const char *detail) {
     char bar[BAR_WIDTH + 1];
     int full = (int)(share * BAR_WIDTH);
     for (int i = 0; i < BAR_WIDTH; i++) {
         bar[i] = i < full ? '#' : '.';
     }
     bar[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r%-10s [%s] %3.0f %% %6.0f s\033[K", stage, bar, 100 * share, elapsed);
+    fprintf(stderr, "\r%-10s [%s] %3.0f %% %6.0f s  %s\033[K", stage, bar, 100 * share, elapsed, detail);
     fflush(stderr);
     console->bar_is_drawn = true;
 }
@@ -66,6 +79,7 @@ static void show_progress(void *ctx, const char *stage, uint64_t done, uint64_t 
         cli_console_clear(console);
         console->stage = stage;
         console->stage_start = now;
+        console->stage_first = done;
         console->last_shown = now;
     }
     if (!console->shows_progress || now - console->stage_start < QUIET_SECONDS) {
@@ -76,13 +90,16 @@ static void show_progress(void *ctx, const char *stage, uint64_t done, uint64_t 
         return;
     }
     double share = (double)done / (double)total;
+    char detail[96];
     if (console->is_terminal && now - console->last_shown >= BAR_SECONDS) {
-        draw_bar(console, stage, share, now - console->stage_start);
+        describe_progress(console, done, total, now - console->stage_start, detail, sizeof detail);
+        draw_bar(console, stage, share, now - console->stage_start, detail);
         console->last_shown = now;
     } else if (!console->is_terminal && now - console->last_shown >= LINE_SECONDS) {
         const pm_log_field fields[] = {{"done", NULL, (double)done}, {"total", NULL, (double)total}};
-        pm_log_event(&console->log, PM_LOG_INFO, fields, console->is_json ? 2 : 0, "%s: %.0f %% after %.0f s", stage,
-                     100 * share, now - console->stage_start);
+        describe_progress(console, done, total, now - console->stage_start, detail, sizeof detail);
+        pm_log_event(&console->log, PM_LOG_INFO, fields, console->is_json ? 2 : 0, "%s: %.0f %% after %.0f s, %s",
+                     stage, 100 * share, now - console->stage_start, detail);
         console->last_shown = now;
     }
 }

@@ -11,6 +11,7 @@ typedef struct cli_console {
     bool is_json, has_times; /* lines as JSON objects; text lines begin with the time */
     const char *component;   /* of JSON lines: the command */
     const char *stage;       /* of the progress under way; compared by its text */
+    uint64_t stage_first;    /* what was done when the stage began */
     double stage_start, last_shown;
     pm_log log; /* what the library is given; its ctx is this struct */
 } cli_console;

@@ -51,6 +51,13 @@ static pm_status open_cluster(cli_job *job, pm_error *err) {
     if (strcmp(job->options.strategy, "cluster") != 0) {
         return PM_OK;
     }
+    if (!cli_cluster_is_configured(&job->cluster)) {
+        const pm_setting_values *v = &job->cluster.settings.values;
+        return pm_fail(err, PM_EUNAVAILABLE, "--strategy cluster: %s%s%s missing; name them, or use --strategy threads",
+                       v->kafka_brokers == NULL ? "Kafka brokers (--kafka-brokers, PHASEMILL_KAFKA_BROKERS)" : "",
+                       v->kafka_brokers == NULL && v->redis_address == NULL ? " and " : "",
+                       v->redis_address == NULL ? "a Redis server (--redis-address, PHASEMILL_REDIS_ADDRESS)" : "");
+    }
     pm_status st = cli_job_open_cluster(job, err);
     return st == PM_EUNAVAILABLE ? pm_fail_prefix(err, "--strategy cluster") : st;
 }
