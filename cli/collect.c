@@ -15,14 +15,14 @@ static pm_status read_id(const char *text, uint8_t id[PM_DIGEST_BYTES], pm_error
 }
 
 /* The manifest becomes job->parts, and its graph the job's. */
-static pm_status fetch(cli_job *job, const uint8_t *id, pm_buffer *manifest, pm_error *err) {
+static pm_status fetch(cli_job *job, const uint8_t *id, pm_error *err) {
     double start = pm_seconds();
     const pm_producer *p = &job->cluster.producer;
     pm_status st;
     pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
     do {
-        manifest->size = 0;
-        st = pm_manifest_get(job->cluster.redis, id, p->log, &job->parts, manifest, err);
+        job->manifest.size = 0;
+        st = pm_manifest_get(job->cluster.redis, id, p->log, &job->parts, &job->manifest, err);
     } while (pm_retry_again(&retry, st, err));
     if (st == PM_OK) {
         job->graph = job->parts.graph;
@@ -32,17 +32,17 @@ static pm_status fetch(cli_job *job, const uint8_t *id, pm_buffer *manifest, pm_
     return st;
 }
 
-static pm_status collect(cli_job *job, const uint8_t *id, pm_buffer *manifest, pm_error *err) {
+static pm_status collect(cli_job *job, const uint8_t *id, pm_error *err) {
     pm_reader *reader = NULL;
     pm_status st = pm_reader_open(&job->cluster.kafka, PM_TOPIC_EVENTS, false, &job->cluster.console.log, &reader, err);
     if (st == PM_OK) {
-        st = fetch(job, id, manifest, err);
+        st = fetch(job, id, err);
     }
     if (st == PM_OK) {
         st = cli_job_request(job, err);
     }
     if (st == PM_OK) {
-        st = cli_job_collect(job, reader, manifest, err);
+        st = cli_job_collect(job, reader, err);
     }
     if (st == PM_OK) {
         st = cli_job_evaluate_anywhere(job, reader, err);
@@ -55,7 +55,6 @@ static pm_status collect(cli_job *job, const uint8_t *id, pm_buffer *manifest, p
 
 static pm_status run_steps(cli_job *job, pm_error *err) {
     uint8_t id[PM_DIGEST_BYTES];
-    pm_buffer manifest = {0};
     pm_status st = read_id(job->options.job, id, err);
     if (st == PM_OK) {
         st = cli_out_check(job->options.output, err);
@@ -67,9 +66,8 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
         st = cli_job_open_cluster(job, err);
     }
     if (st == PM_OK) {
-        st = collect(job, id, &manifest, err);
+        st = collect(job, id, err);
     }
-    pm_buffer_free(&manifest);
     return st;
 }
 

@@ -17,6 +17,7 @@ pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
     free(v->survival);
     pm_model_free(job->model);
     pm_job_free(&job->parts);
+    pm_buffer_free(&job->manifest);
     pm_graph_free(job->graph);
     pm_matrix_free(&job->theta);
     pm_matrix_free(&job->times);

@@ -63,8 +63,14 @@ pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) 
                                  .min_size = model.min_size,
                                  .memory = model.memory == 0 ? pm_default_memory() : model.memory,
                                  .source = job->options.graph};
-    pm_status st = pm_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes, &options,
-                             report, err);
+    pm_status st = pm_manifest_encode(job->parts.graph, &job->parts.classes, &job->parts.split, job->parts.effort,
+                                      &job->manifest, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    options.manifest = &job->manifest;
+    st = pm_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes, &options, report,
+                   err);
     if (st == PM_OK) {
         pm_logf(log_of(job), PM_LOG_INFO,
                 "%zu states, %zu SCCs of two states or more, %zu of them distinct: %zu known, %zu recorded here, %zu "
@@ -75,10 +81,10 @@ pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) 
     return st;
 }
 
-pm_status cli_job_collect(cli_job *job, pm_reader *reader, const pm_buffer *manifest, pm_error *err) {
+pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err) {
     pm_model_options model;
     cli_job_model_options(job, &model);
-    pm_collect_options options = {.timeout = seconds_left(job), .manifest = manifest, .model = &model};
+    pm_collect_options options = {.timeout = seconds_left(job), .manifest = &job->manifest, .model = &model};
     pm_collect_report report;
     double split = job->result.model.seconds_split;
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
@@ -100,8 +106,8 @@ static pm_status evaluate_there(cli_job *job, pm_reader *reader, pm_error *err) 
     double start = pm_seconds();
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
     if (st == PM_OK) {
-        st = pm_evaluate_on_cluster(&job->cluster.producer, reader, job->model, &job->request, seconds_left(job),
-                                    &job->result.values, &report, err);
+        st = pm_evaluate_on_cluster(&job->cluster.producer, reader, job->model, &job->request, &job->manifest,
+                                    seconds_left(job), &job->result.values, &report, err);
     }
     cli_cluster_release_signals(&job->cluster);
     job->result.seconds_evaluate = pm_seconds() - start;
@@ -127,7 +133,7 @@ pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
         st = cli_job_submit(job, &report, err);
     }
     if (st == PM_OK) {
-        st = cli_job_collect(job, reader, NULL, err);
+        st = cli_job_collect(job, reader, err);
     }
     if (st == PM_OK) {
         st = cli_job_evaluate_anywhere(job, reader, err);

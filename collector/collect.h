@@ -31,10 +31,11 @@ typedef struct pm_evaluate_report {
 } pm_evaluate_report;
 
 /* Evaluates on the cluster: theta cut into slices by cost, a unit each; results keyed by content, so that what was
- * asked before is not computed again. The arrays are the same bits as pm_evaluate's. The traces and the manifest of the
- * job must be in Redis (pm_collect has seen them). Errors: as pm_evaluate's, naming the row of the whole batch. */
+ * asked before is not computed again. The arrays are the same bits as pm_evaluate's. Traces and manifest of the job
+ * (`manifest`, encoded) are put into Redis where they are gone. Errors: as pm_evaluate's, naming the row of the whole
+ * batch; those of pm_watch. */
 pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
-                                 const pm_request *request, double timeout, pm_result *result,
-                                 pm_evaluate_report *report, pm_error *err);
+                                 const pm_request *request, const pm_buffer *manifest, double timeout,
+                                 pm_result *result, pm_evaluate_report *report, pm_error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/retry.h"
 #include "collector/collect.h"
+#include "collector/restore.h"
 #include "collector/slices.h"
 #include "producer/hands.h"
 
@@ -18,6 +19,7 @@ typedef struct batch {
     pm_reader *reader;
     const pm_model *model;
     const pm_request *request;
+    const pm_buffer *manifest;
     pm_result *result;
     pm_evaluate_report *report;
     pm_slices slices;
@@ -91,11 +93,15 @@ static pm_status number_keys(batch *b, pm_error *err) {
 
 static pm_status send_keys(void *ctx, const uint32_t *numbers, size_t n, pm_error *err) {
     batch *b = ctx;
+    size_t n_restored;
+    pm_status st = pm_restore_job(b->p, b->model, b->manifest, &n_restored, err);
+    if (st != PM_OK) {
+        return st;
+    }
     pm_new_unit *units = pm_calloc(n, sizeof *units);
     if (units == NULL) {
         return pm_fail_memory(err, "the slices to send", n * sizeof *units);
     }
-    pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         pm_slice *slice = &b->slices.slices[b->slice_of[numbers[i]]];
         units[i] = (pm_new_unit){.kind = "evaluate",
@@ -264,27 +270,50 @@ static pm_status assemble(batch *b, size_t *n_refused, pm_error *err) {
 
 /* ---- all together ---- */
 
-static pm_status run_rounds(batch *b, pm_error *err) {
+/* A unit that failed because Redis had lost what it needs may be tried again once that is back. */
+static pm_status wait_or_restore(batch *b, bool *again, pm_error *err) {
+    pm_status st = wait_for_all(b, err);
+    size_t n_restored = 0;
+    pm_error unused;
+    if (st == PM_EDATA && b->report->watch.has_failed_unit &&
+        pm_restore_job(b->p, b->model, b->manifest, &n_restored, &unused) == PM_OK && n_restored > 0) {
+        *again = true;
+        return PM_OK;
+    }
+    return st;
+}
+
+static pm_status run_round(batch *b, bool is_first, bool *again, pm_error *err) {
     size_t n_missing = 0, n_refused = 0;
-    for (size_t round = 0; round < MOST_ROUNDS; round++) {
-        pm_status st = look(b, &n_missing, err);
-        if (round == 0) {
-            b->report->known = b->n_keys - n_missing;
-        }
-        if (st == PM_OK && n_missing > 0) {
-            st = send_loose(b, err);
-            st = st == PM_OK ? wait_for_all(b, err) : st;
-        }
-        if (st == PM_OK) {
-            st = assemble(b, &n_refused, err);
-        }
-        if (st != PM_OK || n_refused == 0) {
+    pm_status st = look(b, &n_missing, err);
+    *again = false;
+    if (is_first) {
+        b->report->known = b->n_keys - n_missing;
+    }
+    if (st == PM_OK && n_missing > 0) {
+        st = send_loose(b, err);
+        st = st == PM_OK ? wait_or_restore(b, again, err) : st;
+    }
+    if (st == PM_OK && !*again) {
+        st = assemble(b, &n_refused, err);
+        *again = n_refused > 0;
+    }
+    return st;
+}
+
+static pm_status run_rounds(batch *b, pm_error *err) {
+    bool again = true;
+    for (size_t round = 0; again && round < MOST_ROUNDS; round++) {
+        pm_status st = run_round(b, round == 0, &again, err);
+        if (st != PM_OK) {
             return st;
         }
     }
-    return pm_fail(err, PM_ETEMPORARY,
-                   "%zu results of slices went missing or were altered in Redis %d times in a row; try again",
-                   n_refused, MOST_ROUNDS);
+    return !again ? PM_OK
+                  : pm_fail(err, PM_ETEMPORARY,
+                            "what the slices need, or their results, went missing in Redis %d times in a row; try "
+                            "again",
+                            MOST_ROUNDS);
 }
 
 static pm_status evaluate(batch *b, pm_error *err) {
@@ -306,8 +335,8 @@ static pm_status evaluate(batch *b, pm_error *err) {
 }
 
 pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
-                                 const pm_request *request, double timeout, pm_result *result,
-                                 pm_evaluate_report *report, pm_error *err) {
+                                 const pm_request *request, const pm_buffer *manifest, double timeout,
+                                 pm_result *result, pm_evaluate_report *report, pm_error *err) {
     *report = (pm_evaluate_report){0};
     result->steps = 0;
     result->error_bound = 0;
@@ -315,6 +344,7 @@ pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const
                .reader = reader,
                .model = model,
                .request = request,
+               .manifest = manifest,
                .result = result,
                .report = report,
                .deadline = timeout > 0 ? pm_seconds() + timeout : 0};

@@ -170,16 +170,21 @@ static pm_status look_at_old_job(submission *s, pm_error *err) {
 }
 
 static pm_status put_manifest(submission *s, pm_error *err) {
-    pm_buffer encoded = {0};
-    pm_status st = pm_manifest_encode(s->graph, s->classes, s->split, s->options->effort, &encoded, err);
+    pm_buffer own = {0};
+    const pm_buffer *encoded = s->options->manifest;
+    pm_status st = PM_OK;
+    if (encoded == NULL) {
+        st = pm_manifest_encode(s->graph, s->classes, s->split, s->options->effort, &own, err);
+        encoded = &own;
+    }
     pm_retry retry = retry_redis(s->p);
     if (st == PM_OK) {
         do {
             st = look_at_old_job(s, err);
-            st = st == PM_OK ? pm_manifest_put(s->p->traces->redis, s->report->job, &encoded, err) : st;
+            st = st == PM_OK ? pm_manifest_put(s->p->traces->redis, s->report->job, encoded, err) : st;
         } while (pm_retry_again(&retry, st, err));
     }
-    pm_buffer_free(&encoded);
+    pm_buffer_free(&own);
     return st;
 }
 
