@@ -9,10 +9,12 @@ _phasemill() {
         return
     fi
     case $command:$previous in
-        run:--strategy) mapfile -t COMPREPLY < <(compgen -W "sequential threads auto" -- "$word"); return ;;
-        run:--effort) mapfile -t COMPREPLY < <(compgen -W "fast balanced best" -- "$word"); return ;;
-        run:--method) mapfile -t COMPREPLY < <(compgen -W "uniformization" -- "$word"); return ;;
-        run:--format) mapfile -t COMPREPLY < <(compgen -W "table json csv phasic phasic-0.21" -- "$word"); return ;;
+        run:--strategy) mapfile -t COMPREPLY < <(compgen -W "sequential threads cluster auto" -- "$word"); return ;;
+        run:--evaluate | submit:--evaluate | collect:--evaluate)
+            mapfile -t COMPREPLY < <(compgen -W "local cluster" -- "$word"); return ;;
+        run:--effort | submit:--effort) mapfile -t COMPREPLY < <(compgen -W "fast balanced best" -- "$word"); return ;;
+        run:--method | submit:--method | collect:--method) mapfile -t COMPREPLY < <(compgen -W "uniformization" -- "$word"); return ;;
+        run:--format | submit:--format | collect:--format) mapfile -t COMPREPLY < <(compgen -W "table json csv phasic phasic-0.21" -- "$word"); return ;;
         inspect:--format) mapfile -t COMPREPLY < <(compgen -W "phasic phasic-0.21" -- "$word"); return ;;
         convert:--format) mapfile -t COMPREPLY < <(compgen -W "phasic phasic-0.21" -- "$word"); return ;;
         convert:--to | generate:--format) mapfile -t COMPREPLY < <(compgen -W "json msgpack" -- "$word"); return ;;

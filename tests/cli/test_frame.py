@@ -5,7 +5,7 @@ import unittest
 
 from support import IO, PROGRAM, UNAVAILABLE, USAGE, ProgramCase
 
-COMMANDS = ["run", "inspect", "generate", "convert", "cache", "worker", "cancel", "topics", "config",
+COMMANDS = ["run", "submit", "collect", "inspect", "generate", "convert", "cache", "worker", "cancel", "topics", "config",
             "completion", "help", "version"]
 
 
@@ -41,7 +41,7 @@ class Frame(ProgramCase):
     def test_unknown_commands_and_options(self):
         self.refused(USAGE, "a command is missing")
         self.refused(USAGE, 'unknown command "frobnicate"', "frobnicate")
-        for absent in ["submit", "collect", "status", "dead-letters"]:
+        for absent in ["status", "dead-letters"]:
             self.refused(USAGE, f'unknown command "{absent}"', absent)
         self.refused(USAGE, "unknown option --frob", "run", "--frob")
         self.refused(USAGE, "unknown option -x", "run", "-x")

@@ -16,7 +16,7 @@ class Requests(ProgramCase):
         self.refused(UNAVAILABLE, ["cluster", "brokers", "Redis"], *self.args, "--strategy", "cluster")
         self.refused(USAGE, ["vmap", "--strategy sequential"], *self.args, "--strategy", "vmap")
         self.refused(USAGE, ["pmap", "--strategy threads", "--threads"], *self.args, "--strategy", "pmap")
-        self.refused(USAGE, ["sequential, threads or auto"], *self.args, "--strategy", "gpu")
+        self.refused(USAGE, ["sequential, threads, cluster or auto"], *self.args, "--strategy", "gpu")
 
     def test_combinations(self):
         refused = [
