@@ -1,0 +1,203 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "graph/models.h"
+#include "redis_server.h"
+#include "store/manifest.h"
+
+typedef struct desk {
+    pm_graph *graph;
+    pm_split split;
+    pm_classes classes;
+    pm_buffer encoded;
+    pm_error err;
+} desk;
+
+#define MUST(call) cr_assert_eq(call, PM_OK, "%s", d->err.text)
+
+static void encode(desk *d, pm_graph *graph, pm_effort effort) {
+    *d = (desk){.graph = graph};
+    MUST(pm_split_graph(graph, NULL, &d->split, &d->err));
+    MUST(pm_classes_find(graph, &d->split, effort, NULL, &d->classes, &d->err));
+    MUST(pm_manifest_encode(graph, &d->classes, &d->split, effort, &d->encoded, &d->err));
+}
+
+static void begin(desk *d, const char *model, const int64_t *args) {
+    pm_graph *graph;
+    pm_error err;
+    cr_assert_eq(pm_model_find(model)->make(args, &graph, &err), PM_OK, "%s", err.text);
+    encode(d, graph, PM_EFFORT_BALANCED);
+}
+
+static void end(desk *d) {
+    pm_buffer_free(&d->encoded);
+    pm_classes_free(&d->classes);
+    pm_split_free(&d->split);
+    pm_graph_free(d->graph);
+}
+
+static void expect_same(const desk *d, const pm_job *job) {
+    cr_expect_eq(memcmp(job->job, d->graph->digest, PM_DIGEST_BYTES), 0);
+    cr_expect_eq(memcmp(job->graph->digest, d->graph->digest, PM_DIGEST_BYTES), 0);
+    cr_expect_eq(job->effort, PM_EFFORT_BALANCED);
+    cr_assert_eq(job->split.n_sccs, d->split.n_sccs);
+    cr_assert_eq(job->classes.n_classes, d->classes.n_classes);
+    for (uint32_t c = 0; c < d->classes.n_classes; c++) {
+        cr_expect_eq(memcmp(job->classes.canon[c].key, d->classes.canon[c].key, PM_DIGEST_BYTES), 0);
+        cr_expect_eq(job->classes.canon[c].as_given, d->classes.canon[c].as_given);
+        cr_expect_eq(job->classes.n_sccs[c], d->classes.n_sccs[c]);
+    }
+    cr_expect_eq(memcmp(job->classes.class_of, d->classes.class_of, d->split.n_sccs * sizeof(uint32_t)), 0);
+    cr_expect_eq(memcmp(job->classes.names, d->classes.names, d->split.n_transient * sizeof(uint32_t)), 0);
+}
+
+Test(manifest, there_and_back) {
+    static const struct {
+        const char *model;
+        int64_t args[PM_MODEL_MAX_ARGS];
+    } models[] = {{"two-locus-arg", {4, 0}}, {"islands", {12, 3}}, {"kingman", {10}}, {"tandem", {4, 5, 6}}};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        desk bench, *d = &bench;
+        pm_job job;
+        begin(d, models[i].model, models[i].args);
+        MUST(pm_manifest_decode(d->encoded.bytes, d->encoded.size, NULL, &job, &d->err));
+        expect_same(d, &job);
+        pm_job_free(&job);
+        end(d);
+    }
+}
+
+Test(manifest, every_damage_is_refused) {
+    desk bench, *d = &bench;
+    pm_job job;
+    begin(d, "islands", (const int64_t[]){4, 0});
+    for (size_t n = 0; n < d->encoded.size; n++) {
+        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, n, NULL, &job, &d->err), PM_EDATA, "%zu bytes", n);
+    }
+    for (size_t i = 0; i < d->encoded.size; i++) {
+        d->encoded.bytes[i] ^= (uint8_t)(1u << (i % 8));
+        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, d->encoded.size, NULL, &job, &d->err), PM_EDATA, "byte %zu",
+                     i);
+        cr_assert_null(job.graph);
+        d->encoded.bytes[i] ^= (uint8_t)(1u << (i % 8));
+    }
+    end(d);
+}
+
+/* A manifest that is whole, and says what is not so. */
+static void expect_lie(desk *d, pm_manifest_message *m, const char *words) {
+    pm_buffer encoded = {0};
+    pm_job job;
+    MUST(pm_message_encode(&pm_manifest_type, m, &encoded, &d->err));
+    cr_expect_eq(pm_manifest_decode(encoded.bytes, encoded.size, NULL, &job, &d->err), PM_EDATA);
+    cr_expect(strstr(d->err.text, words) != NULL && strstr(d->err.text, "manifest") != NULL, "%s", d->err.text);
+    cr_expect_null(job.graph);
+    pm_buffer_free(&encoded);
+}
+
+Test(manifest, lies) {
+    desk bench, *d = &bench;
+    pm_manifest_message m;
+    pm_message_memory memory;
+    begin(d, "islands", (const int64_t[]){5, 0});
+    MUST(pm_message_decode(&pm_manifest_type, d->encoded.bytes, d->encoded.size, &m, &memory, &d->err));
+    const pm_manifest_message truth = m;
+    uint8_t flags[8] = {0}, *names = malloc(truth.names.size), *classes = malloc(truth.class_of.size);
+
+    m.job[0] ^= 1;
+    expect_lie(d, &m, "its graph is");
+    m = truth;
+    m.names.size -= 4;
+    expect_lie(d, &m, "names of");
+    m = truth;
+    m.class_of.size -= 4;
+    expect_lie(d, &m, "classes of");
+    m = truth;
+    m.as_given = (pm_span){flags, truth.as_given.size + 1};
+    expect_lie(d, &m, "class");
+    m.as_given.size = truth.as_given.size - 1;
+    expect_lie(d, &m, "class");
+    m.as_given = (pm_span){flags, truth.as_given.size};
+    flags[0] = 2;
+    expect_lie(d, &m, "as_given");
+    m = truth;
+    memcpy(names, truth.names.bytes, truth.names.size);
+    memset(names, 0, 16);
+    m.names.bytes = names;
+    expect_lie(d, &m, "SCC");
+    m = truth;
+    memset(classes, 0, truth.class_of.size);
+    m.class_of.bytes = classes;
+    expect_lie(d, &m, "SCC");
+    m = truth;
+    m.graph.size--;
+    expect_lie(d, &m, "");
+    m.graph.size = 0;
+    expect_lie(d, &m, "");
+    free(names);
+    free(classes);
+    pm_message_memory_free(&memory);
+    end(d);
+}
+
+/* Written in the newest layout, such a graph would be another job. */
+Test(manifest, a_base_weight_is_refused_with_a_remedy) {
+    static const char text[] =
+        "{\"states\": [[0], [2], [1]], \"edges\": [], \"start_edges\": [], \"param_edges\": [[1, 2, 0.5, 3, 4]],"
+        "\"start_param_edges\": [[1, 1, 0, 0]], \"param_length\": 2, \"state_length\": 1, \"n_vertices\": 3}";
+    desk bench = {0}, *d = &bench;
+    MUST(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC_021, &d->graph, &d->err));
+    MUST(pm_split_graph(d->graph, NULL, &d->split, &d->err));
+    MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_FAST, NULL, &d->classes, &d->err));
+    cr_expect_eq(pm_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_FAST, &d->encoded, &d->err), PM_EDATA);
+    cr_expect(strstr(d->err.text, "phasemill convert") != NULL, "%s", d->err.text);
+    cr_expect_eq(d->encoded.size, 0);
+    end(d);
+}
+
+Test(manifest, in_redis) {
+    redis_server s;
+    desk bench, *d = &bench;
+    pm_job job;
+    pm_buffer bytes = {0};
+    redis_server_start(&s, NULL);
+    pm_redis *r = redis_server_open(&s);
+    begin(d, "two-locus-arg", (const int64_t[]){4, 0});
+    const uint8_t *id = d->graph->digest;
+    cr_expect_eq(pm_manifest_get(r, id, NULL, &job, NULL, &d->err), PM_ENOINPUT);
+    cr_expect(strstr(d->err.text, "submit") != NULL, "%s", d->err.text);
+    MUST(pm_manifest_put(r, id, &d->encoded, &d->err));
+    MUST(pm_manifest_get(r, id, NULL, &job, &bytes, &d->err));
+    expect_same(d, &job);
+    cr_expect(bytes.size == d->encoded.size && memcmp(bytes.bytes, d->encoded.bytes, bytes.size) == 0);
+    pm_job_free(&job);
+    (void)redis_server_check_keys(&s);
+    /* another effort takes its place */
+    pm_classes_free(&d->classes);
+    d->encoded.size = 0;
+    MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_BEST, NULL, &d->classes, &d->err));
+    MUST(pm_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_BEST, &d->encoded, &d->err));
+    MUST(pm_manifest_put(r, id, &d->encoded, &d->err));
+    MUST(pm_manifest_get(r, id, NULL, &job, NULL, &d->err));
+    cr_expect_eq(job.effort, PM_EFFORT_BEST);
+    pm_job_free(&job);
+    /* under another job's key, and damaged */
+    uint8_t other[PM_DIGEST_BYTES];
+    fixture_key(1, other);
+    MUST(pm_manifest_put(r, other, &d->encoded, &d->err));
+    cr_expect_eq(pm_manifest_get(r, other, NULL, &job, NULL, &d->err), PM_EDATA);
+    cr_expect_null(job.graph);
+    char key[PM_REDIS_KEY], command[300];
+    (void)pm_redis_key(r, "manifest", other, key);
+    (void)snprintf(command, sizeof command, "SETRANGE %s 200 ALTERED", key);
+    (void)redis_server_tell(&s, command);
+    cr_expect_eq(pm_manifest_get(r, other, NULL, &job, NULL, &d->err), PM_ENOINPUT);
+    cr_expect(strstr(d->err.text, "damaged") != NULL, "%s", d->err.text);
+    pm_buffer_free(&bytes);
+    end(d);
+    pm_redis_close(r);
+    redis_server_stop(&s);
+}

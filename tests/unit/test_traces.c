@@ -1,0 +1,413 @@
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "graph/models.h"
+#include "redis_server.h"
+#include "rig.h"
+#include "store/traces.h"
+#include "trace/codec.h"
+
+/* A server, a disk (one of them may be left out), and a graph of nine SCCs of nine shapes with their recorded traces.
+ */
+typedef struct desk {
+    redis_server server;
+    fixture folder;
+    pm_traces traces;
+    pm_graph *graph;
+    pm_split split;
+    pm_library library;
+    uint8_t (*keys)[PM_DIGEST_BYTES];
+    pm_buffer *encoded;
+    size_t n;
+    pm_error err;
+} desk;
+
+#define MUST(call) cr_assert_eq(call, PM_OK, "%s", d->err.text)
+
+static void open_disk(desk *d) {
+    MUST(pm_disk_open(d->folder.dir, (size_t)1 << 26, &d->folder.log, &d->traces.disk, &d->err));
+}
+
+static void record(desk *d) {
+    const pm_library_options options = {
+        .record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = rig_best_isa()}, .threads = 1};
+    MUST(pm_model_find("islands")->make((const int64_t[]){10, 0}, &d->graph, &d->err));
+    MUST(pm_split_graph(d->graph, NULL, &d->split, &d->err));
+    MUST(pm_library_make(d->graph, &d->split, &options, &d->library, &d->err));
+    d->n = d->library.n_classes;
+    cr_assert_eq(d->n, 9);
+    d->keys = calloc(d->n + 1, sizeof *d->keys);
+    d->encoded = calloc(d->n, sizeof *d->encoded);
+    for (size_t i = 0; i < d->n; i++) {
+        memcpy(d->keys[i], d->library.classes[i].key, PM_DIGEST_BYTES);
+        MUST(pm_trace_encode(&d->library.classes[i].plan.trace, d->keys[i], &d->encoded[i], &d->err));
+    }
+    fixture_key(12345, d->keys[d->n]); /* of no trace */
+}
+
+static desk *begin(bool with_disk) {
+    desk *d = calloc(1, sizeof *d);
+    redis_server_start(&d->server, NULL);
+    fixture_make(&d->folder);
+    d->traces = (pm_traces){.redis = redis_server_open(&d->server), .log = &d->folder.log};
+    if (with_disk) {
+        open_disk(d);
+    }
+    record(d);
+    return d;
+}
+
+static void end(desk *d) {
+    (void)redis_server_check_keys(&d->server);
+    pm_traces_close(&d->traces);
+    pm_disk_close(d->traces.disk);
+    pm_redis_close(d->traces.redis);
+    redis_server_stop(&d->server);
+    fixture_remove(&d->folder);
+    for (size_t i = 0; i < d->n; i++) {
+        pm_buffer_free(&d->encoded[i]);
+    }
+    free(d->encoded);
+    free(d->keys);
+    pm_library_free(&d->library);
+    pm_split_free(&d->split);
+    pm_graph_free(d->graph);
+    free(d);
+}
+
+static const uint8_t (*keys_of(const desk *d))[PM_DIGEST_BYTES] {
+    return (const uint8_t(*)[PM_DIGEST_BYTES])d->keys;
+}
+
+static void put_all(desk *d, const pm_trace_cache *cache) {
+    pm_cache_entry entries[16];
+    for (size_t i = 0; i < d->n; i++) {
+        entries[i] = (pm_cache_entry){.bytes = d->encoded[i].bytes, .size = d->encoded[i].size};
+        memcpy(entries[i].key, d->keys[i], PM_DIGEST_BYTES);
+    }
+    MUST(cache->put(cache->ctx, entries, d->n, &d->err));
+}
+
+/* The i-th trace: right, or not there. */
+static bool has(desk *d, const pm_trace_cache *cache, size_t i) {
+    pm_buffer value = {0};
+    pm_cache_found found;
+    MUST(pm_buffer_add(&value, "abc", 3, &d->err)); /* get appends */
+    MUST(cache->get(cache->ctx, d->keys[i], &value, &found, &d->err));
+    bool is_found = found == PM_CACHE_FOUND;
+    cr_expect_eq(memcmp(value.bytes, "abc", 3), 0);
+    if (is_found) {
+        cr_expect_eq(value.size, 3 + d->encoded[i].size);
+        cr_expect_eq(memcmp(value.bytes + 3, d->encoded[i].bytes, d->encoded[i].size), 0, "trace %zu", i);
+    } else {
+        cr_expect_eq(value.size, 3);
+    }
+    pm_buffer_free(&value);
+    return is_found;
+}
+
+static size_t count(desk *d, const pm_trace_cache *cache) {
+    size_t n = 0;
+    for (size_t i = 0; i <= d->n; i++) {
+        n += i < d->n ? has(d, cache, i) : 0;
+    }
+    return n;
+}
+
+static size_t on_disk(desk *d) {
+    const pm_trace_cache cache = pm_disk_traces(d->traces.disk);
+    return count(d, &cache);
+}
+
+static void flush(desk *d) {
+    (void)redis_server_tell(&d->server, "FLUSHALL");
+}
+
+Test(traces, disk_alone) {
+    desk *d = begin(true);
+    const pm_trace_cache cache = pm_disk_traces(d->traces.disk);
+    cr_expect_eq(count(d, &cache), 0);
+    put_all(d, &cache);
+    cr_expect_eq(count(d, &cache), d->n);
+    MUST(cache.remove(cache.ctx, d->keys[3], &d->err));
+    cr_expect_not(has(d, &cache, 3));
+    cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), 0);
+    end(d);
+}
+
+Test(traces, put_reaches_both) {
+    desk *d = begin(true);
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    put_all(d, &cache);
+    cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), (long long)d->n);
+    cr_expect_eq(on_disk(d), d->n);
+    MUST(cache.remove(cache.ctx, d->keys[0], &d->err));
+    MUST(cache.remove(cache.ctx, d->keys[d->n], &d->err)); /* is not there */
+    cr_expect_not(has(d, &cache, 0));
+    cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), (long long)d->n - 1);
+    cr_expect_eq(on_disk(d), d->n - 1);
+    /* the disk is asked first, Redis where it has nothing */
+    flush(d);
+    cr_expect_eq(count(d, &cache), d->n - 1);
+    end(d);
+}
+
+Test(traces, what_comes_from_redis_stays_on_disk) {
+    desk *d = begin(true);
+    pm_disk *disk = d->traces.disk;
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    d->traces.disk = NULL;
+    put_all(d, &cache);
+    cr_expect_eq(count(d, &cache), d->n);
+    d->traces.disk = disk;
+    cr_expect_eq(on_disk(d), 0);
+    cr_expect(has(d, &cache, 4));
+    cr_expect_eq(on_disk(d), 1);
+    flush(d);
+    cr_expect(has(d, &cache, 4));
+    cr_expect_not(has(d, &cache, 5));
+    end(d);
+}
+
+Test(traces, warm_holds_many) {
+    for (int with_disk = 0; with_disk < 2; with_disk++) {
+        desk *d = begin(with_disk);
+        const pm_trace_cache cache = pm_traces_cache(&d->traces);
+        MUST(pm_traces_warm(&d->traces, keys_of(d), d->n + 1, &d->err)); /* nothing there yet */
+        put_all(d, &cache);
+        if (with_disk) { /* some on disk, the others in Redis */
+            pm_disk_close(d->traces.disk);
+            fixture_remove(&d->folder);
+            fixture_make(&d->folder);
+            open_disk(d);
+            cr_expect(has(d, &cache, 2));
+            cr_expect_eq(on_disk(d), 1);
+        }
+        MUST(pm_traces_warm(&d->traces, keys_of(d), d->n + 1, &d->err));
+        cr_expect_eq(with_disk ? on_disk(d) : d->n, d->n);
+        redis_server_kill(&d->server);
+        pm_disk *disk = d->traces.disk;
+        d->traces.disk = NULL;
+        cr_expect_eq(count(d, &cache), d->n);
+        d->traces.disk = disk;
+        /* each can be taken once */
+        pm_buffer value = {0};
+        pm_cache_found found;
+        d->traces.disk = NULL;
+        cr_expect_eq(cache.get(cache.ctx, d->keys[0], &value, &found, &d->err), PM_EUNAVAILABLE);
+        d->traces.disk = disk;
+        pm_buffer_free(&value);
+        redis_server_restart(&d->server);
+        end(d);
+    }
+}
+
+Test(traces, warm_again_after_a_fault) {
+    desk *d = begin(false);
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    put_all(d, &cache);
+    MUST(pm_traces_warm(&d->traces, keys_of(d), 4, &d->err));
+    redis_server_kill(&d->server);
+    cr_expect_eq(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err), PM_EUNAVAILABLE);
+    redis_server_restart(&d->server); /* has lost all */
+    MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+    cr_expect_eq(count(d, &cache), 4);
+    /* removing takes out of what is held as well */
+    put_all(d, &cache);
+    MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+    MUST(cache.remove(cache.ctx, d->keys[1], &d->err));
+    cr_expect_not(has(d, &cache, 1));
+    cr_expect(has(d, &cache, 2));
+    end(d);
+}
+
+/* More than one batch, more than one size of the table; taken out and held again. */
+Test(traces, warm_thousands) {
+    enum { N = 2000 };
+    desk *d = begin(true);
+    uint8_t(*keys)[PM_DIGEST_BYTES] = calloc(N, sizeof *keys);
+    pm_blob_item *items = calloc(N, sizeof *items);
+    uint8_t *bytes = calloc(N, 100);
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    for (uint64_t i = 0; i < N; i++) {
+        fixture_key(i, keys[i]);
+        items[i] = (pm_blob_item){.bytes = bytes + 100 * i, .size = 1 + i % 100};
+        memcpy(items[i].digest, keys[i], PM_DIGEST_BYTES);
+        fixture_value(keys[i], bytes + 100 * i, 1 + i % 100);
+    }
+    MUST(pm_blob_put(d->traces.redis, PM_SPACE_TRACE, items, N, false, &d->err));
+    for (int turn = 0; turn < 2; turn++) {
+        MUST(pm_traces_warm(&d->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, N, &d->err));
+        flush(d);
+        for (size_t i = 0; i < N; i++) {
+            pm_buffer value = {0};
+            pm_cache_found found;
+            MUST(cache.get(cache.ctx, keys[i], &value, &found, &d->err));
+            cr_assert_eq(found, PM_CACHE_FOUND);
+            cr_assert(value.size == 1 + i % 100 && fixture_is_value(keys[i], value.bytes, value.size));
+            pm_buffer_free(&value);
+        }
+    }
+    pm_disk_stat stat;
+    MUST(pm_disk_stat_of(d->traces.disk, &stat, &d->err));
+    cr_expect_eq(stat.entries, N);
+    free(keys);
+    free(items);
+    free(bytes);
+    end(d);
+}
+
+Test(traces, known_uploads_what_only_the_disk_has) {
+    desk *d = begin(true);
+    bool known[16];
+    size_t uploaded;
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    MUST(pm_traces_known(&d->traces, keys_of(d), d->n + 1, known, &uploaded, &d->err));
+    for (size_t i = 0; i <= d->n; i++) {
+        cr_expect_not(known[i]);
+    }
+    put_all(d, &cache);
+    MUST(pm_traces_known(&d->traces, keys_of(d), d->n + 1, known, &uploaded, &d->err));
+    cr_expect_eq(uploaded, 0);
+    cr_expect(known[0] && known[d->n - 1] && !known[d->n]);
+    flush(d);
+    MUST(pm_traces_known(&d->traces, keys_of(d), d->n + 1, known, &uploaded, &d->err));
+    cr_expect_eq(uploaded, d->n);
+    cr_expect(known[0] && known[d->n - 1] && !known[d->n]);
+    cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), (long long)d->n);
+    pm_disk *disk = d->traces.disk;
+    d->traces.disk = NULL;
+    cr_expect_eq(count(d, &cache), d->n);
+    MUST(pm_traces_known(&d->traces, keys_of(d), d->n + 1, known, NULL, &d->err));
+    cr_expect(known[0] && !known[d->n]);
+    d->traces.disk = disk;
+    end(d);
+}
+
+/* Sound bytes that are no trace, or another's, must not become everybody's. */
+Test(traces, a_wrong_trace_on_disk_is_not_uploaded) {
+    desk *d = begin(true);
+    pm_disk_entry entries[2] = {{.bytes = d->encoded[1].bytes, .size = d->encoded[1].size},
+                                {.bytes = (const uint8_t *)"nonsense", .size = 8}};
+    bool known[16];
+    size_t uploaded;
+    memcpy(entries[0].key, d->keys[0], PM_DIGEST_BYTES);
+    memcpy(entries[1].key, d->keys[1], PM_DIGEST_BYTES);
+    MUST(pm_disk_put(d->traces.disk, entries, 2, &d->err));
+    MUST(pm_traces_known(&d->traces, keys_of(d), d->n, known, &uploaded, &d->err));
+    cr_expect(!known[0] && !known[1] && uploaded == 0);
+    cr_expect_eq(d->folder.errors, 2);
+    cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), 0);
+    MUST(pm_traces_known(&d->traces, keys_of(d), d->n, known, &uploaded, &d->err));
+    cr_expect_eq(d->folder.errors, 2, "removed, so said once");
+    end(d);
+}
+
+Test(traces, damage_in_redis) {
+    desk *d = begin(false);
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    char key[PM_REDIS_KEY], command[300];
+    pm_buffer value = {0};
+    pm_cache_found found;
+    put_all(d, &cache);
+    (void)pm_redis_key(d->traces.redis, PM_SPACE_TRACE, d->keys[2], key);
+    (void)snprintf(command, sizeof command, "SETRANGE %s 100 ALTERED", key);
+    (void)redis_server_tell(&d->server, command);
+    MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+    MUST(cache.get(cache.ctx, d->keys[2], &value, &found, &d->err));
+    cr_expect_eq(found, PM_CACHE_MISSING, "warm has removed it");
+    cr_expect_eq(d->server.folder.warnings, 1);
+    cr_expect(has(d, &cache, 3));
+    put_all(d, &cache);
+    (void)redis_server_tell(&d->server, command);
+    MUST(cache.get(cache.ctx, d->keys[2], &value, &found, &d->err));
+    cr_expect_eq(found, PM_CACHE_DAMAGED);
+    cr_expect_eq(value.size, 0);
+    pm_buffer_free(&value);
+    end(d);
+}
+
+/* No file may grow: what is put on disk fails; said once, and once more when it works again. */
+static void let_files_grow(bool may) {
+    struct rlimit limit;
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = may ? limit.rlim_max : 0;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+Test(traces, a_disk_that_fails) {
+    desk *d = begin(true);
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    let_files_grow(false);
+    for (int turn = 0; turn < 3; turn++) {
+        put_all(d, &cache);
+        cr_expect_eq(d->folder.warnings, 1);
+    }
+    cr_expect(d->traces.is_disk_failing);
+    let_files_grow(true);
+    put_all(d, &cache);
+    cr_expect_not(d->traces.is_disk_failing);
+    cr_expect_eq(d->folder.warnings, 1);
+    cr_expect_eq(on_disk(d), d->n);
+    end(d);
+}
+
+/* An entry beyond the disk's limit is left out with a warning of the disk's own; Redis has it. */
+Test(traces, a_disk_too_small) {
+    desk *d = begin(false);
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    MUST(pm_disk_open(d->folder.dir, 64, &d->folder.log, &d->traces.disk, &d->err));
+    put_all(d, &cache);
+    cr_expect_eq(on_disk(d), 0);
+    cr_expect_eq(count(d, &cache), d->n);
+    end(d);
+}
+
+Test(traces, a_library_through_both) {
+    desk *d = begin(true);
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    pm_library_options options = {.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = rig_best_isa()},
+                                  .threads = 2,
+                                  .cache = &cache};
+    pm_library library;
+    MUST(pm_library_make(d->graph, &d->split, &options, &library, &d->err));
+    cr_expect(library.n_recorded == 9 && library.n_cached == 0);
+    pm_library_free(&library);
+    /* another machine: no disk, and nothing may be recorded */
+    pm_disk *disk = d->traces.disk;
+    d->traces.disk = NULL;
+    options.cached_only = true;
+    MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+    MUST(pm_library_make(d->graph, &d->split, &options, &library, &d->err));
+    cr_expect(library.n_recorded == 0 && library.n_cached == 9);
+    pm_library_free(&library);
+    flush(d);
+    cr_expect_eq(pm_library_make(d->graph, &d->split, &options, &library, &d->err), PM_EUNAVAILABLE);
+    d->traces.disk = disk;
+    end(d);
+}
+
+Test(traces, a_server_that_is_gone) {
+    desk *d = begin(true);
+    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    pm_cache_entry entry = {.bytes = d->encoded[0].bytes, .size = d->encoded[0].size};
+    bool known[16];
+    pm_buffer value = {0};
+    pm_cache_found found;
+    memcpy(entry.key, d->keys[0], PM_DIGEST_BYTES);
+    redis_server_kill(&d->server);
+    cr_expect_eq(cache.put(cache.ctx, &entry, 1, &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(cache.get(cache.ctx, d->keys[0], &value, &found, &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(cache.remove(cache.ctx, d->keys[0], &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(pm_traces_known(&d->traces, keys_of(d), d->n, known, NULL, &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(on_disk(d), 0, "the disk does not have what the cluster has not");
+    pm_buffer_free(&value);
+    redis_server_restart(&d->server);
+    end(d);
+}
