@@ -18,10 +18,12 @@ pm_status pm_topic_look(rd_kafka_t *rk, pm_topic_view *view, pm_error *err);
 pm_status pm_topic_ends(rd_kafka_t *rk, const char *topic, size_t first, size_t n, bool is_end, int ms,
                         int64_t *offsets, pm_error *err);
 
+typedef enum pm_topic_rule_kind { PM_TOPIC_EXACT, PM_TOPIC_AT_LEAST } pm_topic_rule_kind;
+
 /* A setting of a topic; `value` is a word or a number. */
 typedef struct pm_topic_rule {
     const char *name;
-    enum { PM_TOPIC_EXACT, PM_TOPIC_AT_LEAST } kind;
+    pm_topic_rule_kind kind;
     char value[24];
 } pm_topic_rule;
 #define PM_TOPIC_RULES 5

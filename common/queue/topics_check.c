@@ -8,14 +8,14 @@
 
 #define REQUEST_TIMEOUT 5000 /* ms */
 
-static void add_rule(pm_topic_rule *rules, size_t *n, const char *name, int kind, const char *value) {
+static void add_rule(pm_topic_rule *rules, size_t *n, const char *name, pm_topic_rule_kind kind, const char *value) {
     pm_topic_rule *rule = &rules[(*n)++];
     rule->name = name;
     rule->kind = kind;
     snprintf(rule->value, sizeof rule->value, "%s", value);
 }
 
-static void add_number(pm_topic_rule *rules, size_t *n, const char *name, int kind, uint64_t value) {
+static void add_number(pm_topic_rule *rules, size_t *n, const char *name, pm_topic_rule_kind kind, uint64_t value) {
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, value);
     add_rule(rules, n, name, kind, text);
