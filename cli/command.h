@@ -22,8 +22,8 @@ pm_status cli_show_help(const cli_command *command, pm_error *err);
 /* NULL when there is none of that name. */
 const cli_command *cli_command_find(const char *name);
 
-extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion, cli_worker;
-extern const cli_command cli_cancel, cli_topics, cli_config, cli_worker;
-extern const cli_command cli_submit, cli_collect;
+extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion;
+extern const cli_command cli_worker, cli_status_command, cli_dead_letters, cli_cancel, cli_probe_command, cli_topics;
+extern const cli_command cli_submit, cli_collect, cli_config;
 
 #endif

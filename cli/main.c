@@ -38,9 +38,26 @@ static const cli_command version_command = {
 };
 
 const cli_command *const cli_commands[] = {
-    &cli_run,     &cli_submit,        &cli_collect,  &cli_inspect,     &cli_generate,
-    &cli_convert, &cli_cache_command, &cli_worker,   &cli_cancel,      &cli_topics,
-    &cli_config,  &cli_completion,    &help_command, &version_command, NULL,
+    /* clang-format off */
+    &cli_run,
+    &cli_submit,
+    &cli_collect,
+    &cli_inspect,
+    &cli_generate,
+    &cli_convert,
+    &cli_cache_command,
+    &cli_worker,
+    &cli_status_command,
+    &cli_dead_letters,
+    &cli_cancel,
+    &cli_probe_command,
+    &cli_topics,
+    &cli_config,
+    &cli_completion,
+    &help_command,
+    &version_command,
+    NULL,
+    /* clang-format on */
 };
 
 const cli_command *cli_command_find(const char *name) {

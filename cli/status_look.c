@@ -1,0 +1,221 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "status.h"
+
+#define REACH_SECONDS 5.0
+#define LAG_SECONDS 10.0
+#define METADATA_MS 5000
+
+/* ---- workers ----------------------------------------------------------------------------------------- */
+
+static void copy_text(pm_span span, char *text, size_t n) {
+    pm_span_text(span, text, n);
+    cli_make_plain(text);
+}
+
+static pm_status copy_running(const pm_worker_message *message, cli_worker_view *worker, pm_error *err) {
+    const pm_running_unit *units = message->units.items;
+    worker->running = pm_calloc(message->units.count, sizeof *worker->running);
+    if (worker->running == NULL) {
+        return pm_fail_memory(err, "units of a worker", message->units.count * sizeof *worker->running);
+    }
+    worker->n_running = message->units.count;
+    for (size_t i = 0; i < worker->n_running; i++) {
+        cli_running_view *r = &worker->running[i];
+        *r = (cli_running_view){.pid = units[i].pid,
+                                .attempt = units[i].attempt,
+                                .item = units[i].item,
+                                .items = units[i].items,
+                                .since = units[i].since};
+        memcpy(r->unit, units[i].unit, PM_DIGEST_BYTES);
+        memcpy(r->job, units[i].job, PM_DIGEST_BYTES);
+        copy_text(units[i].kind, r->kind, sizeof r->kind);
+    }
+    return PM_OK;
+}
+
+static pm_status see_worker(void *ctx, const pm_worker_message *message, pm_error *err) {
+    cli_status *status = ctx;
+    if (!pm_reserve((void **)&status->workers, &status->worker_capacity, status->n_workers + 1,
+                    sizeof *status->workers)) {
+        return pm_fail_memory(err, "workers", (status->n_workers + 1) * sizeof *status->workers);
+    }
+    cli_worker_view *worker = &status->workers[status->n_workers++];
+    *worker = (cli_worker_view){.started = message->started,
+                                .time = message->time,
+                                .slots = message->slots,
+                                .partitions = message->partitions.size / sizeof(uint32_t),
+                                .done = message->done,
+                                .failed = message->failed,
+                                .recorded = message->recorded,
+                                .known = message->known,
+                                .resident = message->resident};
+    copy_text(message->id, worker->id, sizeof worker->id);
+    copy_text(message->version, worker->version, sizeof worker->version);
+    copy_text(message->state, worker->state, sizeof worker->state);
+    return copy_running(message, worker, err);
+}
+
+/* ---- jobs -------------------------------------------------------------------------------------------- */
+
+static pm_status look_at_job(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_status *out, pm_error *err) {
+    bool found;
+    cli_job_view *view = &out->jobs[out->n_jobs];
+    pm_status st = cli_job_look(redis, job, view, &found, err);
+    if (st != PM_OK || !found) {
+        cli_job_view_free(view);
+        return st;
+    }
+    out->n_jobs++;
+    return PM_OK;
+}
+
+static pm_status look_at_redis(cli_status_source *source, cli_status *out, pm_error *err) {
+    pm_redis *redis = source->cluster->redis;
+    uint8_t(*jobs)[PM_DIGEST_BYTES] = NULL;
+    size_t n = 1;
+    pm_status st = source->job != NULL ? PM_OK : pm_board_jobs(redis, source->most, &jobs, &n, err);
+    if (st == PM_OK) {
+        out->jobs = pm_calloc(n, sizeof *out->jobs);
+        st = out->jobs != NULL ? PM_OK : pm_fail_memory(err, "jobs", n * sizeof *out->jobs);
+    }
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        st = look_at_job(redis, source->job != NULL ? source->job : jobs[i], out, err);
+    }
+    free(jobs);
+    return st == PM_OK ? pm_board_workers(redis, see_worker, out, err) : st;
+}
+
+/* ---- Kafka ------------------------------------------------------------------------------------------- */
+
+static pm_status open_kafka(cli_status_source *source, pm_error *err) {
+    cli_cluster *c = source->cluster;
+    pm_status st = PM_OK;
+    if (source->rk == NULL) {
+        source->health = (pm_kafka_health){.log = &c->console.log};
+        st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, &source->health, &source->rk, err);
+    }
+    if (st == PM_OK) {
+        st = pm_kafka_reach(source->rk, &c->kafka, &source->health, REACH_SECONDS, err);
+    }
+    if (st == PM_OK && source->dead == NULL) {
+        st = pm_reader_open(&c->kafka, PM_TOPIC_DEAD, true, &c->console.log, &source->dead, err);
+    }
+    return st;
+}
+
+static pm_status count_partitions(cli_status_source *source, size_t *n, pm_error *err) {
+    const struct rd_kafka_metadata *metadata = NULL;
+    char name[PM_TOPIC_NAME];
+    pm_topic_name(&source->cluster->kafka, PM_TOPIC_UNITS, name);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(source->rk, 1, NULL, &metadata, METADATA_MS);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return pm_fail(err, PM_ETEMPORARY, "topic %s: %s", name, rd_kafka_err2str(code));
+    }
+    *n = 0;
+    for (int i = 0; i < metadata->topic_cnt; i++) {
+        if (strcmp(metadata->topics[i].topic, name) == 0) {
+            *n = (size_t)metadata->topics[i].partition_cnt;
+        }
+    }
+    rd_kafka_metadata_destroy(metadata);
+    return *n > 0 ? PM_OK
+                  : pm_fail(err, PM_EUNAVAILABLE,
+                            "topic %s is not there; `phasemill topics` makes it, as does `submit`", name);
+}
+
+static pm_status look_at_lag(cli_status_source *source, cli_status *out, pm_error *err) {
+    size_t n = 0;
+    pm_status st = count_partitions(source, &n, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    out->lags = pm_calloc(n, sizeof *out->lags);
+    if (out->lags == NULL) {
+        return pm_fail_memory(err, "lags of partitions", n * sizeof *out->lags);
+    }
+    st = pm_group_lag(source->rk, &source->cluster->kafka, n, out->lags, LAG_SECONDS, err);
+    out->n_partitions = st == PM_OK ? n : 0;
+    return st;
+}
+
+static pm_status look_at_kafka(cli_status_source *source, cli_status *out, pm_error *err) {
+    pm_status st = open_kafka(source, err);
+    if (st == PM_OK) {
+        st = look_at_lag(source, out, err);
+    }
+    if (st == PM_OK) {
+        st = cli_letters_read(&source->letters, source->dead, err);
+        out->n_dead = source->letters.n;
+    }
+    return st;
+}
+
+/* ---- all --------------------------------------------------------------------------------------------- */
+
+pm_status cli_status_look(cli_status_source *source, cli_status *out, pm_error *err) {
+    *out = (cli_status){0};
+    out->redis_st = look_at_redis(source, out, &out->redis_err);
+    out->kafka_st = look_at_kafka(source, out, &out->kafka_err);
+    bool is_out_of_memory = out->redis_st == PM_EOSERR || out->kafka_st == PM_EOSERR;
+    return is_out_of_memory ? pm_fail(err, PM_EOSERR, "status: out of memory") : PM_OK;
+}
+
+void cli_status_free(cli_status *status) {
+    for (size_t i = 0; i < status->n_jobs; i++) {
+        cli_job_view_free(&status->jobs[i]);
+    }
+    for (size_t i = 0; i < status->n_workers; i++) {
+        free(status->workers[i].running);
+    }
+    free(status->jobs);
+    free(status->workers);
+    free(status->lags);
+    *status = (cli_status){0};
+}
+
+void cli_status_source_close(cli_status_source *source) {
+    if (source->dead != NULL) {
+        pm_reader_close(source->dead);
+    }
+    if (source->rk != NULL) {
+        rd_kafka_destroy(source->rk);
+    }
+    cli_letters_free(&source->letters);
+}
+
+uint64_t cli_lag_of(const pm_lag *lag) {
+    int64_t from = lag->committed > lag->low ? lag->committed : lag->low;
+    return lag->high > from ? (uint64_t)(lag->high - from) : 0;
+}
+
+static const cli_worker_view *find_worker(const cli_status *status, const uint8_t unit[PM_DIGEST_BYTES]) {
+    for (size_t w = 0; w < status->n_workers; w++) {
+        for (size_t i = 0; i < status->workers[w].n_running; i++) {
+            if (memcmp(status->workers[w].running[i].unit, unit, PM_DIGEST_BYTES) == 0) {
+                return &status->workers[w];
+            }
+        }
+    }
+    return NULL;
+}
+
+void cli_unit_state(const cli_status *status, const cli_job_view *job, const cli_unit_view *unit, char *text,
+                    size_t n) {
+    const cli_worker_view *worker = find_worker(status, unit->unit);
+    const pm_lag *lag = unit->partition < status->n_partitions ? &status->lags[unit->partition] : NULL;
+    if (worker != NULL) {
+        snprintf(text, n, "running on %s", worker->id);
+    } else if (unit->has_ended) {
+        snprintf(text, n, "%s", job->has_failed ? "failed" : "ended");
+    } else if (unit->offset < 0) {
+        snprintf(text, n, "being sent");
+    } else if (lag == NULL) {
+        snprintf(text, n, "unknown");
+    } else {
+        snprintf(text, n, "%s", unit->offset >= lag->committed ? "queued" : "lost");
+    }
+}
