@@ -18,6 +18,9 @@ _phasemill() {
         inspect:--format) mapfile -t COMPREPLY < <(compgen -W "phasic phasic-0.21" -- "$word"); return ;;
         convert:--format) mapfile -t COMPREPLY < <(compgen -W "phasic phasic-0.21" -- "$word"); return ;;
         convert:--to | generate:--format) mapfile -t COMPREPLY < <(compgen -W "json msgpack" -- "$word"); return ;;
+        *:--log-format) mapfile -t COMPREPLY < <(compgen -W "text json" -- "$word"); return ;;
+        *:--evaluate) mapfile -t COMPREPLY < <(compgen -W "local cluster" -- "$word"); return ;;
+        *:--redis-tls) mapfile -t COMPREPLY < <(compgen -W "true false" -- "$word"); return ;;
         *:--cache-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     esac
     local words=
@@ -28,6 +31,9 @@ _phasemill() {
             help) words=$("$program" help --names 2>/dev/null) ;;
             cache) words="stat list show verify clear export import" ;;
             generate) words=$("$program" generate --names 2>/dev/null) ;;
+            config) words="show" ;;
+            dead-letters) words="list show replay drop" ;;
+            worker) words="check" ;;
             completion) words="bash" ;;
         esac
     fi

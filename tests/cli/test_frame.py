@@ -91,6 +91,9 @@ class Completion(ProgramCase):
         self.assertEqual(self.complete("phasemill", "run", "--strategy", "s"), ["sequential"])
         self.assertEqual(self.complete("phasemill", "cache", "ver"), ["verify"])
         self.assertEqual(self.complete("phasemill", "generate", "king"), ["kingman"])
+        self.assertEqual(self.complete("phasemill", "dead-letters", "re"), ["replay"])
+        self.assertEqual(self.complete("phasemill", "worker", "--log-format", "j"), ["json"])
+        self.assertEqual(self.complete("phasemill", "status", "--kafka-br"), ["--kafka-brokers"])
 
     def test_files(self):
         self.write("graph.json", "{}")

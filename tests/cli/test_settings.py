@@ -5,7 +5,7 @@ import subprocess
 import time
 import unittest
 
-from support import NOINPUT, PROGRAM, UNAVAILABLE, USAGE, ProgramCase
+from support import NOINPUT, PROGRAM, ROOT, UNAVAILABLE, USAGE, ProgramCase
 
 CONFIG = 78
 COMMANDS = [["status"], ["topics"], ["dead-letters", "list"], ["cancel", "4f5c21"], ["probe"]]
@@ -60,6 +60,12 @@ class Show(SettingsCase):
         text = self.ok("config", "--help").decode()
         for name in self.settings():
             self.assertIn("--" + name.replace(".", "-"), text)
+
+    def test_the_page_of_the_manual_has_all(self):
+        page = (ROOT / "docs" / "cluster.md").read_text()
+        for name, (value, _) in self.settings().items():
+            cell = rf"`{value}`" if value else ""
+            self.assertRegex(page, rf"(?m)^\| `{name.replace('.', '[.]')}` \| ?{cell} ?\| ")
 
     def test_list_of_properties(self):
         text = self.ok("config", "show", "-X", "list").decode()
