@@ -185,6 +185,9 @@ static void make_console(cli_cluster *c) {
     if (c->settings.values.log_format == PM_LOG_FORMAT_JSON) {
         cli_console_as_json(&c->console, c->command->name);
     }
+    if (c->command->runs_for_long) {
+        cli_console_with_times(&c->console);
+    }
 }
 
 static pm_status read_settings(cli_cluster *c, const setting_options *o, const cli_given *properties, pm_error *err) {

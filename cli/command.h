@@ -8,6 +8,7 @@ typedef struct cli_command {
     const char *name;
     const char *summary; /* one line */
     const char *help;    /* the text of `phasemill NAME --help` */
+    bool runs_for_long;  /* its log lines begin with the time */
     bool has_settings;   /* cli_cluster_help follows the text */
     /* argv[0] is the command's name. Writes results, never errors. */
     pm_status (*run)(const struct cli_command *self, int argc, char **argv, pm_error *err);

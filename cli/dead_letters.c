@@ -205,12 +205,15 @@ static pm_status run_show(cli_dead *dead, const selection *chosen, pm_error *err
 
 static pm_status run_replay(cli_dead *dead, const selection *chosen, pm_error *err) {
     pm_status st = cli_dead_replay(dead, chosen->items, chosen->n, err);
-    return st == PM_OK ? cli_show_count(chosen->n, "dead letters replayed", err) : st;
+    return st == PM_OK
+               ? cli_show_count(chosen->n, chosen->n == 1 ? "dead letter replayed" : "dead letters replayed", err)
+               : st;
 }
 
 static pm_status run_drop(cli_dead *dead, const selection *chosen, pm_error *err) {
     pm_status st = cli_dead_drop(dead, chosen->items, chosen->n, err);
-    return st == PM_OK ? cli_show_count(chosen->n, "dead letters dropped", err) : st;
+    return st == PM_OK ? cli_show_count(chosen->n, chosen->n == 1 ? "dead letter dropped" : "dead letters dropped", err)
+                       : st;
 }
 
 /* ---- dispatch ---------------------------------------------------------------------------------------- */

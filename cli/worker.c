@@ -132,6 +132,7 @@ const cli_command cli_worker = {
         "examples:\n"
         "  phasemill worker --kafka-brokers kafka:9092 --redis-address redis:6379\n"
         "  phasemill worker --config cluster.conf --slots 8 --exit-when-idle 300\n",
+    .runs_for_long = true,
     .has_settings = true,
     .run = run,
 };

@@ -20,7 +20,6 @@ _phasemill() {
         convert:--to | generate:--format) mapfile -t COMPREPLY < <(compgen -W "json msgpack" -- "$word"); return ;;
         *:--log-format) mapfile -t COMPREPLY < <(compgen -W "text json" -- "$word"); return ;;
         *:--evaluate) mapfile -t COMPREPLY < <(compgen -W "local cluster" -- "$word"); return ;;
-        *:--redis-tls) mapfile -t COMPREPLY < <(compgen -W "true false" -- "$word"); return ;;
         *:--cache-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     esac
     local words=
