@@ -10,11 +10,12 @@
 #include "console.h"
 #include "graph_files.h"
 #include "inspect_report.h"
+#include "message_view.h"
 #include "options.h"
 #include "trace_view.h"
 
-/* An encoded trace begins with an array of four, a graph with a map or white space. */
-#define TRACE_FIRST_BYTE 0x94
+/* A trace or a message begins with an array of four, a graph with a map or white space. */
+#define ENVELOPE_FIRST_BYTE 0x94
 
 typedef struct inspect_options {
     int formats, effort;
@@ -42,10 +43,14 @@ static const cli_option options[] = {
     {0},
 };
 
-/* ---- a trace ----------------------------------------------------------------------------------------- */
+/* ---- a trace or a message ------------------------------------------------------------------------------ */
 
-static bool holds_trace(const char *path) {
-    if (strcmp(cli_path_ending(path), ".trace") == 0) {
+static bool is_trace_path(const char *path) {
+    return strcmp(cli_path_ending(path), ".trace") == 0;
+}
+
+static bool holds_envelope(const char *path) {
+    if (is_trace_path(path)) {
         return true;
     }
     FILE *file = strcmp(path, "-") == 0 ? NULL : fopen(path, "rb");
@@ -53,26 +58,45 @@ static bool holds_trace(const char *path) {
     if (file != NULL) {
         fclose(file);
     }
-    return first == TRACE_FIRST_BYTE;
+    return first == ENVELOPE_FIRST_BYTE;
 }
 
-static pm_status inspect_trace(const char *path, const inspect_options *o, pm_error *err) {
-    pm_buffer bytes = {0};
+static pm_status write_trace(const pm_buffer *bytes, const inspect_options *o, cli_out *out, pm_error *err) {
     cli_trace trace = {0};
+    pm_status st = cli_trace_decode(bytes->bytes, bytes->size, &trace, err);
+    if (st == PM_OK) {
+        cli_trace_write(&trace, o->json, out);
+    }
+    pm_trace_free(&trace.trace);
+    return st;
+}
+
+static pm_status write_envelope(const char *path, const pm_buffer *bytes, const inspect_options *o, cli_out *out,
+                                pm_error *err) {
+    pm_envelope envelope;
+    if (is_trace_path(path)) {
+        return write_trace(bytes, o, out, err);
+    }
+    pm_status st = pm_envelope_open(bytes->bytes, bytes->size, &envelope, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    return strcmp(envelope.name, PM_TRACE_NAME) == 0 ? write_trace(bytes, o, out, err)
+                                                     : cli_message_write(bytes->bytes, bytes->size, out, err);
+}
+
+static pm_status inspect_envelope(const char *path, const inspect_options *o, pm_error *err) {
+    pm_buffer bytes = {0};
     cli_out *out = NULL;
     pm_status st = pm_file_read(path, &bytes, err);
-    if (st == PM_OK) {
-        st = cli_trace_decode(bytes.bytes, bytes.size, &trace, err);
-        st = st == PM_OK ? PM_OK : pm_fail_prefix(err, "file \"%s\"", path);
-    }
     if (st == PM_OK) {
         st = cli_out_open(NULL, &out, err);
     }
     if (st == PM_OK) {
-        cli_trace_write(&trace, o->json, out);
+        st = write_envelope(path, &bytes, o, out, err);
+        st = st == PM_OK ? PM_OK : pm_fail_prefix(err, "file \"%s\"", path);
     }
     st = cli_out_close(out, st, err);
-    pm_trace_free(&trace.trace);
     pm_buffer_free(&bytes);
     return st;
 }
@@ -153,19 +177,20 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     if (pm_unhex(what.values[0], key)) {
         return inspect_key(what.values[0], &o, &console.log, err);
     }
-    return holds_trace(what.values[0]) ? inspect_trace(what.values[0], &o, err)
-                                       : inspect_graph(what.values[0], &o, &console, err);
+    return holds_envelope(what.values[0]) ? inspect_envelope(what.values[0], &o, err)
+                                          : inspect_graph(what.values[0], &o, &console, err);
 }
 
 const cli_command cli_inspect = {
     .name = "inspect",
-    .summary = "show the sizes of a graph and what a run will take, or a trace",
+    .summary = "show the sizes of a graph and what a run will take, a trace, or a message",
     .help = "usage: phasemill inspect GRAPH|KEY|FILE [OPTIONS]\n"
             "\n"
             "On a graph (a file, or -): its sizes, its strongly connected components (SCCs), the fill-in and flops of\n"
             "their elimination, and the memory and time that `run` is expected to take. Traces that the cache does\n"
             "not hold are recorded. On a key of 64 hexadecimal digits, the trace in the cache; on a file of\n"
-            "`cache export`, the trace in it.\n"
+            "`cache export`, the trace in it. On a file that holds a message from Kafka or a value from Redis, all of\n"
+            "it as one JSON object (schemas/).\n"
             "\n"
             "  --json              for machines\n"
             "  --format phasic-0.21  the graph was written by phasic 0.21 or earlier\n"

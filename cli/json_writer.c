@@ -1,5 +1,7 @@
 #include "json_writer.h"
 
+#include <string.h>
+
 static void separate(cli_json *j) {
     if (j->needs_comma) {
         cli_out_text(j->out, ", ");
@@ -18,9 +20,9 @@ void cli_json_close(cli_json *j, char bracket) {
     j->needs_comma = true;
 }
 
-static void write_quoted(cli_json *j, const char *text) {
+static void write_quoted(cli_json *j, const char *text, size_t n) {
     cli_out_text(j->out, "\"");
-    for (const char *at = text; *at != '\0'; at++) {
+    for (const char *at = text; at < text + n; at++) {
         if (*at == '"' || *at == '\\') {
             cli_out_format(j->out, "\\%c", *at);
         } else if ((unsigned char)*at < 0x20) {
@@ -34,7 +36,7 @@ static void write_quoted(cli_json *j, const char *text) {
 
 void cli_json_key(cli_json *j, const char *key) {
     separate(j);
-    write_quoted(j, key);
+    write_quoted(j, key, strlen(key));
     cli_out_text(j->out, ": ");
     j->needs_comma = false;
 }
@@ -51,7 +53,7 @@ void cli_json_count(cli_json *j, uint64_t value) {
 
 void cli_json_string(cli_json *j, const char *text) {
     separate(j);
-    write_quoted(j, text);
+    write_quoted(j, text, strlen(text));
 }
 
 void cli_json_text(cli_json *j, const char *text) {
@@ -61,6 +63,28 @@ void cli_json_text(cli_json *j, const char *text) {
     }
     separate(j);
     cli_out_text(j->out, "null");
+}
+
+void cli_json_span(cli_json *j, const char *text, size_t n) {
+    separate(j);
+    write_quoted(j, text, n);
+}
+
+void cli_json_hex(cli_json *j, const void *bytes, size_t n) {
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *at = bytes;
+    separate(j);
+    cli_out_text(j->out, "\"");
+    for (size_t i = 0; i < n; i++) {
+        const char pair[2] = {digits[at[i] >> 4], digits[at[i] & 15]};
+        cli_out_bytes(j->out, pair, sizeof pair);
+    }
+    cli_out_text(j->out, "\"");
+}
+
+void cli_json_integer(cli_json *j, int64_t value) {
+    separate(j);
+    cli_out_format(j->out, "%lld", (long long)value);
 }
 
 void cli_json_bool(cli_json *j, bool value) {

@@ -15,7 +15,10 @@ void cli_json_key(cli_json *j, const char *key);
 void cli_json_number(cli_json *j, double value); /* 17 significant digits; the value must be finite */
 void cli_json_count(cli_json *j, uint64_t value);
 void cli_json_string(cli_json *j, const char *text);
-void cli_json_text(cli_json *j, const char *text); /* NULL is null */
+void cli_json_text(cli_json *j, const char *text);           /* NULL is null */
+void cli_json_span(cli_json *j, const char *text, size_t n); /* n bytes of UTF-8 */
+void cli_json_hex(cli_json *j, const void *bytes, size_t n); /* "00ff", lower case */
+void cli_json_integer(cli_json *j, int64_t value);
 void cli_json_bool(cli_json *j, bool value);
 
 /* Nested arrays of n_dims dimensions, row-major. */

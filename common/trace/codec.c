@@ -3,13 +3,11 @@
 #include "trace/envelope.h"
 #include "trace/payload.h"
 
-#define TRACE_NAME "phasemill.trace"
-
 pm_status pm_trace_encode(const pm_trace *trace, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *out, pm_error *err) {
     pm_buffer payload = {0};
     pm_status st = pm_trace_encode_payload(trace, key, &payload, err);
     if (st == PM_OK) {
-        st = pm_envelope_write(TRACE_NAME, PM_TRACE_VERSION, payload.bytes, payload.size, out, err);
+        st = pm_envelope_write(PM_TRACE_NAME, PM_TRACE_VERSION, payload.bytes, payload.size, out, err);
     }
     if (st == PM_EUSAGE) {
         pm_fail_prefix(err, "a trace is too large to be kept: use --no-cache");
@@ -23,7 +21,7 @@ pm_status pm_trace_decode(const uint8_t *bytes, size_t n, pm_trace *out, uint8_t
     *out = (pm_trace){0};
     pm_status st = pm_envelope_open(bytes, n, &envelope, err);
     if (st == PM_OK) {
-        st = pm_envelope_expect(&envelope, TRACE_NAME, PM_TRACE_VERSION,
+        st = pm_envelope_expect(&envelope, PM_TRACE_NAME, PM_TRACE_VERSION,
                                 "it was written by another phasemill; record it again with this one", err);
     }
     if (st == PM_OK) {

@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "trace/trace.h"
 
+#define PM_TRACE_NAME "phasemill.trace"
 #define PM_TRACE_VERSION 1
 
 /* Appends the encoded trace. */
