@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "arrays travel as they lie in memory, which must be little-endian"
@@ -22,7 +23,7 @@ void pm_span_text(pm_span span, char *text, size_t n) {
     if (span.size >= n) {
         n_dots = n - 1 < 3 ? n - 1 : 3;
         kept = n - 1 - n_dots;
-        while (kept > 0 && (span.bytes[kept] & 0xc0) == 0x80) { /* never inside a character */
+        while (kept > 0 && (span.bytes[kept] & 0xc0) == 0x80) { /* not inside a character */
             kept--;
         }
     }
@@ -31,6 +32,16 @@ void pm_span_text(pm_span span, char *text, size_t n) {
     }
     memcpy(text + kept, dots, n_dots);
     text[kept + n_dots] = '\0';
+}
+
+pm_span pm_span_clean(const char *text, char *room, size_t n) {
+    pm_span_text(pm_span_of(text), room, n);
+    size_t size = strlen(room), bad = 0, at = 0;
+    while (!pm_utf8_valid((const uint8_t *)room + at, size - at, &bad)) {
+        at += bad;
+        room[at++] = '?';
+    }
+    return (pm_span){(const uint8_t *)room, size};
 }
 
 size_t pm_message_fields(const pm_message_type *type) {

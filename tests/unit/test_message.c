@@ -248,6 +248,60 @@ Test(message, spans_as_text) {
     cr_assert_str_eq(text, "..");
 }
 
+Test(message, foreign_text_is_made_clean) {
+    static const struct {
+        const char *text, *clean;
+    } cases[] = {
+        {"plain", "plain"},
+        {"", ""},
+        {"caf\xc3\xa9", "caf\xc3\xa9"},
+        {"caf\xe9 au lait", "caf? ..."},
+        {"\xff\xfe", "??"},
+        {"a\xed\xa0\x80", "a???"},
+        {"\xc3", "?"},
+        {"12345678\xff", "12345..."},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char room[9];
+        pm_span span = pm_span_clean(cases[i].text, room, sizeof room);
+        cr_assert_str_eq(room, cases[i].clean, "case %zu", i);
+        cr_assert(span.size == strlen(cases[i].clean) && pm_utf8_valid(span.bytes, span.size, NULL));
+    }
+}
+
+/* The bounds of RFC 3629: longer forms than needed, surrogates, above U+10FFFF. */
+Test(message, utf8_at_its_bounds) {
+    static const char *const good[] = {
+        "\x01",         "\x7f",         "\xc2\x80",     "\xdf\xbf",         "\xe0\xa0\x80",
+        "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
+    static const char *const wrong[] = {"\x80",
+                                        "\xbf",
+                                        "\xc0\x80",
+                                        "\xc1\xbf",
+                                        "\xc2",
+                                        "\xc2\x7f",
+                                        "\xe0\x9f\xbf",
+                                        "\xed\xa0\x80",
+                                        "\xef\xbf",
+                                        "\xf0\x8f\xbf\xbf",
+                                        "\xf4\x90\x80\x80",
+                                        "\xf5\x80\x80\x80",
+                                        "\xff",
+                                        "\xe2\x28\xa1",
+                                        "\xf0\x90\x28\xbc"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        cr_assert(pm_utf8_valid((const uint8_t *)good[i], strlen(good[i]), NULL), "%zu", i);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        size_t bad = 9;
+        cr_assert_not(pm_utf8_valid((const uint8_t *)wrong[i], strlen(wrong[i]), &bad), "%zu", i);
+        cr_assert_eq(bad, 0);
+    }
+    size_t bad = 0;
+    cr_assert_not(pm_utf8_valid((const uint8_t *)"ab\0c", 4, &bad));
+    cr_assert_eq(bad, 2);
+}
+
 Test(message, arrays_are_copied_from_any_alignment) {
     uint8_t bytes[25] = {0};
     memcpy(bytes + 1, some_f64s, sizeof some_f64s);
