@@ -25,22 +25,26 @@ typedef struct sample {
     pm_list list;
 } sample;
 
-static const pm_field inner_fields[] = {{"number", PM_FIELD_UINT, offsetof(inner, number), UINT64_MAX, NULL},
-                                        {"text", PM_FIELD_TEXT, offsetof(inner, text), 8, NULL},
-                                        {NULL}};
+static const pm_field inner_fields[] = {
+    {"number", PM_FIELD_UINT, offsetof(inner, number), UINT64_MAX, NULL},
+    {"text", PM_FIELD_TEXT, offsetof(inner, text), 8, NULL},
+    {0},
+};
 static const pm_message_type inner_type = {"test.inner", 1, false, sizeof(inner), 0, inner_fields};
-static const pm_field sample_fields[] = {{"number", PM_FIELD_UINT, offsetof(sample, number), UINT64_MAX, NULL},
-                                         {"signed_number", PM_FIELD_INT, offsetof(sample, signed_number), 0, NULL},
-                                         {"real", PM_FIELD_REAL, offsetof(sample, real), 0, NULL},
-                                         {"flag", PM_FIELD_BOOL, offsetof(sample, flag), 0, NULL},
-                                         {"text", PM_FIELD_TEXT, offsetof(sample, text), 70000, NULL},
-                                         {"digest", PM_FIELD_DIGEST, offsetof(sample, digest), 0, NULL},
-                                         {"digests", PM_FIELD_DIGESTS, offsetof(sample, digests), 64, NULL},
-                                         {"bin", PM_FIELD_BIN, offsetof(sample, bin), 70000, NULL},
-                                         {"u32s", PM_FIELD_U32S, offsetof(sample, u32s), 16, NULL},
-                                         {"f64s", PM_FIELD_F64S, offsetof(sample, f64s), 16, NULL},
-                                         {"list", PM_FIELD_LIST, offsetof(sample, list), 20, &inner_type},
-                                         {NULL}};
+static const pm_field sample_fields[] = {
+    {"number", PM_FIELD_UINT, offsetof(sample, number), UINT64_MAX, NULL},
+    {"signed_number", PM_FIELD_INT, offsetof(sample, signed_number), 0, NULL},
+    {"real", PM_FIELD_REAL, offsetof(sample, real), 0, NULL},
+    {"flag", PM_FIELD_BOOL, offsetof(sample, flag), 0, NULL},
+    {"text", PM_FIELD_TEXT, offsetof(sample, text), 70000, NULL},
+    {"digest", PM_FIELD_DIGEST, offsetof(sample, digest), 0, NULL},
+    {"digests", PM_FIELD_DIGESTS, offsetof(sample, digests), 64, NULL},
+    {"bin", PM_FIELD_BIN, offsetof(sample, bin), 70000, NULL},
+    {"u32s", PM_FIELD_U32S, offsetof(sample, u32s), 16, NULL},
+    {"f64s", PM_FIELD_F64S, offsetof(sample, f64s), 16, NULL},
+    {"list", PM_FIELD_LIST, offsetof(sample, list), 20, &inner_type},
+    {0},
+};
 static const pm_message_type plain_type = {"test.sample", 3, false, sizeof(sample), 0, sample_fields};
 static const pm_message_type packed_type = {"test.packed", 3, true, sizeof(sample), 200000, sample_fields};
 
