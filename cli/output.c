@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #define OUT_BUFFER ((size_t)1 << 16)
 
@@ -245,7 +246,5 @@ pm_status cli_show_count(size_t count, const char *what, pm_error *err) {
 }
 
 void cli_make_plain(char *text) {
-    for (; *text != '\0'; text++) {
-        *text = (unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text;
-    }
+    pm_utf8_mend(text);
 }

@@ -71,7 +71,12 @@ static pm_status fetch_claim(child *c, const pm_task_head *head, pm_error *err) 
             st = pm_blob_get(c->bench.traces.redis, PM_SPACE_BLOB, claim.blob, claim.size, &c->blob, &found, err);
         } while (pm_retry_again(&retry, st, err));
     }
-    if (st == PM_OK && (found != PM_BLOB_FOUND || c->blob.size != claim.size)) {
+    uint8_t digest[PM_DIGEST_BYTES] = {0};
+    if (st == PM_OK && found == PM_BLOB_FOUND) {
+        st = pm_digest(PM_SHA256, c->blob.bytes, c->blob.size, digest, err);
+    }
+    bool is_whole = c->blob.size == claim.size && memcmp(digest, claim.blob, PM_DIGEST_BYTES) == 0;
+    if (st == PM_OK && (found != PM_BLOB_FOUND || !is_whole)) {
         char hex[PM_DIGEST_HEX];
         pm_hex(claim.blob, hex);
         st = found == PM_BLOB_MISSING

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "worker/state.h"
 
 /* Waits before a unit that failed is tried again, and before a dead letter is sent again. */
@@ -246,6 +247,7 @@ static void advance_once(pm_worker *w, pm_held *h, double now) {
         count_fault(w, h, now);
         break;
     case PM_STEP_BURY:
+        pm_utf8_mend(h->error.text); /* it may quote the message */
         send_letter(w, h, now);
         break;
     case PM_STEP_END:

@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 static bool is_tail(uint8_t byte) {
     return (byte & 0xc0) == 0x80;
 }
@@ -43,4 +45,19 @@ bool pm_utf8_valid(const uint8_t *bytes, size_t n, size_t *bad) {
         at += length;
     }
     return true;
+}
+
+void pm_utf8_mend(char *text) {
+    size_t left = strlen(text);
+    while (left > 0) {
+        size_t length = character((const uint8_t *)text, left);
+        if (length == 0) {
+            *text = '?';
+            length = 1;
+        } else if ((unsigned char)*text < 0x20 || *text == 0x7f) {
+            *text = ' ';
+        }
+        text += length;
+        left -= length;
+    }
 }

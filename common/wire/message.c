@@ -36,12 +36,8 @@ void pm_span_text(pm_span span, char *text, size_t n) {
 
 pm_span pm_span_clean(const char *text, char *room, size_t n) {
     pm_span_text(pm_span_of(text), room, n);
-    size_t size = strlen(room), bad = 0, at = 0;
-    while (!pm_utf8_valid((const uint8_t *)room + at, size - at, &bad)) {
-        at += bad;
-        room[at++] = '?';
-    }
-    return (pm_span){(const uint8_t *)room, size};
+    pm_utf8_mend(room);
+    return (pm_span){(const uint8_t *)room, strlen(room)};
 }
 
 size_t pm_message_fields(const pm_message_type *type) {

@@ -90,7 +90,7 @@ pm_span pm_f64s(const double *values, size_t count);
 pm_status pm_u32s_read(pm_span span, uint32_t **values, size_t *count, pm_error *err);
 pm_status pm_f64s_read(pm_span span, double **values, size_t *count, pm_error *err);
 
-/* `text` as what a text field takes, in `room` of n bytes: bytes that are not UTF-8 become '?', and it is cut with
+/* `text` as what a text field takes, in `room` of n bytes: it is mended (pm_utf8_mend), and cut with
  * "..." after n - 1 bytes. For texts whose bytes others chose: paths, errors. */
 pm_span pm_span_clean(const char *text, char *room, size_t n);
 

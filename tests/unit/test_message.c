@@ -263,6 +263,7 @@ Test(message, foreign_text_is_made_clean) {
         {"\xff\xfe", "??"},
         {"a\xed\xa0\x80", "a???"},
         {"\xc3", "?"},
+        {"a\n\x1b[m\x7f", "a  [m "},
         {"12345678\xff", "12345..."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
