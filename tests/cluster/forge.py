@@ -56,6 +56,10 @@ def u32s(values):
     return struct.pack(f"<{len(values)}I", *values)
 
 
+def read_u32s(data):
+    return list(struct.unpack(f"<{len(data) // 4}I", data))
+
+
 def f64s(values):
     return struct.pack(f"<{len(values)}d", *values)
 
@@ -93,11 +97,11 @@ def blob(value):
 
 
 def headers(kind, job, id, **others):
-    """Headers of a unit; others with _ for - in their names, None takes one away."""
+    """Headers of a unit; `phasemill_x` is phasemill-x, None takes one away."""
     made = {"content-type": "application/msgpack", "ce_specversion": "1.0", "ce_id": id.hex(),
             "ce_type": f"phasemill.unit.{kind}", "ce_source": "/phasemill/tests",
             "ce_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "phasemill-version": "1",
             "phasemill-job": job.hex(), "phasemill-kind": kind, "traceparent": TRACEPARENT}
-    made |= {name.replace("_", "-"): value for name, value in others.items()}
+    made |= {name.replace("phasemill_", "phasemill-"): value for name, value in others.items()}
     return [(name, value.encode() if isinstance(value, str) else value) for name, value in made.items()
             if value is not None]

@@ -262,15 +262,15 @@ class ClusterCase(unittest.TestCase):
     def setUp(self):
         self.cluster.fresh(self._testMethodName)
         self.addCleanup(self.cluster.stop_all)
+        self.addCleanup(lambda: self._started.extend(self.cluster._programs))  # before they are forgotten
 
     def run(self, result=None):
         """After a failure, the ends of the programs' logs."""
         before = _bad(result)
-        programs = []
-        self.addCleanup(lambda: programs.extend(self.cluster._programs))
+        self._started = []
         done = super().run(result)
         if result is not None and _bad(result) > before:
-            for program in programs:
+            for program in self._started:
                 print(f"--- log of {program.folder.name}:\n{program.log[-3000:]}", file=sys.stderr)
         return done
 

@@ -66,7 +66,7 @@ class Topics:
     def ends(self, topic):
         """{partition: (first offset, next offset)}"""
         with _consumer(self._base) as consumer:
-            return {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, p), timeout=20)
+            return {p: _ends_of(consumer, confluent_kafka.TopicPartition(topic, p))
                     for p in range(self.partitions(topic))}
 
     def read(self, topic, seconds=30.0):
@@ -108,3 +108,16 @@ class _consumer:
 
     def __exit__(self, *_):
         self._consumer.close()
+
+
+def _ends_of(consumer, partition, seconds=20):
+    """A partition of a topic that was made a moment ago may have no leader yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=seconds)
+        except confluent_kafka.KafkaException as error:
+            is_passing = error.args[0].code() == confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION
+            if not is_passing or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
