@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/isa.h"
 #include "cluster.h"
 #include "model/model.h"
 #include "store/disk.h"
@@ -66,7 +67,12 @@ static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
                            .cache_limit = o->cache_limit > 0 ? o->cache_limit : PM_DISK_DEFAULT_LIMIT,
                            .isa = getenv("PHASEMILL_ISA"),
                            .log = &c->console.log};
-    pm_status st = find_cache(o, &found, &w.cache_dir, err);
+    pm_isa isa;
+    pm_status st = pm_isa_choose(w.isa, &isa, err);
+    if (st != PM_OK) {
+        return pm_fail_prefix(err, "PHASEMILL_ISA");
+    }
+    st = find_cache(o, &found, &w.cache_dir, err);
     if (st == PM_OK) {
         st = pm_worker_run(&w, err);
     }

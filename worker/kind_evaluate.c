@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "collector/slices.h"
 #include "worker/models.h"
 
 /* One slice under work: the request's arrays, and the results'. */
@@ -177,16 +178,52 @@ static pm_status is_there(pm_bench *bench, const uint8_t result[PM_DIGEST_BYTES]
 
 /* ---- the unit ---- */
 
-static pm_status compute(pm_bench *bench, const uint8_t *job, slice *s, pm_error *err) {
-    const pm_model *model = NULL;
+/* Whether the slice's key follows from what it asks and from this model. */
+static pm_status check_key(const slice *s, const pm_model *model, bool *fits, pm_error *err) {
+    pm_slice whole = {.n = s->request.n_theta};
+    pm_buffer body = {0};
+    pm_status st = pm_slice_body(model, &s->request, &whole, &body, err);
+    *fits = st == PM_OK && memcmp(whole.key, s->body.result, PM_DIGEST_BYTES) == 0;
+    pm_buffer_free(&body);
+    return st;
+}
+
+/* The job's model, the request read and its key found right. A model that was kept may be of an earlier manifest (of
+ * another effort): then it is loaded again, once. */
+static pm_status prepare(pm_bench *bench, const uint8_t *job, slice *s, const pm_model **model, pm_error *err) {
     pm_isa isa;
+    bool fits = false, was_kept = false;
     pm_status st = choose_isa(bench, s->body.fused, &isa, err);
     if (st == PM_OK) {
-        st = pm_models_get(bench, job, isa, s->body.normalize_start, &model, err);
+        st = pm_models_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
     }
     if (st == PM_OK) {
-        st = read_request(s, model->graph, err);
+        st = read_request(s, (*model)->graph, err);
     }
+    if (st == PM_OK) {
+        st = check_key(s, *model, &fits, err);
+    }
+    if (st == PM_OK && !fits && was_kept) {
+        pm_models_forget(bench->models, *model);
+        st = pm_models_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
+        if (st == PM_OK) {
+            st = check_key(s, *model, &fits, err);
+        }
+    }
+    if (st == PM_OK && !fits) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(s->body.result, hex);
+        st = pm_fail(err, PM_EDATA,
+                     "the slice's key %s is not that of what it asks: the job was submitted again with another effort "
+                     "meanwhile, or the unit was made by another version",
+                     hex);
+    }
+    return st;
+}
+
+static pm_status compute(pm_bench *bench, const uint8_t *job, slice *s, pm_error *err) {
+    const pm_model *model = NULL;
+    pm_status st = prepare(bench, job, s, &model, err);
     if (st == PM_OK) {
         st = new_results(s, err);
     }

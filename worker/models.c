@@ -169,11 +169,12 @@ static pm_status load(pm_bench *bench, const uint8_t *digest, pm_isa isa, bool n
 }
 
 pm_status pm_models_get(pm_bench *bench, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa, bool normalize_start,
-                        const pm_model **out, pm_error *err) {
+                        const pm_model **out, bool *was_kept, pm_error *err) {
     pm_models *m = bench->models;
     entry *e = find(m, job, isa, normalize_start);
     pm_status st = PM_OK;
     *out = NULL;
+    *was_kept = e != NULL;
     if (e == NULL) {
         e = make_room(m);
         size_t before = pm_data_bytes();
@@ -191,4 +192,12 @@ pm_status pm_models_get(pm_bench *bench, const uint8_t job[PM_DIGEST_BYTES], pm_
         *out = e->model;
     }
     return st;
+}
+
+void pm_models_forget(pm_models *models, const pm_model *model) {
+    for (size_t i = 0; i < PM_MODELS_KEPT; i++) {
+        if (models->entries[i].model == model) {
+            drop(&models->entries[i]);
+        }
+    }
 }

@@ -73,8 +73,8 @@ static pm_status open_handles(pm_worker *w, pm_error *err) {
     w->redis_options.connect_seconds = fmin(o->redis->connect_seconds, REDIS_SECONDS);
     w->redis_options.command_seconds = fmin(o->redis->command_seconds, REDIS_SECONDS);
     pm_status st = pm_redis_open(&w->redis_options, o->log, &w->redis, err);
-    if (st == PM_OK) {
-        st = pm_sender_open(o->kafka, DEAD_LETTER_SECONDS, pm_held_reported, w, o->log, &w->sender, err);
+    if (st == PM_OK) { /* silent: the taker tells when Kafka is away, and what is refused comes as an error */
+        st = pm_sender_open(o->kafka, DEAD_LETTER_SECONDS, pm_held_reported, w, NULL, &w->sender, err);
     }
     if (st == PM_OK) {
         st = pm_taker_open(o->kafka, TAKER_WINDOW, o->log, &w->taker, err);
@@ -330,6 +330,9 @@ static void turn(pm_worker *w) {
         w->fatal = err;
     }
     pm_sender_poll(w->sender);
+    if (pm_sender_health(w->sender)->fatal.code == PM_EPERMISSION) {
+        w->fatal = pm_sender_health(w->sender)->fatal;
+    }
     if (w->fatal.code == PM_OK && pm_slots_serve(&w->slots, now, pm_held_ended, w, &err) != PM_OK) {
         w->fatal = err;
     }
