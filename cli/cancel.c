@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "cluster.h"
@@ -5,22 +6,33 @@
 
 #define REDIS_SECONDS 10.0
 
+/* Of a job that is done there is nothing to cancel, and a mark would only keep others from collecting it. */
+static pm_status cancel_unless_done(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], bool *is_done, pm_error *err) {
+    cli_job_view view;
+    bool found;
+    pm_status st = cli_job_look(redis, job, &view, &found, err);
+    *is_done = st == PM_OK && found && strcmp(cli_job_state(&view), "done") == 0;
+    cli_job_view_free(&view);
+    return st == PM_OK && !*is_done ? pm_board_cancel(redis, job, err) : st;
+}
+
 static pm_status cancel(cli_cluster *c, const char *text, pm_error *err) {
     uint8_t job[PM_DIGEST_BYTES];
+    bool is_done = false;
     pm_status st = cli_cluster_open_redis(c, REDIS_SECONDS, err);
     if (st == PM_OK) {
         st = cli_job_find(c->redis, text, job, err);
     }
     if (st == PM_OK) {
-        st = pm_board_cancel(c->redis, job, err);
+        st = cancel_unless_done(c->redis, job, &is_done, err);
     }
     if (st != PM_OK) {
         return st;
     }
-    char hex[PM_DIGEST_HEX + 32];
+    char hex[PM_DIGEST_HEX], line[PM_DIGEST_HEX + 64];
     pm_hex(job, hex);
-    memcpy(hex + strlen(hex), " cancelled\n", 12);
-    return cli_show(hex, err);
+    snprintf(line, sizeof line, "%s %s\n", hex, is_done ? "is done: nothing to cancel" : "cancelled");
+    return cli_show(line, err);
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {

@@ -1,5 +1,6 @@
-/* Replaying dead letters. The letter is taken back last: whoever is interrupted in between replays twice, and a unit
- * that is there twice is done once. */
+/* Replaying dead letters. The letter is taken back before the unit is sent: a unit that dies again at once leaves a new
+ * letter of the same key, which must stay. In between the unit is on the board as being sent, so that a collector finds
+ * it lost when nobody sends it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,24 @@ static pm_status read_letter(cli_dead *dead, const cli_letter *letter, unit_in_l
 
 /* ---- replay ------------------------------------------------------------------------------------------ */
 
+/* The letter as it was, after all. */
+static void put_back(cli_dead *dead, const cli_letter *letter) {
+    pm_error err;
+    int64_t offset;
+    pm_outgoing message = {.topic = PM_TOPIC_DEAD,
+                           .partition = letter->partition,
+                           .key = {letter->key, PM_DIGEST_BYTES},
+                           .value = letter->value,
+                           .headers = letter->headers,
+                           .n_headers = letter->n_headers};
+    if (deliver(dead, &message, &offset, &err) != PM_OK) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(letter->key, hex);
+        pm_logf(&dead->cluster.console.log, PM_LOG_ERROR,
+                "dead letter %s was taken back and could not be put back: %s; submit its graph again", hex, err.text);
+    }
+}
+
 static pm_status send_unit(cli_dead *dead, const cli_letter *letter, int32_t partition, int64_t *offset,
                            pm_error *err) {
     pm_header headers[PM_MAX_HEADERS];
@@ -160,14 +179,17 @@ static pm_status replay_unit(cli_dead *dead, const cli_letter *letter, const uni
         st = pm_board_place(redis, &record, 1, true, err);
     }
     if (st == PM_OK) {
-        st = send_unit(dead, letter, (int32_t)record.partition, &record.offset, err);
-    }
-    if (st == PM_OK) {
-        st = pm_board_place(redis, &record, 1, false, err);
-    }
-    if (st == PM_OK) {
         st = take_back(dead, letter, err);
     }
+    if (st != PM_OK) {
+        return st;
+    }
+    st = send_unit(dead, letter, (int32_t)record.partition, &record.offset, err);
+    if (st != PM_OK) {
+        put_back(dead, letter);
+        return st;
+    }
+    st = pm_board_place(redis, &record, 1, false, err);
     if (st == PM_OK) {
         char unit[PM_DIGEST_HEX], job[PM_DIGEST_HEX];
         pm_hex(record.unit, unit);

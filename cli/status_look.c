@@ -1,13 +1,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/retry.h"
 #include "status.h"
 
 #define REACH_SECONDS 5.0
 #define LAG_SECONDS 10.0
 #define METADATA_MS 5000
+#define SETTLE_SECONDS 5.0
 
 /* ---- workers ----------------------------------------------------------------------------------------- */
 
@@ -98,58 +102,76 @@ static pm_status open_kafka(cli_status_source *source, pm_error *err) {
         source->health = (pm_kafka_health){.log = &c->console.log};
         st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, &source->health, &source->rk, err);
     }
-    if (st == PM_OK) {
-        st = pm_kafka_reach(source->rk, &c->kafka, &source->health, REACH_SECONDS, err);
-    }
-    if (st == PM_OK && source->dead == NULL) {
-        st = pm_reader_open(&c->kafka, PM_TOPIC_DEAD, true, &c->console.log, &source->dead, err);
-    }
-    return st;
+    return st == PM_OK ? pm_kafka_reach(source->rk, &c->kafka, &source->health, REACH_SECONDS, err) : st;
 }
 
-static pm_status count_partitions(cli_status_source *source, size_t *n, pm_error *err) {
+/* Partitions of each topic; 0 of one that is not there yet. */
+static pm_status count_partitions(cli_status_source *source, size_t counts[PM_N_TOPICS], pm_error *err) {
     const struct rd_kafka_metadata *metadata = NULL;
-    char name[PM_TOPIC_NAME];
-    pm_topic_name(&source->cluster->kafka, PM_TOPIC_UNITS, name);
     rd_kafka_resp_err_t code = rd_kafka_metadata(source->rk, 1, NULL, &metadata, METADATA_MS);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return pm_fail(err, PM_ETEMPORARY, "topic %s: %s", name, rd_kafka_err2str(code));
+        return pm_fail(err, PM_ETEMPORARY, "the list of topics: %s", rd_kafka_err2str(code));
     }
-    *n = 0;
-    for (int i = 0; i < metadata->topic_cnt; i++) {
-        if (strcmp(metadata->topics[i].topic, name) == 0) {
-            *n = (size_t)metadata->topics[i].partition_cnt;
+    for (pm_topic topic = 0; topic < PM_N_TOPICS; topic++) {
+        char name[PM_TOPIC_NAME];
+        pm_topic_name(&source->cluster->kafka, topic, name);
+        counts[topic] = 0;
+        for (int i = 0; i < metadata->topic_cnt; i++) {
+            if (strcmp(metadata->topics[i].topic, name) == 0) {
+                counts[topic] = (size_t)metadata->topics[i].partition_cnt;
+            }
         }
     }
     rd_kafka_metadata_destroy(metadata);
-    return *n > 0 ? PM_OK
-                  : pm_fail(err, PM_EUNAVAILABLE,
-                            "topic %s is not there; `phasemill topics` makes it, as does `submit`", name);
+    return PM_OK;
 }
 
-static pm_status look_at_lag(cli_status_source *source, cli_status *out, pm_error *err) {
-    size_t n = 0;
-    pm_status st = count_partitions(source, &n, err);
-    if (st != PM_OK) {
-        return st;
-    }
+static pm_status look_at_lag(cli_status_source *source, size_t n, cli_status *out, pm_error *err) {
+    free(out->lags);
+    out->n_partitions = 0;
     out->lags = pm_calloc(n, sizeof *out->lags);
     if (out->lags == NULL) {
         return pm_fail_memory(err, "lags of partitions", n * sizeof *out->lags);
     }
-    st = pm_group_lag(source->rk, &source->cluster->kafka, n, out->lags, LAG_SECONDS, err);
+    pm_status st = n == 0 ? PM_OK : pm_group_lag(source->rk, &source->cluster->kafka, n, out->lags, LAG_SECONDS, err);
     out->n_partitions = st == PM_OK ? n : 0;
     return st;
 }
 
-static pm_status look_at_kafka(cli_status_source *source, cli_status *out, pm_error *err) {
-    pm_status st = open_kafka(source, err);
-    if (st == PM_OK) {
-        st = look_at_lag(source, out, err);
+static pm_status look_at_letters(cli_status_source *source, cli_status *out, pm_error *err) {
+    cli_cluster *c = source->cluster;
+    pm_status st = PM_OK;
+    if (source->dead == NULL) {
+        st = pm_reader_open(&c->kafka, PM_TOPIC_DEAD, true, &c->console.log, &source->dead, err);
     }
     if (st == PM_OK) {
         st = cli_letters_read(&source->letters, source->dead, err);
         out->n_dead = source->letters.n;
+    }
+    return st;
+}
+
+static pm_status try_kafka(cli_status_source *source, cli_status *out, pm_error *err) {
+    size_t counts[PM_N_TOPICS];
+    pm_status st = count_partitions(source, counts, err);
+    if (st == PM_OK) {
+        st = look_at_lag(source, counts[PM_TOPIC_UNITS], out, err);
+    }
+    return st == PM_OK && counts[PM_TOPIC_DEAD] > 0 ? look_at_letters(source, out, err) : st;
+}
+
+/* A topic that was made a moment ago has no leader yet, and one that moves has none for a while. */
+static pm_status look_at_kafka(cli_status_source *source, cli_status *out, pm_error *err) {
+    const struct timespec pause = {.tv_nsec = 200000000};
+    pm_status st = open_kafka(source, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    double until = pm_seconds() + SETTLE_SECONDS;
+    st = try_kafka(source, out, err);
+    while (pm_is_transient(st) && pm_seconds() < until && !cli_cluster_is_stopped(source->cluster)) {
+        nanosleep(&pause, NULL);
+        st = try_kafka(source, out, err);
     }
     return st;
 }
