@@ -167,7 +167,7 @@ class Probe(OperatorCase):
         self.assertRegex(self.cluster.ok("probe", "--units", 3).decode(), r"3 units in .*\nthere and back: median ")
 
     def test_crashes_become_dead_letters(self):
-        self.cluster.worker()
+        self.cluster.worker(slots=2)
         support.wait_until(lambda: self.cluster.status()["workers"], 30)
         found = self.cluster.json("probe", "--units", 2, "--crash", "--json")
         self.assertEqual((found["ended"], found["failed"]), (2, 2))
@@ -180,7 +180,7 @@ class Probe(OperatorCase):
         job = letters[0]["headers"]["phasemill-job"]
         self.assertIn("2 dead letters replayed", self.cluster.ok("dead-letters", "replay", "--job", job[:9]).decode())
         again = lambda: {l["id"] for l in self.letters()} == {l["id"] for l in letters}
-        support.wait_until(again, 30, "the same two die again")
+        support.wait_until(again, 90, "the same two die again")
         self.assertIn("1 dead letter dropped", self.cluster.ok("dead-letters", "drop", letters[0]["id"]).decode())
         self.assertEqual([l["id"] for l in self.letters("--job", job)], [letters[1]["id"]])
 
