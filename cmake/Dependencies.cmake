@@ -36,5 +36,6 @@ set(PM_CLUSTER_DEPENDENCIES PkgConfig::RDKAFKA PkgConfig::HIREDIS PkgConfig::ZST
 # TLS to Redis, which hiredis has since 1.0; without it redis.tls is refused with a clear error
 pkg_check_modules(HIREDIS_SSL QUIET IMPORTED_TARGET hiredis_ssl>=1.0)
 if(HIREDIS_SSL_FOUND)
-  list(APPEND PM_CLUSTER_DEPENDENCIES PkgConfig::HIREDIS_SSL)
+  pkg_check_modules(SSL REQUIRED IMPORTED_TARGET libssl)
+  list(APPEND PM_CLUSTER_DEPENDENCIES PkgConfig::HIREDIS_SSL PkgConfig::SSL)
 endif()

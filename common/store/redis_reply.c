@@ -10,6 +10,7 @@ typedef struct meaning {
 } meaning;
 
 #define AS_WHOM "; set redis.user and redis.password (PHASEMILL_REDIS_PASSWORD_FILE) to what the server expects"
+#define MANUAL "; docs/cluster.md lists the rights that the cluster needs"
 #define ONE_SERVER "; a Redis Cluster is not supported: redis.address must be one server that holds all keys"
 
 /* the first that fits */
@@ -29,7 +30,7 @@ static const meaning meanings[] = {
     {"ERR invalid password", PM_EPERMISSION, AS_WHOM}, /* before 6.0 */
     {"ERR AUTH <password> called without any password", PM_EPERMISSION, AS_WHOM},
     {"ERR Client sent AUTH, but no password is set", PM_EPERMISSION, AS_WHOM}, /* before 6.0 */
-    {"NOPERM ", PM_EPERMISSION, "; the manual lists the rights that the cluster needs"},
+    {"NOPERM ", PM_EPERMISSION, MANUAL},
     {"DENIED ", PM_EPERMISSION, ""},
     {"MOVED ", PM_ECONFIG, ONE_SERVER},
     {"ASK ", PM_ECONFIG, ONE_SERVER},
@@ -42,7 +43,16 @@ static bool begins_with(const char *text, const char *begin) {
     return strncmp(text, begin, strlen(begin)) == 0;
 }
 
+/* What a script may not do is told in words that stand anywhere, and differ from version to version. */
+static bool is_refused_within_script(const char *text) {
+    return strstr(text, "The user executing the script can't") != NULL || strstr(text, "ACL failure in script") != NULL;
+}
+
 static const meaning *find_meaning(const char *text) {
+    static const meaning refused = {"", PM_EPERMISSION, MANUAL};
+    if (is_refused_within_script(text)) {
+        return &refused;
+    }
     for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
         if (begins_with(text, meanings[i].begins)) {
             return &meanings[i];
