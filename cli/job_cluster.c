@@ -62,15 +62,10 @@ pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) 
     pm_submit_options options = {.effort = job->parts.effort,
                                  .min_size = model.min_size,
                                  .memory = model.memory == 0 ? pm_default_memory() : model.memory,
-                                 .source = job->options.graph};
-    pm_status st = pm_manifest_encode(job->parts.graph, &job->parts.classes, &job->parts.split, job->parts.effort,
-                                      &job->manifest, err);
-    if (st != PM_OK) {
-        return st;
-    }
-    options.manifest = &job->manifest;
-    st = pm_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes, &options, report,
-                   err);
+                                 .source = job->options.graph,
+                                 .manifest = &job->manifest};
+    pm_status st = pm_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes, &options,
+                             report, err);
     if (st == PM_OK) {
         pm_logf(log_of(job), PM_LOG_INFO,
                 "%zu states, %zu SCCs of two states or more, %zu of them distinct: %zu known, %zu recorded here, %zu "
@@ -81,7 +76,7 @@ pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) 
     return st;
 }
 
-pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err) {
+static pm_status collect(cli_job *job, pm_reader *reader, pm_model **out, pm_error *err) {
     pm_model_options model;
     cli_job_model_options(job, &model);
     pm_collect_options options = {.timeout = seconds_left(job), .manifest = &job->manifest, .model = &model};
@@ -89,7 +84,7 @@ pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err) {
     double split = job->result.model.seconds_split;
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
     if (st == PM_OK) {
-        st = pm_collect(&job->cluster.producer, reader, &job->parts, &options, &job->model, &report, err);
+        st = pm_collect(&job->cluster.producer, reader, &job->parts, &options, out, &report, err);
     }
     cli_cluster_release_signals(&job->cluster);
     if (st == PM_OK) {
@@ -99,6 +94,14 @@ pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err) {
                 report.watch.seconds, report.watch.units_seen, report.watch.sent_again);
     }
     return st;
+}
+
+pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err) {
+    return collect(job, reader, &job->model, err);
+}
+
+pm_status cli_job_wait(cli_job *job, pm_reader *reader, pm_error *err) {
+    return collect(job, reader, NULL, err);
 }
 
 static pm_status evaluate_there(cli_job *job, pm_reader *reader, pm_error *err) {

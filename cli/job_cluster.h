@@ -20,6 +20,8 @@ pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err);
 /* Waits until the traces of job->parts are there, and makes the model of them; job->manifest is set. `reader` reads
  * events from before the submission or the look at the manifest. */
 pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err);
+/* The same without a model. */
+pm_status cli_job_wait(cli_job *job, pm_reader *reader, pm_error *err);
 
 /* pm_evaluate, or pm_evaluate_on_cluster with --evaluate cluster. */
 pm_status cli_job_evaluate_anywhere(cli_job *job, pm_reader *reader, pm_error *err);

@@ -34,7 +34,7 @@ static pm_status submit_and_wait(cli_job *job, pm_error *err) {
         st = cli_job_submit(job, &report, err);
     }
     if (st == PM_OK) {
-        st = cli_job_collect(job, reader, err);
+        st = cli_job_wait(job, reader, err);
     }
     if (reader != NULL) {
         pm_reader_close(reader);

@@ -140,7 +140,7 @@ static pm_status run_rounds(collection *c, pm_model **model, pm_error *err) {
     do {
         c->report->rounds++;
         st = watch_traces(c, err);
-        if (st != PM_OK) {
+        if (st != PM_OK || model == NULL) {
             return st;
         }
         st = stitch(c, model, err);
@@ -153,7 +153,9 @@ static pm_status run_rounds(collection *c, pm_model **model, pm_error *err) {
 
 pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
                      pm_model **model, pm_collect_report *report, pm_error *err) {
-    *model = NULL;
+    if (model != NULL) {
+        *model = NULL;
+    }
     *report = (pm_collect_report){0};
     collection c = {.p = producer,
                     .reader = reader,
@@ -173,7 +175,7 @@ pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, cons
     if (st == PM_OK) {
         st = run_rounds(&c, model, err);
     }
-    if (st == PM_OK) {
+    if (st == PM_OK && model != NULL) {
         report->model.seconds_record = pm_seconds() - c.begun - report->model.seconds_stitch;
         report->model.sccs_recorded = n_missing;
         report->model.sccs_cached = report->model.sccs_distinct - n_missing;

@@ -21,7 +21,7 @@ typedef struct pm_collect_report {
 
 /* Watches the job until all its traces are there, fetches and stitches. A trace that was altered in Redis is named in a
  * log line, removed, and recorded again. Split and classes of `job` (pm_manifest_get) move into the model, which holds
- * its graph; the job stays the caller's to free. */
+ * its graph; the job stays the caller's to free. `model` NULL: only waits, and the job stays as it is. */
 pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
                      pm_model **model, pm_collect_report *report, pm_error *err);
 

@@ -171,17 +171,12 @@ static pm_status look_at_old_job(submission *s, pm_error *err) {
 
 static pm_status put_manifest(submission *s, pm_error *err) {
     pm_buffer own = {0};
-    const pm_buffer *encoded = s->options->manifest;
-    pm_status st = PM_OK;
-    if (encoded == NULL) {
-        st = pm_manifest_encode(s->graph, s->classes, s->split, s->options->effort, &own, err);
-        encoded = &own;
-    }
+    pm_buffer *encoded = s->options->manifest != NULL ? s->options->manifest : &own;
+    pm_status st = pm_manifest_encode(s->graph, s->classes, s->split, s->options->effort, encoded, err);
     pm_retry retry = retry_redis(s->p);
     if (st == PM_OK) {
         do {
-            st = look_at_old_job(s, err);
-            st = st == PM_OK ? pm_manifest_put(s->p->traces->redis, s->report->job, encoded, err) : st;
+            st = pm_manifest_put(s->p->traces->redis, s->report->job, encoded, err);
         } while (pm_retry_again(&retry, st, err));
     }
     pm_buffer_free(&own);
@@ -203,7 +198,8 @@ static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
     pm_status st;
     pm_retry retry = retry_redis(s->p);
     do {
-        st = pm_board_open_job(s->p->traces->redis, &job, err);
+        st = look_at_old_job(s, err);
+        st = st == PM_OK ? pm_board_open_job(s->p->traces->redis, &job, err) : st;
     } while (pm_retry_again(&retry, st, err));
     return st;
 }
@@ -297,6 +293,17 @@ static pm_status send_missing(submission *s, pm_error *err) {
     return st;
 }
 
+static pm_status send_or_record(submission *s, pm_error *err) {
+    size_t n = s->classes->n_classes;
+    if (s->report->known < n && s->graph->n_vertices >= s->options->min_size) {
+        return send_missing(s, err);
+    }
+    pm_status st = open_job(s, 0, err);
+    return st == PM_OK && s->report->known < n ? record_all_here(s, err) : st;
+}
+
+/* The manifest, which takes as long to make as all the rest, comes last: recording has begun meanwhile. A submission
+ * that was killed before it is made again. */
 static pm_status submit(submission *s, pm_error *err) {
     size_t n = s->classes->n_classes;
     s->keys = pm_malloc(n, sizeof *s->keys);
@@ -315,16 +322,9 @@ static pm_status submit(submission *s, pm_error *err) {
     s->report->items = n;
     pm_status st = find_known(s, err);
     if (st == PM_OK) {
-        st = put_manifest(s, err);
+        st = send_or_record(s, err);
     }
-    if (st != PM_OK) {
-        return st;
-    }
-    if (s->report->known == n || s->graph->n_vertices < s->options->min_size) {
-        st = open_job(s, 0, err);
-        return st == PM_OK && s->report->known < n ? record_all_here(s, err) : st;
-    }
-    return send_missing(s, err);
+    return st == PM_OK ? put_manifest(s, err) : st;
 }
 
 pm_status pm_submit(pm_producer *p, const pm_graph *graph, const pm_split *split, const pm_classes *classes,

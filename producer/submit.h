@@ -31,10 +31,10 @@ void pm_producer_close(pm_producer *p);
 
 typedef struct pm_submit_options {
     pm_effort effort;
-    size_t min_size;           /* a graph with fewer states is recorded here, not on the cluster */
-    size_t memory;             /* for recording here */
-    const char *source;        /* where the graph came from, for people */
-    const pm_buffer *manifest; /* encoded already; NULL: it is encoded here */
+    size_t min_size;     /* a graph with fewer states is recorded here, not on the cluster */
+    size_t memory;       /* for recording here */
+    const char *source;  /* where the graph came from, for people */
+    pm_buffer *manifest; /* gets the encoded manifest; NULL: not wanted */
 } pm_submit_options;
 
 typedef struct pm_submit_report {

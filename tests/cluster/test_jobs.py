@@ -37,7 +37,7 @@ class Jobs(support.ClusterCase):
 
     def relabelled(self, graph):
         """The same chain with its rows in another order: another job, of the same SCCs."""
-        text = self.cluster.ok("convert", graph, "--format", "json")
+        text = self.cluster.ok("convert", graph, "--to", "json")
         g = json.loads(text)
         n = g["n_vertices"]
         new = {v: v if v == 0 else n - v for v in range(n)}
