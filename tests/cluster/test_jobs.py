@@ -37,7 +37,7 @@ class Jobs(support.ClusterCase):
 
     def relabelled(self, graph):
         """The same chain with its rows in another order: another job, of the same SCCs."""
-        text = self.cluster.ok("convert", graph, "--to", "json")
+        text = self.cluster.ok("convert", graph, "-", "--to", "json")
         g = json.loads(text)
         n = g["n_vertices"]
         new = {v: v if v == 0 else n - v for v in range(n)}
@@ -221,7 +221,7 @@ class Jobs(support.ClusterCase):
 
     def test_a_hundred_thousand_components(self):
         self.cluster.worker(slots=2)
-        graph = self.graph("random", "--sccs", 100000, "--size", 6)
+        graph = self.graph("random", "--sccs", 100000, "--size", 10)
         expected = self.sequential(graph, "1,2", "--moments", 2, "--threads", 2)
         job = self.cluster.submit(graph, "--no-cache", timeout=120)
         got = self.cluster.collect(job, "--theta", "1,2", "--moments", 2, "--threads", 2, "--no-cache", "--timeout",
