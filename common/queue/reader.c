@@ -192,7 +192,6 @@ static pm_status visit_one(pm_reader *r, const rd_kafka_message_t *m, pm_read_vi
         r->is_truncation_told = true;
     }
     move_on(r, m->partition, m->offset + 1);
-    pm_kafka_is_back(&r->health);
     return visit(ctx, &message, err);
 }
 

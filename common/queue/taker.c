@@ -256,7 +256,6 @@ static void hand_out(pm_taker *t, rd_kafka_message_t *m, pm_taken *out) {
                       .key = {m->key, m->key != NULL ? m->key_len : 0},
                       .value = {m->payload, m->payload != NULL ? m->len : 0}};
     t->in_hand++;
-    pm_kafka_is_back(&t->health);
 }
 
 /* A partition that begins anew is looked at even when the units of its last assignment fill the window: its first
