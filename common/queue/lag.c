@@ -12,28 +12,12 @@ static int left_ms(double until) {
     return left > 3600 ? 3600000 : left > 0.1 ? (int)(left * 1000) : 100;
 }
 
-static pm_status read_offsets(const rd_kafka_event_t *event, const pm_kafka_options *options, size_t n, pm_lag *lags,
+static pm_status read_offsets(const rd_kafka_topic_partition_list_t *list, const char *group, size_t n, pm_lag *lags,
                               pm_error *err) {
-    size_t n_groups = 0;
-    const rd_kafka_ListConsumerGroupOffsets_result_t *result =
-        rd_kafka_event_ListConsumerGroupOffsets_result((rd_kafka_event_t *)(uintptr_t)event);
-    const rd_kafka_group_result_t **groups =
-        result == NULL ? NULL : rd_kafka_ListConsumerGroupOffsets_result_groups(result, &n_groups);
-    if (n_groups != 1) {
-        return pm_fail(err, PM_ETEMPORARY, "the offsets of group %s: %zu groups in the answer", options->group,
-                       n_groups);
-    }
-    const rd_kafka_error_t *error = rd_kafka_group_result_error(groups[0]);
-    if (error != NULL) {
-        return pm_kafka_fail(err, rd_kafka_error_code(error), rd_kafka_error_string(error), "the offsets of group %s",
-                             options->group);
-    }
-    const rd_kafka_topic_partition_list_t *list = rd_kafka_group_result_partitions(groups[0]);
-    for (int i = 0; list != NULL && i < list->cnt; i++) {
+    for (int i = 0; i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *p = &list->elems[i];
         if (p->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return pm_kafka_fail(err, p->err, NULL, "the offset of group %s in partition %d", options->group,
-                                 (int)p->partition);
+            return pm_kafka_fail(err, p->err, NULL, "the offset of group %s in partition %d", group, (int)p->partition);
         }
         if (p->partition >= 0 && (size_t)p->partition < n && p->offset >= 0) {
             lags[p->partition].committed = p->offset;
@@ -42,45 +26,40 @@ static pm_status read_offsets(const rd_kafka_event_t *event, const pm_kafka_opti
     return PM_OK;
 }
 
-static pm_status ask_offsets(rd_kafka_t *rk, const pm_kafka_options *options,
-                             rd_kafka_ListConsumerGroupOffsets_t *request, size_t n, pm_lag *lags, double until,
-                             pm_error *err) {
-    char words[PM_KAFKA_REASON];
-    int ms = left_ms(until);
-    rd_kafka_AdminOptions_t *how = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-    rd_kafka_queue_t *answers = rd_kafka_queue_new(rk);
-    pm_status st = PM_OK;
-    if (how == NULL ||
-        rd_kafka_AdminOptions_set_request_timeout(how, ms, words, sizeof words) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        st = pm_fail(err, PM_ESOFTWARE, "librdkafka refuses to ask for the offsets of a group");
-    } else {
-        rd_kafka_ListConsumerGroupOffsets(rk, &request, 1, how, answers);
-        rd_kafka_event_t *event = rd_kafka_queue_poll(answers, ms + 1000);
-        st = pm_admin_event_error(event, "the offsets of the workers' group", err);
-        if (st == PM_OK) {
-            st = read_offsets(event, options, n, lags, err);
-        }
-        if (event != NULL) {
-            rd_kafka_event_destroy(event);
-        }
-    }
-    rd_kafka_queue_destroy(answers);
-    if (how != NULL) {
-        rd_kafka_AdminOptions_destroy(how);
-    }
-    return st;
+/* A consumer that belongs to the group and joins nothing. (The admin interface can ask too, but 2.0.2's crashes when
+ * the coordinator moves or loads meanwhile.) */
+static pm_status open_asker(const pm_kafka_options *options, pm_kafka_health *health, rd_kafka_t **out, pm_error *err) {
+    const pm_property extra[] = {
+        {"group.id", options->group},
+        {"enable.auto.commit", "false"},
+        {"statistics.interval.ms", "0"},
+        {NULL, NULL},
+    };
+    return pm_kafka_new(options, RD_KAFKA_CONSUMER, extra, NULL, health, out, err);
 }
 
-static pm_status find_committed(rd_kafka_t *rk, const pm_kafka_options *options, const char *topic, size_t n,
-                                pm_lag *lags, double until, pm_error *err) {
+static pm_status find_committed(const pm_kafka_options *options, const char *topic, size_t n, pm_lag *lags,
+                                double until, pm_error *err) {
+    pm_kafka_health health = {.log = NULL};
+    rd_kafka_t *asker;
+    pm_status st = open_asker(options, &health, &asker, err);
+    if (st != PM_OK) {
+        return st;
+    }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
     for (size_t i = 0; i < n; i++) {
         rd_kafka_topic_partition_list_add(list, topic, (int32_t)i);
     }
-    rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(options->group, list);
-    pm_status st = ask_offsets(rk, options, request, n, lags, until, err);
-    rd_kafka_ListConsumerGroupOffsets_destroy(request);
+    rd_kafka_resp_err_t code = rd_kafka_committed(asker, list, left_ms(until));
+    rd_kafka_poll(asker, 0);
+    st = pm_kafka_check(&health, err);
+    if (st == PM_OK) {
+        st = code == RD_KAFKA_RESP_ERR_NO_ERROR
+                 ? read_offsets(list, options->group, n, lags, err)
+                 : pm_kafka_fail(err, code, NULL, "the offsets of group %s", options->group);
+    }
     rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(asker);
     return st;
 }
 
@@ -111,6 +90,6 @@ pm_status pm_group_lag(rd_kafka_t *rk, const pm_kafka_options *options, size_t n
     for (size_t i = 0; i < n; i++) {
         lags[i] = (pm_lag){.committed = -1};
     }
-    pm_status st = n > 0 ? find_committed(rk, options, topic, n, lags, until, err) : PM_OK;
+    pm_status st = n > 0 ? find_committed(options, topic, n, lags, until, err) : PM_OK;
     return st == PM_OK && n > 0 ? find_ends(rk, topic, n, lags, until, err) : st;
 }

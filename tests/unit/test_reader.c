@@ -177,3 +177,23 @@ Test(reader, lag_of_a_group, .timeout = 30) {
     cr_assert_eq(lags[3].high, 0);
     tear_down(&b);
 }
+
+Test(reader, lag_while_the_coordinator_moves, .timeout = 30) {
+    bench b;
+    pm_lag lags[4];
+    set_up(&b);
+    rd_kafka_mock_push_request_errors(b.mock.cluster, 9 /* OffsetFetch */, 2,
+                                      RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+                                      RD_KAFKA_RESP_ERR_NOT_COORDINATOR);
+    pm_status st = pm_group_lag(pm_sender_handle(b.sender), &b.mock.options, 4, lags, 10, &b.err);
+    cr_assert(st == PM_OK || st == PM_ETEMPORARY, "%s", b.err.text);
+    rd_kafka_mock_push_request_errors(b.mock.cluster, 9, 1, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+    cr_assert_eq(pm_group_lag(pm_sender_handle(b.sender), &b.mock.options, 4, lags, 10, &b.err), PM_EPERMISSION);
+    cr_assert(strstr(b.err.text, "t.workers") != NULL, "%s", b.err.text);
+    rd_kafka_mock_clear_request_errors(b.mock.cluster, 9);
+    rd_kafka_mock_broker_set_down(b.mock.cluster, -1);
+    double begin = pm_seconds();
+    cr_assert_neq(pm_group_lag(pm_sender_handle(b.sender), &b.mock.options, 4, lags, 1, &b.err), PM_OK);
+    cr_assert(pm_seconds() - begin < 6);
+    tear_down(&b);
+}
