@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* A child that dies before it has answered anything is replaced after a wait that doubles between these. */
+/* A child that dies without having been given a unit is replaced after a wait that doubles between these. */
 #define SPAWN_LEAST 0.1
 #define SPAWN_MOST 10.0
 /* How often the clock of a running unit is looked at. */
@@ -272,7 +272,7 @@ static void bury_child(pm_slots *s, const pm_spawner_news *news, double now, pm_
         pm_logf(s->log, slot->misses == 0 ? PM_LOG_WARNING : PM_LOG_DEBUG, "slot %zu had no unit when %s; replaced",
                 news->slot, text);
     }
-    slot->misses += slot->state == PM_SLOT_DOOMED || slot->is_dismissed || slot->is_late ? 0 : 1;
+    slot->misses = was_busy || slot->state == PM_SLOT_DOOMED ? 0 : slot->misses + 1;
     if (was_busy) {
         end_of_dead(s, news->slot, news->status, ended, ctx);
     }

@@ -24,7 +24,7 @@ typedef struct pm_slot {
     pid_t pid;
     int fd;        /* -1: none, or broken */
     double since;  /* of the child's birth, of the unit's start when busy */
-    size_t misses; /* children in a row that died without having answered */
+    size_t misses; /* children in a row that died without having been given a unit */
     double spawn_at;
     /* busy: */
     void *unit;
