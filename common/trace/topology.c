@@ -1,5 +1,7 @@
 #include "trace/topology.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 
 static pm_status topology_new(uint32_t n, size_t edges, pm_topology *out, pm_error *err) {
@@ -91,6 +93,66 @@ pm_status pm_topology_rename(const pm_topology *topology, const uint32_t *new_na
     if (st != PM_OK) {
         pm_topology_free(out);
     }
+    return st;
+}
+
+/* The vertices that 0 leads to, counted; `seen` (n zeros) and `stack` (n) are scratch. */
+static uint32_t count_reached(const pm_topology *t, bool *seen, uint32_t *stack) {
+    uint32_t reached = 1, waiting = 1;
+    stack[0] = 0;
+    seen[0] = true;
+    while (waiting > 0) {
+        uint32_t v = stack[--waiting];
+        for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
+            uint32_t w = t->col[e];
+            if (!seen[w]) {
+                seen[w] = true;
+                stack[waiting++] = w;
+                reached++;
+            }
+        }
+    }
+    return reached;
+}
+
+static pm_status reverse(const pm_topology *t, pm_topology *out, pm_error *err) {
+    pm_status st = topology_new(t->n, t->row[t->n], out, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    for (size_t e = 0; e < t->row[t->n]; e++) {
+        out->row[t->col[e] + 1]++;
+    }
+    for (uint32_t v = 0; v < t->n; v++) {
+        out->row[v + 1] += out->row[v];
+    }
+    for (uint32_t v = 0; v < t->n; v++) {
+        for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
+            out->col[out->row[t->col[e]]++] = v;
+        }
+    }
+    for (uint32_t v = t->n; v > 0; v--) { /* filling moved each row's begin to its end */
+        out->row[v] = out->row[v - 1];
+    }
+    out->row[0] = 0;
+    return PM_OK;
+}
+
+pm_status pm_topology_is_strong(const pm_topology *topology, bool *is_strong, pm_error *err) {
+    uint32_t n = topology->n;
+    pm_topology back = {0};
+    bool *seen = pm_calloc(n, sizeof *seen);
+    uint32_t *stack = pm_malloc(n, sizeof *stack);
+    pm_status st = seen == NULL || stack == NULL ? pm_fail_memory(err, "the ways through an SCC", n * sizeof *stack)
+                                                 : reverse(topology, &back, err);
+    if (st == PM_OK) {
+        *is_strong = count_reached(topology, seen, stack) == n;
+        memset(seen, 0, n * sizeof *seen);
+        *is_strong = *is_strong && count_reached(&back, seen, stack) == n;
+    }
+    pm_topology_free(&back);
+    free(seen);
+    free(stack);
     return st;
 }
 

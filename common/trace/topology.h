@@ -18,6 +18,9 @@ pm_status pm_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *loca
 /* The same digraph with vertex v called new_name[v] (a permutation). */
 pm_status pm_topology_rename(const pm_topology *topology, const uint32_t *new_name, pm_topology *out, pm_error *err);
 
+/* Whether every vertex leads to every other one. */
+pm_status pm_topology_is_strong(const pm_topology *topology, bool *is_strong, pm_error *err);
+
 void pm_topology_free(pm_topology *topology); /* zeroes it; all-zero is valid */
 
 #endif

@@ -234,6 +234,17 @@ static pm_status read_topology(const pm_record_reader *r, pm_topology *t, pm_err
     return st;
 }
 
+/* The recorder takes it for granted; of anything else it would make a trace that every reader refuses. */
+static pm_status check_strong(const pm_topology *t, pm_error *err) {
+    bool is_strong = false;
+    pm_status st = pm_topology_is_strong(t, &is_strong, err);
+    if (st == PM_OK && !is_strong) {
+        st = pm_fail(err, PM_EDATA,
+                     "expected a strongly connected component, found states that do not lead to each other");
+    }
+    return st;
+}
+
 static pm_status check_key(const pm_record_reader *r, const pm_canon *canon, pm_error *err) {
     const uint8_t *expected = r->body.keys.bytes + r->at * PM_DIGEST_BYTES;
     if (memcmp(canon->key, expected, PM_DIGEST_BYTES) == 0) {
@@ -255,6 +266,9 @@ pm_status pm_record_reader_next(pm_record_reader *r, pm_canon *out, pm_error *er
     }
     out->as_given = r->body.as_given.bytes[r->at] == 1;
     pm_status st = read_topology(r, &out->topology, err);
+    if (st == PM_OK) {
+        st = check_strong(&out->topology, err);
+    }
     if (st == PM_OK) {
         st = pm_canon_identify(out, (pm_effort)r->body.effort, err);
     }

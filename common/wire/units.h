@@ -24,7 +24,7 @@ uint64_t pm_record_cost(uint32_t n, size_t n_edges);
 pm_status pm_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort effort, pm_buffer *out, pm_error *err);
 
 /* The SCCs of a record body, one after the other: untrusted, so each topology is checked (ranges, order, no
- * self-loops), and its key computed again from it; another key than the body says is PM_EDATA. */
+ * self-loops, strongly connected), and its key computed again from it; another key than the body says is PM_EDATA. */
 typedef struct pm_record_reader {
     pm_record_body body;
     pm_message_memory memory;

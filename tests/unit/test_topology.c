@@ -72,3 +72,22 @@ Test(topology, renaming_moves_every_edge) {
         free(edge);
     }
 }
+
+/* Against the transitive closure, at densities where both answers are frequent. */
+Test(topology, strong_connection_is_that_of_the_closure) {
+    static const uint8_t seed[PM_DIGEST_BYTES] = {5};
+    pm_random random;
+    size_t strong = 0;
+    pm_random_seed(&random, seed);
+    for (uint32_t round = 0; round < 600; round++) {
+        uint32_t n = 2 + round % 11;
+        bool *edge = draw_digraph(&random, n, 10 + round % 5 * 12), found = false;
+        pm_topology t = topology_of(n, edge);
+        cr_assert_eq(pm_topology_is_strong(&t, &found, NULL), PM_OK);
+        cr_assert_eq(found, is_strong(n, edge), "round %u", round);
+        strong += found;
+        pm_topology_free(&t);
+        free(edge);
+    }
+    cr_assert(strong > 100 && strong < 500, "%zu", strong);
+}

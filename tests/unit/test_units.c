@@ -127,6 +127,8 @@ Test(units, hostile_columns_are_named) {
         {2, {1, 1}, 2, {2, 0}, 2, "state 0: expected targets below 2"},
         {2, {1, 1}, 2, {1, 1}, 2, "state 1: expected targets below 2, ascending and without itself, found 1"},
         {2, {2, 0}, 2, {1, 1}, 2, "state 0: expected targets below 2, ascending"},
+        {2, {1, 0}, 2, {1}, 1, "expected a strongly connected component"},
+        {2, {0, 1}, 2, {0}, 1, "expected a strongly connected component"},
         {2, {1, 1}, 2, {1, 0}, 2, "expected key 0000"},
     };
     static const uint8_t key[PM_DIGEST_BYTES], as_given[1];
