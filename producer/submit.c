@@ -184,9 +184,10 @@ static pm_status put_manifest(submission *s, pm_error *err) {
 }
 
 static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
-    const char *source = s->options->source == NULL ? "" : s->options->source;
+    char room[PM_TEXT_MOST + 1]; /* a path may be any bytes */
+    pm_span source = pm_span_clean(s->options->source == NULL ? "" : s->options->source, room, sizeof room);
     pm_job_message job = {.kind = pm_span_of("record"),
-                          .source = pm_span_of(source),
+                          .source = source,
                           .created = pm_now(),
                           .effort = (uint64_t)s->options->effort,
                           .states = s->graph->n_vertices,
