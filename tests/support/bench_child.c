@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -79,6 +81,25 @@ void bench_child_send(bench_child *b, const char *kind, const uint8_t job[PM_DIG
                       const uint8_t unit[PM_DIGEST_BYTES], const void *value, size_t n) {
     bench_child_give(b, kind, job, unit, value, n);
     bench_child_wait(b);
+}
+
+void bench_child_inside(bench_child *b, const char *kind, const uint8_t unit[PM_DIGEST_BYTES], const void *value,
+                        size_t n) {
+    int pair[2], room = (int)n + (1 << 16);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    cr_assert_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+    pm_task_head head = {.size = n};
+    memcpy(head.job, b->job, PM_DIGEST_BYTES);
+    memcpy(head.unit, unit, PM_DIGEST_BYTES);
+    snprintf(head.kind, sizeof head.kind, "%s", kind);
+    cr_assert_eq(write(pair[0], &head, sizeof head), (ssize_t)sizeof head);
+    cr_assert_eq(write(pair[0], value, n), (ssize_t)n);
+    shutdown(pair[0], SHUT_WR);
+    cr_assert_eq(pm_child_run(&b->options, 0, pair[1]), 0); /* closes its end */
+    b->ending = (pm_ending){.how = PM_ENDED_ANSWER};
+    cr_assert_eq(read(pair[0], &b->ending.answer, sizeof b->ending.answer), (ssize_t)sizeof b->ending.answer);
+    snprintf(b->text, sizeof b->text, "%s", b->ending.answer.text);
+    close(pair[0]);
 }
 
 void bench_child_unit(bench_child *b, const char *kind, const uint8_t (*items)[PM_DIGEST_BYTES], size_t n_items,

@@ -8,6 +8,18 @@
 #include "worker/child.h"
 #include "worker/slots.h"
 
+/* AddressSanitizer ends the process where memory is refused: there, limits show as deaths. */
+#if defined(__SANITIZE_ADDRESS__)
+#define BENCH_CHILD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BENCH_CHILD_SANITIZED 1
+#endif
+#endif
+#ifndef BENCH_CHILD_SANITIZED
+#define BENCH_CHILD_SANITIZED 0
+#endif
+
 typedef struct bench_child {
     redis_server server;
     pm_redis_options redis_options;
@@ -32,6 +44,10 @@ void bench_child_send(bench_child *b, const char *kind, const uint8_t job[PM_DIG
 void bench_child_give(bench_child *b, const char *kind, const uint8_t job[PM_DIGEST_BYTES],
                       const uint8_t unit[PM_DIGEST_BYTES], const void *value, size_t n);
 void bench_child_wait(bench_child *b);
+
+/* The same by a child that runs inside the test and ends after the unit, so that what it leaves allocated is found. */
+void bench_child_inside(bench_child *b, const char *kind, const uint8_t unit[PM_DIGEST_BYTES], const void *value,
+                        size_t n);
 
 /* The whole message of a unit of this body, with its id, for b->job. Free `value` with pm_buffer_free. */
 void bench_child_unit(bench_child *b, const char *kind, const uint8_t (*items)[PM_DIGEST_BYTES], size_t n_items,

@@ -175,6 +175,23 @@ Test(kind_evaluate, a_slice_has_the_bits_of_local_evaluation) {
     stop(&j);
 }
 
+Test(kind_evaluate, a_child_leaves_nothing_behind) {
+    job j;
+    uint8_t items[1][PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
+    pm_buffer value;
+    start(&j);
+    memcpy(items[0], j.slice.key, PM_DIGEST_BYTES);
+    bench_child_unit(&j.b, "evaluate", (const uint8_t(*)[PM_DIGEST_BYTES])items, 1, &j.body, unit, &value);
+    bench_child_inside(&j.b, "evaluate", unit, value.bytes, value.size);
+    bench_child_expect(&j.b, PM_EDATA, "");
+    publish(&j, PM_EFFORT_BALANCED);
+    bench_child_inside(&j.b, "evaluate", unit, value.bytes, value.size);
+    bench_child_expect(&j.b, PM_OK, "");
+    check_result(&j);
+    pm_buffer_free(&value);
+    stop(&j);
+}
+
 Test(kind_evaluate, one_model_serves_many_slices_without_redis) {
     job j;
     start(&j);
