@@ -17,7 +17,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-static char dir[64], data[80];
+static char dir[256], data[288];
 static uint8_t *base, *patched;
 static size_t base_size;
 
@@ -71,7 +71,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     (void)argc;
     (void)argv;
     pm_disk *disk;
-    (void)snprintf(dir, sizeof dir, "%s/phasemill-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    const char *memory = getenv("PM_MEMORY");
+    if (memory == NULL) {
+        memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    }
+    (void)snprintf(dir, sizeof dir, "%s/phasemill-fuzz-XXXXXX", memory);
     must(mkdtemp(dir) != NULL);
     (void)atexit(clean_up);
     (void)snprintf(data, sizeof data, "%s/data.mdb", dir);

@@ -22,10 +22,10 @@ void fixture_attach(fixture *f, const char *dir) {
 }
 
 void fixture_make(fixture *f) {
-    const char *base = getenv("TMPDIR");
+    const char *base = getenv("PM_MEMORY"); /* of ./test, which removes it also when it is interrupted */
     char dir[256];
-    if (access("/dev/shm", W_OK) == 0) {
-        base = "/dev/shm";
+    if (base == NULL) {
+        base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
     }
     (void)snprintf(dir, sizeof dir, "%s/phasemill-test-XXXXXX", base != NULL ? base : "/tmp");
     if (mkdtemp(dir) == NULL) {
