@@ -5,13 +5,11 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "job_cluster.h"
+#include "jobs.h"
 
-static pm_status read_id(const char *text, uint8_t id[PM_DIGEST_BYTES], pm_error *err) {
-    return pm_unhex(text, id)
-               ? PM_OK
-               : pm_fail(err, PM_EUSAGE,
-                         "collect: \"%s\" is no job's id, expected the 64 hexadecimal digits that submit printed",
-                         text);
+/* A whole id names a job whose record may be gone; a part of one is looked up on the list of jobs. */
+static pm_status read_id(cli_job *job, uint8_t id[PM_DIGEST_BYTES], pm_error *err) {
+    return pm_unhex(job->options.job, id) ? PM_OK : cli_job_find(job->cluster.redis, job->options.job, id, err);
 }
 
 /* The manifest becomes job->parts, and its graph the job's. */
@@ -55,10 +53,7 @@ static pm_status collect(cli_job *job, const uint8_t *id, pm_error *err) {
 
 static pm_status run_steps(cli_job *job, pm_error *err) {
     uint8_t id[PM_DIGEST_BYTES];
-    pm_status st = read_id(job->options.job, id, err);
-    if (st == PM_OK) {
-        st = cli_out_check(job->options.output, err);
-    }
+    pm_status st = cli_out_check(job->options.output, err);
     if (st == PM_OK) {
         st = cli_job_read_numbers(job, err);
     }
@@ -66,9 +61,9 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
         st = cli_job_open_cluster(job, err);
     }
     if (st == PM_OK) {
-        st = collect(job, id, err);
+        st = read_id(job, id, err);
     }
-    return st;
+    return st == PM_OK ? collect(job, id, err) : st;
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
@@ -90,7 +85,7 @@ const cli_command cli_collect = {
             "same output bit for bit, as `phasemill run` of the job's graph (in JSON, `seconds`, and how many SCCs\n"
             "were `recorded` and `cached`, differ). What is missing and in nobody's hands is sent to the workers\n"
             "again. When a unit has failed, the job fails with its error. Any number of collectors, anywhere, may\n"
-            "collect one job.\n"
+            "collect one job. JOB is its id, or the first 6 or more digits.\n"
             "\n"
             "  --theta, --moments, --factorial, --rewards, --covariance, --pdf, --cdf, --times, --tolerance,\n"
             "  --tail-accuracy, --method, --normalize-start, --threads, --memory, --cache-dir, --no-cache,\n"

@@ -270,6 +270,15 @@ static pm_status assemble(batch *b, size_t *n_refused, pm_error *err) {
 
 /* ---- all together ---- */
 
+static pm_status forgive(batch *b, pm_error *err) {
+    pm_status st;
+    pm_retry retry = be_patient(b);
+    do {
+        st = pm_board_forgive(b->p->traces->redis, b->model->graph->digest, b->report->watch.failed_unit, err);
+    } while (pm_retry_again(&retry, st, err));
+    return st;
+}
+
 /* A unit that failed because Redis had lost what it needs may be tried again once that is back. */
 static pm_status wait_or_restore(batch *b, bool *again, pm_error *err) {
     pm_status st = wait_for_all(b, err);
@@ -278,7 +287,7 @@ static pm_status wait_or_restore(batch *b, bool *again, pm_error *err) {
     if (st == PM_EDATA && b->report->watch.has_failed_unit &&
         pm_restore_job(b->p, b->model, b->manifest, &n_restored, &unused) == PM_OK && n_restored > 0) {
         *again = true;
-        return PM_OK;
+        return forgive(b, err);
     }
     return st;
 }

@@ -155,7 +155,7 @@ class Jobs(support.ClusterCase):
         self.refused(75, ["missing after", "0 workers are alive", "collect"], "submit", graph, "--min-size", 0,
                      "--no-cache", "--wait", "--timeout", 1)
         self.refused(66, ["submit"], "collect", "ab" * 32, "--theta", "1")
-        self.refused(64, ["64 hexadecimal digits"], "collect", "ab", "--theta", "1")
+        self.refused(64, '"ab"', "collect", "ab", "--theta", "1")
         self.refused(64, ["--theta", "--wait"], "submit", graph, "--theta", "1,2,4")
         self.refused(64, ["--evaluate"], "run", graph, "--theta", "1,2,4", "--evaluate", "cluster")
 
