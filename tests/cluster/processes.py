@@ -66,6 +66,14 @@ def state(pid):
         return None
 
 
+def parent(pid):
+    """The parent of a process, or None when there is no such process."""
+    try:
+        return int(_stat(pid)[1])
+    except OSError:
+        return None
+
+
 def send(pid, number):
     """True when the signal was sent, False when the process is gone."""
     try:

@@ -69,12 +69,15 @@ class Topics:
             return {p: _ends_of(consumer, confluent_kafka.TopicPartition(topic, p))
                     for p in range(self.partitions(topic))}
 
-    def read(self, topic, seconds=30.0):
-        """All messages that the topic holds now, as of confluent_kafka, by partition and offset."""
-        ends = {p: end for p, (first, end) in self.ends(topic).items() if end > first}
+    def read(self, topic, seconds=30.0, last=None):
+        """All messages (or the `last` of each partition) that the topic holds now, as of confluent_kafka, by partition
+        and offset."""
+        places = {p: (first, end) for p, (first, end) in self.ends(topic).items() if end > first}
+        ends = {p: end for p, (first, end) in places.items()}
         found = []
         with _consumer(self._base) as consumer:
-            consumer.assign([confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING) for p in ends])
+            start = lambda first, end: first if last is None else max(first, end - last)
+            consumer.assign([confluent_kafka.TopicPartition(topic, p, start(*places[p])) for p in ends])
             deadline = time.monotonic() + seconds
             # positions, not offsets of messages: compaction leaves gaps, also at the end
             while any(p.offset < ends[p.partition] for p in consumer.position(consumer.assignment())):
@@ -87,15 +90,23 @@ class Topics:
                     raise TimeoutError(f"{topic}: {len(found)} messages read in {seconds:.0f} s")
         return sorted(found, key=lambda m: (m.partition(), m.offset()))
 
-    def again(self, topic):
-        """Sends all messages of a topic once more, each to its partition."""
-        return self.send_all(topic, [(m.value(), m.key(), m.headers() or [], m.partition()) for m in self.read(topic)])
+    def again(self, topic, last=None):
+        """Sends all messages of a topic (or the `last` of each partition) once more, each to its partition."""
+        found = self.read(topic, last=last)
+        return self.send_all(topic, [(m.value(), m.key(), m.headers() or [], m.partition()) for m in found])
 
     def committed(self, group, topic):
         """{partition: next offset} that a group committed; -1001 where it has not."""
         with _consumer({**self._base, "group.id": group}) as consumer:
             asked = [confluent_kafka.TopicPartition(topic, p) for p in range(self.partitions(topic))]
-            return {p.partition: p.offset for p in consumer.committed(asked, timeout=20)}
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    return {p.partition: p.offset for p in consumer.committed(asked, timeout=20)}
+                except confluent_kafka.KafkaException:  # a broker that has just come back does not coordinate yet
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.2)
 
 
 class _consumer:
