@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/retry.h"
 #include "wire/units.h"
 
 /* `auto` asks the cluster when recording here would take so long, and takes it when it is faster even with what a job
@@ -31,9 +32,19 @@ static double seconds_left(const cli_job *job) {
     return left > 0.001 ? left : 0.001;
 }
 
+static pm_status count_workers(cli_job *job, size_t *workers, size_t *slots, pm_error *err) {
+    const pm_producer *p = &job->cluster.producer;
+    pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
+    pm_status st;
+    do {
+        st = pm_count_workers(job->cluster.redis, workers, slots, err);
+    } while (pm_retry_again(&retry, st, err));
+    return st;
+}
+
 pm_status cli_job_need_workers(cli_job *job, pm_error *err) {
     size_t workers, slots;
-    pm_status st = pm_count_workers(job->cluster.redis, &workers, &slots, err);
+    pm_status st = count_workers(job, &workers, &slots, err);
     if (st == PM_OK && workers == 0) {
         st = pm_fail(err, PM_EUNAVAILABLE,
                      "no worker is alive; start some with `phasemill worker`, or use --strategy threads");
@@ -198,7 +209,7 @@ static pm_status estimate_missing(cli_job *job, double *seconds, pm_error *err) 
 static pm_status ask_cluster(cli_job *job, bool *chosen, pm_error *err) {
     size_t workers = 0, slots = 0;
     double seconds = 0, here;
-    pm_status st = pm_count_workers(job->cluster.redis, &workers, &slots, err);
+    pm_status st = count_workers(job, &workers, &slots, err);
     if (st == PM_OK && slots == 0) {
         pm_logf(log_of(job), PM_LOG_INFO, "strategy threads: a cluster is configured, but no worker is alive");
         return PM_OK;

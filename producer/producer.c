@@ -7,12 +7,16 @@
 #include "producer/sent.h"
 #include "queue/headers.h"
 
-/* Until a broker answers at the start, and what either server may be away later. */
+/* Until the servers answer at the start, and what either server may be away later. */
 #define REACH_SECONDS 10.0
 #define PATIENCE_SECONDS 120.0
 
 static pm_status reach(pm_producer *p, pm_error *err) {
-    pm_status st = pm_redis_check(p->traces->redis, err);
+    pm_status st;
+    pm_retry retry = pm_retry_begin("Redis", REACH_SECONDS, NULL, NULL, p->log);
+    do {
+        st = pm_redis_check(p->traces->redis, err);
+    } while (pm_retry_again(&retry, st, err));
     if (st == PM_OK) {
         st = pm_sender_open(p->kafka, PM_DELIVERY_SECONDS, pm_sent_report, p->sent, p->log, &p->sender, err);
     }
