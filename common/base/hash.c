@@ -1,12 +1,19 @@
+/* SHA-256 goes by libcrypto's own functions of it: an EVP digest looks its algorithm up under locks and allocates,
+ * which for the many digests of some hundred bytes here takes longer than the digest. They are deprecated since 3.0 in
+ * favour of EVP, not for what they compute. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "base/hash.h"
 
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <string.h>
 
 #include "base/mem.h"
 
 struct pm_hasher {
-    EVP_MD_CTX *md;
+    EVP_MD_CTX *md; /* NULL: SHA-256, in `sha` */
+    SHA256_CTX sha;
     bool finished; /* the next call begins a new message */
 };
 
@@ -20,8 +27,13 @@ pm_status pm_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
     if (h == NULL) {
         return pm_fail_memory(err, "a digest", sizeof *h);
     }
+    if (kind == PM_SHA256) {
+        h->finished = true;
+        *out = h;
+        return PM_OK;
+    }
     h->md = EVP_MD_CTX_new();
-    if (h->md == NULL || EVP_DigestInit_ex(h->md, kind == PM_SHA256 ? EVP_sha256() : EVP_blake2s256(), NULL) != 1) {
+    if (h->md == NULL || EVP_DigestInit_ex(h->md, EVP_blake2s256(), NULL) != 1) {
         pm_hasher_free(h);
         return libcrypto_failed(err, "EVP_DigestInit_ex");
     }
@@ -31,8 +43,8 @@ pm_status pm_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
 
 /* Without a kind libcrypto keeps the one it has, and need not look it up again. */
 static pm_status begin_message(pm_hasher *h, pm_error *err) {
-    if (h->finished && EVP_DigestInit_ex(h->md, NULL, NULL) != 1) {
-        return libcrypto_failed(err, "EVP_DigestInit_ex");
+    if (h->finished && (h->md == NULL ? SHA256_Init(&h->sha) : EVP_DigestInit_ex(h->md, NULL, NULL)) != 1) {
+        return libcrypto_failed(err, h->md == NULL ? "SHA256_Init" : "EVP_DigestInit_ex");
     }
     h->finished = false;
     return PM_OK;
@@ -40,17 +52,18 @@ static pm_status begin_message(pm_hasher *h, pm_error *err) {
 
 pm_status pm_hasher_add(pm_hasher *h, const void *bytes, size_t n, pm_error *err) {
     pm_status st = begin_message(h, err);
-    if (st == PM_OK && EVP_DigestUpdate(h->md, bytes, n) != 1) {
-        st = libcrypto_failed(err, "EVP_DigestUpdate");
+    if (st == PM_OK && (h->md == NULL ? SHA256_Update(&h->sha, bytes, n) : EVP_DigestUpdate(h->md, bytes, n)) != 1) {
+        st = libcrypto_failed(err, h->md == NULL ? "SHA256_Update" : "EVP_DigestUpdate");
     }
     return st;
 }
 
 pm_status pm_hasher_finish(pm_hasher *h, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
-    unsigned n = 0;
+    unsigned n = PM_DIGEST_BYTES;
     pm_status st = begin_message(h, err);
-    if (st == PM_OK && (EVP_DigestFinal_ex(h->md, digest, &n) != 1 || n != PM_DIGEST_BYTES)) {
-        st = libcrypto_failed(err, "EVP_DigestFinal_ex");
+    if (st == PM_OK && ((h->md == NULL ? SHA256_Final(digest, &h->sha) : EVP_DigestFinal_ex(h->md, digest, &n)) != 1 ||
+                        n != PM_DIGEST_BYTES)) {
+        st = libcrypto_failed(err, h->md == NULL ? "SHA256_Final" : "EVP_DigestFinal_ex");
     }
     h->finished = st == PM_OK;
     return st;
@@ -64,6 +77,11 @@ void pm_hasher_free(pm_hasher *h) {
 }
 
 pm_status pm_digest(pm_digest_kind kind, const void *bytes, size_t n, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+    if (kind == PM_SHA256) {
+        pm_hasher sha = {.finished = true};
+        pm_status added = pm_hasher_add(&sha, bytes, n, err);
+        return added == PM_OK ? pm_hasher_finish(&sha, digest, err) : added;
+    }
     pm_hasher *h;
     pm_status st = pm_hasher_new(kind, &h, err);
     if (st == PM_OK) {
