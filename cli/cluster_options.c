@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cluster.h"
 #include "output.h"
 
@@ -190,6 +191,32 @@ static void make_console(cli_cluster *c) {
     }
 }
 
+/* Those that are no presets, gathered for a log line. */
+typedef struct settings_line {
+    pm_log_field fields[MAX_SETTINGS];
+    size_t n;
+} settings_line;
+
+static pm_status gather(void *ctx, const char *name, const char *value, const char *origin, pm_error *err) {
+    (void)err;
+    settings_line *line = ctx;
+    if (value != NULL && strcmp(origin, "preset") != 0 && line->n < MAX_SETTINGS) {
+        line->fields[line->n++] = (pm_log_field){.name = name, .text = value};
+    }
+    return PM_OK;
+}
+
+/* What a program that runs for long was started with should be in its log. */
+static pm_status log_settings(cli_cluster *c, pm_error *err) {
+    settings_line line = {.n = 0};
+    pm_status st = pm_settings_each(&c->settings, gather, &line, err);
+    if (st == PM_OK) {
+        pm_log_event(&c->console.log, c->command->runs_for_long ? PM_LOG_INFO : PM_LOG_DEBUG, line.fields, line.n,
+                     "settings that are no presets:");
+    }
+    return st;
+}
+
 static pm_status read_settings(cli_cluster *c, const setting_options *o, const cli_given *properties, pm_error *err) {
     pm_status st = refuse_secrets(o, err);
     if (st == PM_OK) {
@@ -231,6 +258,7 @@ pm_status cli_cluster_parse(cli_cluster *c, const cli_command *command, int argc
         c->config = shared.config;
         st = read_settings(c, &from_settings, &shared.properties, err);
         make_console(c);
+        st = st == PM_OK ? log_settings(c, err) : st;
     }
     cli_given_free(&shared.properties);
     cli_given_free(&from_settings.given);

@@ -130,6 +130,14 @@ class Secrets(SettingsCase):
         message = self.refused(CONFIG, "PHASEMILL_REDIS_PASSWORD_FILE", "config", "show")
         self.assertNotIn("hush", message)
 
+    def test_the_log_tells_what_was_set(self):
+        self.env |= {"PHASEMILL_REDIS_PASSWORD_FILE": "secret", "PHASEMILL_LOG_FORMAT": "json"}
+        done = self.phasemill("config", "show", "--verbose", "--worker-slots", 3)
+        line = json.loads(done.stderr)
+        self.assertEqual((line["redis.password"], line["worker.slots"], line["level"]), ("(hidden)", "3", "debug"))
+        self.assertNotIn("kafka.group", line)
+        self.assertNotIn(b"hush", done.stderr + done.stdout)
+
     def test_not_in_the_list_of_processes(self):
         self.env |= {"PHASEMILL_KAFKA_BROKERS": "127.0.0.1:1", "PHASEMILL_REDIS_ADDRESS": "127.0.0.1:1"}
         command = [PROGRAM, "topics", "-X", "sasl.password=hush", "-X", "linger.ms=17"]
