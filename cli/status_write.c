@@ -67,7 +67,7 @@ static void write_lag(const cli_status *status, cli_out *out) {
     uint64_t total = 0;
     size_t shown = 0, behind = 0;
     if (status->n_partitions == 0) {
-        cli_out_text(out, "no topics yet: the first submit or worker makes them\n");
+        cli_out_text(out, "no topics yet: the first submit makes them\n");
         return;
     }
     for (size_t i = 0; i < status->n_partitions; i++) {
