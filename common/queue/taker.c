@@ -12,10 +12,11 @@
 #include "queue/topics.h"
 
 #define ASK_MS 2000
+#define COOPERATIVE_SINCE 0x020a0000 /* as of rd_kafka_version() */
 
 static rd_kafka_conf_t *presets(void) {
     static const pm_property ours[] = {
-        {"partition.assignment.strategy", "roundrobin"}, /* 2.0.2's cooperative-sticky has known faults */
+        {"partition.assignment.strategy", "roundrobin"},
         /* enough at hand for a second of small units, since a broker is asked anew only when its answer is in; both
          * limits are for each partition */
         {"queued.min.messages", "1000"},
@@ -33,6 +34,22 @@ static rd_kafka_conf_t *presets(void) {
     }
     rd_kafka_conf_set_rebalance_cb(conf, pm_taker_rebalance);
     return conf;
+}
+
+/* Before 2.3.0, a consumer with this assignor that is closed before its first assignment aborts the process; before
+ * 2.10.0, one that commits during a rebalance loses its assignment. */
+static pm_status check_assignor(const pm_kafka_options *options, pm_error *err) {
+    for (size_t i = 0; i < options->n_properties; i++) {
+        const pm_property *p = &options->properties[i];
+        if (strcmp(p->name, "partition.assignment.strategy") == 0 && strstr(p->value, "cooperative") != NULL &&
+            rd_kafka_version() < COOPERATIVE_SINCE) {
+            return pm_fail(err, PM_EUSAGE,
+                           "-X %s=%s needs librdkafka 2.10.0 or later, this is %s, where it aborts the process and "
+                           "loses partitions: leave it out",
+                           p->name, p->value, rd_kafka_version_str());
+        }
+    }
+    return PM_OK;
 }
 
 static pm_status make_handle(pm_taker *t, pm_error *err) {
@@ -115,6 +132,10 @@ pm_status pm_taker_open(const pm_kafka_options *options, size_t window, const pm
     if (window == 0) {
         return pm_fail(err, PM_EUSAGE, "a window of 0 units takes nothing");
     }
+    pm_status st = check_assignor(options, err);
+    if (st != PM_OK) {
+        return st;
+    }
     pm_taker *t = pm_calloc(1, sizeof *t);
     if (t == NULL) {
         return pm_fail_memory(err, "a taker", sizeof *t);
@@ -124,7 +145,7 @@ pm_status pm_taker_open(const pm_kafka_options *options, size_t window, const pm
     t->options = *options;
     t->window = window;
     pm_topic_name(options, PM_TOPIC_UNITS, t->topic_name);
-    pm_status st = set_up(t, err);
+    st = set_up(t, err);
     if (st != PM_OK) {
         free_taker(t);
         return st;

@@ -18,9 +18,9 @@ typedef struct pm_taken {
     pm_span key, value;
 } pm_taken;
 
-/* Joins the group. Assignor "roundrobin" unless -X says otherwise (2.0.2's cooperative-sticky has known faults). The
- * window is how many units of one partition may be done or in hand beyond its committed offset. Close with
- * pm_taker_close. */
+/* Joins the group. Assignor "roundrobin" unless -X says otherwise; a cooperative one is refused before librdkafka
+ * 2.10.0, PM_EUSAGE. The window is how many units of one partition may be done or in hand beyond its committed offset.
+ * Close with pm_taker_close. */
 pm_status pm_taker_open(const pm_kafka_options *options, size_t window, const pm_log *log, pm_taker **out,
                         pm_error *err);
 

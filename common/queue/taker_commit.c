@@ -2,7 +2,8 @@
 #include "base/clock.h"
 #include "queue/taker_impl.h"
 
-#define COMMIT_EVERY 0.2 /* seconds */
+#define COMMIT_EVERY 0.2     /* seconds */
+#define COMMIT_PATIENCE 60.0 /* seconds after which an answer is not waited for any more */
 
 void pm_part_advance(pm_part *p) {
     size_t before = p->window.count;
@@ -112,8 +113,20 @@ static void send_commit(pm_taker *t) {
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* A commit that is never answered must not be the last. */
+static void give_up_answer(pm_taker *t) {
+    pm_logf(t->health.log, PM_LOG_DEBUG, "a commit to %s was not answered: committing again", t->topic_name);
+    t->commits_under_way = 0;
+    for (size_t i = 0; i < t->n_parts; i++) {
+        t->parts[i].sent = t->parts[i].committed;
+    }
+}
+
 void pm_taker_commit(pm_taker *t) {
     while (serve_answers(t, 0)) {
+    }
+    if (t->commits_under_way > 0 && pm_seconds() - t->last_commit > COMMIT_PATIENCE) {
+        give_up_answer(t);
     }
     if (t->commits_under_way == 0 && pm_seconds() - t->last_commit >= COMMIT_EVERY) {
         send_commit(t);

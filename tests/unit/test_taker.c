@@ -331,3 +331,23 @@ Test(taker, brokers_that_go_and_come_are_two_lines, .timeout = 40) {
     pm_taker_close(t, 10);
     mock_kafka_stop(&b.mock);
 }
+
+Test(taker, a_cooperative_assignor_needs_a_newer_librdkafka) {
+    const pm_property wish = {"partition.assignment.strategy", "cooperative-sticky"};
+    const pm_kafka_options options = {.brokers = "127.0.0.1:1",
+                                      .topic_prefix = "t",
+                                      .group = "g",
+                                      .client = "test",
+                                      .properties = &wish,
+                                      .n_properties = 1};
+    pm_error err = {0};
+    pm_taker *t;
+    pm_status st = pm_taker_open(&options, 1, NULL, &t, &err);
+    if (rd_kafka_version() < 0x020a0000) {
+        cr_assert_eq(st, PM_EUSAGE);
+        cr_assert(strstr(err.text, "needs librdkafka 2.10.0") != NULL, "%s", err.text);
+    } else {
+        cr_assert_eq(st, PM_OK, "%s", err.text);
+        pm_taker_close(t, 5);
+    }
+}
