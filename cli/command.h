@@ -15,7 +15,7 @@ typedef struct cli_command {
 } cli_command;
 
 /* All commands, in the order of the help; ends at name == NULL. */
-extern const cli_command *const cli_commands[], cli_worker;
+extern const cli_command *const cli_commands[];
 
 /* Writes a command's help, whole, to standard output. */
 pm_status cli_show_help(const cli_command *command, pm_error *err);

@@ -5,8 +5,8 @@
 
 #include "base/isa.h"
 #include "cluster.h"
-#include "model/model.h"
 #include "store/disk.h"
+#include "worker/limits.h"
 #include "worker/worker.h"
 #include "worker_check.h"
 
@@ -58,8 +58,8 @@ static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
                            .id = c->client,
                            .slots = slots,
                            .attempts = v->worker_attempts,
-                           .unit_memory =
-                               v->worker_unit_memory > 0 ? v->worker_unit_memory : pm_default_memory() / slots,
+                           .unit_memory = v->worker_unit_memory > 0 ? v->worker_unit_memory
+                                                                    : pm_memory_limit("/sys/fs/cgroup") / slots,
                            .unit_seconds = (double)v->worker_unit_seconds,
                            .drain_seconds = (double)v->worker_drain_timeout,
                            .idle_seconds = (double)o->exit_when_idle,

@@ -48,10 +48,10 @@ static void read_trace(pm_span text, pm_heading *out) {
 }
 
 /* A message that does not say which unit it is still needs a name of its own among the dead letters. */
-static pm_status name_by_position(const rd_kafka_message_t *m, uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status name_by_position(const char *topic, int32_t partition, int64_t offset, uint8_t unit[PM_DIGEST_BYTES],
+                                  pm_error *err) {
     char position[PM_TOPIC_NAME + 64];
-    int n = snprintf(position, sizeof position, "%s/%d/%lld", rd_kafka_topic_name(m->rkt), (int)m->partition,
-                     (long long)m->offset);
+    int n = snprintf(position, sizeof position, "%s/%d/%lld", topic, (int)partition, (long long)offset);
     return n < 0 || (size_t)n >= sizeof position
                ? pm_fail(err, PM_ESOFTWARE, "the name of a message's position does not fit")
                : pm_digest(PM_SHA256, position, (size_t)n, unit, err);
@@ -66,12 +66,9 @@ static pm_status wrong(const char *name, const char *expected, pm_span found, pm
                : pm_fail(err, PM_EDATA, "the message's header %s: expected %s, found \"%s\"", name, expected, text);
 }
 
-pm_status pm_heading_read(const rd_kafka_message_t *message, pm_heading *out, pm_error *err) {
-    rd_kafka_headers_t *headers = NULL;
+pm_status pm_heading_parse(const rd_kafka_headers_t *headers, const char *topic, int32_t partition, int64_t offset,
+                           pm_heading *out, pm_error *err) {
     *out = (pm_heading){.has_job = false};
-    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        headers = NULL;
-    }
     pm_span job = find(headers, "phasemill-job"), unit = find(headers, "ce_id"), kind = find(headers, "phasemill-kind");
     pm_span version = find(headers, "phasemill-version");
     out->has_job = read_digest(job, out->job);
@@ -79,7 +76,7 @@ pm_status pm_heading_read(const rd_kafka_message_t *message, pm_heading *out, pm
     bool has_kind = read_kind(kind, out->kind);
     read_trace(find(headers, "traceparent"), out);
     if (!out->has_unit) {
-        pm_status st = name_by_position(message, out->unit, err);
+        pm_status st = name_by_position(topic, partition, offset, out->unit, err);
         return st == PM_OK ? wrong("ce_id", "a unit's id of 64 hexadecimal digits", unit, err) : st;
     }
     if (!out->has_job) {
@@ -89,4 +86,12 @@ pm_status pm_heading_read(const rd_kafka_message_t *message, pm_heading *out, pm
         return wrong("phasemill-version", "1, the version that this phasemill reads", version, err);
     }
     return has_kind ? PM_OK : wrong("phasemill-kind", "a name of lower-case letters", kind, err);
+}
+
+pm_status pm_heading_read(const rd_kafka_message_t *message, pm_heading *out, pm_error *err) {
+    rd_kafka_headers_t *headers = NULL;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        headers = NULL;
+    }
+    return pm_heading_parse(headers, rd_kafka_topic_name(message->rkt), message->partition, message->offset, out, err);
 }

@@ -17,4 +17,8 @@ typedef struct pm_heading {
  * missing or wrong; a version that is not known. */
 pm_status pm_heading_read(const rd_kafka_message_t *message, pm_heading *out, pm_error *err);
 
+/* The same of headers (NULL: none) of a message at this position. */
+pm_status pm_heading_parse(const rd_kafka_headers_t *headers, const char *topic, int32_t partition, int64_t offset,
+                           pm_heading *out, pm_error *err);
+
 #endif

@@ -9,21 +9,26 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "model/model.h"
+
+/* A small file as text; false when it cannot be read. */
+static bool read_text(const char *path, char *text, size_t n) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, n - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    text[got > 0 ? got : 0] = '\0';
+    return got > 0;
+}
 
 /* Number `which` (from 0) of /proc/PID/statm, in bytes: 1 is what is resident, 5 data and stack. */
 static size_t statm(const char *process, int which) {
     char path[64], text[256];
     int n = snprintf(path, sizeof path, "/proc/%s/statm", process);
-    int fd = n > 0 && (size_t)n < sizeof path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0) {
+    if (n < 0 || (size_t)n >= sizeof path || !read_text(path, text, sizeof text)) {
         return 0;
     }
-    ssize_t got = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (got <= 0) {
-        return 0;
-    }
-    text[got] = '\0';
     char *at = text;
     unsigned long long pages = 0;
     for (int i = 0; i <= which; i++) {
@@ -35,6 +40,21 @@ static size_t statm(const char *process, int which) {
 
 size_t pm_data_bytes(void) {
     return statm("self", 5);
+}
+
+size_t pm_memory_limit(const char *root) {
+    static const char *const names[] = {"memory.max", "memory/memory.limit_in_bytes"}; /* versions 2 and 1 */
+    size_t least = pm_default_memory();
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[512], text[64];
+        int n = snprintf(path, sizeof path, "%s/%s", root, names[i]);
+        if (n > 0 && (size_t)n < sizeof path && read_text(path, text, sizeof text)) {
+            unsigned long long bytes = strtoull(text, NULL, 10); /* "max" is none: 0 */
+            size_t share = (size_t)(bytes / 5 * 4);
+            least = share > 0 && share < least ? share : least;
+        }
+    }
+    return least;
 }
 
 size_t pm_resident_bytes(pid_t pid) {

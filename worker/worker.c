@@ -92,7 +92,7 @@ static pm_status open_worker(pm_worker *w, pm_error *err) {
         st = pm_fail(err, PM_EOSERR, "this machine has no name: %s", strerror(errno));
     }
     if (st == PM_OK) {
-        w->held = pm_calloc(slots, 2 * sizeof *w->held);
+        w->held = pm_calloc(2 * slots, sizeof *w->held);
         w->fds = pm_calloc(slots + 3, sizeof *w->fds);
         st = w->held != NULL && w->fds != NULL ? PM_OK
                                                : pm_fail_memory(err, "the units in hand", slots * sizeof *w->fds);
