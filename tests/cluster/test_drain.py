@@ -46,7 +46,7 @@ class Drain(trials.TrialCase):
         worker = self.cluster.worker("--drain-timeout", 1, slots=2)
         other = self.cluster.worker(slots=2)
         mine, = [beat for beat in self.settled(2).values() if beat["pid"] == worker.pid]
-        ids = self.send_probes(2, partitions=forge.read_u32s(mine["partitions"]), seconds=6.0)
+        ids = self.send_probes(2, partitions=forge.read_u32s(mine["partitions"]), seconds=3.0)
         self.busy(worker, ids, 2)
         began = time.monotonic()
         self.assertEqual(worker.terminate(30), 0)

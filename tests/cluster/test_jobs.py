@@ -1,6 +1,5 @@
 """Jobs from submission to result: bits as on one machine, nothing recorded twice, whatever comes first."""
 import json
-import threading
 import unittest
 
 import support
@@ -196,37 +195,6 @@ class Jobs(support.ClusterCase):
         there = self.refused(65, "theta row 70", "collect", job, "--theta", theta, "--evaluate", "cluster",
                              "--timeout", 60)
         self.assertEqual(here.strip().split("theta row 70")[1], there.strip().split("theta row 70")[1])
-
-    # ---- sizes ----
-
-    def test_fifty_jobs_at_once(self):
-        self.cluster.workers(2)
-        graphs = [self.graph("random", "--sccs", 20, "--size", 12, "--seed", 100 + i, name=f"g{i}") for i in range(50)]
-        results = [None] * len(graphs)
-
-        def one(i):
-            results[i] = self.cluster.phasemill("run", graphs[i], "--theta", "1,2", "--strategy", "cluster",
-                                                "--min-size", 0, "--no-cache", "--moments", 2, "--threads", 1)
-
-        for first in range(0, 50, 10):  # ten processes at a time; the jobs of all are on the topic together
-            threads = [threading.Thread(target=one, args=(i,)) for i in range(first, first + 10)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        for i, done in enumerate(results):
-            self.assertEqual(done.returncode, 0, done.stderr)
-            if i % 10 == 0:
-                self.same(self.sequential(graphs[i], "1,2", "--moments", 2, "--threads", 1), done.stdout)
-
-    def test_a_hundred_thousand_components(self):
-        self.cluster.worker(slots=2)
-        graph = self.graph("random", "--sccs", 100000, "--size", 10)
-        expected = self.sequential(graph, "1,2", "--moments", 2, "--threads", 2)
-        job = self.cluster.submit(graph, "--no-cache", timeout=120)
-        got = self.cluster.collect(job, "--theta", "1,2", "--moments", 2, "--threads", 2, "--no-cache", "--timeout",
-                                   110)
-        self.same(expected, got)
 
 
 if __name__ == "__main__":

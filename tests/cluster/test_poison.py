@@ -8,7 +8,7 @@ import unittest
 import support
 import trials
 
-SLOW = ("random", "--sccs", 1, "--size", 9000)  # seconds to record
+SLOW = ("random", "--sccs", 1, "--size", 5000)  # with --effort best, seconds to record
 LARGE = ("tandem", "--k1", 150, "--k2", 150)  # dozens of megabytes
 OTHER = ("random", "--sccs", 40, "--size", 60)
 TRIES = 3
@@ -21,7 +21,7 @@ class Poison(trials.TrialCase):
 
     def fails(self, graph, theta, words, worker, **checks):
         """Submits a job that must fail and one that must not; returns the job and the failed unit's id."""
-        job = self.cluster.submit(graph)
+        job = self.cluster.submit(graph, "--effort", "best")
         fine = self.cluster.submit(self.other)
         (unit, record), = self.board.units(bytes.fromhex(job)).items()
         place = f"partition {record['partition']} offset {record['offset']}"
@@ -66,7 +66,7 @@ class Poison(trials.TrialCase):
         self.assertEqual(self.listed(), [])
         self.assertEqual(self.board.letters(), {})
         self.assertEqual(trials.result(self.cluster.collect(job, "--theta", theta)),
-                         self.expected(graph, "--theta", theta))
+                         self.expected(graph, "--theta", theta, "--effort", "best"))
 
     def test_time(self):
         graph = self.graph(*SLOW)
