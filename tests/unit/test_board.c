@@ -3,27 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "redis_server.h"
+#include "desk.h"
 #include "store/board.h"
-
-typedef struct desk {
-    redis_server server;
-    pm_redis *r;
-    pm_error err;
-} desk;
-
-static void begin(desk *d) {
-    redis_server_start(&d->server, NULL);
-    d->r = redis_server_open(&d->server);
-}
-
-static void end(desk *d) {
-    (void)redis_server_check_keys(&d->server);
-    pm_redis_close(d->r);
-    redis_server_stop(&d->server);
-}
-
-#define MUST(call) cr_assert_eq(call, PM_OK, "%s", d.err.text)
 
 static bool span_is(pm_span span, const char *text) {
     return span.size == strlen(text) && memcmp(span.bytes, text, span.size) == 0;
@@ -72,7 +53,7 @@ static void tell_key(desk *d, const char *verb, const char *space, uint64_t numb
 
 Test(board, jobs_there_and_back) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     const pm_job_message job = job_of(1, 1234.5);
     pm_job_message read;
     pm_note note = {0};
@@ -89,12 +70,12 @@ Test(board, jobs_there_and_back) {
     }
     pm_note_free(&note);
     cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 2);
-    end(&d);
+    desk_end(&d);
 }
 
 Test(board, opening_a_job_forgets_its_end) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     const pm_job_message job = job_of(1, 1.0);
     const pm_outcome_message failed = outcome_of(1, 5, PM_EDATA, "bad unit");
     pm_outcome_message read;
@@ -118,7 +99,7 @@ Test(board, opening_a_job_forgets_its_end) {
     MUST(pm_board_failure(d.r, job.job, &read, &note, &d.err));
     cr_expect_not(note.found);
     pm_note_free(&note);
-    end(&d);
+    desk_end(&d);
 }
 
 static size_t list_jobs(desk *dp, size_t most, uint64_t newest) {
@@ -138,7 +119,7 @@ static size_t list_jobs(desk *dp, size_t most, uint64_t newest) {
 Test(board, the_list_of_jobs) {
     enum { N = 1300 };
     desk d;
-    begin(&d);
+    desk_begin(&d);
     cr_expect_eq(list_jobs(&d, 10, 0), 0);
     for (uint64_t i = 0; i < N; i++) {
         const pm_job_message job = job_of(i, (double)i);
@@ -159,7 +140,7 @@ Test(board, the_list_of_jobs) {
     MUST(pm_board_open_job(d.r, &late, &d.err));
     cr_expect_eq(redis_server_tell(&d.server, "ZCARD test:jobs"), 1);
     cr_expect_eq(list_jobs(&d, SIZE_MAX, N), 1);
-    end(&d);
+    desk_end(&d);
 }
 
 /* ---- units ---- */
@@ -193,7 +174,7 @@ static pm_status count(void *ctx, const pm_unit_record *unit, pm_error *err) {
 Test(board, records_of_units) {
     enum { N = 1500 };
     desk d;
-    begin(&d);
+    desk_begin(&d);
     pm_unit_record *units = calloc(N, sizeof *units);
     uint8_t *items = calloc(100, PM_DIGEST_BYTES), job[PM_DIGEST_BYTES];
     uint64_t cost = 0;
@@ -228,12 +209,12 @@ Test(board, records_of_units) {
     cr_expect_eq(t.n, 0);
     free(units);
     free(items);
-    end(&d);
+    desk_end(&d);
 }
 
 Test(board, damaged_records_are_named) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     uint8_t items[PM_DIGEST_BYTES] = {0}, job[PM_DIGEST_BYTES];
     const pm_unit_record unit = unit_of(1, 2, items, 1);
     tally t = {0};
@@ -266,23 +247,23 @@ Test(board, damaged_records_are_named) {
     tell_key(&d, "SADD", "job", 2, " x");
     cr_expect_eq(pm_board_job(d.r, job, &read, &note, &d.err), PM_EDATA);
     cr_expect_not(note.found);
-    end(&d);
+    desk_end(&d);
 }
 
 Test(board, a_record_that_is_too_large) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     uint8_t *items = calloc(40000, PM_DIGEST_BYTES);
     const pm_unit_record unit = unit_of(1, 2, items, 40000);
     cr_expect_eq(pm_board_place(d.r, &unit, 1, true, &d.err), PM_ESOFTWARE);
     cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 0);
     free(items);
-    end(&d);
+    desk_end(&d);
 }
 
 Test(board, attempts) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
     uint64_t faults;
     pm_attempt a;
@@ -309,12 +290,12 @@ Test(board, attempts) {
     MUST(pm_board_fault(d.r, unit, &faults, &d.err));
     cr_expect_eq(faults, 1);
     (void)redis_server_check_keys(&d.server);
-    end(&d);
+    desk_end(&d);
 }
 
 Test(board, what_has_ended_is_not_begun) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
     pm_attempt a;
     fixture_key(1, job);
@@ -329,12 +310,12 @@ Test(board, what_has_ended_is_not_begun) {
     cr_expect(a.is_ended && !a.is_cancelled && a.begun == 0);
     MUST(pm_board_attempts(d.r, unit, &a, &d.err));
     cr_expect_eq(a.begun, 0);
-    end(&d);
+    desk_end(&d);
 }
 
 Test(board, attempts_that_are_no_numbers) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
     uint64_t faults;
     pm_attempt a;
@@ -348,12 +329,12 @@ Test(board, attempts_that_are_no_numbers) {
     tell_key(&d, "HSET", "attempts", 2, " begun 1 faults -5");
     cr_expect_eq(pm_board_begin(d.r, job, unit, &a, &d.err), PM_EDATA);
     cr_expect_eq(pm_board_fault(d.r, unit, &faults, &d.err), PM_EDATA);
-    end(&d);
+    desk_end(&d);
 }
 
 Test(board, how_units_end) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     uint8_t job[PM_DIGEST_BYTES], units[4][PM_DIGEST_BYTES];
     bool ended[4];
     pm_attempt a;
@@ -405,112 +386,16 @@ Test(board, how_units_end) {
     MUST(pm_board_ended(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])units, 2, ended, &d.err));
     cr_expect_not(ended[1]);
     pm_note_free(&note);
-    end(&d);
-}
-
-/* ---- workers ---- */
-
-typedef struct roll {
-    size_t n, units, partitions;
-    char ids[200];
-} roll;
-
-static pm_status see(void *ctx, const pm_worker_message *worker, pm_error *err) {
-    roll *r = ctx;
-    (void)err;
-    r->n++;
-    r->units += worker->units.count;
-    r->partitions += worker->partitions.size / 4;
-    strncat(r->ids, (const char *)worker->id.bytes, worker->id.size);
-    strcat(r->ids, " ");
-    return PM_OK;
-}
-
-static pm_worker_message worker_of(const char *id, double time) {
-    return (pm_worker_message){.id = pm_span_of(id),
-                               .host = pm_span_of("host"),
-                               .version = pm_span_of("0.1.0"),
-                               .pid = 42,
-                               .state = pm_span_of("running"),
-                               .started = 1.0,
-                               .time = time,
-                               .slots = 2};
-}
-
-Test(board, heartbeats) {
-    desk d;
-    begin(&d);
-    pm_running_unit running = {.kind = pm_span_of("record"), .pid = 7, .attempt = 1, .items = 3};
-    const uint32_t partitions[] = {0, 3, 5};
-    pm_worker_message one = worker_of("host-1-a", 100.0), two = worker_of("host-2-b", 101.0);
-    one.units = (pm_list){&running, 1};
-    one.partitions = pm_u32s(partitions, 3);
-    roll seen = {0};
-    MUST(pm_board_workers(d.r, see, &seen, &d.err));
-    cr_expect_eq(seen.n, 0);
-    MUST(pm_board_beat(d.r, &one, &d.err));
-    MUST(pm_board_beat(d.r, &two, &d.err));
-    MUST(pm_board_beat(d.r, &two, &d.err));
-    MUST(pm_board_workers(d.r, see, &seen, &d.err));
-    cr_expect(seen.n == 2 && seen.units == 1 && seen.partitions == 3);
-    cr_expect_str_eq(seen.ids, "host-2-b host-1-a ");
-    cr_expect_leq(redis_server_tell(&d.server, "TTL test:worker:host-1-a"), 15);
-    (void)redis_server_check_keys(&d.server);
-    /* without a heartbeat, and with one that cannot be read */
-    (void)redis_server_tell(&d.server, "DEL test:worker:host-2-b");
-    seen = (roll){0};
-    MUST(pm_board_workers(d.r, see, &seen, &d.err));
-    cr_expect_str_eq(seen.ids, "host-1-a ");
-    (void)redis_server_tell(&d.server, "SET test:worker:host-2-b nonsense EX 10");
-    cr_expect_eq(d.server.folder.warnings, 0);
-    seen = (roll){0};
-    MUST(pm_board_workers(d.r, see, &seen, &d.err));
-    cr_expect_str_eq(seen.ids, "host-1-a ");
-    cr_expect_eq(d.server.folder.warnings, 1);
-    MUST(pm_board_leave(d.r, one.id, &d.err));
-    MUST(pm_board_leave(d.r, two.id, &d.err));
-    seen = (roll){0};
-    MUST(pm_board_workers(d.r, see, &seen, &d.err));
-    cr_expect_eq(seen.n, 0);
-    cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 0);
-    end(&d);
-}
-
-Test(board, workers_long_gone_leave_the_list) {
-    desk d;
-    begin(&d);
-    const pm_worker_message old = worker_of("old", 100.0), fresh = worker_of("fresh", 100000.0);
-    MUST(pm_board_beat(d.r, &old, &d.err));
-    MUST(pm_board_beat(d.r, &fresh, &d.err));
-    cr_expect_eq(redis_server_tell(&d.server, "ZCARD test:workers"), 1);
-    end(&d);
-}
-
-Test(board, ids_of_workers_are_checked) {
-    desk d;
-    begin(&d);
-    char id[200];
-    memset(id, 'x', sizeof id);
-    id[161] = 0;
-    pm_worker_message worker = worker_of(id, 1.0);
-    cr_expect_eq(pm_board_beat(d.r, &worker, &d.err), PM_EDATA);
-    worker.id = pm_span_of("a b");
-    cr_expect_eq(pm_board_beat(d.r, &worker, &d.err), PM_EDATA);
-    cr_expect_eq(pm_board_leave(d.r, (pm_span){0}, &d.err), PM_EDATA);
-    roll seen = {0};
-    char command[300];
-    (void)snprintf(command, sizeof command, "ZADD test:workers 1 %s", id);
-    (void)redis_server_tell(&d.server, command);
-    (void)redis_server_tell(&d.server, "EXPIRE test:workers 10");
-    cr_expect_eq(pm_board_workers(d.r, see, &seen, &d.err), PM_EDATA);
-    cr_expect(strstr(d.err.text, "161 bytes") != NULL, "%s", d.err.text);
-    id[160] = 0;
-    worker.id = pm_span_of(id);
-    MUST(pm_board_beat(d.r, &worker, &d.err));
-    end(&d);
+    desk_end(&d);
 }
 
 /* ---- faults ---- */
+
+static pm_status count_worker(void *ctx, const pm_worker_message *worker, pm_error *err) {
+    (void)worker, (void)err;
+    ++*(size_t *)ctx;
+    return PM_OK;
+}
 
 static size_t all_fail_with(desk *d, pm_status expected) {
     uint8_t key[1][PM_DIGEST_BYTES];
@@ -518,7 +403,10 @@ static size_t all_fail_with(desk *d, pm_status expected) {
     fixture_key(1, key[0]);
     const pm_job_message job = job_of(1, 1.0);
     const pm_unit_record unit = unit_of(1, 1, key[0], 1);
-    const pm_worker_message worker = worker_of("w", 1.0);
+    const pm_worker_message worker = {.id = pm_span_of("w"),
+                                      .host = pm_span_of("host"),
+                                      .version = pm_span_of("0.1.0"),
+                                      .state = pm_span_of("running")};
     const pm_outcome_message failed = outcome_of(1, 1, PM_EDATA, "x"), done = outcome_of(1, 1, PM_OK, "");
     pm_job_message j;
     pm_outcome_message o;
@@ -529,7 +417,7 @@ static size_t all_fail_with(desk *d, pm_status expected) {
     size_t n;
     bool flag;
     tally t = {0};
-    roll seen = {0};
+    size_t seen = 0;
     const pm_status all[] = {
         pm_board_open_job(d->r, &job, &d->err),
         pm_board_job(d->r, key[0], &j, &note, &d->err),
@@ -551,29 +439,29 @@ static size_t all_fail_with(desk *d, pm_status expected) {
         pm_board_ended(d->r, keys, 1, &flag, &d->err),
         pm_board_beat(d->r, &worker, &d->err),
         pm_board_leave(d->r, pm_span_of("w"), &d->err),
-        pm_board_workers(d->r, see, &seen, &d->err),
+        pm_board_workers(d->r, count_worker, &seen, &d->err),
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         cr_expect_eq(all[i], expected, "function %zu: %d", i, (int)all[i]);
     }
-    cr_expect_eq(t.n + seen.n, 0);
+    cr_expect_eq(t.n + seen, 0);
     return sizeof all / sizeof all[0];
 }
 
 Test(board, a_server_that_is_gone) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     redis_server_kill(&d.server);
     cr_expect_eq(all_fail_with(&d, PM_EUNAVAILABLE), 21);
     redis_server_restart(&d.server);
     const pm_job_message job = job_of(1, 1.0);
     MUST(pm_board_open_job(d.r, &job, &d.err));
-    end(&d);
+    desk_end(&d);
 }
 
 Test(board, a_user_without_rights) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     pm_redis *all = d.r;
     pm_redis_options o = redis_server_options(&d.server);
     (void)redis_server_tell(&d.server, "ACL SETUSER nobody on >sesame ~elsewhere:* +@all");
@@ -584,12 +472,12 @@ Test(board, a_user_without_rights) {
     cr_expect(strstr(d.err.text, "sesame") == NULL);
     pm_redis_close(d.r);
     d.r = all;
-    end(&d);
+    desk_end(&d);
 }
 
 Test(board, a_full_server) {
     desk d;
-    begin(&d);
+    desk_begin(&d);
     uint8_t job[PM_DIGEST_BYTES];
     pm_attempt a;
     const pm_job_message j = job_of(1, 1.0);
@@ -602,5 +490,5 @@ Test(board, a_full_server) {
     (void)redis_server_tell(&d.server, "CONFIG SET maxmemory 0");
     MUST(pm_board_begin(d.r, job, job, &a, &d.err));
     cr_expect_eq(a.begun, 1);
-    end(&d);
+    desk_end(&d);
 }

@@ -1,0 +1,106 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "desk.h"
+#include "store/board.h"
+
+typedef struct roll {
+    size_t n, units, partitions;
+    char ids[200];
+} roll;
+
+static pm_status see(void *ctx, const pm_worker_message *worker, pm_error *err) {
+    roll *r = ctx;
+    (void)err;
+    r->n++;
+    r->units += worker->units.count;
+    r->partitions += worker->partitions.size / 4;
+    strncat(r->ids, (const char *)worker->id.bytes, worker->id.size);
+    strcat(r->ids, " ");
+    return PM_OK;
+}
+
+static pm_worker_message worker_of(const char *id, double time) {
+    return (pm_worker_message){.id = pm_span_of(id),
+                               .host = pm_span_of("host"),
+                               .version = pm_span_of("0.1.0"),
+                               .pid = 42,
+                               .state = pm_span_of("running"),
+                               .started = 1.0,
+                               .time = time,
+                               .slots = 2};
+}
+
+Test(board_workers, heartbeats) {
+    desk d;
+    desk_begin(&d);
+    pm_running_unit running = {.kind = pm_span_of("record"), .pid = 7, .attempt = 1, .items = 3};
+    const uint32_t partitions[] = {0, 3, 5};
+    pm_worker_message one = worker_of("host-1-a", 100.0), two = worker_of("host-2-b", 101.0);
+    one.units = (pm_list){&running, 1};
+    one.partitions = pm_u32s(partitions, 3);
+    roll seen = {0};
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect_eq(seen.n, 0);
+    MUST(pm_board_beat(d.r, &one, &d.err));
+    MUST(pm_board_beat(d.r, &two, &d.err));
+    MUST(pm_board_beat(d.r, &two, &d.err));
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect(seen.n == 2 && seen.units == 1 && seen.partitions == 3);
+    cr_expect_str_eq(seen.ids, "host-2-b host-1-a ");
+    cr_expect_leq(redis_server_tell(&d.server, "TTL test:worker:host-1-a"), 15);
+    (void)redis_server_check_keys(&d.server);
+    /* without a heartbeat, and with one that cannot be read */
+    (void)redis_server_tell(&d.server, "DEL test:worker:host-2-b");
+    seen = (roll){0};
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect_str_eq(seen.ids, "host-1-a ");
+    (void)redis_server_tell(&d.server, "SET test:worker:host-2-b nonsense EX 10");
+    cr_expect_eq(d.server.folder.warnings, 0);
+    seen = (roll){0};
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect_str_eq(seen.ids, "host-1-a ");
+    cr_expect_eq(d.server.folder.warnings, 1);
+    MUST(pm_board_leave(d.r, one.id, &d.err));
+    MUST(pm_board_leave(d.r, two.id, &d.err));
+    seen = (roll){0};
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect_eq(seen.n, 0);
+    cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 0);
+    desk_end(&d);
+}
+
+Test(board_workers, workers_long_gone_leave_the_list) {
+    desk d;
+    desk_begin(&d);
+    const pm_worker_message old = worker_of("old", 100.0), fresh = worker_of("fresh", 100000.0);
+    MUST(pm_board_beat(d.r, &old, &d.err));
+    MUST(pm_board_beat(d.r, &fresh, &d.err));
+    cr_expect_eq(redis_server_tell(&d.server, "ZCARD test:workers"), 1);
+    desk_end(&d);
+}
+
+Test(board_workers, ids_of_workers_are_checked) {
+    desk d;
+    desk_begin(&d);
+    char id[200];
+    memset(id, 'x', sizeof id);
+    id[161] = 0;
+    pm_worker_message worker = worker_of(id, 1.0);
+    cr_expect_eq(pm_board_beat(d.r, &worker, &d.err), PM_EDATA);
+    worker.id = pm_span_of("a b");
+    cr_expect_eq(pm_board_beat(d.r, &worker, &d.err), PM_EDATA);
+    cr_expect_eq(pm_board_leave(d.r, (pm_span){0}, &d.err), PM_EDATA);
+    roll seen = {0};
+    char command[300];
+    (void)snprintf(command, sizeof command, "ZADD test:workers 1 %s", id);
+    (void)redis_server_tell(&d.server, command);
+    (void)redis_server_tell(&d.server, "EXPIRE test:workers 10");
+    cr_expect_eq(pm_board_workers(d.r, see, &seen, &d.err), PM_EDATA);
+    cr_expect(strstr(d.err.text, "161 bytes") != NULL, "%s", d.err.text);
+    id[160] = 0;
+    worker.id = pm_span_of(id);
+    MUST(pm_board_beat(d.r, &worker, &d.err));
+    desk_end(&d);
+}
