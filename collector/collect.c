@@ -86,26 +86,6 @@ static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error
 
 /* ---- rounds ---- */
 
-static pm_status count_missing(collection *c, size_t *n_missing, pm_error *err) {
-    size_t n = c->job->classes.n_classes;
-    bool *exist = pm_calloc(n, sizeof *exist);
-    if (exist == NULL) {
-        return pm_fail_memory(err, "the SCCs of a job", n);
-    }
-    pm_status st;
-    pm_retry retry = retry_redis(c);
-    do {
-        st = pm_blob_exist(c->p->traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])c->keys, n, exist,
-                           err);
-    } while (pm_retry_again(&retry, st, err));
-    *n_missing = n;
-    for (size_t i = 0; i < n; i++) {
-        *n_missing -= exist[i] ? 1 : 0;
-    }
-    free(exist);
-    return st;
-}
-
 static pm_status watch_traces(collection *c, pm_error *err) {
     double left = 0;
     if (c->options->timeout > 0) {
@@ -135,11 +115,12 @@ static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
 }
 
 /* After a stitch without one of the traces, or without Redis: the next round's watch waits for either. */
-static pm_status run_rounds(collection *c, pm_model **model, pm_error *err) {
+static pm_status run_rounds(collection *c, size_t *n_missing, pm_model **model, pm_error *err) {
     pm_status st;
     do {
         c->report->rounds++;
         st = watch_traces(c, err);
+        *n_missing = c->report->rounds == 1 ? c->report->watch.missing : *n_missing;
         if (st != PM_OK || model == NULL) {
             return st;
         }
@@ -171,10 +152,7 @@ pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, cons
         memcpy(c.keys[i], job->classes.canon[i].key, PM_DIGEST_BYTES);
     }
     size_t n_missing = 0;
-    pm_status st = count_missing(&c, &n_missing, err);
-    if (st == PM_OK) {
-        st = run_rounds(&c, model, err);
-    }
+    pm_status st = run_rounds(&c, &n_missing, model, err);
     if (st == PM_OK && model != NULL) {
         report->model.seconds_record = pm_seconds() - c.begun - report->model.seconds_stitch;
         report->model.sccs_recorded = n_missing;

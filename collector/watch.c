@@ -291,6 +291,11 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
     }
     if (memcmp(event.job, w->options->job, PM_DIGEST_BYTES) == 0 && spans_text(event.kind, w->options->kind)) {
         w->report->units_seen++;
+        char unit[PM_DIGEST_HEX], type[32];
+        pm_hex(event.unit, unit);
+        pm_span_text(event.type, type, sizeof type);
+        pm_logf(w->p->log, PM_LOG_DEBUG, "unit %s: %s, %llu items in %.3f s", unit, type,
+                (unsigned long long)event.items, event.seconds);
         if (spans_text(event.type, "done")) {
             w->hinted += event.items < w->n_missing ? (size_t)event.items : w->n_missing;
         } else {
@@ -336,6 +341,7 @@ static pm_status give_up(const watcher *w, pm_error *err) {
 
 static pm_status watch(watcher *w, pm_error *err) {
     pm_status st = sweep(w, err);
+    w->report->missing = w->n_missing;
     while (st == PM_OK && w->n_missing > 0) {
         if (seconds_left(w) <= 0 || (w->p->is_stopped != NULL && w->p->is_stopped(w->p->ctx))) {
             return give_up(w, err);

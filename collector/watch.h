@@ -20,6 +20,7 @@ typedef struct pm_watch_options {
 
 typedef struct pm_watch_report {
     size_t items, units_seen, sent_again;
+    size_t missing; /* at the first look */
     size_t workers; /* seen alive */
     double seconds;
     uint8_t failed_unit[PM_DIGEST_BYTES]; /* after PM_EDATA for a failed unit */
