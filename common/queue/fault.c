@@ -134,6 +134,13 @@ static int on_statistics(rd_kafka_t *rk, char *json, size_t n, void *opaque) {
     return 0; /* librdkafka frees it */
 }
 
+/* Of properties that we set: one set is given to producers and to consumers, and a reader outside of groups needs the
+ * property that consumers in groups should not use. */
+static bool is_of_our_own(const char *text) {
+    static const char *const words[] = {"will be ignored by this", "auto.commit.enable is deprecated", NULL};
+    return contains_any(text, words);
+}
+
 /* Lines about lost connections repeat with every attempt and come as errors of the handle too; what is worth a line of
  * ours is said there. */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text) {
@@ -141,8 +148,8 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
     pm_log_level ours = PM_LOG_DEBUG;
     if (level <= LOG_CRIT) {
         ours = PM_LOG_ERROR;
-    } else if (strcmp(facility, "CONFWARN") == 0 && strstr(text, "will be ignored by this") == NULL) {
-        ours = PM_LOG_WARNING; /* one set of properties is given to producers and to consumers */
+    } else if (strcmp(facility, "CONFWARN") == 0 && !is_of_our_own(text)) {
+        ours = PM_LOG_WARNING;
     } else if (strcmp(facility, "MAXPOLL") == 0) {
         ours = PM_LOG_WARNING;
     }
