@@ -226,7 +226,12 @@ class Soak:
         if left:
             self.wrong("units lost", f"not taken, by partition: {left}")
         for key, letters in board.Board(self.cluster).letters().items():
-            self.wrong("dead letters", f"{key.hex()}: {letters[-1][0]}")
+            headers = letters[-1][0]
+            # an old unit that came once more, of a job that nobody asks for since Redis was emptied
+            if self.emptied and "has no manifest of job" in headers["__dlq.errors.message"]:
+                self.counts["dead letters of forgotten jobs"] += 1
+            else:
+                self.wrong("dead letters", f"{key.hex()}: {headers}")
         events = self.cluster.topics.read(f"{self.cluster.name}.events")
         self.units = sum(1 for m in events if (b"phasemill.event.done" in dict(m.headers() or []).values()))
 
@@ -235,7 +240,9 @@ class Soak:
         print(f"seed {seed}\njobs done {self.counts['jobs']}\nunits done {self.units}\n"
               f"faults injected {sum(self.injected.values())}: {injected}\n"
               f"submitted again after Redis was emptied {self.counts['submitted again']}\n"
-              f"begun again when no broker had answered {self.counts['began again']}\nunits lost {self.lost}\n"
+              f"begun again when no broker had answered {self.counts['began again']}\n"
+              f"dead letters of jobs that Redis had lost {self.counts['dead letters of forgotten jobs']}\n"
+              f"units lost {self.lost}\n"
               f"results that differ {self.bad['results that differ']}")
         for kind in sorted(set(self.bad) - {"results that differ", "units lost"}):
             print(f"{kind} {self.bad[kind]}")
