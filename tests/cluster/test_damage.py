@@ -1,8 +1,12 @@
 """Bytes that nobody should have sent or stored: each is named, none of them disturbs a worker."""
+import os
 import secrets
+import signal
+import time
 import unittest
 
 import forge
+import graphs
 import support
 import trials
 
@@ -238,6 +242,23 @@ class Stored(trials.TrialCase):
             self.assertEqual(self.cluster.submit(self.file), job)
             self.collected(job)
 
+    def test_claim_check_gone(self):
+        """The blob of a large unit is gone before a worker sees it: the job fails naming it, and can be submitted anew."""
+        graph = self.cluster.run / "hubs.msgpack"
+        graphs.hubs(graph, 20000, 40, 20, seed=1)
+        job = self.cluster.submit(graph)
+        blob, = self.board.keys("blob")
+        self.board.redis("UNLINK", self.board.key("blob", blob))
+        worker = self.cluster.worker(slots=1)
+        self.refused(65, [f"blob {blob}", "gone"], "collect", job, "--moments", 1)
+        key, headers, _ = self.one_letter(job)
+        self.assertIn(blob, headers["__dlq.errors.message"])
+        self.assertEqual(headers["phasemill-attempts"], "1")
+        self.assertEqual(self.cluster.submit(graph), job)
+        self.assertEqual(trials.result(self.cluster.collect(job, "--moments", 1)), self.expected(graph, "--moments", 1))
+        self.cluster.ok("dead-letters", "drop", key.hex())
+        self.assertTrue(worker.running())
+
     def test_board_altered(self):
         """What operators and collectors read of each other may be nonsense: named, and no end of anybody."""
         worker = self.cluster.worker(slots=2)
@@ -285,6 +306,34 @@ class Slices(trials.TrialCase):
         log = self.evaluated(job)
         for key in results[:2]:
             self.assertIn(key, log)
+        self.assertTrue(worker.running())
+
+    def test_children_killed(self):
+        worker = self.cluster.worker(slots=2)
+        job = self.cluster.submit(self.file)
+        self.cluster.collect(job, "--theta", "1,2")
+        theta = ";".join(f"{0.5 + row / 1000},1.5" for row in range(1500))
+        asked = ("--theta", theta, *self.ASKED[2:])
+        collecting = self.cluster.start("collect", job, *asked, "--evaluate", "cluster")
+        killed = 0
+        while collecting.running() and killed < 2:  # a third could be one too many for a unit
+            computing = [pid for pid, used in trials.busy_children(worker).items() if used > 0.15]
+            if computing:
+                os.kill(computing[0], signal.SIGKILL)
+                killed += 1
+            time.sleep(0.2)
+        self.assertEqual(collecting.wait(120), 0, collecting.log)
+        self.assertGreater(killed, 0)
+        self.assertEqual(trials.result(collecting.out), self.expected(self.file, *asked))
+        self.assertEqual(self.board.letters(), {})
+
+    def test_traces_gone(self):
+        """What slices need and Redis has lost is recorded again."""
+        worker = self.cluster.worker("--no-cache", slots=2)
+        job = self.cluster.submit(self.file)
+        self.cluster.collect(job, "--theta", "1,2")
+        self.board.redis("UNLINK", *[self.board.key("trace", key) for key in self.board.keys("trace")])
+        self.evaluated(job)
         self.assertTrue(worker.running())
 
     def test_manifest_gone(self):

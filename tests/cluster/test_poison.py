@@ -1,5 +1,6 @@
 """Units that cannot be done: tried three times, one dead letter, a job that fails with the reason, and others that do
 not notice."""
+import json
 import os
 import signal
 import time
@@ -57,12 +58,14 @@ class Poison(trials.TrialCase):
         self.assertEqual((outcome["attempts"], outcome["error"]), (TRIES, said))
         self.assertEqual(self.board.failure(bytes.fromhex(job)), outcome)
         self.assertEqual(self.listed(), [unit.hex()])
+        self.assertIn(said, json.dumps(self.cluster.status(job), ensure_ascii=False))
 
     def replays(self, job, graph, theta, worker):
         """With another worker, the dead letter is replayed and the job finished."""
         self.assertEqual(worker.terminate(), 0)
         self.cluster.worker(slots=2)
-        self.cluster.ok("dead-letters", "replay", "--all")
+        self.cluster.ok("dead-letters", "replay", "--job", job)
+        self.cluster.ok("dead-letters", "drop", "--all")
         self.assertEqual(self.listed(), [])
         self.assertEqual(self.board.letters(), {})
         self.assertEqual(trials.result(self.cluster.collect(job, "--theta", theta)),
@@ -80,6 +83,9 @@ class Poison(trials.TrialCase):
         graph = self.graph(*LARGE)
         worker = self.cluster.worker(slots=2, PHASEMILL_WORKER_UNIT_MEMORY="8M")
         job, _ = self.fails(graph, "1,2,2,1", ["memory"], worker)
+        probe, = self.wait_ended(self.send_probes(1, bytes=64 << 20))
+        self.assertEqual(probe["attempts"], TRIES)
+        self.assertIn("memory", probe["error"])
         self.replays(job, graph, "1,2,2,1", worker)
 
     def kill_children(self, unit, worker):
