@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "eval/density.h"
 #include "eval/start.h"
+#include "wire/units.h"
 
 /* Rough speeds of one core, from the benchmarks: what matters is the order of magnitude. */
 #define FLOPS_PER_SECOND 2e9
@@ -21,9 +22,6 @@
 #define BYTES_PER_SECOND 1e8
 #define SLICE_BYTES ((size_t)32 << 20)
 #define LANES ((size_t)16)
-
-/* Raise it when the same request would give other bits. */
-#define EVALUATOR_VERSION 1
 
 static size_t n_vectors(const pm_request *r) {
     return r->n_rewards == 0 ? 1 : r->n_rewards;
@@ -206,29 +204,11 @@ pm_request pm_slice_request(const pm_request *request, size_t n_params, const pm
 
 /* ---- bodies and keys ---- */
 
-static pm_status find_key(const pm_model *m, const pm_buffer *body, size_t from, uint8_t key[PM_DIGEST_BYTES],
-                          pm_error *err) {
-    static const char domain[] = "phasemill result 1";
-    const uint8_t version = EVALUATOR_VERSION;
-    pm_hasher *h = NULL;
-    pm_status st = pm_hasher_new(PM_SHA256, &h, err);
-    st = st == PM_OK ? pm_hasher_add(h, domain, sizeof domain, err) : st;
-    st = st == PM_OK ? pm_hasher_add(h, &version, 1, err) : st;
-    st = st == PM_OK ? pm_hasher_add(h, m->graph->digest, PM_DIGEST_BYTES, err) : st;
-    for (uint32_t c = 0; st == PM_OK && c < m->library.n_classes; c++) {
-        st = pm_hasher_add(h, m->library.classes[c].key, PM_DIGEST_BYTES, err);
-    }
-    st = st == PM_OK ? pm_hasher_add(h, body->bytes + from, body->size - from, err) : st;
-    st = st == PM_OK ? pm_hasher_finish(h, key, err) : st;
-    pm_hasher_free(h);
-    return st;
-}
-
 pm_status pm_slice_body(const pm_model *model, const pm_request *request, pm_slice *slice, pm_buffer *body,
                         pm_error *err) {
     const pm_graph *g = model->graph;
     pm_request r = pm_slice_request(request, g->n_params, slice);
-    size_t n_times = r.times_per_theta ? r.n_theta * r.n_times : r.n_times, from = body->size;
+    size_t n_times = r.times_per_theta ? r.n_theta * r.n_times : r.n_times;
     pm_evaluate_body b = {.fused = model->isa != PM_ISA_X86_64_V2,
                           .normalize_start = model->normalize_start,
                           .n_theta = r.n_theta,
@@ -246,12 +226,7 @@ pm_status pm_slice_body(const pm_model *model, const pm_request *request, pm_sli
                           .cdf = r.cdf,
                           .tolerance = r.tolerance,
                           .tail_accuracy = r.tail_accuracy};
-    /* the key is of the body without a key; the body that travels has it */
-    pm_status st = pm_message_encode(&pm_evaluate_type, &b, body, err);
-    if (st == PM_OK) {
-        st = find_key(model, body, from, slice->key, err);
-    }
-    body->size = st == PM_OK ? from : body->size;
+    pm_status st = pm_result_key(g->digest, &model->library, &b, slice->key, err);
     memcpy(b.result, slice->key, PM_DIGEST_BYTES);
     return st == PM_OK ? pm_message_encode(&pm_evaluate_type, &b, body, err) : st;
 }

@@ -1,7 +1,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "collector/slices.h"
 #include "worker/models.h"
 
 /* One slice under work: the request's arrays, and the results'. */
@@ -180,11 +179,9 @@ static pm_status is_there(pm_bench *bench, const uint8_t result[PM_DIGEST_BYTES]
 
 /* Whether the slice's key follows from what it asks and from this model. */
 static pm_status check_key(const slice *s, const pm_model *model, bool *fits, pm_error *err) {
-    pm_slice whole = {.n = s->request.n_theta};
-    pm_buffer body = {0};
-    pm_status st = pm_slice_body(model, &s->request, &whole, &body, err);
-    *fits = st == PM_OK && memcmp(whole.key, s->body.result, PM_DIGEST_BYTES) == 0;
-    pm_buffer_free(&body);
+    uint8_t key[PM_DIGEST_BYTES];
+    pm_status st = pm_result_key(model->graph->digest, &model->library, &s->body, key, err);
+    *fits = st == PM_OK && memcmp(key, s->body.result, PM_DIGEST_BYTES) == 0;
     return st;
 }
 

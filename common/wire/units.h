@@ -2,7 +2,7 @@
 #ifndef PM_WIRE_UNITS_H
 #define PM_WIRE_UNITS_H
 
-#include "trace/canon.h"
+#include "trace/library.h"
 #include "wire/messages.h"
 
 /* Inline up to here (encoded bytes); larger units go by claim check. */
@@ -35,5 +35,13 @@ pm_status pm_record_reader_open(pm_span body, pm_record_reader *out, pm_error *e
 /* The next SCC; `out->name` is NULL. Call n times. Free with pm_canon_free. */
 pm_status pm_record_reader_next(pm_record_reader *reader, pm_canon *out, pm_error *err);
 void pm_record_reader_close(pm_record_reader *reader);
+
+/* Version of the evaluator: raise it when the same request would give other bits. */
+#define PM_EVALUATOR_VERSION 1
+
+/* The key of a slice's result: SHA-256 of "phasemill result 1", the version, the graph, the keys of its traces (which
+ * tell effort and versions of recording), and the body as it is encoded with a `result` of zeros. */
+pm_status pm_result_key(const uint8_t graph[PM_DIGEST_BYTES], const pm_library *library, const pm_evaluate_body *body,
+                        uint8_t key[PM_DIGEST_BYTES], pm_error *err);
 
 #endif
