@@ -20,9 +20,10 @@ _results = {}
 
 
 def messages(log):
-    """How often each line was logged, whatever numbers and names it holds."""
+    """How often each line was logged, whatever numbers and names it holds; lines of progress are left out."""
     masked = re.sub(r"\b[0-9a-f]{12,}\b|\d+(?:[.:,-]\d+)*", "#", log)
-    return collections.Counter(masked.splitlines())
+    progress = re.compile(r"phasemill: (recording|evaluating): # %|phasemill: # of # items are there")
+    return collections.Counter(line for line in masked.splitlines() if not progress.match(line))
 
 
 def children(worker):
