@@ -17,6 +17,8 @@ typedef struct collection {
     pm_collect_report *report;
     uint8_t (*keys)[PM_DIGEST_BYTES]; /* of the classes */
     double begun;
+    bool was_emptied;  /* Redis: the manifest or the job's record was gone */
+    size_t n_forgiven; /* units that failed for it */
 } collection;
 
 static pm_retry retry_redis(const collection *c) {
@@ -59,25 +61,32 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
                                  1, &exists, err);
     if (st == PM_OK && !exists) {
         pm_logf(c->p->log, PM_LOG_WARNING, "the job's manifest is gone from Redis; it is put back");
+        c->was_emptied = true;
         st = put_manifest_back(c, err);
     }
     if (st == PM_OK) {
         st = pm_board_job(c->p->traces->redis, c->job->job, &job, &note, err);
     }
     if (st == PM_OK && !note.found) {
+        c->was_emptied = true;
         st = put_record_back(c, err);
     }
     pm_note_free(&note);
     return st;
 }
 
-static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error *err) {
-    collection *c = ctx;
+static pm_status restore(collection *c, pm_error *err) {
     pm_status st;
     pm_retry retry = retry_redis(c);
     do {
         st = try_to_restore(c, err);
     } while (pm_retry_again(&retry, st, err));
+    return st;
+}
+
+static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error *err) {
+    collection *c = ctx;
+    pm_status st = restore(c, err);
     size_t n_units = 0, n_claims = 0;
     return st != PM_OK ? st
                        : pm_send_classes(c->p, c->job->job, &c->job->classes, c->job->effort, items, n, &n_units,
@@ -114,13 +123,46 @@ static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
                        : st;
 }
 
+/* A unit whose blob went when Redis was emptied is sent again, with its blob; each at most once. */
+static pm_status forgive(collection *c, bool *forgiven, pm_error *err) {
+    const pm_watch_report *watch = &c->report->watch;
+    *forgiven = false;
+    if (!watch->has_failed_unit || watch->failed_code != PM_ENOINPUT || c->n_forgiven >= c->job->classes.n_classes) {
+        return PM_OK;
+    }
+    pm_status st = restore(c, err);
+    if (st != PM_OK || !c->was_emptied) {
+        return st;
+    }
+    pm_retry retry = retry_redis(c);
+    do {
+        st = pm_board_forgive(c->p->traces->redis, c->job->job, watch->failed_unit, err);
+    } while (pm_retry_again(&retry, st, err));
+    c->n_forgiven++;
+    *forgiven = st == PM_OK;
+    return st;
+}
+
+static pm_status watch_and_forgive(collection *c, size_t *n_missing, pm_error *err) {
+    bool forgiven = false;
+    pm_status st;
+    do {
+        st = watch_traces(c, err);
+        *n_missing = c->report->rounds == 1 && c->n_forgiven == 0 ? c->report->watch.missing : *n_missing;
+        pm_error why;
+        if (st == PM_EDATA && forgive(c, &forgiven, &why) != PM_OK) {
+            forgiven = false;
+        }
+    } while (st == PM_EDATA && forgiven);
+    return st;
+}
+
 /* After a stitch without one of the traces, or without Redis: the next round's watch waits for either. */
 static pm_status run_rounds(collection *c, size_t *n_missing, pm_model **model, pm_error *err) {
     pm_status st;
     do {
         c->report->rounds++;
-        st = watch_traces(c, err);
-        *n_missing = c->report->rounds == 1 ? c->report->watch.missing : *n_missing;
+        st = watch_and_forgive(c, n_missing, err);
         if (st != PM_OK || model == NULL) {
             return st;
         }

@@ -118,6 +118,7 @@ static pm_status fail_with(watcher *w, const pm_outcome_message *o, pm_error *er
         snprintf(scc, sizeof scc, ", SCC %s", hex);
     }
     memcpy(w->report->failed_unit, o->unit, PM_DIGEST_BYTES);
+    w->report->failed_code = o->code;
     w->report->has_failed_unit = true;
     tell_failure(w, o, text);
     return pm_fail(err, PM_EDATA,

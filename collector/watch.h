@@ -24,6 +24,7 @@ typedef struct pm_watch_report {
     size_t workers; /* seen alive */
     double seconds;
     uint8_t failed_unit[PM_DIGEST_BYTES]; /* after PM_EDATA for a failed unit */
+    uint64_t failed_code;                 /* of its outcome: PM_ENOINPUT when what it needs was gone from Redis */
     bool has_failed_unit;
 } pm_watch_report;
 

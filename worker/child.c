@@ -79,11 +79,12 @@ static pm_status fetch_claim(child *c, const pm_task_head *head, pm_error *err) 
     if (st == PM_OK && (found != PM_BLOB_FOUND || !is_whole)) {
         char hex[PM_DIGEST_HEX];
         pm_hex(claim.blob, hex);
-        st = found == PM_BLOB_MISSING
-                 ? pm_fail(err, PM_EDATA, "the unit's blob %s of %llu bytes is gone from Redis; submit the job again",
-                           hex, (unsigned long long)claim.size)
-                 : pm_fail(err, PM_EDATA, "the unit's blob %s in Redis was altered: it is not the %llu bytes sent", hex,
-                           (unsigned long long)claim.size);
+        st =
+            found == PM_BLOB_MISSING
+                ? pm_fail(err, PM_ENOINPUT, "the unit's blob %s of %llu bytes is gone from Redis; submit the job again",
+                          hex, (unsigned long long)claim.size)
+                : pm_fail(err, PM_EDATA, "the unit's blob %s in Redis was altered: it is not the %llu bytes sent", hex,
+                          (unsigned long long)claim.size);
     }
     pm_message_memory_free(&borrowed);
     return st;

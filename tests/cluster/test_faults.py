@@ -4,9 +4,11 @@ import time
 import unittest
 
 import faults
+import graphs
 import network
 import processes
 import support
+import trials
 
 
 class Workers(faults.FaultCase):
@@ -105,6 +107,23 @@ class Redis(faults.FaultCase):
         self.assertLess(len(message), 600)
         self.assertEqual(self.cluster.submit(self.path, *faults.RECORD), self.job)
         self.finish(self.collector(), workers)
+
+    def test_emptied_under_a_claim_check(self):
+        """A large unit whose blob went with all else fails, is forgiven and sent again."""
+        path = self.cluster.run / "hubs.msgpack"
+        graphs.hubs(path, 20000, 40, 20, seed=1)
+        self.job = self.cluster.submit(path)
+        collector = self.cluster.start("collect", self.job, "--moments", 1, "--timeout", 120)
+        collector.wait_log("recording: 0 %", 60)
+        collector.stop()
+        self.board.redis.flushall()
+        worker = self.cluster.worker(*faults.QUICK)
+        support.wait_until(self.board.letters, 30, "the unit without blob is a dead letter")
+        collector.cont()
+        self.assertEqual(collector.wait(60), 0, collector.log)
+        self.assertIn("gone from Redis", collector.log)
+        self.assertEqual(trials.result(collector.out), self.expected(path, "--moments", 1))
+        self.assertTrue(worker.running())
 
     def test_full(self):
         workers, collector = self.begin()
