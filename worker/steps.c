@@ -219,6 +219,19 @@ static void give_back(pm_worker *w, pm_held *h) {
     h->step = PM_STEP_GONE;
 }
 
+/* A unit that still computes when its partition has gone to another worker is begun there, and counted there: many
+ * workers that join one after the other must not make it look as if it took them down. */
+static void stop_counting(pm_worker *w, pm_held *h) {
+    pm_error err = {0};
+    bool is_between = pm_taker_partitions(w->taker, NULL, 0) == 0; /* of a rebalance: it may yet come back */
+    if (!h->is_begun || !w->link.is_up || is_between || pm_taker_owns(w->taker, &h->taken)) {
+        return;
+    }
+    pm_status st = pm_board_give_back(w->redis, h->heading.unit, &err);
+    pm_link_note(w, st, &err);
+    h->is_begun = st != PM_OK && pm_is_transient(st);
+}
+
 /* ---- all together ---- */
 
 /* A unit that waits for its turn is let go of when the worker leaves, or when its partition has gone to another. */
@@ -266,8 +279,10 @@ static void advance_once(pm_worker *w, pm_held *h, double now) {
         pm_taker_done(w->taker, &h->taken);
         h->step = PM_STEP_GONE;
         break;
-    case PM_STEP_READY:
     case PM_STEP_RUNNING:
+        stop_counting(w, h);
+        break;
+    case PM_STEP_READY:
     case PM_STEP_BURYING:
     case PM_STEP_GONE:
         break;

@@ -105,6 +105,24 @@ class Drain(trials.TrialCase):
         self.assertLess(took, 20)
         self.assertEqual(worker.descendants(), [])
 
+    def test_moves_with_its_partition(self):
+        """A unit that computes while its partition goes to another worker is begun there too, and counts once: many
+        workers that join one after the other do not make it look as if it took them down."""
+        self.topics()
+        worker = self.cluster.worker(slots=2)
+        self.settled(1)
+        ids = self.send_probes(2, partitions=[0, 1], seconds=20.0)
+        self.busy(worker, ids, 2)
+        other = self.cluster.worker(slots=2)
+
+        def moved():
+            beats = [beat for beat in self.board.workers().values() if beat["pid"] == other.pid]
+            return [unit["unit"] for beat in beats for unit in beat["units"] if unit["unit"] in ids]
+
+        moved_ids = support.wait_until(moved, 30, "a unit moves")
+        support.wait_until(lambda: self.begun(moved_ids) == len(moved_ids), 10, lambda: f"{self.begun(moved_ids)} begun")
+        self.assertEqual(self.begun(ids), 2)
+
     def test_max_units(self):
         self.topics()
         ids = self.send_probes(12)
