@@ -298,7 +298,7 @@ Test(kinds, claim_checks_are_fetched_and_missed_and_checked) {
     pm_hex(blob, hex);
 
     send_claim(&b, unit, blob, value.size);
-    bench_child_expect(&b, PM_EDATA, hex);
+    bench_child_expect(&b, PM_ENOINPUT, hex);
     cr_assert(strstr(b.text, "gone from Redis") != NULL, "%s", b.text);
     put_blob(&b, blob, &value);
     send_claim(&b, unit, blob, value.size + 1);
