@@ -78,7 +78,9 @@ pm_status pm_pack(pm_piece *pieces, size_t n, pm_unit_limits limits, pm_packing 
         free(ranges);
         return pm_fail_memory(err, "the packing of units", n * sizeof *ranges);
     }
-    qsort(pieces, n, sizeof *pieces, largest_first);
+    if (n > 0) { /* qsort takes no null pointer */
+        qsort(pieces, n, sizeof *pieces, largest_first);
+    }
     size_t n_ranges = cut(pieces, n, limits, ranges);
     qsort(ranges, n_ranges, sizeof *ranges, dearest_first);
     fill(pieces, ranges, n_ranges, out);

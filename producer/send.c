@@ -209,6 +209,9 @@ static pm_status send_all(pm_producer *p, const uint8_t *job, pm_new_unit *units
 pm_status pm_send_units(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], pm_new_unit *units, size_t n, bool fresh,
                         size_t *n_claims, pm_error *err) {
     size_t claims = 0;
+    if (n == 0) {
+        return PM_OK;
+    }
     parcel *parcels = pm_malloc(n < BATCH_UNITS ? n : BATCH_UNITS, sizeof *parcels);
     pm_status st = PM_OK;
     if (parcels == NULL) {
