@@ -9,7 +9,7 @@ import unittest
 import support
 import trials
 
-SLOW = ("random", "--sccs", 1, "--size", 5000)  # with --effort best, seconds to record
+SLOW = ("random", "--sccs", 1, "--size", 8000)  # with --effort best, seconds to record
 LARGE = ("tandem", "--k1", 150, "--k2", 150)  # dozens of megabytes
 OTHER = ("random", "--sccs", 40, "--size", 60)
 TRIES = 3

@@ -205,12 +205,16 @@ class Security(trials.TrialCase):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             nobody = f"127.0.0.1:{taken.getsockname()[1]}"
-            for args in (("submit", self.file), ("collect", "0" * 64, "--theta", "1,2"), ("probe",), ("topics",),
-                         ("run", self.file, "--strategy", "cluster", "--theta", "1,2")):
-                with self.subTest(args=args[0]):
-                    self.soon(69, nobody, *args, PHASEMILL_KAFKA_BROKERS=nobody, seconds=30)
-            self.soon(69, nobody, "submit", self.file, PHASEMILL_REDIS_ADDRESS=nobody, seconds=30)
-            self.soon(69, nobody, "status", PHASEMILL_REDIS_ADDRESS=nobody, seconds=30)
+            kafka, redis = {"PHASEMILL_KAFKA_BROKERS": nobody}, {"PHASEMILL_REDIS_ADDRESS": nobody}
+            began = time.monotonic()
+            programs = [self.cluster.start(*args, **env) for args, env in (
+                (("submit", self.file), kafka), (("collect", "0" * 64, "--theta", "1,2"), kafka), (("probe",), kafka),
+                (("topics",), kafka), (("run", self.file, "--strategy", "cluster", "--theta", "1,2"), kafka),
+                (("submit", self.file), redis), (("status",), redis))]
+            for program in programs:
+                self.assertEqual(program.wait(60), 69, program.log)
+                self.assertIn(nobody, program.log)
+            self.assertLess(time.monotonic() - began, 30)
 
     def test_not_configured(self):
         for name, flag in (("PHASEMILL_KAFKA_BROKERS", "--kafka-brokers"), ("PHASEMILL_REDIS_ADDRESS", "--redis-address")):
