@@ -51,7 +51,7 @@ static void run(const char *model, const int64_t *args, size_t n_args, bool each
     bench_check(pm_split_graph(graph, NULL, &split, &err), &err);
     for (pm_effort effort = PM_EFFORT_FAST; effort <= PM_EFFORT_BEST; effort++) {
         pm_classes classes;
-        bench_check(pm_classes_find(graph, &split, effort, NULL, &classes, &err), &err);
+        bench_check(pm_classes_find(graph, &split, effort, 1, NULL, &classes, &err), &err);
         sums s = {.quotients = calloc(classes.n_classes + 1, sizeof(double))};
         if (s.quotients == NULL) {
             exit(PM_EOSERR);

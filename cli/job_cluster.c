@@ -61,7 +61,8 @@ pm_status cli_job_find_parts(cli_job *job, pm_error *err) {
     memcpy(parts->job, job->graph->digest, PM_DIGEST_BYTES);
     pm_status st = pm_split_graph(parts->graph, log_of(job), &parts->split, err);
     if (st == PM_OK) {
-        st = pm_classes_find(parts->graph, &parts->split, parts->effort, log_of(job), &parts->classes, err);
+        st = pm_classes_find(parts->graph, &parts->split, parts->effort, (unsigned)job->options.threads, log_of(job),
+                             &parts->classes, err);
     }
     job->result.model.seconds_split = pm_seconds() - start;
     return cli_name_graph(st, job->options.graph, err);

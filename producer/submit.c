@@ -339,7 +339,7 @@ pm_status pm_submit(pm_producer *p, const pm_graph *graph, const pm_split *split
         split = &own_split;
     }
     if (st == PM_OK && classes == NULL) {
-        st = pm_classes_find(graph, split, options->effort, p->log, &own_classes, err);
+        st = pm_classes_find(graph, split, options->effort, 0, p->log, &own_classes, err);
         classes = &own_classes;
     }
     if (st == PM_OK) {

@@ -7,6 +7,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -16,6 +17,23 @@ struct pm_hasher {
     SHA256_CTX sha;
     bool finished; /* the next call begins a new message */
 };
+
+/* Looked up once for the process, constant from then on: EVP_blake2s256() would be looked up again at every digest. */
+static _Atomic(EVP_MD *) blake2s;
+
+/* NULL: no memory for it; the next call tries again. */
+static const EVP_MD *find_blake2s(void) {
+    EVP_MD *found = atomic_load(&blake2s);
+    if (found == NULL) {
+        found = EVP_MD_fetch(NULL, "BLAKE2S-256", NULL);
+        EVP_MD *other = NULL;
+        if (found != NULL && !atomic_compare_exchange_strong(&blake2s, &other, found)) {
+            EVP_MD_free(found);
+            found = other;
+        }
+    }
+    return found;
+}
 
 static pm_status libcrypto_failed(pm_error *err, const char *call) {
     return pm_fail(err, PM_EOSERR, "libcrypto's %s failed: the digest cannot be computed", call);
@@ -32,10 +50,11 @@ pm_status pm_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
         *out = h;
         return PM_OK;
     }
+    const EVP_MD *method = find_blake2s();
     h->md = EVP_MD_CTX_new();
-    if (h->md == NULL || EVP_DigestInit_ex(h->md, EVP_blake2s256(), NULL) != 1) {
+    if (h->md == NULL || method == NULL || EVP_DigestInit_ex2(h->md, method, NULL) != 1) {
         pm_hasher_free(h);
-        return libcrypto_failed(err, "EVP_DigestInit_ex");
+        return libcrypto_failed(err, "EVP_DigestInit_ex2");
     }
     *out = h;
     return PM_OK;
@@ -43,8 +62,8 @@ pm_status pm_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
 
 /* Without a kind libcrypto keeps the one it has, and need not look it up again. */
 static pm_status begin_message(pm_hasher *h, pm_error *err) {
-    if (h->finished && (h->md == NULL ? SHA256_Init(&h->sha) : EVP_DigestInit_ex(h->md, NULL, NULL)) != 1) {
-        return libcrypto_failed(err, h->md == NULL ? "SHA256_Init" : "EVP_DigestInit_ex");
+    if (h->finished && (h->md == NULL ? SHA256_Init(&h->sha) : EVP_DigestInit_ex2(h->md, NULL, NULL)) != 1) {
+        return libcrypto_failed(err, h->md == NULL ? "SHA256_Init" : "EVP_DigestInit_ex2");
     }
     h->finished = false;
     return PM_OK;

@@ -79,7 +79,7 @@ static bool run_nauty(nauty_work *w) {
     return stats.errstatus == 0;
 }
 
-static pm_status find_names(const pm_topology *t, const pm_log *log, pm_canon *out, pm_error *err) {
+static pm_status find_names(const pm_topology *t, pm_canon *out, pm_error *err) {
     out->as_given = t->n > PM_CANON_MAX_STATES;
     if (!out->as_given) {
         nauty_work w;
@@ -94,10 +94,6 @@ static pm_status find_names(const pm_topology *t, const pm_log *log, pm_canon *o
         nauty_work_free(&w);
     }
     if (out->as_given) {
-        pm_logf(log, PM_LOG_WARNING,
-                "an SCC of %u states and %zu inner edges keeps the order of the file: canonical order is sought up to "
-                "%d states and %.0f seconds; its trace is found again only for the same order",
-                t->n, t->row[t->n], PM_CANON_MAX_STATES, PM_CANON_SECONDS);
         for (uint32_t i = 0; i < t->n; i++) {
             out->name[i] = i;
         }
@@ -176,20 +172,32 @@ pm_status pm_canon_identify(pm_canon *canon, pm_effort effort, pm_error *err) {
     return st == PM_OK ? pm_topology_digest(&canon->topology, PM_BLAKE2S256, canon->digest, err) : st;
 }
 
+void pm_canon_log(const pm_canon *canon, const pm_log *log) {
+    const pm_topology *t = &canon->topology;
+    if (canon->as_given) {
+        pm_logf(log, PM_LOG_WARNING,
+                "an SCC of %u states and %zu inner edges keeps the order of the file: canonical order is sought up to "
+                "%d states and %.0f seconds; its trace is found again only for the same order",
+                t->n, t->row[t->n], PM_CANON_MAX_STATES, PM_CANON_SECONDS);
+    }
+}
+
 pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, const pm_log *log, pm_canon *out,
                         pm_error *err) {
     *out = (pm_canon){.name = pm_malloc(topology->n, sizeof *out->name)};
     if (out->name == NULL) {
         return pm_fail_memory(err, "the canonical names of an SCC", topology->n * sizeof *out->name);
     }
-    pm_status st = find_names(topology, log, out, err);
+    pm_status st = find_names(topology, out, err);
     if (st == PM_OK) {
         st = pm_topology_rename(topology, out->name, &out->topology, err);
     }
     if (st == PM_OK) {
         st = pm_canon_identify(out, effort, err);
     }
-    if (st != PM_OK) {
+    if (st == PM_OK) {
+        pm_canon_log(out, log);
+    } else {
         pm_canon_free(out);
     }
     return st;

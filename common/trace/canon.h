@@ -26,6 +26,9 @@ typedef struct pm_canon {
 pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, const pm_log *log, pm_canon *out, pm_error *err);
 void pm_canon_free(pm_canon *canon);
 
+/* The line that tells of an SCC in the order as given; none for others. Finding with a log says it by itself. */
+void pm_canon_log(const pm_canon *canon, const pm_log *log);
+
 /* Fills key and digest of a form whose topology is canonical already (or as given, when `as_given` says so). */
 pm_status pm_canon_identify(pm_canon *canon, pm_effort effort, pm_error *err);
 

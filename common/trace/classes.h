@@ -9,12 +9,13 @@ typedef struct pm_classes {
     pm_canon *canon;    /* n_classes; its names are those of the first SCC of the class */
     uint32_t *n_sccs;   /* n_classes: SCCs of this key */
     uint32_t *class_of; /* of each SCC; PM_NONE for a single state */
-    uint32_t *names;    /* n_transient: canonical number of each member, SCC by SCC */
+    uint32_t *names;    /* n_transient: canonical number of each member, SCC by SCC; 0 of a single state */
 } pm_classes;
 
-/* Free with pm_classes_free, also after a failure. */
-pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, const pm_log *log,
-                          pm_classes *out, pm_error *err);
+/* `threads`: 0 is one for each processor; the classes are the same for any. Free with pm_classes_free, also after a
+ * failure. */
+pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, unsigned threads,
+                          const pm_log *log, pm_classes *out, pm_error *err);
 
 /* The same from untrusted arrays that a producer wrote (pm_classes of this graph and effort): `as_given` has n_classes
  * flags, `class_of` and `names` are as in pm_classes. No canonical form is searched; every SCC, renamed, must be the

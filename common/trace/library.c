@@ -244,7 +244,7 @@ pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm
                           pm_library *out, pm_error *err) {
     *out = (pm_library){0};
     pm_classes classes;
-    pm_status st = pm_classes_find(graph, split, options->record.effort, options->log, &classes, err);
+    pm_status st = pm_classes_find(graph, split, options->record.effort, options->threads, options->log, &classes, err);
     if (st == PM_OK) {
         st = pm_library_of_classes(split, &classes, options, out, err);
         pm_classes_free(&classes);

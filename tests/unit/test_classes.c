@@ -80,7 +80,7 @@ static pm_classes classes_of(const pm_graph *g, pm_split *split) {
     pm_classes classes;
     pm_error err;
     cr_assert_eq(pm_split_graph(g, NULL, split, &err), PM_OK, "%s", err.text);
-    cr_assert_eq(pm_classes_find(g, split, PM_EFFORT_FAST, NULL, &classes, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_classes_find(g, split, PM_EFFORT_FAST, 1, NULL, &classes, &err), PM_OK, "%s", err.text);
     return classes;
 }
 
@@ -272,4 +272,35 @@ Test(classes, restored_in_a_wrong_number_are_refused) {
     cr_assert_eq(restore(&r, 3, &again, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "class 2 of 3 has no SCC"), "%s", err.text);
     restored_free(&r);
+}
+
+/* ---- threads ---- */
+
+Test(classes, are_the_same_for_any_number_of_threads) {
+    pm_random random = {.state = 44};
+    block blocks[300];
+    bool *edges[300];
+    for (size_t b = 0; b < 300; b++) {
+        uint32_t n = 1 + draw_below(&random, 7);
+        edges[b] = draw_strong(&random, n, draw_below(&random, 8));
+        blocks[b] = (block){n, edges[b], true};
+    }
+    pm_graph *g = lay_blocks(&random, blocks, 300);
+    pm_split split;
+    pm_classes one = classes_of(g, &split), many;
+    cr_assert_eq(pm_classes_find(g, &split, PM_EFFORT_FAST, 5, NULL, &many, NULL), PM_OK);
+    cr_assert_eq(many.n_classes, one.n_classes);
+    cr_assert_arr_eq(many.class_of, one.class_of, split.n_sccs * sizeof *one.class_of);
+    cr_assert_arr_eq(many.names, one.names, split.n_transient * sizeof *one.names);
+    cr_assert_arr_eq(many.n_sccs, one.n_sccs, one.n_classes * sizeof *one.n_sccs);
+    for (uint32_t c = 0; c < one.n_classes; c++) {
+        cr_assert_arr_eq(many.canon[c].key, one.canon[c].key, PM_DIGEST_BYTES);
+    }
+    pm_classes_free(&one);
+    pm_classes_free(&many);
+    pm_split_free(&split);
+    pm_graph_free(g);
+    for (size_t b = 0; b < 300; b++) {
+        free(edges[b]);
+    }
 }

@@ -44,7 +44,7 @@ static void publish(job *j, pm_effort effort) {
     pm_classes classes;
     pm_buffer manifest = {0};
     MUST(pm_split_graph(j->graph, NULL, &split, &err));
-    MUST(pm_classes_find(j->graph, &split, effort, NULL, &classes, &err));
+    MUST(pm_classes_find(j->graph, &split, effort, 1, NULL, &classes, &err));
     MUST(pm_manifest_encode(j->graph, &classes, &split, effort, &manifest, &err));
     MUST(pm_manifest_put(j->b.redis, j->b.job, &manifest, &err));
     for (uint32_t c = 0; c < j->model->library.n_classes; c++) {

@@ -21,7 +21,7 @@ typedef struct desk {
 static void encode(desk *d, pm_graph *graph, pm_effort effort) {
     *d = (desk){.graph = graph};
     MUST(pm_split_graph(graph, NULL, &d->split, &d->err));
-    MUST(pm_classes_find(graph, &d->split, effort, NULL, &d->classes, &d->err));
+    MUST(pm_classes_find(graph, &d->split, effort, 1, NULL, &d->classes, &d->err));
     MUST(pm_manifest_encode(graph, &d->classes, &d->split, effort, &d->encoded, &d->err));
 }
 
@@ -151,7 +151,7 @@ Test(manifest, a_base_weight_is_refused_with_a_remedy) {
     desk bench = {0}, *d = &bench;
     MUST(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC_021, &d->graph, &d->err));
     MUST(pm_split_graph(d->graph, NULL, &d->split, &d->err));
-    MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_FAST, NULL, &d->classes, &d->err));
+    MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_FAST, 1, NULL, &d->classes, &d->err));
     cr_expect_eq(pm_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_FAST, &d->encoded, &d->err), PM_EDATA);
     cr_expect(strstr(d->err.text, "phasemill convert") != NULL, "%s", d->err.text);
     cr_expect_eq(d->encoded.size, 0);
@@ -178,7 +178,7 @@ Test(manifest, in_redis) {
     /* another effort takes its place */
     pm_classes_free(&d->classes);
     d->encoded.size = 0;
-    MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_BEST, NULL, &d->classes, &d->err));
+    MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_BEST, 1, NULL, &d->classes, &d->err));
     MUST(pm_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_BEST, &d->encoded, &d->err));
     MUST(pm_manifest_put(r, id, &d->encoded, &d->err));
     MUST(pm_manifest_get(r, id, NULL, &job, NULL, &d->err));

@@ -290,7 +290,7 @@ Test(model, of_parts_is_the_same_and_leaves_the_parts_after_a_failure) {
     pm_classes classes;
     pm_error err;
     cr_assert_eq(pm_split_graph(g, NULL, &split, &err), PM_OK);
-    cr_assert_eq(pm_classes_find(g, &split, options.effort, NULL, &classes, &err), PM_OK);
+    cr_assert_eq(pm_classes_find(g, &split, options.effort, 1, NULL, &classes, &err), PM_OK);
     char hex[PM_DIGEST_HEX];
     pm_hex(classes.canon[0].key, hex);
 
