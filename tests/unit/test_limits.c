@@ -56,7 +56,8 @@ Test(limits, memory_beyond_the_limit_is_refused_until_it_is_lifted, .disabled = 
     if (pid == 0) {
         pm_error err;
         int failed = pm_limit_data(64 * MB, &err) != PM_OK;
-        void *small = malloc(16 * MB), *large = malloc(256 * MB);
+        void *volatile small = malloc(16 * MB); /* volatile: a compiler may leave out what nobody looks at */
+        void *volatile large = malloc(256 * MB);
         failed += small == NULL ? 2 : 0;
         failed += large != NULL ? 4 : 0;
         failed += pm_limit_data(0, &err) != PM_OK ? 8 : 0;
