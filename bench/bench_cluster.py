@@ -3,7 +3,7 @@
 it Celery and RQ on the same Redis.
 
     python3 -m venv venv
-    venv/bin/pip install celery redis rq
+    venv/bin/pip install celery redis rq packaging
     bench/bench_cluster.py [--phasemill build/phasemill] [--peers venv/bin/python] [PART...]
 
 Parts: units, latency, slots, sccs, strategies, peers (all of them when none is named). One Kafka broker and one Redis
@@ -148,9 +148,10 @@ def timed(bench, *arguments):
 
 
 def part_sccs(bench):
-    title("small SCCs, all different, end to end: submit --wait, one worker, 2 slots")
-    for count in (100000,):
-        path = generate(bench, "small", "random", "--sccs", str(count), "--size", "6", "--extra", "3")
+    count = 100000
+    for what, size, extra in (("all different, of 6 states", 6, 3), ("of 4 states, which repeat", 4, 1)):
+        title("small SCCs, %s, end to end: submit --wait, one worker, 2 slots" % what)
+        path = generate(bench, "small", "random", "--sccs", str(count), "--size", str(size), "--extra", str(extra))
         for _ in range(bench.rounds):
             flush(bench)
             bench.start_workers(1, 2)
