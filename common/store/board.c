@@ -138,21 +138,6 @@ pm_status pm_board_digests(const pm_redis *r, const char *key, const redisReply 
 
 /* ---- what is there ---- */
 
-typedef struct asked {
-    const pm_redis *r;
-    bool *exist;
-} asked;
-
-static pm_status see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
-    asked *a = ctx;
-    pm_status st = pm_redis_reply_status(a->r, reply, err);
-    if (st == PM_OK && reply->type != REDIS_REPLY_INTEGER) {
-        st = pm_redis_unexpected(a->r, reply, "an integer", err);
-    }
-    a->exist[i] = st == PM_OK && reply->integer == 1;
-    return st;
-}
-
 pm_status pm_board_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
                          bool *exist, pm_error *err) {
     pm_status st = PM_OK;
@@ -165,8 +150,8 @@ pm_status pm_board_exist(pm_redis *r, const char *space, const uint8_t (*digests
             st = pm_redis_queue(r, argv, 2, err);
         }
         if (st == PM_OK) {
-            asked a = {.r = r, .exist = exist + first};
-            st = pm_redis_flush(r, see_existing, &a, err);
+            pm_redis_asked a = {.r = r, .exist = exist + first};
+            st = pm_redis_flush(r, pm_redis_see_existing, &a, err);
         }
     }
     return st;

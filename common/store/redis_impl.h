@@ -38,6 +38,13 @@ typedef struct pm_redis_ttl {
 } pm_redis_ttl;
 void pm_redis_ttl_of(double seconds, pm_redis_ttl *out);
 
+/* A visit of replies that are 1 or 0: whether the i-th thing asked for is there. */
+typedef struct pm_redis_asked {
+    const pm_redis *r;
+    bool *exist;
+} pm_redis_asked;
+pm_status pm_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err);
+
 /* TLS (store/redis_tls.c): prepares and checks what options ask for; starts it on a connected context. */
 pm_status pm_redis_tls_open(pm_redis *r, pm_error *err);
 pm_status pm_redis_tls_start(pm_redis *r, pm_error *err);

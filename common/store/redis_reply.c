@@ -83,3 +83,13 @@ pm_status pm_redis_unexpected(const pm_redis *r, const redisReply *reply, const 
     return pm_fail(err, PM_EDATA, "Redis at %s answered %s with %s, expected %s", r->options.address, r->current.text,
                    type < sizeof types / sizeof types[0] ? types[type] : "another type", expected);
 }
+
+pm_status pm_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
+    pm_redis_asked *a = ctx;
+    pm_status st = pm_redis_reply_status(a->r, reply, err);
+    if (st == PM_OK && reply->type != REDIS_REPLY_INTEGER) {
+        st = pm_redis_unexpected(a->r, reply, "an integer", err);
+    }
+    a->exist[i] = st == PM_OK && reply->integer == 1;
+    return st;
+}
