@@ -1,11 +1,16 @@
 /* Handles of a command of the cluster: Redis, disk, the producer. */
+#include <math.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/retry.h"
 #include "cache.h"
 #include "cluster.h"
 
 #define PATIENCE_SECONDS 10.0 /* for servers that are away when a command begins */
+#define REFUSED_SECONDS                                                                                                \
+    120.0 /* for a Redis that is there, and full or loading; it may then go away for a while too                       \
+           */
 
 pm_status cli_cluster_open_redis(cli_cluster *c, double patience, pm_error *err) {
     pm_status st = cli_cluster_redis_options(c, err);
@@ -19,6 +24,9 @@ pm_status cli_cluster_open_redis(cli_cluster *c, double patience, pm_error *err)
     pm_retry retry = pm_retry_begin("Redis", patience, cli_cluster_is_stopped, c, &c->console.log);
     do {
         st = pm_redis_check(c->redis, err);
+        if (st == PM_ETEMPORARY) {
+            retry.give_up = fmax(retry.give_up, pm_seconds() + REFUSED_SECONDS);
+        }
     } while (pm_retry_again(&retry, st, err));
     return st;
 }
