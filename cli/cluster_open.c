@@ -7,10 +7,10 @@
 #include "cache.h"
 #include "cluster.h"
 
-#define PATIENCE_SECONDS 10.0 /* for servers that are away when a command begins */
-#define REFUSED_SECONDS                                                                                                \
-    120.0 /* for a Redis that is there, and full or loading; it may then go away for a while too                       \
-           */
+/* For servers that are away when a command begins. */
+#define PATIENCE_SECONDS 10.0
+/* For a Redis that is there, and full or loading; it may go away for a while meanwhile. */
+#define REFUSED_SECONDS 120.0
 
 pm_status cli_cluster_open_redis(cli_cluster *c, double patience, pm_error *err) {
     pm_status st = cli_cluster_redis_options(c, err);
