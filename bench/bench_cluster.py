@@ -205,7 +205,6 @@ def noop():
 CELERY_DRIVER = """
 import sys, time
 from tasks import noop
-from celery import group
 def batch(n):
     start = time.monotonic()
     results = [noop.delay() for _ in range(n)]
@@ -234,7 +233,6 @@ from rqtasks import noop
 connection = redis.Redis.from_url(BROKER)
 queue = rq.Queue(connection=connection)
 def wait(jobs):
-    last = jobs[-1]
     pending = jobs
     while pending:
         pending = [j for j in pending if j.get_status(refresh=True) not in ("finished", "failed")]
