@@ -13,10 +13,10 @@ static const cli_option options[] = {{"json", CLI_FLAG, offsetof(config_options,
 static pm_status write_row(void *ctx, const char *name, const char *value, const char *origin, pm_error *err) {
     cli_out *out = ctx;
     cli_out_format(out, "%-24s", name);
-    cli_out_text(out, value == NULL ? "-" : value);
+    cli_out_shown(out, value == NULL ? "-" : value);
     size_t width = value == NULL ? 1 : strlen(value);
     cli_out_format(out, "%*s ", width < 28 ? (int)(28 - width) : 0, "");
-    cli_out_text(out, origin);
+    cli_out_shown(out, origin);
     cli_out_text(out, "\n");
     return cli_out_status(out, err);
 }

@@ -155,8 +155,10 @@ static void write_letter(const cli_letter *letter, cli_out *out) {
     cli_out_format(out, "%-28s %s\n%-28s %s\n%-28s %zu\n", "id", hex, "time", when, "bytes", letter->value.size);
     for (size_t i = 0; i < letter->n_headers; i++) {
         cli_letter_text(letter, letter->headers[i].name, text, sizeof text);
-        cli_out_format(out, "%-28.200s ", letter->headers[i].name);
-        cli_out_text(out, text);
+        size_t width = strlen(letter->headers[i].name);
+        cli_out_shown(out, letter->headers[i].name);
+        cli_out_format(out, "%*s ", width < 28 ? (int)(28 - width) : 0, "");
+        cli_out_shown(out, text);
         cli_out_text(out, "\n");
     }
 }

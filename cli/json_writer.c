@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
+
 static void separate(cli_json *j) {
     if (j->needs_comma) {
         cli_out_text(j->out, ", ");
@@ -20,15 +22,18 @@ void cli_json_close(cli_json *j, char bracket) {
     j->needs_comma = true;
 }
 
+/* What could steer a terminal is escaped, though JSON asks for that of ASCII's controls only. */
 static void write_quoted(cli_json *j, const char *text, size_t n) {
     cli_out_text(j->out, "\"");
-    for (const char *at = text; at < text + n; at++) {
-        if (*at == '"' || *at == '\\') {
-            cli_out_format(j->out, "\\%c", *at);
-        } else if ((unsigned char)*at < 0x20) {
-            cli_out_format(j->out, "\\u%04x", (unsigned)*at);
+    for (size_t at = 0, length; at < n; at += length == 0 ? 1 : length) {
+        uint32_t code = pm_utf8_steers(text + at, n - at, &length);
+        if (length == 0) {
+            cli_out_text(j->out, "\\ufffd");
+        } else if (code != 0) {
+            cli_out_format(j->out, "\\u%04x", (unsigned)code);
         } else {
-            cli_out_bytes(j->out, at, 1);
+            cli_out_text(j->out, text[at] == '"' || text[at] == '\\' ? "\\" : "");
+            cli_out_bytes(j->out, text + at, length);
         }
     }
     cli_out_text(j->out, "\"");

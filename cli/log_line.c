@@ -32,13 +32,18 @@ static void end(cli_log_line *line, const char *tail) {
     line->used += n;
 }
 
-/* A line break would make two lines of one. */
-static void add_plain(cli_log_line *line, const char *text) {
-    for (; *text != '\0'; text++) {
-        if (!add(line, "%c", *text == '\n' || *text == '\r' ? ' ' : *text)) {
-            return;
-        }
+/* A line break would make two lines of one, and other characters steer the terminal. */
+static bool add_shown(cli_log_line *line, const char *text) {
+    size_t left = strlen(text);
+    bool fits = true;
+    while (fits && left > 0) {
+        char shown[PM_UTF8_SHOWN];
+        size_t taken = pm_utf8_show(text, left, shown);
+        fits = add(line, "%s", shown);
+        text += taken;
+        left -= taken;
     }
+    return fits;
 }
 
 void cli_log_as_text(const cli_log_entry *entry, cli_log_line *line) {
@@ -50,33 +55,27 @@ void cli_log_as_text(const cli_log_entry *entry, cli_log_line *line) {
         add(line, "%s ", time);
     }
     add(line, "phasemill: %s", labels[entry->level]);
-    add_plain(line, entry->text);
-    bool fits = true;
+    bool fits = add_shown(line, entry->text);
     for (size_t i = 0; fits && i < entry->n_fields; i++) {
         const pm_log_field *f = &entry->fields[i];
-        fits = f->text != NULL ? add(line, " %s=%s", f->name, f->text) : add(line, " %s=%.12g", f->name, f->number);
+        fits = f->text != NULL ? add(line, " %s=", f->name) && add_shown(line, f->text)
+                               : add(line, " %s=%.12g", f->name, f->number);
     }
     end(line, fits ? "\n" : "...\n");
 }
 
-/* Bytes of the UTF-8 sequence at `text`; 0 when it is none. */
-static size_t sequence_length(const char *text) {
-    unsigned char first = (unsigned char)text[0];
-    size_t n = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    return strnlen(text, n) == n && pm_utf8_valid((const uint8_t *)text, n, NULL) ? n : 0;
-}
-
 static bool add_character(cli_log_line *line, const char **at) {
     const char *c = *at;
-    size_t n = sequence_length(c);
+    size_t n;
+    uint32_t code = pm_utf8_steers(c, strnlen(c, 4), &n);
     *at += n == 0 ? 1 : n;
-    if (n != 1) {
-        return n == 0 ? add(line, "\\ufffd") : add(line, "%.*s", (int)n, c);
+    if (n == 0) {
+        return add(line, "\\ufffd");
     }
-    if (*c == '"' || *c == '\\') {
-        return add(line, "\\%c", *c);
+    if (code != 0) {
+        return add(line, "\\u%04x", (unsigned)code);
     }
-    return (unsigned char)*c < 0x20 ? add(line, "\\u%04x", (unsigned)*c) : add(line, "%c", *c);
+    return add(line, *c == '"' || *c == '\\' ? "\\%.*s" : "%.*s", (int)n, c);
 }
 
 /* A string, cut where the line is full: the quote after it always fits. */

@@ -5,7 +5,7 @@
 #include "base/isa.h"
 #include "cluster.h"
 #include "command.h"
-#include "console.h"
+#include "log_line.h"
 #include "output.h"
 
 static pm_status run_help(const cli_command *self, int argc, char **argv, pm_error *err);
@@ -173,7 +173,9 @@ int main(int argc, char **argv) {
     pm_error err = {.code = PM_OK, .text = ""};
     pm_status st = dispatch(argc, argv, &err);
     if (st != PM_OK && err.text[0] != '\0') {
-        fprintf(stderr, "phasemill: %s\n", err.text);
+        cli_log_line line;
+        cli_log_as_text(&(cli_log_entry){.level = PM_LOG_INFO, .text = err.text, .time = -1}, &line);
+        fwrite(line.text, 1, line.used, stderr);
     }
     return (int)st;
 }

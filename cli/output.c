@@ -177,6 +177,16 @@ void cli_out_text(cli_out *out, const char *text) {
     cli_out_bytes(out, text, strlen(text));
 }
 
+void cli_out_shown(cli_out *out, const char *text) {
+    for (size_t left = strlen(text); left > 0;) {
+        char shown[PM_UTF8_SHOWN];
+        size_t taken = pm_utf8_show(text, left, shown);
+        cli_out_text(out, shown);
+        text += taken;
+        left -= taken;
+    }
+}
+
 void cli_out_format(cli_out *out, const char *format, ...) {
     char text[512];
     va_list args;

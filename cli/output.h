@@ -15,6 +15,8 @@ pm_status cli_out_open(const char *path, cli_out **out, pm_error *err);
 /* Bytes go through a buffer; the first failure is kept for cli_out_close. */
 void cli_out_bytes(cli_out *out, const void *bytes, size_t n);
 void cli_out_text(cli_out *out, const char *text);
+/* A text from elsewhere, in which what could steer a terminal is escaped (pm_utf8_show). */
+void cli_out_shown(cli_out *out, const char *text);
 void cli_out_format(cli_out *out, const char *format, ...) PM_PRINTF(2, 3);
 
 /* PM_EIO once a write has failed: long writers may stop. */

@@ -130,7 +130,7 @@ static void write_detail(const cli_status *status, const cli_job_view *job, cli_
 
 static void write_fault(const char *what, const pm_error *err, cli_out *out) {
     cli_out_format(out, "%s: ", what);
-    cli_out_text(out, err->text);
+    cli_out_shown(out, err->text);
     cli_out_text(out, "\n");
 }
 

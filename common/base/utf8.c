@@ -1,5 +1,6 @@
 #include "base/utf8.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool is_tail(uint8_t byte) {
@@ -47,17 +48,54 @@ bool pm_utf8_valid(const uint8_t *bytes, size_t n, size_t *bad) {
     return true;
 }
 
+static uint32_t code_of(const uint8_t *at, size_t length) {
+    static const uint8_t head_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t code = at[0] & head_bits[length];
+    for (size_t i = 1; i < length; i++) {
+        code = code << 6 | (at[i] & 0x3f);
+    }
+    return code;
+}
+
+static bool steers(uint32_t code) {
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c || code == 0x200e || code == 0x200f ||
+           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
+uint32_t pm_utf8_steers(const char *text, size_t n, size_t *length) {
+    *length = character((const uint8_t *)text, n);
+    uint32_t code = *length > 0 ? code_of((const uint8_t *)text, *length) : 0;
+    return *length > 0 && steers(code) ? code : 0;
+}
+
 void pm_utf8_mend(char *text) {
     size_t left = strlen(text);
     while (left > 0) {
-        size_t length = character((const uint8_t *)text, left);
-        if (length == 0) {
-            *text = '?';
-            length = 1;
-        } else if ((unsigned char)*text < 0x20 || *text == 0x7f) {
-            *text = ' ';
+        size_t length;
+        uint32_t code = pm_utf8_steers(text, left, &length);
+        if (length == 0 || code != 0) {
+            length = length == 0 ? 1 : length;
+            memset(text, code != 0 && length == 1 ? ' ' : '?', length);
         }
         text += length;
         left -= length;
     }
+}
+
+size_t pm_utf8_show(const char *text, size_t n, char shown[PM_UTF8_SHOWN]) {
+    size_t length;
+    uint32_t code = pm_utf8_steers(text, n, &length);
+    if (length == 0) {
+        snprintf(shown, PM_UTF8_SHOWN, "\\x%02x", (unsigned)(uint8_t)text[0]);
+        return 1;
+    }
+    if (code == 0) {
+        memcpy(shown, text, length);
+        shown[length] = '\0';
+    } else if (code == '\n' || code == '\r' || code == '\t') {
+        snprintf(shown, PM_UTF8_SHOWN, "\\%c", code == '\n' ? 'n' : code == '\r' ? 'r' : 't');
+    } else {
+        snprintf(shown, PM_UTF8_SHOWN, code < 0x80 ? "\\x%02x" : "\\u%04x", code);
+    }
+    return length;
 }

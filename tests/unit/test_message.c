@@ -264,6 +264,10 @@ Test(message, foreign_text_is_made_clean) {
         {"a\xed\xa0\x80", "a???"},
         {"\xc3", "?"},
         {"a\n\x1b[m\x7f", "a  [m "},
+        {"\xc2\x9b"
+         "2J",
+         "??2J"},
+        {"\xe2\x80\xaegpj", "???gpj"},
         {"12345678\xff", "12345..."},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -271,6 +275,37 @@ Test(message, foreign_text_is_made_clean) {
         pm_span span = pm_span_clean(cases[i].text, room, sizeof room);
         cr_assert_str_eq(room, cases[i].clean, "case %zu", i);
         cr_assert(span.size == strlen(cases[i].clean) && pm_utf8_valid(span.bytes, span.size, NULL));
+    }
+}
+
+static void show_all(const char *text, char *shown) {
+    for (size_t left = strlen(text); left > 0;) {
+        size_t taken = pm_utf8_show(text, left, shown);
+        cr_assert(taken > 0 && taken <= left && strlen(shown) < PM_UTF8_SHOWN);
+        text += taken;
+        left -= taken;
+        shown += strlen(shown);
+    }
+}
+
+Test(message, what_steers_a_terminal_is_escaped) {
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {"", ""},
+        {"caf\xc3\xa9 \xf0\x9f\x90\x87", "caf\xc3\xa9 \xf0\x9f\x90\x87"},
+        {"\x1b[2J\r\n\t\x7f\x01", "\\x1b[2J\\r\\n\\t\\x7f\\x01"},
+        {"\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0", "\\u0080\\u009b\\u009f\xc2\xa0"},
+        {"\xd8\x9c\xe2\x80\x8e\xe2\x80\x8f", "\\u061c\\u200e\\u200f"},
+        {"\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xaa\xe2\x80\xae\xe2\x80\xaf",
+         "\xe2\x80\xa7\\u2028\\u202a\\u202e\xe2\x80\xaf"},
+        {"\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", "\xe2\x81\xa5\\u2066\\u2069\xe2\x81\xaa"},
+        {"\x9b\xff\xe2\x80", "\\x9b\\xff\\xe2\\x80"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char shown[128] = "";
+        show_all(cases[i].text, shown);
+        cr_assert_str_eq(shown, cases[i].shown, "case %zu: %s", i, shown);
     }
 }
 
