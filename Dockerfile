@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 FROM debian:12-slim AS build
 WORKDIR /source
 COPY packages.txt .
@@ -21,9 +20,8 @@ RUN apt-get update \
     && useradd --system --uid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin phasemill \
     && install -d -o phasemill -m 700 /var/cache/phasemill
 COPY --from=build /image/ /
-# A cache of traces for each container of its own: LMDB's locks know only processes of one container.
+# A container that keeps its traces mounts something here; docker-compose.yml gives each worker a folder in memory.
 ENV XDG_CACHE_HOME=/var/cache
-VOLUME /var/cache/phasemill
 USER phasemill
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["phasemill", "worker", "check"]
 ENTRYPOINT ["phasemill"]

@@ -19,7 +19,7 @@ import support
 
 COMPOSE = support.ROOT / "docker-compose.yml"
 DOCKERFILE = support.ROOT / "Dockerfile"
-SERVERS, ONE_SHOT, TOOLS = {"broker", "redis", "worker"}, {"topics"}, {"submit", "collect", "status"}
+SERVERS, ONE_SHOT, TOOLS = {"broker", "redis", "worker"}, {"topics"}, {"submit", "collect", "status", "cancel", "probe", "dead-letters"}
 # variables of the image's own scripts
 NOT_PROPERTIES = {"KAFKA_HEAP_OPTS"}
 
@@ -69,15 +69,18 @@ class Services(ComposeCase):
     def test_images(self):
         self.assertEqual(self.services["broker"]["image"], f"apache/kafka:{kafka_server.version()}")
         self.assertRegex(self.services["redis"]["image"], r"^redis:7")
+        built = {name for name, service in self.services.items() if "build" in service}
+        self.assertEqual(built, {"worker"}, "one service builds the image, or each build leaves one behind")
         for name in {"worker"} | ONE_SHOT | TOOLS:
-            self.assertEqual(self.services[name]["build"], ".")
+            self.assertEqual(self.services[name]["image"], "phasemill")
 
     def test_passwords_come_from_a_file(self):
         secret = self.compose["secrets"]["redis_password"]
         self.assertEqual(list(secret), ["file"])
         ignored = (support.ROOT / ".gitignore").read_text().splitlines()
         self.assertIn("/secrets/", ignored)
-        self.assertIn("secrets", (support.ROOT / ".dockerignore").read_text().splitlines())
+        allowed = {line[1:] for line in (support.ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+        self.assertNotIn("secrets", allowed)
         for name in {"worker"} | ONE_SHOT | TOOLS:
             with self.subTest(service=name):
                 service = self.services[name]
@@ -93,7 +96,14 @@ class Services(ComposeCase):
     def test_worker_fits_its_memory(self):
         worker = self.services["worker"]
         units = int(worker["environment"]["PHASEMILL_WORKER_SLOTS"]) * size(worker["environment"]["PHASEMILL_WORKER_UNIT_MEMORY"])
-        self.assertLess(units, size(worker["deploy"]["resources"]["limits"]["memory"]))
+        cache = size(worker["command"][worker["command"].index("--cache-limit") + 1])
+        self.assertLess(units + cache, size(worker["deploy"]["resources"]["limits"]["memory"]))
+
+    def test_cache_fits_its_folder(self):
+        default = 1 << 30
+        for name in {"worker"} | ONE_SHOT | TOOLS:
+            folder = next(t for t in self.services[name]["tmpfs"] if t.startswith("/var/cache/phasemill:"))
+            self.assertGreater(size(re.search(r"size=(\w+)", folder)[1]), default)
 
 
 class Kafka(ComposeCase):
@@ -193,6 +203,15 @@ class Image(unittest.TestCase):
         self.assertRegex(last, r"(?m)^USER phasemill$")
         self.assertRegex(last, r'(?m)^HEALTHCHECK .*"phasemill", "worker", "check"')
         self.assertNotIn("-dev", last)
+        self.assertNotIn("VOLUME", last, "a volume without a name is left behind by each container")
+
+    def test_builds_without_the_network_but_for_packages(self):
+        self.assertNotIn("syntax=", DOCKERFILE.read_text())
+
+    def test_the_context_is_what_the_build_reads(self):
+        lines = (support.ROOT / ".dockerignore").read_text().splitlines()
+        self.assertIn("*", lines)
+        self.assertEqual([line for line in lines if line.startswith("!") and not (support.ROOT / line[1:]).exists()], [])
 
     def test_last_stage_has_what_the_program_links(self):
         listed = set(re.search(r"--no-install-recommends(.*?)&&", self.stages[-1])[1].split())

@@ -1,9 +1,10 @@
 # Sourced by the stages. Each runs from the top of the source with PM_WORK (a folder of its own that is removed
-# afterwards) and PM_COUNTS (a file of lines "passed failed").
+# afterwards) and PM_COUNTS (a file of lines "passed failed skipped").
 set -u
 cores=$(nproc)
 
-count() { echo "$1 $2" >> "$PM_COUNTS"; }
+# count PASSED FAILED [SKIPPED]
+count() { echo "$1 $2 ${3-0}" >> "$PM_COUNTS"; }
 
 # expect NAME COMMAND...: one test that passes when the command exits 0; its output is shown when it does not
 expect() {
