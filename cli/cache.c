@@ -11,6 +11,7 @@
 #include "command.h"
 #include "json_writer.h"
 #include "options.h"
+#include "trace/envelope.h"
 #include "trace_view.h"
 
 pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err) {
@@ -41,8 +42,10 @@ static pm_status run_stat(cli_cache *cache, pm_error *err) {
     const struct {
         const char *key, *label;
         uint64_t value;
-    } figures[] = {{"entries", "traces", stat.entries},
-                   {"value_bytes", "bytes of traces", stat.value_bytes},
+    } figures[] = {{"entries", "entries", stat.entries},
+                   {"traces", "traces", stat.of_kind[PM_DISK_TRACE]},
+                   {"classes", "graphs' classes", stat.of_kind[PM_DISK_CLASSES]},
+                   {"value_bytes", "bytes of values", stat.value_bytes},
                    {"file_bytes", "bytes on disk", stat.file_bytes},
                    {"limit", "limit in bytes", stat.limit}};
     cli_json j = {.out = out};
@@ -72,14 +75,19 @@ typedef struct listing {
     bool as_json;
 } listing;
 
+const char *const cli_cache_kinds[PM_DISK_KINDS] = {[PM_DISK_TRACE] = "trace", [PM_DISK_CLASSES] = "classes"};
+
+/* `trace` is NULL for what is no trace, or a damaged one. */
 static void list_as_json(listing *l, const char *key, const char *used, const pm_disk_item *item,
-                         const cli_trace *trace) {
+                         const cli_trace *trace, bool is_damaged) {
     cli_json *j = &l->json;
     cli_json_open(j, '{');
     cli_json_key(j, "key");
     cli_json_string(j, key);
+    cli_json_key(j, "kind");
+    cli_json_string(j, cli_cache_kinds[item->kind]);
     cli_json_key(j, "damaged");
-    cli_json_bool(j, trace == NULL);
+    cli_json_bool(j, is_damaged);
     if (trace != NULL) {
         cli_json_key(j, "states");
         cli_json_count(j, trace->trace.n);
@@ -94,13 +102,14 @@ static void list_as_json(listing *l, const char *key, const char *used, const pm
 }
 
 static void list_as_text(listing *l, const char *key, const char *used, const pm_disk_item *item,
-                         const cli_trace *trace) {
+                         const cli_trace *trace, bool is_damaged) {
+    cli_out_format(l->out, "%s %-7s ", key, cli_cache_kinds[item->kind]);
     if (trace == NULL) {
-        cli_out_format(l->out, "%s %10s %14s %12zu  %s\n", key, "damaged", "", item->size, used);
+        cli_out_format(l->out, "%10s %14s %12zu  %s\n", is_damaged ? "damaged" : "", "", item->size, used);
         return;
     }
-    cli_out_format(l->out, "%s %10u %14llu %12zu  %s\n", key, (unsigned)trace->trace.n,
-                   (unsigned long long)trace->trace.flops, item->size, used);
+    cli_out_format(l->out, "%10u %14llu %12zu  %s\n", (unsigned)trace->trace.n, (unsigned long long)trace->trace.flops,
+                   item->size, used);
 }
 
 static pm_status list_item(void *ctx, const pm_disk_item *item, pm_error *err) {
@@ -114,8 +123,11 @@ static pm_status list_item(void *ctx, const pm_disk_item *item, pm_error *err) {
         strftime(used, sizeof used, "%Y-%m-%dT%H:%M:%SZ", &parts);
     }
     cli_trace trace = {0};
-    bool is_whole = !item->damaged && cli_trace_decode(item->bytes, item->size, &trace, NULL) == PM_OK;
-    (l->as_json ? list_as_json : list_as_text)(l, key, used, item, is_whole ? &trace : NULL);
+    bool is_trace = item->kind == PM_DISK_TRACE, is_damaged = item->damaged;
+    if (is_trace && !is_damaged) {
+        is_damaged = cli_trace_decode(item->bytes, item->size, &trace, NULL) != PM_OK;
+    }
+    (l->as_json ? list_as_json : list_as_text)(l, key, used, item, is_trace && !is_damaged ? &trace : NULL, is_damaged);
     pm_trace_free(&trace.trace);
     return PM_OK;
 }
@@ -130,7 +142,8 @@ static pm_status run_list(cli_cache *cache, pm_error *err) {
     if (l.as_json) {
         cli_json_open(&l.json, '[');
     } else {
-        cli_out_format(l.out, "%-64s %10s %14s %12s  %s\n", "key", "states", "flops", "bytes", "last used");
+        cli_out_format(l.out, "%-64s %-7s %10s %14s %12s  %s\n", "key", "kind", "states", "flops", "bytes",
+                       "last used");
     }
     st = pm_disk_each(cache->disk, list_item, &l, err);
     if (l.as_json) {
@@ -149,7 +162,7 @@ pm_status cli_cache_show(pm_disk *disk, const char *hex, bool as_json, pm_error 
     }
     pm_buffer value = {0};
     pm_disk_found found;
-    pm_status st = pm_disk_get(disk, key, &value, &found, err);
+    pm_status st = pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, err);
     if (st == PM_OK && found != PM_DISK_FOUND) {
         st = found == PM_DISK_MISSING
                  ? pm_fail(err, PM_ENOINPUT, "key %s: not in the cache; see `phasemill cache list`", hex)
@@ -178,10 +191,15 @@ static pm_status run_show(cli_cache *cache, pm_error *err) {
 
 /* ---- verify ------------------------------------------------------------------------------------------ */
 
+typedef struct damaged_entry {
+    pm_disk_kind kind;
+    uint8_t key[PM_DIGEST_BYTES];
+} damaged_entry;
+
 typedef struct verification {
     const pm_log *log;
     size_t entries;
-    uint8_t (*damaged)[PM_DIGEST_BYTES];
+    damaged_entry *damaged;
     size_t n_damaged, capacity;
 } verification;
 
@@ -192,33 +210,42 @@ static pm_status note_damage(verification *v, const pm_disk_item *item, const ch
     if (!pm_reserve((void **)&v->damaged, &v->capacity, v->n_damaged + 1, sizeof *v->damaged)) {
         return pm_fail_memory(err, "damaged keys", v->n_damaged * sizeof *v->damaged);
     }
-    memcpy(v->damaged[v->n_damaged++], item->key, PM_DIGEST_BYTES);
+    damaged_entry *d = &v->damaged[v->n_damaged++];
+    d->kind = item->kind;
+    memcpy(d->key, item->key, PM_DIGEST_BYTES);
     return PM_OK;
+}
+
+/* What is wrong with a value whose checksum is right; PM_OK when nothing is. */
+static pm_status check_value(const pm_disk_item *item, pm_error *why) {
+    cli_trace trace = {0};
+    pm_envelope envelope;
+    if (item->kind != PM_DISK_TRACE) {
+        return pm_envelope_open(item->bytes, item->size, &envelope, why);
+    }
+    pm_status st = cli_trace_decode(item->bytes, item->size, &trace, why);
+    if (st == PM_OK && memcmp(trace.key, item->key, PM_DIGEST_BYTES) != 0) {
+        st = pm_fail(why, PM_EDATA, "it holds the trace of another key");
+    }
+    pm_trace_free(&trace.trace);
+    return st;
 }
 
 static pm_status verify_item(void *ctx, const pm_disk_item *item, pm_error *err) {
     verification *v = ctx;
+    pm_error why;
     v->entries++;
     if (item->damaged) {
         return note_damage(v, item, "its bytes do not match their checksum", err);
     }
-    pm_error why;
-    cli_trace trace = {0};
-    pm_status st = PM_OK;
-    if (cli_trace_decode(item->bytes, item->size, &trace, &why) != PM_OK) {
-        st = note_damage(v, item, why.text, err);
-    } else if (memcmp(trace.key, item->key, PM_DIGEST_BYTES) != 0) {
-        st = note_damage(v, item, "it holds the trace of another key", err);
-    }
-    pm_trace_free(&trace.trace);
-    return st;
+    return check_value(item, &why) == PM_OK ? PM_OK : note_damage(v, item, why.text, err);
 }
 
 static pm_status remove_damaged(cli_cache *cache, const verification *v, pm_error *err) {
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < v->n_damaged; i++) {
         bool removed;
-        st = pm_disk_remove(cache->disk, v->damaged[i], &removed, err);
+        st = pm_disk_remove(cache->disk, v->damaged[i].kind, v->damaged[i].key, &removed, err);
     }
     return st;
 }
@@ -230,14 +257,14 @@ static pm_status run_verify(cli_cache *cache, pm_error *err) {
         st = remove_damaged(cache, &v, err);
     }
     if (st == PM_OK && v.n_damaged > 0) {
-        st = pm_fail(err, PM_EDATA, "%zu of %zu traces are damaged%s", v.n_damaged, v.entries,
+        st = pm_fail(err, PM_EDATA, "%zu of %zu entries are damaged%s", v.n_damaged, v.entries,
                      cache->options.remove ? " and were removed" : "; --remove takes them out");
     }
     free(v.damaged);
     if (st != PM_OK) {
         return st;
     }
-    return cli_show_count(v.entries, "traces, all sound", err);
+    return cli_show_count(v.entries, "entries, all sound", err);
 }
 
 /* ---- clear ------------------------------------------------------------------------------------------- */
@@ -248,7 +275,7 @@ static pm_status run_clear(cli_cache *cache, pm_error *err) {
     if (st != PM_OK) {
         return st;
     }
-    return cli_show_count(removed, "traces removed", err);
+    return cli_show_count(removed, "entries removed", err);
 }
 
 /* ---- dispatch ---------------------------------------------------------------------------------------- */
@@ -341,15 +368,16 @@ const cli_command cli_cache_command = {
     .summary = "look after the traces kept on disk",
     .help = "usage: phasemill cache stat|list|show KEY|verify|clear|export FOLDER|import PATH... [OPTIONS]\n"
             "\n"
-            "Traces are kept on disk under the key of their SCC, so that none is recorded twice.\n"
+            "Traces are kept on disk under the key of their SCC, so that none is recorded twice, and the classes of\n"
+            "SCCs found in a graph under the graph's digest.\n"
             "\n"
-            "  stat            how many traces there are, and the room they take\n"
-            "  list            all traces: key, states, flops, bytes, when last used\n"
+            "  stat            how many entries there are, and the room they take\n"
+            "  list            all entries: key, kind, states, flops, bytes, when last used\n"
             "  show KEY        one trace\n"
-            "  verify          read and check every trace; --remove takes the damaged ones out\n"
-            "  clear           remove all traces\n"
-            "  export FOLDER   write every trace to FOLDER/KEY.trace\n"
-            "  import PATH...  take traces from such files, or from folders of them; all are checked first\n"
+            "  verify          read and check every entry; --remove takes the damaged ones out\n"
+            "  clear           remove all entries\n"
+            "  export FOLDER   write every entry to FOLDER/KEY.trace or FOLDER/KEY.classes\n"
+            "  import PATH...  take entries from such files, or from folders of them; all are checked first\n"
             "\n"
             "  --cache-dir D       folder of the cache ($XDG_CACHE_HOME/phasemill or ~/.cache/phasemill)\n"
             "  --cache-limit BYTES size of the cache, such as 500M (1G)\n"

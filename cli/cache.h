@@ -19,16 +19,19 @@ typedef struct cli_cache {
     char **operands;
 } cli_cache;
 
+/* Names of the kinds, which are the endings of exported files too. */
+extern const char *const cli_cache_kinds[PM_DISK_KINDS];
+
 /* Opens the cache in `dir`, or in the usual folder when it is NULL. Close with pm_disk_close. */
 pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err);
 
 /* Writes one trace to standard output. Errors: PM_EUSAGE for what is no key, PM_ENOINPUT for one that is not there. */
 pm_status cli_cache_show(pm_disk *disk, const char *hex, bool as_json, pm_error *err);
 
-/* Writes every trace to FOLDER/KEY.trace, making the folder where it is missing. */
+/* Writes every entry to FOLDER/KEY.trace or FOLDER/KEY.classes, making the folder where it is missing. */
 pm_status cli_cache_export(cli_cache *cache, pm_error *err);
 
-/* Takes traces from files and from folders of .trace files; all are decoded before the first is kept. */
+/* Takes entries from such files and from folders of them; all are checked before the first is kept. */
 pm_status cli_cache_import(cli_cache *cache, pm_error *err);
 
 #endif

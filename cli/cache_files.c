@@ -1,4 +1,5 @@
-/* Traces as files: KEY.trace holds the bytes of the cache's entry, which carry their own key and checksum. */
+/* Entries as files: KEY.trace holds the bytes of a trace, which carry their own key and checksum; KEY.classes holds an
+ * envelope, whose checksum does not cover the key. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -10,9 +11,8 @@
 #include "base/mem.h"
 #include "cache.h"
 #include "output.h"
+#include "trace/envelope.h"
 #include "trace_view.h"
-
-#define ENDING ".trace"
 
 /* An import puts this much in one transaction of the cache. */
 #define BATCH_BYTES ((size_t)16 << 20)
@@ -25,6 +25,15 @@ typedef struct export_walk {
     size_t written;
 } export_walk;
 
+/* Nothing outside of the folder is written, whatever lies in it under the names of entries. */
+static pm_status refuse_link(const char *path, pm_error *err) {
+    struct stat info;
+    if (lstat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+        return pm_fail(err, PM_ECANTCREAT, "output \"%s\" is there already and is no regular file; remove it", path);
+    }
+    return PM_OK;
+}
+
 static pm_status export_item(void *ctx, const pm_disk_item *item, pm_error *err) {
     export_walk *walk = ctx;
     char key[PM_DIGEST_HEX];
@@ -33,11 +42,14 @@ static pm_status export_item(void *ctx, const pm_disk_item *item, pm_error *err)
         return pm_fail(err, PM_EDATA, "key %s is damaged; `phasemill cache verify --remove` takes it out", key);
     }
     char *path = NULL;
-    if (asprintf(&path, "%s/%s" ENDING, walk->folder, key) < 0) {
+    if (asprintf(&path, "%s/%s.%s", walk->folder, key, cli_cache_kinds[item->kind]) < 0) {
         return pm_fail_memory(err, "a path", strlen(walk->folder));
     }
-    cli_out *out;
-    pm_status st = cli_out_open(path, &out, err);
+    cli_out *out = NULL;
+    pm_status st = refuse_link(path, err);
+    if (st == PM_OK) {
+        st = cli_out_open(path, &out, err);
+    }
     if (st == PM_OK) {
         cli_out_bytes(out, item->bytes, item->size);
     }
@@ -56,7 +68,7 @@ pm_status cli_cache_export(cli_cache *cache, pm_error *err) {
     if (st != PM_OK) {
         return st;
     }
-    return cli_show_count(walk.written, "traces written", err);
+    return cli_show_count(walk.written, "entries written", err);
 }
 
 /* ---- import: which files ------------------------------------------------------------------------------ */
@@ -83,17 +95,23 @@ static pm_status add_path(path_list *list, char *path, pm_error *err) {
     return PM_OK;
 }
 
-static int is_trace_file(const struct dirent *entry) {
-    return strcmp(cli_path_ending(entry->d_name), ENDING) == 0;
+static bool has_ending(const char *path, pm_disk_kind kind) {
+    const char *ending = cli_path_ending(path);
+    return ending[0] == '.' && strcmp(ending + 1, cli_cache_kinds[kind]) == 0;
+}
+
+static int is_entry_file(const struct dirent *entry) {
+    return has_ending(entry->d_name, PM_DISK_TRACE) || has_ending(entry->d_name, PM_DISK_CLASSES);
 }
 
 static pm_status add_folder(path_list *list, const char *folder, pm_error *err) {
     struct dirent **entries;
-    int n = scandir(folder, &entries, is_trace_file, alphasort);
+    int n = scandir(folder, &entries, is_entry_file, alphasort);
     if (n < 0) {
         return pm_fail(err, PM_ENOINPUT, "folder \"%s\" cannot be read: %s", folder, strerror(errno));
     }
-    pm_status st = n > 0 ? PM_OK : pm_fail(err, PM_ENOINPUT, "folder \"%s\" holds no file *" ENDING, folder);
+    pm_status st =
+        n > 0 ? PM_OK : pm_fail(err, PM_ENOINPUT, "folder \"%s\" holds no file *.trace or *.classes", folder);
     for (int i = 0; i < n; i++) {
         char *path = NULL;
         if (st == PM_OK) {
@@ -116,18 +134,42 @@ static pm_status list_paths(const cli_cache *cache, path_list *list, pm_error *e
     return st;
 }
 
-/* ---- import: their traces ----------------------------------------------------------------------------- */
+/* ---- import: their entries ----------------------------------------------------------------------------- */
 
-/* The bytes of a file, once they have proved to be a sound trace. */
-static pm_status read_trace(const char *path, pm_buffer *bytes, uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status check_trace(const pm_buffer *bytes, pm_disk_entry *entry, pm_error *err) {
+    cli_trace trace = {0};
+    pm_status st = cli_trace_decode(bytes->bytes, bytes->size, &trace, err);
+    memcpy(entry->key, trace.key, PM_DIGEST_BYTES);
+    pm_trace_free(&trace.trace);
+    return st;
+}
+
+/* Their key is the file's name. */
+static pm_status check_classes(const char *path, const pm_buffer *bytes, pm_disk_entry *entry, pm_error *err) {
+    pm_envelope envelope;
+    char hex[PM_DIGEST_HEX];
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    (void)snprintf(hex, sizeof hex, "%s", name);
+    if (strlen(name) != strlen(hex) + strlen(cli_path_ending(name)) || !pm_unhex(hex, entry->key)) {
+        return pm_fail(err, PM_EDATA, "its name is not KEY.classes, with a key of 64 hexadecimal digits");
+    }
+    return pm_envelope_open(bytes->bytes, bytes->size, &envelope, err);
+}
+
+/* The bytes of a file, once they have proved to be a sound entry. */
+static pm_status read_entry(const char *path, pm_buffer *bytes, pm_disk_entry *entry, pm_error *err) {
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+        return pm_fail(err, PM_ENOINPUT, "\"%s\" is no regular file", path);
+    }
     pm_status st = pm_file_read(path, bytes, err);
     if (st != PM_OK) {
         return st;
     }
-    cli_trace trace = {0};
-    st = cli_trace_decode(bytes->bytes, bytes->size, &trace, err);
-    memcpy(key, trace.key, PM_DIGEST_BYTES);
-    pm_trace_free(&trace.trace);
+    entry->kind = has_ending(path, PM_DISK_CLASSES) ? PM_DISK_CLASSES : PM_DISK_TRACE;
+    st = entry->kind == PM_DISK_TRACE ? check_trace(bytes, entry, err) : check_classes(path, bytes, entry, err);
+    entry->bytes = bytes->bytes;
+    entry->size = bytes->size;
     return st == PM_OK ? PM_OK : pm_fail_prefix(err, "file \"%s\"", path);
 }
 
@@ -135,8 +177,8 @@ static pm_status check_all(const path_list *list, pm_error *err) {
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < list->n; i++) {
         pm_buffer bytes = {0};
-        uint8_t key[PM_DIGEST_BYTES];
-        st = read_trace(list->paths[i], &bytes, key, err);
+        pm_disk_entry entry;
+        st = read_entry(list->paths[i], &bytes, &entry, err);
         pm_buffer_free(&bytes);
     }
     return st;
@@ -164,12 +206,9 @@ static pm_status put_all(pm_disk *disk, const path_list *list, batch *b, pm_erro
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < list->n; i++) {
         pm_buffer *bytes = &b->buffers[b->n];
-        pm_disk_entry *entry = &b->entries[b->n];
-        st = read_trace(list->paths[i], bytes, entry->key, err);
+        st = read_entry(list->paths[i], bytes, &b->entries[b->n], err);
         b->n++;
         b->bytes += bytes->size;
-        entry->bytes = bytes->bytes;
-        entry->size = bytes->size;
         if (st == PM_OK && (b->n == BATCH_ENTRIES || b->bytes >= BATCH_BYTES)) {
             st = put_batch(disk, b, st, err);
         }
@@ -180,7 +219,7 @@ static pm_status put_all(pm_disk *disk, const path_list *list, batch *b, pm_erro
 pm_status cli_cache_import(cli_cache *cache, pm_error *err) {
     path_list list = {0};
     batch *b = pm_calloc(1, sizeof *b);
-    pm_status st = b == NULL ? pm_fail_memory(err, "a batch of traces", sizeof *b) : list_paths(cache, &list, err);
+    pm_status st = b == NULL ? pm_fail_memory(err, "a batch of entries", sizeof *b) : list_paths(cache, &list, err);
     if (st == PM_OK) {
         st = check_all(&list, err);
     }
@@ -188,7 +227,7 @@ pm_status cli_cache_import(cli_cache *cache, pm_error *err) {
         st = put_all(cache->disk, &list, b, err);
     }
     if (st == PM_OK) {
-        st = cli_show_count(list.n, "traces imported", err);
+        st = cli_show_count(list.n, "entries imported", err);
     }
     free(b);
     free_paths(&list);

@@ -39,7 +39,9 @@ pm_status cli_cluster_open_producer(cli_cluster *c, bool no_cache, const char *c
         st = cli_cluster_open_redis(c, PATIENCE_SECONDS, err);
     }
     if (st == PM_OK && !no_cache) {
-        st = cli_cache_open(cache_dir, cache_limit, &c->console.log, &c->disk, err);
+        st = pm_disk_open_if_usable(cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"),
+                                    cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : cache_limit, &c->console.log, &c->disk,
+                                    err);
         c->traces.disk = c->disk;
     }
     if (st != PM_OK) {

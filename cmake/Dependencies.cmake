@@ -3,7 +3,7 @@
 find_package(PkgConfig REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
 pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl)
-pkg_check_modules(LMDB REQUIRED IMPORTED_TARGET lmdb)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.31)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 
 # msgpack-c renamed its pkg-config file: msgpack (4), msgpack-c (6), msgpackc (some 5)
@@ -29,7 +29,7 @@ pm_find_library(NAUTY nausparse.h nauty)
 pm_find_library(AMD amd.h amd)
 pm_find_library(METIS metis.h metis)
 
-set(PM_DEPENDENCIES PkgConfig::YAJL PkgConfig::LMDB PkgConfig::CRYPTO PkgConfig::MSGPACK pm_NAUTY pm_AMD pm_METIS
+set(PM_DEPENDENCIES PkgConfig::YAJL PkgConfig::SQLITE PkgConfig::CRYPTO PkgConfig::MSGPACK pm_NAUTY pm_AMD pm_METIS
                     OpenMP::OpenMP_C m)
 set(PM_CLUSTER_DEPENDENCIES PkgConfig::RDKAFKA PkgConfig::HIREDIS PkgConfig::ZSTD PkgConfig::INIH)
 

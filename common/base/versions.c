@@ -4,11 +4,10 @@
 #include <nauty/nauty.h>
 #include <omp.h>
 #include <openssl/crypto.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <yajl/yajl_version.h>
-
-#include <lmdb.h>
 
 #include "phasemill.h"
 
@@ -45,12 +44,10 @@ void pm_versions(char *text, size_t n) {
     version_text v = {text, n, 0};
     text[0] = '\0';
     int yajl = yajl_version();
-    int major, minor, patch;
     add_line(&v, "phasemill", PM_VERSION, strlen(PM_VERSION));
     add_number(&v, "yajl", yajl / 10000, yajl / 100 % 100, yajl % 100);
     add_line(&v, "msgpack-c", msgpack_version(), strlen(msgpack_version()));
-    mdb_version(&major, &minor, &patch);
-    add_number(&v, "LMDB", major, minor, patch);
+    add_line(&v, "SQLite", sqlite3_libversion(), strlen(sqlite3_libversion()));
     add_line(&v, "libcrypto", OpenSSL_version(OPENSSL_VERSION), strlen(OpenSSL_version(OPENSSL_VERSION)));
     add_line(&v, "nauty", NAUTYVERSION, strcspn(NAUTYVERSION, " "));
     add_number(&v, "AMD", AMD_MAIN_VERSION, AMD_SUB_VERSION, AMD_SUBSUB_VERSION);

@@ -26,23 +26,14 @@ static pm_status open_cache(const pm_model_options *options, pm_disk **disk, pm_
     if (!options->use_cache) {
         return PM_OK;
     }
-    char *found = NULL;
-    const char *dir = options->cache_dir;
-    if (dir == NULL) {
-        pm_status st = pm_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), &found, err);
-        if (st != PM_OK) {
-            return st;
-        }
-        dir = found;
-    }
     size_t limit = options->cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : options->cache_limit;
-    pm_status st = pm_disk_open(dir, limit, options->log, disk, err);
-    if (st == PM_OK && options->strict_cache && pm_disk_was_damaged(*disk)) {
-        st = pm_fail(err, PM_EDATA, "trace cache %s was damaged and is set aside, and --strict-cache is on", dir);
+    pm_status st = pm_disk_open_if_usable(options->cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"), limit,
+                                          options->log, disk, err);
+    if (*disk != NULL && options->strict_cache && pm_disk_was_damaged(*disk)) {
+        st = pm_fail(err, PM_EDATA, "the trace cache was damaged and is made anew, and --strict-cache is on");
         pm_disk_close(*disk);
         *disk = NULL;
     }
-    free(found);
     return st;
 }
 
@@ -64,6 +55,9 @@ static pm_library_options library_options(const pm_model *m, const pm_model_opti
 static pm_status make_library(pm_model *m, const pm_model_options *options, pm_disk *disk, pm_error *err) {
     pm_trace_cache cache = pm_disk_traces(disk);
     pm_library_options o = library_options(m, options, disk != NULL ? &cache : NULL);
+    if (disk != NULL) {
+        pm_disk_hold(disk);
+    }
     return pm_library_make(m->graph, &m->split, &o, &m->library, err);
 }
 

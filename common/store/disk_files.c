@@ -1,15 +1,11 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "store/disk_impl.h"
-
-#define LOCK_FILE_BYTES 65536
 
 char *pm_disk_path(const char *dir, const char *name) {
     size_t n = strlen(dir) + strlen(name) + 2;
@@ -33,23 +29,22 @@ pm_status pm_disk_default_dir(const char *xdg_cache_home, const char *home, char
     return *out != NULL ? PM_OK : pm_fail_memory(err, "the name of the cache folder", 4096);
 }
 
-static pm_status cannot_make(const char *path, int code, pm_error *err) {
-    return pm_fail(err, PM_ECANTCREAT,
-                   "the cache folder cannot be used: %s: %s; name another with --cache-dir, or use --no-cache", path,
-                   strerror(code));
-}
+/* ---- the folder ---- */
 
-/* Makes path[0..n), which becomes zero-terminated there and is restored. */
+/* Makes path[0..n), which becomes zero-terminated there and is restored. What is there already may be another's to make
+ * (a read-only file system says EROFS, not EEXIST). */
 static pm_status make_one(char *path, size_t n, pm_error *err) {
     struct stat info;
     char kept = path[n];
     pm_status st = PM_OK;
     path[n] = '\0';
-    if (mkdir(path, 0777) != 0 && errno != EEXIST) {
+    if (mkdir(path, 0700) != 0) {
         int code = errno;
-        /* a parent may be there and yet not be ours to make (read-only file systems say EROFS, not EEXIST) */
-        if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) {
-            st = cannot_make(path, code, err);
+        bool is_there = stat(path, &info) == 0;
+        if (!is_there || !S_ISDIR(info.st_mode)) {
+            st = pm_fail(err, PM_ECANTCREAT,
+                         "the cache folder cannot be made: %s: %s; name another with --cache-dir, or use --no-cache",
+                         path, strerror(is_there ? ENOTDIR : code));
         }
     }
     path[n] = kept;
@@ -75,36 +70,32 @@ pm_status pm_disk_make_dir(const char *dir, pm_error *err) {
     return st;
 }
 
-pm_status pm_disk_open_file(const char *dir, const char *name, int *fd, pm_error *err) {
-    char *path = pm_disk_path(dir, name);
-    if (path == NULL) {
-        return pm_fail_memory(err, "the name of a cache file", strlen(dir));
-    }
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    pm_status st = *fd >= 0 ? PM_OK : cannot_make(path, errno, err);
-    free(path);
-    return st;
+bool pm_disk_may_write(const pm_disk *disk) {
+    return access(disk->path, W_OK) == 0 && access(disk->dir, W_OK | X_OK) == 0;
 }
 
-pm_status pm_disk_flock(int fd, int operation, const char *dir, pm_error *err) {
-    int rc;
-    do {
-        rc = flock(fd, operation);
-    } while (rc != 0 && errno == EINTR);
-    if (rc != 0) {
-        return pm_fail(err, PM_EIO, "locking the cache folder %s: %s; its file system must support flock", dir,
-                       strerror(errno));
-    }
-    return PM_OK;
+/* ---- its files ---- */
+
+#define ASIDE ".damaged"
+
+/* The database, and what SQLite puts beside it. */
+static const char *const names[] = {PM_DISK_FILE, PM_DISK_FILE "-journal", PM_DISK_FILE "-wal", PM_DISK_FILE "-shm"};
+#define N_NAMES (sizeof names / sizeof *names)
+
+/* Name i with an ending, in a buffer of the caller. */
+static const char *name_of(size_t i, const char *ending, char text[64]) {
+    (void)snprintf(text, 64, "%s%s", names[i], ending);
+    return text;
 }
 
 uint64_t pm_disk_file_bytes(const char *dir) {
-    static const char *const names[] = {"data.mdb", "lock.mdb", "data.mdb.damaged", "open.lock", "alive.lock"};
+    static const char *const endings[] = {"", ASIDE};
     uint64_t bytes = 0;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < 2 * N_NAMES; i++) {
         struct stat info;
-        char *path = pm_disk_path(dir, names[i]);
-        if (path != NULL && stat(path, &info) == 0) {
+        char name[64];
+        char *path = pm_disk_path(dir, name_of(i / 2, endings[i % 2], name));
+        if (path != NULL && lstat(path, &info) == 0) {
             bytes += (uint64_t)info.st_blocks * 512;
         }
         free(path);
@@ -112,15 +103,43 @@ uint64_t pm_disk_file_bytes(const char *dir) {
     return bytes;
 }
 
-pm_status pm_disk_reserve_lock_file(const char *dir, pm_error *err) {
-    int fd = -1;
-    pm_status st = pm_disk_open_file(dir, "lock.mdb", &fd, err);
-    if (st != PM_OK) {
-        return st;
+/* In place of what was set aside before. */
+static bool move_aside(const char *path, const char *aside) {
+    return rename(path, aside) == 0 || (remove(aside) == 0 && rename(path, aside) == 0);
+}
+
+/* A file that is no regular file cannot be in use: SQLite would have refused it, or waited for it. */
+static void set_one_aside(pm_disk *disk, size_t i) {
+    struct stat info;
+    char name[64];
+    char *path = pm_disk_path(disk->dir, names[i]);
+    char *aside = pm_disk_path(disk->dir, name_of(i, ASIDE, name));
+    if (path != NULL && aside != NULL && lstat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+        if (move_aside(path, aside)) {
+            pm_logf(disk->log, PM_LOG_ERROR, "trace cache: %s was no regular file; it is set aside as %s", path, name);
+            disk->was_damaged = true;
+        } else {
+            pm_logf(disk->log, PM_LOG_ERROR, "trace cache: %s is no regular file, and cannot be set aside as %s: %s",
+                    path, name, strerror(errno));
+        }
     }
-    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOCK_FILE_BYTES) != 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
-        st = cannot_make("lock.mdb", errno, err);
+    free(path);
+    free(aside);
+}
+
+void pm_disk_set_aside(pm_disk *disk) {
+    for (size_t i = 0; i < N_NAMES; i++) {
+        set_one_aside(disk, i);
     }
-    close(fd);
-    return st;
+}
+
+void pm_disk_remove_set_aside(const pm_disk *disk) {
+    for (size_t i = 0; i < N_NAMES; i++) {
+        char name[64];
+        char *aside = pm_disk_path(disk->dir, name_of(i, ASIDE, name));
+        if (aside != NULL && remove(aside) != 0 && errno != ENOENT) {
+            pm_logf(disk->log, PM_LOG_WARNING, "trace cache: %s cannot be removed: %s", aside, strerror(errno));
+        }
+        free(aside);
+    }
 }

@@ -8,15 +8,17 @@
 
 /* ---- the disk, which may fail ---- */
 
-/* One line for each change of state. True when it worked. */
-static bool note_disk(pm_traces *t, pm_status st, const pm_error *why) {
-    if (st != PM_OK && !t->is_disk_failing) {
-        pm_logf(t->log, PM_LOG_WARNING, "trace cache on disk: %s; traces come from Redis alone until it works again",
-                why->text);
-    } else if (st == PM_OK && t->is_disk_failing) {
-        pm_logf(t->log, PM_LOG_INFO, "trace cache on disk: it works again");
+typedef enum disk_use { READING, WRITING } disk_use;
+
+/* One line for each change of state: a full disk can be read all the time. True when it worked. */
+static bool note_disk(pm_traces *t, disk_use use, pm_status st, const pm_error *why) {
+    if (st != PM_OK && !t->is_disk_failing[use]) {
+        pm_logf(t->log, PM_LOG_WARNING, "%s; %s until it works again", why->text,
+                use == READING ? "traces come from Redis alone" : "traces are not kept on disk");
+    } else if (st == PM_OK && t->is_disk_failing[use]) {
+        pm_logf(t->log, PM_LOG_INFO, "trace cache on disk: %s works again", use == READING ? "reading" : "writing");
     }
-    t->is_disk_failing = st != PM_OK;
+    t->is_disk_failing[use] = st != PM_OK;
     return st == PM_OK;
 }
 
@@ -28,7 +30,8 @@ static bool get_from_disk(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], pm_b
     if (t->disk == NULL) {
         return false;
     }
-    bool is_found = note_disk(t, pm_disk_get(t->disk, key, value, &found, &why), &why) && found == PM_DISK_FOUND;
+    bool is_found = note_disk(t, READING, pm_disk_get(t->disk, PM_DISK_TRACE, key, value, &found, &why), &why) &&
+                    found == PM_DISK_FOUND;
     if (!is_found) {
         value->size = before;
     }
@@ -38,7 +41,7 @@ static bool get_from_disk(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], pm_b
 static void put_to_disk(pm_traces *t, const pm_disk_entry *entries, size_t n) {
     pm_error why;
     if (t->disk != NULL && n > 0) {
-        (void)note_disk(t, pm_disk_put(t->disk, entries, n, &why), &why);
+        (void)note_disk(t, WRITING, pm_disk_put(t->disk, entries, n, &why), &why);
     }
 }
 
@@ -102,7 +105,7 @@ static pm_status remove_both(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_e
     pm_error why;
     pm_held_drop(pm_held_find(t->held, key));
     if (t->disk != NULL) {
-        (void)note_disk(t, pm_disk_remove(t->disk, key, &removed, &why), &why);
+        (void)note_disk(t, WRITING, pm_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
     }
     return pm_blob_remove(t->redis, PM_SPACE_TRACE, key, err);
 }
@@ -158,6 +161,9 @@ static pm_status see_far(void *ctx, size_t i, pm_blob_found found, pm_span value
 static pm_status look_near(warming *w, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, pm_error *err) {
     pm_buffer value = {0};
     pm_status st = PM_OK;
+    if (w->t->disk != NULL) {
+        pm_disk_hold(w->t->disk);
+    }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         value.size = 0;
         if (pm_held_find(w->t->held, keys[i]) != NULL) {
@@ -168,6 +174,9 @@ static pm_status look_near(warming *w, const uint8_t (*keys)[PM_DIGEST_BYTES], s
         } else {
             memcpy(w->far[w->n_far++], keys[i], PM_DIGEST_BYTES);
         }
+    }
+    if (w->t->disk != NULL) {
+        pm_disk_release(w->t->disk);
     }
     pm_buffer_free(&value);
     return st;
@@ -230,7 +239,7 @@ static bool is_sound(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], const pm_
         char hex[PM_DIGEST_HEX];
         pm_hex(key, hex);
         pm_logf(t->log, PM_LOG_ERROR, "trace cache on disk: %s is damaged and is removed: %s", hex, why.text);
-        (void)note_disk(t, pm_disk_remove(t->disk, key, &removed, &why), &why);
+        (void)note_disk(t, WRITING, pm_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
     }
     return st == PM_OK;
 }

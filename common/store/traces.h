@@ -17,7 +17,7 @@ typedef struct pm_traces {
     pm_redis *redis;
     pm_disk *disk;
     const pm_log *log;
-    bool is_disk_failing;        /* said so */
+    bool is_disk_failing[2];     /* reading, writing: said so */
     struct pm_traces_held *held; /* fetched by warm, not yet asked for */
 } pm_traces;
 pm_trace_cache pm_traces_cache(pm_traces *traces);

@@ -50,7 +50,7 @@ static bool has(pm_disk *disk, uint64_t i) {
     pm_buffer got = {0};
     pm_disk_found found;
     make_entry(i, &entry, value);
-    must(pm_disk_get(disk, entry.key, &got, &found, NULL) == PM_OK);
+    must(pm_disk_get(disk, PM_DISK_TRACE, entry.key, &got, &found, NULL) == PM_OK);
     must(found != PM_DISK_FOUND || (got.size == entry.size && memcmp(got.bytes, value, got.size) == 0));
     pm_buffer_free(&got);
     return found == PM_DISK_FOUND;
@@ -88,7 +88,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         static uint8_t value[1 << 16];
         bool removed;
         make_entry(i, &entry, value);
-        must(pm_disk_remove(disk, entry.key, &removed, NULL) == PM_OK);
+        must(pm_disk_remove(disk, PM_DISK_TRACE, entry.key, &removed, NULL) == PM_OK);
     }
     pm_disk_close(disk);
     FILE *f = fopen(data, "rb");

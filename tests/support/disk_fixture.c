@@ -88,7 +88,7 @@ bool fixture_has(pm_disk *disk, uint64_t i) {
     pm_buffer value = {0};
     pm_disk_found found;
     fixture_key(i, key);
-    pm_status st = pm_disk_get(disk, key, &value, &found, NULL);
+    pm_status st = pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL);
     bool right = st == PM_OK && found == PM_DISK_FOUND && fixture_is_value(key, value.bytes, value.size);
     pm_buffer_free(&value);
     return right;

@@ -86,12 +86,12 @@ Test(disk, get_appends) {
     pm_buffer value = {0};
     pm_disk_found found;
     cr_assert_eq(pm_buffer_add(&value, "ab", 2, NULL), PM_OK);
-    cr_assert_eq(pm_disk_get(disk, key, &value, &found, NULL), PM_OK);
+    cr_assert_eq(pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL), PM_OK);
     cr_assert_eq(found, PM_DISK_FOUND);
     cr_assert_eq(value.size, 12);
     cr_assert(fixture_is_value(key, value.bytes + 2, 10));
     fixture_key(2, key);
-    cr_assert_eq(pm_disk_get(disk, key, &value, &found, NULL), PM_OK);
+    cr_assert_eq(pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL), PM_OK);
     cr_assert_eq(found, PM_DISK_MISSING);
     cr_assert_eq(value.size, 12);
     pm_buffer_free(&value);
@@ -117,7 +117,7 @@ Test(disk, a_key_keeps_its_first_value) {
     cr_assert_eq(pm_disk_put(disk, again, 2, NULL), PM_OK);
     pm_buffer value = {0};
     pm_disk_found found;
-    cr_assert_eq(pm_disk_get(disk, again[0].key, &value, &found, NULL), PM_OK);
+    cr_assert_eq(pm_disk_get(disk, PM_DISK_TRACE, again[0].key, &value, &found, NULL), PM_OK);
     cr_assert_eq(value.size, sizeof other);
     pm_disk_stat stat;
     cr_assert_eq(pm_disk_stat_of(disk, &stat, NULL), PM_OK);
@@ -277,9 +277,9 @@ Test(disk, remove_and_clear) {
     uint8_t key[PM_DIGEST_BYTES];
     bool removed;
     fixture_key(3, key);
-    cr_assert_eq(pm_disk_remove(disk, key, &removed, NULL), PM_OK);
+    cr_assert_eq(pm_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
     cr_assert(removed);
-    cr_assert_eq(pm_disk_remove(disk, key, &removed, NULL), PM_OK);
+    cr_assert_eq(pm_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
     cr_assert_not(removed);
     cr_assert_not(fixture_has(disk, 3));
     pm_disk_stat before, after;
@@ -314,7 +314,7 @@ static pm_status look(void *ctx, const pm_disk_item *item, pm_error *err) {
     cr_assert(item->last_used >= s->since && item->last_used <= time(NULL));
     memcpy(s->last, item->key, PM_DIGEST_BYTES);
     bool removed;
-    cr_assert_eq(pm_disk_remove(s->disk, item->key, &removed, err), PM_EUSAGE);
+    cr_assert_eq(pm_disk_remove(s->disk, PM_DISK_TRACE, item->key, &removed, err), PM_EUSAGE);
     return ++s->n == s->stop_after ? PM_EIO : PM_OK;
 }
 
@@ -345,10 +345,10 @@ Test(disk, folders_that_cannot_be_used) {
     fixture_make(&f);
     char path[512];
     cr_assert_eq(pm_disk_open("/dev/null/x/y", MB, NULL, &disk, &err), PM_ECANTCREAT);
-    cr_assert(strstr(err.text, "/dev/null/x") != NULL, "%s", err.text);
+    cr_assert(strstr(err.text, "/dev/null") != NULL, "%s", err.text);
     cr_assert_null(disk);
     cr_assert_eq(pm_disk_open("/proc/phasemill", MB, NULL, &disk, &err), PM_ECANTCREAT, "%s", err.text);
-    cr_assert_eq(pm_disk_open("/proc", MB, NULL, &disk, &err), PM_ECANTCREAT, "%s", err.text);
+    cr_assert_eq(pm_disk_open("/proc", MB, NULL, &disk, &err), PM_EUNAVAILABLE, "%s", err.text);
     cr_assert_eq(pm_disk_open("", MB, NULL, &disk, &err), PM_EUSAGE);
     cr_assert_eq(pm_disk_open(f.dir, 0, NULL, &disk, &err), PM_EUSAGE);
     cr_assert_eq(pm_disk_open(f.dir, SIZE_MAX, NULL, &disk, &err), PM_EUSAGE);
@@ -440,7 +440,7 @@ static int share(const char *dir, uint64_t seed) {
             pm_buffer value = {0};
             pm_disk_found found;
             fixture_key((i * 7) % 100, key);
-            if (pm_disk_get(disk, key, &value, &found, NULL) != PM_OK || found == PM_DISK_DAMAGED ||
+            if (pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL) != PM_OK || found == PM_DISK_DAMAGED ||
                 !fixture_is_value(key, value.bytes, value.size)) {
                 return 4;
             }

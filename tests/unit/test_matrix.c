@@ -224,7 +224,7 @@ Test(versions, names_every_library) {
     static const char *const names[] = {"phasemill " PM_VERSION "\n",
                                         "\nyajl 2.",
                                         "\nmsgpack-c ",
-                                        "\nLMDB 0.",
+                                        "\nSQLite 3.",
                                         "\nlibcrypto ",
                                         "\nnauty 2.",
                                         "\nAMD 2.",
