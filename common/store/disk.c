@@ -130,8 +130,9 @@ typedef struct lookup {
 static int take_value(sqlite3_stmt *s, lookup *l) {
     const uint8_t *bytes;
     bool has_key, right = false;
-    int rc = SQLITE_OK;
-    if (pm_disk_row_read(s, &l->row, &has_key)) {
+    bool is_whole = pm_disk_row_read(s, &l->row, &has_key);
+    int rc = pm_disk_row_is(&l->row, l->kind, l->key) ? SQLITE_OK : SQLITE_CORRUPT;
+    if (rc == SQLITE_OK && is_whole) {
         rc = pm_disk_value_read(s, &l->row, &bytes, &right);
     }
     if (rc == SQLITE_OK && right && pm_buffer_add(l->value, bytes, (size_t)l->row.size, NULL) != PM_OK) {

@@ -129,6 +129,8 @@ int64_t pm_disk_now(pm_disk *disk); /* later than every stamp this handle has gi
  * and key all the same, and *has_key is true. */
 bool pm_disk_row_read(sqlite3_stmt *s, pm_disk_row *out, bool *has_key);
 int pm_disk_row_order(const pm_disk_row *a, const pm_disk_row *b); /* as memcmp, by kind and key */
+/* SQLite trusts the order of rows when it looks for one: damaged order gives another than was asked for. */
+bool pm_disk_row_is(const pm_disk_row *row, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]);
 /* SHA-256 of kind, key and bytes. */
 int pm_disk_digest(pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
                    uint8_t digest[PM_DIGEST_BYTES]);

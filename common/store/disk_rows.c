@@ -62,6 +62,10 @@ int pm_disk_row_order(const pm_disk_row *a, const pm_disk_row *b) {
     return a->kind != b->kind ? (a->kind > b->kind) - (a->kind < b->kind) : memcmp(a->key, b->key, PM_DIGEST_BYTES);
 }
 
+bool pm_disk_row_is(const pm_disk_row *row, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]) {
+    return row->kind == kind && memcmp(row->key, key, PM_DIGEST_BYTES) == 0;
+}
+
 int pm_disk_digest(pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
                    uint8_t digest[PM_DIGEST_BYTES]) {
     pm_hasher *h = NULL;
@@ -143,9 +147,10 @@ int pm_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_B
         right = pm_disk_row_read(s, out, &has_key);
     }
     sqlite3_reset(s);
+    if (rc == SQLITE_ROW && !pm_disk_row_is(out, kind, key)) {
+        return SQLITE_CORRUPT;
+    }
     if (!right) {
-        out->kind = kind;
-        memcpy(out->key, key, PM_DIGEST_BYTES);
         rc = pm_disk_drop_damaged(disk, out);
         return rc == SQLITE_OK ? SQLITE_DONE : rc;
     }
