@@ -38,15 +38,18 @@ static size_t count_processors(void) {
     return n > 0 ? (size_t)n : 1;
 }
 
-static pm_status find_cache(const worker_options *o, char **found, const char **dir, pm_error *err) {
+/* No place for a cache is a warning: its children do without. */
+static void find_cache(const worker_options *o, const pm_log *log, char **found, const char **dir) {
+    pm_error why;
     *found = NULL;
     *dir = o->no_cache ? NULL : o->cache_dir;
     if (o->no_cache || o->cache_dir != NULL) {
-        return PM_OK;
+        return;
     }
-    pm_status st = pm_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), found, err);
+    if (pm_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), found, &why) != PM_OK) {
+        pm_logf(log, PM_LOG_WARNING, "%s; traces are not kept on disk", why.text);
+    }
     *dir = *found;
-    return st;
 }
 
 static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
@@ -72,10 +75,8 @@ static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
     if (st != PM_OK) {
         return pm_fail_prefix(err, "PHASEMILL_ISA");
     }
-    st = find_cache(o, &found, &w.cache_dir, err);
-    if (st == PM_OK) {
-        st = pm_worker_run(&w, err);
-    }
+    find_cache(o, &c->console.log, &found, &w.cache_dir);
+    st = pm_worker_run(&w, err);
     free(found);
     return st;
 }

@@ -7,7 +7,7 @@
 #include "store/disk_impl.h"
 
 #define MAX_LIMIT ((size_t)8 << 40)
-#define MAX_USES_IN_MEMORY 16384
+#define MAX_USES_IN_MEMORY ((size_t)1 << 17) /* 8 MiB */
 
 /* ---- opening and closing ---- */
 

@@ -199,6 +199,7 @@ pm_status pm_disk_put(pm_disk *disk, const pm_disk_entry *entries, size_t n, pm_
     if (n == 0) {
         return PM_OK;
     }
+    pm_disk_release(disk);
     pm_status st = make_plan(disk, entries, n, &p, err);
     if (st == PM_OK) {
         st = pm_disk_write(disk, put, &p, "writing", err);

@@ -79,7 +79,7 @@ static int read_once(pm_disk *disk, pm_disk_work work, void *ctx) {
 
 static int write_once(pm_disk *disk, pm_disk_work work, void *ctx) {
     int rc = disk->db == NULL ? pm_disk_connect(disk) : SQLITE_OK;
-    pm_disk_release(disk);
+    pm_disk_end_hold(disk);
     if (rc == SQLITE_OK) {
         rc = pm_disk_step(disk, PM_SQL_BEGIN_WRITE);
     }

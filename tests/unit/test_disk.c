@@ -456,7 +456,7 @@ static int share(const char *dir, uint64_t seed) {
 }
 
 Test(disk, processes_share_a_folder, .timeout = 120) {
-    enum { PROCESSES = 5 };
+    enum { PROCESSES = 8 };
     fixture f;
     pid_t child[PROCESSES];
     fixture_make(&f);
