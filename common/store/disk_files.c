@@ -33,7 +33,7 @@ pm_status pm_disk_default_dir(const char *xdg_cache_home, const char *home, char
 
 /* Makes path[0..n), which becomes zero-terminated there and is restored. What is there already may be another's to make
  * (a read-only file system says EROFS, not EEXIST). */
-static pm_status make_one(char *path, size_t n, pm_error *err) {
+static pm_status make_one(const char *dir, char *path, size_t n, pm_error *err) {
     struct stat info;
     char kept = path[n];
     pm_status st = PM_OK;
@@ -43,8 +43,8 @@ static pm_status make_one(char *path, size_t n, pm_error *err) {
         bool is_there = stat(path, &info) == 0;
         if (!is_there || !S_ISDIR(info.st_mode)) {
             st = pm_fail(err, PM_ECANTCREAT,
-                         "the cache folder cannot be made: %s: %s; name another with --cache-dir, or use --no-cache",
-                         path, strerror(is_there ? ENOTDIR : code));
+                         "the cache folder %s cannot be made: %s: %s; name another with --cache-dir, or use --no-cache",
+                         dir, path, strerror(is_there ? ENOTDIR : code));
         }
     }
     path[n] = kept;
@@ -63,7 +63,7 @@ pm_status pm_disk_make_dir(const char *dir, pm_error *err) {
     pm_status st = PM_OK;
     for (size_t i = 1; i <= n && st == PM_OK; i++) {
         if (path[i] == '\0' || (path[i] == '/' && path[i - 1] != '/')) {
-            st = make_one(path, i, err);
+            st = make_one(dir, path, i, err);
         }
     }
     free(path);

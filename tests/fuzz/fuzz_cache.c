@@ -1,5 +1,6 @@
-/* The disk cache over a damaged file: the input patches a sound file (4 bytes for each patch: offset in three, then
- * what the byte there is xored with). No crash, no wrong value, and what is put afterwards is found again. */
+/* The disk cache over arbitrary bytes. The first byte chooses: a sound database with patches (4 bytes each: offset in
+ * three, then what the byte there is xored with), or the bytes themselves in the place of the database, of its journal
+ * or of its WAL. No crash, no wrong value; what is lost is not lost for good. */
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdint.h>
@@ -17,7 +18,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-static char dir[256], data[288];
+static char dir[256], data[288], journal[300], wal[300];
 static uint8_t *base, *patched;
 static size_t base_size;
 
@@ -78,7 +79,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     (void)snprintf(dir, sizeof dir, "%s/phasemill-fuzz-XXXXXX", memory);
     must(mkdtemp(dir) != NULL);
     (void)atexit(clean_up);
-    (void)snprintf(data, sizeof data, "%s/data.mdb", dir);
+    (void)snprintf(data, sizeof data, "%s/traces.sqlite", dir);
+    (void)snprintf(journal, sizeof journal, "%s-journal", data);
+    (void)snprintf(wal, sizeof wal, "%s-wal", data);
     must(pm_disk_open(dir, LIMIT, NULL, &disk, NULL) == PM_OK);
     for (uint64_t i = 0; i < ENTRIES + 8; i++) {
         put(disk, i);
@@ -102,28 +105,62 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     return 0;
 }
 
-static void use(void) {
+static pm_status look(void *ctx, const pm_disk_item *item, pm_error *err) {
+    (void)ctx;
+    (void)err;
+    for (size_t at = 0; at < item->size && !item->damaged; at++) {
+        must(item->bytes[at] == item->key[at % PM_DIGEST_BYTES]);
+    }
+    return PM_OK;
+}
+
+/* Damage may show while it is used, and then takes what was there: three times at most. */
+static void use(bool clears) {
     pm_disk *disk;
+    size_t n;
+    bool all = false;
     must(pm_disk_open(dir, LIMIT, NULL, &disk, NULL) == PM_OK);
     for (uint64_t i = 0; i < ENTRIES; i++) {
         (void)has(disk, i);
     }
-    for (uint64_t i = 100; i < 103; i++) {
-        put(disk, i);
-        must(has(disk, i));
+    must(pm_disk_each(disk, look, NULL, NULL) == PM_OK);
+    for (int turn = 0; turn < 3 && !all; turn++) {
+        all = true;
+        for (uint64_t i = 100; i < 103; i++) {
+            put(disk, i);
+        }
+        for (uint64_t i = 100; i < 103; i++) {
+            all = has(disk, i) && all;
+        }
+    }
+    must(all);
+    if (clears) {
+        must(pm_disk_clear(disk, &n, NULL) == PM_OK);
+        must(!has(disk, 100));
     }
     pm_disk_close(disk);
 }
 
+static void write_file(const char *path, const uint8_t *bytes, size_t n) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    must(fd >= 0 && write(fd, bytes, n) == (ssize_t)n);
+    close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
+    static const char *const places[] = {data, journal, wal};
+    unsigned choice = n > 0 ? bytes[0] : 0;
+    (void)unlink(journal);
+    (void)unlink(wal);
     memcpy(patched, base, base_size);
-    for (size_t at = 0; at + 4 <= n && at < 4 * MAX_PATCHES; at += 4) {
+    for (size_t at = 1; choice % 4 == 0 && at + 4 <= n && at < 4 * MAX_PATCHES; at += 4) {
         size_t offset = bytes[at] | (size_t)bytes[at + 1] << 8 | (size_t)bytes[at + 2] << 16;
         patched[offset % base_size] ^= bytes[at + 3];
     }
-    int fd = open(data, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    must(fd >= 0 && write(fd, patched, base_size) == (ssize_t)base_size);
-    close(fd);
-    use();
+    write_file(data, patched, base_size);
+    if (choice % 4 != 0) {
+        write_file(places[choice % 4 - 1], bytes + 1, n - 1);
+    }
+    use(choice % 8 >= 4);
     return 0;
 }
