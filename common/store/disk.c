@@ -45,6 +45,7 @@ pm_status pm_disk_open(const char *dir, size_t limit, const pm_log *log, pm_disk
     disk->limit = limit;
     disk->log = log;
     disk->patience = PM_DISK_PATIENCE_SECONDS;
+    disk->most_patience = PM_DISK_MOST_SECONDS;
     pm_status st = open_in(disk, dir, err);
     if (st != PM_OK) {
         pm_disk_close(disk);

@@ -6,8 +6,9 @@
  *
  * Damage never crashes or hangs the process, and is no error: a damaged entry is removed, a damaged database is rebuilt
  * empty, each with an error line. A cache that cannot be used (another's lock, a full disk, no right to write) is an
- * error of the call. In all, a handle waits a second for locks between two calls that work; after a failure the same
- * calls (reading, or writing) fail at once for a minute, so that a caller may go on calling. */
+ * error of the call. Between two calls that work, a handle waits for locks for a second in which nobody writes, and for
+ * ten seconds at most; after a failure the same calls (reading, or writing) fail at once for a minute, so that a caller
+ * may go on calling. */
 #ifndef PM_STORE_DISK_H
 #define PM_STORE_DISK_H
 

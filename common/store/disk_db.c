@@ -16,11 +16,13 @@
 #define TEXT_OF(number) TEXT_OF_TOKEN(number)
 #define TEXT_OF_TOKEN(token) #token
 
+#define CREATE_ENTRY                                                                                                   \
+    "CREATE TABLE entry(kind INTEGER NOT NULL, key BLOB NOT NULL, id INTEGER NOT NULL, size INTEGER NOT NULL, used "   \
+    "INTEGER NOT NULL, mark INTEGER NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID"
+
 /* As SQLite keeps them in its schema. */
 static const char *const tables[] = {
-    "CREATE TABLE entry(kind INTEGER NOT NULL, key BLOB NOT NULL, id INTEGER NOT NULL, size INTEGER NOT NULL, used "
-    "INTEGER NOT NULL, mark INTEGER NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID",
-    "CREATE TABLE value(id INTEGER PRIMARY KEY, digest BLOB NOT NULL, bytes BLOB NOT NULL)",
+    CREATE_ENTRY, "CREATE TABLE value(id INTEGER PRIMARY KEY, digest BLOB NOT NULL, bytes BLOB NOT NULL)",
     "CREATE TABLE total(entries INTEGER NOT NULL, bytes INTEGER NOT NULL, made INTEGER NOT NULL)"};
 #define N_TABLES (sizeof tables / sizeof *tables)
 
@@ -28,6 +30,9 @@ static const char *const tables[] = {
 #define ROW_AND_VALUE                                                                                                  \
     "SELECT e.kind, e.key, e.id, e.size, e.used, e.mark, v.digest, v.bytes FROM entry e LEFT JOIN value v ON v.id = "  \
     "e.id "
+
+#define SUM_UP                                                                                                         \
+    "UPDATE total SET entries = (SELECT count(*) FROM entry), bytes = (SELECT coalesce(sum(size), 0) FROM entry)"
 
 static const char *const texts[PM_SQL_COUNT] = {
     [PM_SQL_BEGIN_READ] = "BEGIN",
@@ -46,8 +51,7 @@ static const char *const texts[PM_SQL_COUNT] = {
     [PM_SQL_ALL] = "SELECT " ROW " FROM entry ORDER BY kind, key",
     [PM_SQL_TOTAL] = "SELECT entries, bytes, made FROM total",
     [PM_SQL_SET_TOTAL] = "UPDATE total SET entries = ?1, bytes = ?2",
-    [PM_SQL_SUM_UP] = "UPDATE total SET entries = (SELECT count(*) FROM entry), bytes = (SELECT coalesce(sum(size), 0) "
-                      "FROM entry)",
+    [PM_SQL_SUM_UP] = SUM_UP,
     [PM_SQL_SUM] = "SELECT kind, count(*), sum(size) FROM entry GROUP BY kind",
     [PM_SQL_REMOVE_ORPHANS] = "DELETE FROM value WHERE id NOT IN (SELECT id FROM entry)",
     [PM_SQL_CLEAR_ENTRIES] = "DELETE FROM entry",
@@ -60,15 +64,33 @@ static const char *const texts[PM_SQL_COUNT] = {
 
 /* ---- waiting ---- */
 
-/* SQLite's busy handler: waits while patience lasts. Short sleeps, so that many that wait get their turn. */
+/* Whether the database was written since the last look. */
+static bool is_written(pm_disk *disk) {
+    struct stat info;
+    if (lstat(disk->path, &info) != 0 ||
+        (info.st_mtim.tv_sec == disk->wrote.tv_sec && info.st_mtim.tv_nsec == disk->wrote.tv_nsec)) {
+        return false;
+    }
+    disk->wrote = info.st_mtim;
+    return true;
+}
+
+/* SQLite's busy handler: waits while patience lasts. Where others write, the lock is not stuck and our turn will come.
+ * Short sleeps, so that many that wait get theirs. */
 static int wait_for_lock(void *ctx, int times) {
     pm_disk *disk = ctx;
+    bool moves = is_written(disk) && times > 0;
+    if (moves && disk->most_patience > 0) {
+        disk->patience = PM_DISK_PATIENCE_SECONDS;
+    }
     if (disk->patience <= 0) {
         return 0;
     }
     double begin = pm_seconds();
-    nanosleep(&(struct timespec){.tv_nsec = times < 10 ? 1000000 : 5000000}, NULL);
-    disk->patience -= pm_seconds() - begin;
+    nanosleep(&(struct timespec){.tv_nsec = times < 10 ? 500000 : 2000000}, NULL);
+    double slept = pm_seconds() - begin;
+    disk->patience -= slept;
+    disk->most_patience -= slept;
     return 1;
 }
 

@@ -4,11 +4,13 @@
 #define PM_STORE_DISK_IMPL_H
 
 #include <sqlite3.h>
+#include <time.h>
 
 #include "store/disk.h"
 
 #define PM_DISK_FILE "traces.sqlite"
 #define PM_DISK_PATIENCE_SECONDS 1.0
+#define PM_DISK_MOST_SECONDS 10.0
 
 /* A row of the table `entry`, without its mark. */
 typedef struct pm_disk_row {
@@ -65,9 +67,11 @@ struct pm_disk {
     const pm_log *log;
     sqlite3 *db; /* NULL: to be opened by the next call */
     sqlite3_stmt *sql[PM_SQL_COUNT];
-    int64_t made;     /* of the database as it was opened */
-    double patience;  /* seconds left to wait for locks */
-    int system_error; /* errno of the last failure, 0: none */
+    int64_t made;          /* of the database as it was opened */
+    double patience;       /* seconds left to wait for locks while nobody writes */
+    double most_patience;  /* and in all */
+    struct timespec wrote; /* when somebody did, as last seen */
+    int system_error;      /* errno of the last failure, 0: none */
     pm_disk_pause reading, writing;
 
     pm_disk_row *used; /* uses noted since the last write */

@@ -134,6 +134,7 @@ static pm_status attempt(pm_disk *disk, bool writes, pm_disk_work work, void *ct
     int rc = try_again(disk, writes, work, ctx);
     if (rc == SQLITE_OK) {
         disk->patience = PM_DISK_PATIENCE_SECONDS;
+        disk->most_patience = PM_DISK_MOST_SECONDS;
         return PM_OK;
     }
     pm_status st = pm_disk_fail(disk, rc, doing, &pause->why);
