@@ -28,9 +28,10 @@ static void must(bool condition) {
     }
 }
 
-/* Entry i: a key that follows from i, a value whose bytes are its key's, again and again. */
+/* Entry i: a kind and a key that follow from i, a value whose bytes are its key's, again and again. */
 static void make_entry(uint64_t i, pm_disk_entry *entry, uint8_t *value) {
     must(pm_digest(PM_SHA256, &i, sizeof i, entry->key, NULL) == PM_OK);
+    entry->kind = i % 2 == 0 ? PM_DISK_TRACE : PM_DISK_CLASSES;
     entry->size = i % 3 == 0 ? 3000 + 200 * i : 7 * i;
     for (size_t at = 0; at < entry->size; at++) {
         value[at] = entry->key[at % PM_DIGEST_BYTES];
@@ -51,7 +52,7 @@ static bool has(pm_disk *disk, uint64_t i) {
     pm_buffer got = {0};
     pm_disk_found found;
     make_entry(i, &entry, value);
-    must(pm_disk_get(disk, PM_DISK_TRACE, entry.key, &got, &found, NULL) == PM_OK);
+    must(pm_disk_get(disk, entry.kind, entry.key, &got, &found, NULL) == PM_OK);
     must(found != PM_DISK_FOUND || (got.size == entry.size && memcmp(got.bytes, value, got.size) == 0));
     pm_buffer_free(&got);
     return found == PM_DISK_FOUND;
@@ -91,7 +92,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         static uint8_t value[1 << 16];
         bool removed;
         make_entry(i, &entry, value);
-        must(pm_disk_remove(disk, PM_DISK_TRACE, entry.key, &removed, NULL) == PM_OK);
+        must(pm_disk_remove(disk, entry.kind, entry.key, &removed, NULL) == PM_OK);
     }
     pm_disk_close(disk);
     FILE *f = fopen(data, "rb");
