@@ -1,4 +1,3 @@
-#include <omp.h>
 #include <string.h>
 
 #include "base/clock.h"

@@ -1,10 +1,10 @@
-#include <omp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/machine.h"
 #include "cache.h"
 #include "command.h"
 #include "console.h"
@@ -132,7 +132,7 @@ static pm_status write_report(const pm_graph *graph, const pm_model *model, cons
     cli_inspect_report report = {.graph = graph,
                                  .model = model,
                                  .made = made,
-                                 .threads = (unsigned)(o->threads == 0 ? (size_t)omp_get_num_procs() : o->threads)};
+                                 .threads = o->threads == 0 ? pm_processors() : (unsigned)o->threads};
     cli_inspect_measure(&report);
     cli_out *out;
     pm_status st = cli_out_open(NULL, &out, err);
@@ -195,8 +195,9 @@ const cli_command cli_inspect = {
             "  --json              for machines\n"
             "  --format phasic-0.21  the graph was written by phasic 0.21 or earlier\n"
             "  --effort E          search for pivot orders: fast, balanced (the usual) or best\n"
-            "  --threads N         threads (one for each processor)\n"
-            "  --memory BYTES      what traces and replay may take, such as 500M or 2G (most of the machine's)\n"
+            "  --threads N         threads (one for each processor that the container allows)\n"
+            "  --memory BYTES      what traces and replay may take, such as 500M or 2G (most of the\n"
+            "                      machine's, or of its container's)\n"
             "  --cache-dir D       folder of the trace cache ($XDG_CACHE_HOME/phasemill or ~/.cache/phasemill)\n"
             "  --no-cache          neither read nor write the cache\n"
             "  --quiet             errors only; --verbose: more about what is done\n"

@@ -1,10 +1,10 @@
 #include "job.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/machine.h"
 #include "base/mem.h"
 
 pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
@@ -113,7 +113,6 @@ static pm_status make_request(cli_job *job, pm_error *err) {
                        "--method uniformization: the graph is discrete, its probabilities come from stepping; leave "
                        "--method out");
     }
-    size_t processors = (size_t)omp_get_num_procs();
     job->request = (pm_request){
         .n_moments = o->moments,
         .factorial = o->factorial,
@@ -122,7 +121,7 @@ static pm_status make_request(cli_job *job, pm_error *err) {
         .cdf = o->cdf,
         .tolerance = o->tolerance,
         .tail_accuracy = o->tail_accuracy,
-        .threads = (unsigned)(o->threads == 0 ? processors : o->threads),
+        .threads = o->threads == 0 ? pm_processors() : (unsigned)o->threads,
     };
     pm_status st = set_theta(job, err);
     if (st == PM_OK) {

@@ -1,12 +1,11 @@
-#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/isa.h"
+#include "base/machine.h"
 #include "cluster.h"
 #include "store/disk.h"
-#include "worker/limits.h"
 #include "worker/worker.h"
 #include "worker_check.h"
 
@@ -31,13 +30,6 @@ static const cli_option options[] = {
     {0},
 };
 
-/* Those that this process may run on. Not asked of OpenMP, which must not wake up before children are forked. */
-static size_t count_processors(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n > 0 ? (size_t)n : 1;
-}
-
 /* No place for a cache is a warning: its children do without. */
 static void find_cache(const worker_options *o, const pm_log *log, char **found, const char **dir) {
     pm_error why;
@@ -54,15 +46,15 @@ static void find_cache(const worker_options *o, const pm_log *log, char **found,
 
 static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
     const pm_setting_values *v = &c->settings.values;
-    size_t slots = v->worker_slots > 0 ? v->worker_slots : count_processors();
+    size_t slots = v->worker_slots > 0 ? v->worker_slots : pm_processors();
     char *found;
     pm_worker_options w = {.kafka = &c->kafka,
                            .redis = &c->redis_options,
                            .id = c->client,
                            .slots = slots,
                            .attempts = v->worker_attempts,
-                           .unit_memory = v->worker_unit_memory > 0 ? v->worker_unit_memory
-                                                                    : pm_memory_limit("/sys/fs/cgroup") / slots,
+                           .unit_memory =
+                               v->worker_unit_memory > 0 ? v->worker_unit_memory : pm_default_memory() / slots,
                            .unit_seconds = (double)v->worker_unit_seconds,
                            .drain_seconds = (double)v->worker_drain_timeout,
                            .idle_seconds = (double)o->exit_when_idle,

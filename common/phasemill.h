@@ -119,11 +119,13 @@ typedef struct pm_model pm_model;
 
 typedef enum pm_effort { PM_EFFORT_FAST, PM_EFFORT_BALANCED, PM_EFFORT_BEST } pm_effort;
 
+/* *: at most what its control groups (those of a container), OMP_NUM_THREADS and its resource limits allow this
+ * process; looked up when the model is made. */
 typedef struct pm_model_options {
     pm_effort effort;      /* how widely to search pivot orders */
-    unsigned threads;      /* recording threads; 0: one for each processor, 1: sequential */
+    unsigned threads;      /* recording threads; 0: one for each processor*, 1: sequential */
     size_t min_size;       /* a graph with fewer states is recorded by the calling thread alone */
-    size_t memory;         /* bytes that traces and replay may take; 0: most of the machine's */
+    size_t memory;         /* bytes that traces and replay may take; 0: most of the machine's* */
     bool use_cache;        /* keep traces on disk */
     const char *cache_dir; /* NULL: $XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill */
     size_t cache_limit;    /* bytes on disk; 0: 1 GiB */
@@ -168,7 +170,7 @@ typedef struct pm_request {
     double tolerance;   /* of pdf relative to its peak, and of cdf; 0: 1e-9 */
     bool tail_accuracy; /* relative accuracy 1e-10 in both tails, at the price of more steps */
 
-    unsigned threads; /* 0: one for each processor */
+    unsigned threads; /* 0: one for each processor, as of pm_model_options */
     unsigned lanes;   /* 0: chosen; 1, 4, 8 or 16 */
 } pm_request;
 

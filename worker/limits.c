@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "model/model.h"
 
 /* A small file as text; false when it cannot be read. */
 static bool read_text(const char *path, char *text, size_t n) {
@@ -40,21 +39,6 @@ static size_t statm(const char *process, int which) {
 
 size_t pm_data_bytes(void) {
     return statm("self", 5);
-}
-
-size_t pm_memory_limit(const char *root) {
-    static const char *const names[] = {"memory.max", "memory/memory.limit_in_bytes"}; /* versions 2 and 1 */
-    size_t least = pm_default_memory();
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char path[512], text[64];
-        int n = snprintf(path, sizeof path, "%s/%s", root, names[i]);
-        if (n > 0 && (size_t)n < sizeof path && read_text(path, text, sizeof text)) {
-            unsigned long long bytes = strtoull(text, NULL, 10); /* "max" is none: 0 */
-            size_t share = (size_t)(bytes / 5 * 4);
-            least = share > 0 && share < least ? share : least;
-        }
-    }
-    return least;
 }
 
 size_t pm_resident_bytes(pid_t pid) {

@@ -13,10 +13,6 @@ size_t pm_data_bytes(void);
 /* Bytes that a process has in memory; 0 when there is none of that number. */
 size_t pm_resident_bytes(pid_t pid);
 
-/* The most memory that this process and its children may have: 4/5 of the machine's, or of what its control group (that
- * of a container) allows, where that is less. `root` is where control groups are mounted, "/sys/fs/cgroup". */
-size_t pm_memory_limit(const char *root);
-
 /* From here on `bytes` more than now may be had; 0: no limit. Memory beyond it is refused as if there were none. */
 pm_status pm_limit_data(size_t bytes, pm_error *err);
 

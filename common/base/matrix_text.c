@@ -5,6 +5,7 @@
 #include "base/matrix.h"
 #include "base/mem.h"
 #include "base/number.h"
+#include "base/utf8.h"
 
 /* What one argument may expand to: a slip in a step must not eat the machine's memory. */
 #define MAX_VALUES ((size_t)1 << 27)
@@ -208,22 +209,27 @@ static pm_status add_csv_line(growing_matrix *t, field line, pm_error *err) {
     return st == PM_OK ? end_row(t, PM_EDATA, "line", 1, err) : st;
 }
 
-pm_status pm_matrix_parse_csv(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
-    static const char byte_order_mark[] = "\xef\xbb\xbf";
-    field whole = {(const char *)bytes, n};
-    if (n >= 3 && memcmp(bytes, byte_order_mark, 3) == 0) {
-        whole = (field){whole.text + 3, n - 3};
+/* Blank lines at the end are none. */
+static field without_blank_end(field f) {
+    while (f.n > 0 && (is_blank(f.text[f.n - 1]) || f.text[f.n - 1] == '\n' || f.text[f.n - 1] == '\r')) {
+        f.n--;
     }
+    return f;
+}
+
+pm_status pm_matrix_parse_csv(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
+    pm_status st = pm_utf8_check_mark(bytes, n, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    size_t mark = pm_utf8_has_mark(bytes, n) ? PM_UTF8_MARK_BYTES : 0;
+    field whole = without_blank_end((field){(const char *)bytes + mark, n - mark});
     if (whole.n == 0) {
         return pm_fail(err, PM_EDATA, "the file is empty, expected rows of comma-separated numbers");
-    }
-    if (whole.text[whole.n - 1] == '\n') {
-        whole.n--;
     }
     growing_matrix t = {0};
     splitter lines = split_by(whole, '\n');
     field line;
-    pm_status st = PM_OK;
     while (st == PM_OK && next_field(&lines, &line)) {
         if (line.n > 0 && line.text[line.n - 1] == '\r') {
             line.n--;

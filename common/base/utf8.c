@@ -99,3 +99,20 @@ size_t pm_utf8_show(const char *text, size_t n, char shown[PM_UTF8_SHOWN]) {
     }
     return length;
 }
+
+bool pm_utf8_has_mark(const uint8_t *bytes, size_t n) {
+    return n >= PM_UTF8_MARK_BYTES && memcmp(bytes, "\xef\xbb\xbf", PM_UTF8_MARK_BYTES) == 0;
+}
+
+pm_status pm_utf8_check_mark(const uint8_t *bytes, size_t n, pm_error *err) {
+    static const uint8_t marks[][4] = {{0xff, 0xfe}, {0xfe, 0xff}, {0x00, 0x00, 0xfe, 0xff}};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        size_t length = i < 2 ? 2 : 4;
+        if (n >= length && memcmp(bytes, marks[i], length) == 0) {
+            return pm_fail(err, PM_EDATA,
+                           "byte 0: begins with the byte order mark of %s; expected UTF-8: save the file as UTF-8",
+                           i < 2 ? "UTF-16" : "UTF-32");
+        }
+    }
+    return PM_OK;
+}

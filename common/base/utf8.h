@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 /* Whether the n bytes are UTF-8 without U+0000; *bad (may be NULL) is where the first wrong character begins. */
 bool pm_utf8_valid(const uint8_t *bytes, size_t n, size_t *bad);
 
@@ -26,5 +28,13 @@ size_t pm_utf8_show(const char *text, size_t n, char shown[PM_UTF8_SHOWN]);
 /* The code of the first character of the n bytes (n > 0) when it steers, else 0. *length is its bytes, 0 when they are
  * no character. */
 uint32_t pm_utf8_steers(const char *text, size_t n, size_t *length);
+
+#define PM_UTF8_MARK_BYTES 3
+
+/* Whether a text begins with the byte order mark that some programs put before UTF-8. */
+bool pm_utf8_has_mark(const uint8_t *bytes, size_t n);
+
+/* Errors: PM_EDATA for a text that begins with a byte order mark of UTF-16 or UTF-32. */
+pm_status pm_utf8_check_mark(const uint8_t *bytes, size_t n, pm_error *err);
 
 #endif

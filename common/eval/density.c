@@ -1,9 +1,9 @@
 #include "eval/density.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
+#include "base/machine.h"
 #include "base/mem.h"
 #include "eval/density_block.h"
 
@@ -214,7 +214,7 @@ pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reques
     }
     outcome all = {0};
     pm_density_progress_start(&progress, log, request->n_theta);
-    run_blocks(&job, request->threads == 0 ? (unsigned)omp_get_num_procs() : request->threads, &all);
+    run_blocks(&job, request->threads == 0 ? pm_processors() : request->threads, &all);
     times_free(&job.times);
     result->steps = all.steps;
     result->error_bound = all.bound;

@@ -5,6 +5,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/machine.h"
 #include "base/mem.h"
 #include "eval/absorption.h"
 #include "eval/replay.h"
@@ -68,7 +69,7 @@ size_t pm_moments_lane_bytes(const pm_moments_context *context, const pm_request
 /* Fewer lanes, then fewer threads, until the arrays fit the memory. */
 static pm_status choose_size(evaluation *e, pm_error *err) {
     const pm_moments_context *context = e->setup.context;
-    e->threads = e->request->threads == 0 ? (unsigned)omp_get_num_procs() : e->request->threads;
+    e->threads = e->request->threads == 0 ? pm_processors() : e->request->threads;
     unsigned lanes = pm_moments_lanes(context, e->request, e->threads);
     double lane_bytes = (double)pm_replay_lane_bytes(&e->setup), memory = (double)context->memory;
     while (lanes > 1 && e->request->lanes == 0 && lane_bytes * lanes * e->threads > memory) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "graph/read_sink.h"
 
 /* Bytes that were read to see what the document is, then those of the source itself. */
@@ -30,28 +31,49 @@ static bool is_space(uint8_t c) {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+static pm_status peek_more(peeked *p, size_t *got, pm_error *err) {
+    pm_status st = p->source->read(p->source->ctx, p->bytes + p->size, sizeof p->bytes - p->size, got, err);
+    p->size += st == PM_OK ? *got : 0;
+    return st;
+}
+
+/* A byte order mark of UTF-8 becomes white space, so that places in messages are those of the file. */
+static pm_status peek_byte_order_mark(peeked *p, pm_error *err) {
+    size_t got = 1;
+    while (got > 0 && p->size < PM_UTF8_MARK_BYTES) {
+        pm_status st = peek_more(p, &got, err);
+        if (st != PM_OK) {
+            return st;
+        }
+    }
+    if (pm_utf8_has_mark(p->bytes, p->size)) {
+        memset(p->bytes, ' ', PM_UTF8_MARK_BYTES);
+    }
+    return pm_utf8_check_mark(p->bytes, p->size, err);
+}
+
 /* Reads until a byte that is no white space has come; *first is its place. */
 static pm_status peek(peeked *p, size_t *first, pm_error *err) {
     *first = 0;
-    while (*first == p->size) {
+    pm_status st = peek_byte_order_mark(p, err);
+    while (st == PM_OK && *first < p->size && is_space(p->bytes[*first])) {
+        (*first)++;
+    }
+    while (st == PM_OK && *first == p->size) {
         size_t got = 0;
         if (p->size == sizeof p->bytes) {
             return pm_fail(err, PM_EDATA, "begins with %zu bytes of white space; expected a graph", p->size);
         }
-        pm_status st = p->source->read(p->source->ctx, p->bytes + p->size, sizeof p->bytes - p->size, &got, err);
-        if (st != PM_OK) {
-            return st;
-        }
-        if (got == 0) {
+        st = peek_more(p, &got, err);
+        if (st == PM_OK && got == 0) {
             return pm_fail(err, PM_EDATA, "byte %zu: the input is empty; expected a graph as JSON or MessagePack",
                            p->size);
         }
-        p->size += got;
         while (*first < p->size && is_space(p->bytes[*first])) {
             (*first)++;
         }
     }
-    return PM_OK;
+    return st;
 }
 
 static bool begins_msgpack_map(uint8_t c) {

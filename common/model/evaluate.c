@@ -160,6 +160,7 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     if (model->graph->n_params == 0) {
         r.theta = &no_parameters;
     }
+    r.threads = r.threads == 0 ? model->processors : r.threads;
     result->steps = 0;
     result->error_bound = 0;
     pm_status st = pm_request_check(model->graph, &r, result, err);

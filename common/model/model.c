@@ -1,21 +1,11 @@
 #include "model/model.h"
 
-#include <omp.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "store/disk_traces.h"
-
-size_t pm_default_memory(void) {
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    size_t bytes;
-    if (pages <= 0 || size <= 0 || !pm_mul((size_t)pages, (size_t)size, &bytes)) {
-        return SIZE_MAX / 2;
-    }
-    return bytes / 10 * 8;
-}
 
 void pm_model_options_default(pm_model_options *options) {
     *options = (pm_model_options){.effort = PM_EFFORT_BALANCED, .min_size = 50, .use_cache = true};
@@ -41,7 +31,7 @@ static pm_status open_cache(const pm_model_options *options, pm_disk **disk, pm_
 
 static pm_library_options library_options(const pm_model *m, const pm_model_options *options,
                                           const pm_trace_cache *cache) {
-    unsigned threads = options->threads == 0 ? (unsigned)omp_get_num_procs() : options->threads;
+    unsigned threads = options->threads == 0 ? m->processors : options->threads;
     if (m->graph->n_vertices < options->min_size) {
         threads = 1;
     }
@@ -104,6 +94,7 @@ static pm_status model_empty(pm_graph *graph, const pm_model_options *options, p
     }
     m->graph = graph;
     pm_graph_hold(m->graph);
+    m->processors = pm_processors();
     m->memory = options->memory == 0 ? pm_default_memory() : options->memory;
     m->normalize_start = options->normalize_start;
     m->log = options->log;

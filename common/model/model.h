@@ -12,6 +12,7 @@ struct pm_model {
     pm_program program; /* borrows the library's plans */
     pm_isa isa;
     size_t memory;
+    unsigned processors; /* threads of an evaluation that does not name them */
     bool normalize_start;
     const pm_log *log;
 };
@@ -26,8 +27,5 @@ pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classe
 
 /* What pm_evaluate checks of a request before it begins: shapes, buffers, numbers that are not finite. */
 pm_status pm_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err);
-
-/* Most of the machine's memory: what --memory is when it is not given. */
-size_t pm_default_memory(void);
 
 #endif

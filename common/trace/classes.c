@@ -6,6 +6,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "base/machine.h"
 #include "base/mem.h"
 
 /* A digest seen before: of an order as given (then `scc` had it first), or a key (then `class` is its number). */
@@ -208,7 +209,7 @@ pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effor
                 .effort = effort,
                 .log = log,
                 .out = out,
-                .threads = threads == 0 ? omp_get_num_procs() : (int)threads,
+                .threads = (int)(threads == 0 ? pm_processors() : threads),
                 .n_local = graph->n_vertices,
                 .hand = pm_malloc(AT_ONCE, sizeof *f.hand)};
     size_t n_local = 0;

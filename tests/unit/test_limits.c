@@ -1,48 +1,12 @@
 #include <criterion/criterion.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench_child.h"
-#include "model/model.h"
 #include "worker/limits.h"
 
 #define MB ((size_t)1 << 20)
-
-static void write_limit(const fixture *f, const char *name, const char *text) {
-    char path[512];
-    fixture_path(f, name, path);
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
-Test(limits, a_containers_memory_counts_where_it_is_less) {
-    fixture f;
-    char path[512];
-    fixture_make(&f);
-    size_t machine = pm_default_memory();
-    cr_assert_eq(pm_memory_limit("/no/such/folder"), machine);
-    write_limit(&f, "memory.max", "max\n");
-    cr_assert_eq(pm_memory_limit(f.dir), machine);
-    write_limit(&f, "memory.max", "104857600\n");
-    cr_assert_eq(pm_memory_limit(f.dir), 80 * MB);
-    fixture_path(&f, "memory", path);
-    cr_assert_eq(mkdir(path, 0700), 0);
-    write_limit(&f, "memory/memory.limit_in_bytes", "52428800\n");
-    cr_assert_eq(pm_memory_limit(f.dir), 40 * MB);
-    write_limit(&f, "memory/memory.limit_in_bytes", "9223372036854771712\n");
-    cr_assert_eq(pm_memory_limit(f.dir), 80 * MB);
-    fixture_path(&f, "memory/memory.limit_in_bytes", path);
-    unlink(path);
-    fixture_path(&f, "memory", path);
-    rmdir(path);
-    fixture_remove(&f);
-}
 
 Test(limits, resident_memory_of_processes) {
     cr_assert(pm_resident_bytes(getpid()) > MB);

@@ -101,6 +101,9 @@ Test(matrix, csv_rows) {
     cr_assert(t.rows == 2 && t.cols == 2);
     cr_assert(t.data[0] == 1 && t.data[1] == 2 && t.data[2] == 3 && t.data[3] == 0.4);
     pm_matrix_free(&t);
+    t = csv_of("1,2\r\n3,4\r\n\r\n \t\n\n");
+    cr_assert(t.rows == 2 && t.cols == 2 && t.data[3] == 4);
+    pm_matrix_free(&t);
     t = csv_of("7");
     cr_assert(t.rows == 1 && t.cols == 1 && t.data[0] == 7);
     pm_matrix_free(&t);
@@ -108,6 +111,11 @@ Test(matrix, csv_rows) {
 
 Test(matrix, csv_errors_name_line_and_column) {
     csv_refuses("", "empty");
+    csv_refuses("\xef\xbb\xbf", "empty");
+    csv_refuses(" \r\n\n", "empty");
+    csv_refuses("\n1,2\n", "line 1, column 1");
+    csv_refuses("\xff\xfe,", "UTF-16; expected UTF-8");
+    csv_refuses("\xfe\xff", "UTF-16; expected UTF-8");
     csv_refuses("a,b\n1,2\n", "line 1, column 1: found \"a\"");
     csv_refuses("1,2\n3,b\n", "line 2, column 2: found \"b\"");
     csv_refuses("1,2\n\n3,4\n", "line 2, column 1");

@@ -272,7 +272,6 @@ Test(model, presets) {
     cr_assert_null(options.cache_dir);
     cr_assert_null(options.isa);
     cr_assert_null(options.log);
-    cr_assert_gt(pm_default_memory(), (size_t)1 << 26);
 }
 
 static pm_status empty_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,

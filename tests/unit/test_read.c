@@ -315,6 +315,24 @@ Test(read, standard_input_is_a_dash) {
     cr_assert_str_eq(err.text, "standard input: byte 0: the input is empty; expected a graph as JSON or MessagePack");
 }
 
+Test(read, a_byte_order_mark_is_passed_over) {
+    pm_graph *g, *same = parsed(small_graph_json, PM_FORMAT_PHASIC);
+    char *text = malloc(strlen(small_graph_json) + 8);
+    strcpy(stpcpy(text, "\xef\xbb\xbf\n"), small_graph_json);
+    g = parsed(text, PM_FORMAT_PHASIC);
+    expect_same(g, same);
+    pm_graph_free(g);
+    pm_graph_free(same);
+    free(text);
+    expect_error("\xef\xbb\xbf", PM_FORMAT_PHASIC, "byte 3: the input is empty");
+    expect_error("\xef\xbb\xbf[", PM_FORMAT_PHASIC, "byte 3: 0x5b begins neither");
+    expect_error("\xef\xbb{", PM_FORMAT_PHASIC, "byte 0: 0xef begins neither");
+    expect_error("\xef\xbb\xbf{\"states\": 1}", PM_FORMAT_PHASIC, "byte 15: states: found the number 1");
+    expect_error("\xef\xbb\xbf\xef\xbb\xbf{}", PM_FORMAT_PHASIC, "byte 3: 0xef begins neither");
+    expect_error("\xff\xfe{", PM_FORMAT_PHASIC, "byte 0: begins with the byte order mark of UTF-16; expected UTF-8");
+    expect_error("\xfe\xff", PM_FORMAT_PHASIC, "byte 0: begins with the byte order mark of UTF-16; expected UTF-8");
+}
+
 /* A document of several windows, whose pieces end everywhere. */
 Test(read, a_file_larger_than_the_windows) {
     pm_builder *b;
