@@ -74,7 +74,7 @@ static void load_phasemill(const input *in, report *out) {
     (void)out;
     pm_graph *graph;
     pm_error err;
-    bench_check(pm_graph_load(in->path, PM_FORMAT_PHASIC, &graph, &err), &err);
+    bench_check(pm_graph_load(in->path, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, &err), &err);
     pm_graph_free(graph);
 }
 

@@ -7,6 +7,7 @@
 
 typedef struct convert_options {
     int to, from;
+    bool discrete, continuous;
 } convert_options;
 
 static const cli_choice formats[] = {{"phasic", CLI_READ_PHASIC}, {"phasic-0.21", CLI_READ_PHASIC_021}, {0}};
@@ -14,13 +15,19 @@ static const cli_choice formats[] = {{"phasic", CLI_READ_PHASIC}, {"phasic-0.21"
 static const cli_option options[] = {
     {"to", CLI_CHOICE, offsetof(convert_options, to), 0, 0, cli_encodings},
     {"format", CLI_CHOICES, offsetof(convert_options, from), 0, 0, formats},
+    {"discrete", CLI_FLAG, offsetof(convert_options, discrete), 0, 0, NULL},
+    {"continuous", CLI_FLAG, offsetof(convert_options, continuous), 0, 0, NULL},
     {0},
 };
 
 static pm_status convert(const char *in, const char *out, const convert_options *o, pm_error *err) {
     pm_graph_format format;
+    pm_graph_kind kind = PM_KIND_AS_GIVEN;
     pm_graph_encoding encoding = PM_GRAPH_JSON;
     pm_status st = cli_read_format(o->from, &format, err);
+    if (st == PM_OK) {
+        st = cli_read_kind(o->discrete, o->continuous, &kind, err);
+    }
     if (st == PM_OK) {
         st = cli_choose_encoding("--to", o->to, out, &encoding, err);
     }
@@ -29,7 +36,7 @@ static pm_status convert(const char *in, const char *out, const convert_options 
     }
     pm_graph *graph = NULL;
     if (st == PM_OK) {
-        st = pm_graph_load(in, format, &graph, err);
+        st = pm_graph_load(in, format, kind, &graph, err);
     }
     if (st == PM_OK) {
         st = cli_write_graph(graph, encoding, out, err);
@@ -59,6 +66,7 @@ const cli_command cli_convert = {
             "present layout. Every number is kept exactly. - is standard input or output.\n"
             "\n"
             "  --to json|msgpack   what to write, where the ending of OUT (.json, .msgpack, .mpk) does not say it\n"
+            "  --discrete, --continuous  what the graph is, where IN does not say (is_discrete): OUT says it\n"
             "  --format phasic-0.21  IN was written by phasic 0.21 or earlier (param_edges of 3+P columns)\n"
             "\n"
             "examples:\n"

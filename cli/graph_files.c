@@ -4,6 +4,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "output.h"
 
 pm_status cli_read_format(int bits, pm_graph_format *out, pm_error *err) {
@@ -13,6 +14,25 @@ pm_status cli_read_format(int bits, pm_graph_format *out, pm_error *err) {
     }
     *out = (bits & CLI_READ_PHASIC_021) != 0 ? PM_FORMAT_PHASIC_021 : PM_FORMAT_PHASIC;
     return PM_OK;
+}
+
+pm_status cli_read_kind(bool discrete, bool continuous, pm_graph_kind *out, pm_error *err) {
+    if (discrete && continuous) {
+        return pm_fail(err, PM_EUSAGE, "--discrete contradicts --continuous");
+    }
+    *out = discrete ? PM_KIND_DISCRETE : continuous ? PM_KIND_CONTINUOUS : PM_KIND_AS_GIVEN;
+    return PM_OK;
+}
+
+void cli_warn_kind(const pm_graph *graph, const char *source, bool is_job, const double *theta, size_t n_theta,
+                   const pm_log *log) {
+    if (pm_graph_may_be_discrete(graph, theta, n_theta)) {
+        pm_logf(log, PM_LOG_WARNING,
+                "%s%s: has no is_discrete, and the weights out of every state add up to at most 1: taken as continuous "
+                "(weights are rates); %s --continuous, or --discrete if they are probabilities of a step",
+                is_job ? "job " : "", strcmp(source, "-") == 0 ? "standard input" : source,
+                is_job ? "submit again with" : "say");
+    }
 }
 
 pm_status cli_name_graph(pm_status st, const char *path, pm_error *err) {

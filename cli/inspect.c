@@ -20,7 +20,7 @@
 typedef struct inspect_options {
     int formats, effort;
     const char *cache_dir;
-    bool no_cache, json, quiet, verbose;
+    bool no_cache, json, quiet, verbose, discrete, continuous;
     size_t threads, memory;
 } inspect_options;
 
@@ -37,6 +37,8 @@ static const cli_option options[] = {
     {"no-cache", CLI_FLAG, FIELD(no_cache), 0, 0, NULL},
     {"threads", CLI_COUNT, FIELD(threads), 1, 4096, NULL},
     {"memory", CLI_BYTES, FIELD(memory), 0, 0, NULL},
+    {"discrete", CLI_FLAG, FIELD(discrete), 0, 0, NULL},
+    {"continuous", CLI_FLAG, FIELD(continuous), 0, 0, NULL},
     {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
     {"quiet", CLI_FLAG, FIELD(quiet), 0, 0, NULL},
     {"verbose", CLI_FLAG, FIELD(verbose), 0, 0, NULL},
@@ -144,14 +146,19 @@ static pm_status write_report(const pm_graph *graph, const pm_model *model, cons
 
 static pm_status inspect_graph(const char *path, const inspect_options *o, cli_console *console, pm_error *err) {
     pm_graph_format format;
+    pm_graph_kind kind = PM_KIND_AS_GIVEN;
     pm_graph *graph = NULL;
     pm_model *model = NULL;
     pm_model_report made;
     pm_status st = cli_read_format(o->formats, &format, err);
     if (st == PM_OK) {
-        st = pm_graph_load(path, format, &graph, err);
+        st = cli_read_kind(o->discrete, o->continuous, &kind, err);
     }
     if (st == PM_OK) {
+        st = pm_graph_load(path, format, kind, &graph, err);
+    }
+    if (st == PM_OK) {
+        cli_warn_kind(graph, path, false, NULL, 0, &console->log);
         st = cli_name_graph(make_model(graph, o, &console->log, &model, &made, err), path, err);
     }
     cli_console_clear(console);
@@ -193,6 +200,7 @@ const cli_command cli_inspect = {
             "it as one JSON object (schemas/).\n"
             "\n"
             "  --json              for machines\n"
+            "  --discrete, --continuous  what the graph is, where its file does not say (is_discrete)\n"
             "  --format phasic-0.21  the graph was written by phasic 0.21 or earlier\n"
             "  --effort E          search for pivot orders: fast, balanced (the usual) or best\n"
             "  --threads N         threads (one for each processor that the container allows)\n"

@@ -162,6 +162,10 @@ void cli_inspect_json(const cli_inspect_report *r, cli_out *out) {
     cli_json_string(&j, job);
     cli_json_key(&j, "is_discrete");
     cli_json_bool(&j, r->graph->is_discrete);
+    cli_json_key(&j, "is_kind_given");
+    cli_json_bool(&j, r->graph->is_kind_given);
+    cli_json_key(&j, "normalizes_rows");
+    cli_json_bool(&j, r->graph->normalizes_rows);
     cli_json_key(&j, "isa");
     cli_json_string(&j, pm_model_isa(r->model));
     for (size_t i = 0; i < f.n; i++) {
@@ -187,8 +191,10 @@ void cli_inspect_text(const cli_inspect_report *r, cli_out *out) {
     pm_hex(r->graph->digest, job);
     collect_graph(r, &f);
     collect_replay(r, &f);
-    cli_out_format(out, "%s phase-type distribution, job %s\nkernels for %s\n",
-                   r->graph->is_discrete ? "Discrete" : "Continuous", job, pm_model_isa(r->model));
+    cli_out_format(out, "%s phase-type distribution%s%s, job %s\nkernels for %s\n",
+                   r->graph->is_discrete ? "Discrete" : "Continuous",
+                   r->graph->normalizes_rows ? ", rows normalized" : "",
+                   r->graph->is_kind_given ? "" : " (its file does not say)", job, pm_model_isa(r->model));
     for (size_t i = 0; i < f.n; i++) {
         const figure *one = &f.all[i];
         if (i == 0 || one->group != f.all[i - 1].group) {

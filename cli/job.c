@@ -163,14 +163,23 @@ static pm_status allocate_results(cli_job *job, pm_error *err) {
     return st;
 }
 
+void cli_job_warn_kind(cli_job *job) {
+    const cli_run_options *o = &job->options;
+    cli_warn_kind(job->graph, o->job != NULL ? o->job : o->graph, o->job != NULL, job->request.theta,
+                  job->request.n_theta, &job->cluster.console.log);
+}
+
 pm_status cli_job_request(cli_job *job, pm_error *err) {
     pm_status st = make_request(job, err);
+    if (st == PM_OK) {
+        cli_job_warn_kind(job);
+    }
     return st == PM_OK ? allocate_results(job, err) : st;
 }
 
 pm_status cli_job_load(cli_job *job, pm_error *err) {
     double start = pm_seconds();
-    pm_status st = pm_graph_load(job->options.graph, job->options.read_format, &job->graph, err);
+    pm_status st = pm_graph_load(job->options.graph, job->options.read_format, job->options.kind, &job->graph, err);
     job->result.seconds_read = pm_seconds() - start;
     return st;
 }

@@ -25,6 +25,7 @@ typedef struct cli_job {
 pm_status cli_job_read_numbers(cli_job *job, pm_error *err);
 pm_status cli_job_load(cli_job *job, pm_error *err);    /* the graph, from its file */
 pm_status cli_job_request(cli_job *job, pm_error *err); /* checks numbers against the graph, makes room for results */
+void cli_job_warn_kind(cli_job *job);                   /* of a graph that may be discrete; part of cli_job_request */
 /* between these two, job->model and job->result.model are set */
 pm_status cli_job_evaluate(cli_job *job, pm_error *err);
 pm_status cli_job_write(cli_job *job, pm_error *err);

@@ -40,6 +40,8 @@ const char cli_run_help[] =
     "input and output:\n"
     "  --format F          table, json or csv: what is written (a table on a terminal, else JSON);\n"
     "                      phasic or phasic-0.21: what is read; may be given once for each\n"
+    "  --discrete, --continuous  whether weights are probabilities of a step or rates, where the graph's file does\n"
+    "                      not say (is_discrete); it is an error where it says otherwise\n"
     "  --output FILE       write to FILE.json, FILE.csv or FILE.npy (one quantity); whole or not at all\n"
     "  --quiet             errors only; --verbose: more about what is done\n"
     "\n"

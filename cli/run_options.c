@@ -48,7 +48,8 @@ static const cli_choice formats[] = {{"table", WRITE_TABLE},
     }
 /* How a graph is recorded: of run and submit. */
 #define RECORDING                                                                                                      \
-    {"min-size", CLI_COUNT, FIELD(min_size), 0, SIZE_MAX / 2, NULL}, {                                                 \
+    {"discrete", CLI_FLAG, FIELD(discrete), 0, 0, NULL}, {"continuous", CLI_FLAG, FIELD(continuous), 0, 0, NULL},      \
+        {"min-size", CLI_COUNT, FIELD(min_size), 0, SIZE_MAX / 2, NULL}, {                                             \
         "effort", CLI_CHOICE, FIELD(effort), 0, 0, efforts                                                             \
     }
 
@@ -235,6 +236,9 @@ static pm_status check_all(cli_run_options *o, cli_run_role role, pm_error *err)
     }
     if (st == PM_OK) {
         st = cli_read_format(o->formats, &o->read_format, err);
+    }
+    if (st == PM_OK) {
+        st = cli_read_kind(o->discrete, o->continuous, &o->kind, err);
     }
     return st == PM_OK ? choose_write_format(o, err) : st;
 }

@@ -25,6 +25,7 @@ typedef struct cli_run_options {
     bool no_cache, strict_cache;
     size_t cache_limit;
     bool normalize_start;
+    bool discrete, continuous;
     int formats; /* bits */
     const char *output;
     bool wait;            /* submit */
@@ -33,6 +34,7 @@ typedef struct cli_run_options {
     size_t timeout;       /* seconds; 0: none */
     /* derived: */
     bool evaluates; /* false: submit without anything to evaluate */
+    pm_graph_kind kind;
     pm_graph_format read_format;
     cli_format write_format;
 } cli_run_options;

@@ -66,6 +66,9 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
     if (st != PM_OK) {
         return st;
     }
+    if (!o->evaluates) {
+        cli_job_warn_kind(job);
+    }
     return !o->wait ? submit_only(job, err) : o->evaluates ? submit_and_evaluate(job, err) : submit_and_wait(job, err);
 }
 
@@ -98,6 +101,7 @@ const cli_command cli_submit = {
             "  --cache-dir D       folder of the trace cache; traces that only it has are uploaded\n"
             "  --no-cache          neither read nor write the cache\n"
             "  --cache-limit BYTES size of the cache, such as 500M (1G)\n"
+            "  --discrete, --continuous  what the graph is, where its file does not say (is_discrete)\n"
             "  --format F          phasic or phasic-0.21: what is read\n"
             "  --quiet             errors only; --verbose: more about what is done\n"
             "\n"

@@ -81,17 +81,27 @@ typedef enum pm_graph_format {
     PM_FORMAT_PHASIC_021 /* phasic 0.21 and earlier: 3+P columns, the third a base weight */
 } pm_graph_format;
 
+/* What the weights of a graph are: rates, or probabilities of a step. */
+typedef enum pm_graph_kind {
+    PM_KIND_AS_GIVEN, /* as the file says; continuous where it does not say (pm_graph_may_be_discrete) */
+    PM_KIND_CONTINUOUS,
+    PM_KIND_DISCRETE
+} pm_graph_kind;
+
 /* Reads a graph from a file, or from standard input when path is "-": JSON or MessagePack, told apart by the
- * first byte. Validated whole (docs/formats.md). Free with pm_graph_free. */
-pm_status pm_graph_load(const char *path, pm_graph_format format, pm_graph **out, pm_error *err);
+ * first byte. Validated whole (docs/formats.md). Errors: PM_EUSAGE where the file says another kind. Free with
+ * pm_graph_free. */
+pm_status pm_graph_load(const char *path, pm_graph_format format, pm_graph_kind kind, pm_graph **out, pm_error *err);
 
 /* The same from memory. */
-pm_status pm_graph_parse(const void *bytes, size_t n, pm_graph_format format, pm_graph **out, pm_error *err);
+pm_status pm_graph_parse(const void *bytes, size_t n, pm_graph_format format, pm_graph_kind kind, pm_graph **out,
+                         pm_error *err);
 
 /* A graph as arrays in memory, shapes as in the file format; an array of zero rows may be NULL. */
 typedef struct pm_graph_arrays {
     size_t n_vertices, state_length, n_params; /* n, L, P */
     bool is_discrete;
+    bool normalize_rows;   /* discrete: the weights out of each row are divided by their sum, at every theta */
     const int32_t *states; /* (n, L) */
     size_t n_edges;
     const uint32_t *edge_from, *edge_to; /* (n_edges) */
@@ -112,6 +122,11 @@ void pm_graph_free(pm_graph *graph);
 size_t pm_graph_n_vertices(const pm_graph *graph); /* n: rows, the start vertex included */
 size_t pm_graph_n_params(const pm_graph *graph);   /* P */
 bool pm_graph_is_discrete(const pm_graph *graph);
+
+/* Whether a graph that is taken as continuous because nobody said what it is may be a discrete one: at each of the
+ * n_theta rows of theta (n_theta, P) the weights out of every state add up to at most one. False while the weights
+ * depend on theta and none is given. theta may be NULL when P or n_theta is 0. */
+bool pm_graph_may_be_discrete(const pm_graph *graph, const double *theta, size_t n_theta);
 
 /* ---- models ------------------------------------------------------------------------------------------ */
 

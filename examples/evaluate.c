@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
     pm_error err;
     pm_graph *graph = NULL;
     pm_model *model = NULL;
-    pm_status st = pm_graph_load(argv[1], PM_FORMAT_PHASIC, &graph, &err);
+    pm_status st = pm_graph_load(argv[1], PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, &err);
     if (st == PM_OK && pm_graph_n_params(graph) != 2) {
         fprintf(stderr, "%s has %zu parameters, this example needs 2\n", argv[1], pm_graph_n_params(graph));
         pm_graph_free(graph);

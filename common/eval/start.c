@@ -7,6 +7,7 @@
 static pm_status fill_row(const pm_graph *g, const double *theta, size_t row, bool normalize, double *start,
                           pm_error *err) {
     double sum = 0;
+    normalize = normalize || g->normalizes_rows;
     for (size_t s = 0; s < g->n_starts; s++) {
         start[s] = pm_graph_weight(g, g->start_weight[s], theta);
         if (!(start[s] >= 0 && start[s] < HUGE_VAL)) {

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "graph/digest.h"
+#include "graph/normalize.h"
 #include "graph/table.h"
 
 /* The arrays of the file, in the order in which the graph keeps them. */
@@ -28,7 +29,7 @@ typedef struct list {
 
 struct pm_builder {
     uint32_t state_length, n_params;
-    bool is_discrete;
+    bool is_discrete, is_kind_given, normalizes_rows;
     uint32_t n_vertices;
     int32_t *states;
     size_t states_capacity;
@@ -55,6 +56,7 @@ pm_status pm_builder_new(uint32_t state_length, uint32_t n_params, bool is_discr
     }
     b->state_length = state_length;
     b->is_discrete = is_discrete;
+    b->is_kind_given = true;
     b->constants.width = 1;
     pm_status st = pm_builder_set_params(b, n_params, err);
     if (st != PM_OK) {
@@ -111,6 +113,14 @@ pm_status pm_builder_set_params(pm_builder *b, uint32_t n_params, pm_error *err)
 
 void pm_builder_set_discrete(pm_builder *b, bool is_discrete) {
     b->is_discrete = is_discrete;
+}
+
+void pm_builder_set_kind_given(pm_builder *b, bool is_given) {
+    b->is_kind_given = is_given;
+}
+
+void pm_builder_set_normalized(pm_builder *b, bool normalizes_rows) {
+    b->normalizes_rows = normalizes_rows;
 }
 
 /* ---- adding rows --------------------------------------------------------------------------------------- */
@@ -279,6 +289,11 @@ static pm_status check_graph(const pm_builder *b, bool *has_start, pm_error *err
     if (b->n_vertices == 0) {
         return pm_fail(err, PM_EDATA, "states: no rows; expected at least one state");
     }
+    if (b->normalizes_rows && !b->is_discrete) {
+        return pm_fail(err, PM_EDATA,
+                       "was_dph is true and is_discrete false; expected is_discrete true: weights that are divided by "
+                       "the sum of their row are probabilities of a step");
+    }
     pm_status st = PM_OK;
     for (int k = 0; st == PM_OK && k < N_LISTS; k++) {
         st = check_ranges(b, (list_kind)k, err);
@@ -439,6 +454,8 @@ static void move_sizes(const pm_builder *b, pm_graph *g) {
     g->state_length = b->state_length;
     g->n_params = b->n_params;
     g->is_discrete = b->is_discrete;
+    g->is_kind_given = b->is_kind_given;
+    g->normalizes_rows = b->normalizes_rows;
     g->n_plain = b->lists[LIST_PLAIN].n;
     g->n_constant = b->lists[LIST_CONSTANT].n;
     g->n_edges = g->n_plain + g->n_constant + b->lists[LIST_PARAM].n;
@@ -478,6 +495,9 @@ pm_status pm_builder_finish(pm_builder *b, pm_graph **out, pm_error *err) {
         move_sizes(b, g);
         g->has_start = has_start;
         st = move_arrays(b, g, err);
+    }
+    if (st == PM_OK && g->normalizes_rows) {
+        st = pm_normalize_prepare(g, err);
     }
     if (st == PM_OK) {
         st = pm_graph_digest(g, g->digest, err);

@@ -25,6 +25,13 @@ pm_status pm_builder_set_state_length(pm_builder *b, uint32_t state_length, pm_e
 pm_status pm_builder_set_params(pm_builder *b, uint32_t n_params, pm_error *err);
 void pm_builder_set_discrete(pm_builder *b, bool is_discrete);
 
+/* Whether somebody has said that it is discrete or not; true when nothing is set. */
+void pm_builder_set_kind_given(pm_builder *b, bool is_given);
+
+/* Whether rows are normalized at every theta; false when nothing is set. Only of discrete graphs: else
+ * pm_builder_finish fails. */
+void pm_builder_set_normalized(pm_builder *b, bool normalizes_rows);
+
 /* Adds a row; `state` has L values. Its number is returned through *row (may be NULL). */
 pm_status pm_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, pm_error *err);
 

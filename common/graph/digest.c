@@ -69,8 +69,9 @@ static pm_status add_signed(pm_hasher *h, const int32_t *numbers, size_t count, 
 
 static pm_status add_sizes(pm_hasher *h, const pm_graph *g, pm_error *err) {
     static const char tag[] = "phasemill graph 1\n";
-    const uint64_t sizes[] = {g->n_vertices, g->state_length, g->n_params,      g->is_discrete, g->n_plain,
-                              g->n_constant, g->n_edges,      g->n_start_plain, g->n_starts,    g->n_weights};
+    const uint64_t kind = g->normalizes_rows ? 2 : g->is_discrete ? 1 : 0;
+    const uint64_t sizes[] = {g->n_vertices, g->state_length, g->n_params,      kind,        g->n_plain,
+                              g->n_constant, g->n_edges,      g->n_start_plain, g->n_starts, g->n_weights};
     pm_status st = pm_hasher_add(h, tag, sizeof tag - 1, err);
     return st == PM_OK ? pm_hasher_add(h, sizes, sizeof sizes, err) : st;
 }

@@ -18,6 +18,8 @@ void pm_graph_free(pm_graph *graph) {
     free(graph->start_to);
     free(graph->start_weight);
     free(graph->weights);
+    free(graph->sum_first);
+    free(graph->times);
     free(graph);
 }
 
@@ -133,6 +135,7 @@ pm_status pm_graph_from_arrays(const pm_graph_arrays *arrays, pm_graph **out, pm
     }
     st = pm_builder_new((uint32_t)arrays->state_length, (uint32_t)arrays->n_params, arrays->is_discrete, &b, err);
     if (st == PM_OK) {
+        pm_builder_set_normalized(b, arrays->normalize_rows);
         st = add_arrays(arrays, b, coef, err);
     }
     if (st == PM_OK) {

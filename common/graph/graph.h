@@ -2,7 +2,8 @@
  *
  * Identity of a state is its row (states may repeat). Weight w at theta is
  *     weights[w*(1+P)] + sum_k weights[w*(1+P)+1+k] * theta[k].
- * A pm_graph is immutable once built. */
+ * and where rows are normalized the weight of an edge is that by the sum of its row. A pm_graph is immutable once
+ * built. */
 #ifndef PM_GRAPH_GRAPH_H
 #define PM_GRAPH_GRAPH_H
 
@@ -16,8 +17,10 @@ struct pm_graph {
     uint32_t state_length; /* L */
     uint32_t n_params;     /* P */
     bool is_discrete;
-    bool has_start;  /* row 0 is the start vertex: all-zero state, no out-edges but start_edges, no in-edges */
-    int32_t *states; /* n_vertices x L, row-major */
+    bool is_kind_given;   /* the file or the caller said whether it is discrete; no part of the digest */
+    bool normalizes_rows; /* discrete: weights are divided by the sum of their row at every theta (graph/normalize.h) */
+    bool has_start;       /* row 0 is the start vertex: all-zero state, no out-edges but start_edges, no in-edges */
+    int32_t *states;      /* n_vertices x L, row-major */
 
     /* file order: `edges`, then `constant_edges`, then `param_edges` */
     size_t n_edges;
@@ -32,15 +35,21 @@ struct pm_graph {
     size_t n_weights; /* distinct rows of the table, told apart bit by bit */
     double *weights;  /* n_weights x (1+P), row-major: constant, c1..cP; all finite */
 
+    /* normalizes_rows: sum_first[s]..sum_first[s+1] are the distinct weights of the rows with sum s, `times` of them
+     * each; weights before sum_first[0] are the start distribution's */
+    uint32_t n_sums;
+    uint32_t *sum_first; /* n_sums + 1 */
+    uint32_t *times;     /* n_weights */
+
     uint32_t holders;                /* besides the owner, changed atomically: models keep their graph alive */
-    uint8_t digest[PM_DIGEST_BYTES]; /* the job id: SHA-256 of everything above in file order */
+    uint8_t digest[PM_DIGEST_BYTES]; /* the job id: SHA-256 of the graph in file order (graph/digest.h) */
 };
 
 /* One more pm_graph_free is needed before the graph goes. Safe from several threads. */
 void pm_graph_hold(pm_graph *graph);
 
-/* The value of weight w at one theta (P values), by a compensated dot product (Ogita, Rump and Oishi 2005,
- * algorithm 5.3: as if computed in twice the working precision). */
+/* The value of weight w at one theta (P values), not divided where rows are normalized, by a compensated dot product
+ * (Ogita, Rump and Oishi 2005, algorithm 5.3: as if computed in twice the working precision). */
 double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta);
 
 /* True when every coefficient of weight w is zero: the edge exists in the file only. */

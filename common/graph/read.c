@@ -100,9 +100,10 @@ static pm_status read_document(const pm_source *source, const pm_event_sink *sin
         p.bytes[first]);
 }
 
-static pm_status read_graph(const pm_source *source, pm_graph_format format, pm_graph **out, pm_error *err) {
+static pm_status read_graph(const pm_source *source, pm_graph_format format, pm_graph_kind kind, pm_graph **out,
+                            pm_error *err) {
     pm_graph_reader *reader;
-    pm_status st = pm_graph_reader_new(format, &reader, err);
+    pm_status st = pm_graph_reader_new(format, kind, &reader, err);
     if (st != PM_OK) {
         return st;
     }
@@ -115,11 +116,12 @@ static pm_status read_graph(const pm_source *source, pm_graph_format format, pm_
     return st;
 }
 
-pm_status pm_graph_parse(const void *bytes, size_t n, pm_graph_format format, pm_graph **out, pm_error *err) {
+pm_status pm_graph_parse(const void *bytes, size_t n, pm_graph_format format, pm_graph_kind kind, pm_graph **out,
+                         pm_error *err) {
     *out = NULL;
     pm_memory_source memory = {.bytes = bytes, .size = n};
     pm_source source = pm_source_memory(&memory);
-    return read_graph(&source, format, out, err);
+    return read_graph(&source, format, kind, out, err);
 }
 
 static pm_status open_file(const char *path, int *fd, pm_error *err) {
@@ -135,7 +137,7 @@ static pm_status open_file(const char *path, int *fd, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_graph_load(const char *path, pm_graph_format format, pm_graph **out, pm_error *err) {
+pm_status pm_graph_load(const char *path, pm_graph_format format, pm_graph_kind kind, pm_graph **out, pm_error *err) {
     *out = NULL;
     bool is_stdin = strcmp(path, "-") == 0;
     int fd = STDIN_FILENO;
@@ -144,7 +146,7 @@ pm_status pm_graph_load(const char *path, pm_graph_format format, pm_graph **out
         return st;
     }
     pm_source source = pm_source_fd(&fd);
-    st = read_graph(&source, format, out, err);
+    st = read_graph(&source, format, kind, out, err);
     if (st != PM_OK && err != NULL) {
         pm_fail_prefix(err, "%s", is_stdin ? "standard input" : path);
     }

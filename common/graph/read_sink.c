@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-typedef enum key_kind { KEY_STATES, KEY_ROWS, KEY_COUNT, KEY_IS_DISCRETE, KEY_WEIGHT_MODE, KEY_IGNORED } key_kind;
+typedef enum key_kind { KEY_STATES, KEY_ROWS, KEY_COUNT, KEY_BOOLEAN, KEY_WEIGHT_MODE, KEY_IGNORED } key_kind;
 
 typedef enum key_name {
     STATES,
@@ -45,10 +45,10 @@ static const key_info keys[N_KEYS] = {
     [STATE_LENGTH] = {"state_length", KEY_COUNT, true, 0, false},
     [N_VERTICES] = {"n_vertices", KEY_COUNT, true, 0, false},
     [WEIGHT_MODE] = {"weight_mode", KEY_WEIGHT_MODE, false, 0, false},
-    [IS_DISCRETE] = {"is_discrete", KEY_IS_DISCRETE, false, 0, false},
+    [IS_DISCRETE] = {"is_discrete", KEY_BOOLEAN, false, 0, false},
     [VERTEX_INDICES] = {"vertex_indices", KEY_IGNORED, false, 0, false},
     [DYN_ORDERING] = {"dyn_ordering", KEY_IGNORED, false, 0, false},
-    [WAS_DPH] = {"was_dph", KEY_IGNORED, false, 0, false},
+    [WAS_DPH] = {"was_dph", KEY_BOOLEAN, false, 0, false},
 };
 
 /* Where in the document the reader stands. */
@@ -56,6 +56,7 @@ typedef enum place { BEFORE, IN_MAP, IN_ARRAY, IN_ROW, AFTER } place;
 
 struct pm_graph_reader {
     pm_graph_format format;
+    pm_graph_kind kind; /* as the caller says */
     pm_builder *builder;
     place at;
     key_name key; /* while in a value */
@@ -70,6 +71,7 @@ struct pm_graph_reader {
 
     size_t n_rows[N_KEYS];
     uint64_t count[N_KEYS]; /* values of param_length, state_length, n_vertices */
+    bool truth[N_KEYS];     /* values of is_discrete, was_dph */
     size_t width;           /* of the states, once there is one */
     bool has_params;        /* a row with coefficients was read: */
     key_name params_key;    /* its array, */
@@ -121,8 +123,8 @@ static pm_status on_key(void *ctx, const char *text, size_t n, pm_error *err) {
 
 static pm_status unexpected(const pm_graph_reader *r, const char *found, pm_error *err) {
     static const char *const values[] = {
-        [KEY_STATES] = "an array of rows",   [KEY_ROWS] = "an array of rows",  [KEY_COUNT] = "a whole number",
-        [KEY_IS_DISCRETE] = "true or false", [KEY_WEIGHT_MODE] = "\"linear\"", [KEY_IGNORED] = "any value"};
+        [KEY_STATES] = "an array of rows", [KEY_ROWS] = "an array of rows",  [KEY_COUNT] = "a whole number",
+        [KEY_BOOLEAN] = "true or false",   [KEY_WEIGHT_MODE] = "\"linear\"", [KEY_IGNORED] = "any value"};
     char place_text[64];
     if (r->at == BEFORE) {
         return pm_fail(err, PM_EDATA, "found %s; expected a map with the keys of a graph", found);
@@ -411,8 +413,8 @@ static pm_status on_integer(void *ctx, int64_t value, pm_error *err) {
 
 static pm_status on_boolean(void *ctx, bool value, pm_error *err) {
     pm_graph_reader *r = ctx;
-    if (is_value_of(r, KEY_IS_DISCRETE)) {
-        pm_builder_set_discrete(r->builder, value);
+    if (is_value_of(r, KEY_BOOLEAN)) {
+        r->truth[r->key] = value;
         return PM_OK;
     }
     return is_ignored(r) ? PM_OK : unexpected(r, value ? "true" : "false", err);
@@ -449,17 +451,22 @@ static pm_status on_bytes(void *ctx, const uint8_t *bytes, size_t n, pm_error *e
 
 /* ---- the reader ---------------------------------------------------------------------------------------- */
 
-pm_status pm_graph_reader_new(pm_graph_format format, pm_graph_reader **out, pm_error *err) {
+pm_status pm_graph_reader_new(pm_graph_format format, pm_graph_kind kind, pm_graph_reader **out, pm_error *err) {
     *out = NULL;
     if (format != PM_FORMAT_PHASIC && format != PM_FORMAT_PHASIC_021) {
         return pm_fail(err, PM_EUSAGE, "graph format %d: expected PM_FORMAT_PHASIC or PM_FORMAT_PHASIC_021",
                        (int)format);
+    }
+    if (kind != PM_KIND_AS_GIVEN && kind != PM_KIND_CONTINUOUS && kind != PM_KIND_DISCRETE) {
+        return pm_fail(err, PM_EUSAGE,
+                       "graph kind %d: expected PM_KIND_AS_GIVEN, PM_KIND_CONTINUOUS or PM_KIND_DISCRETE", (int)kind);
     }
     pm_graph_reader *r = pm_calloc(1, sizeof *r);
     if (r == NULL) {
         return pm_fail_memory(err, "a graph reader", sizeof *r);
     }
     r->format = format;
+    r->kind = kind;
     pm_status st = pm_builder_new(0, 0, false, &r->builder, err);
     if (st != PM_OK) {
         pm_graph_reader_free(r);
@@ -508,6 +515,22 @@ static pm_status check_sizes(pm_graph_reader *r, pm_error *err) {
     return pm_builder_set_params(r->builder, (uint32_t)r->count[PARAM_LENGTH], err);
 }
 
+/* What the file says of being discrete, and what the caller says, must be one. Normalized rows are probabilities. */
+static pm_status set_kind(pm_graph_reader *r, pm_error *err) {
+    bool by_file = r->is_seen[IS_DISCRETE], by_caller = r->kind != PM_KIND_AS_GIVEN;
+    bool is_discrete = by_file ? r->truth[IS_DISCRETE] : r->truth[WAS_DPH];
+    bool says_discrete = by_caller ? r->kind == PM_KIND_DISCRETE : is_discrete;
+    if (says_discrete != is_discrete && (by_file || is_discrete)) {
+        return pm_fail(err, PM_EUSAGE, "%s is %s in the file, but a %s graph was asked for; one of the two is wrong",
+                       by_file ? "is_discrete" : "was_dph", is_discrete ? "true" : "false",
+                       says_discrete ? "discrete" : "continuous");
+    }
+    pm_builder_set_discrete(r->builder, says_discrete);
+    pm_builder_set_kind_given(r->builder, by_file || by_caller || is_discrete);
+    pm_builder_set_normalized(r->builder, r->truth[WAS_DPH]);
+    return PM_OK;
+}
+
 pm_status pm_graph_reader_finish(pm_graph_reader *r, pm_graph **out, pm_error *err) {
     *out = NULL;
     for (int k = 0; k < N_KEYS; k++) {
@@ -516,5 +539,8 @@ pm_status pm_graph_reader_finish(pm_graph_reader *r, pm_graph **out, pm_error *e
         }
     }
     pm_status st = check_sizes(r, err);
+    if (st == PM_OK) {
+        st = set_kind(r, err);
+    }
     return st == PM_OK ? pm_builder_finish(r->builder, out, err) : st;
 }

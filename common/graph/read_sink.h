@@ -8,7 +8,7 @@
 typedef struct pm_graph_reader pm_graph_reader;
 
 /* The caller frees with pm_graph_reader_free. */
-pm_status pm_graph_reader_new(pm_graph_format format, pm_graph_reader **out, pm_error *err);
+pm_status pm_graph_reader_new(pm_graph_format format, pm_graph_kind kind, pm_graph_reader **out, pm_error *err);
 void pm_graph_reader_free(pm_graph_reader *r);
 
 /* The sink to hand to pm_json_read or pm_msgpack_read; valid as long as the reader. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "graph/normalize.h"
 
 /* Dot2 of Ogita, Rump and Oishi 2005 (algorithm 5.3): the rounding error of every product (fma) and of every sum
  * (Knuth's TwoSum) is collected and added at the end. Terms with a zero coefficient are left out: they add nothing. */
@@ -129,5 +130,5 @@ pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t fir
     if (bad_row < count) {
         return bad_weight(graph, bad, theta + (first + bad_row) * n_params, first + bad_row, err);
     }
-    return PM_OK;
+    return graph->normalizes_rows ? pm_normalize_values(graph, first, count, lanes, values, err) : PM_OK;
 }

@@ -5,7 +5,8 @@
 
 #include "graph/graph.h"
 
-/* values[w * lanes + lane] = weight w at row `first + lane` of theta (B, P); lanes beyond `count` repeat the last row.
+/* values[w * lanes + lane] = weight w at row `first + lane` of theta (B, P), divided by the sum of its row
+ * where the graph's rows are normalized; lanes beyond `count` repeat the last row.
  * Errors: PM_EDATA for a negative or non-finite weight that an edge uses, naming the row of theta and the edge. */
 pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
                           double *values, pm_error *err);

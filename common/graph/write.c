@@ -165,10 +165,12 @@ static void write_sizes(pm_doc *d, const pm_graph *g) {
     pm_doc_text(d, "linear");
     pm_doc_key(d, "dyn_ordering");
     pm_doc_boolean(d, false);
-    pm_doc_key(d, "is_discrete");
-    pm_doc_boolean(d, g->is_discrete);
+    if (g->is_kind_given) {
+        pm_doc_key(d, "is_discrete");
+        pm_doc_boolean(d, g->is_discrete);
+    }
     pm_doc_key(d, "was_dph");
-    pm_doc_boolean(d, false);
+    pm_doc_boolean(d, g->normalizes_rows);
 }
 
 #define N_KEYS 14
@@ -183,7 +185,7 @@ static pm_status write_graph(pm_doc *d, const pm_graph *g, pm_error *err) {
     if (st != PM_OK) {
         return st;
     }
-    pm_doc_open_map(d, N_KEYS);
+    pm_doc_open_map(d, g->is_kind_given ? N_KEYS : N_KEYS - 1); /* nobody said is_discrete: nor is it said here */
     write_states(d, g);
     write_edges(d, g, &params, &start_params);
     write_sizes(d, g);

@@ -110,7 +110,7 @@ static pm_status restore_classes(const pm_manifest_message *m, pm_job *out, pm_e
 static pm_status unpack(const pm_manifest_message *m, const pm_log *log, pm_job *out, pm_error *err) {
     out->effort = (pm_effort)m->effort;
     memcpy(out->job, m->job, sizeof out->job);
-    pm_status st = pm_graph_parse(m->graph.bytes, m->graph.size, PM_FORMAT_PHASIC, &out->graph, err);
+    pm_status st = pm_graph_parse(m->graph.bytes, m->graph.size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &out->graph, err);
     if (st == PM_OK && memcmp(out->graph->digest, m->job, sizeof m->job) != 0) {
         char found[PM_DIGEST_HEX], expected[PM_DIGEST_HEX];
         pm_hex(out->graph->digest, found);

@@ -107,7 +107,8 @@ int main(void) {
     pm_graph *arg = NULL, *discrete = NULL;
     pm_error err;
     if (mkdtemp(folder) == NULL || pm_model_find("two-locus-arg")->make(args, &arg, &err) != PM_OK ||
-        pm_graph_parse(discrete_json, strlen(discrete_json), PM_FORMAT_PHASIC, &discrete, &err) != PM_OK) {
+        pm_graph_parse(discrete_json, strlen(discrete_json), PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &discrete, &err) !=
+            PM_OK) {
         printf("not ok preparation\n");
         return EXIT_FAILURE;
     }

@@ -1,6 +1,7 @@
 /* Allocation failures in writing graphs, and in reading what was written. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buffer.h"
 #include "failing.h"
@@ -31,7 +32,7 @@ static pm_status read_graph(void *ctx, bool *tolerated, pm_error *err) {
     (void)tolerated;
     const job *j = ctx;
     pm_graph *graph = NULL;
-    pm_status st = pm_graph_parse(j->bytes.bytes, j->bytes.size, PM_FORMAT_PHASIC, &graph, err);
+    pm_status st = pm_graph_parse(j->bytes.bytes, j->bytes.size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, err);
     pm_graph_free(graph);
     return st;
 }
@@ -49,6 +50,11 @@ static int sweep(const pm_graph *graph, pm_graph_encoding encoding, const char *
     return faults;
 }
 
+static const char normalized_json[] =
+    "{\"states\": [[0], [1], [2], [3]], \"edges\": [[1, 2, 1], [1, 3, 2], [2, 1, 1], [2, 3, 2]], \"param_edges\": "
+    "[[1, 2, 0.5]], \"start_edges\": [[1, 1]], \"param_length\": 1, \"state_length\": 1, \"n_vertices\": 4, "
+    "\"was_dph\": true}";
+
 int main(void) {
     /* a document of several windows, so that tokens are cut and kept */
     const int64_t args[PM_MODEL_MAX_ARGS] = {60};
@@ -59,6 +65,13 @@ int main(void) {
     }
     int faults = sweep(graph, PM_GRAPH_JSON, "write JSON", "read JSON");
     faults += sweep(graph, PM_GRAPH_MSGPACK, "write MessagePack", "read MessagePack");
+    pm_graph_free(graph);
+    if (pm_graph_parse(normalized_json, strlen(normalized_json), PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, NULL) !=
+        PM_OK) {
+        printf("not ok normalized graphs: could not be prepared\n");
+        return EXIT_FAILURE;
+    }
+    faults += sweep(graph, PM_GRAPH_JSON, "write a normalized graph", "read a normalized graph");
     pm_graph_free(graph);
     return faults == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -22,7 +22,7 @@ static pm_status parse(void *ctx, bool *tolerated, pm_error *err) {
     (void)ctx;
     (void)tolerated;
     pm_graph *graph = NULL;
-    pm_status st = pm_graph_parse(ring_json, strlen(ring_json), PM_FORMAT_PHASIC, &graph, err);
+    pm_status st = pm_graph_parse(ring_json, strlen(ring_json), PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, err);
     pm_graph_free(graph);
     return st;
 }

@@ -41,7 +41,8 @@ static void decode_made(const uint8_t *bytes, size_t n) {
     }
     size_t graph_size = (size_t)bytes[0] * 8, left = n - 4 - graph_size;
     size_t flags = bytes[1] % 8, sccs = (size_t)(bytes[2] % 32) * 4;
-    if (left < flags + sccs || pm_graph_parse(bytes + 4, graph_size, PM_FORMAT_PHASIC, &graph, NULL) != PM_OK) {
+    if (left < flags + sccs ||
+        pm_graph_parse(bytes + 4, graph_size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, NULL) != PM_OK) {
         return;
     }
     const uint8_t *rest = bytes + 4 + graph_size;

@@ -37,7 +37,7 @@ static inline void fuzz_round_trip(const pm_graph *g, pm_graph_encoding encoding
     const pm_byte_sink sink = {.ctx = &bytes, .write = fuzz_append};
     pm_graph *back = NULL;
     fuzz_check(pm_graph_write(g, encoding, &sink, NULL) == PM_OK);
-    fuzz_check(pm_graph_parse(bytes.bytes, bytes.size, PM_FORMAT_PHASIC, &back, NULL) == PM_OK);
+    fuzz_check(pm_graph_parse(bytes.bytes, bytes.size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &back, NULL) == PM_OK);
     fuzz_check(memcmp(back->digest, g->digest, PM_DIGEST_BYTES) == 0);
     pm_graph_free(back);
     pm_buffer_free(&bytes);
@@ -45,14 +45,14 @@ static inline void fuzz_round_trip(const pm_graph *g, pm_graph_encoding encoding
 
 static inline void fuzz_graph(const uint8_t *bytes, size_t n) {
     pm_graph *g;
-    if (pm_graph_parse(bytes, n, PM_FORMAT_PHASIC, &g, NULL) == PM_OK) {
+    if (pm_graph_parse(bytes, n, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, NULL) == PM_OK) {
         fuzz_structure(g);
         fuzz_round_trip(g, PM_GRAPH_JSON);
         fuzz_round_trip(g, PM_GRAPH_MSGPACK);
         pm_graph_free(g);
     }
     pm_error err = {.code = PM_OK};
-    pm_status st = pm_graph_parse(bytes, n, PM_FORMAT_PHASIC_021, &g, &err);
+    pm_status st = pm_graph_parse(bytes, n, PM_FORMAT_PHASIC_021, PM_KIND_AS_GIVEN, &g, &err);
     fuzz_check(st == PM_OK ? g != NULL : g == NULL && err.code == st && err.text[0] != '\0');
     if (st == PM_OK) {
         fuzz_structure(g);

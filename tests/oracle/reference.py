@@ -41,6 +41,12 @@ class Chain:
             add(a, b, mpf(w))
         for a, b, *coefs in graph["param_edges"]:
             add(a, b, weight(coefs))
+        if graph.get("was_dph"):
+            self.discrete = True
+            for a in range(self.n):
+                total = stay[a] + sum(out[a].values())
+                if total != 0:
+                    out[a] = {b: w / total for b, w in out[a].items()}
         self.start = {}
         for b, w in graph["start_edges"]:
             self.start[int(b)] = self.start.get(int(b), mpf(0)) + mpf(w)

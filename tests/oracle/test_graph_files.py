@@ -14,8 +14,9 @@ import msgpack
 from program import EXAMPLES, PROGRAM, generate
 
 SCHEMA = os.path.join(os.path.dirname(__file__), "..", "..", "schemas", "graph.schema.json")
-OPTIONAL = {"constant_edges": [], "start_param_edges": [], "is_discrete": False, "weight_mode": "linear"}
-MEANINGLESS = ("vertex_indices", "dyn_ordering", "was_dph")
+OPTIONAL = {"constant_edges": [], "start_param_edges": [], "is_discrete": False, "weight_mode": "linear",
+            "was_dph": False}
+MEANINGLESS = ("vertex_indices", "dyn_ordering")
 
 
 def converted(data, to):
@@ -47,6 +48,7 @@ def random_graph(seed):
     def pairs(count):
         return [rng.sample(range(1, n + 1), 2) for _ in range(count)]
 
+    discrete = rng.random() < 0.5
     return {
         "states": [[0] * length] + [[rng.randint(-(1 << 31), (1 << 31) - 1) for _ in range(length)] for _ in range(n)],
         "edges": [[*p, weight()] for p in pairs(rng.randint(0, 5))],
@@ -54,7 +56,8 @@ def random_graph(seed):
         "start_edges": [[rng.randint(1, n), weight()] for _ in range(rng.randint(1, 3))],
         "param_edges": [[*p, *[rng.choice([-1, 1]) * weight() for _ in range(params)]] for p in pairs(20)] if params else [],
         "start_param_edges": [[rng.randint(1, n), *[weight() for _ in range(params)]]] if params else [],
-        "param_length": params, "state_length": length, "n_vertices": n + 1, "is_discrete": rng.random() < 0.5,
+        "param_length": params, "state_length": length, "n_vertices": n + 1, "is_discrete": discrete,
+        "was_dph": discrete and rng.random() < 0.5,
     }
 
 

@@ -9,6 +9,7 @@
 
 #include "base/cgroup.h"
 #include "base/machine.h"
+#include "bench_child.h"
 
 #define NONE UINT64_MAX
 
@@ -167,7 +168,7 @@ Test(machine, processors_are_at_most_those_of_the_affinity_and_of_openmp) {
     cr_assert_eq(pm_processors(), 1u);
 }
 
-Test(machine, memory_is_four_fifths_of_the_least) {
+Test(machine, memory_is_four_fifths_of_the_least, .disabled = BENCH_CHILD_SANITIZED) {
     size_t all = pm_default_memory();
     size_t physical = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     cr_assert_gt(all, (size_t)1 << 26);

@@ -149,7 +149,7 @@ Test(manifest, a_base_weight_is_refused_with_a_remedy) {
         "{\"states\": [[0], [2], [1]], \"edges\": [], \"start_edges\": [], \"param_edges\": [[1, 2, 0.5, 3, 4]],"
         "\"start_param_edges\": [[1, 1, 0, 0]], \"param_length\": 2, \"state_length\": 1, \"n_vertices\": 3}";
     desk bench = {0}, *d = &bench;
-    MUST(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC_021, &d->graph, &d->err));
+    MUST(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC_021, PM_KIND_AS_GIVEN, &d->graph, &d->err));
     MUST(pm_split_graph(d->graph, NULL, &d->split, &d->err));
     MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_FAST, 1, NULL, &d->classes, &d->err));
     cr_expect_eq(pm_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_FAST, &d->encoded, &d->err), PM_EDATA);

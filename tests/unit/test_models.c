@@ -319,7 +319,7 @@ Test(models, islands_and_queues_have_the_published_sizes) {
 static void check_fixture(const char *path, int64_t n) {
     pm_graph *want = NULL, *got = make("two-locus-arg", n, 0, 0, 0);
     pm_error err;
-    cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, &want, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &want, &err), PM_OK, "%s", err.text);
     cr_assert(got->n_vertices == want->n_vertices && got->state_length == want->state_length);
     cr_assert(got->n_params == want->n_params && got->n_edges == want->n_edges && got->n_starts == want->n_starts);
     cr_assert_arr_eq(got->states, want->states, want->n_vertices * want->state_length * sizeof *want->states);

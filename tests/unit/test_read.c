@@ -12,7 +12,7 @@
 static pm_graph *parsed(const char *text, pm_graph_format format) {
     pm_graph *g;
     pm_error err;
-    cr_assert_eq(pm_graph_parse(text, strlen(text), format, &g, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_graph_parse(text, strlen(text), format, PM_KIND_AS_GIVEN, &g, &err), PM_OK, "%s", err.text);
     const char *flaw = graph_flaw(g);
     cr_assert_null(flaw, "%s", flaw);
     return g;
@@ -21,10 +21,11 @@ static pm_graph *parsed(const char *text, pm_graph_format format) {
 static void expect_error(const char *text, pm_graph_format format, const char *part) {
     pm_graph *g = NULL;
     pm_error err;
-    cr_assert_eq(pm_graph_parse(text, strlen(text), format, &g, &err), PM_EDATA, "expected an error with \"%s\"", part);
+    cr_assert_eq(pm_graph_parse(text, strlen(text), format, PM_KIND_AS_GIVEN, &g, &err), PM_EDATA,
+                 "expected an error with \"%s\"", part);
     cr_assert_null(g);
     cr_assert_not_null(strstr(err.text, part), "\"%s\" is not in \"%s\"", part, err.text);
-    cr_assert_eq(pm_graph_parse(text, strlen(text), format, &g, NULL), PM_EDATA);
+    cr_assert_eq(pm_graph_parse(text, strlen(text), format, PM_KIND_AS_GIVEN, &g, NULL), PM_EDATA);
 }
 
 static void expect_refused(const char *old, const char *new, const char *part) {
@@ -73,7 +74,7 @@ Test(read, files_of_phasic) {
         snprintf(path, sizeof path, "%s/examples/%s", PM_SOURCE_DIR, files[i].name);
         pm_graph *g;
         pm_error err;
-        cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, &g, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, &err), PM_OK, "%s", err.text);
         cr_assert_null(graph_flaw(g));
         cr_assert(g->has_start);
         cr_assert_eq(g->n_vertices, files[i].n);
@@ -144,8 +145,8 @@ Test(read, keys_are_checked) {
         snprintf(old, sizeof old, "\"%s\": ", required[i]);
         snprintf(part, sizeof part, "key \"%s\" is missing", required[i]);
         /* the value goes to an ignored key, whose own is taken away */
-        char *text = replaced(small_graph_json, ", \"was_dph\": false", "");
-        char *without = replaced(text, old, "\"was_dph\": ");
+        char *text = replaced(small_graph_json, ", \"dyn_ordering\": false", "");
+        char *without = replaced(text, old, "\"dyn_ordering\": ");
         expect_error(without, PM_FORMAT_PHASIC, part);
         free(text);
         free(without);
@@ -170,6 +171,7 @@ Test(read, types_are_checked) {
     expect_refused("\"param_length\": 2", "\"param_length\": 4097",
                    "param_length: found 4097; expected a whole number");
     expect_refused("\"is_discrete\": false", "\"is_discrete\": 0", "is_discrete: found the number 0; expected true or");
+    expect_refused("\"was_dph\": false", "\"was_dph\": null", "was_dph: found null; expected true or false");
     expect_refused("\"linear\"", "\"log\"", "weight_mode is \"log\"; expected \"linear\"");
     expect_refused("\"linear\"", "\"linea\"", "weight_mode is \"linea\"");
     expect_refused("\"linear\"", "1", "weight_mode: found the number 1; expected \"linear\"");
@@ -250,9 +252,9 @@ Test(read, the_old_layout_needs_its_name) {
 }
 
 Test(read, the_layout_is_known_as_soon_as_param_length_is) {
-    char *text = replaced(old_graph, "{", "{\"was_dph\": 0, ");
+    char *text = replaced(old_graph, "{", "{\"dyn_ordering\": 0, ");
     char *without = replaced(text, ", \"param_length\": 2", "");
-    char *first = replaced(without, "\"was_dph\": 0", "\"param_length\": 2");
+    char *first = replaced(without, "\"dyn_ordering\": 0", "\"param_length\": 2");
     pm_graph *g = parsed(first, PM_FORMAT_PHASIC_021);
     pm_graph *same = parsed(old_graph, PM_FORMAT_PHASIC_021);
     expect_same(g, same);
@@ -268,7 +270,108 @@ Test(read, the_layout_is_known_as_soon_as_param_length_is) {
 
 Test(read, a_format_that_is_none_is_refused) {
     pm_graph *g;
-    cr_assert_eq(pm_graph_parse("{}", 2, (pm_graph_format)7, &g, NULL), PM_EUSAGE);
+    cr_assert_eq(pm_graph_parse("{}", 2, (pm_graph_format)7, PM_KIND_AS_GIVEN, &g, NULL), PM_EUSAGE);
+}
+
+/* ---- what the graph is ----------------------------------------------------------------------------------- */
+
+static pm_graph *of_kind(const char *text, pm_graph_kind kind) {
+    pm_graph *g = NULL;
+    pm_error err;
+    cr_assert_eq(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC, kind, &g, &err), PM_OK, "%s", err.text);
+    return g;
+}
+
+static void kind_is(const char *text, pm_graph_kind kind, bool is_discrete, bool is_given, bool is_normalized) {
+    pm_graph *g = of_kind(text, kind);
+    cr_assert_eq(g->is_discrete, is_discrete);
+    cr_assert_eq(g->is_kind_given, is_given);
+    cr_assert_eq(g->normalizes_rows, is_normalized);
+    pm_graph_free(g);
+}
+
+static void kind_contradicts(const char *text, pm_graph_kind kind, const char *part) {
+    pm_graph *g = NULL;
+    pm_error err;
+    cr_assert_eq(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC, kind, &g, &err), PM_EUSAGE);
+    cr_assert_null(g);
+    cr_assert_not_null(strstr(err.text, part), "%s", err.text);
+}
+
+#define UNSAID_JSON                                                                                                    \
+    "{\"states\": [[0], [1], [2]], \"edges\": [[1, 2, 0.25]], \"start_edges\": [[1, 1]], \"param_edges\": [], "        \
+    "\"param_length\": 0, \"state_length\": 1, \"n_vertices\": 3"
+
+Test(read, the_file_or_the_caller_says_what_the_graph_is) {
+    static const char unsaid[] = UNSAID_JSON "}", discrete[] = UNSAID_JSON ", \"is_discrete\": true}",
+                      continuous[] = UNSAID_JSON ", \"is_discrete\": false}",
+                      normalized[] = UNSAID_JSON ", \"was_dph\": true}",
+                      both[] = UNSAID_JSON ", \"was_dph\": true, \"is_discrete\": true}",
+                      neither[] = UNSAID_JSON ", \"was_dph\": false}";
+    kind_is(unsaid, PM_KIND_AS_GIVEN, false, false, false);
+    kind_is(unsaid, PM_KIND_CONTINUOUS, false, true, false);
+    kind_is(unsaid, PM_KIND_DISCRETE, true, true, false);
+    kind_is(neither, PM_KIND_AS_GIVEN, false, false, false);
+    kind_is(discrete, PM_KIND_AS_GIVEN, true, true, false);
+    kind_is(discrete, PM_KIND_DISCRETE, true, true, false);
+    kind_is(continuous, PM_KIND_AS_GIVEN, false, true, false);
+    kind_is(continuous, PM_KIND_CONTINUOUS, false, true, false);
+    kind_is(normalized, PM_KIND_AS_GIVEN, true, true, true);
+    kind_is(normalized, PM_KIND_DISCRETE, true, true, true);
+    kind_is(both, PM_KIND_AS_GIVEN, true, true, true);
+    kind_contradicts(discrete, PM_KIND_CONTINUOUS, "is_discrete is true in the file, but a continuous graph was asked");
+    kind_contradicts(continuous, PM_KIND_DISCRETE, "is_discrete is false in the file, but a discrete graph was asked");
+    kind_contradicts(normalized, PM_KIND_CONTINUOUS, "was_dph is true in the file, but a continuous graph was asked");
+    kind_contradicts(unsaid, (pm_graph_kind)3, "graph kind 3");
+    expect_error(UNSAID_JSON ", \"was_dph\": true, \"is_discrete\": false}", PM_FORMAT_PHASIC,
+                 "was_dph is true and is_discrete false");
+}
+
+Test(read, jobs_are_told_apart_by_what_the_graph_is) {
+    static const char *const texts[] = {UNSAID_JSON "}", UNSAID_JSON ", \"is_discrete\": true}",
+                                        UNSAID_JSON ", \"was_dph\": true}"};
+    for (size_t i = 0; i < 3; i++) {
+        pm_graph *a = of_kind(texts[i], PM_KIND_AS_GIVEN), *b = of_kind(texts[(i + 1) % 3], PM_KIND_AS_GIVEN);
+        cr_assert_arr_neq(a->digest, b->digest, PM_DIGEST_BYTES);
+        pm_graph_free(a);
+        pm_graph_free(b);
+    }
+    pm_graph *said = of_kind(texts[0], PM_KIND_DISCRETE), *same = of_kind(texts[1], PM_KIND_AS_GIVEN);
+    expect_same(said, same);
+    pm_graph_free(said);
+    pm_graph_free(same);
+    said = of_kind(texts[0], PM_KIND_CONTINUOUS);
+    same = of_kind(texts[0], PM_KIND_AS_GIVEN);
+    expect_same(said, same);
+    pm_graph_free(said);
+    pm_graph_free(same);
+}
+
+static bool may_be(const char *text, pm_graph_kind kind, const double *theta, size_t n_theta) {
+    pm_graph *g = of_kind(text, kind);
+    bool out = pm_graph_may_be_discrete(g, theta, n_theta);
+    pm_graph_free(g);
+    return out;
+}
+
+Test(read, a_graph_that_does_not_say_may_be_discrete) {
+    static const char of_theta[] =
+        "{\"states\": [[0], [1], [2]], \"edges\": [], \"start_edges\": [[1, 1]], \"param_edges\": [[1, 2, 0.25], "
+        "[1, 2, 0.25]], \"param_length\": 1, \"state_length\": 1, \"n_vertices\": 3}";
+    static const char rates[] =
+        "{\"states\": [[0], [1], [2]], \"edges\": [[1, 2, 0.6], [1, 2, 0.6]], \"start_edges\": [[1, 1]], "
+        "\"param_edges\": [], \"param_length\": 0, \"state_length\": 1, \"n_vertices\": 3}";
+    const double theta[] = {1, 2, 2.01, -1, 0};
+    cr_assert(may_be(UNSAID_JSON "}", PM_KIND_AS_GIVEN, NULL, 0));
+    cr_assert_not(may_be(UNSAID_JSON "}", PM_KIND_CONTINUOUS, NULL, 0));
+    cr_assert_not(may_be(UNSAID_JSON ", \"is_discrete\": false}", PM_KIND_AS_GIVEN, NULL, 0));
+    cr_assert_not(may_be(UNSAID_JSON ", \"is_discrete\": true}", PM_KIND_AS_GIVEN, NULL, 0));
+    cr_assert_not(may_be(rates, PM_KIND_AS_GIVEN, NULL, 0));
+    cr_assert_not(may_be(of_theta, PM_KIND_AS_GIVEN, theta, 0));
+    cr_assert(may_be(of_theta, PM_KIND_AS_GIVEN, theta, 2));
+    cr_assert_not(may_be(of_theta, PM_KIND_AS_GIVEN, theta, 3)); /* one row is no row of probabilities */
+    cr_assert_not(may_be(of_theta, PM_KIND_AS_GIVEN, theta + 3, 1));
+    cr_assert_not(may_be(of_theta, PM_KIND_AS_GIVEN, theta + 4, 1)); /* nothing moves */
 }
 
 /* ---- files --------------------------------------------------------------------------------------------- */
@@ -284,13 +387,13 @@ static void write_file(char path[32], const char *text, size_t n) {
 Test(read, files_are_named_in_errors) {
     pm_graph *g;
     pm_error err;
-    cr_assert_eq(pm_graph_load("/nowhere/graph.json", PM_FORMAT_PHASIC, &g, &err), PM_ENOINPUT);
+    cr_assert_eq(pm_graph_load("/nowhere/graph.json", PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, &err), PM_ENOINPUT);
     cr_assert_str_eq(err.text, "/nowhere/graph.json: cannot be opened: No such file or directory");
-    cr_assert_eq(pm_graph_load("/tmp", PM_FORMAT_PHASIC, &g, &err), PM_ENOINPUT);
+    cr_assert_eq(pm_graph_load("/tmp", PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, &err), PM_ENOINPUT);
     cr_assert_str_eq(err.text, "/tmp: is a folder; expected a graph file");
     char path[32], expected[200];
     write_file(path, "{\"states\": [[1], 2]}", 20);
-    cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, &g, &err), PM_EDATA);
+    cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, &err), PM_EDATA);
     snprintf(expected, sizeof expected, "%s: byte 18: states row 1: found the number 2; expected an array of numbers",
              path);
     cr_assert_str_eq(err.text, expected);
@@ -307,11 +410,11 @@ Test(read, standard_input_is_a_dash) {
     cr_assert_eq(write(ends[1], small_graph_json, n), (ssize_t)n);
     close(ends[1]);
     dup2(ends[0], STDIN_FILENO);
-    cr_assert_eq(pm_graph_load("-", PM_FORMAT_PHASIC, &g, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_graph_load("-", PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, &err), PM_OK, "%s", err.text);
     expect_same(g, same);
     pm_graph_free(g);
     pm_graph_free(same);
-    cr_assert_eq(pm_graph_load("-", PM_FORMAT_PHASIC, &g, &err), PM_EDATA);
+    cr_assert_eq(pm_graph_load("-", PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, &err), PM_EDATA);
     cr_assert_str_eq(err.text, "standard input: byte 0: the input is empty; expected a graph as JSON or MessagePack");
 }
 
@@ -358,7 +461,7 @@ Test(read, a_file_larger_than_the_windows) {
         write_file(path, (const char *)bytes.bytes, bytes.size);
         pm_graph *same;
         pm_error err;
-        cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, &same, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &same, &err), PM_OK, "%s", err.text);
         expect_same(g, same);
         unlink(path);
         pm_graph_free(same);
@@ -375,7 +478,8 @@ static void expect_damage_noticed(const uint8_t *bytes, size_t n, size_t tail) {
     size_t n_read = 0;
     for (size_t cut = 0; cut + tail < n; cut++) {
         pm_graph *g;
-        cr_assert_eq(pm_graph_parse(bytes, cut, PM_FORMAT_PHASIC, &g, NULL), PM_EDATA, "cut at %zu", cut);
+        cr_assert_eq(pm_graph_parse(bytes, cut, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, NULL), PM_EDATA, "cut at %zu",
+                     cut);
     }
     for (size_t at = 0; at < n; at++) {
         memcpy(copy, bytes, n);
@@ -383,7 +487,7 @@ static void expect_damage_noticed(const uint8_t *bytes, size_t n, size_t tail) {
             pm_graph *g;
             pm_error err = {.code = PM_OK};
             copy[at] = (uint8_t)(bytes[at] ^ change);
-            pm_status st = pm_graph_parse(copy, n, PM_FORMAT_PHASIC, &g, &err);
+            pm_status st = pm_graph_parse(copy, n, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, &err);
             cr_assert(st == PM_OK || (st == PM_EDATA && err.code == PM_EDATA && g == NULL), "byte %zu: %d", at,
                       (int)st);
             const char *flaw = st == PM_OK ? graph_flaw(g) : NULL;

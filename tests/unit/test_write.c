@@ -12,7 +12,7 @@
 static pm_graph *parsed(const void *bytes, size_t n, pm_graph_format format) {
     pm_graph *g;
     pm_error err;
-    cr_assert_eq(pm_graph_parse(bytes, n, format, &g, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_graph_parse(bytes, n, format, PM_KIND_AS_GIVEN, &g, &err), PM_OK, "%s", err.text);
     cr_assert_null(graph_flaw(g));
     return g;
 }
@@ -73,7 +73,7 @@ Test(write, files_of_phasic_come_back_as_they_were) {
         char path[400];
         snprintf(path, sizeof path, "%s/examples/%s", PM_SOURCE_DIR, names[i]);
         pm_graph *g;
-        cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, &g, NULL), PM_OK);
+        cr_assert_eq(pm_graph_load(path, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &g, NULL), PM_OK);
         expect_round_trip(g);
         pm_graph_free(g);
     }
