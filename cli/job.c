@@ -12,6 +12,7 @@ pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
     free(v->moments);
     free(v->covariance);
     free(v->atom);
+    free(v->absorption);
     free(v->pdf);
     free(v->cdf);
     free(v->survival);
@@ -152,6 +153,7 @@ static pm_status allocate_results(cli_job *job, pm_error *err) {
         {&v->moments, q->n_moments > 0, f, q->n_moments},
         {&v->covariance, q->covariance, f, f},
         {&v->atom, true, 1, 1},
+        {&v->absorption, job->options.defective, 1, 1},
         {&v->pdf, q->pdf, q->n_times, 1},
         {&v->cdf, q->cdf, q->n_times, 1},
         {&v->survival, q->tail_accuracy, q->n_times, 1},
@@ -198,6 +200,7 @@ void cli_job_model_options(const cli_job *job, pm_model_options *out) {
     out->cache_limit = o->cache_limit;
     out->strict_cache = o->strict_cache;
     out->normalize_start = o->normalize_start;
+    out->defective = o->defective;
     out->isa = getenv("PHASEMILL_ISA");
     out->log = &job->cluster.console.log;
 }

@@ -42,6 +42,7 @@ pm_status cli_result_check(const cli_result *r, pm_error *err) {
         {"moments", r->values.moments, f * q->n_moments},
         {"covariance", r->values.covariance, f * f},
         {"atom", r->values.atom, 1},
+        {"absorption", r->values.absorption, 1},
         {"pdf", r->values.pdf, q->n_times},
         {"cdf", r->values.cdf, q->n_times},
         {"survival", r->values.survival, q->n_times},

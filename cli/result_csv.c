@@ -62,6 +62,10 @@ static void write_theta_row(const csv_row *row) {
         begin_row(row, "atom");
         cli_out_format(row->out, ",,,,,%.17g\n", v->atom[row->b]);
     }
+    if (v->absorption != NULL) {
+        begin_row(row, "absorption");
+        cli_out_format(row->out, ",,,,,%.17g\n", v->absorption[row->b]);
+    }
     write_over_times(row, "pdf", v->pdf);
     write_over_times(row, "cdf", v->cdf);
     write_over_times(row, "survival", v->survival);

@@ -26,6 +26,7 @@ static void write_values(cli_json *j, const cli_result *r) {
     if (t > 0 || cli_result_has_atom(r)) {
         write_array(j, "atom", v->atom, 1, b, 0, 0);
     }
+    write_array(j, "absorption", v->absorption, 1, b, 0, 0);
     if (t > 0) {
         write_array(j, "times", q->times, q->times_per_theta ? 2 : 1, q->times_per_theta ? b : t, t, 0);
     }

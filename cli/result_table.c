@@ -159,14 +159,15 @@ static void density_table(const cli_result *r, cli_out *out) {
                    (unsigned long long)r->values.steps, r->values.error_bound);
 }
 
-static void atom_table(const cli_result *r, cli_out *out) {
-    cli_out_text(out, "\nProbability of being absorbed at time zero\n\n");
+static void probability_table(const cli_result *r, const char *heading, const char *column, const double *values,
+                              cli_out *out) {
+    cli_out_format(out, "\n%s\n\n", heading);
     theta_titles(r, out);
-    title(out, "atom");
+    title(out, column);
     cli_out_text(out, "\n");
     for (size_t b = 0; b < r->request->n_theta; b++) {
         theta_cells(r, out, b);
-        number(out, r->values.atom[b]);
+        number(out, values[b]);
         cli_out_text(out, "\n");
     }
 }
@@ -199,7 +200,11 @@ void cli_result_table(const cli_result *r, cli_out *out) {
         covariance_table(r, out);
     }
     if (cli_result_has_atom(r)) {
-        atom_table(r, out);
+        probability_table(r, "Probability of being absorbed at time zero", "atom", r->values.atom, out);
+    }
+    if (r->values.absorption != NULL) {
+        probability_table(r, "Probability of ever being absorbed (moments are given absorption)", "absorption",
+                          r->values.absorption, out);
     }
     if (r->request->n_times > 0) {
         density_table(r, out);

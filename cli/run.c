@@ -32,11 +32,11 @@ static pm_status evaluate(cli_job *job, pm_error *err) {
     const char *strategy = job->options.strategy;
     pm_model_options options;
     cli_job_model_options(job, &options);
-    bool on_cluster = strcmp(strategy, "cluster") == 0;
+    bool on_cluster = strcmp(strategy, "cluster") == 0, may_choose = !job->options.defective;
     pm_status st = PM_OK;
     if (on_cluster) {
         st = cli_job_need_workers(job, err);
-    } else if (strcmp(strategy, "auto") == 0) {
+    } else if (strcmp(strategy, "auto") == 0 && may_choose) {
         st = cli_job_choose(job, options.min_size, &on_cluster, err);
     }
     if (st != PM_OK) {

@@ -20,6 +20,8 @@ const char cli_run_help[] =
     "  --tolerance E       error of pdf, relative to its peak, and of cdf (1e-9)\n"
     "  --tail-accuracy     relative accuracy in both tails, and 1 - cdf; takes more steps\n"
     "  --method M          uniformization, for continuous graphs\n"
+    "  --defective         take states that cannot be absorbed as never absorbed, instead of refusing them: moments\n"
+    "                      are then those given absorption, whose probability is written too\n"
     "  --normalize-start   rescale a start distribution that does not sum to one\n"
     "\n"
     "how:\n"

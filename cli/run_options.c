@@ -56,6 +56,7 @@ static const cli_choice formats[] = {{"table", WRITE_TABLE},
 static const cli_option run_options[] = {EVALUATION,
                                          RECORDING,
                                          {"strategy", CLI_TEXT, FIELD(strategy), 0, 0, NULL},
+                                         {"defective", CLI_FLAG, FIELD(defective), 0, 0, NULL},
                                          {"strict-cache", CLI_FLAG, FIELD(strict_cache), 0, 0, NULL},
                                          END};
 static const cli_option submit_options[] = {EVALUATION, RECORDING, {"wait", CLI_FLAG, FIELD(wait), 0, 0, NULL}, END};
@@ -70,8 +71,13 @@ static const struct {
     [CLI_ROLE_COLLECT] = {collect_options, "JOB (the id that submit printed)"},
 };
 
-static pm_status check_strategy(const char *strategy, pm_error *err) {
+static pm_status check_strategy(const char *strategy, bool defective, pm_error *err) {
     static const char *const known[] = {"sequential", "threads", "cluster", "auto"};
+    if (defective && strcmp(strategy, "cluster") == 0) {
+        return pm_fail(err, PM_EUSAGE,
+                       "--defective: a chain that is not surely absorbed is evaluated on this machine only; use "
+                       "--strategy threads");
+    }
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(strategy, known[i]) == 0) {
             return PM_OK;
@@ -223,7 +229,7 @@ static pm_status check_all(cli_run_options *o, cli_run_role role, pm_error *err)
         o->moments = 2;
     }
     if (st == PM_OK && role == CLI_ROLE_RUN) {
-        st = check_strategy(o->strategy, err);
+        st = check_strategy(o->strategy, o->defective, err);
     }
     if (st == PM_OK) {
         st = check_quantities(o, err);

@@ -24,7 +24,7 @@ typedef struct cli_run_options {
     const char *cache_dir;
     bool no_cache, strict_cache;
     size_t cache_limit;
-    bool normalize_start;
+    bool normalize_start, defective;
     bool discrete, continuous;
     int formats; /* bits */
     const char *output;

@@ -146,6 +146,7 @@ typedef struct pm_model_options {
     size_t cache_limit;    /* bytes on disk; 0: 1 GiB */
     bool strict_cache;     /* a damaged cache entry fails the call instead of being recorded again */
     bool normalize_start;  /* rescale a start distribution that does not sum to one */
+    bool defective;        /* states that cannot be absorbed are allowed: see pm_result.absorption */
     const char *isa;       /* NULL: the best of this processor; else "x86-64-v2", "-v3", "-v4", "arm64" */
     const pm_log *log;     /* NULL: silence; must outlive the model */
 } pm_model_options;
@@ -194,6 +195,8 @@ typedef struct pm_result {
     double *moments;    /* (B, F, K), F = 1 without rewards */
     double *covariance; /* (B, F, F) */
     double *atom;       /* (B): the probability of being absorbed at time zero */
+    double *absorption; /* (B): the probability of ever being absorbed: 1, but for models made with `defective`. There
+                           cdf rises to it, and moments and covariances are those given absorption */
     double *pdf, *cdf;  /* (B, T) */
     double *survival;   /* (B, T): 1 - cdf, with relative accuracy of its own */
     uint64_t steps;     /* out: the most uniformization (or discrete) steps of any theta */

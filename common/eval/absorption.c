@@ -152,7 +152,7 @@ pm_status pm_absorption_check(const pm_graph *graph, const pm_split *split, cons
             st = pm_fail(
                 err, PM_EDATA,
                 "theta row %zu: %s can be reached but cannot reach absorption at this theta: the weights of its "
-                "way out are zero; choose another theta",
+                "way out are zero; choose another theta, or take what comes there as never absorbed with --defective",
                 row, text);
         }
     }

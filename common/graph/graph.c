@@ -40,6 +40,9 @@ bool pm_graph_is_discrete(const pm_graph *graph) {
 }
 
 bool pm_graph_weight_is_zero(const pm_graph *g, uint32_t w) {
+    if (g->takes_values) {
+        return false;
+    }
     size_t width = 1 + (size_t)g->n_params;
     const double *row = g->weights + w * width;
     for (size_t k = 0; k < width; k++) {

@@ -41,6 +41,8 @@ struct pm_graph {
     uint32_t *sum_first; /* n_sums + 1 */
     uint32_t *times;     /* n_weights */
 
+    bool takes_values; /* made inside the library: weight w at theta is theta[w], n_params is n_weights, weights NULL */
+
     uint32_t holders;                /* besides the owner, changed atomically: models keep their graph alive */
     uint8_t digest[PM_DIGEST_BYTES]; /* the job id: SHA-256 of the graph in file order (graph/digest.h) */
 };

@@ -27,7 +27,8 @@ static double weight_at(const double *coef, size_t n_params, const double *theta
 }
 
 double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta) {
-    return weight_at(g->weights + (size_t)w * (1 + (size_t)g->n_params), g->n_params, theta);
+    return g->takes_values ? theta[w]
+                           : weight_at(g->weights + (size_t)w * (1 + (size_t)g->n_params), g->n_params, theta);
 }
 
 /* "[0.5, -1, 2]", cut with "..." where it does not fit. */
@@ -104,12 +105,24 @@ static void fill_weight(const double *coef, size_t n_params, const double *theta
     }
 }
 
+static void copy_values(const pm_graph *g, const double *theta, size_t count, unsigned lanes, double *values) {
+    for (size_t w = 0; w < g->n_weights; w++) {
+        for (size_t i = 0; i < lanes; i++) {
+            values[w * lanes + i] = theta[(i < count ? i : count - 1) * g->n_params + w];
+        }
+    }
+}
+
 pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
                           double *values, pm_error *err) {
     size_t n_params = graph->n_params, width = 1 + n_params;
     if (count == 0 || count > lanes || graph->n_weights == 0) {
         return pm_fail(err, PM_ESOFTWARE, "%zu rows of theta for %u lanes and %zu weights", count, lanes,
                        graph->n_weights);
+    }
+    if (graph->takes_values) {
+        copy_values(graph, theta + first * n_params, count, lanes, values);
+        return PM_OK;
     }
     /* the first bad row of theta is reported, then its first bad weight: the same whatever the lanes are */
     size_t bad_row = count;

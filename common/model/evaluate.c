@@ -6,7 +6,8 @@
 #include "eval/density.h"
 #include "eval/moments.h"
 #include "eval/start.h"
-#include "model/model.h"
+#include "graph/weights.h"
+#include "model/defective.h"
 
 /* ---- checking the request ---- */
 
@@ -114,14 +115,14 @@ static void fill_atoms(const pm_model *m, const pm_request *r, const double *sta
     for (size_t b = 0; b < r->n_theta; b++) {
         atom[b] = 0;
         for (size_t s = 0; s < g->n_starts; s++) {
-            atom[b] += m->program.position[g->start_to[s]] == PM_NONE ? start[b * g->n_starts + s] : 0;
+            atom[b] += m->split.scc_of[g->start_to[s]] == PM_NONE ? start[b * g->n_starts + s] : 0;
         }
     }
 }
 
 static pm_status densities(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
                            pm_error *err) {
-    pm_status st = wants_moments(r) ? PM_OK : check_absorption(m, r, err);
+    pm_status st = wants_moments(r) || m->defective ? PM_OK : check_absorption(m, r, err);
     pm_chain *chain = NULL;
     if (st == PM_OK) {
         st = pm_chain_new(m->graph, &m->split, &chain, err);
@@ -136,8 +137,8 @@ static pm_status densities(const pm_model *m, const pm_request *r, const double 
 static pm_status evaluate(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
                           pm_error *err) {
     pm_status st = PM_OK;
-    if (result->atom != NULL) {
-        fill_atoms(m, r, start, result->atom);
+    for (size_t b = 0; result->absorption != NULL && b < r->n_theta; b++) {
+        result->absorption[b] = 1;
     }
     if (wants_moments(r)) {
         pm_moments_context context = {.graph = m->graph,
@@ -152,6 +153,66 @@ static pm_status evaluate(const pm_model *m, const pm_request *r, const double *
         st = densities(m, r, start, result, err);
     }
     return st;
+}
+
+/* ---- defective models ---- */
+
+/* Rows first..first+count-1 of a request and of its results. */
+static void narrow(const pm_graph *g, const pm_request *r, const pm_result *result, size_t first, size_t count,
+                   pm_request *rows, pm_result *out) {
+    size_t vectors = r->n_rewards == 0 ? 1 : r->n_rewards;
+    *rows = *r;
+    rows->n_theta = count;
+    rows->theta = r->theta + first * g->n_params;
+    rows->times = r->times_per_theta ? r->times + first * r->n_times : r->times;
+    *out = *result;
+    out->moments = result->moments == NULL ? NULL : result->moments + first * vectors * r->n_moments;
+    out->covariance = result->covariance == NULL ? NULL : result->covariance + first * vectors * vectors;
+    out->absorption = result->absorption == NULL ? NULL : result->absorption + first;
+}
+
+/* Some weights are zero that are not zero in general: what can be absorbed is another set of states. */
+static pm_status evaluate_zeros(const pm_model *m, const pm_request *r, const double *start, size_t row,
+                                pm_result *result, pm_error *err) {
+    pm_restriction restriction = {0};
+    pm_model_options options = {.effort = m->effort, .threads = 1, .memory = m->memory, .isa = pm_isa_name(m->isa)};
+    double *value = pm_malloc(m->graph->n_weights, sizeof *value);
+    pm_status st = value == NULL ? pm_fail_memory(err, "weights", m->graph->n_weights * sizeof *value)
+                                 : pm_weights_fill(m->graph, r->theta, 0, 1, 1, value, err);
+    if (st == PM_OK) {
+        st = pm_restriction_new(m->graph, &m->split, value, &options, &restriction, NULL, err);
+    }
+    if (st == PM_OK) {
+        st = pm_restriction_evaluate(&restriction, m, r, start, row, result, err);
+    }
+    pm_restriction_free(&restriction);
+    free(value);
+    return st;
+}
+
+/* All but densities, in runs of rows of one kind. */
+static pm_status evaluate_defective(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
+                                    pm_error *err) {
+    const pm_graph *g = m->graph;
+    pm_request whole = *r;
+    whole.pdf = whole.cdf = false;
+    pm_status st = PM_OK;
+    for (size_t first = 0, count; st == PM_OK && first < r->n_theta; first += count) {
+        bool has_zeros = some_weight_is_zero(g, r->theta + first * g->n_params);
+        count = 1;
+        while (!has_zeros && first + count < r->n_theta &&
+               !some_weight_is_zero(g, r->theta + (first + count) * g->n_params)) {
+            count++;
+        }
+        pm_request rows;
+        pm_result out;
+        narrow(g, &whole, result, first, count, &rows, &out);
+        const double *starts = start + first * g->n_starts;
+        st = has_zeros                ? evaluate_zeros(m, &rows, starts, first, &out, err)
+             : m->restriction != NULL ? pm_restriction_evaluate(m->restriction, m, &rows, starts, first, &out, err)
+                                      : evaluate(m, &rows, starts, &out, err);
+    }
+    return st == PM_OK && wants_densities(r) ? densities(m, r, start, result, err) : st;
 }
 
 pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err) {
@@ -176,8 +237,11 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
         return pm_fail_memory(err, "the start distributions", count * sizeof *start);
     }
     st = pm_start_fill(model->graph, r.theta, r.n_theta, model->normalize_start, start, err);
+    if (st == PM_OK && result->atom != NULL) {
+        fill_atoms(model, &r, start, result->atom);
+    }
     if (st == PM_OK) {
-        st = evaluate(model, &r, start, result, err);
+        st = (model->defective ? evaluate_defective : evaluate)(model, &r, start, result, err);
     }
     free(start);
     return st;

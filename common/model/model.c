@@ -1,4 +1,4 @@
-#include "model/model.h"
+#include "model/defective.h"
 
 #include <string.h>
 
@@ -59,6 +59,19 @@ static void fill_report(const pm_model *m, pm_model_report *report) {
     report->sccs_cached = m->library.n_cached;
 }
 
+/* Only what can be absorbed is recorded. */
+static pm_status make_restricted(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
+    *report = (pm_model_report){0};
+    m->restriction = pm_calloc(1, sizeof *m->restriction);
+    if (m->restriction == NULL) {
+        return pm_fail_memory(err, "a model", sizeof *m->restriction);
+    }
+    pm_status st = pm_restriction_new(m->graph, &m->split, NULL, options, m->restriction, report, err);
+    report->sccs_total = m->split.n_total;
+    report->sccs_nontrivial = m->split.n_nontrivial;
+    return st;
+}
+
 static pm_status make(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
     pm_disk *disk;
     pm_status st = pm_isa_choose(options->isa, &m->isa, err);
@@ -69,8 +82,16 @@ static pm_status make(pm_model *m, const pm_model_options *options, pm_model_rep
         return st;
     }
     double begin = pm_seconds();
-    st = pm_split_graph(m->graph, options->log, &m->split, err);
+    bool is_defective = false;
+    st = options->defective ? pm_split_defective(m->graph, options->log, &m->split, &is_defective, err)
+                            : pm_split_graph(m->graph, options->log, &m->split, err);
     double split = pm_seconds();
+    if (st == PM_OK && is_defective) {
+        pm_disk_close(disk);
+        st = make_restricted(m, options, report, err);
+        report->seconds_split = split - begin;
+        return st;
+    }
     if (st == PM_OK) {
         st = make_library(m, options, disk, err);
     }
@@ -97,6 +118,8 @@ static pm_status model_empty(pm_graph *graph, const pm_model_options *options, p
     m->processors = pm_processors();
     m->memory = options->memory == 0 ? pm_default_memory() : options->memory;
     m->normalize_start = options->normalize_start;
+    m->defective = options->defective;
+    m->effort = options->effort;
     m->log = options->log;
     return PM_OK;
 }
@@ -164,6 +187,10 @@ pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classe
 
 void pm_model_free(pm_model *model) {
     if (model != NULL) {
+        if (model->restriction != NULL) {
+            pm_restriction_free(model->restriction);
+            free(model->restriction);
+        }
         pm_program_free(&model->program);
         pm_library_free(&model->library);
         pm_split_free(&model->split);

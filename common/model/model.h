@@ -14,6 +14,9 @@ struct pm_model {
     size_t memory;
     unsigned processors; /* threads of an evaluation that does not name them */
     bool normalize_start;
+    struct pm_restriction *restriction; /* of a defective model with states that no theta lets be absorbed; else NULL */
+    bool defective;
+    pm_effort effort;
     const pm_log *log;
 };
 

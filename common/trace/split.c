@@ -193,16 +193,16 @@ static pm_status check_absorption(const pm_graph *g, const pm_split *s, pm_error
         uint32_t size = s->scc_first[scc + 1] - s->scc_first[scc];
         pm_graph_describe(g, s->member[s->scc_first[scc]], first, sizeof first);
         pm_graph_describe(g, s->member[s->scc_first[scc + 1] - 1], last, sizeof last);
-        return pm_fail(
-            err, PM_EDATA,
-            "%s can be reached but cannot reach absorption: no edge leaves its SCC of %u state%s (last: %s); "
-            "add an edge towards an absorbing state, or remove the way in",
-            first, size, size == 1 ? "" : "s", last);
+        return pm_fail(err, PM_EDATA,
+                       "%s can be reached but cannot reach absorption: no edge leaves its SCC of %u state%s (last: "
+                       "%s); add an edge towards an absorbing state, remove the way in, or take what comes there as "
+                       "never absorbed with --defective",
+                       first, size, size == 1 ? "" : "s", last);
     }
     return PM_OK;
 }
 
-pm_status pm_split_graph(const pm_graph *graph, const pm_log *log, pm_split *out, pm_error *err) {
+static pm_status split(const pm_graph *graph, const pm_log *log, pm_split *out, pm_error *err) {
     *out = (pm_split){0};
     tarjan t = {0};
     pm_status st = build_adjacency(graph, out, err);
@@ -214,9 +214,6 @@ pm_status pm_split_graph(const pm_graph *graph, const pm_log *log, pm_split *out
     }
     if (st == PM_OK) {
         st = sort_members(graph, out, err);
-    }
-    if (st == PM_OK) {
-        st = check_absorption(graph, out, err);
     }
     tarjan_free(&t);
     if (st != PM_OK) {
@@ -231,6 +228,24 @@ pm_status pm_split_graph(const pm_graph *graph, const pm_log *log, pm_split *out
                 out->n_unreachable, graph->n_vertices);
     }
     return PM_OK;
+}
+
+pm_status pm_split_graph(const pm_graph *graph, const pm_log *log, pm_split *out, pm_error *err) {
+    pm_status st = split(graph, log, out, err);
+    if (st == PM_OK) {
+        st = check_absorption(graph, out, err);
+        if (st != PM_OK) {
+            pm_split_free(out);
+        }
+    }
+    return st;
+}
+
+pm_status pm_split_defective(const pm_graph *graph, const pm_log *log, pm_split *out, bool *is_defective,
+                             pm_error *err) {
+    pm_status st = split(graph, log, out, err);
+    *is_defective = st == PM_OK && check_absorption(graph, out, NULL) != PM_OK;
+    return st;
 }
 
 void pm_split_free(pm_split *split) {

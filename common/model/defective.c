@@ -1,0 +1,489 @@
+#include "model/defective.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "eval/replay.h"
+#include "graph/build.h"
+#include "graph/weights.h"
+
+/* A probability of absorption whose equation does not hold to this is refused. */
+#define RESIDUAL_TOLERANCE 1e-11
+
+/* ---- which states can be absorbed ------------------------------------------------------------------------ */
+
+static bool is_there(const pm_split *split, const double *value, size_t e) {
+    return value == NULL || value[split->weight[e]] > 0;
+}
+
+/* Marks by a search backwards from the absorbing states, along edges that are there. */
+static pm_status find_absorbed(const pm_graph *g, const pm_split *s, const double *value, bool *absorbed,
+                               pm_error *err) {
+    uint32_t n = g->n_vertices;
+    size_t *row = pm_calloc((size_t)n + 1, sizeof *row);
+    uint32_t *from = pm_malloc(s->row[n], sizeof *from), *queue = pm_malloc(n, sizeof *queue);
+    if (row == NULL || from == NULL || queue == NULL) {
+        free(row);
+        free(from);
+        free(queue);
+        return pm_fail_memory(err, "the states that can be absorbed", s->row[n] * sizeof *from);
+    }
+    for (size_t e = 0; e < s->row[n]; e++) {
+        row[s->to[e] + 1] += is_there(s, value, e) ? 1 : 0;
+    }
+    for (uint32_t v = 0; v < n; v++) {
+        row[v + 1] += row[v];
+    }
+    for (uint32_t v = 0; v < n; v++) {
+        for (size_t e = s->row[v]; e < s->row[v + 1]; e++) {
+            if (is_there(s, value, e)) {
+                from[row[s->to[e]]++] = v;
+            }
+        }
+    }
+    memmove(row + 1, row, n * sizeof *row);
+    row[0] = 0;
+    size_t head = 0, tail = 0;
+    for (uint32_t v = 0; v < n; v++) {
+        if (s->row[v] == s->row[v + 1] && !(g->has_start && v == 0)) {
+            absorbed[v] = true;
+            queue[tail++] = v;
+        }
+    }
+    while (head < tail) {
+        uint32_t v = queue[head++];
+        for (size_t e = row[v]; e < row[v + 1]; e++) {
+            if (!absorbed[from[e]]) {
+                absorbed[from[e]] = true;
+                queue[tail++] = from[e];
+            }
+        }
+    }
+    free(row);
+    free(from);
+    free(queue);
+    return PM_OK;
+}
+
+/* ---- the graph --------------------------------------------------------------------------------------------- */
+
+/* Rows of the restricted graph: the start vertex, the states, the gate, the sink; a label is the row in the original.
+ */
+static pm_status add_states(const pm_graph *g, const pm_split *s, const bool *absorbed, pm_builder *b,
+                            pm_restriction *out, pm_error *err) {
+    int32_t label = 0;
+    pm_status st = pm_builder_state(b, &label, NULL, err);
+    for (uint32_t v = 0; st == PM_OK && v < g->n_vertices; v++) {
+        out->row[v] = PM_NONE;
+        if (absorbed[v] && s->row[v] < s->row[v + 1]) {
+            label = (int32_t)v;
+            st = pm_builder_state(b, &label, &out->row[v], err);
+        }
+    }
+    label = -1;
+    if (st == PM_OK) {
+        st = pm_builder_state(b, &label, &out->gate, err);
+    }
+    return st == PM_OK ? pm_builder_state(b, &label, NULL, err) : st;
+}
+
+static pm_status add_edges(const pm_graph *g, const bool *zero, const bool *absorbed, const double *value,
+                           pm_builder *b, pm_restriction *out, pm_error *err) {
+    const double one = 1;
+    uint32_t sink = out->gate + 1;
+    size_t n = 0;
+    pm_status st = PM_OK;
+    for (size_t e = 0; st == PM_OK && e < g->n_edges; e++) {
+        uint32_t from = out->row[g->from[e]], to = g->to[e], w = g->weight[e];
+        if (from != PM_NONE && !zero[w] && (value == NULL || value[w] > 0)) {
+            uint32_t target = out->row[to] != PM_NONE ? out->row[to] : absorbed[to] ? out->gate : sink;
+            out->edge[n++] = e;
+            st = pm_builder_edge(b, PM_EDGE_PLAIN, from, target, &one, err);
+        }
+    }
+    if (st == PM_OK && n > 0) {
+        st = pm_builder_edge(b, PM_EDGE_PLAIN, out->gate, sink, &one, err);
+    }
+    n = 0;
+    for (size_t i = 0; st == PM_OK && i < g->n_starts; i++) {
+        uint32_t v = g->start_to[i];
+        if (absorbed[v]) {
+            out->start[n++] = i;
+            st = pm_builder_start(b, false, out->row[v] != PM_NONE ? out->row[v] : sink, &one, err);
+        }
+    }
+    for (uint32_t v = 0; v < g->n_vertices; v++) {
+        out->row[v] = out->row[v] != PM_NONE ? out->row[v] : absorbed[v] ? sink : PM_NONE;
+    }
+    return st;
+}
+
+/* Every edge gets a weight of its own, whose value is given instead of computed: edges first, then the start. */
+static void take_values(pm_graph *g) {
+    for (size_t e = 0; e < g->n_edges; e++) {
+        g->weight[e] = (uint32_t)e;
+    }
+    for (size_t s = 0; s < g->n_starts; s++) {
+        g->start_weight[s] = (uint32_t)(g->n_edges + s);
+    }
+    g->n_weights = g->n_edges + g->n_starts;
+    g->n_params = (uint32_t)g->n_weights;
+    g->takes_values = true;
+    free(g->weights);
+    g->weights = NULL;
+}
+
+/* Whether anything that can be absorbed moves at all. */
+static bool has_moving_start(const pm_graph *g, const pm_restriction *r) {
+    for (size_t i = 0; i < g->n_starts; i++) {
+        if (r->row[g->start_to[i]] < r->gate) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static pm_status build(const pm_graph *g, const pm_split *s, const bool *absorbed, const double *value,
+                       pm_restriction *out, pm_error *err) {
+    pm_builder *b = NULL;
+    bool *zero = pm_malloc(g->n_weights, sizeof *zero);
+    pm_status st = zero == NULL ? pm_fail_memory(err, "weights", g->n_weights) : PM_OK;
+    if (st == PM_OK && (g->n_edges + g->n_starts >= PM_NONE - 1 || g->n_vertices > INT32_MAX)) {
+        st = pm_fail(err, PM_EDATA, "%zu edges; expected less than %u of a chain that is not surely absorbed",
+                     g->n_edges, PM_NONE);
+    }
+    if (st == PM_OK) {
+        st = pm_builder_new(1, 0, g->is_discrete, &b, err);
+    }
+    for (size_t w = 0; st == PM_OK && w < g->n_weights; w++) {
+        zero[w] = pm_graph_weight_is_zero(g, (uint32_t)w);
+    }
+    if (st == PM_OK) {
+        st = add_states(g, s, absorbed, b, out, err);
+    }
+    if (st == PM_OK) {
+        st = add_edges(g, zero, absorbed, value, b, out, err);
+    }
+    if (st == PM_OK && has_moving_start(g, out)) {
+        st = pm_builder_finish(b, &out->graph, err);
+    }
+    if (out->graph != NULL) {
+        take_values(out->graph);
+    }
+    pm_builder_free(b);
+    free(zero);
+    return st;
+}
+
+pm_status pm_restriction_new(const pm_graph *graph, const pm_split *split, const double *value,
+                             const pm_model_options *options, pm_restriction *out, pm_model_report *report,
+                             pm_error *err) {
+    *out = (pm_restriction){.row = pm_malloc(graph->n_vertices, sizeof *out->row),
+                            .edge = pm_malloc(graph->n_edges, sizeof *out->edge),
+                            .start = pm_malloc(graph->n_starts, sizeof *out->start)};
+    bool *absorbed = pm_calloc(graph->n_vertices, sizeof *absorbed);
+    pm_status st = PM_OK;
+    if (out->row == NULL || out->edge == NULL || out->start == NULL || absorbed == NULL) {
+        st = pm_fail_memory(err, "the states that can be absorbed", graph->n_edges * sizeof *out->edge);
+    }
+    if (st == PM_OK) {
+        st = find_absorbed(graph, split, value, absorbed, err);
+    }
+    if (st == PM_OK) {
+        st = build(graph, split, absorbed, value, out, err);
+    }
+    if (st == PM_OK && out->graph != NULL) {
+        pm_model_options o = *options;
+        o.defective = false;
+        o.normalize_start = true;
+        st = pm_model_new(out->graph, &o, &out->model, report, err);
+    }
+    free(absorbed);
+    return st;
+}
+
+void pm_restriction_free(pm_restriction *r) {
+    pm_model_free(r->model);
+    pm_graph_free(r->graph);
+    free(r->row);
+    free(r->edge);
+    free(r->start);
+    *r = (pm_restriction){0};
+}
+
+/* ---- the probabilities of absorption ---------------------------------------------------------------------- */
+
+/* An evaluation: rows of values of the restricted graph's weights, and of h by its rows. */
+typedef struct conditional {
+    const pm_restriction *r;
+    const pm_model *original;
+    const pm_request *request;
+    size_t first_row; /* of theta, for messages */
+    const double *start;
+    double *values; /* (B, n_weights) */
+    double *h;      /* (B, n_vertices) */
+} conditional;
+
+static pm_status fill_values(const conditional *c, double *weight, pm_error *err) {
+    const pm_graph *g = c->original->graph, *to = c->r->graph;
+    pm_status st = PM_OK;
+    for (size_t b = 0; st == PM_OK && b < c->request->n_theta; b++) {
+        double *values = c->values + b * to->n_weights;
+        st = pm_weights_fill(g, c->request->theta, b, 1, 1, weight, err);
+        for (size_t e = 0; st == PM_OK && e + 1 < to->n_edges; e++) {
+            values[e] = weight[g->weight[c->r->edge[e]]];
+        }
+        values[to->n_edges - 1] = 1;
+        for (size_t s = 0; s < to->n_starts; s++) {
+            values[to->n_edges + s] = c->start[b * g->n_starts + c->r->start[s]];
+        }
+    }
+    return st;
+}
+
+static void keep_h(const conditional *c, const pm_replay_block *block, const double *x, size_t first, size_t count,
+                   unsigned lanes) {
+    const pm_program *p = &c->r->model->program;
+    size_t n = c->r->graph->n_vertices;
+    (void)block;
+    for (size_t lane = 0; lane < count; lane++) {
+        double *h = c->h + (first + lane) * n;
+        for (uint32_t i = 0; i < p->n; i++) {
+            h[p->vertex[i]] = x[(size_t)i * lanes + lane];
+        }
+        h[c->r->gate + 1] = 0;
+    }
+}
+
+static pm_status replay_h(const conditional *c, const pm_replay_setup *setup, pm_error *err) {
+    pm_replay_block block = {0};
+    pm_replay_scratch scratch = {0};
+    unsigned lanes = setup->kernels->lanes;
+    pm_status st = pm_replay_block_new(setup, &block, err);
+    if (st == PM_OK) {
+        st = pm_replay_scratch_new(setup, &scratch, err);
+    }
+    for (size_t first = 0; st == PM_OK && first < c->request->n_theta; first += lanes) {
+        size_t count = c->request->n_theta - first < lanes ? c->request->n_theta - first : lanes;
+        st = pm_replay_weights(setup, &block, first, count, err);
+        for (uint32_t i = 0; st == PM_OK && i < c->r->model->program.n_components; i++) {
+            pm_replay_component(setup, &block, &scratch, i);
+        }
+        if (st == PM_OK) {
+            keep_h(c, &block, pm_replay_moments(setup, &block, 0, 1), first, count, lanes);
+        }
+    }
+    pm_replay_scratch_free(&scratch);
+    pm_replay_block_free(&block);
+    return st;
+}
+
+/* h solves sum_j w_ij (h_j - h_i) = 0: what leaves a state, weighed by h, against h of the state itself. */
+static pm_status check_h(const conditional *c, size_t b, double *flow, double *out, pm_error *err) {
+    const pm_graph *g = c->r->graph;
+    const double *h = c->h + b * g->n_vertices, *value = c->values + b * g->n_weights;
+    memset(flow, 0, g->n_vertices * sizeof *flow);
+    memset(out, 0, g->n_vertices * sizeof *out);
+    for (size_t e = 0; e + 1 < g->n_edges; e++) {
+        if (g->from[e] != g->to[e]) {
+            flow[g->from[e]] += value[e] * h[g->to[e]];
+            out[g->from[e]] += value[e] * h[g->from[e]];
+        }
+    }
+    for (uint32_t v = 1; v < c->r->gate; v++) {
+        bool holds = fabs(flow[v] - out[v]) <= RESIDUAL_TOLERANCE * out[v] + 1e-300;
+        if (c->r->model->program.position[v] != PM_NONE && (!holds || !(h[v] >= 0 && h[v] <= 1 + 1e-9))) {
+            return pm_fail(err, PM_EDATA,
+                           "theta row %zu: the probability of absorption from row %u cannot be computed in double "
+                           "precision; bring the rates closer to each other",
+                           c->first_row + b, (unsigned)g->states[v]);
+        }
+    }
+    return PM_OK;
+}
+
+static pm_status find_h(const conditional *c, pm_error *err) {
+    const pm_model *m = c->r->model;
+    size_t n = m->graph->n_vertices;
+    double *visits = pm_calloc(n, sizeof *visits), *flow = pm_malloc(n, sizeof *flow), *out = pm_malloc(n, sizeof *out);
+    pm_rewards rewards = {0};
+    pm_status st = visits == NULL || flow == NULL || out == NULL
+                       ? pm_fail_memory(err, "the probabilities of absorption", 3 * n * sizeof *visits)
+                       : PM_OK;
+    if (st == PM_OK) {
+        visits[c->r->gate] = 1;
+        pm_request request = {.n_theta = c->request->n_theta,
+                              .theta = c->values,
+                              .n_moments = 1,
+                              .n_rewards = 1,
+                              .rewards = visits,
+                              .lanes = c->request->lanes,
+                              .threads = 1};
+        pm_moments_context context = {.graph = m->graph,
+                                      .split = &m->split,
+                                      .program = &m->program,
+                                      .isa = m->isa,
+                                      .memory = m->memory,
+                                      .log = m->log};
+        pm_replay_setup setup = {.context = &context, .request = &request, .rewards = &rewards, .order = 1};
+        setup.kernels = pm_kernels_get(m->isa, pm_moments_lanes(&context, &request, 1));
+        st = pm_rewards_new(&m->program, &request, n, &rewards, err);
+        if (st == PM_OK) {
+            st = replay_h(c, &setup, err);
+        }
+    }
+    for (size_t b = 0; st == PM_OK && b < c->request->n_theta; b++) {
+        st = check_h(c, b, flow, out, err);
+    }
+    pm_rewards_free(&rewards);
+    free(visits);
+    free(flow);
+    free(out);
+    return st;
+}
+
+/* ---- the transformed chain ---------------------------------------------------------------------------------- */
+
+/* Weights of row b become those of the transformed chain; returns the probability of absorption from the start.
+ * Products and quotients are taken in a wider range: h may be as small as a double can be. */
+static double transform(const conditional *c, size_t b) {
+    const pm_graph *g = c->r->graph;
+    double *value = c->values + b * g->n_weights;
+    const double *h = c->h + b * g->n_vertices;
+    uint32_t sink = c->r->gate + 1;
+    for (size_t e = 0; e + 1 < g->n_edges; e++) {
+        double from = h[g->from[e]], to = h[g->to[e]];
+        if (from > 0) { /* else nothing that is absorbed comes here: any chain will do */
+            value[e] = (double)((long double)value[e] * to / from);
+        }
+    }
+    double mass = 0, error = 0;
+    for (size_t s = 0; s < g->n_starts; s++) {
+        double *start = &value[g->n_edges + s];
+        *start *= g->start_to[s] == sink ? 1 : h[g->start_to[s]];
+        double total = mass + *start, part = total - mass;
+        error += (mass - (total - part)) + (*start - part);
+        mass = total;
+    }
+    return mass + error;
+}
+
+/* The request's rewards by rows of the restricted graph; none at the gate. */
+static double *move_rewards(const conditional *c, pm_error *err) {
+    const pm_request *q = c->request;
+    const pm_graph *g = c->original->graph;
+    size_t n = c->r->graph->n_vertices, vectors = q->n_rewards == 0 ? 1 : q->n_rewards, count = 0;
+    double *out = pm_mul(n, vectors, &count) ? pm_calloc(count, sizeof *out) : NULL;
+    if (out == NULL) {
+        pm_fail_memory(err, "the rewards", vectors * n * sizeof *out);
+        return NULL;
+    }
+    for (size_t f = 0; f < vectors; f++) {
+        for (uint32_t v = 0; v < g->n_vertices; v++) {
+            if (c->r->row[v] != PM_NONE && c->r->row[v] < c->r->gate) {
+                out[f * n + c->r->row[v]] = q->n_rewards == 0 ? 1 : q->rewards[f * g->n_vertices + v];
+            }
+        }
+    }
+    return out;
+}
+
+static pm_status mass_is_zero(const conditional *c, size_t b, pm_error *err) {
+    return pm_fail(err, PM_EDATA,
+                   "theta row %zu: absorption has probability 0, so that there are no moments given absorption; ask "
+                   "for --pdf or --cdf alone, or start elsewhere",
+                   c->first_row + b);
+}
+
+static pm_status evaluate_transformed(const conditional *c, pm_result *result, pm_error *err) {
+    const pm_graph *g = c->r->graph;
+    const pm_request *q = c->request;
+    bool wants_moments = q->n_moments > 0 || q->covariance;
+    for (size_t b = 0; b < q->n_theta; b++) {
+        double mass = transform(c, b);
+        if (result->absorption != NULL) {
+            result->absorption[b] = fmin(mass, 1);
+        }
+        if (wants_moments && !(mass > 0)) {
+            return mass_is_zero(c, b, err);
+        }
+        for (size_t s = 0; mass > 0 && s < g->n_starts; s++) {
+            c->values[b * g->n_weights + g->n_edges + s] /= mass;
+        }
+    }
+    double *rewards = wants_moments ? move_rewards(c, err) : NULL;
+    if (!wants_moments || rewards == NULL) {
+        return wants_moments ? PM_EOSERR : PM_OK;
+    }
+    pm_request request = {.n_theta = q->n_theta,
+                          .theta = c->values,
+                          .n_moments = q->n_moments,
+                          .factorial = q->factorial,
+                          .covariance = q->covariance,
+                          .n_rewards = q->n_rewards == 0 ? 1 : q->n_rewards,
+                          .rewards = rewards,
+                          .threads = q->threads,
+                          .lanes = q->lanes};
+    pm_result out = {.moments = result->moments, .covariance = result->covariance};
+    pm_status st = pm_evaluate(c->r->model, &request, &out, err);
+    free(rewards);
+    return st == PM_OK ? PM_OK : pm_fail_prefix(err, "given absorption, theta from row %zu on", c->first_row);
+}
+
+/* Nothing moves that can be absorbed: what is absorbed is so at time zero. */
+static pm_status evaluate_atoms(const conditional *c, pm_result *result, pm_error *err) {
+    const pm_request *q = c->request;
+    size_t vectors = q->n_rewards == 0 ? 1 : q->n_rewards, n_starts = c->original->graph->n_starts;
+    for (size_t b = 0; b < q->n_theta; b++) {
+        double mass = 0;
+        for (size_t s = 0; s < n_starts; s++) {
+            mass += c->r->row[c->original->graph->start_to[s]] != PM_NONE ? c->start[b * n_starts + s] : 0;
+        }
+        if (!(mass > 0) && (q->n_moments > 0 || q->covariance)) {
+            return mass_is_zero(c, b, err);
+        }
+        if (result->absorption != NULL) {
+            result->absorption[b] = fmin(mass, 1);
+        }
+    }
+    if (q->n_moments > 0) {
+        memset(result->moments, 0, q->n_theta * vectors * q->n_moments * sizeof *result->moments);
+    }
+    if (q->covariance) {
+        memset(result->covariance, 0, q->n_theta * vectors * vectors * sizeof *result->covariance);
+    }
+    return PM_OK;
+}
+
+pm_status pm_restriction_evaluate(const pm_restriction *r, const pm_model *original, const pm_request *request,
+                                  const double *start, size_t first_row, pm_result *result, pm_error *err) {
+    conditional c = {.r = r, .original = original, .request = request, .first_row = first_row, .start = start};
+    if (r->graph == NULL) {
+        return evaluate_atoms(&c, result, err);
+    }
+    size_t n_values = 0, n_h = 0;
+    double *weight = pm_malloc(original->graph->n_weights, sizeof *weight);
+    if (pm_mul(request->n_theta, r->graph->n_weights, &n_values) &&
+        pm_mul(request->n_theta, r->graph->n_vertices, &n_h)) {
+        c.values = pm_malloc(n_values, sizeof *c.values);
+        c.h = pm_calloc(n_h, sizeof *c.h);
+    }
+    pm_status st = PM_OK;
+    if (weight == NULL || c.values == NULL || c.h == NULL) {
+        st = pm_fail_memory(err, "the transformed chains", (n_values + n_h) * sizeof *c.values);
+    }
+    if (st == PM_OK) {
+        st = fill_values(&c, weight, err);
+    }
+    if (st == PM_OK) {
+        st = find_h(&c, err);
+    }
+    if (st == PM_OK) {
+        st = evaluate_transformed(&c, result, err);
+    }
+    free(weight);
+    free(c.values);
+    free(c.h);
+    return st;
+}
