@@ -117,6 +117,13 @@ static pm_status row_sum_error(const pm_block *b, size_t slot, double sum, doubl
         b->lane[slot % b->lanes].theta_row, name, sum + loop, loop);
 }
 
+/* Where rows are normalized, what stays is the self-loops, whatever the others were rounded to: a state without one is
+ * left for certain. */
+static double keep_of_normalized(pm_lane *lane, double leave, double loop) {
+    lane->drift = fmax(lane->drift, fabs((1.0 - leave) - loop));
+    return leave <= 0.0 ? 1.0 : leave < 0.5 ? -leave : loop;
+}
+
 /* The graph's probabilities are used as they are; what a row lacks stays put, its self-loops included. */
 static pm_status setup_discrete(pm_block *b, pm_error *err) {
     const pm_chain *c = b->job->chain;
@@ -134,7 +141,9 @@ static pm_status setup_discrete(pm_block *b, pm_error *err) {
         if (leave + loop[i] > 1.0 + ROW_SUM_SLACK) {
             return row_sum_error(b, i, leave, loop[i], err);
         }
-        b->keep[i] = keep_of(&b->lane[i % lanes], b->keep[i], b->next[i]);
+        pm_lane *lane = &b->lane[i % lanes];
+        b->keep[i] = c->graph->normalizes_rows ? keep_of_normalized(lane, leave, loop[i])
+                                               : keep_of(lane, b->keep[i], b->next[i]);
     }
     for (size_t l = 0; l < lanes; l++) {
         b->lane[l].lambda = 1.0;

@@ -129,14 +129,19 @@ double *pm_replay_moments(const pm_replay_setup *setup, const pm_replay_block *b
     return block->x + (part * setup->order + k - 1) * setup->context->program->n * setup->kernels->lanes;
 }
 
-/* All ways out of a state at one lane, its self-loops included. */
-static double row_sum(const pm_replay_setup *s, const pm_replay_block *b, size_t i, unsigned lane) {
+/* The self-loops of a state at one lane. */
+static double loops_of(const pm_replay_setup *s, const pm_replay_block *b, size_t i, size_t lane) {
     const pm_program *p = s->context->program;
-    double sum = b->stay[i * s->kernels->lanes + lane];
+    double sum = 0;
     for (size_t e = p->loop_row[i]; e < p->loop_row[i + 1]; e++) {
         sum += b->values[(size_t)p->loop_weight[e] * s->kernels->lanes + lane];
     }
     return sum;
+}
+
+/* All ways out of a state at one lane, its self-loops included. */
+static double row_sum(const pm_replay_setup *s, const pm_replay_block *b, size_t i, unsigned lane) {
+    return b->stay[i * s->kernels->lanes + lane] + loops_of(s, b, i, lane);
 }
 
 static pm_status check_row_sums(const pm_replay_setup *s, const pm_replay_block *b, size_t first, size_t count,
@@ -169,8 +174,11 @@ static pm_status fill_stay(const pm_replay_setup *s, pm_replay_block *b, size_t 
     s->kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, b->values, b->stay);
     pm_status st = check_row_sums(s, b, first, count, err);
     for (size_t i = 0; st == PM_OK && i < n_slots; i++) {
-        /* beyond one by rounding only, as just checked */
-        b->stay[i] = b->stay[i] < 1 ? 1 - b->stay[i] : 0;
+        /* beyond one by rounding only, as just checked; rows that are normalized stay by their self-loops alone */
+        bool by_loops = s->context->graph->normalizes_rows && b->stay[i] > 0;
+        b->stay[i] = by_loops         ? loops_of(s, b, i / s->kernels->lanes, i % s->kernels->lanes)
+                     : b->stay[i] < 1 ? 1 - b->stay[i]
+                                      : 0;
     }
     return st;
 }

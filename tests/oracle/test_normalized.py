@@ -72,6 +72,18 @@ class Normalized(unittest.TestCase):
                     for got, want in zip(out["pdf"][b], pmf):
                         self.assertLess(abs(got - want), 1e-12)
 
+    def test_steps_that_cannot_be_taken_are_exactly_zero(self):
+        """Rows of thirds and sevenths, left for certain: at most four steps, and not a trace of a fifth."""
+        edges = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (1, 4)]
+        g = graphs.graph(5, [(a, b, 1.0) for a, b in edges] + [(2, 3, 2.0), (2, 4, 5.0), (3, 4, 1.0)], discrete=True)
+        g["was_dph"] = True
+        out = run(g, "--pdf", "--cdf", "--tail-accuracy", "--times", "1:8:1")
+        pmf, cdf = Chain(g).mass(8)
+        self.assertEqual((out["pdf"][0][4:], out["survival"][0][3:]), ([0] * 4, [0] * 5))
+        for n in range(1, 5):
+            self.assertLess(relative_error(out["pdf"][0][n - 1], pmf[n]), 1e-14)
+            self.assertLess(relative_error(out["survival"][0][n - 1], 1 - cdf[n]) if n < 4 else 0, 1e-14)
+
     def test_a_normalized_graph_is_its_quotients(self):
         g = graphs.graph(3, [(0, 1, 1.0), (0, 2, 3.0), (1, 2, 0.2)], discrete=True)
         same = graphs.graph(3, [(0, 1, 0.25), (0, 2, 0.75), (1, 2, 1.0)], discrete=True)
