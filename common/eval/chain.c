@@ -105,6 +105,26 @@ static void fill_edges(const pm_split *split, const uint32_t *state_of, pm_chain
     c->in_first[0] = 0;
 }
 
+/* One step from states 0..i leads to states below reach[i]. */
+static void find_reach(pm_chain *c) {
+    for (uint32_t i = 0; i < c->n; i++) {
+        c->reach[i] = i + 1;
+    }
+    for (uint32_t i = 0; i < c->n; i++) {
+        for (size_t e = c->in_first[i]; e < c->in_first[i + 1]; e++) {
+            uint32_t *reach = &c->reach[c->in_source[e]];
+            *reach = *reach > i + 1 ? *reach : i + 1;
+        }
+    }
+    for (uint32_t i = 1; i < c->n; i++) {
+        c->reach[i] = c->reach[i] > c->reach[i - 1] ? c->reach[i] : c->reach[i - 1];
+    }
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
 static pm_status lay_out_edges(const pm_split *split, const uint32_t *state_of, pm_chain *c, pm_error *err) {
     c->n_blocks = ((size_t)c->n + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
     c->in_first = pm_calloc((size_t)c->n + 1, sizeof *c->in_first);
@@ -118,10 +138,13 @@ static pm_status lay_out_edges(const pm_split *split, const uint32_t *state_of, 
     c->in_weight = pm_malloc(n_in, sizeof *c->in_weight);
     c->exit_state = pm_malloc(c->n_exits, sizeof *c->exit_state);
     c->exit_weight = pm_malloc(c->n_exits, sizeof *c->exit_weight);
-    if (c->in_source == NULL || c->in_weight == NULL || c->exit_state == NULL || c->exit_weight == NULL) {
+    c->reach = pm_malloc(c->n, sizeof *c->reach);
+    if (c->in_source == NULL || c->in_weight == NULL || c->exit_state == NULL || c->exit_weight == NULL ||
+        c->reach == NULL) {
         return pm_fail_memory(err, "the chain's edges", (n_in + c->n_exits) * 8);
     }
     fill_edges(split, state_of, c);
+    find_reach(c);
     return PM_OK;
 }
 
@@ -164,6 +187,30 @@ static pm_status lay_out_loops(const pm_graph *graph, const uint32_t *state_of, 
     return PM_OK;
 }
 
+static void count_most(const pm_graph *graph, const pm_split *split, pm_chain *c, uint32_t *count) {
+    for (uint32_t i = 0; i < c->n; i++) {
+        uint32_t v = c->row_of[i];
+        c->most_in = larger(c->most_in, c->in_first[i + 1] - c->in_first[i]);
+        c->most_out = larger(c->most_out, split->row[v + 1] - split->row[v]);
+    }
+    for (size_t i = 0; i < c->n_blocks; i++) {
+        c->most_exits = larger(c->most_exits, c->exit_first[i + 1] - c->exit_first[i]);
+    }
+    memset(count, 0, graph->n_vertices * sizeof *count);
+    size_t absorbed = 0;
+    for (size_t s = 0; s < graph->n_starts; s++) {
+        uint32_t state = c->start_state[s];
+        size_t own = state == PM_START_ABSORBED ? ++absorbed : state == PM_START_UNREACHABLE ? 0 : ++count[state];
+        c->most_starts = larger(c->most_starts, own);
+    }
+    c->constant_weights = true;
+    for (size_t i = 0; i < graph->n_weights; i++) {
+        for (size_t k = 1; k <= graph->n_params; k++) {
+            c->constant_weights = c->constant_weights && graph->weights[i * (1 + graph->n_params) + k] == 0.0;
+        }
+    }
+}
+
 pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err) {
     *out = NULL;
     pm_chain *c = pm_calloc(1, sizeof *c);
@@ -174,6 +221,7 @@ pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **
         goto out;
     }
     c->graph = graph;
+    c->split = split;
     st = lay_out_states(graph, split, c, state_of, err);
     if (st == PM_OK) {
         st = lay_out_edges(split, state_of, c, err);
@@ -185,6 +233,7 @@ pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **
         st = lay_out_loops(graph, state_of, c, err);
     }
     if (st == PM_OK) {
+        count_most(graph, split, c, state_of);
         *out = c;
         c = NULL;
     }
@@ -203,6 +252,7 @@ void pm_chain_free(pm_chain *chain) {
     free(chain->in_first);
     free(chain->in_source);
     free(chain->in_weight);
+    free(chain->reach);
     free(chain->exit_state);
     free(chain->exit_weight);
     free(chain->exit_first);

@@ -7,6 +7,9 @@
 /* Sums over states are taken block by block, then over the blocks: the same order for every number of threads. */
 #define PM_CHAIN_BLOCK 512
 
+/* In-edges that are added up one after the other; more are added group by group (eval/step.h). */
+#define PM_CHAIN_GROUP 64
+
 /* Where a start edge leads, beside a state's number. */
 #define PM_START_ABSORBED PM_NONE
 #define PM_START_UNREACHABLE (PM_NONE - 1)
@@ -15,6 +18,7 @@
  * longest way to it in the condensation, so nothing flows from a level to an earlier one. */
 struct pm_chain {
     const pm_graph *graph;
+    const pm_split *split;
     uint32_t n;
     uint32_t *row_of; /* n: row of the graph */
     uint32_t n_levels;
@@ -22,6 +26,7 @@ struct pm_chain {
     /* in-edges of each state, by ascending source state, then order of the file */
     size_t *in_first;                /* n + 1 */
     uint32_t *in_source, *in_weight; /* in_first[n] */
+    uint32_t *reach;                 /* n: one past the largest state that states 0..i lead to in one step, or are */
     /* edges to absorbing states, by ascending state */
     size_t n_exits;
     uint32_t *exit_state, *exit_weight;
@@ -31,6 +36,10 @@ struct pm_chain {
     /* self-loops of a discrete graph, for the check of row sums */
     size_t n_loops;
     uint32_t *loop_state, *loop_weight;
+    /* for the bounds of rounding: the most in-edges of a state, out-edges of a state, exits of a block, start edges to
+     * one state; whether weights are single constants */
+    size_t most_in, most_out, most_exits, most_starts;
+    bool constant_weights;
 };
 
 #endif

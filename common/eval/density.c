@@ -19,6 +19,10 @@
 /* Sums over steps for all times and lanes of a block stay below this. */
 #define SUMS_BYTES ((size_t)64 << 20)
 
+/* Rows whose numbers of steps differ by more than this go to blocks of their own, where there are more than a few. */
+#define STEPS_SPREAD 4.0
+#define FEW_STEPS 512.0
+
 typedef struct timed {
     double time;
     size_t number;
@@ -108,13 +112,13 @@ static size_t step_work(const pm_chain *c, unsigned lanes) {
 }
 
 /* As many lanes as the batch fills, fewer where memory is short or threads would idle. */
-static unsigned choose_lanes(const pm_density_job *job, unsigned threads) {
+static unsigned choose_lanes(const pm_density_job *job, size_t n_rows, unsigned threads) {
     const pm_request *r = job->request;
     if (r->lanes != 0) {
         return r->lanes;
     }
     unsigned lanes = 16;
-    while (lanes > 1 && r->n_theta <= fewer(lanes)) {
+    while (lanes > 1 && n_rows <= fewer(lanes)) {
         lanes = fewer(lanes);
     }
     while (lanes > 4 && job->chain->n > VECTOR_BYTES / (3 * sizeof(double)) / lanes) {
@@ -123,11 +127,22 @@ static unsigned choose_lanes(const pm_density_job *job, unsigned threads) {
     while (lanes > 1 && r->n_times > SUMS_BYTES / (3 * sizeof(double)) / lanes) {
         lanes = fewer(lanes);
     }
-    while (lanes > 1 && blocks_of(r->n_theta, lanes) < threads && step_work(job->chain, lanes) < SHARED_STEP_WORK) {
+    while (lanes > 1 && blocks_of(n_rows, lanes) < threads && step_work(job->chain, lanes) < SHARED_STEP_WORK) {
         lanes = fewer(lanes);
     }
     return lanes;
 }
+
+/* Rows that take the same method, by falling number of predicted steps. */
+typedef struct pass {
+    pm_density_job *job;
+    pm_method method;
+    size_t *rows;
+    size_t n_rows;
+    unsigned lanes, threads;
+    size_t *first; /* n_blocks + 1: the first row of each block */
+    size_t n_blocks;
+} pass;
 
 /* What the blocks of a call come to. The first block that fails is the one reported, whatever the threads do. */
 typedef struct outcome {
@@ -147,58 +162,142 @@ static void merge(outcome *all, size_t block, pm_status st, const pm_error *err,
     all->bound = bound > all->bound ? bound : all->bound;
 }
 
-static void run_block(const pm_density_job *job, unsigned lanes, size_t block, outcome *all) {
-    size_t first = block * lanes, rows = job->request->n_theta - first;
+static void run_block(const pass *p, size_t block, outcome *all) {
+    const size_t *rows = p->rows + p->first[block];
+    size_t count = p->first[block + 1] - p->first[block], failed;
     uint64_t steps = 0;
     double bound = 0.0;
     pm_error err = {0};
-    size_t count = rows < lanes ? rows : lanes, failed;
 #pragma omp atomic read
     failed = all->failed;
     if (block > failed) {
         return;
     }
-    pm_status st = pm_density_block(job, first, count, lanes, &steps, &bound, &err);
+    pm_status st = PM_OK;
+    if (p->method == PM_METHOD_SQUARING) {
+        st = pm_density_square(p->job, rows[0], &steps, &bound, &err);
+        p->job->rows[rows[0]].method = PM_METHOD_NONE;
+    } else {
+        unsigned lanes = p->lanes;
+        while (p->job->request->lanes == 0 && lanes > 1 && count <= fewer(lanes)) {
+            lanes = fewer(lanes);
+        }
+        st = pm_density_block(p->job, rows, count, lanes, p->method == PM_METHOD_EXTENDED, &steps, &bound, &err);
+    }
 #pragma omp critical(pm_density_merge)
     merge(all, block, st, &err, steps, bound);
-    pm_density_progress_add(job->progress, count);
-    pm_density_progress_tell(job->progress, 0.0, 0);
+    pm_progress_add(p->job->progress, count);
+    pm_progress_tell(p->job->progress, 0.0, 0);
 }
 
-static void run_blocks(pm_density_job *job, unsigned threads, outcome *all) {
-    unsigned lanes = choose_lanes(job, threads);
-    size_t n = blocks_of(job->request->n_theta, lanes);
-    all->failed = n;
-    job->step_threads = 1;
-    if (n < threads && step_work(job->chain, lanes) >= SHARED_STEP_WORK) {
-        job->step_threads = threads;
+/* Rows of a block take as many steps as the first of them: the others not much fewer. */
+static void make_blocks(pass *p) {
+    size_t most = p->method == PM_METHOD_SQUARING ? 1 : p->lanes;
+    for (size_t at = 0; at < p->n_rows;) {
+        double least = p->job->rows[p->rows[at]].predicted / STEPS_SPREAD;
+        size_t end = at + 1;
+        while (end < p->n_rows && end - at < most &&
+               (least <= FEW_STEPS || p->job->rows[p->rows[end]].predicted >= least)) {
+            end++;
+        }
+        p->first[p->n_blocks++] = at;
+        at = end;
+    }
+    p->first[p->n_blocks] = p->n_rows;
+}
+
+static void run_blocks(pass *p, outcome *all) {
+    unsigned threads = p->threads;
+    all->failed = p->n_blocks;
+    p->job->step_threads = 1;
+    if (p->method != PM_METHOD_SQUARING && p->n_blocks < threads &&
+        step_work(p->job->chain, p->lanes) >= SHARED_STEP_WORK) {
+        p->job->step_threads = threads;
         threads = 1;
     }
     if (threads == 1) {
-        for (size_t block = 0; block < n; block++) {
-            run_block(job, lanes, block, all);
+        for (size_t block = 0; block < p->n_blocks; block++) {
+            run_block(p, block, all);
         }
         return;
     }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (size_t block = 0; block < n; block++) {
-        run_block(job, lanes, block, all);
+    for (size_t block = 0; block < p->n_blocks; block++) {
+        run_block(p, block, all);
     }
+}
+
+typedef struct ranked {
+    double predicted;
+    size_t row;
+} ranked;
+
+static int by_steps(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    if (x->predicted != y->predicted) {
+        return x->predicted > y->predicted ? -1 : 1;
+    }
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+static void choose_rows(pass *p, ranked *order) {
+    p->n_rows = p->n_blocks = 0;
+    for (size_t i = 0; i < p->job->request->n_theta; i++) {
+        if (p->job->rows[i].method == p->method) {
+            order[p->n_rows++] = (ranked){.predicted = p->job->rows[i].predicted, .row = i};
+        }
+    }
+    qsort(order, p->n_rows, sizeof *order, by_steps);
+    for (size_t i = 0; i < p->n_rows; i++) {
+        p->rows[i] = order[i].row;
+    }
+}
+
+/* Rows that one method leaves over are for a later one. */
+static pm_status run_passes(pm_density_job *job, unsigned threads, outcome *all, pm_error *err) {
+    size_t n = job->request->n_theta;
+    pass p = {.job = job,
+              .threads = threads,
+              .rows = pm_malloc(n, sizeof *p.rows),
+              .first = pm_malloc(n + 1, sizeof *p.first)};
+    ranked *order = pm_malloc(n, sizeof *order);
+    pm_status st = PM_OK;
+    if (p.rows == NULL || p.first == NULL || order == NULL) {
+        st = pm_fail_memory(err, "the order of theta rows", n * (sizeof *order + 2 * sizeof(size_t)));
+    }
+    for (p.method = PM_METHOD_STEPS; st == PM_OK && p.method < PM_METHOD_NONE; p.method++) {
+        choose_rows(&p, order);
+        p.lanes = choose_lanes(job, p.n_rows, threads);
+        make_blocks(&p);
+        run_blocks(&p, all);
+        if (all->error.code != PM_OK) {
+            st = all->error.code;
+            if (err != NULL) {
+                *err = all->error;
+            }
+        }
+    }
+    free(p.rows);
+    free(p.first);
+    free(order);
+    return st;
 }
 
 pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_request *request, const double *start,
                               pm_result *result, const pm_log *log, pm_error *err) {
-    pm_density_progress progress;
+    pm_progress progress;
     pm_density_job job = {.chain = chain,
                           .request = request,
                           .start = start,
                           .result = result,
                           .isa = isa,
                           .mix = pm_mix_get(isa),
+                          .dense_row = pm_dense_row_get(isa),
                           .is_discrete = chain->graph->is_discrete,
                           .wants_pdf = request->pdf && result->pdf != NULL,
                           .wants_cdf = request->cdf && (result->cdf != NULL || result->survival != NULL),
                           .progress = &progress};
+    outcome all = {0};
     pm_status st = check_request(request, &job.tolerance, err);
     result->steps = 0;
     result->error_bound = 0.0;
@@ -212,17 +311,19 @@ pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reques
     if (st != PM_OK) {
         return st;
     }
-    outcome all = {0};
-    pm_density_progress_start(&progress, log, request->n_theta);
-    run_blocks(&job, request->threads == 0 ? pm_processors() : request->threads, &all);
+    job.rows = pm_malloc(request->n_theta, sizeof *job.rows);
+    if (job.rows == NULL) {
+        st = pm_fail_memory(err, "the rows of theta", request->n_theta * sizeof *job.rows);
+    } else {
+        st = pm_density_plan(&job, err);
+    }
+    if (st == PM_OK) {
+        pm_progress_start(&progress, log, request->n_theta);
+        st = run_passes(&job, request->threads == 0 ? pm_processors() : request->threads, &all, err);
+    }
+    free(job.rows);
     times_free(&job.times);
     result->steps = all.steps;
     result->error_bound = all.bound;
-    if (all.error.code != PM_OK) {
-        if (err != NULL) {
-            *err = all.error;
-        }
-        return all.error.code;
-    }
-    return PM_OK;
+    return st;
 }

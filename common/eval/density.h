@@ -7,7 +7,7 @@
 #include "trace/split.h"
 
 /* The chain laid out for stepping: reachable transient states with their in-edges, absorption edges, start edges.
- * Immutable; shared by threads. It borrows `graph`, which must outlive it. Free with pm_chain_free. */
+ * Immutable; shared by threads. It borrows `graph` and `split`, which must outlive it. Free with pm_chain_free. */
 typedef struct pm_chain pm_chain;
 pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err);
 void pm_chain_free(pm_chain *chain);

@@ -9,101 +9,135 @@
 #define DRAIN_EVERY 32
 
 static void block_free(pm_block *b) {
-    free(b->table);
-    free(b->keep);
-    free(b->now);
-    free(b->next);
-    free(b->partial);
-    free(b->mass);
-    free(b->absorbed);
-    free(b->chunk_a);
-    free(b->chunk_s);
-    free(b->chunk_c);
-    free(b->inverse);
-    free(b->ratio);
-    free(b->mode);
-    free(b->sums);
+    double *arrays[] = {b->theta,   b->table,    b->table_low, b->keep, b->keep_low, b->now,     b->next,
+                        b->now_low, b->next_low, b->partial,   b->mass, b->absorbed, b->chunk_a, b->chunk_s,
+                        b->chunk_c, b->inverse,  b->ratio,     b->mode, b->sums};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        free(arrays[i]);
+    }
 }
+
+typedef struct array {
+    double **values;
+    size_t size;
+    bool is_wanted;
+} array;
 
 static pm_status block_new(pm_block *b, pm_error *err) {
     const pm_chain *c = b->job->chain;
-    size_t lanes = b->lanes, state = (size_t)c->n * lanes, n_times = b->job->request->n_times;
-    double **arrays[] = {&b->table,   &b->keep,    &b->now,     &b->next,    &b->partial, &b->mass, &b->absorbed,
-                         &b->chunk_a, &b->chunk_s, &b->chunk_c, &b->inverse, &b->ratio,   &b->mode};
-    size_t sizes[] = {c->graph->n_weights * lanes,
-                      state,
-                      state,
-                      state,
-                      c->n_blocks * 2 * lanes,
-                      lanes,
-                      lanes,
-                      lanes * PM_CHUNK,
-                      lanes * PM_CHUNK,
-                      PM_CHUNK,
-                      PM_CHUNK + 8,
-                      PM_CHUNK,
-                      PM_CHUNK};
-    size_t n_sums = 0;
-    if (!pm_mul(n_times, 3 * lanes, &n_sums)) {
+    size_t lanes = b->lanes, state = (size_t)c->n * lanes, weights = c->graph->n_weights * lanes, n_sums = 0;
+    bool pairs = b->extended || (b->job->is_discrete && !c->constant_weights);
+    if (!pm_mul(b->job->request->n_times, 3 * lanes, &n_sums)) {
         return pm_fail_memory(err, "the times", SIZE_MAX);
     }
+    const array arrays[] = {{&b->theta, lanes * c->graph->n_params, true},
+                            {&b->table, weights, true},
+                            {&b->table_low, weights, pairs},
+                            {&b->keep, state, true},
+                            {&b->keep_low, state, b->extended},
+                            {&b->now, state, true},
+                            {&b->next, state, true},
+                            {&b->now_low, state, b->extended},
+                            {&b->next_low, state, b->extended},
+                            {&b->partial, c->n_blocks * 2 * lanes, true},
+                            {&b->mass, lanes, true},
+                            {&b->absorbed, lanes, true},
+                            {&b->chunk_a, lanes * PM_CHUNK, true},
+                            {&b->chunk_s, lanes * PM_CHUNK, true},
+                            {&b->chunk_c, PM_CHUNK, true},
+                            {&b->inverse, PM_CHUNK + 8, true},
+                            {&b->ratio, PM_CHUNK, true},
+                            {&b->mode, PM_CHUNK, true},
+                            {&b->sums, n_sums, true}};
     bool complete = true;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        *arrays[i] = pm_malloc_aligned(sizes[i], sizeof(double));
-        complete = complete && *arrays[i] != NULL;
+        if (arrays[i].is_wanted) {
+            *arrays[i].values = pm_malloc_aligned(arrays[i].size, sizeof(double));
+            complete = complete && *arrays[i].values != NULL;
+        }
     }
-    b->sums = pm_calloc(n_sums, sizeof *b->sums);
-    if (!complete || b->sums == NULL) {
+    if (!complete) {
         return pm_fail_memory(err, "densities", (3 * state + n_sums) * sizeof(double));
     }
-    b->step = (pm_step){.chain = c, .table = b->table, .keep = b->keep};
+    memset(b->sums, 0, n_sums * sizeof *b->sums);
+    b->step =
+        (pm_step){.chain = c, .table = b->table, .keep = b->keep, .table_low = b->table_low, .keep_low = b->keep_low};
     return PM_OK;
 }
 
-static void add_up_partials(pm_block *b) {
-    size_t lanes = b->lanes;
-    memset(b->mass, 0, lanes * sizeof *b->mass);
-    memset(b->absorbed, 0, lanes * sizeof *b->absorbed);
-    for (size_t i = b->step.first / PM_CHAIN_BLOCK; i < b->job->chain->n_blocks; i++) {
-        const double *p = b->partial + i * 2 * lanes;
+/* The sums of blocks, added up by Knuth's TwoSum. */
+static void add_up(const pm_block *b, size_t offset, double *out) {
+    size_t lanes = b->lanes, last = (b->step.last + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
+    double error[PM_STEP_MAX_LANES] = {0};
+    memset(out, 0, lanes * sizeof *out);
+    for (size_t i = b->step.first / PM_CHAIN_BLOCK; i < last; i++) {
+        const double *p = b->partial + i * 2 * lanes + offset;
         for (size_t l = 0; l < lanes; l++) {
-            b->mass[l] += p[l];
-            b->absorbed[l] += p[lanes + l];
+            double sum = out[l] + p[l], part = sum - out[l];
+            error[l] += (out[l] - (sum - part)) + (p[l] - part);
+            out[l] = sum;
         }
     }
+    for (size_t l = 0; l < lanes; l++) {
+        out[l] += error[l];
+    }
+}
+
+static void add_up_partials(pm_block *b) {
+    add_up(b, 0, b->mass);
+    add_up(b, b->lanes, b->absorbed);
 }
 
 static void measure_start(pm_block *b) {
     for (size_t i = 0; i < b->job->chain->n_blocks; i++) {
         double *p = b->partial + i * 2 * b->lanes;
-        b->kernels->measure(&b->step, i, b->now, p, p + b->lanes);
+        if (b->extended) {
+            b->extended_kernels->measure(&b->step, i, b->now, b->now_low, p, p + b->lanes);
+        } else {
+            b->kernels->measure(&b->step, i, b->now, p, p + b->lanes);
+        }
     }
     add_up_partials(b);
 }
 
+static void step_block(const pm_block *b, size_t i) {
+    double *p = b->partial + i * 2 * b->lanes;
+    if (b->extended) {
+        b->extended_kernels->rows(&b->step, i, b->now, b->now_low, b->next, b->next_low, p, p + b->lanes);
+    } else {
+        b->kernels->rows(&b->step, i, b->now, b->next, p, p + b->lanes);
+    }
+}
+
+static void exchange(double **a, double **b) {
+    double *before = *a;
+    *a = *b;
+    *b = before;
+}
+
 static void take_step(pm_block *b) {
-    size_t first = b->step.first / PM_CHAIN_BLOCK, n_blocks = b->job->chain->n_blocks;
+    if (b->step.last > b->step.first) {
+        b->step.last = b->job->chain->reach[b->step.last - 1];
+    }
+    size_t first = b->step.first / PM_CHAIN_BLOCK, last = (b->step.last + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
     unsigned threads = b->job->step_threads;
     if (threads <= 1) {
-        for (size_t i = first; i < n_blocks; i++) {
-            double *p = b->partial + i * 2 * b->lanes;
-            b->kernels->rows(&b->step, i, b->now, b->next, p, p + b->lanes);
+        for (size_t i = first; i < last; i++) {
+            step_block(b, i);
         }
     } else {
 #pragma omp parallel num_threads(threads)
         {
             pm_float_mode mode = pm_denormals_flush();
 #pragma omp for schedule(static)
-            for (size_t i = first; i < n_blocks; i++) {
-                double *p = b->partial + i * 2 * b->lanes;
-                b->kernels->rows(&b->step, i, b->now, b->next, p, p + b->lanes);
+            for (size_t i = first; i < last; i++) {
+                step_block(b, i);
             }
             pm_denormals_restore(mode);
         }
     }
-    double *before = b->now;
-    b->now = b->next;
-    b->next = before;
+    exchange(&b->now, &b->next);
+    exchange(&b->now_low, &b->next_low);
     add_up_partials(b);
 }
 
@@ -124,93 +158,104 @@ static void tabulate_steps(pm_block *b, uint64_t k, uint64_t end) {
         b->inverse[j] = step > 0.0 ? 1.0 / step : 0.0;
     }
     for (size_t j = 0; j < n; j++) {
-        double step = (double)(k + j), product = b->inverse[j + 1];
-        for (size_t i = 2; i <= 8; i++) {
-            product *= b->inverse[j + i];
+        double step = (double)(k + j);
+        long double product = 1.0L; /* below 2^424, and the ratio is rounded to double but once */
+        for (int i = 1; i <= 8; i++) {
+            product *= (long double)(step + i);
         }
-        b->ratio[j] = product;
+        b->ratio[j] = (double)(1.0L / product);
         b->mode[j] = step > 0.0 ? 0.36 / sqrt(step) : 1.0;
     }
 }
 
 static void record_steps(pm_block *b, uint64_t end) {
-    for (size_t j = 0; b->chunk + j < end; j++) {
+    for (uint64_t k = b->recorded; k < end; k++) {
+        size_t j = (size_t)(k - b->chunk);
         for (unsigned l = 0; l < b->lanes; l++) {
             b->chunk_a[(size_t)l * PM_CHUNK + j] = b->absorbed[l];
             b->chunk_s[(size_t)l * PM_CHUNK + j] = b->mass[l];
         }
         take_step(b);
-        if ((b->chunk + j + 1) % DRAIN_EVERY == 0) {
-            pm_block_drain(b);
+        if ((k + 1) % DRAIN_EVERY == 0) {
+            pm_block_drain(b, k + 1);
         }
     }
+    b->recorded = end;
 }
 
-/* s_k for a step of the chunk or the one that follows it. */
-static double mass_at(const pm_block *b, unsigned l, uint64_t k, uint64_t end) {
-    return k < end ? b->chunk_s[(size_t)l * PM_CHUNK + (size_t)(k - b->chunk)] : b->mass[l];
-}
-
-/* Takes the chunk's steps into account. A lane is judged at its own limit and where chunks end for everybody, so
- * that what else is in the block does not show. */
-static pm_status follow_chunk(pm_block *b, unsigned l, uint64_t end, pm_error *err) {
+/* Takes the recorded steps into account and judges, at the lane's own limit and where chunks end for everybody. */
+static pm_status follow_chunk(pm_block *b, unsigned l, pm_error *err) {
     pm_lane *lane = &b->lane[l];
-    pm_status st = PM_OK;
-    while (st == PM_OK && !lane->done && lane->at < end) {
-        uint64_t until = lane->limit < end ? lane->limit : end;
-        pm_lane_take(b, l, until);
-        lane->mass = mass_at(b, l, until, end);
-        if (until == lane->limit || until == chunk_end(until - 1)) {
-            st = pm_lane_judge(b, lane, err);
-        }
+    if (lane->done || (b->recorded != lane->limit && b->recorded != chunk_end(b->chunk))) {
+        return PM_OK;
     }
-    return st;
+    pm_lane_take(b, l, b->recorded);
+    lane->mass = b->mass[l];
+    return pm_lane_judge(b, lane, err);
 }
 
-static uint64_t steps_wanted(const pm_block *b) {
-    uint64_t most = 0;
+/* The smallest and the largest number of steps that a lane asks for; 0 when all are done. */
+static void find_limits(const pm_block *b, uint64_t *least, uint64_t *most) {
+    *least = UINT64_MAX;
+    *most = 0;
     for (unsigned l = 0; l < b->count; l++) {
-        if (!b->lane[l].done && b->lane[l].limit > most) {
-            most = b->lane[l].limit;
+        const pm_lane *lane = &b->lane[l];
+        if (!lane->done) {
+            *least = lane->limit < *least ? lane->limit : *least;
+            *most = lane->limit > *most ? lane->limit : *most;
         }
     }
-    return most;
 }
 
+/* Steps are recorded up to where the first lane is judged and no further, so that a judgement finds the lane as it
+ * would be alone; chunks begin where they do for every block. */
 static pm_status run_steps(pm_block *b, pm_error *err) {
     pm_status st = PM_OK;
+    uint64_t least, most;
     measure_start(b);
-    for (uint64_t wanted; st == PM_OK && (wanted = steps_wanted(b)) > 0;) {
+    tabulate_steps(b, 0, chunk_end(0));
+    for (find_limits(b, &least, &most); st == PM_OK && most > 0; find_limits(b, &least, &most)) {
         uint64_t end = chunk_end(b->chunk);
-        if (wanted < end) {
-            end = wanted;
-        }
-        tabulate_steps(b, b->chunk, end);
-        record_steps(b, end);
+        record_steps(b, least < end ? least : end);
         for (unsigned l = 0; l < b->count && st == PM_OK; l++) {
-            st = follow_chunk(b, l, end, err);
+            st = follow_chunk(b, l, err);
         }
-        b->chunk = end;
-        pm_density_progress_tell(b->job->progress, fmin(1.0, (double)end / (double)wanted), b->count);
+        if (b->recorded == end) {
+            b->chunk = end;
+            tabulate_steps(b, end, chunk_end(end));
+        }
+        pm_progress_tell(b->job->progress, fmin(1.0, (double)b->recorded / (double)most), b->count);
     }
     return st;
 }
 
-static pm_status finish_lanes(pm_block *b, uint64_t *steps, double *bound, pm_error *err) {
+/* A lane whose bound turns out too large is done again with more digits. */
+static pm_status finish_lane(const pm_block *b, pm_lane *lane, uint64_t *steps, double *bound, pm_error *err) {
+    double own = 0.0;
     pm_status st = PM_OK;
-    for (unsigned l = 0; l < b->count && st == PM_OK; l++) {
-        double own = 0.0;
-        st = pm_lane_finish(b, &b->lane[l], &own, err);
-        *bound = fmax(*bound, own);
-        *steps = b->lane[l].at > *steps ? b->lane[l].at : *steps;
+    if (lane->next == PM_METHOD_NONE) {
+        st = pm_lane_finish(b, lane, &own, err);
+        if (st == PM_OK && own > b->job->tolerance) {
+            st = pm_lane_more_digits(b, lane, own, err);
+        }
     }
+    if (st == PM_OK && lane->next == PM_METHOD_NONE) {
+        *bound = fmax(*bound, own);
+        *steps = lane->at > *steps ? lane->at : *steps;
+    }
+    b->job->rows[lane->theta_row].method = lane->next;
     return st;
 }
 
-pm_status pm_density_block(const pm_density_job *job, size_t first, size_t count, unsigned lanes, uint64_t *steps,
-                           double *bound, pm_error *err) {
-    pm_block b = {
-        .job = job, .first = first, .count = count, .lanes = lanes, .kernels = pm_step_kernels_get(job->isa, lanes)};
+pm_status pm_density_block(const pm_density_job *job, const size_t *rows, size_t count, unsigned lanes, bool extended,
+                           uint64_t *steps, double *bound, pm_error *err) {
+    pm_block b = {.job = job,
+                  .rows = rows,
+                  .count = count,
+                  .lanes = lanes,
+                  .extended = extended,
+                  .kernels = pm_step_kernels_get(job->isa, lanes),
+                  .extended_kernels = pm_extended_kernels_get(job->isa, lanes)};
     *steps = 0;
     *bound = 0.0;
     pm_float_mode mode = pm_denormals_flush();
@@ -224,8 +269,8 @@ pm_status pm_density_block(const pm_density_job *job, size_t first, size_t count
         }
         st = run_steps(&b, err);
     }
-    if (st == PM_OK) {
-        st = finish_lanes(&b, steps, bound, err);
+    for (unsigned l = 0; st == PM_OK && l < count; l++) {
+        st = finish_lane(&b, &b.lane[l], steps, bound, err);
     }
     block_free(&b);
     pm_denormals_restore(mode);

@@ -4,7 +4,10 @@
  *     a_k = probability of absorption in step k+1, c_k = probability of absorption within k steps (atom included),
  *     s_k = sum of v_k,
  *     pdf(t) = lambda sum_k Pois(k; lambda t) a_k, cdf(t) = sum_k Pois(k; lambda t) c_k, survival(t) the same of s_k.
- * A discrete chain takes its own steps: pmf(k) = a_{k-1}, cdf(k) = c_k, survival(k) = s_k. Nothing is subtracted. */
+ * A discrete chain takes its own steps: pmf(k) = a_{k-1}, cdf(k) = c_k, survival(k) = s_k. Nothing is subtracted.
+ *
+ * Whatever is decided for a lane depends on that lane alone, and is decided at steps that do not depend on the others:
+ * its results are the same bits in every block. */
 #ifndef PM_EVAL_DENSITY_BLOCK_H
 #define PM_EVAL_DENSITY_BLOCK_H
 
@@ -16,11 +19,38 @@
 /* exp(-745) is below the smallest denormal number. */
 #define PM_FULL_EXPONENT 745.0
 
+/* What stands for probability one in vectors and their sums: values of 1e-290 times rates below 1e-120 stay normal. */
+#define PM_UNIT 0x1p600
+#define PM_UNIT_EXPONENT 600
+
+/* A chain of more states is not worth a dense matrix. */
+#define PM_SQUARING_STATES 512
+
+/* Half a unit in the last place of one: what one operation may round off, relatively. */
+#define PM_ROUNDING 0x1p-53
+
 /* Times in ascending order: time[j] is number order[j] of the request. */
 typedef struct pm_times {
     double *time;
     size_t *order;
 } pm_times;
+
+typedef enum pm_method {
+    PM_METHOD_STEPS,    /* in double precision */
+    PM_METHOD_EXTENDED, /* steps in twice the precision */
+    PM_METHOD_SQUARING, /* powers of a dense matrix in twice the precision */
+    PM_METHOD_NONE      /* done */
+} pm_method;
+
+/* What is known of a row of theta before its steps. */
+typedef struct pm_row {
+    double lambda;    /* at least the largest rate out of a state that is reached; 1 when discrete */
+    double predicted; /* steps to the last time */
+    bool partial;     /* some weights are zero that are not so in general: there may be states that are not reached */
+    pm_method method; /* the next to take */
+} pm_row;
+
+typedef struct pm_progress pm_progress;
 
 /* What is the same for all blocks of a call. */
 typedef struct pm_density_job {
@@ -30,66 +60,92 @@ typedef struct pm_density_job {
     pm_result *result;   /* the buffers to write; steps and error_bound are not touched */
     pm_isa isa;
     pm_mix_function mix;
+    pm_dense_row dense_row;
     bool is_discrete;
     bool wants_pdf, wants_cdf;
     double tolerance;      /* what no error bound may exceed */
     pm_times times;        /* T, or B x T with times_per_theta */
+    pm_row *rows;          /* B */
     unsigned step_threads; /* threads inside one step */
-    struct pm_density_progress *progress;
+    pm_progress *progress;
 } pm_density_job;
 
 typedef struct pm_lane {
     size_t theta_row;
-    double lambda;    /* 1 when discrete */
-    double exit_rate; /* the largest rate of absorption of a state */
-    double drift;     /* the most by which the sum of a row, as it is used, differs from one */
+    double lambda;        /* 1 when discrete */
+    double exit_part;     /* the largest probability of absorption of a state in a step */
+    double keep_rounding; /* discrete: the most that rounding may change a probability of staying, relatively */
     double atom;
     pm_times times;
-    double *sums;    /* T x 3: of a_k, c_k, s_k, in the order of `times` */
+    double *sums;    /* T x 3: of a_k, c_k, s_k, in the order of `times`, times 2^shift */
+    int shift;       /* tails of large rates: Poisson weights are kept as multiples of 2^-shift */
     double exponent; /* of the windows (pm_poisson_window) */
     double cut;      /* the Poisson mass that windows cut off on either side, first setting of `exponent` */
     uint64_t limit;  /* steps that the windows ask for */
     size_t pending;  /* the first time whose window is not finished */
 
-    uint64_t at;         /* steps taken into account */
-    double cum, cum_low; /* c_at = cum + cum_low */
-    double carry;        /* discrete: absorbed in step `at` */
-    uint64_t idle;       /* steps since anything was absorbed */
-    double mass;         /* s_at */
-    double most;         /* max a_k */
-    double peak;         /* a lower bound of the pdf's peak */
-    double asked;        /* the largest pdf so far at the times asked for */
-    uint32_t level;      /* the first level that holds anything */
-    double dropped;      /* the mass that was taken out of earlier levels */
-    double may_drop;     /* the most it may come to */
-    bool cut_short;      /* stopped before the windows' end, as what is left does not matter */
+    uint64_t at; /* steps taken into account */
+    /* probabilities, as multiples of 1 / PM_UNIT */
+    double cum, cum_low;           /* c_at = cum + cum_low */
+    double carry;                  /* discrete: absorbed in step `at` */
+    double mass;                   /* s_at */
+    double most;                   /* max a_k */
+    double peak;                   /* a lower bound of the pdf's peak, over lambda */
+    double asked;                  /* the largest pdf so far at the times asked for, over lambda */
+    double dropped, dropped_ahead; /* the mass that was taken out of drained levels, and ahead of the front */
+    double may_drop;               /* the most both may come to */
+    double mass_before;            /* s_k at the judgement before, and its step */
+    uint64_t at_before;
+    uint32_t level; /* the first level that holds anything */
+    uint32_t last;  /* one past the last state that holds anything */
+    double work;    /* multiply-adds so far */
+    bool cut_short; /* stopped before the windows' end, as what is left does not matter */
     bool done;
+    pm_method next; /* of a lane that is done: how to do it again, or PM_METHOD_NONE */
 } pm_lane;
 
 typedef struct pm_block {
     const pm_density_job *job;
-    size_t first, count; /* rows of theta */
+    const size_t *rows; /* count rows of theta */
+    size_t count;
     unsigned lanes;
+    bool extended;
     const pm_step_kernels *kernels;
+    const pm_extended_kernels *extended_kernels;
     pm_step step;
-    double *table;             /* n_weights slots */
-    double *keep;              /* n slots */
-    double *now, *next;        /* n slots each */
-    double *partial;           /* n_blocks x 2 slots: mass, absorbed */
-    double *mass, *absorbed;   /* a slot each: s_k and a_k of `now` */
-    uint64_t chunk;            /* first step of the chunk */
-    double *chunk_a, *chunk_s; /* [lane][PM_CHUNK] */
-    double *chunk_c;           /* [PM_CHUNK] of the lane at work */
-    double *inverse;           /* [PM_CHUNK + 8]: 1 / step */
-    double *ratio;             /* [PM_CHUNK]: k! / (k+8)! */
-    double *mode;              /* [PM_CHUNK]: a lower bound of Pois(k; k) */
-    double *sums;              /* lanes x T x 3 */
+    double *theta;              /* lanes x P */
+    double *table, *table_low;  /* n_weights slots */
+    double *keep, *keep_low;    /* n slots */
+    double *now, *next;         /* n slots each */
+    double *now_low, *next_low; /* the same, when extended */
+    double *partial;            /* n_blocks x 2 slots: mass, absorbed */
+    double *mass, *absorbed;    /* a slot each: s_k and a_k of `now` */
+    uint64_t chunk, recorded;   /* first step of the chunk, and one past the last that is recorded */
+    double *chunk_a, *chunk_s;  /* [lane][PM_CHUNK] */
+    double *chunk_c;            /* [PM_CHUNK] of the lane at work */
+    double *inverse;            /* [PM_CHUNK + 8]: 1 / step */
+    double *ratio;              /* [PM_CHUNK]: k! / (k+8)! */
+    double *mode;               /* [PM_CHUNK]: a lower bound of Pois(k; k) */
+    double *sums;               /* lanes x T x 3 */
     pm_lane lane[PM_STEP_MAX_LANES];
 } pm_block;
 
-/* Evaluates rows first..first+count-1 of theta. *steps and *bound are the largest of any row. */
-pm_status pm_density_block(const pm_density_job *job, size_t first, size_t count, unsigned lanes, uint64_t *steps,
-                           double *bound, pm_error *err);
+/* Evaluates `count` rows of theta by steps. *steps and *bound are the largest of any row. A row that needs another
+ * method has job->rows[row].method set to it, the others to PM_METHOD_NONE. */
+pm_status pm_density_block(const pm_density_job *job, const size_t *rows, size_t count, unsigned lanes, bool extended,
+                           uint64_t *steps, double *bound, pm_error *err);
+
+/* density_plan.c: fills job->rows, in ascending order of rows. Errors: PM_EDATA for weights, rates and rows of
+ * probabilities that will not do, naming the row of theta and the edge or state. */
+pm_status pm_density_plan(pm_density_job *job, pm_error *err);
+/* Which states are reached at a row of theta: n flags, to be freed. */
+pm_status pm_reached_states(const pm_density_job *job, size_t row, bool **out, pm_error *err);
+/* Multiply-adds of a step over states first..last-1. */
+double pm_step_work(const pm_chain *chain, uint32_t first, uint32_t last);
+/* Multiply-adds of squaring for a row, HUGE_VAL when it cannot be done. */
+double pm_squaring_work(const pm_density_job *job, size_t row);
+double pm_last_time(const pm_density_job *job, size_t row);
+pm_times pm_row_times(const pm_density_job *job, size_t row);
 
 /* density_setup.c: the table of probabilities, `keep`, the lanes' rates and the vector v_0. */
 pm_status pm_block_setup(pm_block *b, pm_error *err);
@@ -98,36 +154,53 @@ pm_status pm_block_setup(pm_block *b, pm_error *err);
 void pm_lane_take(pm_block *b, unsigned lane, uint64_t end);
 /* Sets the windows for the times of the lane. */
 void pm_lane_open(pm_block *b, unsigned lane);
-/* At a chunk's end or at the lane's limit: decides whether the lane is done. Errors: PM_EDATA when the tolerance is out
- * of reach. */
+
+/* density_judge.c: at a chunk's end or at the lane's limit decides whether the lane is done, or done better in another
+ * way. Errors: PM_EDATA when all of them would take too long. */
 pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err);
-
-/* density_drain.c: empties the first levels, which nothing flows into any more, where what they still hold does not
- * matter, and leaves states that no lane needs out of later steps. */
-void pm_block_drain(pm_block *b);
-
-/* density_finish.c: writes the results of one lane, returns its error bound. Errors: PM_EDATA when that exceeds the
- * tolerance; PM_ESOFTWARE when a distribution function decreases by more than it. */
-pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err);
-
-/* The relative rounding error of a sum of non-negative terms after so many steps. */
-double pm_lane_rounding(const pm_lane *lane, uint64_t steps);
-/* What pdf errors are relative to: the largest value at the times asked for, or a millionth of the peak. */
+/* The larger of the pdf's largest value so far at the times asked for and of a small part of its peak, over lambda. */
 double pm_lane_scale(const pm_lane *lane);
-/* The error for a tolerance out of reach. */
-pm_status pm_lane_refuse(const pm_block *b, const pm_lane *lane, double bound, pm_error *err);
+
+/* density_drain.c: empties the first levels, which nothing flows into any more, and states ahead of the front, where
+ * what they still hold does not matter, and leaves states that no lane needs out of later steps. */
+void pm_block_drain(pm_block *b, uint64_t step);
+
+/* density_bound.c: bounds of what rounding leaves, relative to a sum of non-negative terms.
+ * Of the steps, after `steps` of them with `jumps` at most that rates lead to (steps + lambda t when continuous). */
+double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
+/* Of the Poisson weights at one time and the sum over steps. */
+double pm_mixing_rounding(const pm_block *b, const pm_lane *lane, double steps);
+
+/* One time of one row. */
+typedef struct pm_point {
+    double pdf, cdf, survival;
+} pm_point;
+
+/* density_finish.c: writes the results of one lane, returns its error bound. A bound above the tolerance: PM_OK and
+ * *bound is that, nothing is written. Errors: as pm_write_points. */
+pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err);
+/* A plain lane with this bound needs more digits: sets lane->next. Errors: PM_EDATA when there are none to be had. */
+pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err);
+/* Puts the points of a row, (T, 3): pdf, cdf, survival, by ascending time, in order and writes them. Errors:
+ * PM_ESOFTWARE when the distribution function decreases by more than the bound. */
+pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, const double *points, pm_error *err);
+/* PM_EDATA: the row cannot be had within the tolerance. */
+pm_status pm_refuse_bound(const pm_density_job *job, size_t row, double steps, double bound, pm_error *err);
+
+/* density_squaring.c: the whole of one row. */
+pm_status pm_density_square(const pm_density_job *job, size_t row, uint64_t *steps, double *bound, pm_error *err);
 
 /* density_progress.c */
-typedef struct pm_density_progress {
+struct pm_progress {
     const pm_log *log;
     double started, reported; /* seconds */
     uint64_t rows_done, rows;
-} pm_density_progress;
-void pm_density_progress_start(pm_density_progress *p, const pm_log *log, size_t rows);
+};
+void pm_progress_start(pm_progress *p, const pm_log *log, size_t rows);
 /* Called by any thread: `rows` rows are done. */
-void pm_density_progress_add(pm_density_progress *p, size_t rows);
+void pm_progress_add(pm_progress *p, size_t rows);
 /* Reports when a second has passed and the caller is the calling thread of the evaluation. `fraction` of `rows` more
  * is done in this thread. */
-void pm_density_progress_tell(pm_density_progress *p, double fraction, size_t rows);
+void pm_progress_tell(pm_progress *p, double fraction, size_t rows);
 
 #endif

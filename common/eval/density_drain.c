@@ -1,4 +1,5 @@
-/* Mass moves to later levels and does not come back: early states are worth their steps for a short time only. */
+/* Mass moves to later levels and does not come back: early states are worth their steps for a short time only. Ahead of
+ * the front there is nothing, or next to nothing. */
 #include <string.h>
 
 #include "eval/density_block.h"
@@ -12,39 +13,73 @@ static double level_mass(const pm_block *b, unsigned l, uint32_t level) {
     return sum;
 }
 
-static void clear_level(pm_block *b, unsigned l, uint32_t level) {
-    const uint32_t *first = b->job->chain->level_first;
-    for (size_t i = first[level]; i < first[level + 1]; i++) {
+static void clear_states(pm_block *b, unsigned l, size_t first, size_t last) {
+    for (size_t i = first; i < last; i++) {
         b->now[i * b->lanes + l] = 0.0;
+        if (b->extended) {
+            b->now_low[i * b->lanes + l] = 0.0;
+        }
     }
 }
 
-static void drain_lane(pm_block *b, unsigned l) {
-    pm_lane *lane = &b->lane[l];
-    while (lane->level < b->job->chain->n_levels) {
+/* Half of what may be dropped is for the levels. */
+static void drain_levels(pm_block *b, pm_lane *lane, unsigned l) {
+    const pm_chain *c = b->job->chain;
+    while (lane->level < c->n_levels) {
         double dropped = lane->dropped + level_mass(b, l, lane->level);
-        if (dropped > lane->may_drop) {
+        if (dropped > 0.5 * lane->may_drop) {
             return;
         }
-        clear_level(b, l, lane->level);
+        clear_states(b, l, c->level_first[lane->level], c->level_first[lane->level + 1]);
         lane->dropped = dropped;
         lane->level++;
     }
 }
 
-void pm_block_drain(pm_block *b) {
+/* The other half is for the front, which refills what is taken from it: a part for each step on the way. */
+static void trim_front(pm_block *b, pm_lane *lane, unsigned l, uint64_t step) {
+    double part = (double)step / (double)(lane->limit > step ? lane->limit : step);
+    double budget = 0.5 * lane->may_drop * part;
+    size_t first = b->job->chain->level_first[lane->level], last = b->step.last;
+    while (last > first) {
+        double v = b->now[(last - 1) * b->lanes + l];
+        if (lane->dropped_ahead + v > budget && v > 0.0) {
+            break;
+        }
+        lane->dropped_ahead += v;
+        last--;
+    }
+    clear_states(b, l, last, b->step.last);
+    lane->last = (uint32_t)last;
+}
+
+static void clear_slots(pm_block *b, size_t first, size_t last) {
+    double *arrays[] = {b->now, b->next, b->now_low, b->next_low};
+    for (size_t i = 0; i < (b->extended ? 4 : 2); i++) {
+        memset(arrays[i] + first * b->lanes, 0, (last - first) * b->lanes * sizeof(double));
+    }
+}
+
+void pm_block_drain(pm_block *b, uint64_t step) {
     const pm_chain *c = b->job->chain;
-    uint32_t level = c->n_levels;
+    uint32_t level = c->n_levels, last = 0;
     for (unsigned l = 0; l < b->count; l++) {
-        if (!b->lane[l].done) {
-            drain_lane(b, l);
-            level = b->lane[l].level < level ? b->lane[l].level : level;
+        pm_lane *lane = &b->lane[l];
+        if (!lane->done) {
+            drain_levels(b, lane, l);
+            trim_front(b, lane, l, step);
+            level = lane->level < level ? lane->level : level;
+            last = lane->last > last ? lane->last : last;
         }
     }
-    size_t first = c->level_first[level], lanes = b->lanes;
+    size_t first = c->level_first[level];
     if (first > b->step.first) {
-        memset(b->now + b->step.first * lanes, 0, (first - b->step.first) * lanes * sizeof *b->now);
-        memset(b->next + b->step.first * lanes, 0, (first - b->step.first) * lanes * sizeof *b->next);
+        clear_slots(b, b->step.first, first);
         b->step.first = first;
+    }
+    if (last < b->step.last) {
+        last = last < b->step.first ? (uint32_t)b->step.first : last;
+        clear_slots(b, last, b->step.last);
+        b->step.last = last;
     }
 }

@@ -1,32 +1,16 @@
-/* From steps to values at times: Poisson weights when continuous, one step when discrete; and when to stop. */
-#include <float.h>
+/* From steps to values at times: Poisson weights when continuous, one step when discrete. */
 #include <math.h>
 
 #include "eval/density_block.h"
 #include "eval/poisson.h"
 
-/* Each of the few parts of the truncation error may take this much of the tolerance. */
+/* Windows may cut off this much of the tolerance, where the pdf is this part of its peak. */
 #define SHARE (1.0 / 64)
-
-/* A pdf below this part of its peak is not resolved unless tails are asked for. */
 #define SMALL_PART 1e-6
 
-/* With tail_accuracy: what may be missing, relative to the value. */
-#define TAIL_MISSING 1e-13
-
-/* Whatever the vector still holds at this size is gone: results below 1e-290 have no relative accuracy. */
-#define NOTHING_LEFT 1e-292
-
-/* A chain that absorbs nothing for so many steps, and for more than it has states, will not absorb what it holds. */
-#define IDLE_STEPS 10000000
-
-static bool in_tails(const pm_block *b) {
-    return b->job->request->tail_accuracy;
-}
-
-double pm_lane_scale(const pm_lane *lane) {
-    return fmax(lane->asked, SMALL_PART * lane->peak);
-}
+/* Rates above this are so large that a Poisson weight below the doubles may matter in a tail. */
+#define SMALL_RATE 1024.0
+#define MOST_SHIFT 400
 
 static void open_discrete(pm_lane *lane, size_t n_times) {
     double last = lane->times.time[n_times - 1];
@@ -44,17 +28,21 @@ void pm_lane_open(pm_block *b, unsigned l) {
     size_t n_times = job->request->n_times;
     pm_lane *lane = &b->lane[l];
     lane->sums = b->sums + l * n_times * 3;
-    size_t at = job->request->times_per_theta ? lane->theta_row * n_times : 0;
-    lane->times = (pm_times){.time = job->times.time + at, .order = job->times.order + at};
+    lane->times = pm_row_times(job, lane->theta_row);
     lane->cum = lane->carry = lane->atom;
     if (job->is_discrete) {
         open_discrete(lane, n_times);
         return;
     }
     double largest = lane->lambda * lane->times.time[n_times - 1];
-    lane->cut = in_tails(b) ? 0.0 : mass_to_cut(job->tolerance, largest);
-    lane->exponent = in_tails(b) ? PM_FULL_EXPONENT : fmin(PM_FULL_EXPONENT, -log(lane->cut));
     uint64_t first;
+    if (job->request->tail_accuracy) {
+        lane->shift = lane->lambda > SMALL_RATE ? (int)fmin(ceil(log2(lane->lambda)), MOST_SHIFT) : 0;
+        lane->exponent = PM_FULL_EXPONENT + lane->shift * 0.7;
+    } else {
+        lane->cut = mass_to_cut(job->tolerance, largest);
+        lane->exponent = fmin(PM_FULL_EXPONENT, -log(lane->cut));
+    }
     pm_poisson_window(largest, lane->exponent, &first, &lane->limit);
 }
 
@@ -68,50 +56,63 @@ static void accumulate(pm_block *b, pm_lane *lane, const double *a, uint64_t end
         low += cum >= a[j] ? (cum - sum) + a[j] : (a[j] - sum) + cum;
         cum = sum;
         most = a[j] > most ? a[j] : most;
-        lane->idle = a[j] > 0.0 ? 0 : lane->idle + 1;
-        double height = lane->lambda * a[j] * b->mode[j];
+        double height = a[j] * b->mode[j];
         peak = height > peak ? height : peak;
     }
     /* pdf averages (cdf(t) - atom) / t over [0, t], and cdf(k / lambda) >= c_k / 2: the median of Pois(k) is k */
-    peak = fmax(peak, 0.5 * lane->lambda * ((cum + low) - lane->atom) / (double)end);
+    peak = fmax(peak, 0.5 * ((cum + low) - lane->atom) / (double)end);
     lane->cum = cum;
     lane->cum_low = low;
     lane->most = most;
     lane->peak = peak;
 }
 
-static void mix_time(pm_block *b, pm_lane *lane, unsigned l, size_t j, double x, uint64_t first, uint64_t last) {
+/* x^8 for x = high + low: the rounding of x itself would grow with every use. */
+static double eighth_power(double x, double low) {
+    for (int i = 0; i < 3; i++) {
+        double square = x * x, rest = fma(x, x, -square);
+        low = 2.0 * x * low + rest;
+        x = square;
+    }
+    return x + low;
+}
+
+static void mix_time(pm_block *b, pm_lane *lane, unsigned l, size_t j, const pm_poisson_law *law, uint64_t first,
+                     uint64_t last) {
     uint64_t k;
     pm_mix_terms terms;
-    if (!pm_poisson_start(x, first, last, &k, &terms.start[0])) {
+    if (!pm_poisson_start(law, first, last, &k, &terms.start[0])) {
         return;
     }
     size_t at = (size_t)(k - b->chunk);
     for (size_t i = 1; i < 8; i++) {
-        terms.start[i] = terms.start[i - 1] * (x * b->inverse[at + i]);
+        terms.start[i] = terms.start[i - 1] * (law->x * b->inverse[at + i]);
     }
-    double x2 = x * x, x4 = x2 * x2;
-    terms.x8 = x4 * x4;
+    terms.x8 = eighth_power(law->x, law->x_low);
     terms.n = (size_t)(last - k);
     terms.absorbed = b->chunk_a + (size_t)l * PM_CHUNK + at;
     terms.mass = b->chunk_s + (size_t)l * PM_CHUNK + at;
     terms.cdf = b->chunk_c + at;
     terms.ratio = b->ratio + at;
     b->job->mix(&terms, lane->sums + j * 3);
-    lane->asked = fmax(lane->asked, lane->lambda * lane->sums[j * 3]);
+    lane->asked = fmax(lane->asked, ldexp(lane->sums[j * 3], -lane->shift));
 }
 
 static void mix_times(pm_block *b, pm_lane *lane, unsigned l, uint64_t end) {
     size_t n_times = b->job->request->n_times;
     for (size_t j = lane->pending; j < n_times; j++) {
-        double x = lane->lambda * lane->times.time[j];
+        double time = lane->times.time[j], x = lane->lambda * time;
         uint64_t first, last;
         pm_poisson_window(x, lane->exponent, &first, &last);
         if (first >= end) {
             break;
         }
         if (last > lane->at) {
-            mix_time(b, lane, l, j, x, first > lane->at ? first : lane->at, last < end ? last : end);
+            pm_poisson_law law = {.x = x,
+                                  .x_low = fma(lane->lambda, time, -x),
+                                  .shift = lane->shift,
+                                  .is_precise = b->job->request->tail_accuracy};
+            mix_time(b, lane, l, j, &law, first > lane->at ? first : lane->at, last < end ? last : end);
         }
         if (last <= end && j == lane->pending) {
             lane->pending++;
@@ -146,104 +147,4 @@ void pm_lane_take(pm_block *b, unsigned l, uint64_t end) {
         mix_times(b, lane, l, end);
     }
     lane->at = end;
-}
-
-/* All later terms together cannot matter. */
-static bool rest_is_negligible(const pm_block *b, const pm_lane *lane) {
-    double share = SHARE * b->job->tolerance;
-    if (lane->mass > share) {
-        return false;
-    }
-    return !b->job->wants_pdf || lane->mass == 0.0 || lane->exit_rate * lane->mass <= share * pm_lane_scale(lane);
-}
-
-/* What all later terms add to a time; to its cdf they add c_at as well, which point_of does. */
-static bool time_is_exact(const pm_block *b, const pm_lane *lane, size_t j) {
-    const double *sums = lane->sums + j * 3;
-    double rest = lane->mass * pm_poisson_right_bound(lane->at, lane->lambda * lane->times.time[j]);
-    if (b->job->wants_pdf && lane->exit_rate * rest > TAIL_MISSING * lane->lambda * sums[0]) {
-        return false;
-    }
-    if (b->job->wants_cdf && rest > TAIL_MISSING * sums[2]) {
-        return false;
-    }
-    return !b->job->wants_cdf || sums[2] <= 0.5 || rest <= TAIL_MISSING * sums[1];
-}
-
-static bool tails_are_exact(const pm_block *b, const pm_lane *lane) {
-    if (lane->mass < NOTHING_LEFT) {
-        return true;
-    }
-    if (b->job->is_discrete) {
-        return false;
-    }
-    for (size_t j = b->job->request->n_times; j-- > lane->pending;) {
-        if (!time_is_exact(b, lane, j)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Past the last window: the steps not taken may matter where the pdf is far below anything seen. */
-static bool windows_suffice(const pm_block *b, const pm_lane *lane) {
-    if (b->job->is_discrete || !b->job->wants_pdf || lane->exponent >= PM_FULL_EXPONENT) {
-        return true;
-    }
-    return lane->exit_rate * lane->mass * exp(-lane->exponent) <= SHARE * b->job->tolerance * pm_lane_scale(lane);
-}
-
-static void widen_windows(const pm_block *b, pm_lane *lane) {
-    double largest = lane->lambda * lane->times.time[b->job->request->n_times - 1];
-    uint64_t first, before = lane->limit;
-    lane->exponent = fmin(PM_FULL_EXPONENT, 2.0 * lane->exponent);
-    pm_poisson_window(largest, lane->exponent, &first, &lane->limit);
-    if (lane->limit <= before) {
-        lane->limit = before + 1;
-    }
-    lane->pending = 0;
-}
-
-/* The rounding error that the steps so far leave to any time beyond them. Where little is absorbed the error of the cdf
- * is small with it, but the steps must come to an end: so at least a tenth of what remains counts. */
-static pm_status check_rounding(const pm_block *b, const pm_lane *lane, pm_error *err) {
-    double absorbed = lane->cum - lane->atom;
-    double part = fmax(fmin(absorbed, lane->mass), 0.1 * lane->mass);
-    double bound = pm_lane_rounding(lane, lane->at) * (in_tails(b) ? 1.0 : part);
-    if (lane->idle > IDLE_STEPS && lane->idle > b->job->chain->n) {
-        return pm_fail(err, PM_EDATA,
-                       "theta row %zu: nothing was absorbed in %llu steps, though a probability of %g remains; is "
-                       "absorption possible at this theta?",
-                       lane->theta_row, (unsigned long long)lane->idle, lane->mass);
-    }
-    return bound > b->job->tolerance ? pm_lane_refuse(b, lane, bound, err) : PM_OK;
-}
-
-/* As much mass as the tolerance leaves: where tails count, none. Set at judgements, which do not depend on what else is
- * in the block. */
-static void allow_dropping(const pm_block *b, pm_lane *lane) {
-    if (in_tails(b)) {
-        return;
-    }
-    lane->may_drop = SHARE * b->job->tolerance;
-    if (b->job->wants_pdf && lane->exit_rate > 0.0) {
-        lane->may_drop *= fmin(1.0, pm_lane_scale(lane) / lane->exit_rate);
-    }
-}
-
-pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err) {
-    if (in_tails(b) ? tails_are_exact(b, lane) : rest_is_negligible(b, lane)) {
-        lane->cut_short = true;
-        lane->done = true;
-        return PM_OK;
-    }
-    if (lane->at >= lane->limit) {
-        if (windows_suffice(b, lane)) {
-            lane->done = true;
-            return PM_OK;
-        }
-        widen_windows(b, lane);
-    }
-    allow_dropping(b, lane);
-    return check_rounding(b, lane, err);
 }

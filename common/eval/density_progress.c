@@ -4,15 +4,15 @@
 
 #define PER_ROW 1000
 
-void pm_density_progress_start(pm_density_progress *p, const pm_log *log, size_t rows) {
-    *p = (pm_density_progress){.log = log, .started = omp_get_wtime(), .rows = rows};
+void pm_progress_start(pm_progress *p, const pm_log *log, size_t rows) {
+    *p = (pm_progress){.log = log, .started = omp_get_wtime(), .rows = rows};
 }
 
-void pm_density_progress_add(pm_density_progress *p, size_t rows) {
+void pm_progress_add(pm_progress *p, size_t rows) {
     __atomic_fetch_add(&p->rows_done, rows, __ATOMIC_RELAXED);
 }
 
-void pm_density_progress_tell(pm_density_progress *p, double fraction, size_t rows) {
+void pm_progress_tell(pm_progress *p, double fraction, size_t rows) {
     if (omp_get_thread_num() != 0) {
         return;
     }

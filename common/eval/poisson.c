@@ -73,32 +73,72 @@ double pm_poisson(uint64_t k, double x) {
     return exp(-stirling_error(n) - deviance(n, x)) / sqrt(TWO_PI * n);
 }
 
-bool pm_poisson_start(double x, uint64_t first, uint64_t last, uint64_t *k, double *weight) {
+/* As above, with long double where digits are lost: log k! is Stirling's series, whose error is small for k > 15. */
+static double precise_weight(const pm_poisson_law *law, uint64_t k) {
+    long double n = (long double)k, x = (long double)law->x + law->x_low;
+    long double exponent = law->shift * 0.693147180559945309417232121458176568L - x;
+    if (k < 16) {
+        long double product = expl(exponent);
+        for (uint64_t i = 1; i <= k; i++) {
+            product *= x / (long double)i;
+        }
+        return (double)product;
+    }
+    if (x < n * DBL_MIN) {
+        return 0.0;
+    }
+    long double difference = n - x, v = difference / (n + x), term = 2.0L * n * v, deviance = difference * v;
+    if (fabsl(v) >= 0.25L) {
+        deviance = n * logl(n / x) - difference;
+    } else {
+        long double before = -1.0L;
+        for (int odd = 3; deviance != before; odd += 2) {
+            term *= v * v;
+            before = deviance;
+            deviance += term / odd;
+        }
+    }
+    exponent = law->shift * 0.693147180559945309417232121458176568L - deviance - stirling_error((double)k);
+    return (double)(expl(exponent) / sqrtl(6.283185307179586476925286766559L * n));
+}
+
+static double weight_of(const pm_poisson_law *law, uint64_t k) {
+    if (law->x == 0.0) {
+        return k == 0 ? ldexp(1.0, law->shift) : 0.0;
+    }
+    if (law->is_precise) {
+        return precise_weight(law, k);
+    }
+    /* the logarithm's derivative in x is (k - x) / x */
+    return ldexp(pm_poisson(k, law->x) * (1.0 + law->x_low * (((double)k - law->x) / law->x)), law->shift);
+}
+
+bool pm_poisson_start(const pm_poisson_law *law, uint64_t first, uint64_t last, uint64_t *k, double *weight) {
     if (first >= last) {
         return false;
     }
     *k = first;
-    *weight = pm_poisson(first, x);
+    *weight = weight_of(law, first);
     if (*weight >= DBL_MIN) {
         return true;
     }
     uint64_t low = first, high = last - 1; /* of the rising part */
-    if (x < (double)high) {
-        high = (uint64_t)x;
+    if (law->x < (double)high) {
+        high = (uint64_t)law->x;
     }
-    if (high <= first || pm_poisson(high, x) < DBL_MIN) {
+    if (high <= first || weight_of(law, high) < DBL_MIN) {
         return false;
     }
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
-        if (pm_poisson(middle, x) >= DBL_MIN) {
+        if (weight_of(law, middle) >= DBL_MIN) {
             high = middle;
         } else {
             low = middle;
         }
     }
     *k = high;
-    *weight = pm_poisson(high, x);
+    *weight = weight_of(law, high);
     return true;
 }
 

@@ -10,9 +10,16 @@
  * k is below 2^53. */
 double pm_poisson(uint64_t k, double x);
 
-/* The first k in [first, last) whose probability is at least the smallest normal number; *weight is that probability.
- * False when there is none. Left of the mode it bisects, as probabilities rise there. */
-bool pm_poisson_start(double x, uint64_t first, uint64_t last, uint64_t *k, double *weight);
+/* Weights 2^shift exp(-y) y^k / k! with y = x + x_low, finite and 0 or more, |x_low| at most half a unit of x. */
+typedef struct pm_poisson_law {
+    double x, x_low;
+    int shift;
+    bool is_precise; /* as long double has it: relative error below 2^-50 also where the value is near 1e-308 */
+} pm_poisson_law;
+
+/* The first k in [first, last) whose weight is at least the smallest normal number; *weight is that weight. False when
+ * there is none. Left of the mode it bisects, as weights rise there. */
+bool pm_poisson_start(const pm_poisson_law *law, uint64_t first, uint64_t last, uint64_t *k, double *weight);
 
 /* Steps [*first, *last) outside of which the probability is at most exp(-exponent) on either side: Bernstein's
  * inequality, P(N >= x + y) <= exp(-y^2 / (2 (x + y/3))) and P(N <= x - y) <= exp(-y^2 / (2x)) (Boucheron, Lugosi and

@@ -2,16 +2,22 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#endif
 
-const pm_step_kernels *pm_step_kernels_x86_64_v2(unsigned lanes);
-const pm_step_kernels *pm_step_kernels_x86_64_v3(unsigned lanes);
-const pm_step_kernels *pm_step_kernels_x86_64_v4(unsigned lanes);
-void pm_mix_x86_64_v2(const pm_mix_terms *terms, double sums[3]);
-void pm_mix_x86_64_v3(const pm_mix_terms *terms, double sums[3]);
-void pm_mix_x86_64_v4(const pm_mix_terms *terms, double sums[3]);
+/* one of each for every instruction set of the build */
+#define DECLARE(isa)                                                                                                   \
+    const pm_step_kernels *pm_step_kernels_##isa(unsigned lanes);                                                      \
+    const pm_extended_kernels *pm_extended_kernels_##isa(unsigned lanes);                                              \
+    void pm_mix_##isa(const pm_mix_terms *terms, double sums[3]);                                                      \
+    void pm_dense_row_##isa(const double *row, const double *row_low, const double *matrix, const double *matrix_low,  \
+                            size_t n, double scale, double *out, double *out_low);
+
+#if defined(__x86_64__)
+DECLARE(x86_64_v2)
+DECLARE(x86_64_v3)
+DECLARE(x86_64_v4)
 #else
-const pm_step_kernels *pm_step_kernels_arm64(unsigned lanes);
-void pm_mix_arm64(const pm_mix_terms *terms, double sums[3]);
+DECLARE(arm64)
 #endif
 
 const pm_step_kernels *pm_step_kernels_get(pm_isa isa, unsigned lanes) {
@@ -32,6 +38,24 @@ const pm_step_kernels *pm_step_kernels_get(pm_isa isa, unsigned lanes) {
     }
 }
 
+const pm_extended_kernels *pm_extended_kernels_get(pm_isa isa, unsigned lanes) {
+    switch (isa) {
+#if defined(__x86_64__)
+    case PM_ISA_X86_64_V2:
+        return pm_extended_kernels_x86_64_v2(lanes);
+    case PM_ISA_X86_64_V3:
+        return pm_extended_kernels_x86_64_v3(lanes);
+    case PM_ISA_X86_64_V4:
+        return pm_extended_kernels_x86_64_v4(lanes);
+#else
+    case PM_ISA_ARM64:
+        return pm_extended_kernels_arm64(lanes);
+#endif
+    default:
+        return NULL;
+    }
+}
+
 pm_mix_function pm_mix_get(pm_isa isa) {
     switch (isa) {
 #if defined(__x86_64__)
@@ -44,6 +68,24 @@ pm_mix_function pm_mix_get(pm_isa isa) {
 #else
     case PM_ISA_ARM64:
         return pm_mix_arm64;
+#endif
+    default:
+        return NULL;
+    }
+}
+
+pm_dense_row pm_dense_row_get(pm_isa isa) {
+    switch (isa) {
+#if defined(__x86_64__)
+    case PM_ISA_X86_64_V2:
+        return pm_dense_row_x86_64_v2;
+    case PM_ISA_X86_64_V3:
+        return pm_dense_row_x86_64_v3;
+    case PM_ISA_X86_64_V4:
+        return pm_dense_row_x86_64_v4;
+#else
+    case PM_ISA_ARM64:
+        return pm_dense_row_arm64;
 #endif
     default:
         return NULL;

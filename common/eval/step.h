@@ -1,8 +1,9 @@
 /* The kernels of a uniformized (or discrete) chain: one step of all states, and the mixing of steps by Poisson weights.
  *
  * Every value array is [slot][lane]: `lanes` rows of theta side by side. A sum is one multiply-add after the other in
- * the order of the edges, so results do not depend on lanes or threads; with fused multiply-add (x86-64-v3, -v4, arm64)
- * they are the same bits on every such processor, and on x86-64-v2, which has none, they differ by its rounding. */
+ * the order of the edges, of more than PM_CHAIN_GROUP edges in groups that are added up with their rounding errors; so
+ * results do not depend on lanes or threads; with fused multiply-add (x86-64-v3, -v4, arm64) they are the same bits on
+ * every such processor, and on x86-64-v2, which has none, they differ by its rounding. */
 #ifndef PM_EVAL_STEP_H
 #define PM_EVAL_STEP_H
 
@@ -17,7 +18,9 @@ typedef struct pm_step {
     /* [state][lane]: c >= 0 is the probability of staying, c < 0 minus that of leaving: the smaller of the two, as
      * v - leave * v keeps digits that 1 - leave would have lost */
     const double *keep;
-    size_t first; /* states before this one hold nothing, in `from` and `to`, and are left out */
+    /* extended kernels: what `table` and `keep` leave of values of twice the precision; keep >= 0 is of staying */
+    const double *table_low, *keep_low;
+    size_t first, last; /* states outside of first..last-1 hold nothing, in `from` and `to`, and are left out */
 } pm_step;
 
 typedef struct pm_step_kernels {
@@ -31,6 +34,21 @@ typedef struct pm_step_kernels {
     void (*measure)(const pm_step *step, size_t b, const double *v, double *mass, double *absorbed);
 } pm_step_kernels;
 
+/* The same in twice the precision: vectors are sums of two arrays, every product and sum is followed by what it rounds
+ * off (Dot2 of Ogita, Rump and Oishi 2005, algorithm 5.3); mass and absorbed are rounded once. After a step each value
+ * has a relative error of at most (d + 5)^2 2^-106 more, d in-edges. */
+typedef struct pm_extended_kernels {
+    void (*rows)(const pm_step *step, size_t b, const double *from, const double *from_low, double *to, double *to_low,
+                 double *mass, double *absorbed);
+    void (*measure)(const pm_step *step, size_t b, const double *v, const double *low, double *mass, double *absorbed);
+} pm_extended_kernels;
+
+/* A dense row times a dense matrix in twice the precision, all values 0 or more:
+ * out + out_low = (sum over k < n of (row[k] + row_low[k]) times row k of matrix + matrix_low) * scale, a power of two.
+ * Zeros of the row are left out. Arrays have n values, matrices n x n; out may not be the row. */
+typedef void (*pm_dense_row)(const double *row, const double *row_low, const double *matrix, const double *matrix_low,
+                             size_t n, double scale, double *out, double *out_low);
+
 /* sums[0..2] += the sum over j < n of w_j times absorbed[j], cdf[j], mass[j]. w_0..w_7 are given;
  * w_{j+8} = w_j * x8 * ratio[j], with x8 = x^8 and ratio[j] = k! / (k+8)! for the step k of term j. */
 typedef struct pm_mix_terms {
@@ -43,7 +61,9 @@ typedef void (*pm_mix_function)(const pm_mix_terms *terms, double sums[3]);
 
 /* The kernels for 1, 4, 8 or 16 lanes; NULL for another number. */
 const pm_step_kernels *pm_step_kernels_get(pm_isa isa, unsigned lanes);
+const pm_extended_kernels *pm_extended_kernels_get(pm_isa isa, unsigned lanes);
 pm_mix_function pm_mix_get(pm_isa isa);
+pm_dense_row pm_dense_row_get(pm_isa isa);
 
 /* Denormal numbers become zero in the calling thread until pm_denormals_restore: vectors decay into them, and each
  * operation on one costs a hundred others. What is lost is below 3e-308 a value. */

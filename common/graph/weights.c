@@ -5,12 +5,17 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "graph/exact.h"
 #include "graph/normalize.h"
 
+/* Below this part of the sum of magnitudes, Dot2 may have lost digits that the exact sum has. */
+#define CANCELLED 0x1p-40
+
 /* Dot2 of Ogita, Rump and Oishi 2005 (algorithm 5.3): the rounding error of every product (fma) and of every sum
- * (Knuth's TwoSum) is collected and added at the end. Terms with a zero coefficient are left out: they add nothing. */
+ * (Knuth's TwoSum) is collected and added at the end. Terms with a zero coefficient are left out: they add nothing.
+ * What cancels by more than that can follow is added again, exactly. */
 static double weight_at(const double *coef, size_t n_params, const double *theta) {
-    double sum = coef[0], error = 0.0;
+    double sum = coef[0], error = 0.0, magnitude = fabs(coef[0]);
     for (size_t k = 0; k < n_params; k++) {
         double c = coef[1 + k];
         if (c == 0.0) {
@@ -21,9 +26,37 @@ static double weight_at(const double *coef, size_t n_params, const double *theta
         double part = total - sum;
         error += fma(c, theta[k], -product) + ((sum - (total - part)) + (product - part));
         sum = total;
+        magnitude += fabs(product);
     }
     /* an infinite sum has no rounding error: inf - inf must not turn it into NaN */
-    return isfinite(sum) ? sum + error : sum;
+    if (!isfinite(sum)) {
+        return sum;
+    }
+    sum += error;
+    if (fabs(sum) < CANCELLED * magnitude) {
+        double low;
+        pm_exact_dot(coef, n_params, theta, &sum, &low);
+    }
+    return sum;
+}
+
+void pm_weight_pair(const double *coef, size_t n_params, const double *theta, double *high, double *low) {
+    size_t sole = n_params, terms = coef[0] == 0.0 ? 0 : 1;
+    for (size_t k = 0; k < n_params; k++) {
+        if (coef[1 + k] != 0.0 && theta[k] != 0.0) {
+            sole = k;
+            terms++;
+        }
+    }
+    if (terms == 1 && sole < n_params) {
+        double c = coef[1 + sole], product = c * theta[sole];
+        if (fabs(product) > 0x1p-900 && isfinite(product)) {
+            *high = product;
+            *low = fma(c, theta[sole], -product);
+            return;
+        }
+    }
+    pm_exact_dot(coef, n_params, theta, high, low);
 }
 
 double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta) {

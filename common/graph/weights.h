@@ -11,4 +11,7 @@
 pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
                           double *values, pm_error *err);
 
+/* A weight as the unevaluated sum high + low, right to 100 bits: coef[0] + sum of coef[1+k] * theta[k]. */
+void pm_weight_pair(const double *coef, size_t n_params, const double *theta, double *high, double *low);
+
 #endif

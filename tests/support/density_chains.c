@@ -28,8 +28,10 @@ chain finish(pm_builder *b, size_t n_theta) {
     pm_error err = {0};
     cr_assert_eq(pm_builder_finish(b, &c.graph, &err), PM_OK, "%s", err.text);
     pm_builder_free(b);
-    cr_assert_eq(pm_split_graph(c.graph, NULL, &c.split, &err), PM_OK, "%s", err.text);
-    cr_assert_eq(pm_chain_new(c.graph, &c.split, &c.chain, &err), PM_OK, "%s", err.text);
+    c.split = calloc(1, sizeof *c.split);
+    cr_assert_not_null(c.split);
+    cr_assert_eq(pm_split_graph(c.graph, NULL, c.split, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_chain_new(c.graph, c.split, &c.chain, &err), PM_OK, "%s", err.text);
     const double theta = 1.0;
     c.start = malloc((n_theta + 1) * c.graph->n_starts * sizeof *c.start);
     cr_assert_not_null(c.start);
@@ -41,7 +43,8 @@ chain finish(pm_builder *b, size_t n_theta) {
 
 void drop(chain *c) {
     pm_chain_free(c->chain);
-    pm_split_free(&c->split);
+    pm_split_free(c->split);
+    free(c->split);
     pm_graph_free(c->graph);
     free(c->start);
 }

@@ -7,7 +7,7 @@
 
 typedef struct chain {
     pm_graph *graph;
-    pm_split split;
+    pm_split *split; /* on the heap: the chain borrows it */
     pm_chain *chain;
     double *start; /* (rows, S): for as many rows of theta as were asked for */
 } chain;

@@ -77,7 +77,7 @@ Test(poisson, the_first_normal_weight_is_found) {
     for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
         uint64_t k = 0;
         double weight = 0.0;
-        cr_assert(pm_poisson_start(x[i], 0, (uint64_t)x[i] + 1, &k, &weight));
+        cr_assert(pm_poisson_start(&(pm_poisson_law){.x = x[i]}, 0, (uint64_t)x[i] + 1, &k, &weight));
         cr_expect(weight >= 0x1p-1022);
         cr_expect_eq(weight, pm_poisson(k, x[i]));
         if (k > 0) {
@@ -86,9 +86,9 @@ Test(poisson, the_first_normal_weight_is_found) {
     }
     uint64_t k;
     double weight;
-    cr_expect_not(pm_poisson_start(1e6, 0, 1000, &k, &weight), "far below the mode");
-    cr_expect_not(pm_poisson_start(10.0, 2000, 3000, &k, &weight), "far above it");
-    cr_expect_not(pm_poisson_start(10.0, 5, 5, &k, &weight), "an empty range");
+    cr_expect_not(pm_poisson_start(&(pm_poisson_law){.x = 1e6}, 0, 1000, &k, &weight), "far below the mode");
+    cr_expect_not(pm_poisson_start(&(pm_poisson_law){.x = 10.0}, 2000, 3000, &k, &weight), "far above it");
+    cr_expect_not(pm_poisson_start(&(pm_poisson_law){.x = 10.0}, 5, 5, &k, &weight), "an empty range");
 }
 
 Test(poisson, right_tails) {

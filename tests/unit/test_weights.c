@@ -45,6 +45,21 @@ Test(weights, a_difference_of_products_is_exact) {
     pm_graph_free(g);
 }
 
+/* Exact rationals (Python's fractions): what is left is 2e-26 and 1e-41 of the terms. */
+Test(weights, sums_that_cancel_almost_wholly_are_exact) {
+    const double coef[1][4] = {{0, 1, -1, 1e-30}};
+    pm_graph *g = edges_of(coef, 1);
+    const double theta[] = {1e10, 1e10, 1.0};
+    cr_assert_eq(pm_graph_weight(g, 0, theta), 1e-30);
+    pm_graph_free(g);
+    const double found[] = {0.0, 78097.20305595295, -57366.55610275293, 3805.4843012661377, 1.737087233075696e-13};
+    const double point[] = {1.011895750142515, 1.4846259057897564, 1.6138937805391058, 0.9939842122325212};
+    double high, low;
+    pm_weight_pair(found, 4, point, &high, &low);
+    cr_assert_eq(high, 6.379659366846665e-30);
+    cr_assert(fabs(low) <= 0x1p-53 * high);
+}
+
 Test(weights, lanes_beyond_the_batch_repeat_the_last_row) {
     const double coef[2][4] = {{0.5, 1, 0, 0}, {0, 0, 2, 1}};
     pm_graph *g = edges_of(coef, 2);
