@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "graph/weights.h"
 
 static bool is_absorbing(const pm_split *split, uint32_t row) {
     return split->row[row] == split->row[row + 1];
@@ -204,10 +205,8 @@ static void count_most(const pm_graph *graph, const pm_split *split, pm_chain *c
         c->most_starts = larger(c->most_starts, own);
     }
     c->constant_weights = true;
-    for (size_t i = 0; i < graph->n_weights; i++) {
-        for (size_t k = 1; k <= graph->n_params; k++) {
-            c->constant_weights = c->constant_weights && graph->weights[i * (1 + graph->n_params) + k] == 0.0;
-        }
+    for (uint32_t w = 0; w < graph->n_weights; w++) {
+        c->constant_weights = c->constant_weights && pm_weight_is_constant(graph, w);
     }
 }
 

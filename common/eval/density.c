@@ -16,8 +16,8 @@
 /* Vectors of a block that are larger than this are read from memory in every step; fewer lanes then cost nothing. */
 #define VECTOR_BYTES ((size_t)8 << 20)
 
-/* Sums over steps for all times and lanes of a block stay below this. */
-#define SUMS_BYTES ((size_t)64 << 20)
+/* What is kept for all times and lanes of a block stays below this. */
+#define MIXTURES_BYTES ((size_t)64 << 20)
 
 /* Rows whose numbers of steps differ by more than this go to blocks of their own, where there are more than a few. */
 #define STEPS_SPREAD 4.0
@@ -124,7 +124,7 @@ static unsigned choose_lanes(const pm_density_job *job, size_t n_rows, unsigned 
     while (lanes > 4 && job->chain->n > VECTOR_BYTES / (3 * sizeof(double)) / lanes) {
         lanes = fewer(lanes);
     }
-    while (lanes > 1 && r->n_times > SUMS_BYTES / (3 * sizeof(double)) / lanes) {
+    while (lanes > 1 && r->n_times > MIXTURES_BYTES / sizeof(pm_mixture) / lanes) {
         lanes = fewer(lanes);
     }
     while (lanes > 1 && blocks_of(n_rows, lanes) < threads && step_work(job->chain, lanes) < SHARED_STEP_WORK) {

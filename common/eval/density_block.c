@@ -9,12 +9,14 @@
 #define DRAIN_EVERY 32
 
 static void block_free(pm_block *b) {
-    double *arrays[] = {b->theta,   b->table,    b->table_low, b->keep, b->keep_low, b->now,     b->next,
-                        b->now_low, b->next_low, b->partial,   b->mass, b->absorbed, b->chunk_a, b->chunk_s,
-                        b->chunk_c, b->inverse,  b->ratio,     b->mode, b->sums};
+    double *arrays[] = {b->theta,   b->table,   b->table_low, b->keep,    b->keep_low, b->now,
+                        b->next,    b->now_low, b->next_low,  b->partial, b->mass,     b->absorbed,
+                        b->chunk_a, b->chunk_s, b->chunk_c,   b->inverse, b->ratio,    b->mode};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         free(arrays[i]);
     }
+    free(b->mixtures);
+    free(b->points);
 }
 
 typedef struct array {
@@ -25,14 +27,13 @@ typedef struct array {
 
 static pm_status block_new(pm_block *b, pm_error *err) {
     const pm_chain *c = b->job->chain;
-    size_t lanes = b->lanes, state = (size_t)c->n * lanes, weights = c->graph->n_weights * lanes, n_sums = 0;
-    bool pairs = b->extended || (b->job->is_discrete && !c->constant_weights);
-    if (!pm_mul(b->job->request->n_times, 3 * lanes, &n_sums)) {
+    size_t lanes = b->lanes, state = (size_t)c->n * lanes, weights = c->graph->n_weights * lanes, n_mixtures = 0;
+    if (!pm_mul(b->job->request->n_times, lanes, &n_mixtures)) {
         return pm_fail_memory(err, "the times", SIZE_MAX);
     }
     const array arrays[] = {{&b->theta, lanes * c->graph->n_params, true},
                             {&b->table, weights, true},
-                            {&b->table_low, weights, pairs},
+                            {&b->table_low, weights, true},
                             {&b->keep, state, true},
                             {&b->keep_low, state, b->extended},
                             {&b->now, state, true},
@@ -47,8 +48,7 @@ static pm_status block_new(pm_block *b, pm_error *err) {
                             {&b->chunk_c, PM_CHUNK, true},
                             {&b->inverse, PM_CHUNK + 8, true},
                             {&b->ratio, PM_CHUNK, true},
-                            {&b->mode, PM_CHUNK, true},
-                            {&b->sums, n_sums, true}};
+                            {&b->mode, PM_CHUNK, true}};
     bool complete = true;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         if (arrays[i].is_wanted) {
@@ -56,10 +56,11 @@ static pm_status block_new(pm_block *b, pm_error *err) {
             complete = complete && *arrays[i].values != NULL;
         }
     }
-    if (!complete) {
-        return pm_fail_memory(err, "densities", (3 * state + n_sums) * sizeof(double));
+    b->mixtures = pm_calloc(n_mixtures, sizeof *b->mixtures);
+    b->points = pm_malloc(b->job->request->n_times, sizeof *b->points);
+    if (!complete || b->mixtures == NULL || b->points == NULL) {
+        return pm_fail_memory(err, "densities", 3 * state * sizeof(double) + n_mixtures * sizeof *b->mixtures);
     }
-    memset(b->sums, 0, n_sums * sizeof *b->sums);
     b->step =
         (pm_step){.chain = c, .table = b->table, .keep = b->keep, .table_low = b->table_low, .keep_low = b->keep_low};
     return PM_OK;
@@ -234,7 +235,7 @@ static pm_status finish_lane(const pm_block *b, pm_lane *lane, uint64_t *steps, 
     double own = 0.0;
     pm_status st = PM_OK;
     if (lane->next == PM_METHOD_NONE) {
-        st = pm_lane_finish(b, lane, &own, err);
+        st = pm_lane_finish(b, lane, b->points, &own, err);
         if (st == PM_OK && own > b->job->tolerance) {
             st = pm_lane_more_digits(b, lane, own, err);
         }

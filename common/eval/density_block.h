@@ -70,6 +70,13 @@ typedef struct pm_density_job {
     pm_progress *progress;
 } pm_density_job;
 
+/* One time of a lane. */
+typedef struct pm_mixture {
+    double sums[3];       /* of a_k, c_k, s_k, times 2^shift: multiples of 1 / PM_UNIT */
+    double x, x_low, x8;  /* lambda t = x + x_low, and its eighth power */
+    uint64_t first, last; /* its window */
+} pm_mixture;
+
 typedef struct pm_lane {
     size_t theta_row;
     double lambda;        /* 1 when discrete */
@@ -77,12 +84,12 @@ typedef struct pm_lane {
     double keep_rounding; /* discrete: the most that rounding may change a probability of staying, relatively */
     double atom;
     pm_times times;
-    double *sums;    /* T x 3: of a_k, c_k, s_k, in the order of `times`, times 2^shift */
-    int shift;       /* tails of large rates: Poisson weights are kept as multiples of 2^-shift */
-    double exponent; /* of the windows (pm_poisson_window) */
-    double cut;      /* the Poisson mass that windows cut off on either side, first setting of `exponent` */
-    uint64_t limit;  /* steps that the windows ask for */
-    size_t pending;  /* the first time whose window is not finished */
+    pm_mixture *mixtures; /* T, in the order of `times` */
+    int shift;            /* tails of large rates: Poisson weights are kept as multiples of 2^-shift */
+    double exponent;      /* of the windows (pm_poisson_window) */
+    double cut;           /* the Poisson mass that windows cut off on either side, first setting of `exponent` */
+    uint64_t limit;       /* steps that the windows ask for */
+    size_t pending;       /* the first time whose window is not finished */
 
     uint64_t at; /* steps taken into account */
     /* probabilities, as multiples of 1 / PM_UNIT */
@@ -103,6 +110,11 @@ typedef struct pm_lane {
     bool done;
     pm_method next; /* of a lane that is done: how to do it again, or PM_METHOD_NONE */
 } pm_lane;
+
+/* One time of one row. */
+typedef struct pm_point {
+    double pdf, cdf, survival;
+} pm_point;
 
 typedef struct pm_block {
     const pm_density_job *job;
@@ -126,7 +138,8 @@ typedef struct pm_block {
     double *inverse;            /* [PM_CHUNK + 8]: 1 / step */
     double *ratio;              /* [PM_CHUNK]: k! / (k+8)! */
     double *mode;               /* [PM_CHUNK]: a lower bound of Pois(k; k) */
-    double *sums;               /* lanes x T x 3 */
+    pm_mixture *mixtures;       /* lanes x T */
+    pm_point *points;           /* T */
     pm_lane lane[PM_STEP_MAX_LANES];
 } pm_block;
 
@@ -154,6 +167,8 @@ pm_status pm_block_setup(pm_block *b, pm_error *err);
 void pm_lane_take(pm_block *b, unsigned lane, uint64_t end);
 /* Sets the windows for the times of the lane. */
 void pm_lane_open(pm_block *b, unsigned lane);
+/* The same again, as lane->exponent has changed. */
+void pm_lane_set_windows(const pm_block *b, pm_lane *lane);
 
 /* density_judge.c: at a chunk's end or at the lane's limit decides whether the lane is done, or done better in another
  * way. Errors: PM_EDATA when all of them would take too long. */
@@ -168,22 +183,17 @@ void pm_block_drain(pm_block *b, uint64_t step);
 /* density_bound.c: bounds of what rounding leaves, relative to a sum of non-negative terms.
  * Of the steps, after `steps` of them with `jumps` at most that rates lead to (steps + lambda t when continuous). */
 double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
-/* Of the Poisson weights at one time and the sum over steps. */
-double pm_mixing_rounding(const pm_block *b, const pm_lane *lane, double steps);
+/* Of the Poisson weights of mean x and the sum over so many steps. */
+double pm_mixing_rounding(const pm_block *b, const pm_lane *lane, double x, double steps);
 
-/* One time of one row. */
-typedef struct pm_point {
-    double pdf, cdf, survival;
-} pm_point;
-
-/* density_finish.c: writes the results of one lane, returns its error bound. A bound above the tolerance: PM_OK and
- * *bound is that, nothing is written. Errors: as pm_write_points. */
-pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err);
+/* density_finish.c: writes the results of one lane, returns its error bound; points: room for T. A bound above the
+ * tolerance: PM_OK and *bound is that, nothing is written. Errors: as pm_write_points. */
+pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, pm_point *points, double *bound, pm_error *err);
 /* A plain lane with this bound needs more digits: sets lane->next. Errors: PM_EDATA when there are none to be had. */
 pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err);
-/* Puts the points of a row, (T, 3): pdf, cdf, survival, by ascending time, in order and writes them. Errors:
+/* Puts the T points of a row, by ascending time, in order and writes them. Errors:
  * PM_ESOFTWARE when the distribution function decreases by more than the bound. */
-pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, const double *points, pm_error *err);
+pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, const pm_point *points, pm_error *err);
 /* PM_EDATA: the row cannot be had within the tolerance. */
 pm_status pm_refuse_bound(const pm_density_job *job, size_t row, double steps, double bound, pm_error *err);
 

@@ -8,19 +8,22 @@
 /* Second-order terms. */
 #define HIGHER_ORDER 1.01
 
-/* Weights: rounded once, or Dot2 and little more. Probabilities: weights over lambda, rounded. */
-#define WEIGHT_ROUNDINGS 1.25
+/* Probabilities: weights over lambda, rounded once, and little more (density_setup.c); discrete: weights, rounded. */
+#define JUMP_ROUNDINGS 1.01
 
 /* The start distribution: a weight, over a compensated sum. */
 #define START_ROUNDINGS 4.0
 
-/* A chunk's recurrence: 64 times x^8, a table's value, and two products; seven factors before; the start's own. */
-#define CHUNK_ROUNDINGS (4.0 * 64 + 3.0 * 7)
-#define START_WEIGHT_ROUNDINGS 24.0
-#define EXPONENT_ROUNDINGS 8.0
+/* A recurrence of Poisson weights, for eight steps: x^8, a table's value, two products; and the seven factors before.
+ */
+#define RECURRENCE_ROUNDINGS 4.0
+#define FIRST_ROUNDINGS (3.0 * 7)
 
-/* Eight sums side by side over a chunk, then one; and of c_k. */
-#define CHUNK_SUM_ROUNDINGS (64.0 + 3.0 + 3.0)
+/* A weight that a chunk starts from: near the mode, and far from it, where the logarithm of k/x is not small. The
+ * latter happens for x below ten times the exponent of the windows only. */
+#define WEIGHT_ROUNDINGS 24.0
+#define FAR_ROUNDINGS 4.0
+#define FAR 11.0
 
 static double larger(double a, double b) {
     return a > b ? a : b;
@@ -34,25 +37,24 @@ static double once(const pm_block *b) {
     return sums + START_ROUNDINGS + (double)c->most_starts;
 }
 
-/* Of each step in double precision: as many additions as there are edges (or a group of them, and the compensated sum
- * of groups), their products, and staying. In twice the precision: eval/step.h. */
+/* Of each step in double precision: in-edges are added up side by side in two sums (or in groups, and the compensated
+ * sum of these), to what stays; products are rounded on their own without fused multiply-add; staying is rounded. In
+ * twice the precision: eval/step.h. */
 static double per_step(const pm_block *b) {
-    double edges = (double)b->job->chain->most_in;
+    size_t edges = b->job->chain->most_in;
     if (b->extended) {
-        return (edges + 5.0) * (edges + 5.0) * PM_ROUNDING;
+        return ((double)edges + 5.0) * ((double)edges + 5.0) * PM_ROUNDING;
     }
-    return (edges < PM_CHAIN_GROUP ? edges : PM_CHAIN_GROUP + 2.0) + 4.0;
+    double sums = edges > PM_CHAIN_GROUP ? PM_CHAIN_GROUP + 2.0 : (double)((edges + 1) / 2) + 1.0;
+    return sums + (b->job->isa == PM_ISA_X86_64_V2 ? 1.0 : 0.0) + 1.0;
 }
 
 /* Rounded rates are those of another chain, which loses no mass: a path of j jumps and time t has its density changed
  * by (1 + e)^j exp(e lambda t) at most. Rounded probabilities of a discrete chain: by (1 + e)^j, and staying by itself.
  */
 static double per_jump(const pm_block *b) {
-    bool constant = b->job->chain->constant_weights;
-    if (b->extended) {
-        return 8.0 * PM_ROUNDING;
-    }
-    return (constant ? 0.0 : WEIGHT_ROUNDINGS) + (b->job->is_discrete ? 0.0 : 1.0);
+    bool is_exact = b->job->is_discrete && b->job->chain->constant_weights;
+    return is_exact ? 0.0 : b->extended ? 8.0 * PM_ROUNDING : JUMP_ROUNDINGS;
 }
 
 double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps) {
@@ -60,12 +62,14 @@ double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, do
     return HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
 }
 
-double pm_mixing_rounding(const pm_block *b, const pm_lane *lane, double steps) {
+double pm_mixing_rounding(const pm_block *b, const pm_lane *lane, double x, double steps) {
     if (b->job->is_discrete) {
         return 4.0 * PM_ROUNDING;
     }
-    double exponent = b->job->request->tail_accuracy ? 0.0 : EXPONENT_ROUNDINGS * lane->exponent;
-    double chunks = steps / PM_CHUNK + 8.0;
-    return HIGHER_ORDER * PM_ROUNDING *
-           (CHUNK_ROUNDINGS + START_WEIGHT_ROUNDINGS + exponent + CHUNK_SUM_ROUNDINGS + chunks);
+    bool far = !b->job->request->tail_accuracy && x < FAR * lane->exponent;
+    double in_chunk = fmin(steps, PM_CHUNK) / 8.0, chunks = steps / PM_CHUNK + 8.0;
+    double weights = RECURRENCE_ROUNDINGS * in_chunk + FIRST_ROUNDINGS + WEIGHT_ROUNDINGS;
+    /* eight sums side by side over a chunk, then one of them, then of chunks; and c_k */
+    double sums = in_chunk + 3.0 + chunks + 3.0;
+    return HIGHER_ORDER * PM_ROUNDING * (weights + (far ? FAR_ROUNDINGS * lane->exponent : 0.0) + sums);
 }

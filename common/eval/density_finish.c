@@ -21,35 +21,23 @@ pm_status pm_refuse_bound(const pm_density_job *job, size_t row, double steps, d
                    tails ? "no tail accuracy, or smaller times" : "a larger --tolerance, or smaller times");
 }
 
-static void window_of(const pm_block *b, const pm_lane *lane, size_t j, uint64_t *first, uint64_t *last) {
-    double time = lane->times.time[j];
-    if (b->job->is_discrete) {
-        *first = time < (double)PM_POISSON_FAR ? (uint64_t)time : PM_POISSON_FAR;
-        *last = *first + 1;
-    } else {
-        pm_poisson_window(lane->lambda * time, lane->exponent, first, last);
-    }
-}
-
 /* Whether the cdf at a time is known as a sum. Where the steps stopped inside the window, all mass that will ever count
  * is absorbed, and the rest of the window adds its Poisson probability. Beyond the mode the survival is the smaller. */
 static bool cdf_is_known(const pm_block *b, const pm_lane *lane, size_t j, double *cdf) {
-    uint64_t first, last;
-    double x = lane->lambda * lane->times.time[j];
-    window_of(b, lane, j, &first, &last);
-    if (last <= lane->at) {
+    const pm_mixture *m = &lane->mixtures[j];
+    if (m->last <= lane->at) {
         return true;
     }
-    if (b->job->is_discrete || (double)lane->at <= x) {
+    if (b->job->is_discrete || (double)lane->at <= m->x) {
         return false;
     }
-    *cdf += (lane->cum + lane->cum_low) / PM_UNIT * pm_poisson_right_tail(lane->at, x);
+    *cdf += (lane->cum + lane->cum_low) / PM_UNIT * pm_poisson_right_tail(lane->at, m->x);
     return true;
 }
 
 /* The smaller of cdf and survival is a sum of positive terms and keeps its accuracy; the other is its complement. */
 static pm_point point_of(const pm_block *b, const pm_lane *lane, size_t j) {
-    const double *sums = lane->sums + j * 3;
+    const double *sums = lane->mixtures[j].sums;
     double unit = ldexp(1.0 / PM_UNIT, -lane->shift);
     int exponent = 0, own = 0;
     double mantissa = frexp(sums[0], &exponent) * frexp(lane->lambda, &own);
@@ -66,18 +54,18 @@ static pm_point point_of(const pm_block *b, const pm_lane *lane, size_t j) {
 
 /* What rounding leaves of the sums at one time, relatively. */
 static double rounding_of(const pm_block *b, const pm_lane *lane, size_t j) {
-    uint64_t first, last;
-    window_of(b, lane, j, &first, &last);
-    double steps = (double)(last < lane->at ? last : lane->at);
-    double jumps = steps + (b->job->is_discrete ? 0.0 : fmin(lane->lambda * lane->times.time[j], steps));
-    double window = last > first ? fmin((double)(last - first), steps) : 0.0;
-    return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, lane, window);
+    const pm_mixture *m = &lane->mixtures[j];
+    double steps = (double)(m->last < lane->at ? m->last : lane->at);
+    double jumps = steps + (b->job->is_discrete ? 0.0 : fmin(m->x, steps));
+    double window = m->last > m->first ? fmin((double)(m->last - m->first), steps) : 0.0;
+    return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, lane, m->x, window);
 }
 
 static double tail_bound(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
     double smaller = fmin(p->cdf, p->survival);
     bool pdf = b->job->wants_pdf && p->pdf > SMALLEST_RELATIVE, cdf = b->job->wants_cdf && smaller > SMALLEST_RELATIVE;
-    return pdf || cdf ? rounding_of(b, lane, j) + (b->job->is_discrete ? 0.0 : TAIL_CUT) : 0.0;
+    double complement = b->job->wants_cdf ? PM_ROUNDING : 0.0;
+    return pdf || cdf ? rounding_of(b, lane, j) + (b->job->is_discrete ? 0.0 : TAIL_CUT) : complement;
 }
 
 /* What windows and stopping leave out of any value, the pdf's over lambda. */
@@ -97,7 +85,7 @@ static double plain_bound(const pm_block *b, const pm_lane *lane, size_t j, cons
     missing_parts(b, lane, &missing_pdf, &missing_cdf);
     /* a scale of zero: nothing of the pdf is above the smallest number */
     if (b->job->wants_pdf && scale > 0.0) {
-        double value = ldexp(lane->sums[j * 3], -lane->shift);
+        double value = ldexp(lane->mixtures[j].sums[0], -lane->shift);
         bound = rounding * value / scale + missing_pdf / scale;
     }
     if (b->job->wants_cdf) {
@@ -140,12 +128,12 @@ static void write_point(const pm_density_job *job, size_t at, const pm_point *p)
     }
 }
 
-pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, const double *points, pm_error *err) {
+pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, const pm_point *points, pm_error *err) {
     size_t n_times = job->request->n_times;
     pm_times times = pm_row_times(job, row);
     pm_point before = {.cdf = 0.0, .survival = 1.0};
     for (size_t j = 0; j < n_times; j++) {
-        pm_point p = {.pdf = points[3 * j], .cdf = points[3 * j + 1], .survival = points[3 * j + 2]};
+        pm_point p = points[j];
         pm_status st = put_in_order(job, row, times.time[j], bound, &before, &p, err);
         if (st != PM_OK) {
             return st;
@@ -156,16 +144,13 @@ pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, c
     return PM_OK;
 }
 
-pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err) {
-    size_t n_times = b->job->request->n_times;
+pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, pm_point *points, double *bound, pm_error *err) {
     *bound = 0.0;
-    for (size_t j = 0; j < n_times; j++) {
-        pm_point p = point_of(b, lane, j);
-        double own = b->job->request->tail_accuracy ? tail_bound(b, lane, j, &p) : plain_bound(b, lane, j, &p);
+    for (size_t j = 0; j < b->job->request->n_times; j++) {
+        points[j] = point_of(b, lane, j);
+        double own =
+            b->job->request->tail_accuracy ? tail_bound(b, lane, j, &points[j]) : plain_bound(b, lane, j, &points[j]);
         *bound = fmax(*bound, own);
-        lane->sums[j * 3] = p.pdf;
-        lane->sums[j * 3 + 1] = p.cdf;
-        lane->sums[j * 3 + 2] = p.survival;
     }
-    return *bound > b->job->tolerance ? PM_OK : pm_write_points(b->job, lane->theta_row, *bound, lane->sums, err);
+    return *bound > b->job->tolerance ? PM_OK : pm_write_points(b->job, lane->theta_row, *bound, points, err);
 }

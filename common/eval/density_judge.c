@@ -4,8 +4,9 @@
 #include "eval/density_block.h"
 #include "eval/poisson.h"
 
-/* Each of the few parts of the truncation error may take this much of the tolerance. */
-#define SHARE (1.0 / 64)
+/* Each of the few parts of the truncation error may take this much of the tolerance: few steps more make it small
+ * beside what rounding leaves. */
+#define SHARE 0x1p-14
 
 /* A pdf below this part of its peak is not resolved unless tails are asked for. */
 #define SMALL_PART 1e-6
@@ -53,8 +54,8 @@ static bool rest_is_negligible(const pm_block *b, const pm_lane *lane) {
 
 /* What all later terms add to a time; to its cdf they add c_at as well, which point_of does. */
 static bool time_is_exact(const pm_block *b, const pm_lane *lane, size_t j) {
-    const double *sums = lane->sums + j * 3;
-    double rest = lane->mass * pm_poisson_right_bound(lane->at, lane->lambda * lane->times.time[j]);
+    const double *sums = lane->mixtures[j].sums;
+    double rest = lane->mass * pm_poisson_right_bound(lane->at, lane->mixtures[j].x);
     rest = ldexp(rest, lane->shift);
     if (b->job->wants_pdf && lane->exit_part * rest > TAIL_MISSING * sums[0]) {
         return false;
@@ -90,10 +91,9 @@ static bool windows_suffice(const pm_block *b, const pm_lane *lane) {
 }
 
 static void widen_windows(const pm_block *b, pm_lane *lane) {
-    double largest = lane->lambda * lane->times.time[b->job->request->n_times - 1];
-    uint64_t first, before = lane->limit;
+    uint64_t before = lane->limit;
     lane->exponent = fmin(PM_FULL_EXPONENT, 2.0 * lane->exponent);
-    pm_poisson_window(largest, lane->exponent, &first, &lane->limit);
+    pm_lane_set_windows(b, lane);
     if (lane->limit <= before) {
         lane->limit = before + 1;
     }
@@ -203,7 +203,6 @@ pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err) {
             return PM_OK;
         }
         widen_windows(b, lane);
-        lane->pending = 0;
     }
     allow_dropping(b, lane);
     return go_on(b, lane, err);

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "eval/density_block.h"
+#include "eval/extended.h"
 #include "eval/poisson.h"
 
 /* Windows may cut off this much of the tolerance, where the pdf is this part of its peak. */
@@ -12,9 +13,15 @@
 #define SMALL_RATE 1024.0
 #define MOST_SHIFT 400
 
+/* The window of a time is its step. */
 static void open_discrete(pm_lane *lane, size_t n_times) {
-    double last = lane->times.time[n_times - 1];
-    lane->limit = last < (double)PM_POISSON_FAR ? (uint64_t)last + 1 : PM_POISSON_FAR;
+    for (size_t j = 0; j < n_times; j++) {
+        double time = lane->times.time[j];
+        pm_mixture *m = &lane->mixtures[j];
+        m->first = time < (double)PM_POISSON_FAR ? (uint64_t)time : PM_POISSON_FAR - 1;
+        m->last = m->first + 1;
+        lane->limit = m->last;
+    }
 }
 
 /* lambda * max a_k is at most 2.8 sqrt(k) peaks: some time k / lambda has pdf >= lambda a_k Pois(k; k). So this much
@@ -23,27 +30,51 @@ static double mass_to_cut(double tolerance, double largest) {
     return SHARE * tolerance * SMALL_PART / (3.0 * sqrt(fmin(largest, (double)PM_POISSON_FAR) + 64.0));
 }
 
+/* x^8 for x = high + low: the rounding of x itself would grow with every use. */
+static double eighth_power(double x, double low) {
+    for (int i = 0; i < 3; i++) {
+        double square = x * x, rest = pm_product_rest(x, x, square);
+        low = 2.0 * x * low + rest;
+        x = square;
+    }
+    return x + low;
+}
+
+void pm_lane_set_windows(const pm_block *b, pm_lane *lane) {
+    size_t n_times = b->job->request->n_times;
+    for (size_t j = 0; j < n_times; j++) {
+        pm_mixture *m = &lane->mixtures[j];
+        double time = lane->times.time[j];
+        m->x = lane->lambda * time;
+        if (m->x < (double)PM_POISSON_FAR) {
+            m->x_low = fma(lane->lambda, time, -m->x);
+            m->x8 = eighth_power(m->x, m->x_low);
+        }
+        pm_poisson_window(m->x, lane->exponent, &m->first, &m->last);
+    }
+    lane->limit = lane->mixtures[n_times - 1].last;
+    lane->pending = 0;
+}
+
 void pm_lane_open(pm_block *b, unsigned l) {
     const pm_density_job *job = b->job;
     size_t n_times = job->request->n_times;
     pm_lane *lane = &b->lane[l];
-    lane->sums = b->sums + l * n_times * 3;
+    lane->mixtures = b->mixtures + l * n_times;
     lane->times = pm_row_times(job, lane->theta_row);
     lane->cum = lane->carry = lane->atom;
     if (job->is_discrete) {
         open_discrete(lane, n_times);
         return;
     }
-    double largest = lane->lambda * lane->times.time[n_times - 1];
-    uint64_t first;
     if (job->request->tail_accuracy) {
         lane->shift = lane->lambda > SMALL_RATE ? (int)fmin(ceil(log2(lane->lambda)), MOST_SHIFT) : 0;
         lane->exponent = PM_FULL_EXPONENT + lane->shift * 0.7;
     } else {
-        lane->cut = mass_to_cut(job->tolerance, largest);
+        lane->cut = mass_to_cut(job->tolerance, lane->lambda * lane->times.time[n_times - 1]);
         lane->exponent = fmin(PM_FULL_EXPONENT, -log(lane->cut));
     }
-    pm_poisson_window(largest, lane->exponent, &first, &lane->limit);
+    pm_lane_set_windows(b, lane);
 }
 
 /* c_k for the steps at..end-1 (Neumaier's sum), and what the steps say about the peak. */
@@ -67,54 +98,36 @@ static void accumulate(pm_block *b, pm_lane *lane, const double *a, uint64_t end
     lane->peak = peak;
 }
 
-/* x^8 for x = high + low: the rounding of x itself would grow with every use. */
-static double eighth_power(double x, double low) {
-    for (int i = 0; i < 3; i++) {
-        double square = x * x, rest = fma(x, x, -square);
-        low = 2.0 * x * low + rest;
-        x = square;
-    }
-    return x + low;
-}
-
-static void mix_time(pm_block *b, pm_lane *lane, unsigned l, size_t j, const pm_poisson_law *law, uint64_t first,
-                     uint64_t last) {
+static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m, uint64_t first, uint64_t last) {
+    const pm_poisson_law law = {
+        .x = m->x, .x_low = m->x_low, .shift = lane->shift, .is_precise = b->job->request->tail_accuracy};
     uint64_t k;
     pm_mix_terms terms;
-    if (!pm_poisson_start(law, first, last, &k, &terms.start[0])) {
+    if (!pm_poisson_start(&law, first, last, &k, &terms.start[0])) {
         return;
     }
     size_t at = (size_t)(k - b->chunk);
     for (size_t i = 1; i < 8; i++) {
-        terms.start[i] = terms.start[i - 1] * (law->x * b->inverse[at + i]);
+        terms.start[i] = terms.start[i - 1] * (m->x * b->inverse[at + i]);
     }
-    terms.x8 = eighth_power(law->x, law->x_low);
+    terms.x8 = m->x8;
     terms.n = (size_t)(last - k);
     terms.absorbed = b->chunk_a + (size_t)l * PM_CHUNK + at;
     terms.mass = b->chunk_s + (size_t)l * PM_CHUNK + at;
     terms.cdf = b->chunk_c + at;
     terms.ratio = b->ratio + at;
-    b->job->mix(&terms, lane->sums + j * 3);
-    lane->asked = fmax(lane->asked, ldexp(lane->sums[j * 3], -lane->shift));
+    b->job->mix(&terms, m->sums);
+    lane->asked = fmax(lane->asked, lane->shift == 0 ? m->sums[0] : ldexp(m->sums[0], -lane->shift));
 }
 
-static void mix_times(pm_block *b, pm_lane *lane, unsigned l, uint64_t end) {
+static void mix_times(const pm_block *b, pm_lane *lane, unsigned l, uint64_t end) {
     size_t n_times = b->job->request->n_times;
-    for (size_t j = lane->pending; j < n_times; j++) {
-        double time = lane->times.time[j], x = lane->lambda * time;
-        uint64_t first, last;
-        pm_poisson_window(x, lane->exponent, &first, &last);
-        if (first >= end) {
-            break;
+    for (size_t j = lane->pending; j < n_times && lane->mixtures[j].first < end; j++) {
+        pm_mixture *m = &lane->mixtures[j];
+        if (m->last > lane->at) {
+            mix_time(b, lane, l, m, m->first > lane->at ? m->first : lane->at, m->last < end ? m->last : end);
         }
-        if (last > lane->at) {
-            pm_poisson_law law = {.x = x,
-                                  .x_low = fma(lane->lambda, time, -x),
-                                  .shift = lane->shift,
-                                  .is_precise = b->job->request->tail_accuracy};
-            mix_time(b, lane, l, j, &law, first > lane->at ? first : lane->at, last < end ? last : end);
-        }
-        if (last <= end && j == lane->pending) {
+        if (m->last <= end && j == lane->pending) {
             lane->pending++;
         }
     }
@@ -126,7 +139,7 @@ static void look_up_times(pm_block *b, pm_lane *lane, const double *a, const dou
     for (uint64_t k = lane->at; k < end; k++) {
         size_t j = (size_t)(k - b->chunk);
         for (; lane->pending < n_times && lane->times.time[lane->pending] == (double)k; lane->pending++) {
-            double *sums = lane->sums + lane->pending * 3;
+            double *sums = lane->mixtures[lane->pending].sums;
             sums[0] = lane->carry;
             sums[1] = b->chunk_c[j];
             sums[2] = s[j];

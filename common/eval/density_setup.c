@@ -23,19 +23,21 @@ static void add_exactly(unsigned lanes, double *hi, double *lo, const double *w,
     }
 }
 
-/* hi + lo: the total of the table's values out of each state. */
+/* hi + lo: the total of the table's values out of each state, of what the steps make of them: in double precision a
+ * continuous chain is one of rounded probabilities. */
 static void sum_outflow(const pm_block *b, double *hi, double *lo) {
     const pm_chain *c = b->job->chain;
+    const double *low = b->extended || b->job->is_discrete ? b->table_low : NULL;
     size_t lanes = b->lanes;
     memset(hi, 0, c->n * lanes * sizeof *hi);
     memset(lo, 0, c->n * lanes * sizeof *lo);
     for (size_t e = 0; e < c->in_first[c->n]; e++) {
         size_t at = c->in_source[e] * lanes, w = c->in_weight[e] * lanes;
-        add_exactly(b->lanes, hi + at, lo + at, b->table + w, b->table_low == NULL ? NULL : b->table_low + w);
+        add_exactly(b->lanes, hi + at, lo + at, b->table + w, low == NULL ? NULL : low + w);
     }
     for (size_t e = 0; e < c->n_exits; e++) {
         size_t at = c->exit_state[e] * lanes, w = c->exit_weight[e] * lanes;
-        add_exactly(b->lanes, hi + at, lo + at, b->table + w, b->table_low == NULL ? NULL : b->table_low + w);
+        add_exactly(b->lanes, hi + at, lo + at, b->table + w, low == NULL ? NULL : low + w);
     }
 }
 
@@ -46,15 +48,7 @@ static pm_status fill_weights(pm_block *b, pm_error *err) {
     for (size_t l = 0; l < b->count; l++) {
         memcpy(b->theta + l * n_params, job->request->theta + b->rows[l] * n_params, n_params * sizeof(double));
     }
-    pm_status st = pm_weights_fill(g, b->theta, 0, b->count, b->lanes, b->table, err);
-    for (size_t w = 0; st == PM_OK && b->table_low != NULL && w < g->n_weights; w++) {
-        for (size_t l = 0; l < b->lanes; l++) {
-            size_t from = l < b->count ? l : b->count - 1, at = w * b->lanes + l;
-            pm_weight_pair(g->weights + w * (1 + n_params), n_params, b->theta + from * n_params, &b->table[at],
-                           &b->table_low[at]);
-        }
-    }
-    return st;
+    return pm_weights_fill_pairs(g, b->theta, 0, b->count, b->lanes, b->table, b->table_low, err);
 }
 
 /* Weights become probabilities: over lambda. Those of states that are not reached may be above one; they are never
@@ -63,18 +57,14 @@ static void divide_by_lambda(pm_block *b) {
     size_t lanes = b->lanes;
     for (size_t w = 0; w < b->job->chain->graph->n_weights * lanes; w++) {
         double lambda = b->lane[w % lanes].lambda;
+        pm_pair p = {0};
         if (b->table[w] >= lambda) {
-            b->table[w] = b->table[w] > 0.0 ? 1.0 : 0.0;
-            if (b->table_low != NULL) {
-                b->table_low[w] = 0.0;
-            }
-        } else if (b->table_low != NULL) {
-            pm_pair p = pm_divide((pm_pair){b->table[w], b->table_low[w]}, lambda);
-            b->table[w] = p.high;
-            b->table_low[w] = p.low;
+            p.high = b->table[w] > 0.0 ? 1.0 : 0.0;
         } else {
-            b->table[w] /= lambda;
+            p = pm_divide((pm_pair){b->table[w], b->table_low[w]}, lambda);
         }
+        b->table[w] = p.high;
+        b->table_low[w] = p.low;
     }
 }
 

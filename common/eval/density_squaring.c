@@ -40,8 +40,9 @@ typedef struct squaring {
     matrix term;         /* n_terms x n at least: v(0) A^k; terms of E before */
     matrix vectors;      /* group x n */
     size_t group;
-    double *points; /* T x 3 */
-    double *sums;   /* 2 x n: totals of rows of A */
+    pm_point *points;   /* T */
+    double *sums;       /* 2 x n: totals of rows of A */
+    double *high, *low; /* of each weight */
     double stay_rounding;
 } squaring;
 
@@ -63,6 +64,8 @@ static void squaring_free(squaring *s) {
     }
     free(s->points);
     free(s->sums);
+    free(s->high);
+    free(s->low);
 }
 
 static pm_status squaring_new(squaring *s, pm_error *err) {
@@ -70,9 +73,11 @@ static pm_status squaring_new(squaring *s, pm_error *err) {
     s->group = times < most ? times : most;
     bool complete = matrix_new(&s->step, n, n) && matrix_new(&s->power, n, n) && matrix_new(&s->other, n, n) &&
                     matrix_new(&s->term, s->n_terms > n ? s->n_terms : n, n) && matrix_new(&s->vectors, s->group, n);
-    s->points = pm_calloc(times, 3 * sizeof *s->points);
+    s->points = pm_calloc(times, sizeof *s->points);
     s->sums = pm_calloc(2 * n, sizeof *s->sums);
-    if (!complete || s->points == NULL || s->sums == NULL) {
+    s->high = pm_calloc(s->job->chain->graph->n_weights, sizeof *s->high);
+    s->low = pm_calloc(s->job->chain->graph->n_weights, sizeof *s->low);
+    if (!complete || s->points == NULL || s->sums == NULL || s->high == NULL || s->low == NULL) {
         return pm_fail_memory(err, "densities by squaring", (4 * n + s->n_terms + s->group) * n * 2 * sizeof(double));
     }
     return PM_OK;
@@ -84,12 +89,8 @@ static void add_edge(squaring *s, size_t from, size_t to, uint32_t weight, const
     if (reached != NULL && !reached[from]) {
         return;
     }
-    const pm_graph *g = s->job->chain->graph;
-    double high, low;
-    pm_weight_pair(g->weights + (size_t)weight * (1 + g->n_params), g->n_params,
-                   s->job->request->theta + s->row * g->n_params, &high, &low);
-    high = ldexp(high, ONE_EXPONENT - s->scale);
-    low = ldexp(low, ONE_EXPONENT - s->scale);
+    double high = ldexp(s->high[weight], ONE_EXPONENT - s->scale);
+    double low = ldexp(s->low[weight], ONE_EXPONENT - s->scale);
     size_t at = from * s->n + to;
     pm_add_pair(&s->step.high[at], &s->step.low[at], high, low);
     pm_add_pair(&s->sums[from], &s->sums[s->n + from], high, low);
@@ -113,12 +114,13 @@ static void add_staying(squaring *s, size_t i) {
 static pm_status fill_step(squaring *s, pm_error *err) {
     const pm_chain *c = s->job->chain;
     bool *reached = NULL;
-    if (s->job->rows[s->row].partial) {
-        pm_status st = pm_reached_states(s->job, s->row, &reached, err);
-        if (st != PM_OK) {
-            free(reached);
-            return st;
-        }
+    pm_status st = pm_weights_fill_pairs(c->graph, s->job->request->theta, s->row, 1, 1, s->high, s->low, err);
+    if (st == PM_OK && s->job->rows[s->row].partial) {
+        st = pm_reached_states(s->job, s->row, &reached, err);
+    }
+    if (st != PM_OK) {
+        free(reached);
+        return st;
     }
     for (size_t i = 0; i < c->n; i++) {
         for (size_t e = c->in_first[i]; e < c->in_first[i + 1]; e++) {
@@ -253,15 +255,16 @@ static void take_powers(squaring *s, size_t first, size_t count, uint64_t most) 
 static void read_vector(squaring *s, size_t j, size_t slot) {
     size_t n = s->n - 1;
     const double *high = s->vectors.high + slot * s->n, *low = s->vectors.low + slot * s->n;
-    double *point = s->points + j * 3, gone = 0.0, gone_low = 0.0, sum = 0.0, sum_low = 0.0;
+    double gone = 0.0, gone_low = 0.0, sum = 0.0, sum_low = 0.0;
+    pm_point *point = &s->points[j];
     for (size_t i = 0; i < n; i++) {
         size_t at = i * s->n + n;
         pm_add_product(&gone, &gone_low, high[i], low[i], s->step.high[at], s->step.low[at]);
     }
-    point[0] = ldexp(gone + gone_low, s->scale - 2 * ONE_EXPONENT);
+    point->pdf = ldexp(gone + gone_low, s->scale - 2 * ONE_EXPONENT);
     if (s->job->is_discrete) {
         if (pm_row_times(s->job, s->row).time[j] == 0.0) {
-            point[0] = (high[n] + low[n]) / ONE;
+            point->pdf = (high[n] + low[n]) / ONE;
         } else {
             row_times(s, &s->vectors, slot, &s->step, &s->other, 0);
             high = s->other.high;
@@ -271,12 +274,12 @@ static void read_vector(squaring *s, size_t j, size_t slot) {
     for (size_t i = 0; i < n; i++) {
         pm_add_pair(&sum, &sum_low, high[i], low[i]);
     }
-    point[1] = (high[n] + low[n]) / ONE;
-    point[2] = (sum + sum_low) / ONE;
-    if (point[1] < point[2]) {
-        point[2] = 1.0 - point[1];
+    point->cdf = (high[n] + low[n]) / ONE;
+    point->survival = (sum + sum_low) / ONE;
+    if (point->cdf < point->survival) {
+        point->survival = 1.0 - point->cdf;
     } else {
-        point[1] = 1.0 - point[2];
+        point->cdf = 1.0 - point->survival;
     }
 }
 

@@ -3,6 +3,8 @@
 #include <float.h>
 #include <math.h>
 
+#include "eval/extended.h"
+
 #define TWO_PI 6.283185307179586476925287
 
 /* log n! - log(sqrt(2 pi n) (n/e)^n), n = 1..15; above, Stirling's series to n^-9 has full precision */
@@ -33,22 +35,36 @@ static double stirling_error(double n) {
 }
 
 /* k log(k/x) + x - k without the cancellation near k = x: with v = (k-x)/(k+x) it is
- * (k-x) v + 2 k (v^3/3 + v^5/5 + ...). */
-static double deviance(double k, double x) {
-    double difference = k - x, sum = k + x;
+ * (k-x) v + 2 k (v^3/3 + v^5/5 + ...). *low is what the first term rounds off, which is most of the error. */
+static double deviance(double k, double x, double *low) {
+    double difference = k - x, sum = k + x, back = difference + x;
+    double below = (k - back) + ((back - difference) - x); /* what k - x rounds off */
     if (fabs(difference) >= 0.25 * sum) {
-        return k * log(k / x) + x - k;
+        double quotient = k / x, logarithm = log(quotient), product = k * logarithm, total = product - difference;
+        double part = total - product;
+        double above = quotient * x, rest = ((k - above) - pm_product_rest(quotient, x, above)) / x;
+        *low = pm_product_rest(k, logarithm, product) + k * rest / quotient +
+               ((product - (total - part)) - (difference + part)) - below;
+        return total;
     }
     double v = difference / sum, square = v * v;
-    double term = 2.0 * k * v, total = difference * v;
+    /* k + x is rounded as well, and so is v: v + rest is the quotient */
+    double part = sum - k, above = (k - (sum - part)) + (x - part);
+    double whole = v * sum;
+    double rest = (((difference - whole) - pm_product_rest(v, sum, whole)) + below - v * above) / sum;
+    double product = difference * v;
+    *low = pm_product_rest(difference, v, product) + difference * rest + below * v;
+    double term = 2.0 * k * v, series = 0.0;
     for (int odd = 3; odd < 64; odd += 2) {
         term *= square;
-        double next = total + term / odd;
-        if (next == total) {
+        double next = series + term / odd;
+        if (next == series) {
             break;
         }
-        total = next;
+        series = next;
     }
+    double total = product + series;
+    *low += product >= series ? (product - total) + series : (series - total) + product;
     return total;
 }
 
@@ -70,7 +86,9 @@ double pm_poisson(uint64_t k, double x) {
     if (x < n * DBL_MIN) {
         return 0.0;
     }
-    return exp(-stirling_error(n) - deviance(n, x)) / sqrt(TWO_PI * n);
+    double low, high = deviance(n, x, &low), stirling = stirling_error(n), total = high + stirling;
+    low += high >= stirling ? (high - total) + stirling : (stirling - total) + high;
+    return exp(-total) * (1.0 - low) / sqrt(TWO_PI * n);
 }
 
 /* As above, with long double where digits are lost: log k! is Stirling's series, whose error is small for k > 15. */

@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "graph/exact.h"
@@ -10,6 +11,9 @@
 
 /* Below this part of the sum of magnitudes, Dot2 may have lost digits that the exact sum has. */
 #define CANCELLED 0x1p-40
+
+/* What a product of this size rounds off is a normal number. */
+#define SAFE_PRODUCT 0x1p-900
 
 /* Dot2 of Ogita, Rump and Oishi 2005 (algorithm 5.3): the rounding error of every product (fma) and of every sum
  * (Knuth's TwoSum) is collected and added at the end. Terms with a zero coefficient are left out: they add nothing.
@@ -38,25 +42,6 @@ static double weight_at(const double *coef, size_t n_params, const double *theta
         pm_exact_dot(coef, n_params, theta, &sum, &low);
     }
     return sum;
-}
-
-void pm_weight_pair(const double *coef, size_t n_params, const double *theta, double *high, double *low) {
-    size_t sole = n_params, terms = coef[0] == 0.0 ? 0 : 1;
-    for (size_t k = 0; k < n_params; k++) {
-        if (coef[1 + k] != 0.0 && theta[k] != 0.0) {
-            sole = k;
-            terms++;
-        }
-    }
-    if (terms == 1 && sole < n_params) {
-        double c = coef[1 + sole], product = c * theta[sole];
-        if (fabs(product) > 0x1p-900 && isfinite(product)) {
-            *high = product;
-            *low = fma(c, theta[sole], -product);
-            return;
-        }
-    }
-    pm_exact_dot(coef, n_params, theta, high, low);
 }
 
 double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta) {
@@ -123,6 +108,16 @@ static size_t sole_parameter(const double *coef, size_t n_params) {
     return coef[0] == 0.0 ? sole : n_params;
 }
 
+bool pm_weight_is_constant(const pm_graph *graph, uint32_t w) {
+    const double *coef = graph->weights + (size_t)w * (1 + (size_t)graph->n_params);
+    for (size_t k = 0; k < graph->n_params; k++) {
+        if (coef[1 + k] != 0.0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* One weight at `count` rows of theta. A single product is rounded once as it is. */
 static void fill_weight(const double *coef, size_t n_params, const double *theta, size_t count, double *out) {
     size_t sole = sole_parameter(coef, n_params);
@@ -177,4 +172,37 @@ pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t fir
         return bad_weight(graph, bad, theta + (first + bad_row) * n_params, first + bad_row, err);
     }
     return graph->normalizes_rows ? pm_normalize_values(graph, first, count, lanes, values, err) : PM_OK;
+}
+
+/* One weight at `count` rows of theta, to twice the precision. */
+static void fill_pair(const double *coef, size_t n_params, const double *theta, size_t count, double *high,
+                      double *low) {
+    size_t sole = sole_parameter(coef, n_params);
+    for (size_t i = 0; i < count; i++) {
+        const double *row = theta + i * n_params;
+        if (sole < n_params && fabs(high[i]) > SAFE_PRODUCT) {
+            low[i] = fma(coef[1 + sole], row[sole], -high[i]);
+        } else {
+            pm_exact_dot(coef, n_params, row, &high[i], &low[i]);
+        }
+    }
+}
+
+pm_status pm_weights_fill_pairs(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
+                                double *high, double *low, pm_error *err) {
+    size_t n_params = graph->n_params, width = 1 + n_params;
+    pm_status st = pm_weights_fill(graph, theta, first, count, lanes, high, err);
+    for (size_t w = 0; st == PM_OK && w < graph->n_weights; w++) {
+        double *own = low + w * lanes;
+        if (pm_weight_is_constant(graph, (uint32_t)w)) {
+            memset(own, 0, lanes * sizeof *own);
+            continue;
+        }
+        fill_pair(graph->weights + w * width, n_params, theta + first * n_params, count, high + w * lanes, own);
+        for (size_t i = count; i < lanes; i++) {
+            high[w * lanes + i] = high[w * lanes + count - 1];
+            own[i] = own[count - 1];
+        }
+    }
+    return st;
 }

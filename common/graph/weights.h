@@ -11,7 +11,12 @@
 pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
                           double *values, pm_error *err);
 
-/* A weight as the unevaluated sum high + low, right to 100 bits: coef[0] + sum of coef[1+k] * theta[k]. */
-void pm_weight_pair(const double *coef, size_t n_params, const double *theta, double *high, double *low);
+/* The same to twice the precision: the exact weight, rounded once, is high[...], and low[...] what that leaves, rounded
+ * once. */
+pm_status pm_weights_fill_pairs(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
+                                double *high, double *low, pm_error *err);
+
+/* Whether the weight does not depend on theta. */
+bool pm_weight_is_constant(const pm_graph *graph, uint32_t w);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "graph/build.h"
+#include "graph/exact.h"
 #include "graph/weights.h"
 
 /* One state with `n` edges to an absorbing one; P = 3. */
@@ -55,7 +56,7 @@ Test(weights, sums_that_cancel_almost_wholly_are_exact) {
     const double found[] = {0.0, 78097.20305595295, -57366.55610275293, 3805.4843012661377, 1.737087233075696e-13};
     const double point[] = {1.011895750142515, 1.4846259057897564, 1.6138937805391058, 0.9939842122325212};
     double high, low;
-    pm_weight_pair(found, 4, point, &high, &low);
+    pm_exact_dot(found, 4, point, &high, &low);
     cr_assert_eq(high, 6.379659366846665e-30);
     cr_assert(fabs(low) <= 0x1p-53 * high);
 }
