@@ -70,6 +70,10 @@ static pm_status block_new(pm_block *b, pm_error *err) {
 static void add_up(const pm_block *b, size_t offset, double *out) {
     size_t lanes = b->lanes, last = (b->step.last + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
     double error[PM_STEP_MAX_LANES] = {0};
+    if (b->job->chain->n_blocks == 1) {
+        memcpy(out, b->partial + offset, lanes * sizeof *out);
+        return;
+    }
     memset(out, 0, lanes * sizeof *out);
     for (size_t i = b->step.first / PM_CHAIN_BLOCK; i < last; i++) {
         const double *p = b->partial + i * 2 * lanes + offset;

@@ -74,6 +74,7 @@ typedef struct pm_density_job {
 typedef struct pm_mixture {
     double sums[3];       /* of a_k, c_k, s_k, times 2^shift: multiples of 1 / PM_UNIT */
     double x, x_low, x8;  /* lambda t = x + x_low, and its eighth power */
+    double far;           /* at least k |log(k/x)| of the weights that sums over steps started from, far from x */
     uint64_t first, last; /* its window */
 } pm_mixture;
 
@@ -183,8 +184,8 @@ void pm_block_drain(pm_block *b, uint64_t step);
 /* density_bound.c: bounds of what rounding leaves, relative to a sum of non-negative terms.
  * Of the steps, after `steps` of them with `jumps` at most that rates lead to (steps + lambda t when continuous). */
 double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
-/* Of the Poisson weights of mean x and the sum over so many steps. */
-double pm_mixing_rounding(const pm_block *b, const pm_lane *lane, double x, double steps);
+/* Of the Poisson weights of one time and the sum over so many steps. */
+double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double steps);
 
 /* density_finish.c: writes the results of one lane, returns its error bound; points: room for T. A bound above the
  * tolerance: PM_OK and *bound is that, nothing is written. Errors: as pm_write_points. */

@@ -19,11 +19,9 @@
 #define RECURRENCE_ROUNDINGS 4.0
 #define FIRST_ROUNDINGS (3.0 * 7)
 
-/* A weight that a chunk starts from: near the mode, and far from it, where the logarithm of k/x is not small. The
- * latter happens for x below ten times the exponent of the windows only. */
+/* A weight that a chunk starts from: near the mode, and far from it, where a logarithm is multiplied by k. */
 #define WEIGHT_ROUNDINGS 24.0
-#define FAR_ROUNDINGS 4.0
-#define FAR 11.0
+#define FAR_ROUNDINGS 1.5
 
 static double larger(double a, double b) {
     return a > b ? a : b;
@@ -62,14 +60,13 @@ double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, do
     return HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
 }
 
-double pm_mixing_rounding(const pm_block *b, const pm_lane *lane, double x, double steps) {
+double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double steps) {
     if (b->job->is_discrete) {
         return 4.0 * PM_ROUNDING;
     }
-    bool far = !b->job->request->tail_accuracy && x < FAR * lane->exponent;
     double in_chunk = fmin(steps, PM_CHUNK) / 8.0, chunks = steps / PM_CHUNK + 8.0;
-    double weights = RECURRENCE_ROUNDINGS * in_chunk + FIRST_ROUNDINGS + WEIGHT_ROUNDINGS;
+    double weights = RECURRENCE_ROUNDINGS * in_chunk + FIRST_ROUNDINGS + WEIGHT_ROUNDINGS + FAR_ROUNDINGS * m->far;
     /* eight sums side by side over a chunk, then one of them, then of chunks; and c_k */
     double sums = in_chunk + 3.0 + chunks + 3.0;
-    return HIGHER_ORDER * PM_ROUNDING * (weights + (far ? FAR_ROUNDINGS * lane->exponent : 0.0) + sums);
+    return HIGHER_ORDER * PM_ROUNDING * (weights + sums);
 }

@@ -58,7 +58,7 @@ static double rounding_of(const pm_block *b, const pm_lane *lane, size_t j) {
     double steps = (double)(m->last < lane->at ? m->last : lane->at);
     double jumps = steps + (b->job->is_discrete ? 0.0 : fmin(m->x, steps));
     double window = m->last > m->first ? fmin((double)(m->last - m->first), steps) : 0.0;
-    return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, lane, m->x, window);
+    return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, m, window);
 }
 
 static double tail_bound(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {

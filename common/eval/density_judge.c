@@ -6,7 +6,7 @@
 
 /* Each of the few parts of the truncation error may take this much of the tolerance: few steps more make it small
  * beside what rounding leaves. */
-#define SHARE 0x1p-14
+#define SHARE 0x1p-18
 
 /* A pdf below this part of its peak is not resolved unless tails are asked for. */
 #define SMALL_PART 1e-6

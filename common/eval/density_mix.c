@@ -106,6 +106,10 @@ static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m
     if (!pm_poisson_start(&law, first, last, &k, &terms.start[0])) {
         return;
     }
+    double n = (double)k, distance = fabs(n - m->x);
+    if (!law.is_precise && 4.0 * distance >= n + m->x) {
+        m->far = fmax(m->far, distance * fmax(1.0, n / m->x));
+    }
     size_t at = (size_t)(k - b->chunk);
     for (size_t i = 1; i < 8; i++) {
         terms.start[i] = terms.start[i - 1] * (m->x * b->inverse[at + i]);

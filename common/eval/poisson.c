@@ -128,7 +128,8 @@ static double weight_of(const pm_poisson_law *law, uint64_t k) {
         return precise_weight(law, k);
     }
     /* the logarithm's derivative in x is (k - x) / x */
-    return ldexp(pm_poisson(k, law->x) * (1.0 + law->x_low * (((double)k - law->x) / law->x)), law->shift);
+    double weight = pm_poisson(k, law->x) * (1.0 + law->x_low * (((double)k - law->x) / law->x));
+    return law->shift == 0 ? weight : ldexp(weight, law->shift);
 }
 
 bool pm_poisson_start(const pm_poisson_law *law, uint64_t first, uint64_t last, uint64_t *k, double *weight) {
