@@ -75,7 +75,9 @@ typedef struct pm_mixture {
     double sums[3];       /* of a_k, c_k, s_k, times 2^shift: multiples of 1 / PM_UNIT */
     double x, x_low, x8;  /* lambda t = x + x_low, and its eighth power */
     double far;           /* at least k |log(k/x)| of the weights that sums over steps started from, far from x */
+    double weight;        /* of step `next`, which the sums have come to */
     uint64_t first, last; /* its window */
+    uint64_t next;
 } pm_mixture;
 
 typedef struct pm_lane {

@@ -17,7 +17,7 @@
 /* A recurrence of Poisson weights, for eight steps: x^8, a table's value, two products; and the seven factors before.
  */
 #define RECURRENCE_ROUNDINGS 4.0
-#define FIRST_ROUNDINGS (3.0 * 7)
+#define FIRST_ROUNDINGS (3.0 * 7 * 4)
 
 /* A weight that a chunk starts from: near the mode, and far from it, where a logarithm is multiplied by k. */
 #define WEIGHT_ROUNDINGS 24.0

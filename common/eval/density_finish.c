@@ -52,20 +52,48 @@ static pm_point point_of(const pm_block *b, const pm_lane *lane, size_t j) {
     return p;
 }
 
-/* What rounding leaves of the sums at one time, relatively. */
-static double rounding_of(const pm_block *b, const pm_lane *lane, size_t j) {
-    const pm_mixture *m = &lane->mixtures[j];
-    double steps = (double)(m->last < lane->at ? m->last : lane->at);
-    double jumps = steps + (b->job->is_discrete ? 0.0 : fmin(m->x, steps));
-    double window = m->last > m->first ? fmin((double)(m->last - m->first), steps) : 0.0;
+static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mixture *m, double mean_steps) {
+    double most = (double)(m->last < lane->at ? m->last : lane->at), steps = fmin(mean_steps, most);
+    double jumps = steps + (b->job->is_discrete ? 0.0 : fmin(m->x, most));
+    double window = m->last > m->first ? fmin((double)(m->last - m->first), most) : 0.0;
     return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, m, window);
 }
 
+/* What rounding leaves of the pdf, relatively. An error that grows with the number k of steps counts with the mean of k
+ * under the terms of the sum. Terms beyond the window of a smaller exponent, of which the pdf is e^-1 at most even if
+ * they were as large as the largest a_k, add no more than that of the mean. */
+static double pdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
+    double most = (double)m->last, sum = ldexp(m->sums[0], -lane->shift);
+    if (!b->job->is_discrete && sum > 0.0) {
+        double exponent = 1.0 + fmax(0.0, log(fmax(lane->most / sum, 1.0) * (most / fmax(m->x, 1.0))));
+        uint64_t first, last;
+        pm_poisson_window(m->x, fmin(exponent, lane->exponent), &first, &last);
+        most = fmin(most, (double)last + 0.4 * fmax(m->x, 1.0));
+    }
+    return rounding_after(b, lane, m, most);
+}
+
+/* Of the smaller of cdf and survival. With weights w_k = Pois(k; x), k w_k = x w_{k-1}: the mean of k under w_k c_k is
+ * x sum(w_k c_{k+1}) / sum(w_k c_k) = x + t pdf(t) / cdf(t), and under w_k s_k it is below x. */
+static double cdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
+    double most = (double)m->last;
+    if (!b->job->is_discrete) {
+        most = m->x + (m->sums[1] < m->sums[2] && m->sums[1] > 0.0 ? m->x * m->sums[0] / m->sums[1] : 0.0) + 1.0;
+    }
+    return rounding_after(b, lane, m, most);
+}
+
 static double tail_bound(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
-    double smaller = fmin(p->cdf, p->survival);
-    bool pdf = b->job->wants_pdf && p->pdf > SMALLEST_RELATIVE, cdf = b->job->wants_cdf && smaller > SMALLEST_RELATIVE;
-    double complement = b->job->wants_cdf ? PM_ROUNDING : 0.0;
-    return pdf || cdf ? rounding_of(b, lane, j) + (b->job->is_discrete ? 0.0 : TAIL_CUT) : complement;
+    const pm_mixture *m = &lane->mixtures[j];
+    double cut = b->job->is_discrete ? 0.0 : TAIL_CUT, bound = 0.0;
+    if (b->job->wants_pdf && p->pdf > SMALLEST_RELATIVE) {
+        bound = pdf_rounding(b, lane, m) + cut;
+    }
+    if (b->job->wants_cdf) {
+        bool counts = fmin(p->cdf, p->survival) > SMALLEST_RELATIVE;
+        bound = fmax(bound, counts ? cdf_rounding(b, lane, m) + cut : PM_ROUNDING);
+    }
+    return bound;
 }
 
 /* What windows and stopping leave out of any value, the pdf's over lambda. */
@@ -81,15 +109,15 @@ static void missing_parts(const pm_block *b, const pm_lane *lane, double *pdf, d
 
 static double plain_bound(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
     double missing_pdf, missing_cdf, bound = 0.0;
-    double scale = pm_lane_scale(lane), rounding = rounding_of(b, lane, j);
+    double scale = pm_lane_scale(lane);
+    const pm_mixture *m = &lane->mixtures[j];
     missing_parts(b, lane, &missing_pdf, &missing_cdf);
     /* a scale of zero: nothing of the pdf is above the smallest number */
     if (b->job->wants_pdf && scale > 0.0) {
-        double value = ldexp(lane->mixtures[j].sums[0], -lane->shift);
-        bound = rounding * value / scale + missing_pdf / scale;
+        bound = pdf_rounding(b, lane, m) * (m->sums[0] / scale) + missing_pdf / scale;
     }
     if (b->job->wants_cdf) {
-        bound = fmax(bound, rounding * fmin(p->cdf, p->survival) + missing_cdf + PM_ROUNDING);
+        bound = fmax(bound, cdf_rounding(b, lane, m) * fmin(p->cdf, p->survival) + missing_cdf + PM_ROUNDING);
     }
     return bound;
 }

@@ -1,4 +1,5 @@
 /* From steps to values at times: Poisson weights when continuous, one step when discrete. */
+#include <float.h>
 #include <math.h>
 
 #include "eval/density_block.h"
@@ -98,17 +99,32 @@ static void accumulate(pm_block *b, pm_lane *lane, const double *a, uint64_t end
     lane->peak = peak;
 }
 
-static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m, uint64_t first, uint64_t last) {
+/* The weight of the first step that counts, and that step: where the sums have come to, while steps are few, or from
+ * Loader's formula. */
+static bool first_weight(const pm_block *b, const pm_lane *lane, pm_mixture *m, uint64_t first, uint64_t last,
+                         uint64_t *k, double *weight) {
     const pm_poisson_law law = {
         .x = m->x, .x_low = m->x_low, .shift = lane->shift, .is_precise = b->job->request->tail_accuracy};
-    uint64_t k;
-    pm_mix_terms terms;
-    if (!pm_poisson_start(&law, first, last, &k, &terms.start[0])) {
-        return;
+    if (m->next == first && first > 0 && first < PM_CHUNK && m->weight >= DBL_MIN) {
+        *k = first;
+        *weight = m->weight;
+        return true;
     }
-    double n = (double)k, distance = fabs(n - m->x);
+    if (!pm_poisson_start(&law, first, last, k, weight)) {
+        return false;
+    }
+    double n = (double)*k, distance = fabs(n - m->x);
     if (!law.is_precise && 4.0 * distance >= n + m->x) {
         m->far = fmax(m->far, distance * fmax(1.0, n / m->x));
+    }
+    return true;
+}
+
+static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m, uint64_t first, uint64_t last) {
+    uint64_t k;
+    pm_mix_terms terms;
+    if (!first_weight(b, lane, m, first, last, &k, &terms.start[0])) {
+        return;
     }
     size_t at = (size_t)(k - b->chunk);
     for (size_t i = 1; i < 8; i++) {
@@ -120,7 +136,8 @@ static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m
     terms.mass = b->chunk_s + (size_t)l * PM_CHUNK + at;
     terms.cdf = b->chunk_c + at;
     terms.ratio = b->ratio + at;
-    b->job->mix(&terms, m->sums);
+    m->weight = b->job->mix(&terms, m->sums);
+    m->next = last;
     lane->asked = fmax(lane->asked, lane->shift == 0 ? m->sums[0] : ldexp(m->sums[0], -lane->shift));
 }
 

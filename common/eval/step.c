@@ -8,7 +8,7 @@
 #define DECLARE(isa)                                                                                                   \
     const pm_step_kernels *pm_step_kernels_##isa(unsigned lanes);                                                      \
     const pm_extended_kernels *pm_extended_kernels_##isa(unsigned lanes);                                              \
-    void pm_mix_##isa(const pm_mix_terms *terms, double sums[3]);                                                      \
+    double pm_mix_##isa(const pm_mix_terms *terms, double sums[3]);                                                    \
     void pm_dense_row_##isa(const double *row, const double *row_low, const double *matrix, const double *matrix_low,  \
                             size_t n, double scale, double *out, double *out_low);
 

@@ -50,14 +50,14 @@ typedef void (*pm_dense_row)(const double *row, const double *row_low, const dou
                              size_t n, double scale, double *out, double *out_low);
 
 /* sums[0..2] += the sum over j < n of w_j times absorbed[j], cdf[j], mass[j]. w_0..w_7 are given;
- * w_{j+8} = w_j * x8 * ratio[j], with x8 = x^8 and ratio[j] = k! / (k+8)! for the step k of term j. */
+ * w_{j+8} = w_j * x8 * ratio[j], with x8 = x^8 and ratio[j] = k! / (k+8)! for the step k of term j. Returns w_n. */
 typedef struct pm_mix_terms {
     const double *absorbed, *cdf, *mass, *ratio;
     double start[8];
     double x8;
     size_t n;
 } pm_mix_terms;
-typedef void (*pm_mix_function)(const pm_mix_terms *terms, double sums[3]);
+typedef double (*pm_mix_function)(const pm_mix_terms *terms, double sums[3]);
 
 /* The kernels for 1, 4, 8 or 16 lanes; NULL for another number. */
 const pm_step_kernels *pm_step_kernels_get(pm_isa isa, unsigned lanes);

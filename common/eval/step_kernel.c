@@ -6,7 +6,7 @@
 #include "eval/step.h"
 
 const pm_step_kernels *PM_ISA_NAME(pm_step_kernels)(unsigned lanes);
-void PM_ISA_NAME(pm_mix)(const pm_mix_terms *terms, double sums[3]);
+double PM_ISA_NAME(pm_mix)(const pm_mix_terms *terms, double sums[3]);
 
 #define PM_LANES 1
 #include "eval/step_lanes.inc"
@@ -48,7 +48,7 @@ static inline double sum_eight(const vec sum[PARTS]) {
     return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
 }
 
-void PM_ISA_NAME(pm_mix)(const pm_mix_terms *terms, double sums[3]) {
+double PM_ISA_NAME(pm_mix)(const pm_mix_terms *terms, double sums[3]) {
     const double *absorbed = terms->absorbed, *cdf = terms->cdf, *mass = terms->mass, *ratio = terms->ratio;
     vec w[PARTS], a[PARTS] = {0}, c[PARTS] = {0}, s[PARTS] = {0};
     memcpy(w, terms->start, sizeof w);
@@ -72,4 +72,7 @@ void PM_ISA_NAME(pm_mix)(const pm_mix_terms *terms, double sums[3]) {
     sums[0] += sum_eight(a);
     sums[1] += sum_eight(c);
     sums[2] += sum_eight(s);
+    double next[8];
+    memcpy(next, w, sizeof next);
+    return next[rest];
 }
