@@ -53,6 +53,14 @@ static void write_method(cli_json *j, const cli_result *r) {
         cli_json_count(j, r->values.steps);
         cli_json_key(j, "error_bound");
         cli_json_number(j, r->values.error_bound);
+        if (r->values.n_extended > 0) {
+            cli_json_key(j, "rows_extended");
+            cli_json_count(j, r->values.n_extended);
+        }
+        if (r->values.n_squared > 0) {
+            cli_json_key(j, "rows_squared");
+            cli_json_count(j, r->values.n_squared);
+        }
     }
     cli_json_key(j, "isa");
     cli_json_string(j, r->isa);

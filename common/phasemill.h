@@ -199,8 +199,10 @@ typedef struct pm_result {
                            cdf rises to it, and moments and covariances are those given absorption */
     double *pdf, *cdf;  /* (B, T) */
     double *survival;   /* (B, T): 1 - cdf, with relative accuracy of its own */
-    uint64_t steps;     /* out: the most uniformization (or discrete) steps of any theta */
-    double error_bound; /* out: the largest bound on the error of pdf (relative to its peak) and cdf */
+    uint64_t steps;     /* out: the most uniformization (or discrete) steps, or products of matrices, of any theta */
+    double error_bound; /* out: a bound of the error of every pdf (relative to its peak) and cdf; docs/densities.md */
+    size_t n_extended;  /* out: rows of theta whose steps were taken in twice the precision */
+    size_t n_squared;   /* out: rows of theta done by squaring a matrix in twice the precision */
 } pm_result;
 
 /* Evaluates the whole batch or fails as a whole; results are the same bits for every number of threads and

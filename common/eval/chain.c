@@ -5,6 +5,13 @@
 #include "base/mem.h"
 #include "graph/weights.h"
 
+/* Work beside the multiply-adds of states: sums, recording, mixing. */
+#define STEP_OVERHEAD 32.0
+
+double pm_step_work(const pm_chain *c, uint32_t first, uint32_t last) {
+    return STEP_OVERHEAD + (double)(c->in_first[last] - c->in_first[first]) + (double)(last - first);
+}
+
 static bool is_absorbing(const pm_split *split, uint32_t row) {
     return split->row[row] == split->row[row + 1];
 }
@@ -196,6 +203,10 @@ static void count_most(const pm_graph *graph, const pm_split *split, pm_chain *c
     }
     for (size_t i = 0; i < c->n_blocks; i++) {
         c->most_exits = larger(c->most_exits, c->exit_first[i + 1] - c->exit_first[i]);
+    }
+    for (uint32_t i = 0; i < c->n_levels; i++) {
+        double work = pm_step_work(c, c->level_first[i], c->level_first[i + 1]);
+        c->level_work = c->level_work > work ? c->level_work : work;
     }
     memset(count, 0, graph->n_vertices * sizeof *count);
     size_t absorbed = 0;

@@ -40,6 +40,10 @@ struct pm_chain {
      * one state; whether weights are single constants */
     size_t most_in, most_out, most_exits, most_starts;
     bool constant_weights;
+    double level_work; /* multiply-adds of a step over the largest level */
 };
+
+/* Multiply-adds of a step over states first..last-1, about. */
+double pm_step_work(const pm_chain *chain, uint32_t first, uint32_t last);
 
 #endif

@@ -150,6 +150,7 @@ typedef struct outcome {
     pm_error error;
     uint64_t steps;
     double bound;
+    size_t n_rows[PM_METHOD_NONE]; /* of each method */
 } outcome;
 
 static void merge(outcome *all, size_t block, pm_status st, const pm_error *err, uint64_t steps, double bound) {
@@ -267,6 +268,7 @@ static pm_status run_passes(pm_density_job *job, unsigned threads, outcome *all,
     }
     for (p.method = PM_METHOD_STEPS; st == PM_OK && p.method < PM_METHOD_NONE; p.method++) {
         choose_rows(&p, order);
+        all->n_rows[p.method] = p.n_rows;
         p.lanes = choose_lanes(job, p.n_rows, threads);
         make_blocks(&p);
         run_blocks(&p, all);
@@ -301,6 +303,7 @@ pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reques
     pm_status st = check_request(request, &job.tolerance, err);
     result->steps = 0;
     result->error_bound = 0.0;
+    result->n_extended = result->n_squared = 0;
     if (st != PM_OK || request->n_times == 0 || request->n_theta == 0 || (!job.wants_pdf && !job.wants_cdf)) {
         return st;
     }
@@ -325,5 +328,7 @@ pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reques
     times_free(&job.times);
     result->steps = all.steps;
     result->error_bound = all.bound;
+    result->n_extended = all.n_rows[PM_METHOD_EXTENDED];
+    result->n_squared = all.n_rows[PM_METHOD_SQUARING];
     return st;
 }

@@ -16,9 +16,9 @@ void pm_chain_free(pm_chain *chain);
 pm_status pm_density_check_times(const pm_request *request, bool is_discrete, pm_error *err);
 
 /* Evaluates request->pdf, cdf at the times into result->pdf, cdf, survival (each NULL or (B, T)), and sets
- * result->steps and result->error_bound. `start` is (B, S), S = graph->n_starts: the start distribution at each theta,
- * already checked to sum to one (rescaled). `request` has been validated for shape (pm_evaluate); times are checked
- * here. */
+ * result->steps, error_bound, n_extended and n_squared. `start` is (B, S), S = graph->n_starts: the start distribution
+ * at each theta, already checked to sum to one (rescaled). `request` has been validated for shape (pm_evaluate); times
+ * are checked here. */
 pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_request *request, const double *start,
                               pm_result *result, const pm_log *log, pm_error *err);
 

@@ -78,6 +78,7 @@ typedef struct pm_mixture {
     double weight;        /* of step `next`, which the sums have come to */
     uint64_t first, last; /* its window */
     uint64_t next;
+    unsigned starts; /* of recurrences, one after the other */
 } pm_mixture;
 
 typedef struct pm_lane {
@@ -156,8 +157,6 @@ pm_status pm_density_block(const pm_density_job *job, const size_t *rows, size_t
 pm_status pm_density_plan(pm_density_job *job, pm_error *err);
 /* Which states are reached at a row of theta: n flags, to be freed. */
 pm_status pm_reached_states(const pm_density_job *job, size_t row, bool **out, pm_error *err);
-/* Multiply-adds of a step over states first..last-1. */
-double pm_step_work(const pm_chain *chain, uint32_t first, uint32_t last);
 /* Multiply-adds of squaring for a row, HUGE_VAL when it cannot be done. */
 double pm_squaring_work(const pm_density_job *job, size_t row);
 double pm_last_time(const pm_density_job *job, size_t row);

@@ -17,7 +17,8 @@
 /* A recurrence of Poisson weights, for eight steps: x^8, a table's value, two products; and the seven factors before.
  */
 #define RECURRENCE_ROUNDINGS 4.0
-#define FIRST_ROUNDINGS (3.0 * 7 * 4)
+#define FIRST_ROUNDINGS (3.0 * 7)
+#define MOST_STARTS 4
 
 /* A weight that a chunk starts from: near the mode, and far from it, where a logarithm is multiplied by k. */
 #define WEIGHT_ROUNDINGS 24.0
@@ -64,8 +65,10 @@ double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double steps) 
     if (b->job->is_discrete) {
         return 4.0 * PM_ROUNDING;
     }
+    unsigned starts = m->starts < MOST_STARTS ? m->starts : MOST_STARTS;
     double in_chunk = fmin(steps, PM_CHUNK) / 8.0, chunks = steps / PM_CHUNK + 8.0;
-    double weights = RECURRENCE_ROUNDINGS * in_chunk + FIRST_ROUNDINGS + WEIGHT_ROUNDINGS + FAR_ROUNDINGS * m->far;
+    double weights =
+        RECURRENCE_ROUNDINGS * in_chunk + FIRST_ROUNDINGS * starts + WEIGHT_ROUNDINGS + FAR_ROUNDINGS * m->far;
     /* eight sums side by side over a chunk, then one of them, then of chunks; and c_k */
     double sums = in_chunk + 3.0 + chunks + 3.0;
     return HIGHER_ORDER * PM_ROUNDING * (weights + sums);

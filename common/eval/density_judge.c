@@ -142,10 +142,16 @@ static double work_of_a_step(const pm_block *b, const pm_lane *lane) {
     return pm_step_work(b->job->chain, first, lane->last > first ? lane->last : first);
 }
 
+/* Of a step to come, between that over all that holds mass now and that over the largest level alone: levels drain. */
+static double work_to_come(const pm_block *b, const pm_lane *lane) {
+    double all = work_of_a_step(b, lane), least = fmin(all, b->job->chain->level_work);
+    return sqrt(all * least);
+}
+
 pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err) {
     double squaring = pm_squaring_work(b->job, lane->theta_row);
     double steps = (double)lane->at + (lane->done ? 0.0 : steps_left(b, lane));
-    double work = EXTENDED_WORK * steps * work_of_a_step(b, lane);
+    double work = EXTENDED_WORK * steps * work_to_come(b, lane);
     if (b->extended && squaring > MOST_WORK) {
         return pm_refuse_bound(b->job, lane->theta_row, (double)lane->at, bound, err);
     }
@@ -170,9 +176,9 @@ static double rounding_so_far(const pm_block *b, const pm_lane *lane) {
 
 /* Another way where it takes less work than has been done already and than is left to do. */
 static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
-    double step = work_of_a_step(b, lane) * (b->extended ? EXTENDED_WORK : 1.0);
-    double steps = steps_left(b, lane), work = steps * step;
-    lane->work += step * (double)(lane->at - lane->at_before);
+    double times = b->extended ? EXTENDED_WORK : 1.0;
+    double steps = steps_left(b, lane), work = steps * times * work_to_come(b, lane);
+    lane->work += times * work_of_a_step(b, lane) * (double)(lane->at - lane->at_before);
     lane->at_before = lane->at;
     lane->mass_before = lane->mass;
     double squaring = pm_squaring_work(b->job, lane->theta_row);
@@ -184,7 +190,7 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
-    if (lane->work >= PROBE_WORK && work > MOST_WORK) {
+    if (lane->work >= PROBE_WORK && lane->work + work > MOST_WORK) {
         return refuse_work(b, lane, steps, work, err);
     }
     double bound = rounding_so_far(b, lane);

@@ -138,6 +138,7 @@ static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m
     terms.ratio = b->ratio + at;
     m->weight = b->job->mix(&terms, m->sums);
     m->next = last;
+    m->starts++;
     lane->asked = fmax(lane->asked, lane->shift == 0 ? m->sums[0] : ldexp(m->sums[0], -lane->shift));
 }
 

@@ -13,18 +13,11 @@
 /* A discrete row may exceed one by the rounding of its probabilities. */
 #define ROW_SUM_SLACK 1e-12
 
-/* Work beside the multiply-adds of states: sums, recording, mixing. */
-#define STEP_OVERHEAD 32.0
-
 /* Multiply-adds in double precision that one in twice the precision takes. */
 #define EXTENDED_WORK 6.0
 
 /* Doublings of a matrix; a double's integer part and the squarings that follow from it have no more. */
 #define MOST_SQUARINGS 60.0
-
-double pm_step_work(const pm_chain *c, uint32_t first, uint32_t last) {
-    return STEP_OVERHEAD + (double)(c->in_first[last] - c->in_first[first]) + (double)(last - first);
-}
 
 pm_times pm_row_times(const pm_density_job *job, size_t row) {
     size_t at = job->request->times_per_theta ? row * job->request->n_times : 0;

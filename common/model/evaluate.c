@@ -224,6 +224,7 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     r.threads = r.threads == 0 ? model->processors : r.threads;
     result->steps = 0;
     result->error_bound = 0;
+    result->n_extended = result->n_squared = 0;
     pm_status st = pm_request_check(model->graph, &r, result, err);
     if (st != PM_OK) {
         return st;
