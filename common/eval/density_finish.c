@@ -54,7 +54,7 @@ static pm_point point_of(const pm_block *b, const pm_lane *lane, size_t j) {
 
 static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mixture *m, double mean_steps) {
     double most = (double)(m->last < lane->at ? m->last : lane->at), steps = fmin(mean_steps, most);
-    double jumps = steps + (b->job->is_discrete ? 0.0 : fmin(m->x, most));
+    double jumps = steps + (b->job->is_discrete ? 0.0 : m->x);
     double window = m->last > m->first ? fmin((double)(m->last - m->first), most) : 0.0;
     return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, m, window);
 }

@@ -1,5 +1,7 @@
 """Densities and distribution functions against closed forms, scipy's expm and a Taylor series in many digits."""
+import json
 import math
+import random
 import unittest
 
 import graphs
@@ -188,6 +190,108 @@ class Discrete(unittest.TestCase):
         got = run(g, "--moments", 4, "--factorial")["moments"][0]
         for a, b in zip(got, Chain(g).factorial_moments(4)):
             self.assertLess(abs(a - b) / b, 1e-13)
+
+
+class Bounds(unittest.TestCase):
+    """`error_bound` is a bound, and what is hard is right: rounding of one sign, many steps, cancelling weights."""
+
+    def check(self, g, times, pdf, *arguments, relative=True, **context):
+        out = run(g, "--times", listed(times), "--pdf", *arguments)
+        bound, peak = mpf(out["method"]["error_bound"]), max(pdf)
+        for t, a, b in zip(times, out["pdf"][0], pdf):
+            with self.subTest(t=t, arguments=arguments, **context):
+                scale = b if relative else peak
+                self.assertLessEqual(abs(mpf(a) - b), bound * scale, f"{a!r} for {mp.nstr(b, 20)}")
+        return out
+
+    def test_rounding_of_one_sign(self):
+        tiny, most, least = mpf(5.551115123125783e-17), mpf(0.999999999999), mpf(1e-12)
+        g = graphs.graph(3, [(0, 2, float(tiny)), (1, 2, 1.0)], start={0: float(most), 1: float(least)})
+        total = most + least
+        for t in (4e7, 4e8, 1e10):
+            want = (most * tiny * exp(-tiny * mpf(t)) + least * exp(-mpf(t))) / total
+            for tails in ((), ("--tail-accuracy",)):
+                out = self.check(g, [t], [want], *tails)
+                self.assertLess(out["method"]["error_bound"], 1e-10)
+
+    def test_a_switch_that_hardly_lets_go(self):
+        tiny, on, off = mpf(5.551115123125783e-17), mpf(0.37), mpf(1)
+        g = graphs.graph(3, [(0, 1, float(on)), (1, 0, 1.0), (0, 2, float(tiny))])
+        a = mp.matrix([[-(on + tiny), on], [off, -off]])
+        for t in (4e5, 4e7):
+            values, left = mp.eig(a)
+            weights = mp.lu_solve(left.T, mp.matrix([1, 0]))
+            want = tiny * sum(weights[k] * exp(values[k] * mpf(t)) * left[0, k] for k in range(2))
+            for tails in ((), ("--tail-accuracy",)):
+                self.check(g, [t], [mp.re(want)], *tails)
+
+    def test_a_complete_graph(self):
+        """All states leave at the same rate, so that the time is exponential."""
+        n, leave = 50, 1e-4
+        edges = [(i, j, 1.0 + 0.01 * (i % 7)) for i in range(n) for j in range(n) if i != j]
+        g = graphs.graph(n + 1, edges + [(i, n, leave) for i in range(n)])
+        times = [100.0, 1e4]
+        self.check(g, times, [mpf(leave) * exp(-mpf(leave) * mpf(t)) for t in times], "--tail-accuracy")
+
+    def test_states_that_are_not_reached(self):
+        g = graphs.graph(3, [(1, 2, 1e9), (0, 2, [1.0, 0.0]), (0, 1, [0.0, 1.0])], params=2)
+        out = self.check(g, [1.0], [exp(mpf(-1))], "--theta", "1,0")
+        self.assertLess(out["method"]["steps"], 100)
+
+    def test_weights_that_cancel(self):
+        coefs = [78097.20305595295, -57366.55610275293, 3805.4843012661377, 1.737087233075696e-13]
+        theta = [1.011895750142515, 1.4846259057897564, 1.6138937805391058, 0.9939842122325212]
+        rate = sum((mpf(c) * mpf(t) for c, t in zip(coefs, theta)), mpf(0))
+        g = graphs.graph(2, [(0, 1, coefs)], params=4)
+        self.check(g, [0.0, 1e29], [rate, rate * exp(-rate * mpf(1e29))], "--theta", listed(theta))
+
+    def test_tails_of_large_rates(self):
+        for rate in (1e40, 3e100):
+            t = float((mp.log(mpf(rate)) + 270 * mp.log(10)) / mpf(rate))
+            want = mpf(rate) * exp(-mpf(rate) * mpf(t))
+            out = self.check(graphs.exponential(rate), [t], [want], "--tail-accuracy")
+            self.assertGreater(out["pdf"][0][0], 1e-275)
+
+    def test_absorbed_in_the_step_that_ends_a_chunk(self):
+        for n in (1, 63, 64, 65, 128, 512, 1024):
+            sure = graphs.graph(n + 1, [(i, i + 1, 1.0) for i in range(n)], discrete=True)
+            for tails in ((), ("--tail-accuracy",)):
+                out = run(sure, "--times", listed([n - 1, n, n + 1]), "--pdf", "--cdf", *tails)
+                self.assertEqual(out["pdf"][0], [0.0, 1.0, 0.0])
+                self.assertEqual(out["cdf"][0], [0.0, 1.0, 1.0])
+                out = run(sure, "--times", str(n), "--pdf", *tails)
+                self.assertEqual(out["pdf"][0], [1.0])
+
+    def test_hardly_ever_staying(self):
+        weights = [0.1, 0.2, 0.699999999]
+        stay = 1 - sum(mpf(w) for w in weights)
+        g = graphs.graph(2, [(0, 1, w) for w in weights], discrete=True)
+        for k in (2, 10, 30):
+            self.check(g, [k], [stay ** (k - 1) * (1 - stay)], "--tail-accuracy")
+
+    def test_products_of_theta(self):
+        p = mpf(0.1) * mpf(3.3)
+        g = graphs.graph(2, [(0, 1, [0.1])], params=1, discrete=True)
+        self.check(g, [1, 50, 1500], [p * (1 - p) ** (k - 1) for k in (1, 50, 1500)], "--theta", "3.3",
+                   "--tail-accuracy")
+
+    def test_a_row_has_the_same_bits_in_every_batch(self):
+        rng = random.Random(5)
+        for g in (graphs.erlang(60, 1.0), graphs.ring(9, 1.0, 0.3), graphs.random_sccs(2, 6, 1, 3, -1, 1)):
+            g = json.loads(json.dumps(g))
+            g["param_edges"], g["edges"], g["param_length"] = g["edges"], [], 1
+            theta = [[rng.choice([1.0, 1.1, 3.0, 0.01, 40.0]) * rng.uniform(0.9, 1.1)] for _ in range(9)]
+            alone = [run(g, "--theta", theta_text([v]), "--times", "1,7,30", "--pdf", "--cdf", "--tail-accuracy")
+                     for v in theta]
+            for threads in (1, 2, 3):
+                order = list(range(len(theta)))
+                rng.shuffle(order)
+                out = run(g, "--theta", theta_text([theta[i] for i in order]), "--times", "1,7,30", "--pdf", "--cdf",
+                          "--tail-accuracy", "--threads", threads)
+                for key in ("pdf", "cdf", "survival"):
+                    self.assertEqual(out[key], [alone[i][key][0] for i in order])
+                for key in ("steps", "error_bound"):
+                    self.assertEqual(out["method"][key], max(o["method"][key] for o in alone))
 
 
 def dense(chain):
