@@ -26,6 +26,11 @@
 /* Multiply-adds in double precision that one in twice the precision takes. */
 #define EXTENDED_WORK 6.0
 
+/* After so many steps the bound of rounding is hundreds of times the error; where few states make twice the precision
+ * cheap, about 10 ms, it is taken. */
+#define MANY_STEPS 1024
+#define CHEAP_WORK 1e7
+
 /* A forecast from the last fall of the mass: it may fall more slowly later on. */
 #define SLOWER 1.5
 
@@ -192,6 +197,10 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
     }
     if (lane->work >= PROBE_WORK && lane->work + work > MOST_WORK) {
         return refuse_work(b, lane, steps, work, err);
+    }
+    if (!b->extended && lane->at >= MANY_STEPS &&
+        EXTENDED_WORK * ((double)lane->at + steps) * work_of_a_step(b, lane) <= CHEAP_WORK) {
+        return pm_lane_more_digits(b, lane, 0.0, err);
     }
     double bound = rounding_so_far(b, lane);
     return bound > b->job->tolerance ? pm_lane_more_digits(b, lane, bound, err) : PM_OK;
