@@ -87,6 +87,31 @@ static double keep_of(const pm_block *b, pm_lane *lane, double hi, double lo, do
     return !b->extended && leave < 0.5 ? -leave : stay;
 }
 
+/* A row that is normalized lacks nothing to one: what stays is its self-loops, or all where the row has no weight. */
+static void keep_loops(pm_block *b) {
+    const pm_chain *c = b->job->chain;
+    size_t lanes = b->lanes, bytes = c->n * lanes * sizeof *b->now;
+    for (size_t i = 0; i < c->n * lanes; i++) {
+        b->keep[i] += b->next[i];
+    }
+    memset(b->now, 0, bytes);
+    memset(b->next, 0, bytes);
+    for (size_t e = 0; e < c->n_loops; e++) {
+        size_t at = c->loop_state[e] * lanes, w = c->loop_weight[e] * lanes;
+        add_exactly(b->lanes, b->now + at, b->next + at, b->table + w, b->table_low + w);
+    }
+    for (size_t i = 0; i < c->n * lanes; i++) {
+        double leave = b->keep[i], stay = b->now[i] + b->next[i];
+        b->keep[i] = !b->extended && leave < 0.5 ? -leave : stay;
+        if (leave == 0.0) {
+            b->keep[i] = 1.0;
+        }
+        if (b->extended) {
+            b->keep_low[i] = leave == 0.0 ? 0.0 : b->next[i] - (stay - b->now[i]);
+        }
+    }
+}
+
 /* Continuous: probabilities are rates over lambda, rounded, and what stays is the complement of the rounded ones. So
  * rounding changes rates, by a part in 2^53, and hardly any mass is made or lost, however many steps are taken.
  * Discrete: the graph's probabilities are used as they are; what a row lacks stays put, its self-loops included. */
@@ -96,6 +121,10 @@ static void setup_keep(pm_block *b) {
         divide_by_lambda(b);
     }
     sum_outflow(b, b->keep, b->next);
+    if (b->job->chain->graph->normalizes_rows) {
+        keep_loops(b);
+        return;
+    }
     for (size_t i = 0; i < b->job->chain->n * lanes; i++) {
         double low = 0.0;
         b->keep[i] = keep_of(b, &b->lane[i % lanes], b->keep[i], b->next[i], &low);

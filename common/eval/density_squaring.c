@@ -96,6 +96,24 @@ static void add_edge(squaring *s, size_t from, size_t to, uint32_t weight, const
     pm_add_pair(&s->sums[from], &s->sums[s->n + from], high, low);
 }
 
+/* What a row that is normalized keeps: its self-loops, or all where it has no weight. */
+static void add_loops(squaring *s) {
+    const pm_chain *c = s->job->chain;
+    for (size_t e = 0; e < c->n_loops; e++) {
+        size_t at = c->loop_state[e] * (s->n + 1), w = c->loop_weight[e];
+        pm_add_pair(&s->step.high[at], &s->step.low[at], ldexp(s->high[w], ONE_EXPONENT),
+                    ldexp(s->low[w], ONE_EXPONENT));
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        size_t at = i * (s->n + 1);
+        if (s->sums[i] == 0.0) {
+            s->step.high[at] = ONE;
+            s->step.low[at] = 0.0;
+        }
+        pm_settle(&s->step.high[at], &s->step.low[at]);
+    }
+}
+
 static void add_staying(squaring *s, size_t i) {
     double leave = s->sums[i], low = s->sums[s->n + i], one = ONE - leave;
     double rest = ((ONE - one) - leave) - low;
@@ -133,6 +151,10 @@ static pm_status fill_step(squaring *s, pm_error *err) {
     free(reached);
     for (size_t i = 0; i < s->n * s->n; i++) {
         pm_settle(&s->step.high[i], &s->step.low[i]);
+    }
+    if (c->graph->normalizes_rows) {
+        add_loops(s);
+        return PM_OK;
     }
     for (size_t i = 0; i < s->n; i++) {
         add_staying(s, i);

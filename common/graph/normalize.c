@@ -187,17 +187,33 @@ pm_status pm_normalize_prepare(pm_graph *g, pm_error *err) {
 
 /* ---- values -------------------------------------------------------------------------------------------- */
 
-/* The sum of a row at one lane. Rounding errors of products and sums are collected and added at the end (Dot2 of Ogita,
- * Rump and Oishi 2005), so that a row of a million edges is as right as one of two. */
-static double sum_row(const pm_graph *g, uint32_t s, unsigned lanes, size_t lane, const double *values) {
+/* high + low, the sum of a row at one lane. Rounding errors of products and sums are collected and added at the end
+ * (Dot2 of Ogita, Rump and Oishi 2005), so that a row of a million edges is as right as one of two. */
+static double sum_row(const pm_graph *g, uint32_t s, unsigned lanes, size_t lane, const double *values,
+                      const double *lows, double *low) {
     double sum = 0, error = 0;
     for (uint32_t w = g->sum_first[s]; w < g->sum_first[s + 1]; w++) {
-        double times = g->times[w], value = values[(size_t)w * lanes + lane];
-        double product = times * value, total = sum + product, part = total - sum;
-        error += fma(times, value, -product) + ((sum - (total - part)) + (product - part));
+        size_t at = (size_t)w * lanes + lane;
+        double times = g->times[w], product = times * values[at], total = sum + product, part = total - sum;
+        error += fma(times, values[at], -product) + ((sum - (total - part)) + (product - part));
+        error += lows == NULL ? 0 : times * lows[at];
         sum = total;
     }
-    return isfinite(sum) ? sum + error : sum;
+    if (!isfinite(sum)) {
+        return sum;
+    }
+    double high = sum + error;
+    *low = error - (high - sum);
+    return high;
+}
+
+/* high + low divided by sum + sum_low: one step of long division. */
+static void divide(double *high, double *low, double sum, double sum_low) {
+    double quotient = *high / sum;
+    double rest = fma(-quotient, sum, *high) + (*low - quotient * sum_low);
+    rest /= sum;
+    *high = quotient + rest;
+    *low = rest - (*high - quotient);
 }
 
 static pm_status bad_sum(const pm_graph *g, uint32_t s, size_t theta_row, double sum, pm_error *err) {
@@ -215,22 +231,26 @@ static pm_status bad_sum(const pm_graph *g, uint32_t s, size_t theta_row, double
 }
 
 pm_status pm_normalize_values(const pm_graph *g, size_t first, size_t count, unsigned lanes, double *values,
-                              pm_error *err) {
+                              double *low, pm_error *err) {
     /* the first bad row of theta is reported, then its first bad sum: the same whatever the lanes are */
     size_t bad_lane = count;
     uint32_t bad = 0;
     double bad_value = 0;
     for (uint32_t s = 0; s < g->n_sums; s++) {
         for (size_t lane = 0; lane < lanes; lane++) {
-            double sum = sum_row(g, s, lanes, lane, values);
+            double sum_low = 0, sum = sum_row(g, s, lanes, lane, values, low, &sum_low);
             if (sum != 0 && !(sum >= DBL_MIN && sum <= DBL_MAX) && lane < bad_lane) {
                 bad_lane = lane;
                 bad = s;
                 bad_value = sum;
             }
             for (uint32_t w = g->sum_first[s]; w < g->sum_first[s + 1]; w++) {
-                double *value = &values[(size_t)w * lanes + lane];
-                *value = sum > 0 ? *value / sum : 0;
+                size_t at = (size_t)w * lanes + lane;
+                if (low != NULL && sum > 0) {
+                    divide(&values[at], &low[at], sum, sum_low);
+                } else {
+                    values[at] = sum > 0 ? values[at] / sum : 0;
+                }
             }
         }
     }

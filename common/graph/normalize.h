@@ -10,10 +10,11 @@
  * own (eval/start.h). */
 pm_status pm_normalize_prepare(pm_graph *g, pm_error *err);
 
-/* Divides values (as pm_weights_fill lays them out, `count` lanes of them in use), that are 0 or more and finite.
- * `first` is the row of theta of lane 0, for messages. Errors: PM_EDATA for a sum that is no normal double, naming the
- * row of theta and of the graph. */
+/* Divides values (as pm_weights_fill lays them out, `count` lanes of them in use), that are 0 or more and finite. `low`
+ * may be NULL, or holds what `values` leave of weights in twice the precision: then quotients are in twice the
+ * precision, too. `first` is the row of theta of lane 0, for messages. Errors: PM_EDATA for a sum that is no normal
+ * double, naming the row of theta and of the graph. */
 pm_status pm_normalize_values(const pm_graph *g, size_t first, size_t count, unsigned lanes, double *values,
-                              pm_error *err);
+                              double *low, pm_error *err);
 
 #endif

@@ -141,8 +141,9 @@ static void copy_values(const pm_graph *g, const double *theta, size_t count, un
     }
 }
 
-pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
-                          double *values, pm_error *err) {
+/* Values that are not divided yet. */
+static pm_status fill_values(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
+                             double *values, pm_error *err) {
     size_t n_params = graph->n_params, width = 1 + n_params;
     if (count == 0 || count > lanes || graph->n_weights == 0) {
         return pm_fail(err, PM_ESOFTWARE, "%zu rows of theta for %u lanes and %zu weights", count, lanes,
@@ -171,7 +172,14 @@ pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t fir
     if (bad_row < count) {
         return bad_weight(graph, bad, theta + (first + bad_row) * n_params, first + bad_row, err);
     }
-    return graph->normalizes_rows ? pm_normalize_values(graph, first, count, lanes, values, err) : PM_OK;
+    return PM_OK;
+}
+
+pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
+                          double *values, pm_error *err) {
+    pm_status st = fill_values(graph, theta, first, count, lanes, values, err);
+    return st == PM_OK && graph->normalizes_rows ? pm_normalize_values(graph, first, count, lanes, values, NULL, err)
+                                                 : st;
 }
 
 /* One weight at `count` rows of theta, to twice the precision. */
@@ -191,10 +199,10 @@ static void fill_pair(const double *coef, size_t n_params, const double *theta, 
 pm_status pm_weights_fill_pairs(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
                                 double *high, double *low, pm_error *err) {
     size_t n_params = graph->n_params, width = 1 + n_params;
-    pm_status st = pm_weights_fill(graph, theta, first, count, lanes, high, err);
+    pm_status st = fill_values(graph, theta, first, count, lanes, high, err);
     for (size_t w = 0; st == PM_OK && w < graph->n_weights; w++) {
         double *own = low + w * lanes;
-        if (pm_weight_is_constant(graph, (uint32_t)w)) {
+        if (graph->takes_values || pm_weight_is_constant(graph, (uint32_t)w)) {
             memset(own, 0, lanes * sizeof *own);
             continue;
         }
@@ -204,5 +212,5 @@ pm_status pm_weights_fill_pairs(const pm_graph *graph, const double *theta, size
             own[i] = own[count - 1];
         }
     }
-    return st;
+    return st == PM_OK && graph->normalizes_rows ? pm_normalize_values(graph, first, count, lanes, high, low, err) : st;
 }
