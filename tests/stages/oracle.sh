@@ -2,3 +2,11 @@
 . tests/stages/common.sh
 build release || exit
 python_tests oracle
+
+# Random graphs against 200 bits and more; `tests/oracle/fuzz KIND --seed S --only I` repeats one of them.
+seed=${PM_FUZZ_SEED:-$RANDOM$RANDOM}
+echo "seed of the fuzzers: $seed"
+for kind in moments covariance wide density discrete size bits relabel; do
+    expect "fuzz $kind --seed $seed" tests/oracle/fuzz "$kind" --seed "$seed" --count 500 --seconds 2.5 \
+        --findings build/fuzz-findings
+done
