@@ -112,7 +112,9 @@ def instruction_sets(session, ask, everything, whole, signed):
         if session.counts[f"{isa} is not there"]:
             continue
         done, other = ask(everything, 2, env={"PHASEMILL_ISA": isa})
-        if done is None or done.code == 69:
+        if done is None:
+            continue
+        if done.code == 69:
             session.note(f"{isa} is not there")
             continue
         if done.code != 0:
