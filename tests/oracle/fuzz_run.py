@@ -4,17 +4,19 @@ import json
 import math
 import os
 import re
+import resource
 import shlex
+import signal
 import subprocess
 import tempfile
-import time
 from fractions import Fraction
 
 import fuzz_exact
 import gmpy2
 
 SHOWN = 25  # findings that are printed whole
-SLOW = 10.0  # seconds after which a command counts as one that does not end
+SLOW = 10  # seconds of processor time after which a command counts as one that does not end
+PATIENCE = 600  # seconds by the clock
 TOO_MANY_STEPS = re.compile(r"tolerance|steps")
 
 
@@ -24,6 +26,15 @@ def row_text(row):
 
 def table_text(rows):
     return ";".join(map(row_text, rows))
+
+
+def processor_time():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def limit_processor_time():
+    resource.setrlimit(resource.RLIMIT_CPU, (SLOW, SLOW + 1))
 
 
 class Done:
@@ -59,13 +70,13 @@ class Session:
     def run(self, *arguments, env=None, cache=False):
         line = self.command(*([] if cache else ["--no-cache"]), *arguments)
         self.commands += 1
-        began = time.monotonic()
-        try:
-            p = subprocess.run(line, capture_output=True, text=True, timeout=SLOW, check=False, env={**os.environ, **(env or {})})
-        except subprocess.TimeoutExpired:
-            self.finding("does not end", arguments, f"no result within {SLOW} s")
+        began = processor_time()
+        p = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False,
+                           env={**os.environ, **(env or {})}, preexec_fn=limit_processor_time)
+        if p.returncode == -signal.SIGXCPU:
+            self.finding("does not end", arguments, f"no result within {SLOW} s of processor time")
             return None
-        done = Done(p.returncode, p.stdout, p.stderr, time.monotonic() - began)
+        done = Done(p.returncode, p.stdout, p.stderr, processor_time() - began)
         if p.returncode != 0 and not done.refused:
             self.finding("crash or unexpected exit", arguments, f"exit {p.returncode}: {done.err}")
             return None
