@@ -1,8 +1,8 @@
 """The kinds `moments`, `covariance` and `wide`: raw moments and covariances of random continuous graphs."""
 import fuzz_graphs
 import gmpy2
-from fuzz_exact import OK, Graph, fits
-from fuzz_run import must_refuse, row_text, show, table_text, theta_arguments, usable
+from fuzz_exact import Graph, fits
+from fuzz_run import show, table_text, theta_arguments, usable
 
 RELATIVE = 1e-13  # of moments
 CENTRED = 1e-12  # of variances
@@ -91,8 +91,10 @@ def moments(session, rng):
 
 
 def empty_batch(session, rng):
-    g, _ = fuzz_graphs.continuous(rng, params=2)
+    g, thetas = fuzz_graphs.continuous(rng, params=2)
     session.case(g, session.index)
+    if not usable(session, Graph(g), thetas)[0]:
+        return
     done = session.run("--theta", session.empty, "--moments", "2")
     if done is not None and (done.code != 0 or done.result["moments"] != []):
         session.finding("an empty batch", ["--theta", "(0, 2).npy"], done.err or done.text)

@@ -86,7 +86,36 @@ def fan(rng, n):
     return whole_graph(2 + n, edges, [(0, 1.0)]), mean, variance
 
 
-FAMILIES = {"chain": chain, "walk": walk, "star": star, "mixture": mixture, "fan": fan}
+def ring(rng, n):
+    """A cycle of n states that is left from the last one: laps, and a geometric number of them."""
+    scale, decades = log_uniform(rng, -3, 3), rng.choice((0, 0, 1))
+    rates = [scale * log_uniform(rng, -decades, decades) for _ in range(n)]
+    leave = rates[-1] * log_uniform(rng, -6, 1)
+    waits = [1 / mpfr(r) for r in rates[:-1]] + [1 / (mpfr(rates[-1]) + mpfr(leave))]
+    lap, spread = sum(waits), sum(w ** 2 for w in waits)
+    p = mpfr(leave) / (mpfr(rates[-1]) + mpfr(leave))
+    edges = [(i, (i + 1) % n, r) for i, r in enumerate(rates)] + [(n - 1, n, leave)]
+    return whole_graph(n + 1, edges, [(0, 1.0)]), lap / p, spread / p + lap ** 2 * (1 - p) / p ** 2
+
+
+def layers(rng, n):
+    """States in order, each with a few edges ahead: mean and second moment by recursion from the end."""
+    discrete, reach = rng.random() < 0.3, rng.choice((1, 3, 20, n))
+    edges, first, second = [], [mpfr(0)] * (n + 1), [mpfr(0)] * (n + 1)
+    for i in range(n - 1, -1, -1):
+        ahead = [min(n, i + 1 + rng.randrange(reach)) for _ in range(rng.randrange(1, 5))]
+        weights = [log_uniform(rng, -2, 0) / (8 if discrete else 1) for _ in ahead]
+        edges += [(i, b, w) for b, w in zip(ahead, weights)]
+        total = sum(map(mpfr, weights))
+        m = sum((mpfr(w) * first[b] for b, w in zip(ahead, weights)), mpfr(0)) / total
+        s = sum((mpfr(w) * second[b] for b, w in zip(ahead, weights)), mpfr(0)) / total
+        wait, square = 1 / total, (2 - total if discrete else mpfr(2)) / total ** 2
+        first[i], second[i] = wait + m, square + 2 * wait * m + s
+    g = whole_graph(n + 1, edges, [(0, 1.0)], discrete)
+    return g, first[0], second[0] - first[0] ** 2
+
+
+FAMILIES = {"chain": chain, "walk": walk, "star": star, "mixture": mixture, "fan": fan, "ring": ring, "layers": layers}
 
 
 def size(session, rng):
