@@ -394,8 +394,21 @@ class FilesOfPhasic(Case):
         self.moments(data("phasic-discretized-was-dph.json"), VALUES["was_dph"]["moments"], "--theta", "0.1,1")
 
     def test_states_that_are_never_absorbed(self):
-        text = self.run_it(data("phasic-0.32.1-joint-prob-graph.json"), "--theta", "1,1", "--moments", 1, ok=False)
+        path = data("phasic-0.32.1-joint-prob-graph.json")
+        text = self.run_it(path, "--theta", "1,1", "--moments", 1, ok=False)
         self.assertRegex(text, "absor")
+        # sums over the paths of this acyclic graph in rational numbers
+        out = self.run_it(path, "--theta", "1,1", "--moments", 1, "--defective")
+        self.near(out["absorption"][0], mpf(6109) / 18000)
+        self.near(out["moments"][0][0], mpf(309731) / 183270)
+
+
+class OneResult(Case):
+    def test_orders_of_several_threads(self):
+        g = call("generate", "random", "--sccs", 40, "--size", 3000, "--seed", 3).stdout
+        results = {tuple(self.run_it(g, "--threads", 2, "--theta", "1,0.5", "--moments", 2, seconds=60)["moments"][0])
+                   for _ in range(10)}
+        self.assertEqual(len(results), 1)
 
 
 if __name__ == "__main__":
