@@ -403,13 +403,5 @@ class FilesOfPhasic(Case):
         self.near(out["moments"][0][0], mpf(309731) / 183270)
 
 
-class OneResult(Case):
-    def test_orders_of_several_threads(self):
-        g = call("generate", "random", "--sccs", 40, "--size", 3000, "--seed", 3).stdout
-        results = {tuple(self.run_it(g, "--threads", 2, "--theta", "1,0.5", "--moments", 2, seconds=60)["moments"][0])
-                   for _ in range(10)}
-        self.assertEqual(len(results), 1)
-
-
 if __name__ == "__main__":
     unittest.main()
