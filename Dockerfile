@@ -14,7 +14,7 @@ RUN cmake --preset quickstart -DCMAKE_INSTALL_PREFIX=/usr/local \
 FROM debian:12-slim
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-       libamd2 libgomp1 libhiredis0.14 libinih1 libmetis5 libmsgpackc2 libnauty2 librdkafka1 libsqlite3-0 \
+       libamd2 libgomp1 libhiredis0.14 libinih1 libmsgpackc2 libnauty2 librdkafka1 libscotch-7.0 libsqlite3-0 \
        libssl3 libyajl2 libzstd1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin phasemill \

@@ -209,6 +209,7 @@ pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err) {
     pm_model_options options;
     cli_job_model_options(job, &options);
     options.threads = on_threads ? job->request.threads : 1;
+    options.densities_only = job->request.n_moments == 0 && !job->request.covariance;
     pm_status st = pm_model_new(job->graph, &options, &job->model, &job->result.model, err);
     return cli_name_graph(st, job->options.graph, err);
 }

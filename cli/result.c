@@ -10,6 +10,10 @@ const double *cli_result_times(const pm_request *request, size_t b) {
     return request->times_per_theta ? request->times + b * request->n_times : request->times;
 }
 
+bool cli_result_sought_keys(const pm_model_report *model) {
+    return model->sccs_distinct > 0 || model->sccs_nontrivial == 0;
+}
+
 bool cli_result_has_atom(const cli_result *r) {
     for (size_t b = 0; b < r->request->n_theta; b++) {
         if (r->values.atom[b] > 0) {

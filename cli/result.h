@@ -29,6 +29,9 @@ size_t cli_result_rewards(const pm_request *request);
 /* The row of times that theta row b is evaluated at. */
 const double *cli_result_times(const pm_request *request, size_t b);
 
+/* False when the keys of SCCs were not needed, and how many are distinct is not known. */
+bool cli_result_sought_keys(const pm_model_report *model);
+
 /* True when some theta row has an atom at zero. */
 bool cli_result_has_atom(const cli_result *r);
 

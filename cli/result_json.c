@@ -70,19 +70,25 @@ static void write_method(cli_json *j, const cli_result *r) {
 }
 
 static void write_sccs(cli_json *j, const pm_model_report *m) {
+    const bool sought = cli_result_sought_keys(m);
     const struct {
         const char *key;
         size_t count;
-    } counts[] = {{"total", m->sccs_total},
-                  {"nontrivial", m->sccs_nontrivial},
-                  {"distinct", m->sccs_distinct},
-                  {"recorded", m->sccs_recorded},
-                  {"cached", m->sccs_cached}};
+        bool is_known;
+    } counts[] = {{"total", m->sccs_total, true},
+                  {"nontrivial", m->sccs_nontrivial, true},
+                  {"distinct", m->sccs_distinct, sought},
+                  {"recorded", m->sccs_recorded, true},
+                  {"cached", m->sccs_cached, true}};
     cli_json_key(j, "sccs");
     cli_json_open(j, '{');
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         cli_json_key(j, counts[i].key);
-        cli_json_count(j, counts[i].count);
+        if (counts[i].is_known) {
+            cli_json_count(j, counts[i].count);
+        } else {
+            cli_json_text(j, NULL);
+        }
     }
     cli_json_close(j, '}');
 }

@@ -1,12 +1,13 @@
 # Benchmarks: one program each, bench/bench_NAME.c. The peer of the replay is SuiteSparse's KLU, that of loading JSON
 # jansson.
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+pm_find_library(METIS metis.h metis)
 pm_find_library(KLU klu.h klu)
 pm_find_library(BTF btf.h btf)
 pm_find_library(COLAMD colamd.h colamd)
 pm_find_library(SUITESPARSE SuiteSparse_config.h suitesparseconfig)
 add_library(pm_bench STATIC bench/bench.c bench/peer_klu.c)
-target_link_libraries(pm_bench PUBLIC pm_flags phasemill ${PM_DEPENDENCIES} PkgConfig::JANSSON pm_KLU pm_BTF pm_COLAMD pm_SUITESPARSE)
+target_link_libraries(pm_bench PUBLIC pm_flags phasemill ${PM_DEPENDENCIES} PkgConfig::JANSSON pm_KLU pm_BTF pm_COLAMD pm_METIS pm_SUITESPARSE)
 file(GLOB PM_BENCH_SOURCES CONFIGURE_DEPENDS bench/bench_*.c)
 foreach(source IN LISTS PM_BENCH_SOURCES)
   get_filename_component(name ${source} NAME_WE)

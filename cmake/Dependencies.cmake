@@ -16,7 +16,7 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 
 function(pm_find_library name header library)
-  find_path(${name}_INCLUDE ${header} PATH_SUFFIXES nauty suitesparse)
+  find_path(${name}_INCLUDE ${header} PATH_SUFFIXES nauty suitesparse scotch)
   find_library(${name}_LIBRARY ${library})
   if(NOT ${name}_INCLUDE OR NOT ${name}_LIBRARY)
     message(FATAL_ERROR "${header} or lib${library} not found: on Debian, see packages.txt")
@@ -27,9 +27,18 @@ function(pm_find_library name header library)
 endfunction()
 pm_find_library(NAUTY nausparse.h nauty)
 pm_find_library(AMD amd.h amd)
-pm_find_library(METIS metis.h metis)
+pm_find_library(SCOTCH scotch.h scotch)
+pm_find_library(SCOTCHERR scotch.h scotcherr) # what SCOTCH calls with its errors
 
-set(PM_DEPENDENCIES PkgConfig::YAJL PkgConfig::SQLITE PkgConfig::CRYPTO PkgConfig::MSGPACK pm_NAUTY pm_AMD pm_METIS
+include(CheckSymbolExists)
+set(CMAKE_REQUIRED_INCLUDES ${SCOTCH_INCLUDE})
+check_symbol_exists(SCOTCH_OPTIONNUMRANDOMFIXEDSEED "stdio.h;scotch.h" PM_SCOTCH_HAS_CONTEXTS)
+unset(CMAKE_REQUIRED_INCLUDES)
+if(NOT PM_SCOTCH_HAS_CONTEXTS)
+  message(FATAL_ERROR "SCOTCH 7.0 or later is needed: earlier ones share their random numbers between threads")
+endif()
+
+set(PM_DEPENDENCIES PkgConfig::YAJL PkgConfig::SQLITE PkgConfig::CRYPTO PkgConfig::MSGPACK pm_NAUTY pm_AMD pm_SCOTCH pm_SCOTCHERR
                     OpenMP::OpenMP_C m)
 set(PM_CLUSTER_DEPENDENCIES PkgConfig::RDKAFKA PkgConfig::HIREDIS PkgConfig::ZSTD PkgConfig::INIH)
 

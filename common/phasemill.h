@@ -147,6 +147,7 @@ typedef struct pm_model_options {
     bool strict_cache;     /* a damaged cache entry fails the call instead of being recorded again */
     bool normalize_start;  /* rescale a start distribution that does not sum to one */
     bool defective;        /* states that cannot be absorbed are allowed: see pm_result.absorption */
+    bool densities_only;   /* record nothing: the model evaluates pdf and cdf, and refuses moments and covariances */
     const char *isa;       /* NULL: the best of this processor; else "x86-64-v2", "-v3", "-v4", "arm64" */
     const pm_log *log;     /* NULL: silence; must outlive the model */
 } pm_model_options;
@@ -159,9 +160,10 @@ typedef struct pm_model_report {
     double seconds_split, seconds_record, seconds_stitch;
 } pm_model_report;
 
-/* Splits the graph, records the traces that the cache does not hold, and stitches the program. The model keeps
- * what it needs of the graph alive by itself: the graph may be freed afterwards. Immutable: any number of
- * threads may evaluate it at once. Free with pm_model_free. `report` may be NULL. */
+/* Splits the graph, records the traces that the cache does not hold, and stitches the program (neither with
+ * densities_only: densities are computed from the graph itself; the probability of absorption of a defective graph
+ * still needs traces). The model keeps what it needs of the graph alive by itself: the graph may be freed afterwards.
+ * Immutable: any number of threads may evaluate it at once. Free with pm_model_free. `report` may be NULL. */
 pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, pm_model **out, pm_model_report *report,
                        pm_error *err);
 void pm_model_free(pm_model *model);

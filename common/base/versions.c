@@ -1,5 +1,4 @@
 #include <amd.h>
-#include <metis.h>
 #include <msgpack.h>
 #include <nauty/nauty.h>
 #include <omp.h>
@@ -8,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <yajl/yajl_version.h>
+/* needs stdio.h */
+#include <scotch.h>
 
 #include "phasemill.h"
 
@@ -51,7 +52,7 @@ void pm_versions(char *text, size_t n) {
     add_line(&v, "libcrypto", OpenSSL_version(OPENSSL_VERSION), strlen(OpenSSL_version(OPENSSL_VERSION)));
     add_line(&v, "nauty", NAUTYVERSION, strcspn(NAUTYVERSION, " "));
     add_number(&v, "AMD", AMD_MAIN_VERSION, AMD_SUB_VERSION, AMD_SUBSUB_VERSION);
-    add_number(&v, "METIS", METIS_VER_MAJOR, METIS_VER_MINOR, METIS_VER_SUBMINOR);
+    add_number(&v, "SCOTCH", SCOTCH_VERSION, SCOTCH_RELEASE, SCOTCH_PATCHLEVEL);
     /* OpenMP names its version by the month of the specification. */
     char month[16];
     int length = snprintf(month, sizeof month, "%d", _OPENMP);

@@ -196,6 +196,7 @@ pm_status pm_restriction_new(const pm_graph *graph, const pm_split *split, const
     if (st == PM_OK && out->graph != NULL) {
         pm_model_options o = *options;
         o.defective = false;
+        o.densities_only = false; /* the probability of absorption is a moment of the restricted graph */
         o.normalize_start = true;
         st = pm_model_new(out->graph, &o, &out->model, report, err);
     }

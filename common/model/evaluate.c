@@ -226,6 +226,9 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     result->error_bound = 0;
     result->n_extended = result->n_squared = 0;
     pm_status st = pm_request_check(model->graph, &r, result, err);
+    if (st == PM_OK && model->densities_only && wants_moments(&r)) {
+        st = pm_fail(err, PM_EUSAGE, "the model was made for densities only: moments and covariances need its traces");
+    }
     if (st != PM_OK) {
         return st;
     }

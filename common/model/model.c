@@ -43,9 +43,10 @@ static pm_library_options library_options(const pm_model *m, const pm_model_opti
 }
 
 static pm_status make_library(pm_model *m, const pm_model_options *options, pm_disk *disk, pm_error *err) {
-    pm_trace_cache cache = pm_disk_traces(disk);
-    pm_library_options o = library_options(m, options, disk != NULL ? &cache : NULL);
+    pm_trace_cache traces = pm_disk_traces(disk), classes = pm_disk_classes(disk);
+    pm_library_options o = library_options(m, options, disk != NULL ? &traces : NULL);
     if (disk != NULL) {
+        o.classes = &classes;
         pm_disk_hold(disk);
     }
     return pm_library_make(m->graph, &m->split, &o, &m->library, err);
@@ -72,39 +73,42 @@ static pm_status make_restricted(pm_model *m, const pm_model_options *options, p
     return st;
 }
 
-static pm_status make(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
+/* The traces and the program made of them. */
+static pm_status record(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
     pm_disk *disk;
-    pm_status st = pm_isa_choose(options->isa, &m->isa, err);
-    if (st == PM_OK) {
-        st = open_cache(options, &disk, err);
-    }
+    pm_status st = open_cache(options, &disk, err);
     if (st != PM_OK) {
         return st;
     }
     double begin = pm_seconds();
-    bool is_defective = false;
-    st = options->defective ? pm_split_defective(m->graph, options->log, &m->split, &is_defective, err)
-                            : pm_split_graph(m->graph, options->log, &m->split, err);
-    double split = pm_seconds();
-    if (st == PM_OK && is_defective) {
-        pm_disk_close(disk);
-        st = make_restricted(m, options, report, err);
-        report->seconds_split = split - begin;
-        return st;
-    }
-    if (st == PM_OK) {
-        st = make_library(m, options, disk, err);
-    }
+    st = make_library(m, options, disk, err);
     pm_disk_close(disk);
-    double record = pm_seconds();
+    double stitch = pm_seconds();
     if (st == PM_OK) {
         st = pm_program_stitch(m->graph, &m->split, m->library.instances, &m->program, err);
     }
-    *report = (pm_model_report){
-        .seconds_split = split - begin, .seconds_record = record - split, .seconds_stitch = pm_seconds() - record};
+    report->seconds_record = stitch - begin;
+    report->seconds_stitch = pm_seconds() - stitch;
+    return st;
+}
+
+static pm_status make(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
+    *report = (pm_model_report){0};
+    pm_status st = pm_isa_choose(options->isa, &m->isa, err);
+    double begin = pm_seconds(), split = begin;
+    bool is_defective = false;
     if (st == PM_OK) {
+        st = options->defective ? pm_split_defective(m->graph, options->log, &m->split, &is_defective, err)
+                                : pm_split_graph(m->graph, options->log, &m->split, err);
+        split = pm_seconds();
+    }
+    if (st == PM_OK && is_defective) {
+        st = make_restricted(m, options, report, err);
+    } else if (st == PM_OK) {
+        st = options->densities_only ? PM_OK : record(m, options, report, err);
         fill_report(m, report);
     }
+    report->seconds_split = split - begin;
     return st;
 }
 
@@ -120,6 +124,7 @@ static pm_status model_empty(pm_graph *graph, const pm_model_options *options, p
     m->normalize_start = options->normalize_start;
     m->defective = options->defective;
     m->effort = options->effort;
+    m->densities_only = options->densities_only;
     m->log = options->log;
     return PM_OK;
 }

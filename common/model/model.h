@@ -17,6 +17,7 @@ struct pm_model {
     struct pm_restriction *restriction; /* of a defective model with states that no theta lets be absorbed; else NULL */
     bool defective;
     pm_effort effort;
+    bool densities_only; /* no traces: library and program are empty */
     const pm_log *log;
 };
 

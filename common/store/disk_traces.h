@@ -6,5 +6,6 @@
 #include "trace/library.h"
 
 pm_trace_cache pm_disk_traces(pm_disk *disk);
+pm_trace_cache pm_disk_classes(pm_disk *disk);
 
 #endif

@@ -1,104 +1,34 @@
 #include "trace/canon.h"
 
-#include <nauty/nausparse.h>
-#include <pthread.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "trace/codec.h"
+#include "trace/label.h"
 
-/* nauty's search state is static, and its node hook takes no context: one search at a time, one deadline. */
-static pthread_mutex_t nauty_lock = PTHREAD_MUTEX_INITIALIZER;
-static double nauty_deadline;
-
-static void stop_at_deadline(graph *g, int *lab, int *ptn, int level, int cells, int tc, int code, int m, int n) {
-    (void)g, (void)lab, (void)ptn, (void)level, (void)cells, (void)tc, (void)code, (void)m, (void)n;
-    if (pm_seconds() > nauty_deadline) {
-        nauty_kill_request = 1;
+static pm_status find_order(const pm_topology *t, double deadline, uint32_t *order, bool *found, pm_error *err) {
+    pm_digraph g;
+    pm_status st = pm_digraph_of_topology(t, &g, err);
+    if (st == PM_OK) {
+        st = pm_label(&g, deadline, order, found, err);
     }
+    pm_digraph_free(&g);
+    return st;
 }
 
-typedef struct nauty_work {
-    sparsegraph graph, canonical;
-    int *lab, *ptn, *orbits;
-} nauty_work;
-
-static void nauty_work_free(nauty_work *w) {
-    free(w->graph.v);
-    free(w->graph.d);
-    free(w->graph.e);
-    free(w->canonical.v);
-    free(w->canonical.d);
-    free(w->canonical.e);
-    free(w->lab);
-    free(w->ptn);
-    free(w->orbits);
-}
-
-static pm_status nauty_work_new(const pm_topology *t, nauty_work *w, pm_error *err) {
-    *w = (nauty_work){0};
-    size_t n = t->n, edges = t->row[n];
-    w->graph.nv = (int)n;
-    w->graph.nde = edges;
-    w->graph.v = pm_malloc(n, sizeof *w->graph.v);
-    w->graph.d = pm_malloc(n, sizeof *w->graph.d);
-    w->graph.e = pm_malloc(edges, sizeof *w->graph.e);
-    w->graph.vlen = w->graph.dlen = n;
-    w->graph.elen = edges;
-    w->lab = pm_malloc(n, sizeof *w->lab);
-    w->ptn = pm_malloc(n, sizeof *w->ptn);
-    w->orbits = pm_malloc(n, sizeof *w->orbits);
-    if (w->graph.v == NULL || w->graph.d == NULL || w->graph.e == NULL || w->lab == NULL || w->ptn == NULL ||
-        w->orbits == NULL) {
-        nauty_work_free(w);
-        return pm_fail_memory(err, "the canonical form of an SCC", n * 24 + edges * 4);
+static pm_status find_names(const pm_topology *t, double deadline, pm_canon *out, pm_error *err) {
+    bool found = false;
+    uint32_t *order = pm_malloc(t->n, sizeof *order);
+    if (order == NULL) {
+        return pm_fail_memory(err, "the canonical order of an SCC", t->n * sizeof *order);
     }
-    for (size_t v = 0; v < n; v++) {
-        w->graph.v[v] = t->row[v];
-        w->graph.d[v] = (int)(t->row[v + 1] - t->row[v]);
+    pm_status st = t->row[t->n] <= PM_DIGRAPH_EDGES ? find_order(t, deadline, order, &found, err) : PM_OK;
+    for (uint32_t i = 0; i < t->n; i++) {
+        out->name[found ? order[i] : i] = i;
     }
-    for (size_t e = 0; e < edges; e++) {
-        w->graph.e[e] = (int)t->col[e];
-    }
-    return PM_OK;
-}
-
-/* Returns false when the time limit struck. */
-static bool run_nauty(nauty_work *w) {
-    DEFAULTOPTIONS_SPARSEDIGRAPH(options);
-    options.getcanon = TRUE;
-    options.schreier = TRUE;
-    options.usernodeproc = stop_at_deadline;
-    statsblk stats;
-    pthread_mutex_lock(&nauty_lock);
-    nauty_kill_request = 0;
-    nauty_deadline = pm_seconds() + PM_CANON_SECONDS;
-    sparsenauty(&w->graph, w->lab, w->ptn, w->orbits, &options, &stats, &w->canonical);
-    pthread_mutex_unlock(&nauty_lock);
-    return stats.errstatus == 0;
-}
-
-static pm_status find_names(const pm_topology *t, pm_canon *out, pm_error *err) {
-    out->as_given = t->n > PM_CANON_MAX_STATES;
-    if (!out->as_given) {
-        nauty_work w;
-        pm_status st = nauty_work_new(t, &w, err);
-        if (st != PM_OK) {
-            return st;
-        }
-        out->as_given = !run_nauty(&w);
-        for (uint32_t i = 0; !out->as_given && i < t->n; i++) {
-            out->name[w.lab[i]] = i;
-        }
-        nauty_work_free(&w);
-    }
-    if (out->as_given) {
-        for (uint32_t i = 0; i < t->n; i++) {
-            out->name[i] = i;
-        }
-    }
-    return PM_OK;
+    out->as_given = !found;
+    free(order);
+    return st;
 }
 
 static void put_u32(uint8_t *at, uint32_t value) {
@@ -176,28 +106,25 @@ void pm_canon_log(const pm_canon *canon, const pm_log *log) {
     const pm_topology *t = &canon->topology;
     if (canon->as_given) {
         pm_logf(log, PM_LOG_WARNING,
-                "an SCC of %u states and %zu inner edges keeps the order of the file: canonical order is sought up to "
-                "%d states and %.0f seconds; its trace is found again only for the same order",
-                t->n, t->row[t->n], PM_CANON_MAX_STATES, PM_CANON_SECONDS);
+                "an SCC of %u states and %zu inner edges keeps the order of the file: a run seeks canonical orders for "
+                "at most %.0f seconds; its trace is found again only for the same order",
+                t->n, t->row[t->n], PM_CANON_SECONDS);
     }
 }
 
-pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, const pm_log *log, pm_canon *out,
-                        pm_error *err) {
+pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, double deadline, pm_canon *out, pm_error *err) {
     *out = (pm_canon){.name = pm_malloc(topology->n, sizeof *out->name)};
     if (out->name == NULL) {
         return pm_fail_memory(err, "the canonical names of an SCC", topology->n * sizeof *out->name);
     }
-    pm_status st = find_names(topology, out, err);
+    pm_status st = find_names(topology, deadline, out, err);
     if (st == PM_OK) {
         st = pm_topology_rename(topology, out->name, &out->topology, err);
     }
     if (st == PM_OK) {
         st = pm_canon_identify(out, effort, err);
     }
-    if (st == PM_OK) {
-        pm_canon_log(out, log);
-    } else {
+    if (st != PM_OK) {
         pm_canon_free(out);
     }
     return st;

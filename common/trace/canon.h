@@ -5,28 +5,27 @@
 #include "base/log.h"
 #include "trace/topology.h"
 
-/* An SCC above this size keeps the order as given (one refinement of nauty's cannot be interrupted). */
-#define PM_CANON_MAX_STATES 200000
-/* The same when the search takes longer; nauty looks at the clock at each node of its search tree. */
-#define PM_CANON_SECONDS 20.0
+/* How long one run looks for canonical orders; SCCs whose turn comes later keep the order as given, unless refining
+ * their colours is all it takes. */
+#define PM_CANON_SECONDS 5.0
 
 /* Version of the recorder: raise it when the same topology and effort would give another trace. */
-#define PM_RECORDER_VERSION 1
+#define PM_RECORDER_VERSION 2
 
 typedef struct pm_canon {
     uint32_t *name;       /* n: canonical number of each vertex of the topology */
     pm_topology topology; /* the canonical digraph */
-    bool as_given;        /* no canonical order was found: size cap or time limit, logged */
+    bool as_given;        /* no canonical order was found in time, or it has 2^32 edges or more */
     uint8_t key[PM_DIGEST_BYTES];
     uint8_t digest[PM_DIGEST_BYTES]; /* BLAKE2s-256 of the canonical topology alone */
 } pm_canon;
 
-/* Finds the canonical form with nauty (McKay and Piperno 2014). nauty's state is static: calls from several threads
- * wait for each other. Free with pm_canon_free, also after a failure. */
-pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, const pm_log *log, pm_canon *out, pm_error *err);
+/* Finds the canonical form (trace/label.h), until pm_seconds() passes `deadline`. Free with pm_canon_free, also after a
+ * failure. */
+pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, double deadline, pm_canon *out, pm_error *err);
 void pm_canon_free(pm_canon *canon);
 
-/* The line that tells of an SCC in the order as given; none for others. Finding with a log says it by itself. */
+/* The line that tells of an SCC in the order as given; none for others. */
 void pm_canon_log(const pm_canon *canon, const pm_log *log);
 
 /* Fills key and digest of a form whose topology is canonical already (or as given, when `as_given` says so). */

@@ -6,6 +6,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "base/clock.h"
 #include "base/machine.h"
 #include "base/mem.h"
 
@@ -33,6 +34,7 @@ typedef struct finder {
     const pm_split *split;
     pm_effort effort;
     const pm_log *log;
+    double deadline;
     pm_classes *out;
     seen *orders, *keys;
     int threads;
@@ -132,7 +134,7 @@ static void find_canons(finder *f) {
     for (size_t i = 0; i < f->n_hand; i++) {
         scc_at_hand *h = &f->hand[i];
         if (h->status == PM_OK && h->twin == h->scc) {
-            h->status = pm_canon_find(&h->topology, f->effort, NULL, &h->canon, &h->error);
+            h->status = pm_canon_find(&h->topology, f->effort, f->deadline, &h->canon, &h->error);
         }
     }
 }
@@ -208,6 +210,7 @@ pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effor
     finder f = {.split = split,
                 .effort = effort,
                 .log = log,
+                .deadline = pm_seconds() + PM_CANON_SECONDS,
                 .out = out,
                 .threads = (int)(threads == 0 ? pm_processors() : threads),
                 .n_local = graph->n_vertices,

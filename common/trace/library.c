@@ -240,11 +240,25 @@ pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, cons
     return st;
 }
 
+static pm_status find_classes(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
+                              pm_classes *out, pm_error *err) {
+    bool kept = o->classes != NULL && split->n_transient >= PM_CLASSES_KEPT_STATES, found = false;
+    pm_status st = kept ? pm_classes_fetch(graph, split, o, out, &found, err) : PM_OK;
+    if (st != PM_OK || found) {
+        return st;
+    }
+    st = pm_classes_find(graph, split, o->record.effort, o->threads, o->log, out, err);
+    if (st == PM_OK && kept) {
+        pm_classes_keep(graph, split, out, o);
+    }
+    return st;
+}
+
 pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
                           pm_library *out, pm_error *err) {
     *out = (pm_library){0};
     pm_classes classes;
-    pm_status st = pm_classes_find(graph, split, options->record.effort, options->threads, options->log, &classes, err);
+    pm_status st = find_classes(graph, split, options, &classes, err);
     if (st == PM_OK) {
         st = pm_library_of_classes(split, &classes, options, out, err);
         pm_classes_free(&classes);

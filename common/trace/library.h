@@ -7,7 +7,7 @@
 #include "trace/program.h"
 #include "trace/record.h"
 
-/* Where traces are kept between runs: a store seen from here as three functions. */
+/* Where encoded values of one kind are kept between runs: a store seen from here as three functions. */
 typedef enum pm_cache_found { PM_CACHE_MISSING, PM_CACHE_FOUND, PM_CACHE_DAMAGED } pm_cache_found;
 
 typedef struct pm_cache_entry {
@@ -18,7 +18,7 @@ typedef struct pm_cache_entry {
 
 typedef struct pm_trace_cache {
     void *ctx;
-    /* appends the encoded trace when found; PM_CACHE_DAMAGED: it was there, was damaged, was logged and removed */
+    /* appends the value when found; PM_CACHE_DAMAGED: it was there, was damaged, was logged and removed */
     pm_status (*get)(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
                      pm_error *err);
     pm_status (*put)(void *ctx, const pm_cache_entry *entries, size_t n, pm_error *err);
@@ -27,10 +27,11 @@ typedef struct pm_trace_cache {
 
 typedef struct pm_library_options {
     pm_record_options record;
-    unsigned threads;            /* recording threads, at least 1 */
-    const pm_trace_cache *cache; /* NULL: none */
-    bool strict_cache;           /* a damaged entry is an error instead of being recorded again */
-    bool cached_only;            /* nothing is recorded: a missing trace is PM_EUNAVAILABLE, naming its key */
+    unsigned threads;              /* recording threads, at least 1 */
+    const pm_trace_cache *cache;   /* NULL: none */
+    const pm_trace_cache *classes; /* where the classes of whole graphs are kept; NULL: none */
+    bool strict_cache;             /* a damaged entry is an error instead of being recorded again */
+    bool cached_only;              /* nothing is recorded: a missing trace is PM_EUNAVAILABLE, naming its key */
     const pm_log *log;
 } pm_library_options;
 
@@ -49,6 +50,17 @@ typedef struct pm_library {
     uint32_t *names;            /* n_transient; instances point into it */
     uint32_t n_recorded, n_cached;
 } pm_library;
+
+/* Graphs of fewer transient states are searched each time: that is as fast as looking them up. */
+#define PM_CLASSES_KEPT_STATES 1000
+
+/* The classes of a graph from `options->classes`; *found is false when they are not there, or were damaged, which is
+ * logged (an error with strict_cache). Free with pm_classes_free. */
+pm_status pm_classes_fetch(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
+                           pm_classes *out, bool *found, pm_error *err);
+/* Keeps them; what fails is a warning. */
+void pm_classes_keep(const pm_graph *graph, const pm_split *split, const pm_classes *classes,
+                     const pm_library_options *options);
 
 /* Finds, fetches and records. A cache that cannot be written is a warning; a damaged entry an error line, removed and
  * recorded again. Errors: those of recording; PM_EDATA for a hash collision. Free with pm_library_free, also after a

@@ -1,10 +1,15 @@
 #include "trace/order.h"
 
 #include <amd.h>
-#include <metis.h>
+#include <stdio.h>
 #include <string.h>
+/* needs stdio.h */
+#include <scotch.h>
 
 #include "base/mem.h"
+
+/* How much larger than half of its graph a side of a separator may be. */
+#define IMBALANCE 0.2
 
 static pm_status too_large(const pm_topology *t, const char *what, pm_error *err) {
     return pm_fail(err, PM_EDATA, "an SCC of %u states and %zu inner edges is too large for %s: at most 2^31 - 1 edges",
@@ -72,11 +77,11 @@ out:
     return st;
 }
 
-/* The undirected pattern without loops, as METIS wants it: row[n + 1], col. */
-static pm_status symmetric_pattern(const pm_topology *t, idx_t **row_out, idx_t **col_out, pm_error *err) {
+/* The undirected pattern without loops, row[n + 1], col. */
+static pm_status symmetric_pattern(const pm_topology *t, SCOTCH_Num **row_out, SCOTCH_Num **col_out, pm_error *err) {
     size_t n = t->n, edges = t->row[n];
     pm_status st = PM_OK;
-    idx_t *row = pm_calloc(n + 2, sizeof *row), *col = pm_malloc(2 * edges, sizeof *col);
+    SCOTCH_Num *row = pm_calloc(n + 2, sizeof *row), *col = pm_malloc(2 * edges, sizeof *col);
     uint32_t *mark = pm_malloc(n, sizeof *mark);
     if (row == NULL || col == NULL || mark == NULL) {
         st = pm_fail_memory(err, "the undirected pattern of an SCC", 2 * edges * sizeof *col);
@@ -93,15 +98,15 @@ static pm_status symmetric_pattern(const pm_topology *t, idx_t **row_out, idx_t 
     }
     for (uint32_t v = 0; v < n; v++) {
         for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
-            col[row[v + 1]++] = (idx_t)t->col[e];
-            col[row[t->col[e] + 1]++] = (idx_t)v;
+            col[row[v + 1]++] = (SCOTCH_Num)t->col[e];
+            col[row[t->col[e] + 1]++] = (SCOTCH_Num)v;
         }
     }
     memset(mark, 0xff, n * sizeof *mark);
-    idx_t kept = 0, begin = 0;
+    SCOTCH_Num kept = 0, begin = 0;
     for (uint32_t v = 0; v < n; v++) {
-        idx_t end = row[v + 1];
-        for (idx_t e = begin; e < end; e++) {
+        SCOTCH_Num end = row[v + 1];
+        for (SCOTCH_Num e = begin; e < end; e++) {
             if (mark[col[e]] != v) {
                 mark[col[e]] = v;
                 col[kept++] = col[e];
@@ -122,34 +127,75 @@ out:
     return st;
 }
 
-pm_status pm_order_metis(const pm_topology *topology, int seed, uint32_t *pivot, pm_error *err) {
+/* SCOTCH's objects of one call. Its random numbers belong to the context, so that an order depends on the graph and
+ * the seed alone, and calls from several threads at once do not meet. */
+typedef struct dissection {
+    SCOTCH_Context context;
+    SCOTCH_Graph plain, bound;
+    SCOTCH_Strat strategy;
+} dissection;
+
+/* The context is there already; dissection_free is due after a failure too. */
+static bool dissection_begin(dissection *d, int seed, SCOTCH_Num n, SCOTCH_Num *row, SCOTCH_Num *col) {
+    SCOTCH_graphInit(&d->plain);
+    SCOTCH_graphInit(&d->bound);
+    SCOTCH_stratInit(&d->strategy);
+    if (SCOTCH_contextRandomClone(&d->context) != 0) {
+        return false;
+    }
+    SCOTCH_contextRandomSeed(&d->context, seed);
+    return SCOTCH_contextThreadSpawn(&d->context, 1, NULL) == 0 &&
+           SCOTCH_contextOptionSetNum(&d->context, SCOTCH_OPTIONNUMDETERMINISTIC, 1) == 0 &&
+           SCOTCH_contextOptionSetNum(&d->context, SCOTCH_OPTIONNUMRANDOMFIXEDSEED, 1) == 0 &&
+           SCOTCH_graphBuild(&d->plain, 0, n, row, row + 1, NULL, NULL, row[n], col, NULL) == 0 &&
+           SCOTCH_contextBindGraph(&d->context, &d->plain, &d->bound) == 0 &&
+           SCOTCH_stratGraphOrderBuild(&d->strategy, SCOTCH_STRATSPEED, 0, IMBALANCE) == 0;
+}
+
+static void dissection_free(dissection *d) {
+    SCOTCH_stratExit(&d->strategy);
+    SCOTCH_graphExit(&d->bound);
+    SCOTCH_graphExit(&d->plain);
+    SCOTCH_contextExit(&d->context);
+}
+
+static pm_status dissect(const pm_topology *t, int seed, SCOTCH_Num *row, SCOTCH_Num *col, SCOTCH_Num *order,
+                         pm_error *err) {
+    dissection d;
+    SCOTCH_Num *inverse = pm_malloc(t->n, sizeof *inverse);
+    pm_status st = PM_OK;
+    if (inverse == NULL || SCOTCH_contextInit(&d.context) != 0) {
+        free(inverse);
+        return pm_fail_memory(err, "SCOTCH's ordering", t->n * sizeof *inverse);
+    }
+    if (!dissection_begin(&d, seed, (SCOTCH_Num)t->n, row, col)) {
+        st = pm_fail_memory(err, "SCOTCH's ordering", t->row[t->n] * 2 * sizeof *col);
+    } else if (SCOTCH_graphOrder(&d.bound, &d.strategy, inverse, order, NULL, NULL, NULL) != 0) {
+        st = pm_fail(err, PM_ESOFTWARE,
+                     "SCOTCH found no order for an SCC of %u states: memory, or a fault; if it is "
+                     "not memory, please report this",
+                     t->n);
+    }
+    dissection_free(&d);
+    free(inverse);
+    return st;
+}
+
+pm_status pm_order_dissection(const pm_topology *topology, int seed, uint32_t *pivot, pm_error *err) {
     if (topology->row[topology->n] > INT32_MAX / 4) {
-        return too_large(topology, "METIS", err);
+        return too_large(topology, "SCOTCH", err);
     }
     size_t n = topology->n;
-    idx_t *row = NULL, *col = NULL;
-    idx_t *order = pm_malloc(n, sizeof *order), *inverse = pm_malloc(n, sizeof *inverse);
-    pm_status st = order != NULL && inverse != NULL ? symmetric_pattern(topology, &row, &col, err)
-                                                    : pm_fail_memory(err, "METIS's ordering", n * 8);
+    SCOTCH_Num *row = NULL, *col = NULL, *order = pm_malloc(n, sizeof *order);
+    pm_status st = order != NULL ? symmetric_pattern(topology, &row, &col, err)
+                                 : pm_fail_memory(err, "SCOTCH's ordering", n * sizeof *order);
     if (st == PM_OK) {
-        idx_t options[METIS_NOPTIONS];
-        METIS_SetDefaultOptions(options);
-        options[METIS_OPTION_SEED] = seed;
-        options[METIS_OPTION_NUMBERING] = 0;
-        idx_t count = (idx_t)n;
-        int status = METIS_NodeND(&count, row, col, NULL, options, order, inverse);
-        if (status == METIS_ERROR_MEMORY) {
-            st = pm_fail_memory(err, "METIS's ordering", topology->row[n] * 2 * sizeof(idx_t));
-        } else if (status != METIS_OK) {
-            st = pm_fail(err, PM_ESOFTWARE, "METIS refused an SCC of %zu states with status %d; please report this", n,
-                         status);
-        }
+        st = dissect(topology, seed, row, col, order, err);
     }
     for (size_t p = 0; st == PM_OK && p < n; p++) {
         pivot[p] = (uint32_t)order[p];
     }
     free(order);
-    free(inverse);
     free(row);
     free(col);
     return st;

@@ -12,8 +12,8 @@
 #define MARKOWITZ_ALONE_STATES 64
 #define MARKOWITZ_STATES 2000
 #define MARKOWITZ_STATES_BEST 4000
-#define METIS_STATES 2000
-#define METIS_STATES_BEST 200
+#define DISSECTION_STATES 2000
+#define DISSECTION_STATES_BEST 200
 
 typedef struct search {
     const pm_topology *topology;
@@ -79,8 +79,8 @@ static pm_status try_markowitz(search *s, const uint32_t *names, pm_error *err) 
     return st == PM_OK ? try_order(s, err) : st;
 }
 
-static pm_status try_metis(search *s, int seed, pm_error *err) {
-    pm_status st = pm_order_metis(s->topology, seed, s->pivot, err);
+static pm_status try_dissection(search *s, int seed, pm_error *err) {
+    pm_status st = pm_order_dissection(s->topology, seed, s->pivot, err);
     return st == PM_OK ? try_order(s, err) : st;
 }
 
@@ -100,8 +100,8 @@ static pm_status try_balanced(search *s, pm_error *err) {
     if (st == PM_OK && n <= MARKOWITZ_STATES && !is_perfect(s)) {
         st = try_markowitz(s, NULL, err);
     }
-    if (st == PM_OK && n >= METIS_STATES) {
-        st = try_metis(s, 1, err);
+    if (st == PM_OK && n >= DISSECTION_STATES && !is_perfect(s)) {
+        st = try_dissection(s, 1, err);
     }
     return st;
 }
@@ -120,8 +120,8 @@ static pm_status try_best(search *s, pm_error *err) {
         if (st == PM_OK && n <= MARKOWITZ_STATES_BEST && turn < 2) {
             st = try_markowitz(s, s->names, err);
         }
-        if (st == PM_OK && n >= METIS_STATES_BEST && turn < 4) {
-            st = try_metis(s, turn + 2, err);
+        if (st == PM_OK && n >= DISSECTION_STATES_BEST && turn < 4) {
+            st = try_dissection(s, turn + 2, err);
         }
     }
     return st;

@@ -19,25 +19,25 @@ static int compare_u32(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void sort_row(uint32_t *col, size_t n) {
+void pm_sort_u32(uint32_t *values, size_t n) {
     if (n > 32) {
-        qsort(col, n, sizeof *col, compare_u32);
+        qsort(values, n, sizeof *values, compare_u32);
         return;
     }
     for (size_t i = 1; i < n; i++) {
-        uint32_t value = col[i];
+        uint32_t value = values[i];
         size_t at = i;
-        for (; at > 0 && col[at - 1] > value; at--) {
-            col[at] = col[at - 1];
+        for (; at > 0 && values[at - 1] > value; at--) {
+            values[at] = values[at - 1];
         }
-        col[at] = value;
+        values[at] = value;
     }
 }
 
 /* Sorts row v, which is the last one so far, and drops repeats (parallel edges). */
 static void finish_row(pm_topology *t, uint32_t v, size_t end) {
     size_t begin = t->row[v];
-    sort_row(t->col + begin, end - begin);
+    pm_sort_u32(t->col + begin, end - begin);
     size_t kept = begin;
     for (size_t i = begin; i < end; i++) {
         if (kept == begin || t->col[kept - 1] != t->col[i]) {

@@ -21,6 +21,9 @@ pm_status pm_topology_rename(const pm_topology *topology, const uint32_t *new_na
 /* Whether every vertex leads to every other one. */
 pm_status pm_topology_is_strong(const pm_topology *topology, bool *is_strong, pm_error *err);
 
+/* Ascending. */
+void pm_sort_u32(uint32_t *values, size_t n);
+
 void pm_topology_free(pm_topology *topology); /* zeroes it; all-zero is valid */
 
 #endif

@@ -32,7 +32,7 @@ class Frame(ProgramCase):
     def test_version_names_libraries_and_kernels(self):
         text = self.ok("--version").decode()
         self.assertEqual(text, self.ok("version").decode())
-        for name in ["phasemill", "yajl", "msgpack-c", "SQLite", "libcrypto", "nauty", "AMD", "METIS", "OpenMP", "kernels"]:
+        for name in ["phasemill", "yajl", "msgpack-c", "SQLite", "libcrypto", "nauty", "AMD", "SCOTCH", "OpenMP", "kernels"]:
             self.assertRegex(text, rf"(?m)^{name} \S")
 
     def test_forced_instruction_set(self):

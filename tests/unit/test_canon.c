@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -9,7 +10,7 @@
 static pm_canon canon_of(const pm_topology *t, pm_effort effort) {
     pm_canon canon;
     pm_error err;
-    cr_assert_eq(pm_canon_find(t, effort, NULL, &canon, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_canon_find(t, effort, HUGE_VAL, &canon, &err), PM_OK, "%s", err.text);
     return canon;
 }
 
@@ -296,23 +297,26 @@ static void count_warnings(void *ctx, pm_log_level level, const char *text) {
     *count += level == PM_LOG_WARNING && strstr(text, "keeps the order of the file") != NULL;
 }
 
-Test(canon, above_the_cap_the_order_stays) {
+Test(canon, after_the_deadline_the_order_stays) {
     int warnings = 0;
     pm_log log = {.ctx = &warnings, .line = count_warnings};
-    uint32_t n = PM_CANON_MAX_STATES + 1;
-    pm_topology t = {.n = n, .row = pm_malloc((size_t)n + 1, sizeof *t.row), .col = pm_malloc(n, sizeof *t.col)};
-    for (uint32_t v = 0; v < n; v++) {
-        t.row[v] = v;
-        t.col[v] = (v + 2) % n; /* a ring, as n is odd */
-    }
-    t.row[n] = n;
+    bool *edge = ring_digraph(9);
+    pm_topology t = topology_of(9, edge);
     pm_canon canon;
-    cr_assert_eq(pm_canon_find(&t, PM_EFFORT_FAST, &log, &canon, NULL), PM_OK);
+    cr_assert_eq(pm_canon_find(&t, PM_EFFORT_FAST, 0, &canon, NULL), PM_OK);
+    pm_canon_log(&canon, &log);
     cr_assert(canon.as_given);
     cr_assert_eq(warnings, 1);
     cr_assert_eq(canon.name[7], 7u);
     cr_assert(same_topology(&t, &canon.topology));
+    pm_canon found = canon_of(&t, PM_EFFORT_FAST);
+    cr_assert_not(found.as_given);
+    cr_assert_arr_neq(found.key, canon.key, PM_DIGEST_BYTES);
+    pm_canon_log(&found, &log);
+    cr_assert_eq(warnings, 1);
+    pm_canon_free(&found);
     pm_canon_free(&canon);
     cr_assert_null(canon.name);
     pm_topology_free(&t);
+    free(edge);
 }

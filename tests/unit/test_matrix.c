@@ -236,7 +236,7 @@ Test(versions, names_every_library) {
                                         "\nlibcrypto ",
                                         "\nnauty 2.",
                                         "\nAMD 2.",
-                                        "\nMETIS 5.",
+                                        "\nSCOTCH 7.",
                                         "\nOpenMP 20"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         cr_assert_not_null(strstr(text, names[i]), "\"%s\" not in:\n%s", names[i], text);

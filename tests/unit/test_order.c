@@ -78,12 +78,12 @@ static pm_status markowitz(const pm_topology *t, const uint32_t *names, uint32_t
     return pm_order_markowitz(t, names, pivot, NULL);
 }
 
-static pm_status metis(const pm_topology *t, const uint32_t *names, uint32_t *pivot) {
-    return pm_order_metis(t, names == NULL ? 1 : (int)names[0], pivot, NULL);
+static pm_status dissection(const pm_topology *t, const uint32_t *names, uint32_t *pivot) {
+    return pm_order_dissection(t, names == NULL ? 1 : (int)names[0], pivot, NULL);
 }
 
 Test(order, orders_are_permutations_and_do_not_vary) {
-    static const find_order kinds[] = {amd, markowitz, metis};
+    static const find_order kinds[] = {amd, markowitz, dissection};
     pm_random random = {.state = 51};
     for (int turn = 0; turn < 60; turn++) {
         uint32_t n = 2 + draw_below(&random, 300), names[302], first[302], again[302];
@@ -163,7 +163,7 @@ Test(order, dissection_beats_the_band_of_a_grid) {
         pivot[v] = v;
     }
     size_t band = fill_of(&t, pivot);
-    cr_assert_eq(pm_order_metis(&t, 1, pivot, NULL), PM_OK);
+    cr_assert_eq(pm_order_dissection(&t, 1, pivot, NULL), PM_OK);
     size_t dissected = fill_of(&t, pivot);
     cr_assert_lt(dissected, band / 2, "%zu of %zu", dissected, band);
     cr_assert_eq(amd(&t, NULL, pivot), PM_OK);
