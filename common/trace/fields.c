@@ -51,12 +51,29 @@ pm_status pm_field_bin(pm_cursor *c, const char *name, uint64_t need, const uint
     return st;
 }
 
-uint32_t pm_number_at(const uint8_t *bytes, size_t i, unsigned width) {
+static inline uint32_t number_at(const uint8_t *bytes, size_t i, unsigned width) {
     uint32_t value = 0;
     for (unsigned b = 0; b < width; b++) {
         value |= (uint32_t)bytes[i * width + b] << 8 * b;
     }
     return value;
+}
+
+uint32_t pm_number_at(const uint8_t *bytes, size_t i, unsigned width) {
+    return number_at(bytes, i, width);
+}
+
+/* A loop for each width: the compiler makes plain loads of it. */
+static void fill_numbers(const uint8_t *bytes, size_t count, unsigned width, uint32_t *out) {
+    for (size_t i = 0; width == 1 && i < count; i++) {
+        out[i] = bytes[i];
+    }
+    for (size_t i = 0; width == 2 && i < count; i++) {
+        out[i] = number_at(bytes, i, 2);
+    }
+    for (size_t i = 0; width == 4 && i < count; i++) {
+        out[i] = number_at(bytes, i, 4);
+    }
 }
 
 pm_status pm_field_numbers(pm_cursor *c, const char *name, uint64_t count, unsigned width, uint32_t **numbers,
@@ -70,9 +87,7 @@ pm_status pm_field_numbers(pm_cursor *c, const char *name, uint64_t count, unsig
     if (*numbers == NULL) {
         return pm_fail_memory(err, name, (size_t)count * sizeof **numbers);
     }
-    for (size_t i = 0; i < count; i++) {
-        (*numbers)[i] = pm_number_at(bytes, i, width);
-    }
+    fill_numbers(bytes, (size_t)count, width, *numbers);
     return PM_OK;
 }
 
