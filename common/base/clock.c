@@ -9,6 +9,12 @@ double pm_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+double pm_thread_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 double pm_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);

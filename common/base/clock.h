@@ -5,6 +5,9 @@
 /* Seconds since some fixed moment. */
 double pm_seconds(void);
 
+/* Processor time of the calling thread, which does not grow while the machine does other work. */
+double pm_thread_seconds(void);
+
 /* Seconds since 1970, as this machine's clock has them: for what other machines read. */
 double pm_now(void);
 

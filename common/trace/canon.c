@@ -6,23 +6,23 @@
 #include "trace/codec.h"
 #include "trace/label.h"
 
-static pm_status find_order(const pm_topology *t, double deadline, uint32_t *order, bool *found, pm_error *err) {
+static pm_status find_order(const pm_topology *t, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     pm_digraph g;
     pm_status st = pm_digraph_of_topology(t, &g, err);
     if (st == PM_OK) {
-        st = pm_label(&g, deadline, order, found, err);
+        st = pm_label(&g, seconds, order, found, err);
     }
     pm_digraph_free(&g);
     return st;
 }
 
-static pm_status find_names(const pm_topology *t, double deadline, pm_canon *out, pm_error *err) {
+static pm_status find_names(const pm_topology *t, double *seconds, pm_canon *out, pm_error *err) {
     bool found = false;
     uint32_t *order = pm_malloc(t->n, sizeof *order);
     if (order == NULL) {
         return pm_fail_memory(err, "the canonical order of an SCC", t->n * sizeof *order);
     }
-    pm_status st = t->row[t->n] <= PM_DIGRAPH_EDGES ? find_order(t, deadline, order, &found, err) : PM_OK;
+    pm_status st = t->row[t->n] <= PM_DIGRAPH_EDGES ? find_order(t, seconds, order, &found, err) : PM_OK;
     for (uint32_t i = 0; i < t->n; i++) {
         out->name[found ? order[i] : i] = i;
     }
@@ -107,17 +107,17 @@ void pm_canon_log(const pm_canon *canon, const pm_log *log) {
     if (canon->as_given) {
         pm_logf(log, PM_LOG_WARNING,
                 "an SCC of %u states and %zu inner edges keeps the order of the file: a run seeks canonical orders for "
-                "at most %.0f seconds; its trace is found again only for the same order",
+                "at most %.0f seconds of processor time; its trace is found again only for the same order",
                 t->n, t->row[t->n], PM_CANON_SECONDS);
     }
 }
 
-pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, double deadline, pm_canon *out, pm_error *err) {
+pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, double *seconds, pm_canon *out, pm_error *err) {
     *out = (pm_canon){.name = pm_malloc(topology->n, sizeof *out->name)};
     if (out->name == NULL) {
         return pm_fail_memory(err, "the canonical names of an SCC", topology->n * sizeof *out->name);
     }
-    pm_status st = find_names(topology, deadline, out, err);
+    pm_status st = find_names(topology, seconds, out, err);
     if (st == PM_OK) {
         st = pm_topology_rename(topology, out->name, &out->topology, err);
     }

@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "trace/topology.h"
 
-/* How long one run looks for canonical orders; SCCs whose turn comes later keep the order as given, unless refining
- * their colours is all it takes. */
+/* The processor time in which one run looks for canonical orders, of all its threads; SCCs whose turn comes later keep
+ * the order as given, unless refining their colours is all it takes. */
 #define PM_CANON_SECONDS 5.0
 
 /* Version of the recorder: raise it when the same topology and effort would give another trace. */
@@ -20,9 +20,9 @@ typedef struct pm_canon {
     uint8_t digest[PM_DIGEST_BYTES]; /* BLAKE2s-256 of the canonical topology alone */
 } pm_canon;
 
-/* Finds the canonical form (trace/label.h), until pm_seconds() passes `deadline`. Free with pm_canon_free, also after a
- * failure. */
-pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, double deadline, pm_canon *out, pm_error *err);
+/* Finds the canonical form (trace/label.h) in *seconds of processor time, which falls by what was taken; NULL: no
+ * limit. Free with pm_canon_free, also after a failure. */
+pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, double *seconds, pm_canon *out, pm_error *err);
 void pm_canon_free(pm_canon *canon);
 
 /* The line that tells of an SCC in the order as given; none for others. */

@@ -6,7 +6,6 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#include "base/clock.h"
 #include "base/machine.h"
 #include "base/mem.h"
 
@@ -34,7 +33,7 @@ typedef struct finder {
     const pm_split *split;
     pm_effort effort;
     const pm_log *log;
-    double deadline;
+    double seconds; /* left to seek canonical orders in, of processor time */
     pm_classes *out;
     seen *orders, *keys;
     int threads;
@@ -134,7 +133,14 @@ static void find_canons(finder *f) {
     for (size_t i = 0; i < f->n_hand; i++) {
         scc_at_hand *h = &f->hand[i];
         if (h->status == PM_OK && h->twin == h->scc) {
-            h->status = pm_canon_find(&h->topology, f->effort, f->deadline, &h->canon, &h->error);
+            double left;
+#pragma omp atomic read
+            left = f->seconds;
+            double begin = left;
+            h->status = pm_canon_find(&h->topology, f->effort, &left, &h->canon, &h->error);
+            double spent = begin - left;
+#pragma omp atomic update
+            f->seconds -= spent;
         }
     }
 }
@@ -210,7 +216,7 @@ pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effor
     finder f = {.split = split,
                 .effort = effort,
                 .log = log,
-                .deadline = pm_seconds() + PM_CANON_SECONDS,
+                .seconds = PM_CANON_SECONDS,
                 .out = out,
                 .threads = (int)(threads == 0 ? pm_processors() : threads),
                 .n_local = graph->n_vertices,

@@ -1,5 +1,6 @@
 #include "trace/label.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -17,7 +18,7 @@
 #define LOOK_AROUND_VERTICES 32
 
 typedef struct labeller {
-    double deadline;
+    double limit; /* of pm_thread_seconds() */
     uint32_t nauty_runs;
     bool stopped; /* orders have no meaning any more */
 } labeller;
@@ -210,7 +211,7 @@ static uint32_t choose_target(const pm_cells *cells) {
 static pm_status ask_nauty(labeller *l, const block *b, uint32_t *order, pm_error *err) {
     bool found = false;
     l->nauty_runs++;
-    pm_status st = pm_label_nauty(b->g, &b->cells, l->deadline, order, &found, err);
+    pm_status st = pm_label_nauty(b->g, &b->cells, &l->limit, order, &found, err);
     l->stopped = l->stopped || !found;
     return st;
 }
@@ -365,7 +366,7 @@ static pm_status label_parts(labeller *l, const block *b, pm_parts *parts, uint3
 
 static pm_status label_block(labeller *l, block *b, uint32_t *order, pm_error *err) {
     uint32_t n = b->g->n;
-    l->stopped = l->stopped || b->depth > DEEPEST || pm_seconds() > l->deadline;
+    l->stopped = l->stopped || b->depth > DEEPEST || pm_thread_seconds() > l->limit;
     if (l->stopped) {
         return PM_OK;
     }
@@ -410,29 +411,43 @@ static pm_status order_by_cells(const pm_cells *cells, uint32_t *order, pm_error
     return PM_OK;
 }
 
-static pm_status label_whole(const pm_digraph *g, double deadline, uint32_t *order, bool *found, pm_error *err) {
-    labeller l = {.deadline = deadline};
-    block b = {.g = g};
+/* What refining left, within the time that is left. */
+static pm_status search_rest(block *b, double *seconds, bool *found, uint32_t *order, pm_error *err) {
+    labeller l = {.limit = seconds != NULL ? pm_thread_seconds() + *seconds : HUGE_VAL};
     pm_cells first = {0};
+    pm_status st = pm_cells_copy(&b->cells, &first, err);
+    if (st == PM_OK) {
+        st = label_block(&l, b, order, err);
+    }
+    *found = st == PM_OK && !l.stopped;
+    if (*found) {
+        st = order_by_cells(&first, order, err);
+    }
+    if (seconds != NULL) {
+        *seconds = l.limit - pm_thread_seconds();
+    }
+    pm_cells_free(&first);
+    return st;
+}
+
+static pm_status label_whole(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err) {
+    block b = {.g = g};
     pm_status st = pm_cells_new(g->n, &b.cells, err);
     if (st == PM_OK) {
         st = pm_cells_refine(g, &b.cells, PM_NONE, err);
     }
     if (st == PM_OK && b.cells.count == g->n) {
         memcpy(order, b.cells.vertex, g->n * sizeof *order);
+        *found = true;
     } else if (st == PM_OK) {
-        st = pm_cells_copy(&b.cells, &first, err);
-        st = st == PM_OK ? label_block(&l, &b, order, err) : st;
-        st = st == PM_OK && !l.stopped ? order_by_cells(&first, order, err) : st;
+        st = search_rest(&b, seconds, found, order, err);
     }
-    *found = st == PM_OK && !l.stopped;
-    pm_cells_free(&first);
     pm_cells_free(&b.cells);
     return st;
 }
 
 /* In the names of `near`; each number of the order is looked up in it. */
-static pm_status label_near(const pm_digraph *g, double deadline, uint32_t *order, bool *found, pm_error *err) {
+static pm_status label_near(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     pm_digraph renamed = {0};
     uint32_t *near = pm_malloc(g->n, sizeof *near);
     pm_status st = near != NULL ? pm_digraph_nearby(g, near, err)
@@ -441,7 +456,7 @@ static pm_status label_near(const pm_digraph *g, double deadline, uint32_t *orde
         st = pm_digraph_reorder(g, near, &renamed, err);
     }
     if (st == PM_OK) {
-        st = label_whole(&renamed, deadline, order, found, err);
+        st = label_whole(&renamed, seconds, order, found, err);
     }
     for (uint32_t i = 0; st == PM_OK && *found && i < g->n; i++) {
         order[i] = near[order[i]];
@@ -451,7 +466,7 @@ static pm_status label_near(const pm_digraph *g, double deadline, uint32_t *orde
     return st;
 }
 
-pm_status pm_label(const pm_digraph *g, double deadline, uint32_t *order, bool *found, pm_error *err) {
+pm_status pm_label(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     *found = false;
-    return g->n < FAR_STATES ? label_whole(g, deadline, order, found, err) : label_near(g, deadline, order, found, err);
+    return g->n < FAR_STATES ? label_whole(g, seconds, order, found, err) : label_near(g, seconds, order, found, err);
 }

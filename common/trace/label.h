@@ -7,8 +7,9 @@
 /* Orders the vertices of `g` so that isomorphic digraphs, each in its order, are equal: order[i] is the vertex called i
  * (n values, caller's array). Colours are refined first; what they leave is taken apart into independent parts, whose
  * symmetries are found by choosing a vertex and refining again; small parts that are not so regular go to nauty (McKay
- * and Piperno 2014). *found is false, and `order` without meaning, when pm_seconds() passes `deadline` before the end
- * (one refinement, O(m log n), is always done), or a part is too symmetrical to be searched without deep recursion. */
-pm_status pm_label(const pm_digraph *g, double deadline, uint32_t *order, bool *found, pm_error *err);
+ * and Piperno 2014). *found is false, and `order` without meaning, when *seconds of processor time are over before the
+ * end (one refinement, O(m log n), is always done and not counted), or a part is too symmetrical to be searched without
+ * deep recursion. *seconds falls by what the search took; NULL: no limit. */
+pm_status pm_label(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err);
 
 #endif

@@ -35,8 +35,9 @@ pm_status pm_parts_take(const pm_parts *parts, const pm_cells *cells, uint32_t p
  * whether it fell apart. The partition may need refining afterwards. */
 pm_status pm_cells_look_around(const pm_digraph *g, pm_cells *cells, uint32_t cell, bool *splits, pm_error *err);
 
-/* The canonical order by nauty; *found is false when the deadline came first. */
-pm_status pm_label_nauty(const pm_digraph *g, const pm_cells *cells, double deadline, uint32_t *order, bool *found,
+/* The canonical order by nauty; *found is false when pm_thread_seconds() passed *limit first. The time of a thread of
+ * nauty's own is taken off *limit. */
+pm_status pm_label_nauty(const pm_digraph *g, const pm_cells *cells, double *limit, uint32_t *order, bool *found,
                          pm_error *err);
 
 #endif

@@ -13,13 +13,13 @@
 /* Up to here the caller's stack does. */
 #define SHALLOW_STATES 64
 
-/* nauty's hook takes no context, and what stops it is one flag for the process: one search at a time, one deadline. */
+/* nauty's hook takes no context, and what stops it is one flag for the process: one search at a time, one limit. */
 static pthread_mutex_t nauty_lock = PTHREAD_MUTEX_INITIALIZER;
-static double nauty_deadline;
+static double nauty_limit; /* of pm_thread_seconds() of the thread that searches */
 
-static void stop_at_deadline(graph *g, int *lab, int *ptn, int level, int cells, int tc, int code, int m, int n) {
+static void stop_at_limit(graph *g, int *lab, int *ptn, int level, int cells, int tc, int code, int m, int n) {
     (void)g, (void)lab, (void)ptn, (void)level, (void)cells, (void)tc, (void)code, (void)m, (void)n;
-    if (pm_seconds() > nauty_deadline) {
+    if (pm_thread_seconds() > nauty_limit) {
         nauty_kill_request = 1;
     }
 }
@@ -31,6 +31,7 @@ typedef struct task {
     int *degree, *col;
     graph *dense, *dense_canonical; /* NULL: sparse */
     bool own_stack, symmetric, found;
+    double seconds, spent; /* of processor time: that may be spent, that the own thread has spent */
 } task;
 
 static void task_free(task *t) {
@@ -119,7 +120,7 @@ static optionblk options_of(const task *t) {
     options.getcanon = TRUE;
     options.defaultptn = FALSE;
     options.schreier = TRUE;
-    options.usernodeproc = stop_at_deadline;
+    options.usernodeproc = stop_at_limit;
     return options;
 }
 
@@ -149,12 +150,14 @@ static bool run_sparse(task *t) {
 
 static void *run(void *argument) {
     task *t = argument;
+    nauty_limit = pm_thread_seconds() + t->seconds;
     t->found = t->dense != NULL ? run_dense(t) : run_sparse(t);
     if (t->own_stack) { /* what nauty keeps for a thread ends with it */
         nauty_freedyn();
         naugraph_freedyn();
         nausparse_freedyn();
         schreier_freedyn();
+        t->spent = pm_thread_seconds();
     }
     return NULL;
 }
@@ -176,7 +179,7 @@ static pm_status run_aside(task *t, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_label_nauty(const pm_digraph *g, const pm_cells *cells, double deadline, uint32_t *order, bool *found,
+pm_status pm_label_nauty(const pm_digraph *g, const pm_cells *cells, double *limit, uint32_t *order, bool *found,
                          pm_error *err) {
     task t;
     pm_status st = task_new(g, &t, err);
@@ -186,13 +189,14 @@ pm_status pm_label_nauty(const pm_digraph *g, const pm_cells *cells, double dead
     fill(g, cells, &t);
     pthread_mutex_lock(&nauty_lock);
     nauty_kill_request = 0;
-    nauty_deadline = deadline;
+    t.seconds = *limit - pm_thread_seconds();
     if (t.own_stack) {
         st = run_aside(&t, err);
     } else {
         run(&t);
     }
     pthread_mutex_unlock(&nauty_lock);
+    *limit -= t.spent;
     *found = t.found;
     for (uint32_t i = 0; st == PM_OK && t.found && i < g->n; i++) {
         order[i] = (uint32_t)t.lab[i];

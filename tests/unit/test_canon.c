@@ -10,7 +10,7 @@
 static pm_canon canon_of(const pm_topology *t, pm_effort effort) {
     pm_canon canon;
     pm_error err;
-    cr_assert_eq(pm_canon_find(t, effort, HUGE_VAL, &canon, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_canon_find(t, effort, NULL, &canon, &err), PM_OK, "%s", err.text);
     return canon;
 }
 
@@ -297,13 +297,14 @@ static void count_warnings(void *ctx, pm_log_level level, const char *text) {
     *count += level == PM_LOG_WARNING && strstr(text, "keeps the order of the file") != NULL;
 }
 
-Test(canon, after_the_deadline_the_order_stays) {
+Test(canon, when_its_time_is_over_the_order_stays) {
     int warnings = 0;
     pm_log log = {.ctx = &warnings, .line = count_warnings};
     bool *edge = ring_digraph(9);
     pm_topology t = topology_of(9, edge);
     pm_canon canon;
-    cr_assert_eq(pm_canon_find(&t, PM_EFFORT_FAST, 0, &canon, NULL), PM_OK);
+    double none = -1;
+    cr_assert_eq(pm_canon_find(&t, PM_EFFORT_FAST, &none, &canon, NULL), PM_OK);
     pm_canon_log(&canon, &log);
     cr_assert(canon.as_given);
     cr_assert_eq(warnings, 1);
@@ -319,4 +320,35 @@ Test(canon, after_the_deadline_the_order_stays) {
     cr_assert_null(canon.name);
     pm_topology_free(&t);
     free(edge);
+}
+
+Test(canon, one_time_is_for_all_sccs_and_none_is_for_those_that_refinement_tells) {
+    bool *ring = ring_digraph(9), *grid = grid_digraph(7, 7);
+    pm_topology first = topology_of(9, ring), second = topology_of(49, grid);
+    double seconds = 5;
+    pm_canon canon;
+    cr_assert_eq(pm_canon_find(&first, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    cr_assert(!canon.as_given && seconds > 0 && seconds < 5, "%g s are left", seconds);
+    pm_canon_free(&canon);
+    double left = seconds;
+    cr_assert_eq(pm_canon_find(&second, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    cr_assert(!canon.as_given && seconds > 0 && seconds < left, "%g s are left of %g", seconds, left);
+    pm_canon_free(&canon);
+    seconds = 1e-9; /* over by the first look at the clock */
+    cr_assert_eq(pm_canon_find(&second, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    cr_assert(canon.as_given && seconds < 0);
+    pm_canon_free(&canon);
+    cr_assert_eq(pm_canon_find(&first, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    cr_assert(canon.as_given);
+    pm_canon_free(&canon);
+    ring[0 * 9 + 4] = true; /* no two vertices are alike any more */
+    pm_topology third = topology_of(9, ring);
+    cr_assert_eq(pm_canon_find(&third, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    cr_assert_not(canon.as_given);
+    pm_canon_free(&canon);
+    pm_topology_free(&first);
+    pm_topology_free(&second);
+    pm_topology_free(&third);
+    free(ring);
+    free(grid);
 }

@@ -103,6 +103,43 @@ Test(model, a_second_model_finds_its_traces_on_disk) {
     remove_folder(dir);
 }
 
+/* Densities are computed from the graph: the same bits with traces and without, and nothing is put in the cache. */
+Test(model, for_densities_only_records_nothing) {
+    char dir[] = "/tmp/phasemill-test-XXXXXX";
+    cr_assert_not_null(mkdtemp(dir));
+    pm_graph *g = ring(2000);
+    pm_model_options options;
+    pm_model_options_default(&options);
+    options.cache_dir = dir;
+    options.densities_only = true;
+    pm_model_report report;
+    pm_model *bare = model_of(g, &options, &report);
+    cr_assert_eq(report.sccs_nontrivial, 1u);
+    cr_assert(report.sccs_distinct == 0 && report.sccs_recorded == 0 && report.sccs_cached == 0);
+    options.densities_only = false;
+    pm_model *full = model_of(g, &options, &report);
+    cr_assert_eq(report.sccs_recorded, 1u);
+    const double times[] = {0.5, 3}, theta[] = {1};
+    double pdf[2][2], cdf[2][2], moment;
+    pm_request request = {.n_theta = 1, .theta = theta, .n_times = 2, .times = times, .pdf = true, .cdf = true};
+    for (int i = 0; i < 2; i++) {
+        pm_error err = {0};
+        pm_result result = {.pdf = pdf[i], .cdf = cdf[i]};
+        cr_assert_eq(pm_evaluate(i == 0 ? bare : full, &request, &result, &err), PM_OK, "%s", err.text);
+    }
+    cr_assert(memcmp(pdf[0], pdf[1], sizeof pdf[0]) == 0 && memcmp(cdf[0], cdf[1], sizeof cdf[0]) == 0);
+    for (int t = 0; t < 2; t++) {
+        cr_assert(fabs(cdf[0][t] + expm1(-times[t])) < 1e-9 && fabs(pdf[0][t] - exp(-times[t])) < 1e-9);
+    }
+    request = (pm_request){.n_theta = 1, .theta = theta, .n_moments = 1};
+    pm_error why = refusal(bare, &request, &(pm_result){.moments = &moment}, PM_EUSAGE);
+    cr_assert(strstr(why.text, "densities only") != NULL, "%s", why.text);
+    pm_model_free(bare);
+    pm_model_free(full);
+    pm_graph_free(g);
+    remove_folder(dir);
+}
+
 Test(model, a_cache_folder_that_cannot_be_made_is_an_error) {
     pm_graph *g = ring(3);
     pm_model_options options;

@@ -1,4 +1,6 @@
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -171,4 +173,58 @@ Test(order, dissection_beats_the_band_of_a_grid) {
     free(pivot);
     pm_topology_free(&t);
     free(edge);
+}
+
+/* ---- several threads at once ---- */
+
+typedef struct dissector {
+    const pm_topology *topology;
+    uint32_t *pivot; /* TURNS orders, of the seeds 1, 2, .. */
+} dissector;
+
+#define TURNS 6
+
+static void *dissect_often(void *argument) {
+    dissector *d = argument;
+    for (int turn = 0; turn < TURNS; turn++) {
+        if (pm_order_dissection(d->topology, turn + 1, d->pivot + (size_t)turn * d->topology->n, NULL) != PM_OK) {
+            return argument;
+        }
+    }
+    return NULL;
+}
+
+/* Nor do they take from, or give to, the C library's random numbers, which belong to the caller. */
+Test(order, dissection_is_the_same_while_other_threads_dissect) {
+    enum { N = 2500, THREADS = 4 };
+    pm_random random = {.state = 54};
+    bool *edge[2] = {draw_strong(&random, N, 2 * N), draw_strong(&random, N, N)};
+    pm_topology t[2] = {topology_of(N, edge[0]), topology_of(N, edge[1])};
+    uint32_t *alone[2], *pivot = pm_malloc((size_t)THREADS * TURNS * N, sizeof *pivot);
+    srand(7);
+    int expected = rand();
+    srand(7);
+    for (int g = 0; g < 2; g++) {
+        alone[g] = pm_malloc((size_t)TURNS * N, sizeof *alone[g]);
+        cr_assert_null(dissect_often(&(dissector){&t[g], alone[g]}));
+    }
+    dissector d[THREADS];
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        d[i] = (dissector){&t[i % 2], pivot + (size_t)i * TURNS * N};
+        cr_assert_eq(pthread_create(&threads[i], NULL, dissect_often, &d[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        cr_assert_null(failed);
+        cr_assert_arr_eq(d[i].pivot, alone[i % 2], (size_t)TURNS * N * sizeof *pivot, "thread %d", i);
+    }
+    cr_assert_eq(rand(), expected);
+    for (int g = 0; g < 2; g++) {
+        pm_topology_free(&t[g]);
+        free(alone[g]);
+        free(edge[g]);
+    }
+    free(pivot);
 }
