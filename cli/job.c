@@ -117,7 +117,7 @@ static pm_status make_request(cli_job *job, pm_error *err) {
     job->request = (pm_request){
         .n_moments = o->moments,
         .factorial = o->factorial,
-        .covariance = o->covariance,
+        .covariance = o->covariance || cli_result_shows_spread(o->write_format, o->moments),
         .pdf = o->pdf,
         .cdf = o->cdf,
         .tolerance = o->tolerance,
@@ -232,6 +232,7 @@ pm_status cli_job_write(cli_job *job, pm_error *err) {
     };
     job->result.graph = job->graph;
     job->result.request = &job->request;
+    job->result.covariance = job->options.covariance;
     job->result.isa = pm_model_isa(job->model);
     job->result.threads = job->request.threads;
     cli_console_clear(&job->cluster.console);

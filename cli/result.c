@@ -6,6 +6,10 @@ size_t cli_result_rewards(const pm_request *request) {
     return request->n_rewards == 0 ? 1 : request->n_rewards;
 }
 
+bool cli_result_shows_spread(cli_format format, size_t n_moments) {
+    return format == CLI_FORMAT_TABLE && n_moments >= 2;
+}
+
 const double *cli_result_times(const pm_request *request, size_t b) {
     return request->times_per_theta ? request->times + b * request->n_times : request->times;
 }

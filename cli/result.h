@@ -8,7 +8,8 @@
 typedef struct cli_result {
     const pm_graph *graph;
     const pm_request *request;
-    pm_result values; /* NULL for what was not asked for; atom is always there */
+    pm_result values; /* NULL for what is not needed; atom is always there */
+    bool covariance;  /* was asked for */
     pm_model_report model;
     const char *isa;
     unsigned threads;
@@ -25,6 +26,9 @@ typedef enum cli_format {
 
 /* F as shapes have it: 1 without reward vectors. */
 size_t cli_result_rewards(const pm_request *request);
+
+/* Whether a form shows variances beside the moments: they are then evaluated as covariances are. */
+bool cli_result_shows_spread(cli_format format, size_t n_moments);
 
 /* The row of times that theta row b is evaluated at. */
 const double *cli_result_times(const pm_request *request, size_t b);

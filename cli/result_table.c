@@ -8,9 +8,6 @@
 #define WIDTH 17
 #define SHOWN_PARAMS 6 /* columns of theta that fit a terminal; more are left to the other formats */
 
-/* Moments are right to about this, relative: below it a variance is all rounding. */
-#define MOMENT_ERROR 1e-13
-
 static void number(cli_out *out, double value) {
     cli_out_format(out, " %*.9g", WIDTH - 1, value);
 }
@@ -65,19 +62,6 @@ static void moment_titles(const cli_result *r, cli_out *out) {
     cli_out_text(out, "\n");
 }
 
-/* Variance and standard deviation; where they drown in the rounding of the moments, what they are below. */
-static void spread_cells(cli_out *out, const double *m, bool factorial) {
-    double noise = MOMENT_ERROR * m[1];
-    double variance = fma(-m[0], m[0], m[1]) + (factorial ? m[0] : 0);
-    if (variance > noise || (variance == 0 && m[1] == 0)) {
-        number(out, variance);
-        number(out, sqrt(variance));
-        return;
-    }
-    titlef(out, "< %.2g", 2 * noise);
-    titlef(out, "< %.2g", sqrt(2 * noise));
-}
-
 static void moment_table(const cli_result *r, cli_out *out) {
     const pm_request *q = r->request;
     size_t n_rewards = cli_result_rewards(q);
@@ -94,7 +78,10 @@ static void moment_table(const cli_result *r, cli_out *out) {
         }
         number(out, m[0]);
         if (q->n_moments >= 2) {
-            spread_cells(out, m, q->factorial);
+            size_t f = i % n_rewards;
+            double variance = r->values.covariance[(i / n_rewards * n_rewards + f) * n_rewards + f];
+            number(out, variance);
+            number(out, sqrt(variance));
         }
         for (size_t k = 1; k < q->n_moments; k++) {
             number(out, m[k]);
@@ -201,7 +188,7 @@ void cli_result_table(const cli_result *r, cli_out *out) {
     if (r->values.moments != NULL) {
         moment_table(r, out);
     }
-    if (r->values.covariance != NULL) {
+    if (r->covariance) {
         covariance_table(r, out);
     }
     if (cli_result_has_atom(r)) {

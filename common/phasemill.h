@@ -179,7 +179,7 @@ typedef struct pm_request {
     bool factorial;        /* discrete graphs: factorial moments E[Y(Y-1)..(Y-k+1)] instead of raw ones */
     size_t n_rewards;      /* F; 0: one reward vector of all ones */
     const double *rewards; /* (F, n), a value for each row of the graph; that of the start vertex is not used */
-    bool covariance;       /* the covariance matrix of the rewards */
+    bool covariance;       /* the covariance matrix of the rewards: about ten times the work of a moment */
 
     size_t n_times;      /* T */
     const double *times; /* (T) or, with times_per_theta, (B, T); discrete graphs: whole numbers */
@@ -208,7 +208,8 @@ typedef struct pm_result {
 } pm_result;
 
 /* Evaluates the whole batch or fails as a whole; results are the same bits for every number of threads and
- * lanes. Errors name the row of theta and the edge, state, time or moment at fault. */
+ * lanes, and for every floating-point environment of the caller (which is restored). Errors name the row of theta and
+ * the edge, state, time or moment at fault. */
 pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err);
 
 /* The instruction set whose kernels the model uses, as in pm_model_options.isa. */

@@ -9,11 +9,12 @@
  * of r for factorial moments, by Vandermonde's identity.
  *
  * A reward with negative entries is split, r = r+ - r-, and each moment kept as a difference of two non-negative
- * recursions. Covariances come from the expected sojourn times z (one transposed solve): E[Y_f Y_g] =
- * sum_i z_i (r_f m_g + r_g m_f), and its discrete counterpart. */
+ * recursions. Rows of theta that leave the range of doubles on the way, programs too long for 13 digits in doubles, and
+ * all covariances (eval/covariance.c) are computed in wide numbers (base/wide.inc). */
 #ifndef PM_EVAL_MOMENTS_H
 #define PM_EVAL_MOMENTS_H
 
+#include "eval/start.h"
 #include "trace/program.h"
 
 typedef struct pm_moments_context {
@@ -25,10 +26,9 @@ typedef struct pm_moments_context {
     const pm_log *log;
 } pm_moments_context;
 
-/* Fills result->moments and result->covariance (each NULL where not wanted); `start` as in eval/start.h. The request
- * has been checked for shape. Errors: PM_EDATA naming the row of theta and the weight, state or moment (over- or
- * underflow). */
-pm_status pm_moments_evaluate(const pm_moments_context *context, const pm_request *request, const double *start,
+/* Fills result->moments and result->covariance (each NULL where not wanted). The request has been checked for shape.
+ * Errors: PM_EDATA naming the row of theta and the weight, state or moment (over- or underflow of the result). */
+pm_status pm_moments_evaluate(const pm_moments_context *context, const pm_request *request, const pm_start *start,
                               pm_result *result, pm_error *err);
 
 /* Bytes that one lane of a block takes, for the prediction of `inspect`. */

@@ -44,9 +44,17 @@ static bool is_discrete(const pm_replay_setup *s) {
     return s->context->graph->is_discrete;
 }
 
-static double *slots(size_t n, unsigned lanes) {
+static double *slots(size_t n, unsigned stride) {
     size_t doubles;
-    return pm_mul(n, lanes, &doubles) ? pm_malloc_aligned(doubles, sizeof(double)) : NULL;
+    return pm_mul(n, stride, &doubles) ? pm_malloc_aligned(doubles, sizeof(double)) : NULL;
+}
+
+static bool is_wide(const pm_replay_setup *s) {
+    return s->kernels->stride != s->kernels->lanes;
+}
+
+static const pm_kernels *wide_kernels(const pm_replay_setup *s) {
+    return pm_kernels_get(s->context->isa, s->kernels->lanes, true);
 }
 
 static size_t next_slots(const pm_replay_setup *s) {
@@ -55,33 +63,36 @@ static size_t next_slots(const pm_replay_setup *s) {
 
 size_t pm_replay_lane_bytes(const pm_replay_setup *setup) {
     const pm_program *p = setup->context->program;
-    double bytes = 8.0 * ((double)p->largest_u + (setup->keep_l ? (double)p->largest_l : 0) + 4.0 * p->largest +
-                          (double)next_slots(setup) + (double)setup->context->graph->n_weights +
-                          (double)setup->rewards->n_parts * (double)setup->order * p->n +
-                          (is_discrete(setup) ? p->n : 0) + (setup->request->covariance ? p->n : 0));
+    double n_weights = (double)setup->context->graph->n_weights;
+    double slots = (double)p->largest_u + (setup->keep_l ? (double)p->largest_l : 0) + 4.0 * p->largest +
+                   (double)next_slots(setup) + n_weights +
+                   (double)setup->rewards->n_parts * (double)setup->order * p->n + (is_discrete(setup) ? p->n : 0) +
+                   (setup->covariance ? 2.0 * p->n : 0);
+    double bytes = (setup->wide ? 24 : 8) * slots + (is_discrete(setup) && !setup->wide ? 24 * (n_weights + p->n) : 0);
     return bytes < 9e18 ? (size_t)bytes : SIZE_MAX;
 }
 
 pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err) {
     const pm_program *p = setup->context->program;
-    unsigned lanes = setup->kernels->lanes;
-    *out = (pm_replay_scratch){.factors = {.u = slots(p->largest_u, lanes),
-                                           .l = setup->keep_l ? slots(p->largest_l, lanes) : NULL,
-                                           .leave = slots(p->largest, lanes),
-                                           .inverse = slots(p->largest, lanes),
-                                           .work = slots(2 * (size_t)p->largest, lanes)},
+    unsigned stride = setup->kernels->stride;
+    *out = (pm_replay_scratch){.factors = {.u = slots(p->largest_u, stride),
+                                           .l = setup->keep_l ? slots(p->largest_l, stride) : NULL,
+                                           .leave = slots(p->largest, stride),
+                                           .inverse = slots(p->largest, stride),
+                                           .work = slots(2 * (size_t)p->largest, stride)},
                                .plus = pm_malloc(p->largest, sizeof(double)),
                                .minus = pm_malloc(p->largest, sizeof(double)),
-                               .next = slots(next_slots(setup), lanes)};
+                               .limb = pm_malloc(p->largest, sizeof(double)),
+                               .next = slots(next_slots(setup), stride)};
     const pm_factors *f = &out->factors;
     if (out->factors.work != NULL) {
         /* a row adds its own self-loops to its slot, which nothing reads: it must only be memory that was written */
-        memset(out->factors.work, 0, 2 * (size_t)p->largest * lanes * sizeof(double));
+        memset(out->factors.work, 0, 2 * (size_t)p->largest * stride * sizeof(double));
     }
     if (f->u == NULL || (setup->keep_l && f->l == NULL) || f->leave == NULL || f->inverse == NULL || f->work == NULL ||
-        out->plus == NULL || out->minus == NULL || out->next == NULL) {
+        out->plus == NULL || out->minus == NULL || out->limb == NULL || out->next == NULL) {
         pm_replay_scratch_free(out);
-        return pm_fail_memory(err, "the factors of an SCC", (p->largest_u + p->largest_l) * lanes * sizeof(double));
+        return pm_fail_memory(err, "the factors of an SCC", (p->largest_u + p->largest_l) * stride * sizeof(double));
     }
     return PM_OK;
 }
@@ -94,25 +105,29 @@ void pm_replay_scratch_free(pm_replay_scratch *scratch) {
     free(scratch->factors.work);
     free(scratch->plus);
     free(scratch->minus);
+    free(scratch->limb);
     free(scratch->next);
     *scratch = (pm_replay_scratch){0};
 }
 
 pm_status pm_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out, pm_error *err) {
     const pm_program *p = setup->context->program;
-    unsigned lanes = setup->kernels->lanes;
-    size_t moments = 0;
+    unsigned stride = setup->kernels->stride, wide = 3 * setup->kernels->lanes;
+    size_t moments = 0, n_weights = setup->context->graph->n_weights;
+    bool rounds = is_discrete(setup) && !is_wide(setup);
     *out = (pm_replay_block){0};
     if (pm_mul(setup->rewards->n_parts, setup->order, &moments) && pm_mul(moments, p->n, &moments)) {
-        out->x = slots(moments, lanes);
+        out->x = slots(moments, stride);
     }
-    out->values = slots(setup->context->graph->n_weights, lanes);
-    out->stay = is_discrete(setup) ? slots(p->n, lanes) : NULL;
-    out->z = setup->request->covariance ? slots(p->n, lanes) : NULL;
+    out->values = slots(n_weights, stride);
+    out->stay = is_discrete(setup) ? slots(p->n, stride) : NULL;
+    out->exact_values = rounds ? slots(n_weights, wide) : NULL;
+    out->exact_sums = rounds ? slots(p->n, wide) : NULL;
+    out->z = setup->covariance ? slots(p->n, stride) : NULL;
     if (out->x == NULL || out->values == NULL || (is_discrete(setup) && out->stay == NULL) ||
-        (setup->request->covariance && out->z == NULL)) {
+        (rounds && (out->exact_values == NULL || out->exact_sums == NULL)) || (setup->covariance && out->z == NULL)) {
         pm_replay_block_free(out);
-        return pm_fail_memory(err, "the moments of a block of theta", moments * lanes * sizeof(double));
+        return pm_fail_memory(err, "the moments of a block of theta", moments * stride * sizeof(double));
     }
     return PM_OK;
 }
@@ -121,72 +136,128 @@ void pm_replay_block_free(pm_replay_block *block) {
     free(block->values);
     free(block->x);
     free(block->stay);
+    free(block->exact_values);
+    free(block->exact_sums);
     free(block->z);
     *block = (pm_replay_block){0};
 }
 
 double *pm_replay_moments(const pm_replay_setup *setup, const pm_replay_block *block, size_t part, size_t k) {
-    return block->x + (part * setup->order + k - 1) * setup->context->program->n * setup->kernels->lanes;
+    return block->x + (part * setup->order + k - 1) * setup->context->program->n * setup->kernels->stride;
 }
 
-/* The self-loops of a state at one lane. */
-static double loops_of(const pm_replay_setup *s, const pm_replay_block *b, size_t i, size_t lane) {
-    const pm_program *p = s->context->program;
-    double sum = 0;
-    for (size_t e = p->loop_row[i]; e < p->loop_row[i + 1]; e++) {
-        sum += b->values[(size_t)p->loop_weight[e] * s->kernels->lanes + lane];
+pm_wide pm_replay_get(const double *array, unsigned lanes, size_t slot, size_t lane) {
+    const double *at = array + slot * 3 * lanes + lane;
+    return (pm_wide){.hi = at[0], .lo = at[lanes], .limb = at[2 * (size_t)lanes]};
+}
+
+void pm_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_wide value) {
+    double *at = array + slot * 3 * lanes + lane;
+    at[0] = value.hi;
+    at[lanes] = value.lo;
+    at[2 * (size_t)lanes] = value.limb;
+}
+
+/* Divides the weights of each row by its sum, at one lane; a row without any keeps none. */
+static void normalize_wide(const pm_graph *g, double *values, unsigned lanes, size_t lane) {
+    for (uint32_t s = 0; s < g->n_sums; s++) {
+        pm_wide sum = pm_wide_of(0);
+        for (uint32_t w = g->sum_first[s]; w < g->sum_first[s + 1]; w++) {
+            sum = pm_wide_multiply_add(sum, pm_wide_of(g->times[w]), pm_replay_get(values, lanes, w, lane));
+        }
+        pm_wide inverse = pm_wide_invert(sum);
+        for (uint32_t w = g->sum_first[s]; w < g->sum_first[s + 1]; w++) {
+            pm_replay_put(values, lanes, w, lane, pm_wide_multiply(pm_replay_get(values, lanes, w, lane), inverse));
+        }
     }
-    return sum;
 }
 
-/* All ways out of a state at one lane, its self-loops included. */
-static double row_sum(const pm_replay_setup *s, const pm_replay_block *b, size_t i, unsigned lane) {
-    return b->stay[i * s->kernels->lanes + lane] + loops_of(s, b, i, lane);
-}
-
-static pm_status check_row_sums(const pm_replay_setup *s, const pm_replay_block *b, size_t first, size_t count,
-                                pm_error *err) {
-    const pm_program *p = s->context->program;
-    for (unsigned lane = 0; lane < count; lane++) {
-        for (size_t i = 0; i < p->n; i++) {
-            double sum = row_sum(s, b, i, lane);
-            if (sum > 1 + ROW_SUM_SLACK) {
-                char text[200];
-                pm_graph_describe(s->context->graph, p->vertex[i], text, sizeof text);
-                return pm_fail(
-                    err, PM_EDATA,
-                    "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
-                    "at most 1",
-                    first + lane, text, sum);
+/* Wide values of the weights at theta rows first..first+count-1; the last row also fills the lanes behind. */
+static pm_status fill_wide(const pm_replay_setup *s, size_t first, size_t count, double *values, pm_error *err) {
+    const pm_graph *g = s->context->graph;
+    unsigned lanes = s->kernels->lanes;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        size_t row = first + (lane < count ? lane : count - 1);
+        for (uint32_t w = 0; w < g->n_weights; w++) {
+            pm_wide value = pm_graph_weight_wide(g, w, s->request->theta + row * g->n_params);
+            if (value.hi < 0) {
+                return pm_weight_refuse(g, w, s->request->theta + row * g->n_params, row, err);
             }
+            pm_replay_put(values, lanes, w, lane, value);
+        }
+        if (g->normalizes_rows) {
+            normalize_wide(g, values, lanes, lane);
         }
     }
     return PM_OK;
 }
 
-/* stay = 1 - sum of all ways out; self-loops are part of staying and only have to leave room for the rest. */
+/* stay = 1 - `out`, the sum of all ways out; self-loops are part of staying and only have to leave room for the rest.
+ * A row that is normalized lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight. */
+static pm_status fill_stay_of(const pm_replay_setup *s, pm_replay_block *b, uint32_t i, size_t lane, size_t row,
+                              pm_error *err) {
+    const pm_program *p = s->context->program;
+    unsigned lanes = s->kernels->lanes;
+    const double *values = is_wide(s) ? b->values : b->exact_values;
+    pm_wide out = pm_replay_get(is_wide(s) ? b->stay : b->exact_sums, lanes, i, lane), loops = pm_wide_of(0);
+    for (size_t e = p->loop_row[i]; e < p->loop_row[i + 1]; e++) {
+        loops = pm_wide_add(loops, pm_replay_get(values, lanes, p->loop_weight[e], lane));
+    }
+    double sum = pm_wide_double(pm_wide_add(out, loops));
+    if (sum > 1 + ROW_SUM_SLACK) {
+        char text[200];
+        pm_graph_describe(s->context->graph, p->vertex[i], text, sizeof text);
+        return pm_fail(err, PM_EDATA,
+                       "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
+                       "at most 1",
+                       row, text, sum);
+    }
+    pm_wide stay = pm_wide_difference(pm_wide_of(1), out);
+    if (s->context->graph->normalizes_rows && out.hi > 0) {
+        stay = loops;
+    } else if (stay.hi < 0) { /* beyond one by rounding only, as just checked */
+        stay = pm_wide_of(0);
+    }
+    if (is_wide(s)) {
+        pm_replay_put(b->stay, lanes, i, lane, stay);
+    } else {
+        b->stay[(size_t)i * lanes + lane] = pm_wide_double(stay);
+    }
+    return PM_OK;
+}
+
+/* In wide numbers whatever the kernels are: where nearly all leave, the rounding of a sum would be all that stays. */
 static pm_status fill_stay(const pm_replay_setup *s, pm_replay_block *b, size_t first, size_t count, pm_error *err) {
     const pm_program *p = s->context->program;
-    size_t n_slots = (size_t)p->n * s->kernels->lanes;
-    memset(b->stay, 0, n_slots * sizeof *b->stay);
-    s->kernels->add_weights(p->n, p->inner_row, p->inner_weight, b->values, b->stay);
-    s->kernels->add_weights(p->n, p->exit_row, p->exit_weight, b->values, b->stay);
-    s->kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, b->values, b->stay);
-    pm_status st = check_row_sums(s, b, first, count, err);
-    for (size_t i = 0; st == PM_OK && i < n_slots; i++) {
-        /* beyond one by rounding only, as just checked; rows that are normalized stay by their self-loops alone */
-        bool by_loops = s->context->graph->normalizes_rows && b->stay[i] > 0;
-        b->stay[i] = by_loops         ? loops_of(s, b, i / s->kernels->lanes, i % s->kernels->lanes)
-                     : b->stay[i] < 1 ? 1 - b->stay[i]
-                                      : 0;
+    const pm_kernels *kernels = wide_kernels(s);
+    const double *values = is_wide(s) ? b->values : b->exact_values;
+    double *sums = is_wide(s) ? b->stay : b->exact_sums;
+    kernels->clear(p->n, sums);
+    kernels->add_weights(p->n, p->inner_row, p->inner_weight, values, sums);
+    kernels->add_weights(p->n, p->exit_row, p->exit_weight, values, sums);
+    kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, values, sums);
+    pm_status st = PM_OK;
+    for (size_t lane = 0; st == PM_OK && lane < kernels->lanes; lane++) {
+        size_t row = first + (lane < count ? lane : count - 1);
+        for (uint32_t i = 0; st == PM_OK && i < p->n; i++) {
+            st = fill_stay_of(s, b, i, lane, row, err);
+        }
     }
     return st;
 }
 
 pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
                             pm_error *err) {
-    pm_status st = pm_weights_fill(setup->context->graph, setup->request->theta, first, count, setup->kernels->lanes,
-                                   block->values, err);
+    pm_status st;
+    if (is_wide(setup)) {
+        st = fill_wide(setup, first, count, block->values, err);
+    } else {
+        st = pm_weights_fill(setup->context->graph, setup->request->theta, first, count, setup->kernels->lanes,
+                             block->values, err);
+        if (st == PM_OK && is_discrete(setup)) {
+            st = fill_wide(setup, first, count, block->exact_values, err);
+        }
+    }
     return st == PM_OK && is_discrete(setup) ? fill_stay(setup, block, first, count, err) : st;
 }
 
@@ -204,12 +275,24 @@ static double coefficient(const pm_replay_setup *s, size_t k, size_t l, double r
     return c;
 }
 
+static pm_wide wide_coefficient(const pm_replay_setup *s, size_t k, size_t l, double r) {
+    pm_wide c = pm_wide_of(is_discrete(s) ? 1 : r);
+    for (size_t i = 0; is_discrete(s) && i < k - l; i++) {
+        double choose = (double)(k - i) / (double)(i + 1);
+        c = pm_wide_multiply(pm_wide_multiply(c, pm_wide_of(choose)),
+                             pm_wide_of(s->request->factorial ? r - (double)i : r));
+    }
+    return c;
+}
+
 static void fill_coefficients(const pm_replay_setup *s, const double *reward, size_t n, size_t k, size_t l,
                               pm_replay_scratch *scratch) {
     for (size_t i = 0; i < n; i++) {
-        double c = coefficient(s, k, l, reward[i]);
-        scratch->plus[i] = c > 0 ? c : 0;
-        scratch->minus[i] = c < 0 ? -c : 0;
+        pm_wide wide =
+            is_wide(s) ? wide_coefficient(s, k, l, reward[i]) : (pm_wide){.hi = coefficient(s, k, l, reward[i])};
+        scratch->plus[i] = wide.hi > 0 ? wide.hi : 0;
+        scratch->minus[i] = wide.hi < 0 ? -wide.hi : 0;
+        scratch->limb[i] = wide.limb;
     }
 }
 
@@ -224,11 +307,11 @@ typedef struct task {
 } task;
 
 static double *own_slots(const task *t, double *all) {
-    return all + (size_t)t->component.first * t->setup->kernels->lanes;
+    return all + (size_t)t->component.first * t->setup->kernels->stride;
 }
 
 static double *next_of(const task *t, size_t which, size_t l) {
-    size_t width = (size_t)t->setup->context->program->largest * t->setup->kernels->lanes;
+    size_t width = (size_t)t->setup->context->program->largest * t->setup->kernels->stride;
     return t->scratch->next + (which * t->setup->order + l - 1) * width;
 }
 
@@ -253,7 +336,7 @@ static void fill_rhs(const task *t, size_t f, size_t k) {
         x[w] = own_slots(t, pm_replay_moments(s, t->block, first_part + w, k));
     }
     if (!is_discrete(s) && parts == 1) {
-        kernels->set_scaled(n, reward, base_of(t, first_part, 0, k - 1), x[0]);
+        kernels->set_scaled(n, reward, NULL, base_of(t, first_part, 0, k - 1), x[0]);
         return;
     }
     size_t first_order = is_discrete(s) ? 0 : k - 1;
@@ -264,9 +347,10 @@ static void fill_rhs(const task *t, size_t f, size_t k) {
         for (size_t w = 0; w < (l == 0 ? 1 : parts); w++) {
             const double *base = base_of(t, first_part + w, w, l);
             bool sets = l == first_order && w == 0;
-            (sets ? kernels->set_scaled : kernels->add_scaled)(n, t->scratch->plus, base, x[w]);
+            (sets ? kernels->set_scaled : kernels->add_scaled)(n, t->scratch->plus, t->scratch->limb, base, x[w]);
             if (parts == 2) {
-                (sets ? kernels->set_scaled : kernels->add_scaled)(n, t->scratch->minus, base, x[1 - w]);
+                (sets ? kernels->set_scaled : kernels->add_scaled)(n, t->scratch->minus, t->scratch->limb, base,
+                                                                   x[1 - w]);
             }
         }
     }
@@ -286,8 +370,8 @@ static void solve_part(task *t, size_t part, size_t k) {
 static void step_component(const task *t, const double *all, const double *stay, double *to) {
     const pm_replay_setup *s = t->setup;
     const pm_program *p = s->context->program;
-    size_t first = t->component.first, n = t->component.n, offset = first * s->kernels->lanes;
-    memcpy(to, all + offset, n * s->kernels->lanes * sizeof *to);
+    size_t first = t->component.first, n = t->component.n, offset = first * s->kernels->stride;
+    memcpy(to, all + offset, n * s->kernels->stride * sizeof *to);
     s->kernels->scale(n, stay + offset, to);
     s->kernels->add_flows(n, p->inner_row + first, p->inner_col, p->inner_weight, t->block->values, all + offset, to);
     s->kernels->add_flows(n, p->exit_row + first, p->exit_to, p->exit_weight, t->block->values, all, to);
@@ -328,13 +412,5 @@ void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *bloc
         setup->kernels->solve_transposed(&t.view, &scratch->factors, block->z);
         setup->kernels->push_flows(t.component.n, t.view.exit_row, p->exit_to, p->exit_weight, block->values,
                                    own_slots(&t, block->z), block->z);
-    }
-}
-
-void pm_replay_step(const pm_replay_setup *setup, const pm_replay_block *block, const double *from, double *to) {
-    const pm_program *p = setup->context->program;
-    for (uint32_t c = 0; c < p->n_components; c++) {
-        task t = {.setup = setup, .block = block, .component = p->components[c]};
-        step_component(&t, from, block->stay, own_slots(&t, to));
     }
 }

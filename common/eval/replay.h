@@ -2,6 +2,7 @@
 #ifndef PM_EVAL_REPLAY_H
 #define PM_EVAL_REPLAY_H
 
+#include "base/wide.h"
 #include "eval/moments.h"
 
 /* Reward vectors by position; a vector with negative entries has two parts, plus and minus, both non-negative. */
@@ -23,24 +24,32 @@ typedef struct pm_replay_setup {
     const pm_request *request;
     const pm_rewards *rewards;
     const pm_kernels *kernels;
-    size_t order; /* K that is solved for: at least 1 */
-    bool keep_l;  /* more than one solve with the same factors */
+    size_t order;    /* K that is solved for: at least 1 */
+    bool keep_l;     /* more than one solve with the same factors */
+    bool wide;       /* by the wide kernels; `kernels` may not be known yet */
+    bool covariance; /* expected sojourn times are wanted */
 } pm_replay_setup;
 
 /* A thread's own arrays for one SCC at a time. */
 typedef struct pm_replay_scratch {
     pm_factors factors;
-    double *plus, *minus; /* coefficients of each state of the SCC */
-    double *next;         /* discrete: P m_l of each part and order, for the SCC */
+    double *plus, *minus, *limb; /* coefficients of each state of the SCC */
+    double *next;                /* discrete: P m_l of each part and order, for the SCC */
 } pm_replay_scratch;
 
-/* The arrays of a block; [position][lane]. */
+/* The arrays of a block; [position][lane], or as trace/kernel.h says for wide kernels. */
 typedef struct pm_replay_block {
-    double *values; /* of the distinct weights */
-    double *x;      /* moments: part by part, order by order */
-    double *stay;   /* discrete: probability of staying; else NULL */
-    double *z;      /* expected sojourn times, for covariances; else NULL */
+    double *values;       /* of the distinct weights */
+    double *x;            /* moments: part by part, order by order */
+    double *stay;         /* discrete: probability of staying; else NULL */
+    double *exact_values; /* discrete, kernels not wide: the values in wide numbers, for `stay`; else NULL */
+    double *exact_sums;   /* the same for the sums of what leaves */
+    double *z;            /* expected sojourn times, for covariances; else NULL */
 } pm_replay_block;
+
+/* One number of a wide array. */
+pm_wide pm_replay_get(const double *array, unsigned lanes, size_t slot, size_t lane);
+void pm_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_wide value);
 
 pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err);
 void pm_replay_scratch_free(pm_replay_scratch *scratch);
@@ -63,8 +72,5 @@ void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *bl
 
 /* Turns block->z, which holds the start distribution by position, into expected sojourn times. */
 void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch);
-
-/* to = P from, for a discrete graph: n slots each. */
-void pm_replay_step(const pm_replay_setup *setup, const pm_replay_block *block, const double *from, double *to);
 
 #endif

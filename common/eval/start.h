@@ -9,4 +9,14 @@
 pm_status pm_start_fill(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, double *start,
                         pm_error *err);
 
+typedef struct pm_start {
+    double *value; /* (B, S) */
+    bool *rough;   /* (B): some value left the range of doubles on its way; NULL: none did */
+} pm_start;
+
+/* The same as arrays of their own. Free with pm_start_free. */
+pm_status pm_start_new(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, pm_start *out,
+                       pm_error *err);
+void pm_start_free(pm_start *start);
+
 #endif

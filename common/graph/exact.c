@@ -89,7 +89,7 @@ static int largest_scale(const double *coef, size_t n, const double *x) {
     return most;
 }
 
-void pm_exact_dot(const double *coef, size_t n, const double *x, double *high, double *low) {
+int pm_exact_dot_scaled(const double *coef, size_t n, const double *x, double *high, double *low) {
     int most = largest_scale(coef, n, x);
     expansion e = {.n = 0};
     for (size_t k = 0; k <= n; k++) {
@@ -98,8 +98,15 @@ void pm_exact_dot(const double *coef, size_t n, const double *x, double *high, d
         add(&e, ldexp(rest, scale - most));
         add(&e, ldexp(product, scale - most));
     }
-    double sum = rounded(&e);
-    add(&e, -sum);
-    *high = ldexp(sum, most);
-    *low = isfinite(*high) ? ldexp(rounded(&e), most) : 0.0;
+    *high = rounded(&e);
+    add(&e, -*high);
+    *low = rounded(&e);
+    return most;
+}
+
+void pm_exact_dot(const double *coef, size_t n, const double *x, double *high, double *low) {
+    double sum, rest;
+    int scale = pm_exact_dot_scaled(coef, n, x, &sum, &rest);
+    *high = ldexp(sum, scale);
+    *low = isfinite(*high) ? ldexp(rest, scale) : 0.0;
 }

@@ -9,4 +9,7 @@
  * 2^-900 of the largest may lose digits. *high is infinite, *low zero, when the sum leaves the doubles. */
 void pm_exact_dot(const double *coef, size_t n, const double *x, double *high, double *low);
 
+/* The same sum, of any size, is 2^s (*high + *low) for the s that is returned. */
+int pm_exact_dot_scaled(const double *coef, size_t n, const double *x, double *high, double *low);
+
 #endif

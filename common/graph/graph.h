@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/wide.h"
 
 #define PM_NONE UINT32_MAX
 
@@ -53,6 +54,9 @@ void pm_graph_hold(pm_graph *graph);
 /* The value of weight w at one theta (P values), not divided where rows are normalized, by a compensated dot product
  * (Ogita, Rump and Oishi 2005, algorithm 5.3: as if computed in twice the working precision). */
 double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta);
+
+/* The same with 20 digits or more, of any size; terms that cancel are added without rounding. */
+pm_wide pm_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta);
 
 /* True when every coefficient of weight w is zero: the edge exists in the file only. */
 bool pm_graph_weight_is_zero(const pm_graph *g, uint32_t w);

@@ -12,6 +12,9 @@
 /* Below this part of the sum of magnitudes, Dot2 may have lost digits that the exact sum has. */
 #define CANCELLED 0x1p-40
 
+/* The same for wide numbers, which keep 20 digits then. */
+#define WIDE_CANCELLED 0x1p-36
+
 /* What a product of this size rounds off is a normal number. */
 #define SAFE_PRODUCT 0x1p-900
 
@@ -49,6 +52,29 @@ double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta) {
                            : weight_at(g->weights + (size_t)w * (1 + (size_t)g->n_params), g->n_params, theta);
 }
 
+pm_wide pm_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta) {
+    if (g->takes_values) {
+        return pm_wide_of(theta[w]);
+    }
+    const double *coef = g->weights + (size_t)w * (1 + (size_t)g->n_params);
+    pm_wide sum = pm_wide_of(coef[0]), largest = sum;
+    for (size_t k = 0; k < g->n_params; k++) {
+        if (coef[1 + k] != 0.0) {
+            pm_wide product = pm_wide_product(coef[1 + k], theta[k]);
+            sum = pm_wide_sum(sum, product);
+            largest = pm_wide_smaller(largest, product) ? product : largest;
+        }
+    }
+    if (pm_wide_smaller(sum, pm_wide_multiply(largest, pm_wide_of(WIDE_CANCELLED)))) {
+        double high, low;
+        int scale = pm_exact_dot_scaled(coef, g->n_params, theta, &high, &low), limb = scale / 512;
+        pm_wide unit = {.hi = 1, .limb = limb};
+        sum = pm_wide_add(pm_wide_of(ldexp(high, scale % 512)), pm_wide_of(ldexp(low, scale % 512)));
+        sum = pm_wide_multiply(sum, unit);
+    }
+    return sum;
+}
+
 /* "[0.5, -1, 2]", cut with "..." where it does not fit. */
 static void list_values(const double *values, size_t count, char *text, size_t n) {
     size_t used = (size_t)snprintf(text, n, "[");
@@ -83,7 +109,7 @@ static void describe_user(const pm_graph *g, uint32_t w, char *text, size_t n) {
     snprintf(text, n, "weight %u", w);
 }
 
-static pm_status bad_weight(const pm_graph *g, uint32_t w, const double *theta, size_t row, pm_error *err) {
+pm_status pm_weight_refuse(const pm_graph *g, uint32_t w, const double *theta, size_t row, pm_error *err) {
     char user[280], coef[200], values[200];
     const double *c = g->weights + (size_t)w * (1 + (size_t)g->n_params);
     double value = pm_graph_weight(g, w, theta);
@@ -170,7 +196,7 @@ static pm_status fill_values(const pm_graph *graph, const double *theta, size_t 
         }
     }
     if (bad_row < count) {
-        return bad_weight(graph, bad, theta + (first + bad_row) * n_params, first + bad_row, err);
+        return pm_weight_refuse(graph, bad, theta + (first + bad_row) * n_params, first + bad_row, err);
     }
     return PM_OK;
 }

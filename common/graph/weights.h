@@ -19,4 +19,7 @@ pm_status pm_weights_fill_pairs(const pm_graph *graph, const double *theta, size
 /* Whether the weight does not depend on theta. */
 bool pm_weight_is_constant(const pm_graph *graph, uint32_t w);
 
+/* The error of a weight that is negative or not finite at this theta (P values), as pm_weights_fill reports it. */
+pm_status pm_weight_refuse(const pm_graph *graph, uint32_t weight, const double *theta, size_t row, pm_error *err);
+
 #endif

@@ -223,7 +223,7 @@ typedef struct conditional {
     size_t first_row; /* of theta, for messages */
     const double *start;
     double *values; /* (B, n_weights) */
-    double *h;      /* (B, n_vertices) */
+    pm_wide *h;     /* (B, n_vertices) */
 } conditional;
 
 static pm_status fill_values(const conditional *c, double *weight, pm_error *err) {
@@ -243,17 +243,17 @@ static pm_status fill_values(const conditional *c, double *weight, pm_error *err
     return st;
 }
 
-static void keep_h(const conditional *c, const pm_replay_block *block, const double *x, size_t first, size_t count,
-                   unsigned lanes) {
+static void keep_h(const conditional *c, const double *x, size_t first, size_t count, unsigned lanes) {
     const pm_program *p = &c->r->model->program;
     size_t n = c->r->graph->n_vertices;
-    (void)block;
     for (size_t lane = 0; lane < count; lane++) {
-        double *h = c->h + (first + lane) * n;
-        for (uint32_t i = 0; i < p->n; i++) {
-            h[p->vertex[i]] = x[(size_t)i * lanes + lane];
+        pm_wide *h = c->h + (first + lane) * n;
+        for (size_t v = 0; v < n; v++) {
+            h[v] = pm_wide_of(0);
         }
-        h[c->r->gate + 1] = 0;
+        for (uint32_t i = 0; i < p->n; i++) {
+            h[p->vertex[i]] = pm_replay_get(x, lanes, i, lane);
+        }
     }
 }
 
@@ -272,7 +272,7 @@ static pm_status replay_h(const conditional *c, const pm_replay_setup *setup, pm
             pm_replay_component(setup, &block, &scratch, i);
         }
         if (st == PM_OK) {
-            keep_h(c, &block, pm_replay_moments(setup, &block, 0, 1), first, count, lanes);
+            keep_h(c, pm_replay_moments(setup, &block, 0, 1), first, count, lanes);
         }
     }
     pm_replay_scratch_free(&scratch);
@@ -281,20 +281,24 @@ static pm_status replay_h(const conditional *c, const pm_replay_setup *setup, pm
 }
 
 /* h solves sum_j w_ij (h_j - h_i) = 0: what leaves a state, weighed by h, against h of the state itself. */
-static pm_status check_h(const conditional *c, size_t b, double *flow, double *out, pm_error *err) {
+static pm_status check_h(const conditional *c, size_t b, pm_wide *flow, pm_wide *out, pm_error *err) {
     const pm_graph *g = c->r->graph;
-    const double *h = c->h + b * g->n_vertices, *value = c->values + b * g->n_weights;
-    memset(flow, 0, g->n_vertices * sizeof *flow);
-    memset(out, 0, g->n_vertices * sizeof *out);
+    const pm_wide *h = c->h + b * g->n_vertices;
+    const double *value = c->values + b * g->n_weights;
+    for (uint32_t v = 0; v < g->n_vertices; v++) {
+        flow[v] = out[v] = pm_wide_of(0);
+    }
     for (size_t e = 0; e + 1 < g->n_edges; e++) {
         if (g->from[e] != g->to[e]) {
-            flow[g->from[e]] += value[e] * h[g->to[e]];
-            out[g->from[e]] += value[e] * h[g->from[e]];
+            pm_wide w = pm_wide_of(value[e]);
+            flow[g->from[e]] = pm_wide_multiply_add(flow[g->from[e]], w, h[g->to[e]]);
+            out[g->from[e]] = pm_wide_multiply_add(out[g->from[e]], w, h[g->from[e]]);
         }
     }
     for (uint32_t v = 1; v < c->r->gate; v++) {
-        bool holds = fabs(flow[v] - out[v]) <= RESIDUAL_TOLERANCE * out[v] + 1e-300;
-        if (c->r->model->program.position[v] != PM_NONE && (!holds || !(h[v] >= 0 && h[v] <= 1 + 1e-9))) {
+        pm_wide most = pm_wide_multiply(out[v], pm_wide_of(RESIDUAL_TOLERANCE));
+        bool holds = !pm_wide_smaller(most, pm_wide_difference(flow[v], out[v]));
+        if (c->r->model->program.position[v] != PM_NONE && (!holds || pm_wide_double(h[v]) > 1 + 1e-9)) {
             return pm_fail(err, PM_EDATA,
                            "theta row %zu: the probability of absorption from row %u cannot be computed in double "
                            "precision; bring the rates closer to each other",
@@ -307,10 +311,11 @@ static pm_status check_h(const conditional *c, size_t b, double *flow, double *o
 static pm_status find_h(const conditional *c, pm_error *err) {
     const pm_model *m = c->r->model;
     size_t n = m->graph->n_vertices;
-    double *visits = pm_calloc(n, sizeof *visits), *flow = pm_malloc(n, sizeof *flow), *out = pm_malloc(n, sizeof *out);
+    double *visits = pm_calloc(n, sizeof *visits);
+    pm_wide *flow = pm_malloc(n, sizeof *flow), *out = pm_malloc(n, sizeof *out);
     pm_rewards rewards = {0};
     pm_status st = visits == NULL || flow == NULL || out == NULL
-                       ? pm_fail_memory(err, "the probabilities of absorption", 3 * n * sizeof *visits)
+                       ? pm_fail_memory(err, "the probabilities of absorption", 2 * n * sizeof *flow)
                        : PM_OK;
     if (st == PM_OK) {
         visits[c->r->gate] = 1;
@@ -327,8 +332,8 @@ static pm_status find_h(const conditional *c, pm_error *err) {
                                       .isa = m->isa,
                                       .memory = m->memory,
                                       .log = m->log};
-        pm_replay_setup setup = {.context = &context, .request = &request, .rewards = &rewards, .order = 1};
-        setup.kernels = pm_kernels_get(m->isa, pm_moments_lanes(&context, &request, 1));
+        pm_replay_setup setup = {.context = &context, .request = &request, .rewards = &rewards, .order = 1, .keep_l = true, .wide = true};
+        setup.kernels = pm_kernels_get(m->isa, pm_moments_lanes(&context, &request, 1), true);
         st = pm_rewards_new(&m->program, &request, n, &rewards, err);
         if (st == PM_OK) {
             st = replay_h(c, &setup, err);
@@ -346,28 +351,36 @@ static pm_status find_h(const conditional *c, pm_error *err) {
 
 /* ---- the transformed chain ---------------------------------------------------------------------------------- */
 
-/* Weights of row b become those of the transformed chain; returns the probability of absorption from the start.
- * Products and quotients are taken in a wider range: h may be as small as a double can be. */
-static double transform(const conditional *c, size_t b) {
+/* The probability to start by edge s and be absorbed. */
+static pm_wide start_mass(const conditional *c, size_t b, size_t s) {
+    const pm_graph *g = c->r->graph;
+    pm_wide start = pm_wide_of(c->values[b * g->n_weights + g->n_edges + s]);
+    bool is_absorbed = g->start_to[s] == c->r->gate + 1;
+    return is_absorbed ? start : pm_wide_multiply(start, c->h[b * g->n_vertices + g->start_to[s]]);
+}
+
+/* Weights of row b become those of the transformed chain; returns the probability of absorption from the start. In wide
+ * numbers: h may be of any size. */
+static pm_wide transform(const conditional *c, size_t b) {
     const pm_graph *g = c->r->graph;
     double *value = c->values + b * g->n_weights;
-    const double *h = c->h + b * g->n_vertices;
-    uint32_t sink = c->r->gate + 1;
+    const pm_wide *h = c->h + b * g->n_vertices;
     for (size_t e = 0; e + 1 < g->n_edges; e++) {
-        double from = h[g->from[e]], to = h[g->to[e]];
-        if (from > 0) { /* else nothing that is absorbed comes here: any chain will do */
-            value[e] = (double)((long double)value[e] * to / from);
+        pm_wide from = h[g->from[e]];
+        if (from.hi > 0) { /* else nothing that is absorbed comes here: any chain will do */
+            pm_wide ratio = pm_wide_multiply(h[g->to[e]], pm_wide_invert(from));
+            value[e] = pm_wide_double(pm_wide_multiply(pm_wide_of(value[e]), ratio));
         }
     }
-    double mass = 0, error = 0;
+    pm_wide mass = pm_wide_of(0);
     for (size_t s = 0; s < g->n_starts; s++) {
-        double *start = &value[g->n_edges + s];
-        *start *= g->start_to[s] == sink ? 1 : h[g->start_to[s]];
-        double total = mass + *start, part = total - mass;
-        error += (mass - (total - part)) + (*start - part);
-        mass = total;
+        mass = pm_wide_add(mass, start_mass(c, b, s));
     }
-    return mass + error;
+    pm_wide inverse = pm_wide_invert(mass);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        value[g->n_edges + s] = pm_wide_double(pm_wide_multiply(start_mass(c, b, s), inverse));
+    }
+    return mass;
 }
 
 /* The request's rewards by rows of the restricted graph; none at the gate. */
@@ -398,19 +411,15 @@ static pm_status mass_is_zero(const conditional *c, size_t b, pm_error *err) {
 }
 
 static pm_status evaluate_transformed(const conditional *c, pm_result *result, pm_error *err) {
-    const pm_graph *g = c->r->graph;
     const pm_request *q = c->request;
     bool wants_moments = q->n_moments > 0 || q->covariance;
     for (size_t b = 0; b < q->n_theta; b++) {
-        double mass = transform(c, b);
+        pm_wide mass = transform(c, b);
         if (result->absorption != NULL) {
-            result->absorption[b] = fmin(mass, 1);
+            result->absorption[b] = fmin(pm_wide_double(mass), 1);
         }
-        if (wants_moments && !(mass > 0)) {
+        if (wants_moments && mass.hi == 0) {
             return mass_is_zero(c, b, err);
-        }
-        for (size_t s = 0; mass > 0 && s < g->n_starts; s++) {
-            c->values[b * g->n_weights + g->n_edges + s] /= mass;
         }
     }
     double *rewards = wants_moments ? move_rewards(c, err) : NULL;

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/float_env.h"
 #include "base/mem.h"
 #include "eval/absorption.h"
 #include "eval/density.h"
@@ -113,10 +114,14 @@ static pm_status check_absorption(const pm_model *m, const pm_request *r, pm_err
 static void fill_atoms(const pm_model *m, const pm_request *r, const double *start, double *atom) {
     const pm_graph *g = m->graph;
     for (size_t b = 0; b < r->n_theta; b++) {
-        atom[b] = 0;
+        double sum = 0, error = 0;
         for (size_t s = 0; s < g->n_starts; s++) {
-            atom[b] += m->split.scc_of[g->start_to[s]] == PM_NONE ? start[b * g->n_starts + s] : 0;
+            double term = m->split.scc_of[g->start_to[s]] == PM_NONE ? start[b * g->n_starts + s] : 0;
+            double total = sum + term, part = total - sum;
+            error += (sum - (total - part)) + (term - part); /* Knuth's TwoSum */
+            sum = total;
         }
+        atom[b] = sum + error;
     }
 }
 
@@ -134,7 +139,7 @@ static pm_status densities(const pm_model *m, const pm_request *r, const double 
     return st;
 }
 
-static pm_status evaluate(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
+static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start *start, pm_result *result,
                           pm_error *err) {
     pm_status st = PM_OK;
     for (size_t b = 0; result->absorption != NULL && b < r->n_theta; b++) {
@@ -150,7 +155,7 @@ static pm_status evaluate(const pm_model *m, const pm_request *r, const double *
         st = pm_moments_evaluate(&context, r, start, result, err);
     }
     if (st == PM_OK && wants_densities(r)) {
-        st = densities(m, r, start, result, err);
+        st = densities(m, r, start->value, result, err);
     }
     return st;
 }
@@ -191,7 +196,7 @@ static pm_status evaluate_zeros(const pm_model *m, const pm_request *r, const do
 }
 
 /* All but densities, in runs of rows of one kind. */
-static pm_status evaluate_defective(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
+static pm_status evaluate_defective(const pm_model *m, const pm_request *r, const pm_start *start, pm_result *result,
                                     pm_error *err) {
     const pm_graph *g = m->graph;
     pm_request whole = *r;
@@ -207,12 +212,13 @@ static pm_status evaluate_defective(const pm_model *m, const pm_request *r, cons
         pm_request rows;
         pm_result out;
         narrow(g, &whole, result, first, count, &rows, &out);
-        const double *starts = start + first * g->n_starts;
-        st = has_zeros                ? evaluate_zeros(m, &rows, starts, first, &out, err)
-             : m->restriction != NULL ? pm_restriction_evaluate(m->restriction, m, &rows, starts, first, &out, err)
-                                      : evaluate(m, &rows, starts, &out, err);
+        pm_start starts = {.value = start->value + first * g->n_starts,
+                           .rough = start->rough == NULL ? NULL : start->rough + first};
+        st = has_zeros                ? evaluate_zeros(m, &rows, starts.value, first, &out, err)
+             : m->restriction != NULL ? pm_restriction_evaluate(m->restriction, m, &rows, starts.value, first, &out, err)
+                                      : evaluate(m, &rows, &starts, &out, err);
     }
-    return st == PM_OK && wants_densities(r) ? densities(m, r, start, result, err) : st;
+    return st == PM_OK && wants_densities(r) ? densities(m, r, start->value, result, err) : st;
 }
 
 pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err) {
@@ -232,21 +238,16 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     if (st != PM_OK) {
         return st;
     }
-    size_t count = 0;
-    double *start = NULL;
-    if (pm_mul(r.n_theta, model->graph->n_starts, &count)) {
-        start = pm_malloc(count, sizeof *start);
-    }
-    if (start == NULL) {
-        return pm_fail_memory(err, "the start distributions", count * sizeof *start);
-    }
-    st = pm_start_fill(model->graph, r.theta, r.n_theta, model->normalize_start, start, err);
+    pm_float_env before = pm_float_enter();
+    pm_start start = {0};
+    st = pm_start_new(model->graph, r.theta, r.n_theta, model->normalize_start, &start, err);
     if (st == PM_OK && result->atom != NULL) {
-        fill_atoms(model, &r, start, result->atom);
+        fill_atoms(model, &r, start.value, result->atom);
     }
     if (st == PM_OK) {
-        st = (model->defective ? evaluate_defective : evaluate)(model, &r, start, result, err);
+        st = (model->defective ? evaluate_defective : evaluate)(model, &r, &start, result, err);
+        pm_start_free(&start);
     }
-    free(start);
+    pm_float_leave(before);
     return st;
 }

@@ -115,7 +115,7 @@ pm_status pm_plan_check(const pm_plan *plan, const pm_topology *topology, pm_isa
                             .exit_row = c.no_row,
                             .absorb_row = c.absorb_row,
                             .absorb_weight = c.weight + topology->row[topology->n]};
-        pm_kernels_get(isa, 1)->factor_solve(&view, c.rates, &c.factors, c.x);
+        pm_kernels_get(isa, 1, false)->factor_solve(&view, c.rates, &c.factors, c.x);
         double worst = residual(&c);
         if (!(worst <= RESIDUAL_LIMIT)) {
             st = pm_fail(

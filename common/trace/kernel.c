@@ -4,22 +4,26 @@
 const pm_kernels *pm_kernels_x86_64_v2(unsigned lanes);
 const pm_kernels *pm_kernels_x86_64_v3(unsigned lanes);
 const pm_kernels *pm_kernels_x86_64_v4(unsigned lanes);
+const pm_kernels *pm_wide_kernels_x86_64_v2(unsigned lanes);
+const pm_kernels *pm_wide_kernels_x86_64_v3(unsigned lanes);
+const pm_kernels *pm_wide_kernels_x86_64_v4(unsigned lanes);
 #else
 const pm_kernels *pm_kernels_arm64(unsigned lanes);
+const pm_kernels *pm_wide_kernels_arm64(unsigned lanes);
 #endif
 
-const pm_kernels *pm_kernels_get(pm_isa isa, unsigned lanes) {
+const pm_kernels *pm_kernels_get(pm_isa isa, unsigned lanes, bool wide) {
     switch (isa) {
 #if defined(__x86_64__)
     case PM_ISA_X86_64_V2:
-        return pm_kernels_x86_64_v2(lanes);
+        return wide ? pm_wide_kernels_x86_64_v2(lanes) : pm_kernels_x86_64_v2(lanes);
     case PM_ISA_X86_64_V3:
-        return pm_kernels_x86_64_v3(lanes);
+        return wide ? pm_wide_kernels_x86_64_v3(lanes) : pm_kernels_x86_64_v3(lanes);
     case PM_ISA_X86_64_V4:
-        return pm_kernels_x86_64_v4(lanes);
+        return wide ? pm_wide_kernels_x86_64_v4(lanes) : pm_kernels_x86_64_v4(lanes);
 #else
     case PM_ISA_ARM64:
-        return pm_kernels_arm64(lanes);
+        return wide ? pm_wide_kernels_arm64(lanes) : pm_kernels_arm64(lanes);
 #endif
     default:
         return NULL;

@@ -6,7 +6,10 @@
  *
  * With Lambda the diagonal of total outflow and W the inner rates of the SCC, elimination without subtraction
  * (Grassmann, Taksar and Heyman 1985) gives Lambda - W = (D - L)(I - P): L holds the raw rates that are substituted,
- * D the pivots (each the *sum* of what leaves), P the rates of U divided by the pivots. All are non-negative. */
+ * D the pivots (each the *sum* of what leaves), P the rates of U divided by the pivots. All are non-negative.
+ *
+ * The wide kernels do the same in numbers of 31 digits and any size (base/wide.inc), about ten times slower; their
+ * results are the same bits on every processor. */
 #ifndef PM_TRACE_KERNEL_H
 #define PM_TRACE_KERNEL_H
 
@@ -35,15 +38,16 @@ typedef struct pm_scc_view {
 /* Scratch of one thread, for the largest SCC of the program. */
 typedef struct pm_factors {
     double *u;              /* |U| slots: P */
-    double *l;              /* |L| slots, or NULL when no second solve will use them */
+    double *l;              /* |L| slots, or NULL when no second solve will use them (never, if wide) */
     double *leave;          /* n slots: exit probability of each pivot */
-    double *inverse;        /* n slots: 1 / pivot; 0 where the pivot is zero or infinite */
+    double *inverse;        /* n slots: 1 / pivot; 0 where the pivot is zero (or infinite, if not wide) */
     double *work;           /* 2 n slots, written before */
     int64_t lost_pivot[16]; /* by lane: not 0 once an inverse was 0; set, never cleared, by factor */
 } pm_factors;
 
 typedef struct pm_kernels {
     unsigned lanes;
+    unsigned stride; /* doubles of one slot: lanes, or three times as many: hi of all lanes, then lo, then limbs */
 
     /* sum[j] += sum of weight[edge] over row[j]..row[j+1] */
     void (*add_weights)(size_t n, const size_t *row, const uint32_t *weight, const double *values, double *sum);
@@ -53,11 +57,15 @@ typedef struct pm_kernels {
     /* inflow[to[edge]] += weight[edge] * z[j] over row[j]..row[j+1] */
     void (*push_flows)(size_t n, const size_t *row, const uint32_t *to, const uint32_t *weight, const double *values,
                        const double *z, double *inflow);
-    /* to[j] = factor[j] * from[j], or added to it; with from NULL, of ones */
-    void (*set_scaled)(size_t n, const double *factor, const double *from, double *to);
-    void (*add_scaled)(size_t n, const double *factor, const double *from, double *to);
+    /* to[j] = factor[j] * from[j], or added to it; with from NULL, of ones. Of wide kernels only: factor[j] stands for
+     * factor[j] 2^(512 limb[j]); limb may be NULL */
+    void (*set_scaled)(size_t n, const double *factor, const double *limb, const double *from, double *to);
+    void (*add_scaled)(size_t n, const double *factor, const double *limb, const double *from, double *to);
     /* x[j] *= factor[j], lane by lane */
     void (*scale)(size_t n, const double *factor, double *x);
+    /* x[j] = 0; and the sum of x[j] y[j]: of wide kernels only */
+    void (*clear)(size_t n, double *x);
+    void (*dot)(size_t n, const double *x, const double *y, double *sum);
 
     /* Factors and solves (Lambda - W) x = rhs + flows from the exits, in place in the SCC's part of `all`, which holds
      * the solutions of all positions before it. */
@@ -71,6 +79,6 @@ typedef struct pm_kernels {
 } pm_kernels;
 
 /* The kernels for 1, 4, 8 or 16 lanes; NULL for another number. */
-const pm_kernels *pm_kernels_get(pm_isa isa, unsigned lanes);
+const pm_kernels *pm_kernels_get(pm_isa isa, unsigned lanes, bool wide);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "trace/span.h"
 
 static void find_chains(const pm_trace *t, uint32_t *chain_end) {
     for (uint32_t i = t->n; i-- > 0;) {
@@ -286,6 +287,7 @@ pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const 
     if (st == PM_OK) {
         place_levels(split, out);
         add_costs(out);
+        st = pm_program_judge(graph, out, err);
     }
     if (st != PM_OK) {
         pm_program_free(out);

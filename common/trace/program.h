@@ -50,6 +50,7 @@ typedef struct pm_program {
 
     uint32_t largest; /* states of the largest SCC */
     size_t largest_u, largest_l;
+    bool is_long;   /* so long or wide that doubles do not keep 13 digits */
     uint64_t flops; /* of one theta: one factorisation and solve of all SCCs, and their exits */
 } pm_program;
 

@@ -100,11 +100,14 @@ class Normalized(unittest.TestCase):
         self.assertEqual(done.returncode, 65)
         self.assertIn("cannot reach absorption", done.stderr)
 
-    def test_sums_that_no_double_holds_are_refused(self):
+    def test_sums_that_no_double_holds(self):
         g = graphs.graph(3, [(0, 1, [1.0]), (0, 2, [1.0]), (1, 2, [1.0])], params=1, discrete=True)
         g["was_dph"] = True
+        out = run(g, "--theta", "1;1e-310;1e308", "--moments", 2, "--covariance")
+        self.assertEqual((out["moments"], out["covariance"]), ([[1.5, 2.5]] * 3, [[[0.25]]] * 3))
         for theta in ("1e-310", "1e308"):
-            done = call("run", "-", "--theta", "1;" + theta, "--no-cache", stdin=json.dumps(g))
+            done = call("run", "-", "--theta", "1;" + theta, "--pdf", "--times", "1", "--no-cache",
+                        stdin=json.dumps(g))
             self.assertEqual(done.returncode, 65, done.stdout)
             self.assertRegex(done.stderr, r"theta row 1: the weights out of row [12] \(state .* add up to (9.9.*e-311|inf),")
 

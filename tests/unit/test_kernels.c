@@ -52,7 +52,7 @@ static void bench_free(bench *b) {
 /* Rows first..first+lanes-1 of theta into the weights. */
 static void load(bench *b, unsigned lanes, const double *theta, size_t first) {
     pm_error err;
-    b->kernels = pm_kernels_get(b->r.model.isa, lanes);
+    b->kernels = pm_kernels_get(b->r.model.isa, lanes, false);
     cr_assert_eq(b->kernels->lanes, lanes);
     cr_assert_eq(pm_weights_fill(b->r.model.graph, theta, first, lanes, lanes, b->values, &err), PM_OK, "%s", err.text);
     memset(b->factors.lost_pivot, 0, sizeof b->factors.lost_pivot);
@@ -328,7 +328,7 @@ Test(kernels, sums_and_scales) {
     for (int isa = 0; isa < PM_ISA_COUNT; isa++) {
         for (size_t l = 0; rig_has_isa((pm_isa)isa) && l < N_LANES; l++) {
             unsigned lanes = all_lanes[l];
-            const pm_kernels *k = pm_kernels_get((pm_isa)isa, lanes);
+            const pm_kernels *k = pm_kernels_get((pm_isa)isa, lanes, false);
             double *values = slots(3), *x = slots(3), *y = slots(3);
             for (unsigned lane = 0; lane < lanes; lane++) {
                 for (unsigned i = 0; i < 3; i++) {
@@ -343,7 +343,7 @@ Test(kernels, sums_and_scales) {
                 cr_assert_eq(y[lanes + lane], 100);
                 cr_assert_eq(y[2 * lanes + lane], 201.0 + lane);
             }
-            k->set_scaled(3, factor, NULL, y);
+            k->set_scaled(3, factor, NULL, NULL, y);
             k->add_flows(3, row, to, weight, values, x, y);
             for (unsigned lane = 0; lane < lanes; lane++) {
                 double d = lane;
@@ -351,9 +351,9 @@ Test(kernels, sums_and_scales) {
                 cr_assert_eq(y[lanes + lane], 3);
                 cr_assert_eq(y[2 * lanes + lane], 5 + (1 + d) * (1 + 2 * d));
             }
-            k->set_scaled(3, factor, x, y);
-            k->add_scaled(3, factor, NULL, y);
-            k->add_scaled(3, factor, x, y);
+            k->set_scaled(3, factor, NULL, x, y);
+            k->add_scaled(3, factor, NULL, NULL, y);
+            k->add_scaled(3, factor, NULL, x, y);
             k->scale(3, x, y);
             for (unsigned lane = 0; lane < lanes; lane++) {
                 for (unsigned i = 0; i < 3; i++) {
@@ -377,7 +377,7 @@ Test(kernels, sums_and_scales) {
 }
 
 Test(kernels, there_are_none_for_other_lanes) {
-    cr_assert_null(pm_kernels_get(rig_best_isa(), 2));
-    cr_assert_null(pm_kernels_get(rig_best_isa(), 0));
-    cr_assert_null(pm_kernels_get(PM_ISA_COUNT, 4));
+    cr_assert_null(pm_kernels_get(rig_best_isa(), 2, false));
+    cr_assert_null(pm_kernels_get(rig_best_isa(), 0, false));
+    cr_assert_null(pm_kernels_get(PM_ISA_COUNT, 4, false));
 }
