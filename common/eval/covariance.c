@@ -189,7 +189,7 @@ static pm_wide step_covariance(const covariance_lane *c, const pm_component *com
         spread_add(&s, stay, at);
         spread_centre(&s);
     }
-    return s.sum;
+    return times(s.sum, pm_wide_invert(s.mass)); /* a row may exceed one by rounding */
 }
 
 static pm_wide centred(const covariance_lane *c, size_t f, size_t g) {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/float_env.h"
 #include "base/machine.h"
 #include "base/mem.h"
 #include "eval/density_block.h"
@@ -222,9 +223,14 @@ static void run_blocks(pass *p, outcome *all) {
         }
         return;
     }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (size_t block = 0; block < p->n_blocks; block++) {
-        run_block(p, block, all);
+#pragma omp parallel num_threads(threads)
+    {
+        pm_float_env before = pm_float_enter();
+#pragma omp for schedule(dynamic, 1)
+        for (size_t block = 0; block < p->n_blocks; block++) {
+            run_block(p, block, all);
+        }
+        pm_float_leave(before);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/float_env.h"
 #include "base/mem.h"
 
 /* Steps between two looks at what has drained. */
@@ -133,12 +134,14 @@ static void take_step(pm_block *b) {
     } else {
 #pragma omp parallel num_threads(threads)
         {
+            pm_float_env before = pm_float_enter();
             pm_float_mode mode = pm_denormals_flush();
 #pragma omp for schedule(static)
             for (size_t i = first; i < last; i++) {
                 step_block(b, i);
             }
             pm_denormals_restore(mode);
+            pm_float_leave(before);
         }
     }
     exchange(&b->now, &b->next);

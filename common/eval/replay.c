@@ -66,7 +66,7 @@ size_t pm_replay_lane_bytes(const pm_replay_setup *setup) {
     double n_weights = (double)setup->context->graph->n_weights;
     double slots = (double)p->largest_u + (setup->keep_l ? (double)p->largest_l : 0) + 4.0 * p->largest +
                    (double)next_slots(setup) + n_weights +
-                   (double)setup->rewards->n_parts * (double)setup->order * p->n + (is_discrete(setup) ? p->n : 0) +
+                   (double)setup->rewards->n_parts * (double)setup->order * p->n + (is_discrete(setup) ? 2.0 * p->n : 0) +
                    (setup->covariance ? 2.0 * p->n : 0);
     double bytes = (setup->wide ? 24 : 8) * slots + (is_discrete(setup) && !setup->wide ? 24 * (n_weights + p->n) : 0);
     return bytes < 9e18 ? (size_t)bytes : SIZE_MAX;
@@ -121,10 +121,12 @@ pm_status pm_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out
     }
     out->values = slots(n_weights, stride);
     out->stay = is_discrete(setup) ? slots(p->n, stride) : NULL;
+    out->excess = is_discrete(setup) ? slots(p->n, stride) : NULL;
     out->exact_values = rounds ? slots(n_weights, wide) : NULL;
     out->exact_sums = rounds ? slots(p->n, wide) : NULL;
     out->z = setup->covariance ? slots(p->n, stride) : NULL;
-    if (out->x == NULL || out->values == NULL || (is_discrete(setup) && out->stay == NULL) ||
+    if (out->x == NULL || out->values == NULL ||
+        (is_discrete(setup) && (out->stay == NULL || out->excess == NULL)) ||
         (rounds && (out->exact_values == NULL || out->exact_sums == NULL)) || (setup->covariance && out->z == NULL)) {
         pm_replay_block_free(out);
         return pm_fail_memory(err, "the moments of a block of theta", moments * stride * sizeof(double));
@@ -136,6 +138,7 @@ void pm_replay_block_free(pm_replay_block *block) {
     free(block->values);
     free(block->x);
     free(block->stay);
+    free(block->excess);
     free(block->exact_values);
     free(block->exact_sums);
     free(block->z);
@@ -193,7 +196,8 @@ static pm_status fill_wide(const pm_replay_setup *s, size_t first, size_t count,
 }
 
 /* stay = 1 - `out`, the sum of all ways out; self-loops are part of staying and only have to leave room for the rest.
- * A row that is normalized lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight. */
+ * A row that is normalized lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight.
+ * Others that exceed one by rounding are divided by their sum, so that nothing stays. */
 static pm_status fill_stay_of(const pm_replay_setup *s, pm_replay_block *b, uint32_t i, size_t lane, size_t row,
                               pm_error *err) {
     const pm_program *p = s->context->program;
@@ -212,16 +216,19 @@ static pm_status fill_stay_of(const pm_replay_setup *s, pm_replay_block *b, uint
                        "at most 1",
                        row, text, sum);
     }
-    pm_wide stay = pm_wide_difference(pm_wide_of(1), out);
+    pm_wide stay = pm_wide_difference(pm_wide_of(1), out), excess = pm_wide_of(1);
     if (s->context->graph->normalizes_rows && out.hi > 0) {
         stay = loops;
-    } else if (stay.hi < 0) { /* beyond one by rounding only, as just checked */
+    } else if (stay.hi < 0) {
         stay = pm_wide_of(0);
+        excess = out;
     }
     if (is_wide(s)) {
         pm_replay_put(b->stay, lanes, i, lane, stay);
+        pm_replay_put(b->excess, lanes, i, lane, excess);
     } else {
         b->stay[(size_t)i * lanes + lane] = pm_wide_double(stay);
+        b->excess[(size_t)i * lanes + lane] = pm_wide_double(excess);
     }
     return PM_OK;
 }
@@ -315,11 +322,11 @@ static double *next_of(const task *t, size_t which, size_t l) {
     return t->scratch->next + (which * t->setup->order + l - 1) * width;
 }
 
-/* What the l-th moment contributes: itself (continuous) or after one more step (discrete). Order 0 is one, kept as
- * NULL. */
+/* What the l-th moment contributes: itself (continuous) or after one more step (discrete). Order 0 is one, kept as NULL
+ * where continuous. Of a row that exceeds one both sides of the equation are times its sum. */
 static const double *base_of(const task *t, size_t part, size_t which, size_t l) {
     if (l == 0) {
-        return NULL;
+        return is_discrete(t->setup) ? own_slots(t, t->block->excess) : NULL;
     }
     return is_discrete(t->setup) ? next_of(t, which, l) : own_slots(t, pm_replay_moments(t->setup, t->block, part, l));
 }
@@ -412,5 +419,8 @@ void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *bloc
         setup->kernels->solve_transposed(&t.view, &scratch->factors, block->z);
         setup->kernels->push_flows(t.component.n, t.view.exit_row, p->exit_to, p->exit_weight, block->values,
                                    own_slots(&t, block->z), block->z);
+    }
+    if (is_discrete(setup)) { /* visits, from those by the sum of what leaves a row */
+        setup->kernels->scale(p->n, block->excess, block->z);
     }
 }

@@ -47,6 +47,11 @@ class Chain:
                 total = stay[a] + sum(out[a].values())
                 if total != 0:
                     out[a] = {b: w / total for b, w in out[a].items()}
+        elif self.discrete:
+            for a in range(self.n):
+                total = sum(out[a].values())
+                if total > 1:  # by rounding
+                    out[a] = {b: w / total for b, w in out[a].items()}
         self.start = {}
         for b, w in graph["start_edges"]:
             self.start[int(b)] = self.start.get(int(b), mpf(0)) + mpf(w)

@@ -118,6 +118,33 @@ class Normalized(unittest.TestCase):
         self.assertEqual(run(g, "--theta", theta_text(rows), "--moments", 2)["moments"][:5], alone)
 
 
+class RowsThatExceedOne(unittest.TestCase):
+    """By rounding, or by less than 1e-12: they are divided by their sum."""
+
+    def check(self, edges, n, rewards):
+        g = graphs.graph(n, edges, params=0, discrete=True)
+        chain = Chain(g)
+        text = ";".join(",".join(repr(r) for r in row) for row in rewards)
+        out = run(g, "--moments", 3, "--covariance", "--rewards", text)
+        expected = chain.covariance(rewards)
+        for f, row in enumerate(rewards):
+            for got, want in zip(out["moments"][0][f], chain.moments(3, row)):
+                self.assertLess(relative_error(got, want), 1e-13)
+            for h in range(len(rewards)):
+                size = (expected[f, f] * expected[h, h]) ** 0.5
+                self.assertLessEqual(abs(out["covariance"][0][f][h] - expected[f, h]), 1e-12 * size)
+
+    def test_by_as_much_as_is_allowed(self):
+        for excess in (2.0**-53, 1e-15, 9.9e-13):
+            self.check([(0, 1, 0.25), (0, 2, 0.75 + excess), (1, 0, 0.5 + excess), (1, 3, 0.5), (2, 3, 1.0)], 4,
+                       [[0.0, 1.0, 2.0, 3.0, 0.0], [0.0, 1e6, 0.0, 1e-6, 0.0]])
+
+    def test_a_variance_of_the_size_of_the_excess(self):
+        p = 3.3494661759868294e-15
+        self.check([(0, 1, p), (0, 2, 0.9999999999999967), (1, 3, 1.0), (2, 3, 1.0)], 4,
+                   [[0.0, 7.0, 2.0, 0.5, 0.0], [0.0, 0.0, 1.0, 0.25, 0.0]])
+
+
 class Geometric(unittest.TestCase):
     """phasic's serialize() says nothing of being discrete: E[N^2] of a geometric time of 1/4 is 28, not 32."""
 

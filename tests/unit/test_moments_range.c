@@ -242,6 +242,35 @@ Test(moments_range, the_environment_of_the_caller_does_not_count) {
     rig_free(&r);
 }
 
+Test(moments_range, the_environment_of_the_caller_does_not_count_for_densities) {
+    rig r = queue(700);
+    static const double theta[] = {1, 1.1, 1e-3, 2.5e-3, 3, 0.7}, times[] = {1e-3, 1, 40, 3000};
+    for (unsigned threads = 1; threads <= 4; threads++) {
+        double expected[24] = {0}, found[24] = {0};
+        pm_error err = {0};
+        pm_request request = {.n_theta = 3,
+                              .theta = theta,
+                              .times = times,
+                              .n_times = 4,
+                              .pdf = true,
+                              .cdf = true,
+                              .lanes = 1,
+                              .threads = threads};
+        pm_result plain = {.pdf = expected, .cdf = expected + 12}, hostile = {.pdf = found, .cdf = found + 12};
+        pm_status st = pm_evaluate(&r.model, &request, &plain, &err);
+        unsigned before = _mm_getcsr(), set = 0x1f80U | 0x8040U | 0x4000U;
+        _mm_setcsr(set);
+        pm_status again = pm_evaluate(&r.model, &request, &hostile, &err);
+        unsigned after = _mm_getcsr();
+        _mm_setcsr(before);
+        cr_assert_eq(after, set);
+        cr_assert(st == PM_OK && again == PM_OK, "%s", err.text);
+        cr_assert_arr_eq(found, expected, sizeof found);
+        cr_assert_arr_eq(&plain.error_bound, &hostile.error_bound, sizeof plain.error_bound);
+    }
+    rig_free(&r);
+}
+
 Test(moments_range, traps_of_the_caller_do_not_spring) {
     rig r = queue(1100);
     static const double theta[] = {1, 2};
