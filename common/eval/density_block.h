@@ -86,6 +86,7 @@ typedef struct pm_lane {
     double lambda;        /* 1 when discrete */
     double exit_part;     /* the largest probability of absorption of a state in a step */
     double keep_rounding; /* discrete: the most that rounding may change a probability of staying, relatively */
+    double excess;        /* discrete: the most that the probabilities of a row exceed one by */
     double atom;
     pm_times times;
     pm_mixture *mixtures; /* T, in the order of `times` */

@@ -8,6 +8,9 @@
 /* What windows and stopping leave out with tail_accuracy, relative to the value. */
 #define TAIL_CUT 4e-15
 
+/* Second-order terms. */
+#define HIGHER_ORDER 1.01
+
 /* Below this, double precision has no relative accuracy to give. */
 #define SMALLEST_RELATIVE 1e-290
 
@@ -83,6 +86,12 @@ static double cdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixt
     return rounding_after(b, lane, m, most);
 }
 
+/* What cdf and survival add up to beyond one, of which the larger one is a complement: rows that exceed one make mass.
+ */
+static double mass_made(const pm_lane *lane, const pm_mixture *m) {
+    return HIGHER_ORDER * lane->excess * (double)(m->last < lane->at ? m->last : lane->at);
+}
+
 static double tail_bound(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
     const pm_mixture *m = &lane->mixtures[j];
     double cut = b->job->is_discrete ? 0.0 : TAIL_CUT, bound = 0.0;
@@ -91,7 +100,8 @@ static double tail_bound(const pm_block *b, const pm_lane *lane, size_t j, const
     }
     if (b->job->wants_cdf) {
         bool counts = fmin(p->cdf, p->survival) > SMALLEST_RELATIVE;
-        bound = fmax(bound, counts ? cdf_rounding(b, lane, m) + cut : PM_ROUNDING);
+        double own = counts ? cdf_rounding(b, lane, m) + cut : PM_ROUNDING;
+        bound = fmax(bound, own + 2.0 * mass_made(lane, m));
     }
     return bound;
 }
@@ -117,7 +127,8 @@ static double plain_bound(const pm_block *b, const pm_lane *lane, size_t j, cons
         bound = pdf_rounding(b, lane, m) * (m->sums[0] / scale) + missing_pdf / scale;
     }
     if (b->job->wants_cdf) {
-        bound = fmax(bound, cdf_rounding(b, lane, m) * fmin(p->cdf, p->survival) + missing_cdf + PM_ROUNDING);
+        double own = cdf_rounding(b, lane, m) * fmin(p->cdf, p->survival) + missing_cdf;
+        bound = fmax(bound, own + mass_made(lane, m) + PM_ROUNDING);
     }
     return bound;
 }

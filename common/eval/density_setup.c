@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "eval/density_block.h"
 #include "eval/extended.h"
+#include "eval/stay.h"
 
 /* Twice the precision: lambda this much above the largest rate, so that staying has few digits to lose. */
 #define EXTENDED_LAMBDA 1.125
@@ -80,11 +81,37 @@ static double keep_of(const pm_block *b, pm_lane *lane, double hi, double lo, do
         stay = one + rest > 0.0 ? one + rest : 0.0;
         *low = stay > 0.0 ? rest - (stay - one) : 0.0;
     }
-    if (b->job->is_discrete && stay > 0.0) {
+    if (b->job->is_discrete && stay > PM_SMALL_STAY) {
         double edges = (double)b->job->chain->most_out + 1.0;
         lane->keep_rounding = fmax(lane->keep_rounding, edges * edges * PAIR_ROUNDING / stay);
     }
     return !b->extended && leave < 0.5 ? -leave : stay;
+}
+
+/* Discrete: what stays where next to nothing does, which a sum of pairs would know to few digits. What a row exceeds
+ * one by is made in every step. */
+static pm_status keep_exactly(pm_block *b, pm_error *err) {
+    size_t n = b->job->chain->n;
+    pm_stay_room room = {0};
+    pm_status st = pm_stay_room_new(b->job->chain, &room, err);
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        for (unsigned l = 0; l < b->count; l++) {
+            size_t at = i * b->lanes + l;
+            if (b->keep[at] < 0.0 || b->keep[at] > PM_SMALL_STAY) {
+                continue;
+            }
+            pm_lane *lane = &b->lane[l];
+            const double *theta = b->theta + l * b->job->chain->graph->n_params;
+            pm_pair stay = pm_exact_stay(b->job->chain, theta, (uint32_t)i, &room);
+            lane->excess = fmax(lane->excess, -stay.high);
+            b->keep[at] = stay.high > 0.0 ? stay.high : 0.0;
+            if (b->extended) {
+                b->keep_low[at] = stay.high > 0.0 ? stay.low : 0.0;
+            }
+        }
+    }
+    pm_stay_room_free(&room);
+    return st;
 }
 
 /* A row that is normalized lacks nothing to one: what stays is its self-loops, or all where the row has no weight. */
@@ -115,7 +142,7 @@ static void keep_loops(pm_block *b) {
 /* Continuous: probabilities are rates over lambda, rounded, and what stays is the complement of the rounded ones. So
  * rounding changes rates, by a part in 2^53, and hardly any mass is made or lost, however many steps are taken.
  * Discrete: the graph's probabilities are used as they are; what a row lacks stays put, its self-loops included. */
-static void setup_keep(pm_block *b) {
+static pm_status setup_keep(pm_block *b, pm_error *err) {
     size_t lanes = b->lanes;
     if (!b->job->is_discrete) {
         divide_by_lambda(b);
@@ -123,7 +150,7 @@ static void setup_keep(pm_block *b) {
     sum_outflow(b, b->keep, b->next);
     if (b->job->chain->graph->normalizes_rows) {
         keep_loops(b);
-        return;
+        return PM_OK;
     }
     for (size_t i = 0; i < b->job->chain->n * lanes; i++) {
         double low = 0.0;
@@ -132,6 +159,7 @@ static void setup_keep(pm_block *b) {
             b->keep_low[i] = low;
         }
     }
+    return b->job->is_discrete ? keep_exactly(b, err) : PM_OK;
 }
 
 static void find_exit_parts(pm_block *b) {
@@ -220,7 +248,7 @@ pm_status pm_block_setup(pm_block *b, pm_error *err) {
     if (st != PM_OK) {
         return st;
     }
-    setup_keep(b);
+    st = setup_keep(b, err);
     find_exit_parts(b);
     for (unsigned l = 0; st == PM_OK && l < b->count; l++) {
         if (job->rows[b->lane[l].theta_row].partial) {

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "eval/density_block.h"
 #include "eval/extended.h"
+#include "eval/stay.h"
 
 /* What stands for one in matrices and vectors: products of two stay within the doubles on both sides. */
 #define ONE 0x1p400
@@ -44,6 +45,7 @@ typedef struct squaring {
     double *sums;       /* 2 x n: totals of rows of A */
     double *high, *low; /* of each weight */
     double stay_rounding;
+    double excess; /* as that of pm_lane */
 } squaring;
 
 static bool matrix_new(matrix *m, size_t rows, size_t n) {
@@ -114,18 +116,24 @@ static void add_loops(squaring *s) {
     }
 }
 
-static void add_staying(squaring *s, size_t i) {
+static void add_staying(squaring *s, size_t i, pm_stay_room *room) {
+    const pm_chain *c = s->job->chain;
     double leave = s->sums[i], low = s->sums[s->n + i], one = ONE - leave;
     double rest = ((ONE - one) - leave) - low;
     size_t at = i * s->n + i;
     double stay = one + rest;
-    if (stay <= 0.0) {
-        return; /* a discrete row that adds up to one */
+    if (stay <= PM_SMALL_STAY * ONE) {
+        const double *theta = s->job->request->theta + s->row * c->graph->n_params;
+        pm_pair exact = pm_exact_stay(c, theta, (uint32_t)i, room);
+        s->excess = fmax(s->excess, -exact.high);
+        s->step.high[at] = exact.high > 0.0 ? exact.high * ONE : 0.0;
+        s->step.low[at] = exact.high > 0.0 ? exact.low * ONE : 0.0;
+        return;
     }
     s->step.high[at] = one;
     s->step.low[at] = rest;
     pm_settle(&s->step.high[at], &s->step.low[at]);
-    double edges = (double)s->job->chain->most_out + 4.0;
+    double edges = (double)c->most_out + 4.0;
     s->stay_rounding = fmax(s->stay_rounding, edges * edges * 0x1p-106 * (ONE / stay));
 }
 
@@ -156,10 +164,14 @@ static pm_status fill_step(squaring *s, pm_error *err) {
         add_loops(s);
         return PM_OK;
     }
-    for (size_t i = 0; i < s->n; i++) {
-        add_staying(s, i);
+    pm_stay_room room = {0};
+    st = pm_stay_room_new(c, &room, err);
+    for (size_t i = 0; st == PM_OK && i < c->n; i++) {
+        add_staying(s, i, &room);
     }
-    return PM_OK;
+    s->step.high[s->n * s->n - 1] = ONE;
+    pm_stay_room_free(&room);
+    return st;
 }
 
 /* ---- products ---- */
@@ -311,7 +323,7 @@ static double bound_of(const squaring *s, uint64_t most) {
     double edges = (double)s->n + 4.0, product = edges * edges * 0x1p-106, steps = (double)most + 2.0;
     double own = s->job->is_discrete ? product : (double)s->n_terms * (product + 0x1p-102);
     double each = own + product + s->stay_rounding * (s->job->is_discrete ? 1.0 : (double)s->n_terms);
-    return 1.01 * steps * each + PM_ROUNDING * (16.0 + (double)s->job->chain->most_starts);
+    return 1.01 * steps * (each + 2.0 * s->excess) + PM_ROUNDING * (16.0 + (double)s->job->chain->most_starts);
 }
 
 static pm_status run(squaring *s, uint64_t most, pm_error *err) {

@@ -269,6 +269,35 @@ class Bounds(unittest.TestCase):
         for k in (2, 10, 30):
             self.check(g, [k], [stay ** (k - 1) * (1 - stay)], "--tail-accuracy")
 
+    def test_rows_of_one_but_for_a_rounding(self):
+        """Uniform on n steps by rounded probabilities: a row lacks less than 2^-53 to one, or exceeds it."""
+        for n in (2, 64, 100, 513):
+            edges = [(i, n, 1.0 / (n - i)) for i in range(n)] + [(i, i + 1, 1 - 1.0 / (n - i)) for i in range(n - 1)]
+            self.exactly(graphs.graph(n + 1, edges, discrete=True), n)
+            if n > 100:
+                continue
+            theta = [(i, j, [w / 2, w / 4]) for i, j, w in edges]
+            self.exactly(graphs.graph(n + 1, theta, params=2, discrete=True), n, "--theta", "1,2")
+
+    def test_mass_that_rows_make(self):
+        """Rows exceed one by 2^-53 in each of many steps: of cdf and survival one is a complement."""
+        up = math.nextafter(0.5, 1)
+        for n in (70, 600):
+            edges = [(i, i + 1, w) for i in range(n) for w in (0.5, up)]
+            self.exactly(graphs.graph(n + 1, edges, discrete=True), n)
+
+    def exactly(self, g, n, *arguments):
+        times = [n - 1, n, 1, n // 2]
+        pmf, cdf = uniform_steps(g, n)
+        for tails in ((), ("--tail-accuracy",)):
+            out = run(g, "--times", listed(times), "--pdf", "--cdf", *arguments, *tails)
+            bound = mpf(out["method"]["error_bound"])
+            for t, a, b in zip(times, out["pdf"][0], out["cdf"][0]):
+                scale = pmf[t] if tails else max(pmf[u] for u in times)
+                self.assertLessEqual(abs(mpf(a) - pmf[t]), bound * scale + scale * mpf(2) ** -53)
+                self.assertLessEqual(abs(mpf(b) - cdf[t]), bound * (cdf[t] if tails else 1) + mpf(2) ** -52)
+            self.assertLess(bound, 1e-12)
+
     def test_products_of_theta(self):
         p = mpf(0.1) * mpf(3.3)
         g = graphs.graph(2, [(0, 1, [0.1])], params=1, discrete=True)
@@ -292,6 +321,27 @@ class Bounds(unittest.TestCase):
                     self.assertEqual(out[key], [alone[i][key][0] for i in order])
                 for key in ("steps", "error_bound"):
                     self.assertEqual(out["method"][key], max(o["method"][key] for o in alone))
+
+
+def uniform_steps(g, most):
+    """pmf and cdf to `most` steps in 60 digits; parameters are 1 and 2, what a row lacks to one stays put."""
+    n, weights = len(g["states"]) - 1, {}
+    for i, j, *w in g["edges"]:
+        weights.setdefault(int(i), []).append((int(j), mpf(w[0])))
+    for i, j, *w in g["param_edges"]:
+        weights.setdefault(int(i), []).append((int(j), mpf(w[0]) + 2 * mpf(w[1])))
+    now, pmf, cdf = {1: mpf(1)}, [mpf(0)], [mpf(0)]
+    for _ in range(most):
+        after = {}
+        for i, p in now.items():
+            for j, w in weights[i]:
+                after[j] = after.get(j, mpf(0)) + p * w
+            stay = max(mpf(0), 1 - sum(w for _, w in weights[i]))
+            after[i] = after.get(i, mpf(0)) + p * stay
+        pmf.append(after.pop(n, mpf(0)))
+        cdf.append(cdf[-1] + pmf[-1])
+        now = after
+    return pmf, cdf
 
 
 def dense(chain):
