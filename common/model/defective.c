@@ -332,7 +332,8 @@ static pm_status find_h(const conditional *c, pm_error *err) {
                                       .isa = m->isa,
                                       .memory = m->memory,
                                       .log = m->log};
-        pm_replay_setup setup = {.context = &context, .request = &request, .rewards = &rewards, .order = 1, .keep_l = true, .wide = true};
+        pm_replay_setup setup = {
+            .context = &context, .request = &request, .rewards = &rewards, .order = 1, .keep_l = true, .wide = true};
         setup.kernels = pm_kernels_get(m->isa, pm_moments_lanes(&context, &request, 1), true);
         st = pm_rewards_new(&m->program, &request, n, &rewards, err);
         if (st == PM_OK) {

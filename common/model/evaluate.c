@@ -214,9 +214,10 @@ static pm_status evaluate_defective(const pm_model *m, const pm_request *r, cons
         narrow(g, &whole, result, first, count, &rows, &out);
         pm_start starts = {.value = start->value + first * g->n_starts,
                            .rough = start->rough == NULL ? NULL : start->rough + first};
-        st = has_zeros                ? evaluate_zeros(m, &rows, starts.value, first, &out, err)
-             : m->restriction != NULL ? pm_restriction_evaluate(m->restriction, m, &rows, starts.value, first, &out, err)
-                                      : evaluate(m, &rows, &starts, &out, err);
+        st = has_zeros ? evaluate_zeros(m, &rows, starts.value, first, &out, err)
+             : m->restriction != NULL
+                 ? pm_restriction_evaluate(m->restriction, m, &rows, starts.value, first, &out, err)
+                 : evaluate(m, &rows, &starts, &out, err);
     }
     return st == PM_OK && wants_densities(r) ? densities(m, r, start->value, result, err) : st;
 }
