@@ -66,8 +66,8 @@ size_t pm_replay_lane_bytes(const pm_replay_setup *setup) {
     double n_weights = (double)setup->context->graph->n_weights;
     double slots = (double)p->largest_u + (setup->keep_l ? (double)p->largest_l : 0) + 4.0 * p->largest +
                    (double)next_slots(setup) + n_weights +
-                   (double)setup->rewards->n_parts * (double)setup->order * p->n + (is_discrete(setup) ? 2.0 * p->n : 0) +
-                   (setup->covariance ? 2.0 * p->n : 0);
+                   (double)setup->rewards->n_parts * (double)setup->order * p->n +
+                   (is_discrete(setup) ? 2.0 * p->n : 0) + (setup->covariance ? 2.0 * p->n : 0);
     double bytes = (setup->wide ? 24 : 8) * slots + (is_discrete(setup) && !setup->wide ? 24 * (n_weights + p->n) : 0);
     return bytes < 9e18 ? (size_t)bytes : SIZE_MAX;
 }
@@ -125,8 +125,7 @@ pm_status pm_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out
     out->exact_values = rounds ? slots(n_weights, wide) : NULL;
     out->exact_sums = rounds ? slots(p->n, wide) : NULL;
     out->z = setup->covariance ? slots(p->n, stride) : NULL;
-    if (out->x == NULL || out->values == NULL ||
-        (is_discrete(setup) && (out->stay == NULL || out->excess == NULL)) ||
+    if (out->x == NULL || out->values == NULL || (is_discrete(setup) && (out->stay == NULL || out->excess == NULL)) ||
         (rounds && (out->exact_values == NULL || out->exact_sums == NULL)) || (setup->covariance && out->z == NULL)) {
         pm_replay_block_free(out);
         return pm_fail_memory(err, "the moments of a block of theta", moments * stride * sizeof(double));

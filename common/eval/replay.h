@@ -39,10 +39,10 @@ typedef struct pm_replay_scratch {
 
 /* The arrays of a block; [position][lane], or as trace/kernel.h says for wide kernels. */
 typedef struct pm_replay_block {
-    double *values;       /* of the distinct weights */
-    double *x;            /* moments: part by part, order by order */
-    double *stay;         /* discrete: probability of staying; else NULL */
-    double *excess;       /* discrete: 1, or the sum of a row that exceeds it by rounding, which divides it; else NULL */
+    double *values; /* of the distinct weights */
+    double *x;      /* moments: part by part, order by order */
+    double *stay;   /* discrete: probability of staying; else NULL */
+    double *excess; /* discrete: 1, or the sum of a row that exceeds it by rounding, which divides it; else NULL */
     double *exact_values; /* discrete, kernels not wide: the values in wide numbers, for `stay`; else NULL */
     double *exact_sums;   /* the same for the sums of what leaves */
     double *z;            /* expected sojourn times, for covariances; else NULL */
