@@ -7,7 +7,8 @@
 /* Sums over states are taken block by block, then over the blocks: the same order for every number of threads. */
 #define PM_CHAIN_BLOCK 512
 
-/* In-edges that are added up one after the other; more are added group by group (eval/step.h). */
+/* In-edges that are added up one after the other; more are so in groups (eval/step.h). */
+#define PM_CHAIN_PLAIN 16
 #define PM_CHAIN_GROUP 64
 
 /* Where a start edge leads, beside a state's number. */

@@ -267,6 +267,7 @@ pm_status pm_density_block(const pm_density_job *job, const size_t *rows, size_t
     *steps = 0;
     *bound = 0.0;
     pm_float_mode mode = pm_denormals_flush();
+    pm_count_roundings(&b);
     pm_status st = block_new(&b, err);
     if (st == PM_OK) {
         st = pm_block_setup(&b, err);

@@ -130,21 +130,22 @@ typedef struct pm_block {
     const pm_step_kernels *kernels;
     const pm_extended_kernels *extended_kernels;
     pm_step step;
-    double *theta;              /* lanes x P */
-    double *table, *table_low;  /* n_weights slots */
-    double *keep, *keep_low;    /* n slots */
-    double *now, *next;         /* n slots each */
-    double *now_low, *next_low; /* the same, when extended */
-    double *partial;            /* n_blocks x 2 slots: mass, absorbed */
-    double *mass, *absorbed;    /* a slot each: s_k and a_k of `now` */
-    uint64_t chunk, recorded;   /* first step of the chunk, and one past the last that is recorded */
-    double *chunk_a, *chunk_s;  /* [lane][PM_CHUNK] */
-    double *chunk_c;            /* [PM_CHUNK] of the lane at work */
-    double *inverse;            /* [PM_CHUNK + 8]: 1 / step */
-    double *ratio;              /* [PM_CHUNK]: k! / (k+8)! */
-    double *mode;               /* [PM_CHUNK]: a lower bound of Pois(k; k) */
-    pm_mixture *mixtures;       /* lanes x T */
-    pm_point *points;           /* T */
+    double *theta;                   /* lanes x P */
+    double *table, *table_low;       /* n_weights slots */
+    double *keep, *keep_low;         /* n slots */
+    double *now, *next;              /* n slots each */
+    double *now_low, *next_low;      /* the same, when extended */
+    double *partial;                 /* n_blocks x 2 slots: mass, absorbed */
+    double *mass, *absorbed;         /* a slot each: s_k and a_k of `now` */
+    uint64_t chunk, recorded;        /* first step of the chunk, and one past the last that is recorded */
+    double *chunk_a, *chunk_s;       /* [lane][PM_CHUNK] */
+    double *chunk_c;                 /* [PM_CHUNK] of the lane at work */
+    double *inverse;                 /* [PM_CHUNK + 8]: 1 / step */
+    double *ratio;                   /* [PM_CHUNK]: k! / (k+8)! */
+    double *mode;                    /* [PM_CHUNK]: a lower bound of Pois(k; k) */
+    pm_mixture *mixtures;            /* lanes x T */
+    pm_point *points;                /* T */
+    double once, per_step, per_jump; /* roundings of double precision (density_bound.c) */
     pm_lane lane[PM_STEP_MAX_LANES];
 } pm_block;
 
@@ -183,7 +184,9 @@ double pm_lane_scale(const pm_lane *lane);
  * what they still hold does not matter, and leaves states that no lane needs out of later steps. */
 void pm_block_drain(pm_block *b, uint64_t step);
 
-/* density_bound.c: bounds of what rounding leaves, relative to a sum of non-negative terms.
+/* density_bound.c: counts roundings, before any of the following. */
+void pm_count_roundings(pm_block *b);
+/* Bounds of what rounding leaves, relative to a sum of non-negative terms.
  * Of the steps, after `steps` of them with `jumps` at most that rates lead to (steps + lambda t when continuous). */
 double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
 /* Of the Poisson weights of one time and the sum over so many steps. */

@@ -36,16 +36,18 @@ static double once(const pm_block *b) {
     return sums + START_ROUNDINGS + (double)c->most_starts;
 }
 
-/* Of each step in double precision: in-edges are added up side by side in two sums (or in groups, and the compensated
- * sum of these), to what stays; products are rounded on their own without fused multiply-add; staying is rounded. In
- * twice the precision: eval/step.h. */
+/* Of each step in double precision: in-edges are added up one after the other, or, many, side by side in two
+ * sums in groups, and a compensated sum of these, to what stays; products are rounded on their own without fused
+ * multiply-add; staying is rounded. In twice the precision: eval/step.h. */
 static double per_step(const pm_block *b) {
     size_t edges = b->job->chain->most_in;
     if (b->extended) {
         return ((double)edges + 5.0) * ((double)edges + 5.0) * PM_ROUNDING;
     }
-    double sums = edges > PM_CHAIN_GROUP ? PM_CHAIN_GROUP + 2.0 : (double)((edges + 1) / 2) + 1.0;
-    return sums + (b->job->isa == PM_ISA_X86_64_V2 ? 1.0 : 0.0) + 1.0;
+    double sums = edges > PM_CHAIN_PLAIN ? larger(PM_CHAIN_PLAIN, fmin((double)edges, PM_CHAIN_GROUP) / 2.0 + 4.0)
+                                         : (double)edges;
+    double staying = b->job->is_discrete ? 2.0 : 1.0; /* of steps that are no jump per_jump counts one */
+    return sums + (b->job->isa == PM_ISA_X86_64_V2 ? 1.0 : 0.0) + staying;
 }
 
 /* Rounded rates are those of another chain, which loses no mass: a path of j jumps and time t has its density changed
@@ -56,8 +58,14 @@ static double per_jump(const pm_block *b) {
     return is_exact ? 0.0 : b->extended ? 8.0 * PM_ROUNDING : JUMP_ROUNDINGS;
 }
 
+void pm_count_roundings(pm_block *b) {
+    b->once = once(b);
+    b->per_step = per_step(b);
+    b->per_jump = per_jump(b);
+}
+
 double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps) {
-    double roundings = once(b) + steps * per_step(b) + jumps * per_jump(b);
+    double roundings = b->once + steps * b->per_step + jumps * b->per_jump;
     return HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
 }
 

@@ -38,15 +38,21 @@ static bool cdf_is_known(const pm_block *b, const pm_lane *lane, size_t j, doubl
     return true;
 }
 
+/* sum * unit * lambda, whatever the size of the first product. */
+static double pdf_of(const pm_lane *lane, double sum, double unit) {
+    if (sum * unit >= DBL_MIN) {
+        return sum * unit * lane->lambda;
+    }
+    int exponent = 0, own = 0;
+    double mantissa = frexp(sum, &exponent) * frexp(lane->lambda, &own);
+    return ldexp(mantissa, exponent + own - PM_UNIT_EXPONENT - lane->shift);
+}
+
 /* The smaller of cdf and survival is a sum of positive terms and keeps its accuracy; the other is its complement. */
 static pm_point point_of(const pm_block *b, const pm_lane *lane, size_t j) {
     const double *sums = lane->mixtures[j].sums;
-    double unit = ldexp(1.0 / PM_UNIT, -lane->shift);
-    int exponent = 0, own = 0;
-    double mantissa = frexp(sums[0], &exponent) * frexp(lane->lambda, &own);
-    pm_point p = {.pdf = ldexp(mantissa, exponent + own - PM_UNIT_EXPONENT - lane->shift),
-                  .cdf = sums[1] * unit,
-                  .survival = sums[2] * unit};
+    double unit = lane->shift == 0 ? 1.0 / PM_UNIT : ldexp(1.0 / PM_UNIT, -lane->shift);
+    pm_point p = {.pdf = pdf_of(lane, sums[0], unit), .cdf = sums[1] * unit, .survival = sums[2] * unit};
     if (cdf_is_known(b, lane, j, &p.cdf) && p.cdf < p.survival) {
         p.survival = 1.0 - p.cdf;
     } else {
@@ -66,7 +72,7 @@ static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mi
  * under the terms of the sum. Terms beyond the window of a smaller exponent, of which the pdf is e^-1 at most even if
  * they were as large as the largest a_k, add no more than that of the mean. */
 static double pdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
-    double most = (double)m->last, sum = ldexp(m->sums[0], -lane->shift);
+    double most = (double)m->last, sum = lane->shift == 0 ? m->sums[0] : ldexp(m->sums[0], -lane->shift);
     if (!b->job->is_discrete && sum > 0.0) {
         double exponent = 1.0 + fmax(0.0, log(fmax(lane->most / sum, 1.0) * (most / fmax(m->x, 1.0))));
         uint64_t first, last;

@@ -8,6 +8,9 @@
  * beside what rounding leaves. */
 #define SHARE 0x1p-18
 
+/* Of what is emptied: levels that go early save steps. */
+#define DROP_SHARE 0x1p-10
+
 /* A pdf below this part of its peak is not resolved unless tails are asked for. */
 #define SMALL_PART 1e-6
 
@@ -109,7 +112,7 @@ static void allow_dropping(const pm_block *b, pm_lane *lane) {
     if (in_tails(b)) {
         return;
     }
-    double share = SHARE * b->job->tolerance;
+    double share = DROP_SHARE * b->job->tolerance;
     lane->may_drop = share * PM_UNIT;
     if (b->job->wants_pdf && lane->exit_part > 0.0) {
         lane->may_drop = fmin(lane->may_drop, share * pm_lane_scale(lane) / lane->exit_part);

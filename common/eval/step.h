@@ -1,7 +1,7 @@
 /* The kernels of a uniformized (or discrete) chain: one step of all states, and the mixing of steps by Poisson weights.
  *
  * Every value array is [slot][lane]: `lanes` rows of theta side by side. A sum is one multiply-add after the other in
- * the order of the edges, of more than PM_CHAIN_GROUP edges in groups that are added up with their rounding errors; so
+ * the order of the edges, of more than PM_CHAIN_PLAIN edges in groups that are added up with their rounding errors; so
  * results do not depend on lanes or threads; with fused multiply-add (x86-64-v3, -v4, arm64) they are the same bits on
  * every such processor, and on x86-64-v2, which has none, they differ by its rounding. */
 #ifndef PM_EVAL_STEP_H
