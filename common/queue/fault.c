@@ -18,7 +18,20 @@ pm_status pm_kafka_status(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
         return PM_EPERMISSION;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
         return PM_EDATA;
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS:
+    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION:
+    case RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT:
+    case RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE:
+    case RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL:
+    case RD_KAFKA_RESP_ERR_INVALID_GROUP_ID:
+    case RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT:
+        return PM_ECONFIG;
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
     case RD_KAFKA_RESP_ERR__RESOLVE:
@@ -91,6 +104,8 @@ void pm_kafka_note(pm_kafka_health *health, rd_kafka_t *rk, rd_kafka_resp_err_t 
         pm_fail(&health->fatal, PM_EPERMISSION,
                 "Kafka refused: %s: %s; check the credentials (sasl.*, ssl.*) and the rights of this user",
                 rd_kafka_err2name(code), words);
+    } else if (pm_kafka_status(code) == PM_ECONFIG) {
+        pm_fail(&health->fatal, PM_ECONFIG, "Kafka refused: %s: %s", rd_kafka_err2name(code), words);
     } else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         if (!health->is_away) {
             pm_logf(health->log, PM_LOG_WARNING, "Kafka is away: %s%s%s%s", words, health->last[0] ? " (" : "",

@@ -4,7 +4,8 @@
 
 #include "queue/kafka.h"
 
-/* PM_EPERMISSION, PM_EDATA (too large), PM_EUNAVAILABLE (no broker, no topic), PM_ESOFTWARE, else PM_ETEMPORARY. */
+/* PM_EPERMISSION; PM_EDATA (too large); PM_ECONFIG (refused, and the same again will be: a setting of the topic or of
+ * this client, or a clock); PM_EUNAVAILABLE (no broker, no topic); PM_ESOFTWARE; else PM_ETEMPORARY. */
 pm_status pm_kafka_status(rd_kafka_resp_err_t code);
 
 /* Writes "WHAT: reason" with the status of the code. `reason` NULL: librdkafka's own words. */

@@ -53,6 +53,11 @@ pm_status pm_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, co
 pm_status pm_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_kafka_health *health, double seconds,
                          pm_error *err);
 
+/* rd_kafka_destroy_flags, for at most `seconds`: librdkafka 2.0.2 waits for ever for a thread of its own where a topic
+ * was deleted and made again. False when it did not end: it is left behind, with what its callbacks use, which must not
+ * be freed; a line says so. */
+bool pm_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *log);
+
 /* Marks that a broker answered, for the line "Kafka is back". */
 void pm_kafka_is_back(pm_kafka_health *health);
 

@@ -7,6 +7,9 @@
 #include "queue/reader.h"
 #include "queue/topics.h"
 
+#define ASK_MS 1000
+#define DESTROY_SECONDS 1.0
+
 static int left_ms(double until) {
     double left = until - pm_seconds();
     return left > 3600 ? 3600000 : left > 0.1 ? (int)(left * 1000) : 100;
@@ -38,6 +41,27 @@ static pm_status open_asker(const pm_kafka_options *options, pm_kafka_health *he
     return pm_kafka_new(options, RD_KAFKA_CONSUMER, extra, NULL, health, out, err);
 }
 
+/* What a broker refuses of the group comes on the consumer's queue, while the question itself only times out. */
+static void serve_asker(rd_kafka_t *asker, pm_kafka_health *health) {
+    rd_kafka_message_t *m;
+    rd_kafka_poll(asker, 0);
+    while ((m = rd_kafka_consumer_poll(asker, 0)) != NULL) {
+        pm_kafka_note(health, asker, m->err, rd_kafka_message_errstr(m));
+        rd_kafka_message_destroy(m);
+    }
+}
+
+static rd_kafka_resp_err_t ask_committed(rd_kafka_t *asker, rd_kafka_topic_partition_list_t *list,
+                                         pm_kafka_health *health, double until) {
+    rd_kafka_resp_err_t code;
+    do {
+        int ms = left_ms(until);
+        code = rd_kafka_committed(asker, list, ms < ASK_MS ? ms : ASK_MS);
+        serve_asker(asker, health);
+    } while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && health->fatal.code == PM_OK && pm_seconds() < until);
+    return code;
+}
+
 static pm_status find_committed(const pm_kafka_options *options, const char *topic, size_t n, pm_lag *lags,
                                 double until, pm_error *err) {
     pm_kafka_health health = {.log = NULL};
@@ -50,8 +74,7 @@ static pm_status find_committed(const pm_kafka_options *options, const char *top
     for (size_t i = 0; i < n; i++) {
         rd_kafka_topic_partition_list_add(list, topic, (int32_t)i);
     }
-    rd_kafka_resp_err_t code = rd_kafka_committed(asker, list, left_ms(until));
-    rd_kafka_poll(asker, 0);
+    rd_kafka_resp_err_t code = ask_committed(asker, list, &health, until);
     st = pm_kafka_check(&health, err);
     if (st == PM_OK) {
         st = code == RD_KAFKA_RESP_ERR_NO_ERROR
@@ -59,7 +82,7 @@ static pm_status find_committed(const pm_kafka_options *options, const char *top
                  : pm_kafka_fail(err, code, NULL, "the offsets of group %s", options->group);
     }
     rd_kafka_topic_partition_list_destroy(list);
-    rd_kafka_destroy(asker);
+    pm_kafka_destroy(asker, 0, DESTROY_SECONDS, NULL);
     return st;
 }
 

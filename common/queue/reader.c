@@ -11,6 +11,7 @@
 #define REACH_SECONDS 10.0
 #define ASK_MS 5000
 #define SLICE_MS 100
+#define DESTROY_SECONDS 1.0
 
 /* librdkafka's simple consumer: no group, so no right to any group is needed. */
 struct pm_reader {
@@ -159,11 +160,10 @@ void pm_reader_close(pm_reader *r) {
     if (r->handle != NULL) {
         rd_kafka_topic_destroy(r->handle);
     }
-    if (r->rk != NULL) {
-        rd_kafka_destroy(r->rk);
+    if (r->rk == NULL || pm_kafka_destroy(r->rk, 0, DESTROY_SECONDS, r->health.log)) {
+        free(r->next);
+        free(r);
     }
-    free(r->next);
-    free(r);
 }
 
 pm_kafka_health *pm_reader_health(pm_reader *r) {

@@ -13,6 +13,10 @@
  * for it. */
 #define LINGER_MS "5"
 
+/* What dropping messages, and then the handle, may take. */
+#define PURGE_SECONDS 1.0
+#define DESTROY_SECONDS 1.0
+
 struct pm_sender {
     pm_kafka_health health; /* first: the opaque of the handle is both */
     pm_kafka_options options;
@@ -33,6 +37,15 @@ static pm_status describe_failure(const pm_sender *s, const rd_kafka_message_t *
                        "a message to %s partition %d was not acknowledged within %.3g s%s%s: Kafka away, or fewer "
                        "replicas in sync than it asks for",
                        topic, (int)m->partition, s->seconds, s->health.last[0] ? ": " : "", s->health.last);
+    }
+    if (m->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP) {
+        char now[PM_TIME_TEXT];
+        pm_time_text(pm_now(), now);
+        return pm_fail(err, PM_ECONFIG,
+                       "Kafka refused a message to %s partition %d for its timestamp: by the clock of this machine it "
+                       "is %s: set it right, or see message.timestamp.type, .before.max.ms and .after.max.ms of the "
+                       "topic",
+                       topic, (int)m->partition, now);
     }
     pm_kafka_fail(err, m->err, NULL, "a message to %s partition %d was not delivered", topic, (int)m->partition);
     if (err->code == PM_ESOFTWARE) { /* of the handle, not of the message: a new handle takes it */
@@ -105,22 +118,23 @@ pm_status pm_sender_open(const pm_kafka_options *options, double seconds, pm_sen
     return PM_OK;
 }
 
-/* Drops what is queued or under way; each is reported as failed. */
-static void discard_handle(pm_sender *s) {
+/* Drops what is queued or under way; each is reported as failed. False when librdkafka still has the handle. */
+static bool discard_handle(pm_sender *s) {
     if (s->rk == NULL) {
-        return;
+        return true;
     }
     rd_kafka_purge(s->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    double until = pm_seconds() + 5;
+    double until = pm_seconds() + PURGE_SECONDS;
     while (s->pending > 0 && pm_seconds() < until) {
         rd_kafka_poll(s->rk, 50);
     }
-    rd_kafka_destroy(s->rk);
+    bool is_gone = pm_kafka_destroy(s->rk, 0, DESTROY_SECONDS, s->health.log);
     s->rk = NULL;
     s->is_broken = false;
     if (s->health.fatal.code == PM_ESOFTWARE) { /* it was this handle's */
         s->health.fatal = (pm_error){.code = PM_OK};
     }
+    return is_gone;
 }
 
 void pm_sender_close(pm_sender *s) {
@@ -128,8 +142,9 @@ void pm_sender_close(pm_sender *s) {
         return;
     }
     s->report = NULL;
-    discard_handle(s);
-    free(s);
+    if (discard_handle(s)) {
+        free(s);
+    }
 }
 
 rd_kafka_t *pm_sender_handle(pm_sender *s) {
