@@ -79,6 +79,9 @@ static pm_status open_handles(pm_worker *w, pm_error *err) {
     if (st == PM_OK) {
         st = pm_taker_open(o->kafka, TAKER_WINDOW, o->log, &w->taker, err);
     }
+    if (st == PM_OK) {
+        st = pm_taker_join(w->taker, err);
+    }
     return st;
 }
 

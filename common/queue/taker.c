@@ -1,6 +1,8 @@
 #include "queue/taker.h"
 
 #include <errno.h>
+#include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -12,6 +14,9 @@
 #include "queue/topics.h"
 
 #define ASK_MS 2000
+#define DESTROY_SECONDS 2.0
+#define DESTROY_LEAST 0.1
+#define PROVE_SECONDS 0.5            /* how long a close waits for proofs that are under way */
 #define COOPERATIVE_SINCE 0x020a0000 /* as of rd_kafka_version() */
 
 static rd_kafka_conf_t *presets(void) {
@@ -67,16 +72,26 @@ static pm_status make_handle(pm_taker *t, pm_error *err) {
     return pm_kafka_new(&t->options, RD_KAFKA_CONSUMER, extra, conf, &t->health, &t->rk, err);
 }
 
-static pm_status subscribe(pm_taker *t, pm_error *err) {
+pm_status pm_taker_join(pm_taker *t, pm_error *err) {
+    if (t->is_joined) {
+        return PM_OK;
+    }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, t->topic_name, RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t code = rd_kafka_poll_set_consumer(t->rk);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        code = rd_kafka_subscribe(t->rk, list);
-    }
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(t->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? PM_OK
-                                              : pm_kafka_fail(err, code, NULL, "subscribing to %s", t->topic_name);
+    t->is_joined = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+    return t->is_joined ? PM_OK : pm_kafka_fail(err, code, NULL, "subscribing to %s", t->topic_name);
+}
+
+pm_status pm_taker_withdraw(pm_taker *t, pm_error *err) {
+    rd_kafka_resp_err_t code = t->is_joined ? rd_kafka_unsubscribe(t->rk) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    t->is_joined = t->is_joined && code != RD_KAFKA_RESP_ERR_NO_ERROR;
+    return t->is_joined ? pm_kafka_fail(err, code, NULL, "leaving the group of %s", t->topic_name) : PM_OK;
+}
+
+bool pm_taker_is_joined(const pm_taker *t) {
+    return t->is_joined;
 }
 
 static pm_status set_up(pm_taker *t, pm_error *err) {
@@ -96,11 +111,14 @@ static pm_status set_up(pm_taker *t, pm_error *err) {
         return pm_fail(err, PM_ESOFTWARE, "librdkafka has no queue for a consumer of %s", t->topic_name);
     }
     rd_kafka_queue_io_event_enable(t->consumer, t->fd, &one, sizeof one);
-    return subscribe(t, err);
+    rd_kafka_resp_err_t code = rd_kafka_poll_set_consumer(t->rk);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? PM_OK
+               : pm_kafka_fail(err, code, NULL, "polling as a consumer of %s", t->topic_name);
 }
 
 /* Everything but the handle's close. */
-static void free_taker(pm_taker *t) {
+static void free_taker(pm_taker *t, double seconds) {
     for (size_t i = 0; i < t->n_parts; i++) {
         if (t->parts[i].queue != NULL) {
             rd_kafka_queue_destroy(t->parts[i].queue);
@@ -117,8 +135,8 @@ static void free_taker(pm_taker *t) {
     if (t->topic != NULL) {
         rd_kafka_topic_destroy(t->topic);
     }
-    if (t->rk != NULL) {
-        rd_kafka_destroy_flags(t->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    if (t->rk != NULL && !pm_kafka_destroy(t->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, seconds, t->health.log)) {
+        return;
     }
     if (t->fd >= 0) {
         close(t->fd);
@@ -147,7 +165,7 @@ pm_status pm_taker_open(const pm_kafka_options *options, size_t window, const pm
     pm_topic_name(options, PM_TOPIC_UNITS, t->topic_name);
     st = set_up(t, err);
     if (st != PM_OK) {
-        free_taker(t);
+        free_taker(t, DESTROY_SECONDS);
         return st;
     }
     *out = t;
@@ -171,7 +189,7 @@ static void note_missing(pm_taker *t) {
     t->is_topic_missing = true;
 }
 
-static void note_error(pm_taker *t, const rd_kafka_message_t *m) {
+void pm_taker_note(pm_taker *t, const rd_kafka_message_t *m) {
     switch ((int)m->err) {
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -188,19 +206,21 @@ static void note_error(pm_taker *t, const rd_kafka_message_t *m) {
     }
 }
 
-static void seek_back(pm_taker *t, const pm_part *p, int64_t offset) {
+void pm_part_seek(pm_taker *t, const pm_part *p, int64_t offset) {
     rd_kafka_resp_err_t code = rd_kafka_seek(t->topic, p->partition, offset, 0);
-    pm_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: back to offset %lld: %s", t->topic_name, (int)p->partition,
-            (long long)offset, rd_kafka_err2str(code));
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        pm_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: back to offset %lld: %s", t->topic_name,
+                (int)p->partition, (long long)offset, rd_kafka_err2str(code));
+    }
 }
 
 /* A message on the consumer queue, where only those of a partition that was assigned behind our back can come. */
 static void return_stray(pm_taker *t, const rd_kafka_message_t *m) {
     pm_part *p = pm_taker_part(t, m->partition);
     if (p != NULL && p->is_owned && pm_window_find(&p->window, m->offset) == PM_WINDOW_UNKNOWN &&
-        pm_window_take(&p->window, m->offset, &t->failure) == PM_OK) {
+        pm_window_take(&p->window, m->offset, pm_message_mark(m), &t->failure) == PM_OK) {
         pm_window_give(&p->window, m->offset);
-        seek_back(t, p, pm_window_lowest_given(&p->window));
+        pm_part_seek(t, p, pm_window_lowest_given(&p->window));
     }
 }
 
@@ -211,12 +231,13 @@ pm_status pm_taker_serve(pm_taker *t, pm_error *err) {
     rd_kafka_message_t *m;
     while ((m = rd_kafka_consumer_poll(t->rk, 0)) != NULL) {
         if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            note_error(t, m);
+            pm_taker_note(t, m);
         } else {
             return_stray(t, m);
         }
         rd_kafka_message_destroy(m);
     }
+    pm_taker_prove(t);
     pm_taker_commit(t);
     if (t->failure.code != PM_OK) {
         return pm_fail(err, t->failure.code, "%s", t->failure.text);
@@ -228,11 +249,15 @@ pm_status pm_taker_serve(pm_taker *t, pm_error *err) {
 
 typedef enum admission { ADMIT, SKIP, ADMISSION_FAILED } admission;
 
-/* The partition began anew: what lies below its first offset is not ours to see to. */
-static void begin_part(pm_part *p, int64_t first) {
+/* What lies below the first offset is not ours to see to. */
+void pm_part_begin(pm_part *p, int64_t first) {
     p->is_fresh = false;
+    p->next = first;
+    if (p->was_renewed) {
+        p->prefix = first;
+        p->was_renewed = false;
+    }
     pm_window_forget(&p->window, first);
-    pm_part_advance(p);
 }
 
 /* A unit that was given back did not come again although a later one has: either retention deleted it, or the seek was
@@ -244,22 +269,31 @@ static admission miss_given(pm_taker *t, pm_part *p, int64_t given) {
         given < low) {
         pm_logf(t->health.log, PM_LOG_WARNING, "%s partition %d offset %lld: given back, and deleted by retention",
                 t->topic_name, (int)p->partition, (long long)given);
-        if (pm_window_take(&p->window, given, &t->failure) != PM_OK) {
+        if (pm_window_take(&p->window, given, 0, &t->failure) != PM_OK) {
             return ADMISSION_FAILED;
         }
         pm_window_done(&p->window, given);
         pm_part_advance(p);
     }
     int64_t next = pm_window_lowest_given(&p->window);
-    seek_back(t, p, next >= 0 ? next : given);
+    pm_part_seek(t, p, next >= 0 ? next : given);
     return SKIP;
 }
 
-static admission admit(pm_taker *t, pm_part *p, int64_t offset, pm_error *err) {
-    if (p->is_fresh) {
-        begin_part(p, offset);
+static admission admit(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, pm_error *err) {
+    int64_t offset = m->offset;
+    double now = pm_seconds();
+    if (p->proof.is_under_way) {
+        pm_part_hear_proof(t, p, m, now);
+        return SKIP;
+    }
+    if (!pm_part_recognise(t, p, m, now)) {
+        return SKIP;
     }
     pm_window_state state = pm_window_find(&p->window, offset);
+    if (state == PM_WINDOW_DONE) { /* in an earlier assignment, perhaps */
+        pm_part_advance(p);
+    }
     if (state == PM_WINDOW_HELD || state == PM_WINDOW_DONE || offset < p->prefix) {
         return SKIP;
     }
@@ -267,13 +301,14 @@ static admission admit(pm_taker *t, pm_part *p, int64_t offset, pm_error *err) {
     if (given >= 0 && given < offset) {
         return miss_given(t, p, given);
     }
-    return pm_window_take(&p->window, offset, err) == PM_OK ? ADMIT : ADMISSION_FAILED;
+    return pm_window_take(&p->window, offset, pm_message_mark(m), err) == PM_OK ? ADMIT : ADMISSION_FAILED;
 }
 
-static void hand_out(pm_taker *t, rd_kafka_message_t *m, pm_taken *out) {
+static void hand_out(pm_taker *t, const pm_part *p, rd_kafka_message_t *m, pm_taken *out) {
     *out = (pm_taken){.message = m,
                       .partition = m->partition,
                       .offset = m->offset,
+                      .epoch = p->epoch,
                       .key = {m->key, m->key != NULL ? m->key_len : 0},
                       .value = {m->payload, m->payload != NULL ? m->len : 0}};
     t->in_hand++;
@@ -282,7 +317,7 @@ static void hand_out(pm_taker *t, rd_kafka_message_t *m, pm_taken *out) {
 /* A partition that begins anew is looked at even when the units of its last assignment fill the window: its first
  * offset tells which of them still count. */
 static bool has_room(const pm_taker *t, const pm_part *p) {
-    return p->window.count < t->window || p->window.n_given > 0 || p->is_fresh;
+    return p->window.count < t->window || p->window.n_given > 0 || p->is_fresh || p->proof.is_under_way;
 }
 
 static pm_status take_from(pm_taker *t, pm_part *p, pm_taken *out, bool *taken, pm_error *err) {
@@ -290,12 +325,12 @@ static pm_status take_from(pm_taker *t, pm_part *p, pm_taken *out, bool *taken, 
     while (has_room(t, p) && (m = rd_kafka_consume_queue(p->queue, 0)) != NULL) {
         admission verdict = SKIP;
         if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            note_error(t, m);
+            pm_taker_note(t, m);
         } else {
-            verdict = admit(t, p, m->offset, err);
+            verdict = admit(t, p, m, err);
         }
         if (verdict == ADMIT) {
-            hand_out(t, m, out);
+            hand_out(t, p, m, out);
             *taken = true;
             return PM_OK;
         }
@@ -322,6 +357,12 @@ pm_status pm_taker_take(pm_taker *t, pm_taken *out, bool *taken, pm_error *err) 
     return st;
 }
 
+/* NULL: never ours, or of a topic that is no more. */
+static pm_part *part_of(const pm_taker *t, const pm_taken *unit) {
+    pm_part *p = pm_taker_part(t, unit->partition);
+    return p != NULL && p->epoch == unit->epoch ? p : NULL;
+}
+
 static void let_go(pm_taker *t, pm_taken *unit) {
     rd_kafka_message_destroy(unit->message);
     *unit = (pm_taken){.partition = unit->partition, .offset = unit->offset};
@@ -329,7 +370,7 @@ static void let_go(pm_taker *t, pm_taken *unit) {
 }
 
 void pm_taker_done(pm_taker *t, pm_taken *unit) {
-    pm_part *p = pm_taker_part(t, unit->partition);
+    pm_part *p = part_of(t, unit);
     if (p != NULL) {
         pm_window_done(&p->window, unit->offset);
         /* before the first offset of an assignment has come, the window tells what is not to be given out again */
@@ -342,11 +383,11 @@ void pm_taker_done(pm_taker *t, pm_taken *unit) {
 }
 
 void pm_taker_drop(pm_taker *t, pm_taken *unit) {
-    pm_part *p = pm_taker_part(t, unit->partition);
+    pm_part *p = part_of(t, unit);
     if (p != NULL && pm_window_find(&p->window, unit->offset) == PM_WINDOW_HELD) {
         pm_window_give(&p->window, unit->offset);
         if (p->is_owned && !p->is_fresh && !t->is_quiet) {
-            seek_back(t, p, pm_window_lowest_given(&p->window));
+            pm_part_seek(t, p, pm_window_lowest_given(&p->window));
         }
     }
     let_go(t, unit);
@@ -355,7 +396,7 @@ void pm_taker_drop(pm_taker *t, pm_taken *unit) {
 /* ---- looking ---- */
 
 bool pm_taker_owns(const pm_taker *t, const pm_taken *unit) {
-    const pm_part *p = pm_taker_part(t, unit->partition);
+    const pm_part *p = part_of(t, unit);
     return p != NULL && p->is_owned && pm_window_find(&p->window, unit->offset) == PM_WINDOW_HELD;
 }
 
@@ -419,12 +460,38 @@ static bool leave_group(pm_taker *t, double until) {
     return is_closed;
 }
 
+static bool is_proving(const pm_taker *t) {
+    for (size_t i = 0; i < t->n_parts; i++) {
+        if (t->parts[i].is_owned && t->parts[i].proof.is_under_way) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is not proved is not committed, and would be done again. */
+static void wait_for_proofs(pm_taker *t, double seconds) {
+    double until = pm_seconds() + seconds;
+    pm_taker_prove(t);
+    while (is_proving(t) && pm_seconds() < until) {
+        struct pollfd news = {.fd = t->fd, .events = POLLIN};
+        uint64_t count;
+        if (poll(&news, 1, 20) > 0 && read(t->fd, &count, sizeof count) < 0 && errno != EAGAIN) {
+            return;
+        }
+        pm_taker_prove(t);
+    }
+}
+
 void pm_taker_close(pm_taker *t, double seconds) {
     if (t == NULL) {
         return;
     }
     double until = pm_seconds() + seconds;
     t->is_quiet = true;
+    if (!t->health.is_away) {
+        wait_for_proofs(t, fmin(seconds / 4, PROVE_SECONDS));
+    }
     pm_taker_commit_now(t, t->health.is_away ? 0 : seconds / 2);
     if (!leave_group(t, until)) {
         pm_logf(t->health.log, PM_LOG_WARNING,
@@ -433,5 +500,6 @@ void pm_taker_close(pm_taker *t, double seconds) {
                 t->topic_name, seconds);
         return; /* its threads still use all of it */
     }
-    free_taker(t);
+    double left = until - pm_seconds();
+    free_taker(t, left > DESTROY_LEAST ? fmin(left, DESTROY_SECONDS) : DESTROY_LEAST);
 }

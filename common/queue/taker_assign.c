@@ -2,10 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "queue/taker_impl.h"
 
 #define REVOKE_PATIENCE 3.0 /* seconds that a commit may hold up the group */
+#define COMMITTED_MS 3000   /* the same, of asking where it stands */
 
 pm_part *pm_taker_part(const pm_taker *t, int32_t partition) {
     size_t low = 0, high = t->n_parts;
@@ -34,7 +36,7 @@ static pm_part *add_part(pm_taker *t, int32_t partition) {
         at--;
     }
     memmove(&t->parts[at + 1], &t->parts[at], (t->n_parts - at) * sizeof *t->parts);
-    t->parts[at] = (pm_part){.partition = partition};
+    t->parts[at] = (pm_part){.partition = partition, .next = -1, .proof.seen = -1};
     t->n_parts++;
     return &t->parts[at];
 }
@@ -65,14 +67,61 @@ static void adopt(pm_taker *t, int32_t partition) {
     rd_kafka_queue_io_event_enable(p->queue, t->fd, &one, sizeof one);
     p->is_owned = true;
     p->is_fresh = true;
-    p->prefix = p->sent = p->committed = -1;
+    p->next = p->prefix = p->sent = p->committed = -1;
     p->n_prefix = p->n_sent = p->n_committed = 0;
 }
 
 static void disown(pm_part *p) {
     p->is_owned = false;
     p->is_fresh = false;
+    p->proof.is_under_way = false;
     drop_queue(p);
+}
+
+/* Where to begin, and what to find there: the last message that the group has done tells whether it is still the same
+ * topic. A coordinator forgets the offsets of a topic that is deleted. */
+static void set_start(pm_taker *t, rd_kafka_topic_partition_t *start) {
+    pm_part *p = pm_taker_part(t, start->partition);
+    if (p == NULL || !p->is_owned) {
+        return;
+    }
+    int64_t committed = start->offset;
+    if (committed < 0) {
+        if (p->known > 0) {
+            pm_part_renew(t, p, "the group's offsets are gone");
+        }
+        p->proof = (pm_proof){.seen = -1};
+        start->offset = RD_KAFKA_OFFSET_BEGINNING;
+        return;
+    }
+    pm_part_begin(p, committed);
+    if (committed > 0) {
+        bool is_known = p->proof.seen == committed - 1 && p->proof.has_mark;
+        p->proof.seen = start->offset = committed - 1;
+        p->proof.has_mark = is_known;
+        p->proof.is_under_way = true;
+        p->proof.asked = p->proof.came = pm_seconds();
+    }
+}
+
+/* Leaves the offsets to librdkafka, and the partitions fresh, when the group does not say. */
+static void find_starts(pm_taker *t, rd_kafka_topic_partition_list_t *partitions) {
+    rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_copy(partitions);
+    rd_kafka_resp_err_t code = rd_kafka_committed(t->rk, asked, COMMITTED_MS);
+    for (int i = 0; i < asked->cnt; i++) {
+        rd_kafka_resp_err_t own = code != RD_KAFKA_RESP_ERR_NO_ERROR ? code : asked->elems[i].err;
+        rd_kafka_topic_partition_t *start = &partitions->elems[i];
+        pm_part *p = pm_taker_part(t, start->partition);
+        if (own == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            start->offset = asked->elems[i].offset;
+            set_start(t, start);
+        } else if (p != NULL) {
+            p->proof = (pm_proof){.seen = -1};
+            pm_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: where the group stands is not known: %s",
+                    t->topic_name, (int)start->partition, rd_kafka_err2str(own));
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(asked);
 }
 
 /* "0-3,7" of the list, cut with "..." where there is no room. */
@@ -130,13 +179,14 @@ void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic
             adopt(t, partitions->elems[i].partition);
         }
         t->is_topic_missing = false;
+        find_starts(t, partitions);
         log_list(t, "assigned", partitions);
         answer(t, true, partitions);
         return;
     }
     bool is_lost = rd_kafka_assignment_lost(rk) != 0;
     if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
-        if (!is_lost) {
+        if (!is_lost && !t->is_topic_missing) { /* what is done of a topic that is gone may not go to the next one */
             pm_taker_commit_now(t, REVOKE_PATIENCE);
         }
         for (int i = 0; i < partitions->cnt; i++) {

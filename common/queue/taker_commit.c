@@ -7,7 +7,7 @@
 
 void pm_part_advance(pm_part *p) {
     size_t before = p->window.count;
-    int64_t prefix = pm_window_advance(&p->window);
+    int64_t prefix = pm_window_advance(&p->window, p->next);
     if (prefix >= 0) {
         p->prefix = prefix;
         p->n_prefix += before - p->window.count;
@@ -42,7 +42,7 @@ static void refused(pm_taker *t, rd_kafka_resp_err_t code) {
 
 static void accepted(pm_taker *t, pm_part *p, int64_t offset) {
     if (offset > p->committed) {
-        p->committed = offset;
+        p->committed = p->known = offset;
     }
     if (offset == p->sent) {
         p->n_committed = p->n_sent;
@@ -74,6 +74,9 @@ static void read_answer(pm_taker *t, rd_kafka_event_t *event) {
             refused(t, answer->err);
         }
         p->sent = p->committed; /* asked for again the next time */
+        if (answer->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && p->proof.seen >= 0) {
+            pm_part_prove(t, p, pm_seconds()); /* the next topic of this name must not get it */
+        }
     }
 }
 
@@ -95,7 +98,7 @@ static void send_commit(pm_taker *t) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)t->n_parts);
     for (size_t i = 0; i < t->n_parts; i++) {
         pm_part *p = &t->parts[i];
-        if (p->is_owned && p->prefix > p->sent && p->prefix > p->committed) {
+        if (p->is_owned && !p->proof.is_under_way && p->prefix > p->sent && p->prefix > p->committed) {
             rd_kafka_topic_partition_list_add(list, t->topic_name, p->partition)->offset = p->prefix;
             p->sent = p->prefix;
             p->n_sent = p->n_prefix;

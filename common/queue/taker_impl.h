@@ -6,6 +6,15 @@
 #include "queue/taker.h"
 #include "queue/window.h"
 
+/* The last message that came, by which the topic is known: it is read again now and then. */
+typedef struct pm_proof {
+    int64_t seen; /* its offset; -1: none */
+    uint64_t mark;
+    bool has_mark;              /* else whatever is there is taken for it */
+    bool is_under_way;          /* asked for again; nothing is committed until it came */
+    double asked, came, proved; /* pm_seconds(): of the question, of the last message, of the last proof */
+} pm_proof;
+
 /* A partition that is, or was, assigned to us.
  *
  * The window outlives the assignment: units in hand are finished, and when the partition comes back with the same
@@ -14,9 +23,14 @@
 typedef struct pm_part {
     int32_t partition;
     bool is_owned;
-    bool is_fresh;           /* owned, and nothing has come of it yet */
+    bool is_fresh;           /* owned, and where it begins is not known yet */
+    bool was_renewed;        /* the group's offset may be one of an older topic: where it begins is committed */
     rd_kafka_queue_t *queue; /* while owned */
     pm_window window;
+    int64_t next;   /* of this assignment: one past the last offset that came, or where it began; -1 */
+    uint64_t epoch; /* grows when the topic was made anew */
+    pm_proof proof;
+    int64_t known;                        /* the last offset that a broker took from us; 0: none */
     int64_t prefix, sent, committed;      /* of this assignment: done below; asked to be committed; committed; or -1 */
     size_t n_prefix, n_sent, n_committed; /* units of this assignment below these */
 } pm_part;
@@ -39,13 +53,37 @@ struct pm_taker {
     double last_commit;     /* pm_seconds() */
     bool is_commit_refused; /* said so */
     bool is_topic_missing;  /* said so */
-    bool is_quiet;
-    pm_error failure; /* met inside a callback */
+    bool is_quiet, is_joined;
+    double next_look, renewed; /* pm_seconds(): at what librdkafka knows of the ends; of the line about a new topic */
+    pm_error failure;          /* met inside a callback */
 };
 
 pm_part *pm_taker_part(const pm_taker *t, int32_t partition); /* NULL: never ours */
 /* Takes what is done off the front of the window. */
 void pm_part_advance(pm_part *p);
+
+/* An error that came in the place of a message. */
+void pm_taker_note(pm_taker *t, const rd_kafka_message_t *m);
+/* A partition's reading goes back to this offset, or to RD_KAFKA_OFFSET_BEGINNING. */
+void pm_part_seek(pm_taker *t, const pm_part *p, int64_t offset);
+/* Where the partition begins is known. */
+void pm_part_begin(pm_part *p, int64_t first);
+
+/* ---- taker_proof.c ---- */
+
+uint64_t pm_message_mark(const rd_kafka_message_t *m);
+/* Reads the last message again, before anything is committed. */
+void pm_part_prove(pm_taker *t, pm_part *p, double now);
+/* A message of a partition whose proof is under way. It is used up, whatever it is. */
+void pm_part_hear_proof(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now);
+/* Any other message. False: it is not to be looked at further. */
+bool pm_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now);
+/* The topic is another one: all that is known of the partition is forgotten; its reading is to go to the beginning. */
+void pm_part_renew(pm_taker *t, pm_part *p, const char *why);
+/* Begins proofs that are due, and hears those that take a partition's queue for themselves. */
+void pm_taker_prove(pm_taker *t);
+
+/* ---- taker_assign.c, taker_commit.c ---- */
 
 /* librdkafka's rebalance callback. */
 void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,

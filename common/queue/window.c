@@ -7,6 +7,7 @@
 
 struct pm_window_entry {
     int64_t offset;
+    uint64_t mark;
     pm_window_state state;
 };
 
@@ -53,7 +54,7 @@ static pm_status grow(pm_window *w, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_window_take(pm_window *w, int64_t offset, pm_error *err) {
+pm_status pm_window_take(pm_window *w, int64_t offset, uint64_t mark, pm_error *err) {
     struct pm_window_entry *there = find_entry(w, offset);
     if (there != NULL && there->state != PM_WINDOW_GIVEN) {
         return pm_fail(err, PM_ESOFTWARE, "offset %lld was taken twice", (long long)offset);
@@ -71,13 +72,18 @@ pm_status pm_window_take(pm_window *w, int64_t offset, pm_error *err) {
         *entry_at(w, i) = *entry_at(w, i - 1);
     }
     w->count++;
-    *entry_at(w, at) = (struct pm_window_entry){.offset = offset, .state = PM_WINDOW_HELD};
+    *entry_at(w, at) = (struct pm_window_entry){.offset = offset, .mark = mark, .state = PM_WINDOW_HELD};
     return PM_OK;
 }
 
 pm_window_state pm_window_find(const pm_window *w, int64_t offset) {
     const struct pm_window_entry *entry = find_entry(w, offset);
     return entry == NULL ? PM_WINDOW_UNKNOWN : entry->state;
+}
+
+bool pm_window_fits(const pm_window *w, int64_t offset, uint64_t mark) {
+    const struct pm_window_entry *entry = find_entry(w, offset);
+    return entry == NULL || entry->mark == mark;
 }
 
 static bool leave_hand(pm_window *w, int64_t offset, pm_window_state state) {
@@ -124,9 +130,9 @@ static void drop_first(pm_window *w) {
     w->count--;
 }
 
-int64_t pm_window_advance(pm_window *w) {
+int64_t pm_window_advance(pm_window *w, int64_t end) {
     int64_t commit = -1;
-    while (w->count > 0 && entry_at(w, 0)->state == PM_WINDOW_DONE) {
+    while (w->count > 0 && entry_at(w, 0)->state == PM_WINDOW_DONE && entry_at(w, 0)->offset < end) {
         commit = entry_at(w, 0)->offset + 1;
         drop_first(w);
     }

@@ -97,6 +97,7 @@ static void *take(void *argument) {
     if (c->status != PM_OK) {
         return NULL;
     }
+    c->status = pm_taker_join(t, &c->err);
     double until = pm_seconds() + 40;
     while (c->status == PM_OK && c->seen < UNITS && pm_seconds() < until) {
         pm_taken unit;

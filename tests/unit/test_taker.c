@@ -41,6 +41,7 @@ static void send_units(bench *b, int partition, size_t n) {
 static pm_taker *open_taker(bench *b, size_t window) {
     pm_taker *t;
     cr_assert_eq(pm_taker_open(&b->mock.options, window, &b->mock.log, &t, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pm_taker_join(t, &b->err), PM_OK, "%s", b->err.text);
     return t;
 }
 
@@ -231,6 +232,7 @@ Test(taker, rebalances_neither_lose_nor_repeat, .timeout = 60) {
     other.client = "other";
     pm_taker *second;
     cr_assert_eq(pm_taker_open(&other, 20, &b.mock.log, &second, &b.err), PM_OK);
+    cr_assert_eq(pm_taker_join(second, &b.err), PM_OK);
     double until = pm_seconds() + 20;
     while (pm_taker_partitions(second, NULL, 0) != 2 || pm_taker_partitions(first, NULL, 0) != 2) {
         cr_assert(pm_seconds() < until, "%s", b.mock.lines);

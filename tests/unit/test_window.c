@@ -64,7 +64,7 @@ static void one_step(pm_window *w, naive *n, int64_t *next, pm_random *r) {
     uint64_t what = pm_random_next(r) % 100;
     int64_t offset = what < 50 ? *next : some_held(n, r);
     if (what < 50 && *next < OFFSETS) {
-        cr_assert_eq(pm_window_take(w, offset, &err), PM_OK);
+        cr_assert_eq(pm_window_take(w, offset, (uint64_t)offset, &err), PM_OK);
         n->state[offset] = PM_WINDOW_HELD;
         *next += 1 + (int64_t)(pm_random_next(r) % 10 == 0) * 3; /* gaps */
     } else if (what < 85 && offset >= 0) {
@@ -74,7 +74,7 @@ static void one_step(pm_window *w, naive *n, int64_t *next, pm_random *r) {
         pm_window_give(w, offset);
         n->state[offset] = PM_WINDOW_GIVEN;
     } else if (what < 95 && (offset = naive_lowest(n, PM_WINDOW_GIVEN)) >= 0) {
-        cr_assert_eq(pm_window_take(w, offset, &err), PM_OK);
+        cr_assert_eq(pm_window_take(w, offset, (uint64_t)offset, &err), PM_OK);
         n->state[offset] = PM_WINDOW_HELD;
     } else if (what == 99 && *next > 20) {
         offset = *next - (int64_t)(pm_random_next(r) % 20);
@@ -95,7 +95,8 @@ Test(window, agrees_with_a_naive_model) {
         int64_t next = 0;
         for (int step = 0; step < 3000 && next < OFFSETS; step++) {
             one_step(&w, &n, &next, &r);
-            cr_assert_eq(pm_window_advance(&w), naive_advance(&n), "seed %llu step %d", (unsigned long long)seed, step);
+            cr_assert_eq(pm_window_advance(&w, INT64_MAX), naive_advance(&n), "seed %llu step %d",
+                         (unsigned long long)seed, step);
             if (step % 50 == 0) {
                 check_same(&w, &n);
             }
@@ -108,12 +109,12 @@ Test(window, agrees_with_a_naive_model) {
 Test(window, taking_twice_is_a_bug_that_is_told) {
     pm_window w = {0};
     pm_error err;
-    cr_assert_eq(pm_window_take(&w, 7, &err), PM_OK);
-    cr_assert_eq(pm_window_take(&w, 7, &err), PM_ESOFTWARE);
+    cr_assert_eq(pm_window_take(&w, 7, 70, &err), PM_OK);
+    cr_assert_eq(pm_window_take(&w, 7, 70, &err), PM_ESOFTWARE);
     pm_window_done(&w, 7);
-    cr_assert_eq(pm_window_take(&w, 7, &err), PM_ESOFTWARE);
-    cr_assert_eq(pm_window_advance(&w), 8);
-    cr_assert_eq(pm_window_advance(&w), -1);
+    cr_assert_eq(pm_window_take(&w, 7, 70, &err), PM_ESOFTWARE);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX), 8);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX), -1);
     pm_window_free(&w);
 }
 
@@ -122,14 +123,14 @@ Test(window, an_offset_may_come_late_between_others) {
     pm_error err;
     const int64_t offsets[] = {10, 12, 14, 11, 13, 9};
     for (size_t i = 0; i < 6; i++) {
-        cr_assert_eq(pm_window_take(&w, offsets[i], &err), PM_OK);
+        cr_assert_eq(pm_window_take(&w, offsets[i], 1, &err), PM_OK);
     }
     for (int64_t offset = 10; offset <= 14; offset++) {
         pm_window_done(&w, offset);
     }
-    cr_assert_eq(pm_window_advance(&w), -1);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX), -1);
     pm_window_done(&w, 9);
-    cr_assert_eq(pm_window_advance(&w), 15);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX), 15);
     pm_window_free(&w);
 }
 
@@ -140,6 +141,6 @@ Test(window, unknown_offsets_are_harmless) {
     pm_window_forget(&w, 3);
     cr_assert_eq(pm_window_find(&w, 3), PM_WINDOW_UNKNOWN);
     cr_assert_eq(pm_window_lowest_given(&w), -1);
-    cr_assert_eq(pm_window_advance(&w), -1);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX), -1);
     pm_window_free(&w);
 }
