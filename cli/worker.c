@@ -1,6 +1,9 @@
+#include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/isa.h"
 #include "base/machine.h"
@@ -44,6 +47,17 @@ static void find_cache(const worker_options *o, const pm_log *log, char **found,
     *dir = *found;
 }
 
+/* The last resort: the worker was told to end, and something that it calls does not come back. What it had is given
+ * back by Kafka, once the session is over. A log that cannot be written to must not hold this up. */
+static void end_process(void *ctx, pm_status code, const char *why) {
+    const cli_cluster *c = ctx;
+    struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0 && ftrylockfile(stderr) == 0) {
+        pm_logf(&c->console.log, PM_LOG_WARNING, "the worker did not end by itself: %s; the process is ended", why);
+    }
+    _exit((int)code);
+}
+
 static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
     const pm_setting_values *v = &c->settings.values;
     size_t slots = v->worker_slots > 0 ? v->worker_slots : pm_processors();
@@ -59,6 +73,8 @@ static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
                            .drain_seconds = (double)v->worker_drain_timeout,
                            .idle_seconds = (double)o->exit_when_idle,
                            .max_units = o->max_units,
+                           .end = end_process,
+                           .ctx = c,
                            .cache_limit = o->cache_limit > 0 ? o->cache_limit : PM_DISK_DEFAULT_LIMIT,
                            .isa = getenv("PHASEMILL_ISA"),
                            .log = &c->console.log};
@@ -115,7 +131,9 @@ const cli_command cli_worker = {
         "a dead letter after --worker-attempts faults (`phasemill dead-letters`).\n"
         "\n"
         "SIGTERM and SIGINT end it: it takes nothing more, finishes what runs until --drain-timeout is over, gives\n"
-        "the rest back, leaves the group, and exits with 0. A second signal kills and gives back what runs at once.\n"
+        "the rest back, leaves the group, and exits with 0, at the latest 2 s after that. A second signal kills and "
+        "gives\n"
+        "back what runs at once; a third ends the process without more.\n"
         "\n"
         "`worker check` tells whether the workers of this user on this host live and turn: exit code 0, else 69.\n"
         "\n"

@@ -15,7 +15,7 @@ static const char *state_of(const pm_worker *w) {
     if (w->is_leaving) {
         return "draining";
     }
-    if (!w->link.is_up || pm_taker_health(w->taker)->is_away) {
+    if (!w->link.is_up || !pm_taker_is_joined(w->taker) || pm_taker_health(w->taker)->is_away) {
         return "waiting";
     }
     return w->has_owned ? "running" : "starting";
@@ -128,6 +128,7 @@ void pm_worker_beat(pm_worker *w, double now) {
     w->next_beat = now + BEAT_SECONDS;
     pm_status st = write_beat(w, &err);
     if (st == PM_OK) {
+        w->beaten = pm_seconds();
         st = look_for_cancelled(w, &err);
     }
     if (st == PM_EDATA || st == PM_EOSERR || st == PM_ESOFTWARE) {

@@ -65,7 +65,7 @@ static pm_status fetch_claim(child *c, const pm_task_head *head, pm_error *err) 
                      (unsigned long long)claim.size, PM_UNIT_UNPACKED);
     }
     if (st == PM_OK) {
-        pm_retry retry = pm_bench_patience();
+        pm_retry retry = pm_bench_patience(&c->bench);
         do {
             c->blob.size = 0;
             st = pm_blob_get(c->bench.traces.redis, PM_SPACE_BLOB, claim.blob, claim.size, &c->blob, &found, err);

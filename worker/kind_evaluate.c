@@ -153,7 +153,7 @@ static pm_status store(pm_bench *bench, const slice *s, pm_error *err) {
         pm_blob_item item = {.bytes = encoded.bytes, .size = encoded.size};
         memcpy(item.digest, s->body.result, PM_DIGEST_BYTES);
         pm_page_phase(bench->page, PM_PHASE_STORE);
-        pm_retry retry = pm_bench_patience();
+        pm_retry retry = pm_bench_patience(bench);
         do {
             st = pm_blob_put(bench->traces.redis, PM_SPACE_RESULT, &item, 1, false, err);
         } while (pm_retry_again(&retry, st, err));
@@ -165,7 +165,7 @@ static pm_status store(pm_bench *bench, const slice *s, pm_error *err) {
 static pm_status is_there(pm_bench *bench, const uint8_t result[PM_DIGEST_BYTES], bool *there, pm_error *err) {
     uint8_t digests[1][PM_DIGEST_BYTES];
     memcpy(digests[0], result, PM_DIGEST_BYTES);
-    pm_retry retry = pm_bench_patience();
+    pm_retry retry = pm_bench_patience(bench);
     pm_status st;
     pm_page_phase(bench->page, PM_PHASE_FETCH);
     do {

@@ -31,7 +31,7 @@ static pm_status flush(pm_bench *bench, batch *b, pm_error *err) {
     }
     pm_page_phase(bench->page, PM_PHASE_STORE);
     pm_trace_cache cache = pm_traces_cache(&bench->traces);
-    pm_retry retry = pm_bench_patience();
+    pm_retry retry = pm_bench_patience(bench);
     pm_status st;
     do {
         st = cache.put(cache.ctx, entries, b->n, err);
@@ -101,7 +101,7 @@ static pm_status record_item(pm_bench *bench, pm_record_reader *reader, size_t i
 
 static pm_status find_known(pm_bench *bench, const pm_record_reader *reader, bool *known, pm_error *err) {
     const uint8_t(*keys)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])reader->body.keys.bytes;
-    pm_retry retry = pm_bench_patience();
+    pm_retry retry = pm_bench_patience(bench);
     pm_status st;
     size_t uploaded;
     pm_page_phase(bench->page, PM_PHASE_FETCH);

@@ -18,6 +18,11 @@ const pm_kind *pm_kind_find(pm_span name) {
     return NULL;
 }
 
-pm_retry pm_bench_patience(void) {
-    return pm_retry_begin("Redis", INFINITY, NULL, NULL, NULL);
+static bool give_sign(void *ctx) {
+    pm_page_sign(ctx);
+    return false;
+}
+
+pm_retry pm_bench_patience(pm_bench *bench) {
+    return pm_retry_begin("Redis", INFINITY, give_sign, bench->page, NULL);
 }

@@ -38,7 +38,7 @@ const pm_kind *pm_kind_find(pm_span name);
 
 /* Waits on Redis for as long as it takes; the parent, which has its own connection, says so in the log, and kills whom
  * it no longer waits for. */
-pm_retry pm_bench_patience(void);
+pm_retry pm_bench_patience(pm_bench *bench);
 
 pm_status pm_work_record(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err);
 pm_status pm_work_evaluate(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err);

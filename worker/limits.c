@@ -41,6 +41,20 @@ size_t pm_data_bytes(void) {
     return statm("self", 5);
 }
 
+double pm_cpu_seconds(pid_t pid) {
+    char path[64], text[1024];
+    int n = snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    if (n < 0 || (size_t)n >= sizeof path || !read_text(path, text, sizeof text)) {
+        return 0;
+    }
+    char *at = strrchr(text, ')'); /* behind a name that may hold anything */
+    unsigned long long user = 0, kernel = 0;
+    if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &kernel) != 2) {
+        return 0;
+    }
+    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
 size_t pm_resident_bytes(pid_t pid) {
     char process[24];
     int n = snprintf(process, sizeof process, "%d", (int)pid);

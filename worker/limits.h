@@ -13,6 +13,9 @@ size_t pm_data_bytes(void);
 /* Bytes that a process has in memory; 0 when there is none of that number. */
 size_t pm_resident_bytes(pid_t pid);
 
+/* Seconds of processor time that a process has used; 0 when there is none of that number. */
+double pm_cpu_seconds(pid_t pid);
+
 /* From here on `bytes` more than now may be had; 0: no limit. Memory beyond it is refused as if there were none. */
 pm_status pm_limit_data(size_t bytes, pm_error *err);
 

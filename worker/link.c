@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/clock.h"
 #include "worker/state.h"
 
@@ -24,6 +26,7 @@ void pm_link_note(pm_worker *w, pm_status st, const pm_error *err) {
         link->is_up = false;
         link->away_since = now;
     }
+    memcpy(link->words, err->text, sizeof link->words);
     if (!link->is_reported) {
         link->is_reported = true;
         pm_logf(w->options->log, PM_LOG_WARNING, "waiting for Redis; units are held: %s", err->text);

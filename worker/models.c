@@ -93,8 +93,9 @@ static entry *make_room(pm_models *m) {
 /* A cache that waits out Redis, so that what is unavailable is missing. */
 static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
                              pm_error *err) {
-    pm_trace_cache cache = pm_traces_cache(ctx);
-    pm_retry retry = pm_bench_patience();
+    pm_bench *bench = ctx;
+    pm_trace_cache cache = pm_traces_cache(&bench->traces);
+    pm_retry retry = pm_bench_patience(bench);
     pm_status st;
     do {
         st = cache.get(cache.ctx, key, value, found, err);
@@ -103,8 +104,9 @@ static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_b
 }
 
 static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
-    pm_trace_cache cache = pm_traces_cache(ctx);
-    pm_retry retry = pm_bench_patience();
+    pm_bench *bench = ctx;
+    pm_trace_cache cache = pm_traces_cache(&bench->traces);
+    pm_retry retry = pm_bench_patience(bench);
     pm_status st;
     do {
         st = cache.remove(cache.ctx, key, err);
@@ -113,7 +115,7 @@ static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], p
 }
 
 static pm_status get_job(pm_bench *bench, const uint8_t *digest, pm_job *job, pm_error *err) {
-    pm_retry retry = pm_bench_patience();
+    pm_retry retry = pm_bench_patience(bench);
     pm_buffer encoded = {0};
     pm_status st;
     do {
@@ -132,7 +134,7 @@ static pm_status warm(pm_bench *bench, const pm_classes *classes, pm_error *err)
     for (uint32_t c = 0; c < classes->n_classes; c++) {
         memcpy(keys[c], classes->canon[c].key, PM_DIGEST_BYTES);
     }
-    pm_retry retry = pm_bench_patience();
+    pm_retry retry = pm_bench_patience(bench);
     pm_status st;
     do {
         st = pm_traces_warm(&bench->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, classes->n_classes, err);
@@ -149,7 +151,7 @@ static pm_status load(pm_bench *bench, const uint8_t *digest, pm_isa isa, bool n
         st = warm(bench, &job.classes, err);
     }
     if (st == PM_OK) {
-        pm_trace_cache cache = {.ctx = &bench->traces, .get = patient_get, .remove = patient_remove};
+        pm_trace_cache cache = {.ctx = bench, .get = patient_get, .remove = patient_remove};
         pm_model_options options = {.effort = job.effort,
                                     .threads = 1,
                                     .memory = bench->memory,

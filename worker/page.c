@@ -37,6 +37,10 @@ void pm_page_item(pm_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTE
     atomic_store(&page->item, item);
 }
 
+void pm_page_sign(pm_page *page) {
+    atomic_fetch_add(&page->signs, 1);
+}
+
 double pm_page_computed(const pm_page *page) {
     uint64_t total = atomic_load(&page->computed_us), now = microseconds();
     uint64_t from = atomic_load(&page->compute_from);

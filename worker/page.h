@@ -18,6 +18,7 @@ typedef struct pm_page {
     _Atomic uint64_t computed_us;  /* compute phases of this unit that are over */
     _Atomic uint64_t compute_from; /* microseconds of pm_seconds() at which the present one began */
     _Atomic uint64_t item, items;
+    _Atomic uint64_t signs;       /* of life, while it waits for Redis */
     uint8_t scc[PM_DIGEST_BYTES]; /* of the item; torn reads are harmless, it is for people */
 } pm_page;
 
@@ -26,6 +27,8 @@ void pm_page_clear(pm_page *page);
 /* Child: a unit begins, a phase begins. */
 void pm_page_begin(pm_page *page, uint64_t items);
 void pm_page_phase(pm_page *page, pm_phase phase);
+/* Child: it waits, and lives. */
+void pm_page_sign(pm_page *page);
 void pm_page_item(pm_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTES]);
 /* Parent: seconds of compute so far. */
 double pm_page_computed(const pm_page *page);

@@ -13,12 +13,21 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "worker/limits.h"
 
 /* A child that dies without having been given a unit is replaced after a wait that doubles between these. */
 #define SPAWN_LEAST 0.1
 #define SPAWN_MOST 10.0
 /* How often the clock of a running unit is looked at. */
 #define LOOK_SECONDS 0.1
+/* A child may wait so long for one answer of Redis (15 s for a command, 5 s for a connection), and then some. */
+#define QUIET_SECONDS 30.0
+/* How often the processor time of a quiet child is looked at. */
+#define SIGN_SECONDS 1.0
+/* A child that is new has to live so long, or to do a unit, before it counts as one that can. */
+#define PROBATION_SECONDS 2.0
+/* What the spawner may take for a birth or a death. */
+#define SPAWNER_SECONDS 30.0
 
 pm_status pm_pages_new(size_t n, pm_page **pages, pm_error *err) {
     size_t bytes;
@@ -42,7 +51,7 @@ void pm_pages_free(pm_page *pages, size_t n) {
 
 pm_status pm_slots_start(size_t n, pm_page *pages, pm_child_main child, void *ctx, double unit_seconds,
                          const pm_log *log, pm_slots *out, pm_error *err) {
-    *out = (pm_slots){.n = n, .pages = pages, .unit_seconds = unit_seconds, .log = log};
+    *out = (pm_slots){.n = n, .pages = pages, .unit_seconds = unit_seconds, .quiet_seconds = QUIET_SECONDS, .log = log};
     out->slots = pm_calloc(n, sizeof *out->slots);
     if (out->slots == NULL) {
         return pm_fail_memory(err, "the slots", n * sizeof *out->slots);
@@ -90,6 +99,22 @@ size_t pm_slots_busy(const pm_slots *s) {
     return busy;
 }
 
+size_t pm_slots_fit(const pm_slots *s) {
+    double now = pm_seconds();
+    size_t fit = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const pm_slot *slot = &s->slots[i];
+        bool is_tried = slot->misses == 0 || now - slot->since > PROBATION_SECONDS;
+        fit += slot->state == PM_SLOT_BUSY || (slot->state == PM_SLOT_IDLE && slot->fd >= 0 && is_tried);
+    }
+    return fit;
+}
+
+static pm_status kill_child(pm_slots *s, size_t i, pm_error *err) {
+    s->slots[i].kill_asked = s->slots[i].kill_asked == 0 ? pm_seconds() : s->slots[i].kill_asked;
+    return pm_spawner_kill(s->spawner, i, err);
+}
+
 /* ---- a unit's way in and out ---- */
 
 static void send_more(pm_slot *slot) {
@@ -126,6 +151,7 @@ void pm_slots_give(pm_slots *s, size_t slot, const pm_task_head *head, pm_span v
     to->value = value;
     to->sent = to->got = 0;
     to->is_dismissed = to->is_late = to->is_mad = false;
+    to->signs = (pm_signs){.moved = to->since, .advanced = to->since, .looked = to->since};
     send_more(to);
 }
 
@@ -141,7 +167,7 @@ pm_status pm_slots_dismiss(pm_slots *s, const void *unit, pm_error *err) {
         pm_slot *slot = &s->slots[i];
         if (slot->state == PM_SLOT_BUSY && slot->unit == unit && !slot->is_dismissed) {
             slot->is_dismissed = true;
-            return pm_spawner_kill(s->spawner, i, err);
+            return kill_child(s, i, err);
         }
     }
     return PM_OK;
@@ -201,10 +227,10 @@ static pm_status hear(pm_slots *s, size_t i, pm_slots_ended ended, void *ctx, pm
                 (int)slot->pid, i);
         slot->is_mad = true;
         close_fd(slot);
-        return pm_spawner_kill(s->spawner, i, err);
+        return kill_child(s, i, err);
     }
     if (!is_whole) {
-        return slot->fd >= 0 ? PM_OK : pm_spawner_kill(s->spawner, i, err);
+        return slot->fd >= 0 ? PM_OK : kill_child(s, i, err);
     }
     pm_ending ending = {.how = PM_ENDED_ANSWER, .answer = slot->answer};
     /* a child that was killed while it answered has done its work all the same */
@@ -216,10 +242,10 @@ static pm_status hear(pm_slots *s, size_t i, pm_slots_ended ended, void *ctx, pm
 
 /* ---- births and deaths ---- */
 
-static void describe_death(const pm_slot *slot, double limit, int status, char *text, size_t n) {
+static void describe_death(const pm_slot *slot, int status, char *text, size_t n) {
     int written;
     if (slot->is_late) {
-        written = snprintf(text, n, "it overran its %g seconds of computing, and its child was killed", limit);
+        written = snprintf(text, n, "it %s, and its child was killed", slot->lateness);
     } else if (slot->is_mad) {
         written =
             snprintf(text, n, "its compute child (pid %d) gave an answer that is none, and was killed", (int)slot->pid);
@@ -242,7 +268,7 @@ static void end_of_dead(pm_slots *s, size_t i, int status, pm_slots_ended ended,
     pm_slot *slot = &s->slots[i];
     const pm_page *page = &s->pages[i];
     char text[256];
-    describe_death(slot, s->unit_seconds, status, text, sizeof text);
+    describe_death(slot, status, text, sizeof text);
     bool was_begun = slot->is_mad || atomic_load(&page->phase) != PM_PHASE_IDLE;
     pm_ending ending = {.how = slot->is_dismissed ? PM_ENDED_DISMISSED
                                : was_begun        ? PM_ENDED_FAULT
@@ -268,7 +294,7 @@ static void bury_child(pm_slots *s, const pm_spawner_news *news, double now, pm_
                 "slot %zu: cannot fork a compute child: %s; trying again", news->slot, strerror(news->status));
     } else if (!was_busy && slot->state != PM_SLOT_DOOMED) {
         char text[256];
-        describe_death(slot, s->unit_seconds, news->status, text, sizeof text);
+        describe_death(slot, news->status, text, sizeof text);
         pm_logf(s->log, slot->misses == 0 ? PM_LOG_WARNING : PM_LOG_DEBUG, "slot %zu had no unit when %s; replaced",
                 news->slot, text);
     }
@@ -281,6 +307,7 @@ static void bury_child(pm_slots *s, const pm_spawner_news *news, double now, pm_
     slot->spawn_at = next_spawn(slot, now);
     slot->pid = 0;
     slot->is_dismissed = slot->is_late = slot->is_mad = false;
+    slot->kill_asked = 0;
 }
 
 static pm_status read_news(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
@@ -295,6 +322,7 @@ static pm_status read_news(pm_slots *s, double now, pm_slots_ended ended, void *
             slot->fd = news.fd;
             slot->since = now;
             slot->got = 0;
+            slot->kill_asked = 0;
             continue;
         }
         st = hear(s, news.slot, ended, ctx, err); /* what it said last still counts */
@@ -331,6 +359,63 @@ double pm_slots_due(const pm_slots *s, double now, double most) {
     return due > 0 ? due : 0;
 }
 
+/* ---- what takes too long ---- */
+
+static void look_for_signs(pm_slot *slot, const pm_page *page, double now) {
+    pm_signs *signs = &slot->signs;
+    int phase = atomic_load(&page->phase);
+    uint64_t waits = atomic_load(&page->signs);
+    if (phase != signs->phase || waits != signs->waits || slot->sent != signs->sent || phase == PM_PHASE_COMPUTE) {
+        signs->advanced = signs->moved = now;
+    }
+    signs->phase = phase;
+    signs->waits = waits;
+    signs->sent = slot->sent;
+    if (now - signs->moved > SIGN_SECONDS && now - signs->looked > SIGN_SECONDS) {
+        double cpu = pm_cpu_seconds(slot->pid);
+        signs->moved = cpu > signs->cpu ? now : signs->moved;
+        signs->cpu = cpu;
+        signs->looked = now;
+    }
+}
+
+static void be_late(pm_slot *slot, const char *before, double limit, const char *after) {
+    slot->is_late = snprintf(slot->lateness, sizeof slot->lateness, "%s %g %s", before, limit, after) > 0;
+}
+
+static pm_status end_late(pm_slots *s, size_t i, double now, pm_error *err) {
+    pm_slot *slot = &s->slots[i];
+    if (slot->state != PM_SLOT_BUSY || slot->is_late || slot->is_dismissed) {
+        return PM_OK;
+    }
+    double longest = fmax(s->unit_seconds, s->quiet_seconds);
+    look_for_signs(slot, &s->pages[i], now);
+    if (pm_page_computed(&s->pages[i]) > s->unit_seconds) {
+        be_late(slot, "overran its", s->unit_seconds, "seconds of computing");
+    } else if (now - slot->signs.moved > s->quiet_seconds) {
+        be_late(slot, "gave no sign of life for", s->quiet_seconds, "s outside of computing");
+        pm_logf(s->log, PM_LOG_WARNING, "slot %zu: the compute child %d gave no sign of life for %g s; it is killed", i,
+                (int)slot->pid, s->quiet_seconds);
+    } else if (now - slot->signs.advanced > longest) {
+        be_late(slot, "was at one thing for", longest, "s outside of computing");
+    }
+    return slot->is_late ? kill_child(s, i, err) : PM_OK;
+}
+
+/* What was asked of the spawner and is not there. */
+static pm_status miss_spawner(const pm_slots *s, size_t i, double now, pm_error *err) {
+    const pm_slot *slot = &s->slots[i];
+    double asked = slot->state == PM_SLOT_ASKED ? slot->spawn_at : slot->kill_asked;
+    if (asked == 0 || now - asked <= SPAWNER_SECONDS) {
+        return PM_OK;
+    }
+    return pm_fail(err, PM_ESOFTWARE,
+                   "the spawner of compute children (pid %d) has not %s one for %g s: was it stopped? Start the worker "
+                   "again",
+                   (int)pm_spawner_pid(s->spawner), slot->state == PM_SLOT_ASKED ? "forked" : "reported the death of",
+                   SPAWNER_SECONDS);
+}
+
 static pm_status look_after(pm_slots *s, size_t i, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
     pm_slot *slot = &s->slots[i];
     pm_status st = PM_OK;
@@ -338,16 +423,15 @@ static pm_status look_after(pm_slots *s, size_t i, double now, pm_slots_ended en
         send_more(slot);
     }
     st = hear(s, i, ended, ctx, err);
-    if (st == PM_OK && slot->state == PM_SLOT_BUSY && !slot->is_late && !slot->is_dismissed &&
-        pm_page_computed(&s->pages[i]) > s->unit_seconds) {
-        slot->is_late = true;
-        st = pm_spawner_kill(s->spawner, i, err);
+    if (st == PM_OK) {
+        st = end_late(s, i, now, err);
     }
     if (st == PM_OK && slot->state == PM_SLOT_EMPTY && slot->spawn_at <= now) {
         slot->state = PM_SLOT_ASKED;
+        slot->spawn_at = now;
         st = pm_spawner_spawn(s->spawner, i, err);
     }
-    return st;
+    return st == PM_OK ? miss_spawner(s, i, now, err) : st;
 }
 
 pm_status pm_slots_serve(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err) {

@@ -19,6 +19,17 @@ typedef enum pm_slot_state {
     PM_SLOT_DOOMED /* its child is lost or to be killed, and has no unit; waits for its death */
 } pm_slot_state;
 
+/* Of a busy child's life outside of computing: when something of it last changed, and when it was last looked at. */
+typedef struct pm_signs {
+    int phase;
+    uint64_t waits;  /* turns of waiting for Redis */
+    size_t sent;     /* bytes that it took of its task */
+    double cpu;      /* seconds */
+    double moved;    /* pm_seconds(): any of these changed */
+    double advanced; /* pm_seconds(): phase, waits or bytes changed */
+    double looked;
+} pm_signs;
+
 typedef struct pm_slot {
     pm_slot_state state;
     pid_t pid;
@@ -33,6 +44,9 @@ typedef struct pm_slot {
     size_t sent, got;
     pm_answer answer;
     bool is_dismissed, is_late, is_mad; /* killed on request; for taking too long; for an answer that is none */
+    char lateness[80];                  /* is_late: in which way */
+    pm_signs signs;
+    double kill_asked; /* pm_seconds(); 0: not */
 } pm_slot;
 
 typedef struct pm_slots {
@@ -41,6 +55,7 @@ typedef struct pm_slots {
     pm_page *pages; /* shared with the children */
     pm_spawner *spawner;
     double unit_seconds;
+    double quiet_seconds; /* without a sign of life, outside of computing */
     const pm_log *log;
 } pm_slots;
 
@@ -70,6 +85,8 @@ void pm_slots_stop(pm_slots *s);
 /* An idle slot, or n. */
 size_t pm_slots_idle(const pm_slots *s);
 size_t pm_slots_busy(const pm_slots *s);
+/* Slots whose child lives, and did not only begin to. */
+size_t pm_slots_fit(const pm_slots *s);
 /* Gives the idle slot a unit; head->size is value.size. `value` is borrowed until the unit's ending. */
 void pm_slots_give(pm_slots *s, size_t slot, const pm_task_head *head, pm_span value, void *unit);
 /* Kills the unit's child; the ending is PM_ENDED_DISMISSED, unless it was answered before. */
@@ -80,8 +97,10 @@ void pm_slots_poll(const pm_slots *s, struct pollfd *fds);
 /* Seconds until serve is due without any descriptor being ready; at most `most`. */
 double pm_slots_due(const pm_slots *s, double now, double most);
 
-/* Spawns, sends, reads, kills what is late; `ended` sees each unit that ended, whose slot is free of it. Errors:
- * PM_ESOFTWARE when the spawner is gone. */
+/* Spawns, sends, reads, kills what is late: a unit that computes for longer than unit_seconds; a child that outside of
+ * computing gives no sign of life for quiet_seconds (it was stopped, or waits for a lock), or works on one thing for
+ * longer than both. `ended` sees each unit that ended, whose slot is free of it. Errors: PM_ESOFTWARE when the spawner
+ * is gone or does not answer. */
 typedef void (*pm_slots_ended)(void *ctx, const pm_ending *ending);
 pm_status pm_slots_serve(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err);
 

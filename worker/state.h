@@ -10,6 +10,7 @@
 #include "worker/heading.h"
 #include "worker/health.h"
 #include "worker/slots.h"
+#include "worker/watchdog.h"
 #include "worker/worker.h"
 
 /* A unit that was begun so many times more often than it failed took its whole worker down each time. */
@@ -50,6 +51,7 @@ typedef struct pm_link {
     bool is_up;       /* Redis answered and was found fit */
     bool is_reported; /* that it is away */
     double away_since, next_try;
+    char words[PM_ERROR_TEXT]; /* what it was away for last */
     pm_backoff backoff;
 } pm_link;
 
@@ -64,7 +66,7 @@ typedef struct pm_worker {
     pm_taker *taker;
     pm_sender *sender;
     pm_health health;
-    int signals; /* signalfd */
+    pm_watchdog *watchdog;
     pm_held **held;
     size_t n_held;      /* at most 2 * slots */
     struct pollfd *fds; /* signals, taker, spawner, slots */
@@ -75,6 +77,12 @@ typedef struct pm_worker {
     double deadline;    /* of leaving, pm_seconds() */
     double idle_since;  /* pm_seconds() */
     double next_beat, started;
+    double begun;                                 /* pm_seconds() */
+    double beaten;                                /* pm_seconds() of the last heartbeat that was written; 0: none */
+    double slots_fit;                             /* the same of the last moment when a child could take a unit */
+    bool was_unfit;                               /* said so */
+    bool is_event_refused;                        /* said so */
+    uint64_t astray;                              /* units that were meant for another Redis */
     uint64_t done, failed, recorded, known, over; /* units; traces; units that ended here */
     pm_error fatal;                               /* why it ends, when not asked to */
 } pm_worker;
@@ -104,6 +112,11 @@ pm_status pm_held_bury(pm_worker *w, pm_held *h, pm_error *err);
 pm_status pm_held_write_end(pm_worker *w, const pm_held *h, pm_error *err);
 /* "done", "failed" or "cancelled". An event is a hint: one that cannot be sent is a debug line. */
 void pm_held_tell(pm_worker *w, const pm_held *h, const char *type);
+
+/* ---- fitness.c ---- */
+
+/* Joins the group once the worker can do its work, leaves it while it cannot. */
+void pm_worker_judge_fitness(pm_worker *w, double now);
 
 /* ---- beat.c ---- */
 

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,32 +15,31 @@
 #define TAKER_WINDOW 4096
 /* The loop's own commands to Redis may not keep it from Kafka for longer. */
 #define REDIS_SECONDS 1.0
-#define DEAD_LETTER_SECONDS 30.0
+#define DEAD_LETTER_SECONDS 30.0 /* also of an event */
 /* Without anything to do the loop turns so often: Kafka wants to be polled. */
 #define TURN_SECONDS 0.5
 /* While a dead letter is under way, its report is looked for so often. */
 #define LETTER_SECONDS 0.01
-/* What leaving may take beyond the deadline, for what only Redis and Kafka still have to be told. */
-#define GRACE_SECONDS 3.0
+/* What leaving may take beyond the deadline: for what only Redis and Kafka still have to be told, and in all. */
+#define GIVE_BACK_SECONDS 0.7
+#define GRACE_SECONDS 2.0
+/* What the end takes after the group was left, or was not. */
+#define CLOSE_MARGIN 0.3
 /* Rounds of taking units before the loop looks at all else again. */
 #define ROUNDS 16
 #define FLUSH_SECONDS 5.0
 #define CLOSE_SECONDS 10.0
+#define FAILED_CLOSE_SECONDS 5.0 /* of a worker that ends by an error */
 /* How much longer than idle_seconds a worker waits that has never owned a partition: joining takes its time. */
 #define JOIN_SECONDS 15.0
 
 /* ---- opening and closing ---- */
 
-static pm_status hold_signals(pm_worker *w, pm_error *err) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
-        return pm_fail(err, PM_EOSERR, "signals cannot be held: %s", strerror(errno));
-    }
-    w->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    return w->signals >= 0 ? PM_OK : pm_fail(err, PM_EOSERR, "signals cannot be received: %s", strerror(errno));
+static pm_status start_watchdog(pm_worker *w, pm_error *err) {
+    const pm_worker_options *o = w->options;
+    pm_watchdog_options options = {
+        .drain_seconds = o->drain_seconds, .grace_seconds = GRACE_SECONDS, .end = o->end, .ctx = o->ctx};
+    return pm_watchdog_start(&options, &w->watchdog, err);
 }
 
 static pm_status start_children(pm_worker *w, pm_error *err) {
@@ -79,9 +77,6 @@ static pm_status open_handles(pm_worker *w, pm_error *err) {
     if (st == PM_OK) {
         st = pm_taker_open(o->kafka, TAKER_WINDOW, o->log, &w->taker, err);
     }
-    if (st == PM_OK) {
-        st = pm_taker_join(w->taker, err);
-    }
     return st;
 }
 
@@ -89,7 +84,7 @@ static pm_status open_worker(pm_worker *w, pm_error *err) {
     size_t slots = w->options->slots;
     pm_status st = start_children(w, err); /* before any thread */
     if (st == PM_OK) {
-        st = hold_signals(w, err);
+        st = start_watchdog(w, err);
     }
     if (st == PM_OK && gethostname(w->host, sizeof w->host - 1) != 0) {
         st = pm_fail(err, PM_EOSERR, "this machine has no name: %s", strerror(errno));
@@ -119,9 +114,7 @@ static void close_worker(pm_worker *w) {
         pm_slots_stop(&w->slots);
     }
     pm_pages_free(pages, w->options->slots);
-    if (w->signals >= 0) {
-        close(w->signals);
-    }
+    pm_watchdog_stop(w->watchdog);
     free(w->held);
     free(w->fds);
 }
@@ -218,6 +211,7 @@ static void leave(pm_worker *w, double now, const char *why) {
     if (!w->is_leaving) {
         w->is_leaving = true;
         w->deadline = now + w->options->drain_seconds;
+        pm_watchdog_arm(w->watchdog, w->deadline + GRACE_SECONDS, PM_OK);
         w->next_beat = 0;
         pm_taker_quiet(w->taker);
         pm_logf(w->options->log, PM_LOG_INFO, "leaving: %s; %zu units in hand, at most %g s to finish what runs", why,
@@ -237,14 +231,14 @@ static void dismiss_all(pm_worker *w, double now) {
 }
 
 static void read_signals(pm_worker *w, double now) {
-    struct signalfd_siginfo info;
-    while (read(w->signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (!w->is_leaving) {
-            leave(w, now, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
-        } else if (!w->is_dismissing) {
-            pm_logf(w->options->log, PM_LOG_WARNING, "a second signal: what runs is killed and given back");
-            dismiss_all(w, now);
-        }
+    int first;
+    unsigned signals = pm_watchdog_signals(w->watchdog, &first);
+    if (signals > 0 && !w->is_leaving) {
+        leave(w, now, first == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+    if (signals > 1 && !w->is_dismissing) {
+        pm_logf(w->options->log, PM_LOG_WARNING, "a second signal: what runs is killed and given back");
+        dismiss_all(w, now);
     }
 }
 
@@ -268,12 +262,18 @@ static void look_whether_to_leave(pm_worker *w, double now) {
 }
 
 static bool has_left(const pm_worker *w, double now) {
-    return w->is_leaving && (w->n_held == 0 || now >= w->deadline + GRACE_SECONDS);
+    return w->is_leaving && (w->n_held == 0 || now >= w->deadline + GIVE_BACK_SECONDS);
+}
+
+static double seconds_left(const pm_worker *w, double most) {
+    return fmax(fmin(pm_watchdog_end(w->watchdog) - pm_seconds() - CLOSE_MARGIN, most), 0.1);
 }
 
 /* Lets go of what is left, tells everybody, and leaves the group, so that nobody waits for a session to run out. */
 static void say_goodbye(pm_worker *w) {
     pm_error err = {0};
+    pm_watchdog_arm(w->watchdog, pm_seconds() + (w->is_leaving ? CLOSE_SECONDS + FLUSH_SECONDS : FAILED_CLOSE_SECONDS),
+                    w->fatal.code);
     for (size_t i = 0; i < w->n_held; i++) {
         pm_held *h = w->held[i];
         if (h->is_begun && w->link.is_up && h->step != PM_STEP_END && h->step != PM_STEP_BURYING) {
@@ -283,13 +283,14 @@ static void say_goodbye(pm_worker *w) {
         free(h);
     }
     w->n_held = 0;
-    if (pm_sender_flush(w->sender, w->is_dismissing || w->fatal.code != PM_OK ? 1 : FLUSH_SECONDS, &err) != PM_OK) {
+    double flush = w->is_dismissing || w->fatal.code != PM_OK ? 1 : FLUSH_SECONDS;
+    if (pm_sender_flush(w->sender, seconds_left(w, 4 * flush) / 4, &err) != PM_OK) {
         pm_logf(w->options->log, PM_LOG_DEBUG, "some events were not delivered: %s", err.text);
     }
     if (w->link.is_up && pm_board_leave(w->redis, pm_span_of(w->options->id), &err) != PM_OK) {
         pm_logf(w->options->log, PM_LOG_DEBUG, "the heartbeat is left to expire: %s", err.text);
     }
-    pm_taker_close(w->taker, CLOSE_SECONDS);
+    pm_taker_close(w->taker, seconds_left(w, CLOSE_SECONDS));
     pm_logf(w->options->log, PM_LOG_INFO, "left: %llu units done, %llu failed, %llu traces recorded, %llu known",
             (unsigned long long)w->done, (unsigned long long)w->failed, (unsigned long long)w->recorded,
             (unsigned long long)w->known);
@@ -315,7 +316,7 @@ static double due(const pm_worker *w, double now) {
 
 static void wait_for_news(pm_worker *w) {
     double now = pm_seconds();
-    w->fds[0] = (struct pollfd){.fd = w->signals, .events = POLLIN};
+    w->fds[0] = (struct pollfd){.fd = pm_watchdog_fd(w->watchdog), .events = POLLIN};
     w->fds[1] = (struct pollfd){.fd = pm_taker_fd(w->taker), .events = POLLIN};
     pm_slots_poll(&w->slots, w->fds + 2);
     int ms = (int)ceil(due(w, now) * 1000);
@@ -340,20 +341,21 @@ static void turn(pm_worker *w) {
         w->fatal = err;
     }
     w->has_more = work_off(w, now);
-    if (w->n_held > 0 || !w->link.is_up || pm_taker_health(w->taker)->is_away) {
+    if (w->n_held > 0 || !w->link.is_up || !pm_taker_is_joined(w->taker) || pm_taker_health(w->taker)->is_away) {
         w->idle_since = now;
     }
     pm_worker_beat(w, now);
+    pm_worker_judge_fitness(w, pm_seconds());
     pm_health_beat(&w->health);
     look_whether_to_leave(w, now);
 }
 
 pm_status pm_worker_run(const pm_worker_options *options, pm_error *err) {
-    pm_worker w = {.options = options, .signals = -1, .health.fd = -1};
+    pm_worker w = {.options = options, .health.fd = -1};
     pm_status st = open_worker(&w, err);
     if (st == PM_OK) {
         w.started = pm_now();
-        w.idle_since = pm_seconds();
+        w.begun = w.idle_since = pm_seconds();
         pm_link_init(&w.link, (uint64_t)getpid());
         pm_logf(options->log, PM_LOG_INFO, "worker %s: %zu slots, kernels %s", options->id, options->slots,
                 pm_isa_name(w.child.isa));

@@ -14,8 +14,11 @@ typedef struct pm_worker_options {
     size_t unit_memory;  /* bytes */
     double unit_seconds; /* of compute */
     double drain_seconds;
-    double idle_seconds;   /* ends after so long without a unit; 0: never */
-    size_t max_units;      /* ends after so many; 0: never */
+    double idle_seconds; /* ends after so long without a unit; 0: never */
+    size_t max_units;    /* ends after so many; 0: never */
+    /* Ends the process, not returning: called from another thread when the worker should have ended and did not. */
+    void (*end)(void *ctx, pm_status code, const char *why);
+    void *ctx;
     const char *cache_dir; /* NULL: no disk cache */
     size_t cache_limit;
     const char *isa;
@@ -23,9 +26,9 @@ typedef struct pm_worker_options {
 } pm_worker_options;
 
 /* Runs until SIGTERM or SIGINT (drains: units in hand are finished until the deadline, then given back; a second signal
- * kills them), max_units or idle_seconds. Forks the spawner first: no thread, no OpenMP region and no connection may
- * exist in the process. Waits out Kafka and Redis being away. Errors: PM_EPERMISSION, PM_ECONFIG, PM_EUSAGE,
- * PM_ESOFTWARE. */
+ * kills them, a third ends the process at once), max_units or idle_seconds. Two seconds after the deadline `end` is
+ * called, whatever hangs. Forks the spawner first: no thread, no OpenMP region and no connection may exist in the
+ * process. Waits out Kafka and Redis being away. Errors: PM_EPERMISSION, PM_ECONFIG, PM_EUSAGE, PM_ESOFTWARE. */
 pm_status pm_worker_run(const pm_worker_options *options, pm_error *err);
 
 #endif
