@@ -135,6 +135,25 @@ static pm_status decide(pm_producer *p, look *l, pm_error *err) {
     return st;
 }
 
+static pm_status ask_lags(pm_producer *p, look *l, pm_error *err) {
+    free(l->lags);
+    l->lags = pm_calloc(p->n_partitions, sizeof *l->lags);
+    if (l->lags == NULL) {
+        return pm_fail_memory(err, "the offsets of the group", p->n_partitions * sizeof *l->lags);
+    }
+    return pm_group_lag(pm_sender_handle(p->sender), p->kafka, p->n_partitions, l->lags, LAG_SECONDS, err);
+}
+
+/* A units topic that was deleted is made again: what was on it is then in nobody's hands. */
+static pm_status find_lags(pm_producer *p, look *l, pm_error *err) {
+    pm_error why;
+    pm_status st = ask_lags(p, l, err);
+    if (st == PM_EUNAVAILABLE && pm_producer_mend_topics(p, &why) == PM_OK) {
+        st = ask_lags(p, l, err);
+    }
+    return st;
+}
+
 /* The group's offsets come last: a unit that was finished meanwhile then looks lost although its items are there, which
  * the next sweep sees; the other way round a lost unit would look held. */
 static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error *err) {
@@ -144,8 +163,7 @@ static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error 
     }
     l->ended = pm_calloc(l->n_units, sizeof *l->ended);
     l->running = pm_calloc(l->n_units, sizeof *l->running);
-    l->lags = pm_calloc(p->n_partitions, sizeof *l->lags);
-    if (l->ended == NULL || l->running == NULL || l->lags == NULL) {
+    if (l->ended == NULL || l->running == NULL) {
         return pm_fail_memory(err, "the units of a job", l->n_units);
     }
     if (l->n_units > 0) {
@@ -155,7 +173,7 @@ static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error 
         st = look_at_workers(p, l, err);
     }
     if (st == PM_OK && l->n_units > 0) {
-        st = pm_group_lag(pm_sender_handle(p->sender), p->kafka, p->n_partitions, l->lags, LAG_SECONDS, err);
+        st = find_lags(p, l, err);
     }
     return st == PM_OK ? decide(p, l, err) : st;
 }

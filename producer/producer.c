@@ -64,6 +64,24 @@ pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, con
     return st;
 }
 
+/* A topic that has fewer partitions now gets all units on those; units that were sent to others are lost, and found to
+ * be. */
+pm_status pm_producer_mend_topics(pm_producer *p, pm_error *err) {
+    size_t n;
+    pm_status st = pm_topics_mend(pm_sender_handle(p->sender), p->kafka, p->log, &n, err);
+    if (st != PM_OK || n == p->n_partitions) {
+        return st;
+    }
+    uint64_t *load = pm_calloc(n, sizeof *load);
+    if (load == NULL) {
+        return pm_fail_memory(err, "the loads of partitions", n * sizeof *load);
+    }
+    free(p->load);
+    p->load = load;
+    p->n_partitions = n;
+    return PM_OK;
+}
+
 void pm_producer_close(pm_producer *p) {
     if (p->sender != NULL) {
         pm_sender_close(p->sender);

@@ -110,6 +110,7 @@ static pm_status send_one(pm_producer *p, const uint8_t *job, const parcel *one,
     pm_headers_begin(&headers, one->id, type, "submit", pm_now());
     pm_headers_add_digest(&headers, "phasemill-job", job);
     pm_headers_add(&headers, "phasemill-kind", pm_span_of(one->unit->kind));
+    pm_headers_add(&headers, PM_HEADER_REDIS_PREFIX, pm_span_of(pm_redis_options_of(p->traces->redis)->prefix));
     pm_headers_add(&headers, "traceparent", pm_span_of(p->trace));
     pm_status st = pm_headers_status(&headers, err);
     if (st != PM_OK) {
@@ -143,7 +144,21 @@ static pm_status try_delivery(pm_producer *p, const uint8_t *job, const parcel *
     return st;
 }
 
-static pm_status deliver(pm_producer *p, const uint8_t *job, const parcel *parcels, size_t n, pm_error *err) {
+/* The topic may have been deleted: then it is made again, perhaps with fewer partitions, and what arrived is gone. */
+static pm_status look_for_topic(pm_producer *p, const uint8_t *job, parcel *parcels, size_t n, pm_status st,
+                                pm_error *err) {
+    pm_error why;
+    size_t before = p->n_partitions;
+    if (pm_producer_mend_topics(p, &why) == PM_OK && p->n_partitions != before) {
+        for (size_t i = 0; i < n; i++) {
+            place_parcel(p, job, &parcels[i]);
+        }
+        (void)pm_sent_begin(p->sent, n, err);
+    }
+    return st;
+}
+
+static pm_status deliver(pm_producer *p, const uint8_t *job, parcel *parcels, size_t n, pm_error *err) {
     pm_status st = pm_sent_begin(p->sent, n, err);
     if (st != PM_OK) {
         return st;
@@ -151,6 +166,7 @@ static pm_status deliver(pm_producer *p, const uint8_t *job, const parcel *parce
     pm_retry retry = pm_retry_begin("Kafka", p->patience, p->is_stopped, p->ctx, p->log);
     do {
         st = try_delivery(p, job, parcels, n, err);
+        st = st == PM_EUNAVAILABLE ? look_for_topic(p, job, parcels, n, st, err) : st;
     } while (pm_retry_again(&retry, st, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (!p->sent->deliveries[i].arrived) {

@@ -28,6 +28,8 @@ typedef struct pm_producer {
 pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent, const pm_log *log,
                            pm_producer *out, pm_error *err);
 void pm_producer_close(pm_producer *p);
+/* After Kafka knew nothing of a topic: makes what was deleted since, and counts the partitions again. */
+pm_status pm_producer_mend_topics(pm_producer *p, pm_error *err);
 
 typedef struct pm_submit_options {
     pm_effort effort;

@@ -75,6 +75,7 @@ pm_status pm_heading_parse(const rd_kafka_headers_t *headers, const char *topic,
     out->has_unit = read_digest(unit, out->unit);
     bool has_kind = read_kind(kind, out->kind);
     read_trace(find(headers, "traceparent"), out);
+    pm_span_text(find(headers, PM_HEADER_REDIS_PREFIX), out->redis_prefix, sizeof out->redis_prefix);
     if (!out->has_unit) {
         pm_status st = name_by_position(topic, partition, offset, out->unit, err);
         return st == PM_OK ? wrong("ce_id", "a unit's id of 64 hexadecimal digits", unit, err) : st;

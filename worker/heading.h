@@ -5,12 +5,15 @@
 #include "queue/headers.h"
 #include "worker/task.h"
 
+#define PM_HEADING_PREFIX 68 /* a longer one is none of Redis's, and cut */
+
 typedef struct pm_heading {
     uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES]; /* unit: of the message's position when there is no id */
     char kind[PM_KIND_NAME];
     bool has_job, has_unit;
-    char traceparent[PM_TRACEPARENT]; /* "" when there is none */
-    char trace[33];                   /* its trace id, or "" */
+    char redis_prefix[PM_HEADING_PREFIX]; /* "": not said */
+    char traceparent[PM_TRACEPARENT];     /* "" when there is none */
+    char trace[33];                       /* its trace id, or "" */
 } pm_heading;
 
 /* Reads untrusted headers. Fills what can be told, also after a failure. Errors: PM_EDATA naming the header that is

@@ -26,6 +26,7 @@ typedef enum pm_step {
     PM_STEP_BURYING,   /* K: the dead letter's delivery is under way */
     PM_STEP_END,       /* R: write how it ended, then tell */
     PM_STEP_CANCELLED, /* tell */
+    PM_STEP_ASTRAY,    /* meant for workers of another Redis: tell */
     PM_STEP_GIVE_BACK, /* R where it is there: take the attempt back; then let go of it */
     PM_STEP_OVER,      /* its offset is done */
     PM_STEP_GONE       /* nothing is left of it here */
@@ -110,7 +111,7 @@ void pm_held_reported(void *ctx, void *opaque, int32_t partition, int64_t offset
 void pm_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const char *format, ...) PM_PRINTF(4, 5);
 pm_status pm_held_bury(pm_worker *w, pm_held *h, pm_error *err);
 pm_status pm_held_write_end(pm_worker *w, const pm_held *h, pm_error *err);
-/* "done", "failed" or "cancelled". An event is a hint: one that cannot be sent is a debug line. */
+/* "done", "failed", "cancelled" or "astray". An event is a hint: one that cannot be sent is a debug line. */
 void pm_held_tell(pm_worker *w, const pm_held *h, const char *type);
 
 /* ---- fitness.c ---- */

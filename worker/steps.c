@@ -142,42 +142,58 @@ static void count_fault(pm_worker *w, pm_held *h, double now) {
 
 /* ---- dead letters ---- */
 
-static void send_letter(pm_worker *w, pm_held *h, double now) {
+static void fail_letter(pm_worker *w, pm_held *h, pm_status st, const pm_error *err) {
+    if (pm_is_transient(st)) {
+        pm_held_log(w, h, PM_LOG_DEBUG, "its dead letter is sent again: %s", err->text);
+        h->step = PM_STEP_BURY;
+        h->not_before = pm_seconds() + LETTER_AGAIN;
+    } else if (st == PM_EDATA || st == PM_ECONFIG) {
+        /* too large for the topic, or refused, and so it will be: its error is still told by its outcome */
+        pm_held_log(w, h, PM_LOG_ERROR, "the unit becomes no dead letter: %s", err->text);
+        h->step = PM_STEP_END;
+    } else {
+        w->fatal = *err;
+        h->step = PM_STEP_BURY;
+        h->not_before = INFINITY;
+    }
+}
+
+static void send_letter(pm_worker *w, pm_held *h) {
     pm_error err = {0};
     h->step = PM_STEP_BURYING; /* before sending: its report may come at once */
     pm_status st = pm_held_bury(w, h, &err);
     if (st == PM_OK) {
         return;
     }
-    if (pm_is_transient(st)) {
-        h->step = PM_STEP_BURY;
-        h->not_before = now + LETTER_AGAIN;
-    } else if (st == PM_EDATA) { /* too large for the topic: its error is still told by its outcome */
-        pm_held_log(w, h, PM_LOG_ERROR, "the unit becomes no dead letter: %s", err.text);
-        h->step = PM_STEP_END;
-    } else {
-        w->fatal = err;
-        h->step = PM_STEP_BURY;
-        h->not_before = INFINITY;
+    fail_letter(w, h, st, &err);
+}
+
+/* Events are hints: collectors find out without them, only later. That they are refused is worth one line. */
+static void hear_of_event(pm_worker *w, pm_status st, const pm_error *err) {
+    bool is_refused = st == PM_ECONFIG || st == PM_EDATA;
+    if (is_refused && !w->is_event_refused) {
+        pm_logf(w->options->log, PM_LOG_ERROR,
+                "events are refused; whoever collects a job learns later what is done: %s", err->text);
     }
+    w->is_event_refused = is_refused || (w->is_event_refused && st != PM_OK);
 }
 
 void pm_held_reported(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st, const pm_error *err) {
     pm_worker *w = ctx;
     (void)partition, (void)offset;
-    for (size_t i = 0; opaque != NULL && i < w->n_held; i++) {
+    if (opaque == NULL) {
+        hear_of_event(w, st, err);
+        return;
+    }
+    for (size_t i = 0; i < w->n_held; i++) {
         pm_held *h = w->held[i];
         if (h != opaque || h->step != PM_STEP_BURYING) {
             continue;
         }
         if (st == PM_OK) {
             h->step = PM_STEP_END;
-        } else if (st == PM_EPERMISSION) {
-            w->fatal = *err;
         } else {
-            pm_held_log(w, h, PM_LOG_DEBUG, "its dead letter is sent again: %s", err->text);
-            h->step = PM_STEP_BURY;
-            h->not_before = pm_seconds() + LETTER_AGAIN;
+            fail_letter(w, h, st, err);
         }
     }
 }
@@ -205,6 +221,19 @@ static void end(pm_worker *w, pm_held *h) {
     } else {
         pm_held_log(w, h, PM_LOG_ERROR, "a dead letter: %s", h->error.text);
     }
+    h->step = PM_STEP_OVER;
+}
+
+/* Its job is with another Redis. Whoever collects it hears of it, and sends it again; held back, it would wait here. */
+static void go_astray(pm_worker *w, pm_held *h) {
+    pm_fail(&h->error, PM_ECONFIG,
+            "worker %s has redis.prefix %s, and takes units from the topics of redis.prefix %s, which it cannot do: "
+            "give it that prefix, or a kafka.topic-prefix of its own",
+            w->options->id, w->options->redis->prefix, h->heading.redis_prefix);
+    pm_utf8_mend(h->error.text);
+    pm_held_log(w, h, w->astray == 0 ? PM_LOG_ERROR : PM_LOG_DEBUG, "%s", h->error.text);
+    w->astray++;
+    pm_held_tell(w, h, "astray");
     h->step = PM_STEP_OVER;
 }
 
@@ -261,7 +290,7 @@ static void advance_once(pm_worker *w, pm_held *h, double now) {
         break;
     case PM_STEP_BURY:
         pm_utf8_mend(h->error.text); /* it may quote the message */
-        send_letter(w, h, now);
+        send_letter(w, h);
         break;
     case PM_STEP_END:
         end(w, h);
@@ -270,6 +299,9 @@ static void advance_once(pm_worker *w, pm_held *h, double now) {
         pm_held_log(w, h, PM_LOG_DEBUG, "its job was cancelled");
         pm_held_tell(w, h, "cancelled");
         h->step = PM_STEP_OVER;
+        break;
+    case PM_STEP_ASTRAY:
+        go_astray(w, h);
         break;
     case PM_STEP_GIVE_BACK:
         give_back(w, h);

@@ -132,6 +132,8 @@ static void hold(pm_worker *w, pm_taken *taken) {
     h->step = PM_STEP_BEGIN;
     if (pm_heading_read(taken->message, &h->heading, &h->error) != PM_OK) {
         h->step = PM_STEP_BURY;
+    } else if (h->heading.redis_prefix[0] != '\0' && strcmp(h->heading.redis_prefix, w->options->redis->prefix) != 0) {
+        h->step = PM_STEP_ASTRAY;
     }
     w->held[w->n_held++] = h;
 }

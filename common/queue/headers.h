@@ -24,6 +24,9 @@ void pm_headers_add_digest(pm_headers *h, const char *name, const uint8_t digest
 /* PM_ESOFTWARE when something did not fit. */
 pm_status pm_headers_status(const pm_headers *h, pm_error *err);
 
+/* On units: where their jobs are, so that a worker with another Redis notices. */
+#define PM_HEADER_REDIS_PREFIX "phasemill-redis-prefix"
+
 /* A W3C traceparent: "00-<32 hex>-<16 hex>-<2 hex>", neither id all zero. */
 #define PM_TRACEPARENT 56 /* 55 characters and the final zero */
 bool pm_traceparent_is_valid(const char *text);

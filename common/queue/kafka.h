@@ -55,7 +55,7 @@ pm_status pm_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_kaf
 
 /* rd_kafka_destroy_flags, for at most `seconds`: librdkafka 2.0.2 waits for ever for a thread of its own where a topic
  * was deleted and made again. False when it did not end: it is left behind, with what its callbacks use, which must not
- * be freed; a line says so. */
+ * be freed. */
 bool pm_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *log);
 
 /* Marks that a broker answered, for the line "Kafka is back". */
@@ -72,6 +72,11 @@ void pm_kafka_is_back(pm_kafka_health *health);
  * missing; PM_EPERMISSION; PM_ETEMPORARY after 30 s without an answer. Settings that we may not read are a warning. */
 pm_status pm_topics_ensure(rd_kafka_t *rk, const pm_kafka_options *options, bool check_only, const pm_log *log,
                            size_t *n_partitions, pm_error *err);
+
+/* Makes topics that were deleted under a command. One look, and no more: PM_ETEMPORARY or PM_EUNAVAILABLE when they are
+ * not ready yet. */
+pm_status pm_topics_mend(rd_kafka_t *rk, const pm_kafka_options *options, const pm_log *log, size_t *n_partitions,
+                         pm_error *err);
 
 /* A property of librdkafka that must not be shown. */
 bool pm_property_is_secret(const char *name);

@@ -78,7 +78,7 @@ bool pm_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *l
         let_go(e);
     }
     if (!is_over) {
-        pm_logf(log, PM_LOG_WARNING, "librdkafka did not end a handle within %.3g s: it is left behind", seconds);
+        pm_logf(log, PM_LOG_DEBUG, "librdkafka did not end a handle within %.3g s: it is left behind", seconds);
     }
     return is_over;
 }

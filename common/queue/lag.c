@@ -8,7 +8,7 @@
 #include "queue/topics.h"
 
 #define ASK_MS 1000
-#define DESTROY_SECONDS 1.0
+#define DESTROY_SECONDS 0.5
 
 static int left_ms(double until) {
     double left = until - pm_seconds();
@@ -64,25 +64,29 @@ static rd_kafka_resp_err_t ask_committed(rd_kafka_t *asker, rd_kafka_topic_parti
 
 static pm_status find_committed(const pm_kafka_options *options, const char *topic, size_t n, pm_lag *lags,
                                 double until, pm_error *err) {
-    pm_kafka_health health = {.log = NULL};
     rd_kafka_t *asker;
-    pm_status st = open_asker(options, &health, &asker, err);
+    pm_kafka_health *health = pm_calloc(1, sizeof *health);
+    pm_status st = health != NULL ? open_asker(options, health, &asker, err)
+                                  : pm_fail_memory(err, "the health of a handle", sizeof *health);
     if (st != PM_OK) {
+        free(health);
         return st;
     }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
     for (size_t i = 0; i < n; i++) {
         rd_kafka_topic_partition_list_add(list, topic, (int32_t)i);
     }
-    rd_kafka_resp_err_t code = ask_committed(asker, list, &health, until);
-    st = pm_kafka_check(&health, err);
+    rd_kafka_resp_err_t code = ask_committed(asker, list, health, until);
+    st = pm_kafka_check(health, err);
     if (st == PM_OK) {
         st = code == RD_KAFKA_RESP_ERR_NO_ERROR
                  ? read_offsets(list, options->group, n, lags, err)
                  : pm_kafka_fail(err, code, NULL, "the offsets of group %s", options->group);
     }
     rd_kafka_topic_partition_list_destroy(list);
-    pm_kafka_destroy(asker, 0, DESTROY_SECONDS, NULL);
+    if (pm_kafka_destroy(asker, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, DESTROY_SECONDS, NULL)) {
+        free(health);
+    }
     return st;
 }
 

@@ -11,7 +11,7 @@
 #define REACH_SECONDS 10.0
 #define ASK_MS 5000
 #define SLICE_MS 100
-#define DESTROY_SECONDS 1.0
+#define DESTROY_SECONDS 0.5
 
 /* librdkafka's simple consumer: no group, so no right to any group is needed. */
 struct pm_reader {

@@ -14,8 +14,8 @@
 #define LINGER_MS "5"
 
 /* What dropping messages, and then the handle, may take. */
-#define PURGE_SECONDS 1.0
-#define DESTROY_SECONDS 1.0
+#define PURGE_SECONDS 0.5
+#define DESTROY_SECONDS 0.5
 
 struct pm_sender {
     pm_kafka_health health; /* first: the opaque of the handle is both */

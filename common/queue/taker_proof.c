@@ -3,12 +3,17 @@
  * the coordinator takes commits of old offsets. So each partition's last message is remembered by its time, key and
  * size, and compared whenever it comes again: when the partition is assigned, when something comes after a pause, and
  * now and then while nothing does. A message of Kafka does not change. */
+#include <stdlib.h>
+
 #include "base/clock.h"
+#include "base/mem.h"
 #include "queue/taker_impl.h"
+#include "queue/topics.h"
 
 #define PAUSE 1.0       /* seconds without a message after which the next one calls for a proof */
 #define PROVE_EVERY 5.0 /* seconds between proofs of a partition without messages */
-#define ASK_AGAIN 2.0   /* seconds after which a question that was not answered is asked again */
+#define ASK_AGAIN 2.0   /* seconds after which a question that was not answered is asked otherwise */
+#define ENDS_MS 500     /* what asking for the ends of partitions may take */
 #define LOOK_EVERY 0.25 /* seconds between looks at what is due */
 #define SAY_EVERY 30.0  /* seconds: the partitions of one new topic make one line */
 
@@ -124,11 +129,12 @@ static bool ends_early(const pm_taker *t, const pm_part *p) {
 
 static bool is_due(const pm_taker *t, const pm_part *p, double now) {
     const pm_proof *proof = &p->proof;
-    if (proof->is_under_way) {
-        return now - proof->asked > ASK_AGAIN;
-    }
     bool is_idle = now - proof->came > PAUSE && now - proof->proved > PROVE_EVERY;
     return proof->seen >= 0 && !p->is_fresh && p->window.n_given == 0 && (is_idle || ends_early(t, p));
+}
+
+static bool is_overdue(const pm_part *p, double now) {
+    return p->is_owned && p->proof.is_under_way && now - p->proof.asked > ASK_AGAIN;
 }
 
 static void hear(pm_taker *t, pm_part *p, double now) {
@@ -143,18 +149,53 @@ static void hear(pm_taker *t, pm_part *p, double now) {
     }
 }
 
+/* A topic that was made again and holds nothing answers no question: its ends do. The group may have the old offset,
+ * which the beginning of this one then takes the place of. */
+static void judge_by_ends(pm_taker *t, pm_part *p, int64_t low, int64_t high, double now) {
+    if (high <= p->proof.seen) {
+        start_anew(t, p, "it ends before what was read");
+        pm_part_begin(p, low);
+    } else {
+        pm_part_prove(t, p, now);
+    }
+}
+
+static void ask_for_ends(pm_taker *t, double now) {
+    size_t n = (size_t)t->parts[t->n_parts - 1].partition + 1;
+    int64_t *low = pm_malloc(2 * n, sizeof *low), *high = low + n;
+    pm_error why = {0};
+    bool is_known = low != NULL && pm_topic_ends(t->rk, t->topic_name, 0, n, false, ENDS_MS, low, &why) == PM_OK &&
+                    pm_topic_ends(t->rk, t->topic_name, 0, n, true, ENDS_MS, high, &why) == PM_OK;
+    if (!is_known) {
+        pm_logf(t->health.log, PM_LOG_DEBUG, "whether it is still the same topic is not known: %s", why.text);
+    }
+    for (size_t i = 0; i < t->n_parts; i++) {
+        pm_part *p = &t->parts[i];
+        if (is_overdue(p, now) && is_known) {
+            judge_by_ends(t, p, low[p->partition], high[p->partition], now);
+        } else if (is_overdue(p, now)) {
+            pm_part_prove(t, p, now);
+        }
+    }
+    free(low);
+}
+
 void pm_taker_prove(pm_taker *t) {
     double now = pm_seconds();
-    bool is_time = now >= t->next_look;
+    bool is_time = now >= t->next_look, is_late = false;
     for (size_t i = 0; i < t->n_parts; i++) {
         pm_part *p = &t->parts[i];
         if (!p->is_owned || p->queue == NULL) {
             continue;
         }
         hear(t, p, now);
-        if (is_time && is_due(t, p, now)) {
+        is_late = is_late || is_overdue(p, now);
+        if (is_time && !p->proof.is_under_way && is_due(t, p, now)) {
             pm_part_prove(t, p, now);
         }
+    }
+    if (is_late) {
+        ask_for_ends(t, now);
     }
     t->next_look = is_time ? now + LOOK_EVERY : t->next_look;
 }

@@ -56,6 +56,11 @@ static pm_status fill_topic(rd_kafka_NewTopic_t *topic, const pm_kafka_options *
     for (size_t i = 0; i < n && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
         code = rd_kafka_NewTopic_set_config(topic, rules[i].name, rules[i].value);
     }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        /* the broker's clock: a machine whose own is wrong is not refused, and its messages are kept as long as others
+         */
+        code = rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
+    }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR && options->replication >= 3) {
         /* an acknowledged unit then survives the loss of any one broker */
         code = rd_kafka_NewTopic_set_config(topic, "min.insync.replicas", "2");
@@ -220,6 +225,23 @@ static pm_status settle(rd_kafka_t *rk, const pm_kafka_options *options, bool ch
         }
         nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     }
+}
+
+pm_status pm_topics_mend(rd_kafka_t *rk, const pm_kafka_options *options, const pm_log *log, size_t *n_partitions,
+                         pm_error *err) {
+    pm_topic_view views[PM_N_TOPICS] = {0};
+    bool is_missing;
+    for (int t = 0; t < PM_N_TOPICS; t++) {
+        pm_topic_name(options, (pm_topic)t, views[t].name);
+    }
+    pm_status st = look_at_all(rk, views, &is_missing, err);
+    if (is_missing && is_passing(st)) {
+        pm_logf(log, PM_LOG_WARNING, "%s: it was deleted; it is made again", err->text);
+        st = create_missing(rk, options, views, false, log, err);
+        st = st == PM_OK ? look_at_all(rk, views, &is_missing, err) : st;
+    }
+    *n_partitions = st == PM_OK ? views[PM_TOPIC_UNITS].partitions : 0;
+    return st;
 }
 
 pm_status pm_topics_ensure(rd_kafka_t *rk, const pm_kafka_options *options, bool check_only, const pm_log *log,

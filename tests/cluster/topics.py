@@ -34,6 +34,12 @@ class Topics:
         for future in self._admin.delete_topics(list(topics), request_timeout=20).values():
             future.result()
 
+    def configure(self, topic, **settings):
+        """Settings as of create(); those that are not named get the brokers' defaults."""
+        config = {name.replace("_", "."): str(value) for name, value in settings.items()}
+        resource = admin.ConfigResource(admin.RESOURCE_TOPIC, topic, set_config=config)
+        self._admin.alter_configs([resource], request_timeout=20)[resource].result()
+
     def settings(self, topic):
         resource = admin.ConfigResource(admin.RESOURCE_TOPIC, topic)
         found = self._admin.describe_configs([resource], request_timeout=20)[resource].result()
