@@ -47,13 +47,14 @@ static void find_cache(const worker_options *o, const pm_log *log, char **found,
     *dir = *found;
 }
 
-/* The last resort: the worker was told to end, and something that it calls does not come back. What it had is given
- * back by Kafka, once the session is over. A log that cannot be written to must not hold this up. */
+/* The last resort: something that the worker calls does not come back, and it was told to end, or cannot begin. What it
+ * had is given back by Kafka, once the session is over. A log that cannot be written to must not hold this up. */
 static void end_process(void *ctx, pm_status code, const char *why) {
     const cli_cluster *c = ctx;
     struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0 && ftrylockfile(stderr) == 0) {
-        pm_logf(&c->console.log, PM_LOG_WARNING, "the worker did not end by itself: %s; the process is ended", why);
+        pm_logf(&c->console.log, code == PM_OK ? PM_LOG_WARNING : PM_LOG_ERROR, "the worker hangs, and is ended: %s",
+                why);
     }
     _exit((int)code);
 }

@@ -290,8 +290,9 @@ static void bury_child(pm_slots *s, const pm_spawner_news *news, double now, pm_
     pm_slot *slot = &s->slots[news->slot];
     bool was_busy = slot->state == PM_SLOT_BUSY;
     if (news->pid == 0) {
-        pm_logf(s->log, slot->misses == 0 ? PM_LOG_WARNING : PM_LOG_DEBUG,
+        pm_logf(s->log, slot->is_refused ? PM_LOG_DEBUG : PM_LOG_WARNING,
                 "slot %zu: cannot fork a compute child: %s; trying again", news->slot, strerror(news->status));
+        slot->is_refused = true;
     } else if (!was_busy && slot->state != PM_SLOT_DOOMED) {
         char text[256];
         describe_death(slot, news->status, text, sizeof text);
@@ -323,6 +324,7 @@ static pm_status read_news(pm_slots *s, double now, pm_slots_ended ended, void *
             slot->since = now;
             slot->got = 0;
             slot->kill_asked = 0;
+            slot->is_refused = false;
             continue;
         }
         st = hear(s, news.slot, ended, ctx, err); /* what it said last still counts */

@@ -33,9 +33,10 @@ typedef struct pm_signs {
 typedef struct pm_slot {
     pm_slot_state state;
     pid_t pid;
-    int fd;        /* -1: none, or broken */
-    double since;  /* of the child's birth, of the unit's start when busy */
-    size_t misses; /* children in a row that died without having been given a unit */
+    int fd;          /* -1: none, or broken */
+    double since;    /* of the child's birth, of the unit's start when busy */
+    bool is_refused; /* no child could be forked: said so */
+    size_t misses;   /* children in a row that died without having been given a unit */
     double spawn_at;
     /* busy: */
     void *unit;

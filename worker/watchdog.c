@@ -25,6 +25,9 @@ struct pm_watchdog {
     atomic_bool is_stopped;
     atomic_int code; /* pm_status */
     _Atomic double end;
+    _Atomic double limit; /* of what is under way */
+    atomic_int limit_code;
+    const char *_Atomic limit_why;
 };
 
 static void ring(int fd) {
@@ -60,9 +63,28 @@ static void hear(pm_watchdog *w) {
     }
 }
 
-static int wait_ms(double end) {
-    double left = end - pm_seconds();
+static int wait_ms(const pm_watchdog *w) {
+    double left = fmin(atomic_load(&w->end), atomic_load(&w->limit)) - pm_seconds();
     return left > 3600 ? 3600000 : left > 0 ? (int)ceil(left * 1000) : 0;
+}
+
+/* True when it was time, and a test's end came back. */
+static bool end_if_due(pm_watchdog *w) {
+    double now = pm_seconds();
+    const pm_watchdog_options *o = &w->options;
+    if (atomic_load(&w->is_stopped)) {
+        return false;
+    }
+    if (now >= atomic_load(&w->end)) {
+        o->end(o->ctx, (pm_status)atomic_load(&w->code),
+               atomic_load(&w->count) > 2 ? "a third signal" : "the time to end is over");
+        return true;
+    }
+    if (now >= atomic_load(&w->limit)) {
+        o->end(o->ctx, (pm_status)atomic_load(&w->limit_code), atomic_load(&w->limit_why));
+        return true;
+    }
+    return false;
 }
 
 static void *watch(void *argument) {
@@ -70,14 +92,10 @@ static void *watch(void *argument) {
     struct pollfd fds[] = {{.fd = w->signals, .events = POLLIN}, {.fd = w->control, .events = POLLIN}};
     bool is_over = false;
     while (!is_over && !atomic_load(&w->is_stopped)) {
-        poll(fds, 2, wait_ms(atomic_load(&w->end)));
+        poll(fds, 2, wait_ms(w));
         hush(w->control);
         hear(w);
-        if (pm_seconds() >= atomic_load(&w->end) && !atomic_load(&w->is_stopped)) {
-            is_over = true;
-            w->options.end(w->options.ctx, (pm_status)atomic_load(&w->code),
-                           atomic_load(&w->count) > 2 ? "a third signal" : "the time to end is over");
-        }
+        is_over = end_if_due(w);
     }
     return NULL;
 }
@@ -119,6 +137,7 @@ pm_status pm_watchdog_start(const pm_watchdog_options *options, pm_watchdog **ou
     w->options = *options;
     w->signals = w->news = w->control = -1;
     atomic_store(&w->end, INFINITY);
+    atomic_store(&w->limit, INFINITY);
     pm_status st = open_all(w, err);
     if (st != PM_OK) {
         close_all(w);
@@ -141,6 +160,13 @@ unsigned pm_watchdog_signals(pm_watchdog *w, int *first) {
 void pm_watchdog_arm(pm_watchdog *w, double when, pm_status code) {
     atomic_store(&w->code, (int)code);
     bring_forward(w, when);
+    ring(w->control);
+}
+
+void pm_watchdog_limit(pm_watchdog *w, double when, pm_status code, const char *why) {
+    atomic_store(&w->limit_code, (int)code);
+    atomic_store(&w->limit_why, why);
+    atomic_store(&w->limit, when);
     ring(w->control);
 }
 

@@ -23,6 +23,9 @@ int pm_watchdog_fd(const pm_watchdog *w);
 unsigned pm_watchdog_signals(pm_watchdog *w, int *first);
 /* The process is to end by then, pm_seconds(), if it is not to end earlier; with this code. */
 void pm_watchdog_arm(pm_watchdog *w, double when, pm_status code);
+/* While something is under way that may hang, the process is to end by then, with this code and reason; INFINITY: it is
+ * done. */
+void pm_watchdog_limit(pm_watchdog *w, double when, pm_status code, const char *why);
 /* pm_seconds() of the end, INFINITY as long as there is none. */
 double pm_watchdog_end(const pm_watchdog *w);
 /* NULL is allowed. Signals stay blocked. */

@@ -28,6 +28,8 @@
 /* Rounds of taking units before the loop looks at all else again. */
 #define ROUNDS 16
 #define FLUSH_SECONDS 5.0
+/* What making the handles may take: it connects to nothing. */
+#define OPEN_SECONDS 20.0
 #define CLOSE_SECONDS 10.0
 #define FAILED_CLOSE_SECONDS 5.0 /* of a worker that ends by an error */
 /* How much longer than idle_seconds a worker waits that has never owned a partition: joining takes its time. */
@@ -95,8 +97,12 @@ static pm_status open_worker(pm_worker *w, pm_error *err) {
         st = w->held != NULL && w->fds != NULL ? PM_OK
                                                : pm_fail_memory(err, "the units in hand", slots * sizeof *w->fds);
     }
-    if (st == PM_OK) {
+    if (st == PM_OK) { /* librdkafka waits for ever for threads that it was refused */
+        pm_watchdog_limit(w->watchdog, pm_seconds() + OPEN_SECONDS, PM_EOSERR,
+                          "it could not begin; its memory (ulimit -v, the container's) or its processes and threads "
+                          "(ulimit -u, pids.max) may be limited");
         st = open_handles(w, err);
+        pm_watchdog_limit(w->watchdog, INFINITY, PM_OK, NULL);
     }
     pm_error why = {0};
     if (st == PM_OK && pm_health_open(NULL, &w->health, &why) != PM_OK) {

@@ -132,8 +132,10 @@ pm_status pm_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, co
     if (rk == NULL) {
         rd_kafka_conf_destroy(conf);
         rd_kafka_resp_err_t code = rd_kafka_last_error();
-        return pm_fail(err, code == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE ? PM_EOSERR : PM_EUSAGE,
-                       "librdkafka refuses its properties (-X): %s", words);
+        if (code == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE) {
+            return pm_fail(err, PM_EOSERR, "librdkafka cannot begin: %s: memory, or threads, may be limited", words);
+        }
+        return pm_fail(err, PM_EUSAGE, "librdkafka refuses its properties (-X): %s", words);
     }
     rd_kafka_resp_err_t code = rd_kafka_set_log_queue(rk, NULL);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {

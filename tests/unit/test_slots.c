@@ -59,6 +59,17 @@ static int act(void *ctx, size_t slot, int fd) {
             pm_page_phase(page, PM_PHASE_FETCH);
             nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
             break;
+        case 'q': /* the same, and says so */
+            pm_page_phase(page, PM_PHASE_FETCH);
+            for (int i = 0; i < 20; i++) {
+                pm_page_sign(page);
+                nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+            }
+            break;
+        case 'b': /* works, and does not compute */
+            pm_page_phase(page, PM_PHASE_FETCH);
+            for (;;) {
+            }
         case 'n': /* no answer */
             answer.status = 12345;
             break;
@@ -321,5 +332,42 @@ Test(slots, children_that_cannot_live_are_not_forked_in_a_hurry) {
     }
     cr_assert(births <= 6, "%zu children in a second", births);
     cr_assert(d.slots.slots[0].misses >= 2);
+    cr_assert_eq(pm_slots_fit(&d.slots), 0);
+    close_desk(&d, 1);
+}
+
+/* Stopped before it looks at its unit, or doing nothing while it prepares it, it is killed; one that says that it waits
+ * is not. */
+Test(slots, a_child_without_a_sign_of_life_is_missed) {
+    desk d;
+    pm_log log;
+    job j;
+    open_desk(&d, 1, 1000, &log);
+    d.slots.quiet_seconds = 0.2;
+    wait_idle(&d);
+    cr_assert_eq(pm_slots_fit(&d.slots), 1);
+    kill(d.slots.slots[0].pid, SIGSTOP);
+    j = run_one(&d, "i");
+    cr_assert_eq(j.ending.how, PM_ENDED_UNBEGUN);
+    cr_assert_not_null(strstr(j.text, "no sign of life"), "%s", j.text);
+    j = run_one(&d, "w");
+    cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
+    cr_assert_not_null(strstr(j.text, "no sign of life"), "%s", j.text);
+    j = run_one(&d, "q");
+    cr_assert_eq(j.ending.how, PM_ENDED_ANSWER);
+    close_desk(&d, 1);
+}
+
+/* Work outside of computing counts as a sign, and is limited too. */
+Test(slots, a_unit_may_not_be_prepared_for_ever) {
+    desk d;
+    pm_log log;
+    open_desk(&d, 1, 2.5, &log);
+    d.slots.quiet_seconds = 2.0;
+    double begun = pm_seconds();
+    job j = run_one(&d, "b");
+    cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
+    cr_assert_not_null(strstr(j.text, "at one thing for 2.5 s"), "%s", j.text);
+    cr_assert_geq(pm_seconds() - begun, 2.5);
     close_desk(&d, 1);
 }
