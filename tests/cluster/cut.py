@@ -23,7 +23,12 @@ class Way:
             if self._is_cut:
                 self._open.append(near)  # connected, and never answered
                 continue
-            far = socket.create_connection(self._to)
+            try:
+                far = socket.create_connection(self._to, 5)
+                far.settimeout(None)
+            except OSError:
+                near.close()
+                continue
             self._open += [near, far]
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()

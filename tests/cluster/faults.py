@@ -3,6 +3,8 @@ import collections
 import random
 import re
 
+import confluent_kafka
+
 import processes
 import support
 import trials
@@ -37,6 +39,36 @@ def unread(cluster):
     committed = cluster.topics.committed(group, topic)
     left = {p: end - max(first, committed[p]) for p, (first, end) in cluster.topics.ends(topic).items()}
     return {p: n for p, n in left.items() if n != 0}
+
+
+def delete_units(cluster):
+    """Deletes the topic of units. False when it cannot be reached, or is not there."""
+    try:
+        cluster.topics.delete(f"{cluster.name}.units")
+        return True
+    except confluent_kafka.KafkaException:
+        return False
+
+
+def refuse_messages(cluster, name):
+    """A topic refuses what is sent to it, as brokers do with the timestamps of a clock that is wrong."""
+    settings = {"cleanup_policy": "compact"} if name == "dead-letters" else {}
+    return _configure(cluster, name, message_timestamp_before_max_ms=0, **settings)
+
+
+def accept_messages(cluster, name):
+    settings = {"cleanup_policy": "compact"} if name == "dead-letters" else {}
+    return _configure(cluster, name, message_timestamp_type="LogAppendTime", **settings)
+
+
+def _configure(cluster, name, **settings):
+    if name == "units":
+        settings |= {"retention_ms": 168 * 3600000, "retention_bytes": -1}
+    try:
+        cluster.topics.configure(f"{cluster.name}.{name}", max_message_bytes=2097152, **settings)
+        return True
+    except confluent_kafka.KafkaException:
+        return False
 
 
 class FaultCase(trials.TrialCase):

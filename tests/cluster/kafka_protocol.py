@@ -1,8 +1,13 @@
-"""As much of Kafka's protocol as it takes to see that a broker serves: who is there, and who coordinates a group."""
+"""As much of Kafka's protocol as it takes to see that a broker serves: who is there, and who coordinates a group; and to
+give rights."""
 import socket
 import struct
 
-SASL_HANDSHAKE, SASL_AUTHENTICATE, METADATA, FIND_COORDINATOR = 17, 36, 3, 10
+SASL_HANDSHAKE, SASL_AUTHENTICATE, METADATA, FIND_COORDINATOR, CREATE_ACLS = 17, 36, 3, 10, 30
+TOPIC, GROUP = 2, 3
+LITERAL, PREFIXED = 3, 4
+OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
+ALLOW = 3
 
 
 class Broker:
@@ -41,6 +46,17 @@ class Broker:
         error = answer.number("h")
         answer.text()
         return answer.number("i") if error == 0 else None
+
+    def allow(self, user, kind, name, *operations, pattern=LITERAL):
+        """Gives a user rights to a topic or a group."""
+        rules = [struct.pack(">b", kind) + _string(name) + struct.pack(">b", pattern) + _string(f"User:{user}") +
+                 _string("*") + struct.pack(">bb", OPERATIONS[operation], ALLOW) for operation in operations]
+        answer = _Reader(self._ask(CREATE_ACLS, 1, struct.pack(">i", len(rules)) + b"".join(rules)))
+        answer.number("i")  # throttled, ms
+        for _ in range(answer.number("i")):
+            error, text = answer.number("h"), answer.text()
+            if error:
+                raise PermissionError(f"Kafka error {error}: {text}")
 
     def _authenticate(self, user, password):
         self._ask(SASL_HANDSHAKE, 1, _string("PLAIN"))

@@ -81,12 +81,18 @@ def properties(replacements):
     return text
 
 
+# Beside the one user who may do everything: has the same password, and the rights that a test gives it.
+CLERK = "clerk"
+
+
 def _sasl(user, password):
     quoted = password.replace("\\", "\\\\").replace('"', '\\"')
     module = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-    jaas = f'{module} user_{user}="{quoted}";'.replace("\\", "\\\\")
+    jaas = f'{module} user_{user}="{quoted}" user_{CLERK}="{quoted}";'.replace("\\", "\\\\")
     return ("\nsasl.enabled.mechanisms=PLAIN\nlistener.name.client.sasl.enabled.mechanisms=PLAIN\n"
-            f"listener.name.client.plain.sasl.jaas.config={jaas}\n")
+            f"listener.name.client.plain.sasl.jaas.config={jaas}\n"
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
+            f"super.users=User:ANONYMOUS;User:{user}\n")
 
 
 def configure(folder, settings, node):

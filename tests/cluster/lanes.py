@@ -27,7 +27,7 @@ def draw(random):
 
 class Lane:
     """One job at a time. `soak` has cluster, random, counts (a Counter), wrong(), emptied: when Redis last lost
-    anything, and away: when a server was last down."""
+    anything, away: when a server was last down, and refused: when units last were."""
 
     def __init__(self, soak, number):
         self.soak = soak
@@ -122,10 +122,14 @@ class Lane:
         self.rest()
 
     def failed(self, code):
-        """A collector that finds nothing of its job in a Redis that was emptied says so, and a program that begins
-        while no broker answers gives up in seconds; all else is wrong."""
+        """A collector that finds nothing of its job in a Redis that was emptied says so, a program that begins while no
+        broker answers gives up in seconds, and one whose units are refused gives up; all else is wrong."""
         if code == 69 and self.soak.away >= self.began and "answered" in self.program.log:
             self.soak.counts["began again"] += 1
+            self.begin(self.step)
+            return
+        if code == 78 and self.soak.refused >= self.began and "timestamp" in self.program.log:
+            self.soak.counts["refused"] += 1
             self.begin(self.step)
             return
         forgotten = self.soak.emptied > self.submitted and "submit" in self.program.log

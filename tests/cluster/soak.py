@@ -8,25 +8,31 @@ import sys
 import time
 
 import board
+import cut
 import faults
 import lanes
 import network
 import processes
 import resp
 import server_set
+import skew
 import support
 
 WORKERS, LANES = 3, 3
 WEIGHTS = {"child killed": 4, "worker killed": 3, "worker stopped": 2, "worker replaced": 3, "collector killed": 3,
            "broker killed": 1, "redis killed": 2, "redis emptied": 1, "redis full": 2, "messages twice": 2,
-           "cable pulled": 1}
+           "cable pulled": 1, "topic deleted": 1, "topic remade": 1, "messages refused": 1, "worker cut off": 1}
+# seconds that a worker's clock is wrong by
+CLOCKS = (0, 0, 0, 7200, -7200, 3 * 86400, -3 * 86400)
 
 
 class Soak:
     def __init__(self, cluster, random, cable):
         self.cluster, self.random, self.cable = cluster, random, cable
         self.counts, self.injected, self.bad = collections.Counter(), collections.Counter(), collections.Counter()
-        self.emptied = self.away = 0.0  # when Redis last lost something, and when a server was last down
+        # when Redis last lost something, when a server was last down, when units were last refused
+        self.emptied = self.away = self.refused = 0.0
+        self.clock = skew.library(cluster.run)
         self.is_ending = False
         self.undo = {}  # what is out of order: (when it is mended, how)
         self.workers, self.retired = [], []
@@ -45,9 +51,14 @@ class Soak:
     def add_worker(self):
         far = self.cable is not None and not any(w.is_far for w in self.workers)
         flags = self.random.choice([[], [], ["--no-cache"]])
+        way = None
+        if not far and not any(w.way for w in self.workers):
+            way = cut.Way(self.cluster.servers.settings["host"], self.cluster.servers.settings["redis"])
+            flags = [*flags, "--redis-address", way.address]
+        clock = {"LD_PRELOAD": self.clock, "SKEW_SECONDS": str(self.random.choice(CLOCKS))}
         worker = self.cluster.worker(*faults.QUICK, *flags, slots=self.random.choice([1, 2]),
-                                     wrap=self.cable.wrap if far else ())
-        worker.is_far, worker.is_stopped = far, False
+                                     wrap=self.cable.wrap if far else (), **clock)
+        worker.is_far, worker.is_stopped, worker.way = far, False, way
         self.workers.append(worker)
 
     def look_after_workers(self):
@@ -180,6 +191,52 @@ class Soak:
         self.cable.join()
         return True
 
+    def is_disturbed(self, what):
+        return what in self.undo or any(name in self.undo for name in self.cluster.servers.brokers)
+
+    def topic_deleted(self):
+        """Whoever submits or collects makes it again."""
+        return not self.is_disturbed("topic") and faults.delete_units(self.cluster)
+
+    def topic_remade(self):
+        if self.is_disturbed("topic") or not faults.delete_units(self.cluster):
+            return False
+        self.later("topic", 0, self.random.choice([0, 0, 0.5, 3]), self.topic_back)
+        return True
+
+    def topic_back(self):
+        if self.cluster.phasemill("topics").returncode != 0:
+            self.later("topic", 0.5, 1, self.topic_back)
+            return False
+        return True
+
+    def messages_refused(self):
+        name = self.random.choice(["units", "events", "dead-letters"])
+        if self.is_disturbed("refusal") or not faults.refuse_messages(self.cluster, name):
+            return False
+        self.refused = float("inf") if name == "units" else self.refused
+        self.later("refusal", 0.5, 4, lambda: self.accepted(name))
+        return True
+
+    def accepted(self, name):
+        if not faults.accept_messages(self.cluster, name):
+            self.later("refusal", 0.2, 0.5, lambda: self.accepted(name))
+            return False
+        self.refused = time.monotonic() if name == "units" else self.refused
+        return True
+
+    def worker_cut_off(self):
+        worker = next((w for w in self.workers if w.way), None)
+        if worker is None or "way" in self.undo:
+            return False
+        worker.way.cut()
+        self.later("way", 0.5, 25, lambda: self.way_back(worker.way))
+        return True
+
+    def way_back(self, way):
+        way.mend()
+        return True
+
     # ---- all together ----
 
     def mend(self, at_once=False):
@@ -241,6 +298,7 @@ class Soak:
               f"faults injected {sum(self.injected.values())}: {injected}\n"
               f"submitted again after Redis was emptied {self.counts['submitted again']}\n"
               f"begun again when no broker had answered {self.counts['began again']}\n"
+              f"begun again when Kafka had refused units {self.counts['refused']}\n"
               f"dead letters of jobs that Redis had lost {self.counts['dead letters of forgotten jobs']}\n"
               f"units lost {self.lost}\n"
               f"results that differ {self.bad['results that differ']}")
