@@ -493,6 +493,7 @@ void pm_taker_close(pm_taker *t, double seconds) {
         wait_for_proofs(t, fmin(seconds / 4, PROVE_SECONDS));
     }
     pm_taker_commit_now(t, t->health.is_away ? 0 : seconds / 2);
+    t->is_closing = true;
     if (!leave_group(t, until)) {
         pm_logf(t->health.log, PM_LOG_WARNING,
                 "%s: librdkafka did not leave the group within %.3g s; units of this worker wait for the session "

@@ -154,9 +154,9 @@ static void log_list(const pm_taker *t, const char *what, const rd_kafka_topic_p
 
 /* Answers librdkafka, which waits for it before anything else happens in the group. */
 static void answer(pm_taker *t, bool is_assign, const rd_kafka_topic_partition_list_t *list) {
-    const char *protocol = rd_kafka_rebalance_protocol(t->rk);
+    const char *protocol = rd_kafka_rebalance_protocol(t->rk); /* NULL once it closes */
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (strcmp(protocol, "COOPERATIVE") == 0) {
+    if (protocol != NULL && strcmp(protocol, "COOPERATIVE") == 0) {
         rd_kafka_error_t *error =
             is_assign ? rd_kafka_incremental_assign(t->rk, list) : rd_kafka_incremental_unassign(t->rk, list);
         if (error != NULL) {
@@ -174,6 +174,10 @@ static void answer(pm_taker *t, bool is_assign, const rd_kafka_topic_partition_l
 void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
                         void *opaque) {
     pm_taker *t = opaque;
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && t->is_closing) { /* it came too late */
+        answer(t, false, partitions);
+        return;
+    }
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         for (int i = 0; i < partitions->cnt; i++) {
             adopt(t, partitions->elems[i].partition);

@@ -53,7 +53,7 @@ struct pm_taker {
     double last_commit;     /* pm_seconds() */
     bool is_commit_refused; /* said so */
     bool is_topic_missing;  /* said so */
-    bool is_quiet, is_joined;
+    bool is_quiet, is_joined, is_closing;
     double next_look, renewed; /* pm_seconds(): at what librdkafka knows of the ends; of the line about a new topic */
     pm_error failure;          /* met inside a callback */
 };
