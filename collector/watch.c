@@ -16,6 +16,9 @@
 /* An item is sent again when so many sweeps in a row found it in nobody's hands: what one sweep reads here and there is
  * not of one moment. */
 #define STRIKES 2
+/* One that was sent again, and is lost again, waits twice as many sweeps as the time before, up to so many doublings:
+ * somebody takes units and does not do them. */
+#define DOUBLINGS 5
 #define NO_WORKER_SECONDS 10.0
 #define TELL_SECONDS 10.0
 
@@ -26,7 +29,7 @@ typedef struct watcher {
     pm_watch_report *report;
     pm_item_index index;
     bool *missing;
-    uint8_t *strikes;
+    uint8_t *strikes, *sent;             /* of each item: sweeps that found it lost; times it was sent again */
     uint32_t *numbers;                   /* scratch: n */
     uint8_t (*digests)[PM_DIGEST_BYTES]; /* scratch: n */
     bool *exist;                         /* scratch: n */
@@ -34,7 +37,8 @@ typedef struct watcher {
     size_t hinted;  /* items that events have called done since the last look */
     bool is_called; /* an event says that something else happened: sweep now */
     double begun, next_sweep, workers_seen, told;
-    bool is_alone; /* the warning that no worker is alive was given */
+    bool is_astray; /* the warning that units go astray was given */
+    bool is_alone;  /* the warning that no worker is alive was given */
 } watcher;
 
 static bool is_kind(const watcher *w, const char *kind) {
@@ -196,8 +200,9 @@ static size_t find_lost(watcher *w, const pm_hands *hands) {
     for (size_t i = 0; i < w->options->n_items; i++) {
         bool is_loose = w->missing[i] && !hands->held[i];
         w->strikes[i] = (uint8_t)(is_loose ? w->strikes[i] + 1 : 0);
-        if (w->strikes[i] >= STRIKES) {
+        if (w->strikes[i] >= STRIKES << w->sent[i]) {
             w->strikes[i] = 0;
+            w->sent[i] = (uint8_t)(w->sent[i] < DOUBLINGS ? w->sent[i] + 1 : DOUBLINGS);
             w->numbers[n++] = (uint32_t)i;
         }
     }
@@ -279,6 +284,14 @@ static pm_status check_hints(watcher *w, pm_error *err) {
 
 /* ---- events ---- */
 
+/* Who takes units and cannot do them says so itself; each such worker would say it again and again. */
+static void tell_astray(watcher *w, const pm_event_message *event) {
+    char text[PM_TEXT_MOST + 8];
+    pm_span_text(event->error, text, sizeof text);
+    pm_logf(w->p->log, w->is_astray ? PM_LOG_DEBUG : PM_LOG_WARNING, "a unit went astray: %s", text);
+    w->is_astray = true;
+}
+
 static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *err) {
     (void)err;
     watcher *w = ctx;
@@ -297,6 +310,9 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
         pm_span_text(event.type, type, sizeof type);
         pm_logf(w->p->log, PM_LOG_DEBUG, "unit %s: %s, %llu items in %.3f s", unit, type,
                 (unsigned long long)event.items, event.seconds);
+        if (spans_text(event.type, "astray")) {
+            tell_astray(w, &event);
+        }
         if (spans_text(event.type, "done")) {
             w->hinted += event.items < w->n_missing ? (size_t)event.items : w->n_missing;
         } else {
@@ -362,10 +378,12 @@ static pm_status allocate(watcher *w, pm_error *err) {
     size_t n = w->options->n_items;
     w->missing = pm_malloc(n, sizeof *w->missing);
     w->strikes = pm_calloc(n, sizeof *w->strikes);
+    w->sent = pm_calloc(n, sizeof *w->sent);
     w->numbers = pm_malloc(n, sizeof *w->numbers);
     w->digests = pm_malloc(n, sizeof *w->digests);
     w->exist = pm_malloc(n, sizeof *w->exist);
-    if (w->missing == NULL || w->strikes == NULL || w->numbers == NULL || w->digests == NULL || w->exist == NULL) {
+    if (w->missing == NULL || w->strikes == NULL || w->sent == NULL || w->numbers == NULL || w->digests == NULL ||
+        w->exist == NULL) {
         return pm_fail_memory(err, "the items of a job", n * (PM_DIGEST_BYTES + 8));
     }
     memset(w->missing, true, n);
@@ -392,6 +410,7 @@ pm_status pm_watch(pm_producer *producer, pm_reader *reader, const pm_watch_opti
     pm_item_index_free(&w.index);
     free(w.missing);
     free(w.strikes);
+    free(w.sent);
     free(w.numbers);
     free(w.digests);
     free(w.exist);

@@ -34,28 +34,21 @@ class Remade(trials.TrialCase):
         self.assertLess(time.monotonic() - began, 8)
         self.assertEqual(worker.descendants(), [])
 
-    def anew(self, pause, wait):
-        """As many units as before are sent to the new topic `wait` seconds after it was made."""
+    def test_at_once_and_later(self):
+        """As many units as before are sent to the new topic, so that old and new offsets are alike."""
         self.topics()
         worker = self.cluster.worker()
         self.settled(1)
         self.probe("--units", 48)
-        self.remake(pause)
-        time.sleep(wait)
-        self.probe("--units", 48)
-        self.probe("--units", 5)
-        self.all_committed()
-        self.assertEqual(worker.log.count(ANEW), 1, worker.log)
+        for pause, wait in ((0, 0), (0, 2), (2.5, 0)):
+            with self.subTest(pause=pause, wait=wait):
+                self.remake(pause)
+                time.sleep(wait)
+                self.probe("--units", 48)
+                self.probe("--units", 5)
+                self.all_committed()
+        self.assertIn(ANEW, worker.log)
         self.ends_at_once(worker)
-
-    def test_at_once_and_filled_at_once(self):
-        self.anew(0, 0)
-
-    def test_at_once_and_filled_later(self):
-        self.anew(0, 2)
-
-    def test_after_a_while(self):
-        self.anew(2.5, 0)
 
     def test_by_a_worker_that_was_not_there_before(self):
         """The one that knows nothing but the group's offsets finds out by the messages before them."""
@@ -98,16 +91,6 @@ class UnderAJob(faults.FaultCase):
         self.not_done()
         self.finish(collector, workers, seconds=90, lines=8)
         self.assertIn("it is made again", collector.log)
-
-    def test_made_again_at_once(self):
-        workers, collector = self.begin(workers=2)
-        self.cluster.topics.delete(self.board.topic("units"))
-        self.topics_again()
-        self.not_done()
-        self.finish(collector, workers, seconds=90, lines=8)
-
-    def topics_again(self):
-        self.cluster.ok("topics")
 
 
 class Refusals(trials.TrialCase):

@@ -16,64 +16,56 @@ import trials
 UNFIT = "has not been able to do its work"
 
 
-class CutOff(faults.FaultCase):
-    work = ("random", "--sccs", 300, "--size", 200, "--extra", 3)
-
+class Unfit(faults.FaultCase):
     def way(self):
         settings = self.cluster.servers.settings
         way = cut.Way(settings["host"], settings["redis"])
         self.addCleanup(way.close)
         return way
 
-    def far(self, way, *args):
-        return self.cluster.worker(*faults.QUICK, "--redis-address", way.address, *args)
-
-    def test_from_the_beginning(self):
-        """It gets no partitions, and the job takes no longer."""
+    def test_a_job_among_them(self):
+        """One that never reached Redis gets no partitions; one that is cut off leaves its own to others, and joins again
+        once it can; one whose child was stopped misses it; one that a limit keeps from beginning ends."""
+        hung = self.cluster.worker(wrap=["bash", "-c", 'ulimit -v 60000; exec "$@"', "bash"])
         lonely = self.cluster.worker(*faults.QUICK, "--redis-address", "127.0.0.1:1")
-        lonely.wait_log("waiting for Redis", 20)
-        workers, collector = self.begin(workers=2)
-        self.finish(collector, [*workers, lonely], seconds=60)
-        lonely.wait_log(UNFIT, 30)
-        self.assertNotIn("assigned", lonely.log)
-        began = time.monotonic()
-        self.assertEqual(lonely.terminate(20), 0)
-        self.assertLess(time.monotonic() - began, 5)
-
-    def test_for_good_and_back(self):
-        """Others get its partitions after a while; it joins again once it can."""
         way = self.way()
-        far = self.far(way)
-        workers, collector = self.begin(workers=2)
+        far = self.cluster.worker(*faults.QUICK, "--redis-address", way.address)
+        lame = self.cluster.worker(*faults.QUICK)
+        child, = support.wait_until(lambda: faults.children(lame), 10)
+        processes.send(child, signal.SIGSTOP)
+        workers, collector = self.begin(workers=1)
         way.cut()
         self.not_done()
         began = time.monotonic()
-        self.finish(collector, [far, *workers], seconds=60, lines=4)
-        self.assertLess(time.monotonic() - began, 60)
-        far.wait_log(UNFIT, 10)
+        self.finish(collector, [far, lame, lonely, *workers], seconds=90, lines=4)
+        self.assertLess(time.monotonic() - began, 75)
+        self.assertIn("gave no sign of life", lame.log)
+        for worker in (far, lonely):
+            worker.wait_log(UNFIT, 10)
+        self.assertNotIn("assigned", lonely.log)
+        self.assertEqual(hung.wait(20), 71)
+        self.assertIn("ulimit -v", hung.log)
         way.mend()
         far.wait_log("it joins the group", 30)
-        for worker in workers:
-            self.assertEqual(worker.terminate(), 0)
+        began = time.monotonic()
+        for worker in (lame, lonely, *workers):
+            self.assertEqual(worker.terminate(20), 0)
+        self.assertLess(time.monotonic() - began, 10)
         self.is_useful(far)
 
 
 class OtherPrefix(faults.FaultCase):
-    work = faults.SMALL
-
     def test_is_noticed(self):
-        """It passes units over, says so, and the job ends right."""
-        self.wanted(self.path)
+        """It passes units over; worker and collector say so, and the job ends right."""
         self.topics()
         stray = self.cluster.worker(*faults.QUICK, "--redis-prefix", "another")
-        good = self.cluster.worker(*faults.QUICK)
-        support.wait_until(lambda: self.board.workers() and "assigned" in stray.log, 30, "both have joined")
-        self.job = self.cluster.submit(self.path, *faults.RECORD)
-        ids = trials.PARTITIONS
-        self.cluster.phasemill("probe", "--units", ids, "--timeout", 15)
-        stray.wait_log("redis.prefix another.*takes units from the topics of redis.prefix " + self.cluster.name, 20)
-        self.assertEqual(len([line for line in stray.log.splitlines() if "takes units" in line]), 1)
-        self.finish(self.collector(), [good, stray], seconds=60, lines=12)
+        stray.wait_log("assigned", 20)
+        workers, collector = self.begin(workers=1, done=0.01)
+        self.finish(collector, [*workers, stray], seconds=90, lines=12)
+        said = f"has redis.prefix another, and takes units from the topics of redis.prefix {self.cluster.name}"
+        self.assertEqual(stray.log.count(said), 1, stray.log)
+        self.assertEqual(collector.log.count("went astray"), 1, collector.log)
+        self.assertIn(said, collector.log)
 
 
 class Clocks(faults.FaultCase):
@@ -93,24 +85,6 @@ class Clocks(faults.FaultCase):
 
 
 class Children(faults.FaultCase):
-    def test_stopped_while_idle(self):
-        """One that takes its unit and does nothing is missed, and the unit is done by the next."""
-        self.topics()
-        worker = self.cluster.worker()
-        self.settled(1)
-        child, = faults.children(worker)
-        processes.send(child, signal.SIGSTOP)
-        ids = self.send_probes(2)
-        self.wait_ended(ids, 60)
-        self.assertIn("gave no sign of life", worker.log)
-        self.assertEqual(self.board.letters(), {})
-
-    def test_cannot_begin(self):
-        """librdkafka waits for ever for a thread that it was refused."""
-        worker = self.cluster.worker(wrap=["bash", "-c", 'ulimit -v 60000; exec "$@"', "bash"])
-        self.assertEqual(worker.wait(40), 71)
-        self.assertIn("ulimit -v", worker.log)
-
     def test_cannot_live(self):
         """Where no child can be forked, partitions are left to others."""
         group = f"/sys/fs/cgroup/pids/{self.cluster.name}"
