@@ -15,7 +15,8 @@ static const char *state_of(const pm_worker *w) {
     if (w->is_leaving) {
         return "draining";
     }
-    if (!w->link.is_up || !pm_taker_is_joined(w->taker) || pm_taker_health(w->taker)->is_away) {
+    bool is_out = w->was_unfit && !pm_taker_is_joined(w->taker);
+    if (!w->link.is_up || is_out || pm_taker_health(w->taker)->is_away) {
         return "waiting";
     }
     return w->has_owned ? "running" : "starting";

@@ -102,7 +102,7 @@ class Drain(trials.TrialCase):
             servers.signal("redis", signal.SIGCONT)
             servers.signal("broker-1", signal.SIGCONT)
         self.assertEqual(status, 0)
-        self.assertLess(took, 20)
+        self.assertLess(took, 2 + 2 + 2)  # the deadline, what the end may take beyond it, and a busy machine
         self.assertEqual(worker.descendants(), [])
 
     def test_moves_with_its_partition(self):
