@@ -7,6 +7,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/retry.h"
+
+#define CLOSE_SECONDS 1.5
+
 static void stop_signals(sigset_t *set) {
     sigemptyset(set);
     sigaddset(set, SIGINT);
@@ -47,9 +52,36 @@ bool cli_cluster_is_stopped(void *ctx) {
     return c->is_stopped;
 }
 
+/* Fails for want of time: the time limit, then what was waited for. */
+static pm_status say_time_is_over(const cli_cluster *c, pm_status st, pm_error *err) {
+    if (!pm_is_transient(st) || c->deadline.at == 0 || pm_deadline_left(&c->deadline) > 0 ||
+        strncmp(err->text, "time is over", 12) == 0) {
+        return st;
+    }
+    err->code = PM_ETEMPORARY;
+    return pm_fail_prefix(err, "time is over (--timeout)");
+}
+
+/* Closing waits for threads of librdkafka. What there is to say then is said by the watchdog. */
+static void close_producer(cli_cluster *c, pm_status st, const pm_error *err) {
+    pm_error last_words = {.code = st, .text = ""}, unused;
+    if (st != PM_OK) {
+        last_words = *err;
+    }
+    if (c->has_producer) {
+        (void)cli_watchdog_set(&c->watchdog, pm_seconds() + CLOSE_SECONDS, &last_words, &c->console, &unused);
+        pm_producer_close(&c->producer);
+        c->has_producer = false;
+    }
+    cli_watchdog_stop(&c->watchdog);
+}
+
 pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err) {
+    st = say_time_is_over(c, st, err);
     cli_cluster_release_signals(c);
-    cli_cluster_close_handles(c);
+    cli_console_clear(&c->console);
+    cli_cluster_close_store(c);
+    close_producer(c, st, err);
     cli_console_clear(&c->console);
     if (st != PM_OK && c->console.is_json) {
         cli_console_error(&c->console, err);

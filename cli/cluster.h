@@ -8,8 +8,10 @@
 #include "options.h"
 #include "output.h"
 #include "producer/submit.h"
+#include "watchdog.h"
 
 #define CLI_CLIENT_TEXT 128
+#define CLI_TIMEOUT 30 /* seconds: preset of commands that wait for nothing but servers */
 
 /* All-zero before cli_cluster_parse; cli_cluster_close at the end, whatever happened. Must not move. */
 typedef struct cli_cluster {
@@ -21,6 +23,9 @@ typedef struct cli_cluster {
     char client[CLI_CLIENT_TEXT]; /* "HOST-PID-XXXX": client.id, id of a worker, ce_source */
     int signal_fd;                /* 0: none */
     bool is_stopped;
+    pm_deadline deadline; /* of whatever waits; set by cli_cluster_limit */
+    char waits_for[CLI_CLIENT_TEXT];
+    cli_watchdog watchdog;
     /* opened on request: */
     pm_kafka_options kafka;
     pm_redis_options redis_options;
@@ -49,11 +54,22 @@ bool cli_cluster_is_configured(const cli_cluster *c);
 pm_status cli_cluster_kafka_options(cli_cluster *c, pm_error *err);
 pm_status cli_cluster_redis_options(cli_cluster *c, pm_error *err);
 
-/* Connects to Redis and checks it, waiting at most `patience` seconds for one that is away; sets traces (without disk).
- */
-pm_status cli_cluster_open_redis(cli_cluster *c, double patience, pm_error *err);
+/* From here all waiting ends within `seconds` (0: no limit, and none that was set before): what is waited for by then is
+ * an error, PM_ETEMPORARY, and what does not come back at all ends the program a second later. Computing goes on. */
+pm_status cli_cluster_limit(cli_cluster *c, double seconds, pm_error *err);
+/* "Kafka": for the last words of a program that is ended. */
+void cli_cluster_waits_for(cli_cluster *c, const char *what);
 
-/* Redis, the disk cache (unless no_cache; dir NULL and limit 0: the usual ones), and the producer, whose is_stopped is
+/* Connects to Redis and checks it; sets traces (without disk). Waits for one that is away (10 s), or that refuses or
+ * loads (120 s), within the limit. */
+pm_status cli_cluster_open_redis(cli_cluster *c, pm_error *err);
+
+/* What Redis and Kafka hold goes through these: cli_cluster_open_redis and the disk cache, then the producer. */
+pm_status cli_cluster_open_store(cli_cluster *c, bool no_cache, const char *cache_dir, size_t cache_limit,
+                                 pm_error *err);
+pm_status cli_cluster_open_sending(cli_cluster *c, pm_error *err);
+
+/* Both: Redis, the disk cache (unless no_cache; dir NULL and limit 0: the usual ones), and the producer, whose is_stopped is
  * cli_cluster_is_stopped. TRACEPARENT of the environment goes with what is sent. */
 pm_status cli_cluster_open_producer(cli_cluster *c, bool no_cache, const char *cache_dir, size_t cache_limit,
                                     pm_error *err);
@@ -64,11 +80,12 @@ pm_status cli_cluster_hold_signals(cli_cluster *c, pm_error *err);
 void cli_cluster_release_signals(cli_cluster *c);
 bool cli_cluster_is_stopped(void *ctx);
 
-/* Closes what is open. An error is written as log lines are when those are JSON, and its text taken away; returns st.
- */
+/* Closes what is open, in two seconds at most. An error is written as log lines are when those are JSON, and its text
+ * taken away; returns st. */
 pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err);
 
-void cli_cluster_close_handles(cli_cluster *c);
+/* The part of it that waits for nobody: the disk cache, Redis. */
+void cli_cluster_close_store(cli_cluster *c);
 
 /* The part of the help that tells the options that all these commands have. */
 void cli_cluster_help(cli_out *out);

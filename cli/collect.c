@@ -6,20 +6,24 @@
 #include "job_cluster.h"
 #include "jobs.h"
 
+#define FETCH_SECONDS 120.0 /* that Redis may be away */
+
 /* A whole id names a job whose record may be gone; a part of one is looked up on the list of jobs. */
 static pm_status read_id(cli_job *job, uint8_t id[PM_DIGEST_BYTES], pm_error *err) {
     return pm_unhex(job->options.job, id) ? PM_OK : cli_job_find(job->cluster.redis, job->options.job, id, err);
 }
 
-/* The manifest becomes job->parts, and its graph the job's. */
+/* Before Kafka is reached: an unknown job makes no topics. The manifest becomes job->parts, and its graph the job's. */
 static pm_status fetch(cli_job *job, const uint8_t *id, pm_error *err) {
     double start = pm_seconds();
-    const pm_producer *p = &job->cluster.producer;
+    cli_cluster *c = &job->cluster;
+    size_t limit = job->options.memory == 0 ? pm_default_memory() : job->options.memory;
     pm_status st;
-    pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
+    pm_retry retry = pm_retry_begin("Redis", pm_deadline_within(&c->deadline, FETCH_SECONDS, 0), cli_cluster_is_stopped,
+                                    c, &c->console.log);
     do {
         job->manifest.size = 0;
-        st = pm_manifest_get(job->cluster.redis, id, p->log, &job->parts, &job->manifest, err);
+        st = pm_manifest_get(c->redis, id, limit, &c->console.log, &job->parts, &job->manifest, err);
     } while (pm_retry_again(&retry, st, err));
     if (st == PM_OK) {
         job->graph = job->parts.graph;
@@ -29,14 +33,11 @@ static pm_status fetch(cli_job *job, const uint8_t *id, pm_error *err) {
     return st;
 }
 
-static pm_status collect(cli_job *job, const uint8_t *id, pm_error *err) {
+static pm_status collect(cli_job *job, pm_error *err) {
     pm_reader *reader = NULL;
-    pm_status st = pm_reader_open(&job->cluster.kafka, PM_TOPIC_EVENTS, false, &job->cluster.console.log, &reader, err);
+    pm_status st = cli_cluster_open_sending(&job->cluster, err);
     if (st == PM_OK) {
-        st = fetch(job, id, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_request(job, err);
+        st = pm_reader_open(&job->cluster.kafka, PM_TOPIC_EVENTS, false, &job->cluster.console.log, &reader, err);
     }
     if (st == PM_OK) {
         st = cli_job_collect(job, reader, err);
@@ -57,16 +58,22 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
         st = cli_job_read_numbers(job, err);
     }
     if (st == PM_OK) {
-        st = cli_job_open_cluster(job, err);
+        st = cli_job_open_store(job, err);
     }
     if (st == PM_OK) {
         st = read_id(job, id, err);
     }
-    return st == PM_OK ? collect(job, id, err) : st;
+    if (st == PM_OK) {
+        st = fetch(job, id, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_request(job, err);
+    }
+    return st == PM_OK ? collect(job, err) : st;
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
-    cli_job job = {.deadline = 0};
+    cli_job job = {.manifest = {0}};
     bool is_done;
     pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_COLLECT, argc, argv, &job.options, &is_done, err);
     if (st == PM_OK && !is_done) {
@@ -89,7 +96,8 @@ const cli_command cli_collect = {
             "  --theta, --moments, --factorial, --rewards, --covariance, --pdf, --cdf, --times, --tolerance,\n"
             "  --tail-accuracy, --method, --normalize-start, --threads, --memory, --cache-dir, --no-cache,\n"
             "  --cache-limit, --format, --output: as of `phasemill run`\n"
-            "  --timeout SECONDS   how long to wait; then exit code 75, and the job goes on\n"
+            "  --memory BYTES      also the most that the job's manifest may take\n"
+            "  --timeout SECONDS   how long to wait, for servers as for workers; then exit code 75, and the job goes on\n"
             "  --evaluate WHERE    local (the usual), or cluster: slices of theta become units of the workers, and\n"
             "                      results that were asked for before are fetched, not computed\n"
             "  --quiet             errors only; --verbose: more about what is done\n"

@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "json_writer.h"
 
-#define REDIS_SECONDS 10.0
 #define SHORT_ID 12 /* digits shown, and the least that name a letter are: */
 #define LEAST_ID 6
 #define ERROR_HEADER "__dlq.errors.message"
@@ -240,6 +239,7 @@ static const cli_option options[] = {
     {"all", CLI_FLAG, FIELD(all), 0, 0, NULL},
     {"job", CLI_TEXT, FIELD(job), 0, 0, NULL},
     {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
+    {"timeout", CLI_COUNT, FIELD(timeout), 1, 1000000, NULL},
     {0},
 };
 
@@ -284,9 +284,13 @@ static pm_status read_letters(cli_dead *dead, pm_error *err) {
 static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
     selection chosen = {0};
     pm_status st = cli_cluster_kafka_options(&dead->cluster, err);
-    if (st == PM_OK && sub->needs_redis) {
-        st = cli_cluster_open_redis(&dead->cluster, REDIS_SECONDS, err);
+    if (st == PM_OK) {
+        st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
     }
+    if (st == PM_OK && sub->needs_redis) {
+        st = cli_cluster_open_redis(&dead->cluster, err);
+    }
+    cli_cluster_waits_for(&dead->cluster, sub->needs_redis ? "Kafka or Redis" : "Kafka");
     if (st == PM_OK) {
         st = read_letters(dead, err);
     }
@@ -306,7 +310,7 @@ static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
-    cli_dead dead = {0};
+    cli_dead dead = {.options = {.timeout = CLI_TIMEOUT}};
     cli_operands operands = {.least = 0, .most = INT_MAX, .what = "list, show, replay or drop"};
     bool is_done;
     pm_status st = cli_cluster_parse(&dead.cluster, self, argc, argv, options, &dead.options, &operands, &is_done, err);
@@ -338,6 +342,7 @@ const cli_command cli_dead_letters = {
         "\n"
         "  --job JOB       list, replay, drop: those of a job\n"
         "  --all           replay, drop: all\n"
+        "  --timeout S     wait so long (30), for each letter anew, then exit code 75\n"
         "  --json          list, show: for machines\n"
         "  --quiet         errors only; --verbose: more about what is done\n"
         "\n"

@@ -9,6 +9,7 @@
 typedef struct cli_dead_options {
     bool all, json;
     const char *job;
+    size_t timeout;
 } cli_dead_options;
 
 typedef struct cli_dead {

@@ -29,7 +29,8 @@ static pm_status deliver(cli_dead *dead, pm_outgoing *message, int64_t *offset, 
     message->opaque = pm_sent_opaque(&dead->sent, 0);
     st = pm_sender_send(dead->sender, message, err);
     pm_error why = {0};
-    pm_status flushed = pm_sender_flush(dead->sender, PM_DELIVERY_SECONDS + 5, &why);
+    double patience = pm_deadline_within(&dead->cluster.deadline, PM_DELIVERY_SECONDS + 5, 0.1);
+    pm_status flushed = pm_sender_flush(dead->sender, patience, &why);
     if (st == PM_OK && flushed != PM_OK) {
         st = pm_fail(err, flushed, "%s", why.text);
     }
@@ -170,7 +171,6 @@ static pm_status replay_unit(cli_dead *dead, const cli_letter *letter, const uni
                              .cost = u->unit.cost,
                              .partition = choose_partition(letter, n_partitions),
                              .offset = -1,
-                             .time = pm_now(),
                              .items = u->items};
     memcpy(record.unit, u->unit.unit, PM_DIGEST_BYTES);
     memcpy(record.job, u->unit.job, PM_DIGEST_BYTES);
@@ -226,7 +226,8 @@ pm_status cli_dead_replay(cli_dead *dead, const cli_letter *const *letters, size
                               &n_partitions, err);
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
-        st = replay(dead, letters[i], n_partitions, err);
+        st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
+        st = st == PM_OK ? replay(dead, letters[i], n_partitions, err) : st;
     }
     return st;
 }
@@ -234,7 +235,8 @@ pm_status cli_dead_replay(cli_dead *dead, const cli_letter *const *letters, size
 pm_status cli_dead_drop(cli_dead *dead, const cli_letter *const *letters, size_t n, pm_error *err) {
     pm_status st = open_sender(dead, err);
     for (size_t i = 0; st == PM_OK && i < n; i++) {
-        st = take_back(dead, letters[i], err);
+        st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
+        st = st == PM_OK ? take_back(dead, letters[i], err) : st;
     }
     return st;
 }

@@ -18,7 +18,6 @@ typedef struct cli_job {
     cli_result result;
     pm_buffer manifest; /* of the cluster's job, encoded */
     pm_job parts;       /* of the cluster: graph, split and classes before they become the model */
-    double deadline;    /* pm_seconds(); 0: none */
 } cli_job;
 
 /* In this order. Each returns at the first error. */

@@ -13,39 +13,27 @@
  * costs by itself. */
 #define WORTH_ASKING_SECONDS 2.0
 #define JOB_SECONDS 0.5
+/* What `auto` waits for servers that do not answer, before it takes this machine. */
+#define ASKING_SECONDS 5.0
 
 static const pm_log *log_of(const cli_job *job) {
     return &job->cluster.console.log;
 }
 
-pm_status cli_job_open_cluster(cli_job *job, pm_error *err) {
+pm_status cli_job_open_store(cli_job *job, pm_error *err) {
     const cli_run_options *o = &job->options;
-    job->deadline = o->timeout > 0 ? pm_seconds() + (double)o->timeout : 0;
-    return cli_cluster_open_producer(&job->cluster, o->no_cache, o->cache_dir, o->cache_limit, err);
+    pm_status st = cli_cluster_limit(&job->cluster, (double)o->timeout, err);
+    return st == PM_OK ? cli_cluster_open_store(&job->cluster, o->no_cache, o->cache_dir, o->cache_limit, err) : st;
 }
 
-/* What is left of --timeout, as pm_watch wants it. */
-static double seconds_left(const cli_job *job) {
-    if (job->deadline == 0) {
-        return 0;
-    }
-    double left = job->deadline - pm_seconds();
-    return left > 0.001 ? left : 0.001;
-}
-
-static pm_status count_workers(cli_job *job, size_t *workers, size_t *slots, pm_error *err) {
-    const pm_producer *p = &job->cluster.producer;
-    pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
-    pm_status st;
-    do {
-        st = pm_count_workers(job->cluster.redis, workers, slots, err);
-    } while (pm_retry_again(&retry, st, err));
-    return st;
+pm_status cli_job_open_cluster(cli_job *job, pm_error *err) {
+    pm_status st = cli_job_open_store(job, err);
+    return st == PM_OK ? cli_cluster_open_sending(&job->cluster, err) : st;
 }
 
 pm_status cli_job_need_workers(cli_job *job, pm_error *err) {
     size_t workers, slots;
-    pm_status st = count_workers(job, &workers, &slots, err);
+    pm_status st = pm_wait_for_workers(&job->cluster.producer, &workers, &slots, err);
     if (st == PM_OK && workers == 0) {
         st = pm_fail(err, PM_EUNAVAILABLE,
                      "no worker is alive; start some with `phasemill worker`, or use --strategy threads");
@@ -92,7 +80,7 @@ pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) 
 static pm_status collect(cli_job *job, pm_reader *reader, pm_model **out, pm_error *err) {
     pm_model_options model;
     cli_job_model_options(job, &model);
-    pm_collect_options options = {.timeout = seconds_left(job), .manifest = &job->manifest, .model = &model};
+    pm_collect_options options = {.manifest = &job->manifest, .model = &model};
     pm_collect_report report;
     double split = job->result.model.seconds_split;
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
@@ -123,7 +111,7 @@ static pm_status evaluate_there(cli_job *job, pm_reader *reader, pm_error *err) 
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
     if (st == PM_OK) {
         st = pm_evaluate_on_cluster(&job->cluster.producer, reader, job->model, &job->request, &job->manifest,
-                                    seconds_left(job), &job->result.values, &report, err);
+                                    &job->result.values, &report, err);
     }
     cli_cluster_release_signals(&job->cluster);
     job->result.seconds_evaluate = pm_seconds() - start;
@@ -135,7 +123,11 @@ static pm_status evaluate_there(cli_job *job, pm_reader *reader, pm_error *err) 
 }
 
 pm_status cli_job_evaluate_anywhere(cli_job *job, pm_reader *reader, pm_error *err) {
-    return job->options.on_cluster ? evaluate_there(job, reader, err) : cli_job_evaluate(job, err);
+    if (job->options.on_cluster) {
+        return evaluate_there(job, reader, err);
+    }
+    pm_status st = cli_cluster_limit(&job->cluster, 0, err); /* nobody is waited for any more */
+    return st == PM_OK ? cli_job_evaluate(job, err) : st;
 }
 
 pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
@@ -211,9 +203,9 @@ static pm_status estimate_missing(cli_job *job, double *seconds, pm_error *err) 
 static pm_status ask_cluster(cli_job *job, bool *chosen, pm_error *err) {
     size_t workers = 0, slots = 0;
     double seconds = 0, here;
-    pm_status st = count_workers(job, &workers, &slots, err);
+    pm_status st = pm_count_workers(job->cluster.redis, &workers, &slots, err);
     if (st == PM_OK && slots == 0) {
-        pm_logf(log_of(job), PM_LOG_INFO, "strategy threads: a cluster is configured, but no worker is alive");
+        pm_logf(log_of(job), PM_LOG_INFO, "strategy threads: a cluster is configured, but no worker has been heard of");
         return PM_OK;
     }
     if (st == PM_OK) {
@@ -231,6 +223,13 @@ static pm_status ask_cluster(cli_job *job, bool *chosen, pm_error *err) {
     return PM_OK;
 }
 
+/* Whoever did not ask for the cluster does not wait for it. */
+static pm_status open_in_passing(cli_job *job, pm_error *err) {
+    const cli_run_options *o = &job->options;
+    pm_status st = cli_cluster_limit(&job->cluster, ASKING_SECONDS, err);
+    return st == PM_OK ? cli_cluster_open_producer(&job->cluster, o->no_cache, o->cache_dir, o->cache_limit, err) : st;
+}
+
 pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *err) {
     double seconds = 0;
     *chosen = false;
@@ -242,13 +241,20 @@ pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *
         return st;
     }
     pm_error why = {0};
-    if (cli_job_open_cluster(job, &why) != PM_OK) {
+    st = open_in_passing(job, &why);
+    if (st == PM_OK) {
+        st = cli_job_find_parts(job, err);
+        if (st != PM_OK) {
+            return st;
+        }
+        st = cli_cluster_limit(&job->cluster, ASKING_SECONDS, &why);
+        st = st == PM_OK ? ask_cluster(job, chosen, &why) : st;
+    }
+    if (st != PM_OK) {
         pm_logf(log_of(job), PM_LOG_WARNING, "strategy threads: a cluster is configured, but cannot be used: %s",
                 why.text);
-        return PM_OK;
     }
-    st = cli_job_find_parts(job, err);
-    return st == PM_OK ? ask_cluster(job, chosen, err) : st;
+    return cli_cluster_limit(&job->cluster, *chosen ? (double)job->options.timeout : 0, err);
 }
 
 pm_status cli_job_record_parts(cli_job *job, unsigned threads, pm_error *err) {

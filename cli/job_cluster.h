@@ -5,8 +5,10 @@
 #include "collector/collect.h"
 #include "job.h"
 
-/* Opens Kafka, Redis and the disk cache; --timeout runs from here. Errors: PM_EUNAVAILABLE naming what is missing. */
+/* Opens Redis, the disk cache and Kafka; --timeout runs from here. Errors: PM_EUNAVAILABLE naming what is missing. */
 pm_status cli_job_open_cluster(cli_job *job, pm_error *err);
+/* The same without Kafka. */
+pm_status cli_job_open_store(cli_job *job, pm_error *err);
 
 /* Errors: PM_EUNAVAILABLE when no worker is alive. */
 pm_status cli_job_need_workers(cli_job *job, pm_error *err);

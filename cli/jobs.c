@@ -42,6 +42,9 @@ static pm_status check_there(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES]
     pm_status st = pm_board_job(redis, job, &message, &note, err);
     bool found = note.found;
     pm_note_free(&note);
+    if (st == PM_EDATA) { /* it is there, and whoever looks closer is told what is wrong with it */
+        return PM_OK;
+    }
     return st == PM_OK && !found ? pm_fail(err, PM_ENOINPUT, "job %s: not there; see `phasemill status`", text) : st;
 }
 
@@ -55,6 +58,40 @@ pm_status cli_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_
                        LEAST_DIGITS);
     }
     return pm_unhex(text, job) ? check_there(redis, job, text, err) : find_by_digits(redis, text, job, err);
+}
+
+typedef struct running_search {
+    const char *text;
+    uint8_t *job;
+    size_t n_found;
+} running_search;
+
+static pm_status search_worker(void *ctx, const pm_worker_message *worker, pm_error *err) {
+    running_search *s = ctx;
+    const pm_running_unit *units = worker->units.items;
+    (void)err;
+    for (size_t i = 0; i < worker->units.count; i++) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(units[i].job, hex);
+        bool is_new = s->n_found == 0 || memcmp(units[i].job, s->job, PM_DIGEST_BYTES) != 0;
+        if (is_new && strncasecmp(hex, s->text, strlen(s->text)) == 0) {
+            memcpy(s->job, units[i].job, PM_DIGEST_BYTES);
+            s->n_found++;
+        }
+    }
+    return PM_OK;
+}
+
+pm_status cli_job_find_running(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+    running_search s = {.text = text, .job = job};
+    pm_status st = pm_board_workers(redis, search_worker, &s, err);
+    if (st == PM_OK && s.n_found != 1) {
+        st = pm_fail(err, s.n_found == 0 ? PM_ENOINPUT : PM_EUSAGE,
+                     s.n_found == 0 ? "job %s: neither on the board nor with a worker; see `phasemill status`"
+                                    : "job %s: more than one begins so; give more digits",
+                     text);
+    }
+    return st;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------- */
@@ -122,7 +159,7 @@ static pm_status ask(pm_redis *redis, cli_unit_kind what, const uint8_t (*digest
     if (what == CLI_UNIT_OTHER) {
         return pm_board_ended(redis, digests, n, exist, err);
     }
-    return pm_blob_exist(redis, what == CLI_UNIT_RECORD ? PM_SPACE_TRACE : PM_SPACE_RESULT, digests, n, exist, err);
+    return pm_blob_look(redis, what == CLI_UNIT_RECORD ? PM_SPACE_TRACE : PM_SPACE_RESULT, digests, n, exist, err);
 }
 
 /* Asks for all items of a kind; *distinct and *missing count each digest once, for one may be in several units. */
@@ -194,13 +231,24 @@ static void describe_failure(cli_job_view *view, const pm_outcome_message *o) {
              unit, scc, (unsigned long long)o->attempts, topic, (unsigned long long)o->partition, (long long)o->offset);
 }
 
+/* What makes no sense is shown in its place. */
+static pm_status note_fault(cli_job_view *view, pm_status st, const pm_error *why, pm_error *err) {
+    if (st == PM_EDATA) {
+        snprintf(view->fault, sizeof view->fault, "%.*s", (int)sizeof view->fault - 1, why->text);
+        cli_make_plain(view->fault);
+        return PM_OK;
+    }
+    return st == PM_OK ? PM_OK : pm_fail(err, st, "%s", why->text);
+}
+
 static pm_status look_at_end(pm_redis *redis, cli_job_view *view, pm_error *err) {
     pm_outcome_message outcome;
     pm_note note = {0};
     const uint8_t(*job)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])view->job;
     pm_status st = pm_board_cancelled(redis, job, 1, &view->is_cancelled, err);
     if (st == PM_OK) {
-        st = pm_board_failure(redis, view->job, &outcome, &note, err);
+        pm_error why = {0};
+        st = note_fault(view, pm_board_failure(redis, view->job, &outcome, &note, &why), &why, err);
     }
     if (st == PM_OK && note.found) {
         describe_failure(view, &outcome);
@@ -209,23 +257,28 @@ static pm_status look_at_end(pm_redis *redis, cli_job_view *view, pm_error *err)
     return st;
 }
 
+static void take_record(cli_job_view *view, const pm_job_message *message) {
+    pm_span_text(message->kind, view->kind, sizeof view->kind);
+    pm_span_text(message->source, view->source, sizeof view->source);
+    cli_make_plain(view->kind);
+    cli_make_plain(view->source);
+    view->created = message->created;
+    view->states = message->states;
+    view->items = message->items;
+    view->known = message->known;
+}
+
 pm_status cli_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_job_view *out, bool *found,
                        pm_error *err) {
     pm_job_message message;
     pm_note note = {0};
+    pm_error why = {0};
     *out = (cli_job_view){0};
     memcpy(out->job, job, PM_DIGEST_BYTES);
-    pm_status st = pm_board_job(redis, job, &message, &note, err);
-    *found = note.found;
-    if (st == PM_OK && note.found) {
-        pm_span_text(message.kind, out->kind, sizeof out->kind);
-        pm_span_text(message.source, out->source, sizeof out->source);
-        cli_make_plain(out->kind);
-        cli_make_plain(out->source);
-        out->created = message.created;
-        out->states = message.states;
-        out->items = message.items;
-        out->known = message.known;
+    pm_status st = note_fault(out, pm_board_job(redis, job, &message, &note, &why), &why, err);
+    *found = note.found || out->fault[0] != '\0';
+    if (note.found) {
+        take_record(out, &message);
     }
     pm_note_free(&note);
     if (st == PM_OK && *found) {
@@ -233,6 +286,78 @@ pm_status cli_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_
     }
     return st == PM_OK && *found ? look_at_end(redis, out, err) : st;
 }
+
+/* ---- many at a glance -------------------------------------------------------------------------------- */
+
+typedef struct glancing {
+    cli_job_view *views;
+    bool *found;
+} glancing;
+
+static pm_status see_job(void *ctx, size_t i, const pm_job_message *job, pm_error *err) {
+    glancing *g = ctx;
+    (void)err;
+    if (job != NULL) {
+        take_record(&g->views[i], job);
+        g->found[i] = true;
+    }
+    return PM_OK;
+}
+
+static pm_status see_failure(void *ctx, size_t i, const pm_outcome_message *outcome, pm_error *err) {
+    glancing *g = ctx;
+    (void)err;
+    describe_failure(&g->views[i], outcome);
+    return PM_OK;
+}
+
+static pm_status see_bad(void *ctx, size_t i, const char *why, pm_error *err) {
+    glancing *g = ctx;
+    const pm_error fault = {.code = PM_EDATA};
+    pm_error text = fault;
+    g->found[i] = true;
+    snprintf(text.text, sizeof text.text, "%s", why);
+    return note_fault(&g->views[i], PM_EDATA, &text, err);
+}
+
+/* Counts of two moments may pass each other; none is shown that cannot be. */
+static void take_counts(cli_job_view *view, const pm_glance *counts) {
+    uint64_t there = counts->known + counts->recorded;
+    view->is_counted = true;
+    view->is_cancelled = counts->is_cancelled;
+    view->missing = there < view->items ? view->items - there : 0;
+    view->slices = counts->slices;
+    view->slices_missing = counts->slices_done < counts->slices ? counts->slices - counts->slices_done : 0;
+    view->n_units = counts->units;
+    view->n_open = counts->units_done < counts->units ? counts->units - counts->units_done : 0;
+}
+
+pm_status cli_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, cli_job_view *views,
+                          size_t *n_found, pm_error *err) {
+    static const pm_glance_visits visits = {see_job, see_failure, see_bad};
+    pm_glance *counts = pm_calloc(n, sizeof *counts);
+    glancing g = {.views = views, .found = pm_calloc(n, sizeof *g.found)};
+    pm_status st = counts == NULL || g.found == NULL ? pm_fail_memory(err, "jobs", n * sizeof *counts) : PM_OK;
+    *n_found = 0;
+    for (size_t i = 0; i < n; i++) {
+        views[i] = (cli_job_view){0};
+        memcpy(views[i].job, jobs[i], PM_DIGEST_BYTES);
+    }
+    if (st == PM_OK) {
+        st = pm_board_glance(redis, jobs, n, counts, &visits, &g, err);
+    }
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        if (g.found[i]) {
+            take_counts(&views[i], &counts[i]);
+            views[(*n_found)++] = views[i];
+        }
+    }
+    free(g.found);
+    free(counts);
+    return st;
+}
+
+/* ---- closer ------------------------------------------------------------------------------------------ */
 
 pm_status cli_job_look_closer(pm_redis *redis, cli_job_view *view, size_t most, pm_error *err) {
     pm_status st = PM_OK;
@@ -246,7 +371,8 @@ pm_status cli_job_look_closer(pm_redis *redis, cli_job_view *view, size_t most, 
         const uint8_t(*id)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])unit->unit;
         st = pm_board_ended(redis, id, 1, &unit->has_ended, err);
         if (st == PM_OK) {
-            st = pm_board_attempts(redis, unit->unit, &attempt, err);
+            pm_error why = {0};
+            st = note_fault(view, pm_board_attempts(redis, unit->unit, &attempt, &why), &why, err);
         }
         unit->begun = attempt.begun;
         unit->faults = attempt.faults;
@@ -261,7 +387,8 @@ void cli_job_view_free(cli_job_view *view) {
 }
 
 const char *cli_job_state(const cli_job_view *view) {
-    return view->missing == 0 && view->slices_missing == 0 ? "done"
+    return view->fault[0] != '\0'                            ? "unreadable"
+           : view->missing == 0 && view->slices_missing == 0 ? "done"
            : view->has_failed                              ? "failed"
            : view->is_cancelled                            ? "cancelled"
                                                            : "running";

@@ -130,7 +130,7 @@ static pm_status check_outcome(const cli_probe *probe, const probe_options *o, p
 }
 
 static pm_status count_workers(cli_cluster *c, cli_probe *probe, pm_error *err) {
-    pm_status st = pm_count_workers(c->redis, &probe->workers, &probe->slots, err);
+    pm_status st = pm_wait_for_workers(&c->producer, &probe->workers, &probe->slots, err);
     return st == PM_OK && probe->workers == 0
                ? pm_fail(err, PM_EUNAVAILABLE, "no worker is alive; start one with `phasemill worker`")
                : st;
@@ -142,6 +142,9 @@ static pm_status serve(cli_cluster *c, const probe_options *o, pm_error *err) {
     pm_status st = read_number("--seconds", o->seconds, 1e6, &probe.body.seconds, err);
     if (st == PM_OK) {
         st = read_number("--rate", o->rate, 1e6, &probe.rate, err);
+    }
+    if (st == PM_OK) {
+        st = cli_cluster_limit(c, probe.timeout, err);
     }
     if (st == PM_OK) {
         st = cli_cluster_open_producer(c, true, NULL, 0, err);
@@ -196,7 +199,8 @@ const cli_command cli_probe_command = {
         "  --crash         each crashes: they are tried, then become dead letters\n"
         "  --sequential    one at a time\n"
         "  --rate R        send so many each second\n"
-        "  --timeout S     wait for so long after the last was sent (60)\n"
+        "  --timeout S     wait so long (60): for servers and workers, for each batch to be sent, and for the last to\n"
+        "                  end; then exit code 75, and what has not ended is cancelled\n"
         "  --json          for machines\n"
         "  --quiet         errors only; --verbose: more about what is done\n"
         "\n"

@@ -85,8 +85,8 @@ static pm_status make_unit(const probing *p, size_t number, pm_new_unit *unit, p
 /* Sends the next n units. */
 static pm_status send_units(probing *p, size_t n, pm_error *err) {
     pm_new_unit units[BATCH];
-    pm_status st = PM_OK;
     size_t made = 0, claims = 0;
+    pm_status st = cli_cluster_limit(p->probe->cluster, p->probe->timeout, err);
     for (; st == PM_OK && made < n; made++) {
         st = make_unit(p, p->n_sent + made, &units[made], err);
     }
@@ -184,7 +184,7 @@ static bool is_over(const probing *p, double until) {
 
 static pm_status wait_for(probing *p, size_t n, pm_error *err) {
     double until = pm_seconds() + p->probe->timeout;
-    pm_status st = PM_OK;
+    pm_status st = cli_cluster_limit(p->probe->cluster, p->probe->timeout, err);
     while (st == PM_OK && p->probe->n_ended < n && !is_over(p, until)) {
         st = see(p, POLL_SECONDS, err);
     }
@@ -243,6 +243,14 @@ static pm_status run_probe(probing *p, pm_error *err) {
     return st;
 }
 
+/* Nobody waits for what has not ended by now. */
+static void cancel_rest(const probing *p) {
+    pm_error unused;
+    if (p->probe->n_ended < p->n_sent) {
+        (void)pm_board_cancel(p->probe->cluster->redis, p->probe->job, &unused);
+    }
+}
+
 pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
     cli_cluster *c = probe->cluster;
     probing p = {
@@ -256,6 +264,7 @@ pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
     }
     if (st == PM_OK) {
         st = run_probe(&p, err);
+        cancel_rest(&p);
     }
     if (p.events != NULL) {
         pm_reader_close(p.events);

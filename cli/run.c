@@ -74,7 +74,7 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
-    cli_job job = {.deadline = 0};
+    cli_job job = {.manifest = {0}};
     bool is_done;
     pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_RUN, argc, argv, &job.options, &is_done, err);
     if (st == PM_OK && !is_done) {

@@ -208,8 +208,7 @@ static pm_status check_submission(const cli_run_options *o, pm_error *err) {
                       {o->covariance, "--covariance"},
                       {o->factorial, "--factorial"},
                       {o->output != NULL, "--output"},
-                      {o->evaluate != NULL, "--evaluate"},
-                      {o->timeout > 0, "--timeout"}};
+                      {o->evaluate != NULL, "--evaluate"}};
     for (size_t i = 0; !o->wait && i < sizeof evaluation / sizeof *evaluation; i++) {
         if (evaluation[i].is_given) {
             return needs(evaluation[i].option, "--wait", err);

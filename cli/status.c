@@ -9,7 +9,7 @@
 
 typedef struct status_options {
     bool json, watch;
-    size_t most;
+    size_t most, timeout;
 } status_options;
 
 #define FIELD(name) offsetof(status_options, name)
@@ -18,6 +18,7 @@ static const cli_option options[] = {
     {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
     {"watch", CLI_FLAG, FIELD(watch), 0, 0, NULL},
     {"most", CLI_COUNT, FIELD(most), 1, 10000, NULL},
+    {"timeout", CLI_COUNT, FIELD(timeout), 1, 1000000, NULL},
     {0},
 };
 
@@ -50,12 +51,12 @@ static pm_status fault_of(const cli_status *status, pm_error *err) {
 }
 
 static pm_status look_once(cli_status_source *source, const status_options *o, pm_error *err) {
-    cli_status status;
-    pm_status st = cli_status_look(source, &status, err);
-    cli_job_view *detail = source->job != NULL && status.n_jobs == 1 ? &status.jobs[0] : NULL;
-    if (st == PM_OK && detail != NULL) {
-        status.redis_st = cli_job_look_closer(source->cluster->redis, detail, OPEN_UNITS, &status.redis_err);
+    cli_status status = {0};
+    pm_status st = cli_cluster_limit(source->cluster, (double)o->timeout, err);
+    if (st == PM_OK) {
+        st = cli_status_look(source, &status, err);
     }
+    cli_job_view *detail = source->job != NULL && status.n_jobs == 1 ? &status.jobs[0] : NULL;
     if (st == PM_OK) {
         st = write_status(&status, detail, o, err);
     }
@@ -95,8 +96,12 @@ static pm_status open_servers(cli_cluster *c, pm_error *err) {
 
 static pm_status serve(cli_cluster *c, const char *text, const status_options *o, pm_error *err) {
     uint8_t job[PM_DIGEST_BYTES];
-    cli_status_source source = {.cluster = c, .most = o->most, .job = text == NULL ? NULL : job};
+    cli_status_source source = {
+        .cluster = c, .most = o->most, .most_units = OPEN_UNITS, .job = text == NULL ? NULL : job};
     pm_status st = open_servers(c, err);
+    if (st == PM_OK) {
+        st = cli_cluster_limit(c, (double)o->timeout, err);
+    }
     if (st == PM_OK && text != NULL) {
         st = cli_job_find(c->redis, text, job, err);
     }
@@ -109,7 +114,7 @@ static pm_status serve(cli_cluster *c, const char *text, const status_options *o
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
-    status_options o = {.most = 20};
+    status_options o = {.most = 20, .timeout = CLI_TIMEOUT};
     cli_operands operands = {.least = 0, .most = 1, .what = "JOB"};
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
@@ -126,13 +131,17 @@ const cli_command cli_status_command = {
         "usage: phasemill status [JOB] [OPTIONS]\n"
         "\n"
         "Shows the newest jobs (items done of all, units sent), the workers that are alive (slots in use, what each\n"
-        "does), how many units wait in each partition of the topic, and how many dead letters there are. With a\n"
-        "JOB, also its failure and its open units: attempts begun, crashes and overruns, and in whose hands each\n"
-        "is. A job is done when all its items are in Redis, whatever else happened. Where Redis or Kafka cannot be\n"
-        "asked, the other's part is shown, and the exit code is that of the fault.\n"
+        "does), how many units wait in each partition of the topic, and how many dead letters there are. Of the jobs\n"
+        "it tells what their workers have counted; with a JOB, each of its items is looked for: it is done when all\n"
+        "are in Redis, whatever else happened. Its failure and its open units are shown then, too: attempts begun,\n"
+        "crashes and overruns, and in whose hands each is. A job of which something stored makes no sense is\n"
+        "unreadable, and what that is stands below it; submitting its graph again mends it. Looking changes nothing\n"
+        "in Redis. Where Redis or Kafka cannot be asked, the other's part is shown, and the exit code is that of the\n"
+        "fault.\n"
         "\n"
         "  --watch         again every two seconds, until interrupted\n"
         "  --most N        how many jobs (20)\n"
+        "  --timeout S     wait for the servers so long (30), for Redis half of it, then exit code 75\n"
         "  --json          for machines: one object on a line\n"
         "  --quiet         errors only; --verbose: more about what is done\n"
         "\n"

@@ -33,13 +33,14 @@ typedef struct cli_status {
     pm_lag *lags; /* of each partition */
     size_t n_partitions;
     size_t n_dead;
+    double now; /* by Redis's clock, as all times are that come from it; this machine's where Redis is away */
 } cli_status;
 
 /* What is kept from one look to the next. */
 typedef struct cli_status_source {
     cli_cluster *cluster;
     const uint8_t *job; /* PM_DIGEST_BYTES: that one; NULL: the newest `most` */
-    size_t most;
+    size_t most, most_units; /* open units of the one job that are looked at closely */
     pm_kafka_health health;
     rd_kafka_t *rk;
     pm_reader *dead;
@@ -54,7 +55,7 @@ void cli_status_source_close(cli_status_source *source);
 /* Units of a partition that are not committed. */
 uint64_t cli_lag_of(const pm_lag *lag);
 
-/* "failed", "running on WORKER", "being sent", "queued" or "lost" into `text`. */
+/* "failed", "running on WORKER", "being sent", "queued", "expired" or "lost" into `text`. */
 void cli_unit_state(const cli_status *status, const cli_job_view *job, const cli_unit_view *unit, char *text, size_t n);
 
 /* One job's detail follows the overview when `detail` is not NULL. */

@@ -83,6 +83,9 @@ static void write_job(const cli_status *status, const cli_job_view *job, bool is
     put_count(j, "slices_done", job->slices - job->slices_missing);
     put_count(j, "units", job->n_units);
     put_count(j, "units_open", job->n_open);
+    cli_json_key(j, "counted");
+    cli_json_bool(j, job->is_counted);
+    put_text(j, "fault", job->fault[0] != '\0' ? job->fault : NULL);
     put_text(j, "failure", job->has_failed ? job->failure : NULL);
     put_text(j, "failed_unit", job->has_failed ? job->failure_place : NULL);
     if (is_detailed) {
@@ -127,7 +130,7 @@ static void write_worker(const cli_worker_view *worker, double now, cli_json *j)
 }
 
 static void write_redis(const cli_status *status, const cli_job_view *detail, cli_json *j) {
-    double now = pm_now();
+    double now = status->now;
     open_key(j, "jobs", '[');
     for (size_t i = 0; i < status->n_jobs; i++) {
         write_job(status, &status->jobs[i], &status->jobs[i] == detail, j);
@@ -164,7 +167,7 @@ static void write_kafka(const cli_status *status, cli_json *j) {
 void cli_status_json(const cli_status *status, const cli_job_view *detail, cli_out *out) {
     cli_json j = {.out = out};
     cli_json_open(&j, '{');
-    put_time(&j, "time", pm_now());
+    put_time(&j, "time", status->now);
     write_redis(status, detail, &j);
     write_kafka(status, &j);
     cli_json_close(&j, '}');

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/retry.h"
+#include "producer/hands.h"
 #include "status.h"
 
 #define REACH_SECONDS 5.0
@@ -65,19 +66,20 @@ static pm_status see_worker(void *ctx, const pm_worker_message *message, pm_erro
 
 /* ---- jobs -------------------------------------------------------------------------------------------- */
 
-static pm_status look_at_job(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_status *out, pm_error *err) {
+static pm_status look_at_one(cli_status_source *source, cli_status *out, pm_error *err) {
     bool found;
-    cli_job_view *view = &out->jobs[out->n_jobs];
-    pm_status st = cli_job_look(redis, job, view, &found, err);
-    if (st != PM_OK || !found) {
-        cli_job_view_free(view);
-        return st;
+    pm_redis *redis = source->cluster->redis;
+    pm_status st = cli_job_look(redis, source->job, &out->jobs[0], &found, err);
+    if (st == PM_OK && found) {
+        out->n_jobs = 1;
+        st = cli_job_look_closer(redis, &out->jobs[0], source->most_units, err);
+    } else {
+        cli_job_view_free(&out->jobs[0]);
     }
-    out->n_jobs++;
-    return PM_OK;
+    return st;
 }
 
-static pm_status look_at_redis(cli_status_source *source, cli_status *out, pm_error *err) {
+static pm_status look_at_jobs(cli_status_source *source, cli_status *out, pm_error *err) {
     pm_redis *redis = source->cluster->redis;
     uint8_t(*jobs)[PM_DIGEST_BYTES] = NULL;
     size_t n = 1;
@@ -86,11 +88,25 @@ static pm_status look_at_redis(cli_status_source *source, cli_status *out, pm_er
         out->jobs = pm_calloc(n, sizeof *out->jobs);
         st = out->jobs != NULL ? PM_OK : pm_fail_memory(err, "jobs", n * sizeof *out->jobs);
     }
-    for (size_t i = 0; st == PM_OK && i < n; i++) {
-        st = look_at_job(redis, source->job != NULL ? source->job : jobs[i], out, err);
+    if (st == PM_OK) {
+        st = source->job != NULL ? look_at_one(source, out, err)
+                                 : cli_jobs_glance(redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, n, out->jobs,
+                                                   &out->n_jobs, err);
     }
     free(jobs);
-    return st == PM_OK ? pm_board_workers(redis, see_worker, out, err) : st;
+    return st;
+}
+
+/* Half of the time is for Redis, so that Kafka is asked when Redis does not answer. */
+static pm_status look_at_redis(cli_status_source *source, cli_status *out, pm_error *err) {
+    cli_cluster *c = source->cluster;
+    cli_cluster_waits_for(c, "Redis");
+    pm_redis_set_deadline(c->redis, (c->deadline.begun + c->deadline.at) / 2);
+    pm_status st = pm_redis_now(c->redis, &out->now, err);
+    if (st == PM_OK) {
+        st = look_at_jobs(source, out, err);
+    }
+    return st == PM_OK ? pm_board_workers(c->redis, see_worker, out, err) : st;
 }
 
 /* ---- Kafka ------------------------------------------------------------------------------------------- */
@@ -102,7 +118,9 @@ static pm_status open_kafka(cli_status_source *source, pm_error *err) {
         source->health = (pm_kafka_health){.log = &c->console.log};
         st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, &source->health, &source->rk, err);
     }
-    return st == PM_OK ? pm_kafka_reach(source->rk, &c->kafka, &source->health, REACH_SECONDS, err) : st;
+    return st == PM_OK ? pm_kafka_reach(source->rk, &c->kafka, &source->health,
+                                       pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err)
+                      : st;
 }
 
 /* Partitions of each topic; 0 of one that is not there yet. */
@@ -133,7 +151,7 @@ static pm_status look_at_lag(cli_status_source *source, size_t n, cli_status *ou
     if (out->lags == NULL) {
         return pm_fail_memory(err, "lags of partitions", n * sizeof *out->lags);
     }
-    pm_status st = n == 0 ? PM_OK : pm_group_lag(source->rk, &source->cluster->kafka, n, out->lags, LAG_SECONDS, err);
+    pm_status st = n == 0 ? PM_OK : pm_group_lag(source->rk, &source->cluster->kafka, n, out->lags, pm_deadline_within(&source->cluster->deadline, LAG_SECONDS, 0.1), err);
     out->n_partitions = st == PM_OK ? n : 0;
     return st;
 }
@@ -163,11 +181,12 @@ static pm_status try_kafka(cli_status_source *source, cli_status *out, pm_error 
 /* A topic that was made a moment ago has no leader yet, and one that moves has none for a while. */
 static pm_status look_at_kafka(cli_status_source *source, cli_status *out, pm_error *err) {
     const struct timespec pause = {.tv_nsec = 200000000};
+    cli_cluster_waits_for(source->cluster, "Kafka");
     pm_status st = open_kafka(source, err);
     if (st != PM_OK) {
         return st;
     }
-    double until = pm_seconds() + SETTLE_SECONDS;
+    double until = pm_seconds() + pm_deadline_within(&source->cluster->deadline, SETTLE_SECONDS, 0);
     st = try_kafka(source, out, err);
     while (pm_is_transient(st) && pm_seconds() < until && !cli_cluster_is_stopped(source->cluster)) {
         nanosleep(&pause, NULL);
@@ -179,7 +198,7 @@ static pm_status look_at_kafka(cli_status_source *source, cli_status *out, pm_er
 /* ---- all --------------------------------------------------------------------------------------------- */
 
 pm_status cli_status_look(cli_status_source *source, cli_status *out, pm_error *err) {
-    *out = (cli_status){0};
+    *out = (cli_status){.now = pm_now()};
     out->redis_st = look_at_redis(source, out, &out->redis_err);
     out->kafka_st = look_at_kafka(source, out, &out->kafka_err);
     bool is_out_of_memory = out->redis_st == PM_EOSERR || out->kafka_st == PM_EOSERR;
@@ -234,10 +253,14 @@ void cli_unit_state(const cli_status *status, const cli_job_view *job, const cli
     } else if (unit->has_ended) {
         snprintf(text, n, "%s", job->has_failed ? "failed" : "ended");
     } else if (unit->offset < 0) {
-        snprintf(text, n, "being sent");
+        pm_unit_signs signs = {.offset = -1, .since = status->now - unit->time};
+        snprintf(text, n, "%s", pm_unit_is_in_hands(&signs) ? "being sent" : "lost");
     } else if (lag == NULL) {
         snprintf(text, n, "unknown");
+    } else if (unit->offset < lag->low) {
+        snprintf(text, n, "expired");
     } else {
-        snprintf(text, n, "%s", unit->offset >= lag->committed ? "queued" : "lost");
+        pm_unit_signs signs = {.offset = unit->offset, .lag = lag};
+        snprintf(text, n, "%s", pm_unit_is_in_hands(&signs) ? "queued" : "lost");
     }
 }

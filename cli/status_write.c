@@ -19,8 +19,11 @@ static void write_job(const cli_job_view *job, cli_out *out) {
     pm_time_text(job->created, when);
     snprintf(done, sizeof done, "%llu/%llu", (unsigned long long)(job->items - job->missing),
              (unsigned long long)job->items);
-    cli_out_format(out, "%s  %-9s  %15s  %6zu  %.19s  %.100s\n", short_id(job->job, hex), cli_job_state(job), done,
+    cli_out_format(out, "%s  %-10s  %15s  %6zu  %.19s  %.100s\n", short_id(job->job, hex), cli_job_state(job), done,
                    job->n_units, when, job->source);
+    if (job->fault[0] != '\0') {
+        cli_out_format(out, "    %s; submit its graph again\n", job->fault);
+    }
 }
 
 static void write_jobs(const cli_status *status, cli_out *out) {
@@ -28,7 +31,7 @@ static void write_jobs(const cli_status *status, cli_out *out) {
         cli_out_text(out, "no jobs\n");
         return;
     }
-    cli_out_format(out, "%-12s  %-9s  %15s  %6s  %-19s  %s\n", "job", "state", "done/items", "units", "submitted",
+    cli_out_format(out, "%-12s  %-10s  %15s  %6s  %-19s  %s\n", "job", "state", "done/items", "units", "submitted",
                    "source");
     for (size_t i = 0; i < status->n_jobs; i++) {
         write_job(&status->jobs[i], out);
@@ -55,7 +58,7 @@ static void write_workers(const cli_status *status, cli_out *out) {
         cli_out_text(out, "no workers\n");
         return;
     }
-    double now = pm_now();
+    double now = status->now;
     cli_out_format(out, "%-32s  %-9s  %7s  %4s  %8s  %6s  %7s  %8s\n", "worker", "state", "slots", "part", "done",
                    "failed", "MiB", "seconds");
     for (size_t i = 0; i < status->n_workers; i++) {

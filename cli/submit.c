@@ -73,7 +73,7 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
-    cli_job job = {.deadline = 0};
+    cli_job job = {.manifest = {0}};
     bool is_done;
     pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_SUBMIT, argc, argv, &job.options, &is_done, err);
     if (st == PM_OK && !is_done) {
@@ -94,7 +94,8 @@ const cli_command cli_submit = {
             "  --wait              wait until all traces are there; with any of --theta, --moments, --pdf, --cdf and\n"
             "                      --covariance also evaluate and write the result as `collect` does, with its\n"
             "                      options (`phasemill collect --help`)\n"
-            "  --timeout SECONDS   with --wait: how long to wait; then exit code 75, and the job goes on\n"
+            "  --timeout SECONDS   how long to wait, for servers and with --wait for workers; then exit code 75, and what\n"
+            "                      was sent goes on\n"
             "  --effort E          search for pivot orders: fast, balanced (the usual) or best\n"
             "  --min-size N        graphs of fewer states are recorded here and stored at once (50)\n"
             "  --memory BYTES      what recording here may take (most of the machine's)\n"

@@ -9,12 +9,17 @@
 
 typedef struct topics_options {
     bool check, json;
+    size_t timeout;
 } topics_options;
 
 #define FIELD(name) offsetof(topics_options, name)
 
 static const cli_option options[] = {
-    {"check", CLI_FLAG, FIELD(check), 0, 0, NULL}, {"json", CLI_FLAG, FIELD(json), 0, 0, NULL}, {0}};
+    {"check", CLI_FLAG, FIELD(check), 0, 0, NULL},
+    {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
+    {"timeout", CLI_COUNT, FIELD(timeout), 1, 1000000, NULL},
+    {0},
+};
 
 static void write_topic(const rd_kafka_metadata_topic_t *topic, cli_json *j, cli_out *out) {
     int replicas = topic->partition_cnt > 0 ? topic->partitions[0].replica_cnt : 0;
@@ -74,12 +79,16 @@ static pm_status ensure(cli_cluster *c, const topics_options *o, pm_error *err) 
     size_t n_partitions = 0;
     pm_status st = cli_cluster_kafka_options(c, err);
     if (st == PM_OK) {
+        cli_cluster_waits_for(c, "Kafka");
+        st = cli_cluster_limit(c, (double)o->timeout, err);
+    }
+    if (st == PM_OK) {
         st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, &health, &rk, err);
     }
     if (st != PM_OK) {
         return st;
     }
-    st = pm_kafka_reach(rk, &c->kafka, &health, REACH_SECONDS, err);
+    st = pm_kafka_reach(rk, &c->kafka, &health, pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err);
     if (st == PM_OK) {
         st = pm_topics_ensure(rk, &c->kafka, o->check, &c->console.log, &n_partitions, err);
     }
@@ -92,7 +101,7 @@ static pm_status ensure(cli_cluster *c, const topics_options *o, pm_error *err) 
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
-    topics_options o = {0};
+    topics_options o = {.timeout = CLI_TIMEOUT};
     cli_operands operands = {.what = "nothing"};
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
@@ -112,6 +121,7 @@ const cli_command cli_topics = {
             "set-ups where only an operator may make topics.\n"
             "\n"
             "  --check         make nothing\n"
+            "  --timeout S     wait for Kafka so long (30), then exit code 75\n"
             "  --json          for machines\n"
             "  --quiet         errors only; --verbose: more about what is done\n"
             "\n"

@@ -19,10 +19,11 @@ typedef struct collection {
     double begun;
     bool was_emptied;  /* Redis: the manifest or the job's record was gone */
     size_t n_forgiven; /* units that failed for it */
+    size_t n_known;    /* items that are there, when others are sent again */
 } collection;
 
 static pm_retry retry_redis(const collection *c) {
-    return pm_retry_begin("Redis", c->p->patience, c->p->is_stopped, c->p->ctx, c->p->log);
+    return pm_producer_retry(c->p, "Redis");
 }
 
 /* ---- sending again ---- */
@@ -30,10 +31,10 @@ static pm_retry retry_redis(const collection *c) {
 static pm_status put_record_back(collection *c, pm_error *err) {
     pm_job_message job = {.kind = pm_span_of("record"),
                           .source = pm_span_of("put back by collect"),
-                          .created = pm_now(),
                           .effort = (uint64_t)c->job->effort,
                           .states = c->job->graph->n_vertices,
                           .items = c->job->classes.n_classes,
+                          .known = c->n_known,
                           .trace = pm_span_of(c->p->trace)};
     memcpy(job.job, c->job->job, PM_DIGEST_BYTES);
     return pm_board_open_job(c->p->traces->redis, &job, err);
@@ -67,9 +68,14 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
     if (st == PM_OK) {
         st = pm_board_job(c->p->traces->redis, c->job->job, &job, &note, err);
     }
-    if (st == PM_OK && !note.found) {
+    if (st == PM_EDATA) {
+        pm_logf(c->p->log, PM_LOG_WARNING, "%s; the job's record is written anew", err->text);
+        st = put_record_back(c, err);
+    } else if (st == PM_OK && !note.found) {
         c->was_emptied = true;
         st = put_record_back(c, err);
+    } else if (st == PM_OK) {
+        st = pm_board_keep_job(c->p->traces->redis, c->job->job, err);
     }
     pm_note_free(&note);
     return st;
@@ -86,6 +92,7 @@ static pm_status restore(collection *c, pm_error *err) {
 
 static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error *err) {
     collection *c = ctx;
+    c->n_known = c->job->classes.n_classes - n;
     pm_status st = restore(c, err);
     size_t n_units = 0, n_claims = 0;
     return st != PM_OK ? st
@@ -96,21 +103,16 @@ static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error
 /* ---- rounds ---- */
 
 static pm_status watch_traces(collection *c, pm_error *err) {
-    double left = 0;
-    if (c->options->timeout > 0) {
-        left = c->begun + c->options->timeout - pm_seconds();
-        left = left > 0.001 ? left : 0.001;
-    }
     pm_watch_options options = {.job = c->job->job,
                                 .kind = "record",
                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])c->keys,
                                 .n_items = c->job->classes.n_classes,
                                 .send = send_again,
-                                .ctx = c,
-                                .timeout = left};
+                                .ctx = c};
     return pm_watch(c->p, c->reader, &options, &c->report->watch, err);
 }
 
+/* A trace that does not fit its SCC, however well it is made, is removed by whoever stitches, and missing then. */
 static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
     pm_status st;
     pm_trace_cache cache = pm_traces_cache(c->p->traces);
@@ -118,9 +120,20 @@ static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
     do {
         st = pm_traces_warm(c->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])c->keys, c->job->classes.n_classes, err);
     } while (pm_retry_again(&retry, st, err));
-    return st == PM_OK ? pm_model_of_parts(c->job->graph, &c->job->split, &c->job->classes, &cache, true,
-                                           c->options->model, model, &c->report->model, err)
-                       : st;
+    if (st == PM_OK) {
+        st = pm_model_of_parts(c->job->graph, &c->job->split, &c->job->classes, &cache, true, c->options->model, model,
+                               &c->report->model, err);
+        pm_traces_settle(c->p->traces, st == PM_OK);
+    }
+    return st;
+}
+
+/* Who has seen all items there says so, for those who only count. It matters to nobody else. */
+static void note_all_there(const collection *c) {
+    pm_error unused;
+    if (c->report->watch.missing > 0) {
+        (void)pm_board_known(c->p->traces->redis, c->job->job, c->job->classes.n_classes, &unused);
+    }
 }
 
 /* A unit whose blob went when Redis was emptied is sent again, with its blob; each at most once. */
@@ -163,6 +176,9 @@ static pm_status run_rounds(collection *c, size_t *n_missing, pm_model **model, 
     do {
         c->report->rounds++;
         st = watch_and_forgive(c, n_missing, err);
+        if (st == PM_OK) {
+            note_all_there(c);
+        }
         if (st != PM_OK || model == NULL) {
             return st;
         }

@@ -7,7 +7,6 @@
 #include "store/manifest.h"
 
 typedef struct pm_collect_options {
-    double timeout;                /* seconds; 0: none */
     const pm_buffer *manifest;     /* encoded, put back where Redis has lost it; NULL: it is encoded again */
     const pm_model_options *model; /* isa, memory, normalize_start, log; its cache fields are not read */
 } pm_collect_options;
@@ -35,7 +34,7 @@ typedef struct pm_evaluate_report {
  * (`manifest`, encoded) are put into Redis where they are gone. Errors: as pm_evaluate's, naming the row of the whole
  * batch; those of pm_watch. */
 pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
-                                 const pm_request *request, const pm_buffer *manifest, double timeout,
-                                 pm_result *result, pm_evaluate_report *report, pm_error *err);
+                                 const pm_request *request, const pm_buffer *manifest, pm_result *result,
+                                 pm_evaluate_report *report, pm_error *err);
 
 #endif

@@ -1,7 +1,6 @@
 /* Evaluating on the cluster: slices out, results back. */
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/retry.h"
 #include "collector/collect.h"
@@ -28,11 +27,10 @@ typedef struct batch {
     uint32_t *key_of;                 /* of each slice */
     size_t n_keys;
     bool *missing;
-    double deadline; /* pm_seconds(); 0: none */
 } batch;
 
 static pm_retry be_patient(const batch *b) {
-    return pm_retry_begin("Kafka or Redis", b->p->patience, b->p->is_stopped, b->p->ctx, b->p->log);
+    return pm_producer_retry(b->p, "Kafka or Redis");
 }
 
 /* ---- slices and their keys ---- */
@@ -190,18 +188,12 @@ static pm_status translate(const batch *b, const pm_watch_report *watch, pm_stat
 }
 
 static pm_status wait_for_all(batch *b, pm_error *err) {
-    double left = 0;
-    if (b->deadline > 0) {
-        left = b->deadline - pm_seconds();
-        left = left > 0.001 ? left : 0.001;
-    }
     pm_watch_options options = {.job = b->model->graph->digest,
                                 .kind = "evaluate",
                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])b->keys,
                                 .n_items = b->n_keys,
                                 .send = send_keys,
-                                .ctx = b,
-                                .timeout = left};
+                                .ctx = b};
     pm_status st = pm_watch(b->p, b->reader, &options, &b->report->watch, err);
     return st == PM_OK ? st : translate(b, &b->report->watch, st, err);
 }
@@ -344,8 +336,8 @@ static pm_status evaluate(batch *b, pm_error *err) {
 }
 
 pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
-                                 const pm_request *request, const pm_buffer *manifest, double timeout,
-                                 pm_result *result, pm_evaluate_report *report, pm_error *err) {
+                                 const pm_request *request, const pm_buffer *manifest, pm_result *result,
+                                 pm_evaluate_report *report, pm_error *err) {
     *report = (pm_evaluate_report){0};
     result->steps = 0;
     result->error_bound = 0;
@@ -355,8 +347,7 @@ pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const
                .request = request,
                .manifest = manifest,
                .result = result,
-               .report = report,
-               .deadline = timeout > 0 ? pm_seconds() + timeout : 0};
+               .report = report};
     pm_status st = evaluate(&b, err);
     pm_slices_free(&b.slices);
     free(b.keys);

@@ -61,7 +61,7 @@ pm_status pm_restore_job(pm_producer *p, const pm_model *model, const pm_buffer 
                          pm_error *err) {
     pm_status st;
     pm_redis *redis = p->traces->redis;
-    pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
+    pm_retry retry = pm_producer_retry(p, "Redis");
     *n_restored = 0;
     do {
         st = restore_traces(redis, &model->library, n_restored, err);

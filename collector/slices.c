@@ -233,6 +233,15 @@ pm_status pm_slice_body(const pm_model *model, const pm_request *request, pm_sli
 
 /* ---- assembly ---- */
 
+/* What a worker computes is finite; what is not comes from elsewhere. */
+static bool is_finite(const double *values, size_t n) {
+    bool all = true;
+    for (size_t i = 0; i < n; i++) {
+        all = all && isfinite(values[i]);
+    }
+    return all;
+}
+
 static pm_status take_array(const char *name, pm_span span, const pm_slice *slice, size_t width, double *to,
                             pm_error *err) {
     if (to == NULL) {
@@ -245,6 +254,10 @@ static pm_status take_array(const char *name, pm_span span, const pm_slice *slic
     }
     if (expected > 0) {
         memcpy(to + slice->first * width, span.bytes, expected);
+    }
+    if (!is_finite(to + slice->first * width, slice->n * width)) {
+        return pm_fail(err, PM_EDATA, "the result of theta rows %zu to %zu has %s that are not finite", slice->first,
+                       slice->first + slice->n - 1, name);
     }
     return PM_OK;
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -39,6 +40,7 @@ typedef struct watcher {
     double begun, next_sweep, workers_seen, told;
     bool is_astray; /* the warning that units go astray was given */
     bool is_alone;  /* the warning that no worker is alive was given */
+    bool was_away;  /* a sweep failed: whoever was alive may not have been heard of meanwhile */
 } watcher;
 
 static bool is_kind(const watcher *w, const char *kind) {
@@ -131,14 +133,23 @@ static pm_status fail_with(watcher *w, const pm_outcome_message *o, pm_error *er
                    (long long)o->offset);
 }
 
-/* The outcome of one unit, or the first failure of the job when `unit` is NULL. */
+/* The outcome of one unit, or the first failure of the job when `unit` is NULL. What makes no sense is removed: the
+ * items are sent again, and a failure that lasts comes again. */
 static pm_status look_at_outcome(watcher *w, const uint8_t *unit, pm_error *err) {
     pm_redis *redis = w->p->traces->redis;
     pm_outcome_message outcome;
     pm_note note = {0};
-    pm_status st = unit == NULL ? pm_board_failure(redis, w->options->job, &outcome, &note, err)
-                                : pm_board_outcome(redis, unit, &outcome, &note, err);
-    if (st == PM_OK && note.found && outcome.code != 0 && spans_text(outcome.kind, w->options->kind)) {
+    pm_error why = {0};
+    pm_status st = unit == NULL ? pm_board_failure(redis, w->options->job, &outcome, &note, &why)
+                                : pm_board_outcome(redis, unit, &outcome, &note, &why);
+    if (st == PM_EDATA) {
+        pm_logf(w->p->log, PM_LOG_WARNING, "%s; it is removed", why.text);
+        return pm_board_forgive(redis, w->options->job, unit, err);
+    }
+    if (st != PM_OK) {
+        return pm_fail(err, st, "%s", why.text);
+    }
+    if (note.found && outcome.code != 0 && spans_text(outcome.kind, w->options->kind)) {
         st = fail_with(w, &outcome, err);
     }
     pm_note_free(&note);
@@ -168,6 +179,10 @@ static pm_status look_for_failure(watcher *w, const pm_hands *hands, pm_error *e
 /* ---- is it lost? ---- */
 
 static void tell_workers(watcher *w, const pm_hands *hands, double now) {
+    if (w->was_away) {
+        w->workers_seen = now;
+        w->was_away = false;
+    }
     if (hands->workers > 0) {
         w->workers_seen = now;
         w->report->workers = hands->workers > w->report->workers ? hands->workers : w->report->workers;
@@ -237,18 +252,19 @@ static pm_status try_sweep(watcher *w, size_t *n_lost, pm_error *err) {
         tell_workers(w, &hands, pm_seconds());
         *n_lost = find_lost(w, &hands);
     }
+    if (st == PM_OK && hands.workers == 0) { /* they cannot be heard of where Redis takes no heartbeats */
+        st = pm_redis_try_write(w->p->traces->redis, err);
+    }
     pm_hands_free(&hands);
     return st;
 }
 
 static double seconds_left(const watcher *w) {
-    return w->options->timeout > 0 ? w->begun + w->options->timeout - pm_seconds() : INFINITY;
+    return pm_deadline_left(&w->p->deadline);
 }
 
 static pm_retry be_patient(const watcher *w) {
-    double left = seconds_left(w);
-    return pm_retry_begin("Kafka or Redis", left < w->p->patience ? left : w->p->patience, w->p->is_stopped, w->p->ctx,
-                          w->p->log);
+    return pm_producer_retry(w->p, "Kafka or Redis");
 }
 
 static pm_status sweep(watcher *w, pm_error *err) {
@@ -259,6 +275,7 @@ static pm_status sweep(watcher *w, pm_error *err) {
     pm_retry retry = be_patient(w);
     do {
         st = try_sweep(w, &n_lost, err);
+        w->was_away = w->was_away || pm_is_transient(st);
     } while (pm_retry_again(&retry, st, err));
     if (st == PM_OK && w->n_missing > 0) {
         st = send_lost(w, n_lost, err);
@@ -345,15 +362,18 @@ static pm_status give_up(const watcher *w, pm_error *err) {
     pm_hex(w->options->job, job);
     bool stopped = w->p->is_stopped != NULL && w->p->is_stopped(w->p->ctx);
     size_t workers = 0, slots = 0;
-    pm_error unused;
-    if (pm_count_workers(w->p->traces->redis, &workers, &slots, &unused) != PM_OK) {
-        workers = 0;
+    pm_error why = {0};
+    pm_status st = pm_count_workers(w->p->traces->redis, &workers, &slots, &why);
+    if (st == PM_OK && workers == 0) {
+        st = pm_redis_try_write(w->p->traces->redis, &why);
     }
-    return pm_fail(err, PM_ETEMPORARY,
-                   "%s: %zu of %zu items of job %s are missing after %.1f s; %zu workers are alive. The job goes on; "
-                   "`phasemill collect %s` takes it up again",
-                   stopped ? "stopped" : "time is over (--timeout)", w->n_missing, w->options->n_items, job,
-                   pm_seconds() - w->begun, workers, job);
+    double begun = w->p->deadline.at > 0 ? w->p->deadline.begun : w->begun;
+    return pm_fail(
+        err, PM_ETEMPORARY,
+        "%s: %zu of %zu items of job %s are missing after %.1f s; %zu workers are alive%s%s. The job goes on; "
+        "`phasemill collect %s` takes it up again",
+        stopped ? "stopped" : "time is over (--timeout)", w->n_missing, w->options->n_items, job, pm_seconds() - begun,
+        workers, st == PM_OK ? "" : "; ", why.text, job);
 }
 
 static pm_status watch(watcher *w, pm_error *err) {
@@ -435,4 +455,29 @@ pm_status pm_count_workers(pm_redis *r, size_t *workers, size_t *slots, pm_error
     *workers = count.workers;
     *slots = count.slots;
     return st;
+}
+
+pm_status pm_wait_for_workers(pm_producer *p, size_t *workers, size_t *slots, pm_error *err) {
+    const struct timespec pause = {.tv_nsec = 200000000};
+    double begun = pm_seconds();
+    bool is_told = false;
+    for (;;) {
+        pm_status st;
+        pm_retry retry = pm_producer_retry(p, "Redis");
+        do {
+            st = pm_count_workers(p->traces->redis, workers, slots, err);
+            st = st == PM_OK && *workers == 0 ? pm_redis_try_write(p->traces->redis, err) : st;
+            begun = pm_is_transient(st) ? pm_seconds() : begun;
+        } while (pm_retry_again(&retry, st, err));
+        double left = begun + PM_WORKER_WAIT - pm_seconds();
+        bool is_stopped = p->is_stopped != NULL && p->is_stopped(p->ctx);
+        if (st != PM_OK || *workers > 0 || left <= 0 || pm_deadline_left(&p->deadline) <= 0 || is_stopped) {
+            return st;
+        }
+        if (!is_told) {
+            pm_logf(p->log, PM_LOG_INFO, "no worker has been heard of; waiting %.0f s for one", left);
+            is_told = true;
+        }
+        nanosleep(&pause, NULL);
+    }
 }

@@ -11,7 +11,7 @@
 /* What is known of one unit. */
 typedef struct pm_unit_signs {
     int64_t offset; /* -1: being sent */
-    double since;   /* seconds since its record was written */
+    double since;   /* seconds since its record was written; below 0: it is of the future */
     bool has_ended; /* outcome:{unit} exists */
     bool is_running;
     const pm_lag *lag; /* of its partition; NULL: there is no such partition */

@@ -1,7 +1,6 @@
 /* Looking at the board and the topic: who has what. */
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "producer/hands.h"
 
@@ -114,8 +113,8 @@ static pm_status note_ended(look *l, size_t unit, pm_error *err) {
 }
 
 static pm_status decide(pm_producer *p, look *l, pm_error *err) {
-    double now = pm_now();
-    pm_status st = PM_OK;
+    double now;
+    pm_status st = pm_redis_now(p->traces->redis, &now, err);
     for (size_t u = 0; st == PM_OK && u < l->n_units; u++) {
         const seen_unit *unit = &l->units[u];
         pm_unit_signs signs = {.offset = unit->offset,
@@ -141,7 +140,8 @@ static pm_status ask_lags(pm_producer *p, look *l, pm_error *err) {
     if (l->lags == NULL) {
         return pm_fail_memory(err, "the offsets of the group", p->n_partitions * sizeof *l->lags);
     }
-    return pm_group_lag(pm_sender_handle(p->sender), p->kafka, p->n_partitions, l->lags, LAG_SECONDS, err);
+    return pm_group_lag(pm_sender_handle(p->sender), p->kafka, p->n_partitions, l->lags,
+                        pm_deadline_within(&p->deadline, LAG_SECONDS, 0.1), err);
 }
 
 /* A units topic that was deleted is made again: what was on it is then in nobody's hands. */

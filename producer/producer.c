@@ -7,24 +7,18 @@
 #include "producer/sent.h"
 #include "queue/headers.h"
 
-/* Until the servers answer at the start, and what either server may be away later. */
+/* Until Kafka answers at the start, and what either server may be away later. */
 #define REACH_SECONDS 10.0
 #define PATIENCE_SECONDS 120.0
 
 static pm_status reach(pm_producer *p, pm_error *err) {
-    pm_status st;
-    pm_retry retry = pm_retry_begin("Redis", REACH_SECONDS, NULL, NULL, p->log);
-    do {
-        st = pm_redis_check(p->traces->redis, err);
-    } while (pm_retry_again(&retry, st, err));
-    if (st == PM_OK) {
-        st = pm_sender_open(p->kafka, PM_DELIVERY_SECONDS, pm_sent_report, p->sent, p->log, &p->sender, err);
-    }
+    pm_status st = pm_sender_open(p->kafka, PM_DELIVERY_SECONDS, pm_sent_report, p->sent, p->log, &p->sender, err);
     if (st != PM_OK) {
         return st;
     }
     rd_kafka_t *rk = pm_sender_handle(p->sender);
-    st = pm_kafka_reach(rk, p->kafka, pm_sender_health(p->sender), REACH_SECONDS, err);
+    st = pm_kafka_reach(rk, p->kafka, pm_sender_health(p->sender), pm_deadline_within(&p->deadline, REACH_SECONDS, 0.1),
+                        err);
     return st == PM_OK ? pm_topics_ensure(rk, p->kafka, false, p->log, &p->n_partitions, err) : st;
 }
 
@@ -40,11 +34,12 @@ static pm_status set_trace(pm_producer *p, const char *traceparent, pm_error *er
     return pm_traceparent_draw(p->trace, err);
 }
 
-pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent, const pm_log *log,
-                           pm_producer *out, pm_error *err) {
+pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent,
+                           const pm_deadline *deadline, const pm_log *log, pm_producer *out, pm_error *err) {
     *out = (pm_producer){.kafka = kafka,
                          .traces = traces,
                          .patience = PATIENCE_SECONDS,
+                         .deadline = *deadline,
                          .log = log,
                          .sent = pm_calloc(1, sizeof *out->sent)};
     pm_status st =
@@ -82,7 +77,15 @@ pm_status pm_producer_mend_topics(pm_producer *p, pm_error *err) {
     return PM_OK;
 }
 
+pm_retry pm_producer_retry(pm_producer *p, const char *what) {
+    pm_retry retry =
+        pm_retry_begin(what, pm_deadline_within(&p->deadline, p->patience, 0), p->is_stopped, p->ctx, p->log);
+    retry.outage = &p->outage;
+    return retry;
+}
+
 void pm_producer_close(pm_producer *p) {
+    pm_outage_end(&p->outage, p->log);
     if (p->sender != NULL) {
         pm_sender_close(p->sender);
     }

@@ -28,7 +28,7 @@ static pm_status put_blob(pm_producer *p, const pm_buffer *encoded, uint8_t dige
     if (st != PM_OK) {
         return st;
     }
-    pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
+    pm_retry retry = pm_producer_retry(p, "Redis");
     do {
         pm_blob_item item = {.bytes = encoded->bytes, .size = encoded->size};
         memcpy(item.digest, digest, PM_DIGEST_BYTES);
@@ -93,7 +93,7 @@ static pm_status write_records(pm_producer *p, const uint8_t *job, const parcel 
         memcpy(records[i].job, job, PM_DIGEST_BYTES);
     }
     pm_status st;
-    pm_retry retry = pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
+    pm_retry retry = pm_producer_retry(p, "Redis");
     do {
         st = pm_board_place(p->traces->redis, records, n, fresh, err);
     } while (pm_retry_again(&retry, st, err));
@@ -137,7 +137,8 @@ static pm_status try_delivery(pm_producer *p, const uint8_t *job, const parcel *
         }
     }
     pm_error why = {0};
-    pm_status flushed = pm_sender_flush(p->sender, PM_DELIVERY_SECONDS + 5, &why);
+    pm_status flushed =
+        pm_sender_flush(p->sender, pm_deadline_within(&p->deadline, PM_DELIVERY_SECONDS + 5, 0.1), &why);
     if (st == PM_OK && flushed != PM_OK) {
         st = pm_fail(err, flushed, "%s", why.text);
     }
@@ -163,7 +164,7 @@ static pm_status deliver(pm_producer *p, const uint8_t *job, parcel *parcels, si
     if (st != PM_OK) {
         return st;
     }
-    pm_retry retry = pm_retry_begin("Kafka", p->patience, p->is_stopped, p->ctx, p->log);
+    pm_retry retry = pm_producer_retry(p, "Kafka");
     do {
         st = try_delivery(p, job, parcels, n, err);
         st = st == PM_EUNAVAILABLE ? look_for_topic(p, job, parcels, n, st, err) : st;

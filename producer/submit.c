@@ -137,8 +137,8 @@ typedef struct submission {
     size_t n_numbers;
 } submission;
 
-static pm_retry retry_redis(const pm_producer *p) {
-    return pm_retry_begin("Redis", p->patience, p->is_stopped, p->ctx, p->log);
+static pm_retry retry_redis(pm_producer *p) {
+    return pm_producer_retry(p, "Redis");
 }
 
 static pm_status find_known(submission *s, pm_error *err) {
@@ -160,8 +160,16 @@ static pm_status find_known(submission *s, pm_error *err) {
 static pm_status look_at_old_job(submission *s, pm_error *err) {
     pm_job_message old;
     pm_note note = {0};
-    pm_status st = pm_board_job(s->p->traces->redis, s->report->job, &old, &note, err);
-    if (st == PM_OK && note.found && old.effort != (uint64_t)s->options->effort) {
+    pm_error why = {0};
+    pm_status st = pm_board_job(s->p->traces->redis, s->report->job, &old, &note, &why);
+    if (st == PM_EDATA) {
+        pm_logf(s->p->log, PM_LOG_WARNING, "%s; it is replaced", why.text);
+        return PM_OK;
+    }
+    if (st != PM_OK) {
+        return pm_fail(err, st, "%s", why.text);
+    }
+    if (note.found && old.effort != (uint64_t)s->options->effort) {
         pm_logf(s->p->log, PM_LOG_INFO,
                 "the job was submitted with another --effort before; its manifest is replaced by this one's");
     }
@@ -188,7 +196,6 @@ static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
     pm_span source = pm_span_clean(s->options->source == NULL ? "" : s->options->source, room, sizeof room);
     pm_job_message job = {.kind = pm_span_of("record"),
                           .source = source,
-                          .created = pm_now(),
                           .effort = (uint64_t)s->options->effort,
                           .states = s->graph->n_vertices,
                           .items = s->classes->n_classes,
@@ -229,6 +236,15 @@ static pm_status record_here(submission *s, const pm_canon *canon, pm_isa isa, p
     return st;
 }
 
+static pm_status note_all_known(submission *s, pm_error *err) {
+    pm_status st;
+    pm_retry retry = retry_redis(s->p);
+    do {
+        st = pm_board_known(s->p->traces->redis, s->report->job, s->classes->n_classes, err);
+    } while (pm_retry_again(&retry, st, err));
+    return st;
+}
+
 static pm_status record_all_here(submission *s, pm_error *err) {
     pm_isa isa;
     pm_status st = pm_isa_choose(NULL, &isa, err);
@@ -238,6 +254,7 @@ static pm_status record_all_here(submission *s, pm_error *err) {
             s->report->recorded_here += st == PM_OK ? 1 : 0;
         }
     }
+    st = st == PM_OK ? note_all_known(s, err) : st;
     pm_logf(s->p->log, PM_LOG_DEBUG, "%zu states are fewer than --min-size %zu: %zu SCCs were recorded here",
             s->report->states, s->options->min_size, s->report->recorded_here);
     return st;
@@ -254,7 +271,7 @@ static pm_status leave_out_held(submission *s, pm_error *err) {
         return st;
     }
     pm_hands hands = {0};
-    pm_retry retry = pm_retry_begin("Kafka or Redis", s->p->patience, s->p->is_stopped, s->p->ctx, s->p->log);
+    pm_retry retry = pm_producer_retry(s->p, "Kafka or Redis");
     do {
         st = pm_hands_look(s->p, s->report->job, "record", &index, s->missing, &hands, err);
     } while (pm_retry_again(&retry, st, err));

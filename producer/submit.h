@@ -2,6 +2,8 @@
 #ifndef PM_PRODUCER_SUBMIT_H
 #define PM_PRODUCER_SUBMIT_H
 
+#include "base/deadline.h"
+#include "base/retry.h"
 #include "queue/sender.h"
 #include "store/board.h"
 #include "store/traces.h"
@@ -14,22 +16,27 @@ typedef struct pm_producer {
     pm_sender *sender;    /* opened by pm_producer_open with its reports */
     struct pm_sent *sent; /* deliveries under way (producer/sent.h) */
     size_t n_partitions;
-    uint64_t *load;    /* of each partition: estimated microseconds sent to it by this producer */
-    pm_traces *traces; /* disk and Redis */
-    double patience;   /* seconds that Redis or Kafka may be away */
-    char trace[64];    /* W3C traceparent of what is sent */
+    uint64_t *load;       /* of each partition: estimated microseconds sent to it by this producer */
+    pm_traces *traces;    /* disk and Redis */
+    double patience;      /* seconds that Redis or Kafka may be away */
+    pm_deadline deadline; /* of the whole command: whatever waits ends by then */
+    pm_outage outage;     /* of Redis, or of Kafka */
+    char trace[64];       /* W3C traceparent of what is sent */
     const pm_log *log;
     bool (*is_stopped)(void *ctx); /* NULL: never */
     void *ctx;
 } pm_producer;
 
-/* Reaches Kafka and Redis, checks both, makes the topics. `traceparent` (NULL: drawn anew) goes with every message.
- * Close with pm_producer_close. */
-pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent, const pm_log *log,
-                           pm_producer *out, pm_error *err);
+/* Reaches Kafka, checks it, makes the topics; Redis was checked by whoever opened it. `traceparent` (NULL: drawn anew)
+ * goes with every message. Close with pm_producer_close. */
+pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent,
+                           const pm_deadline *deadline, const pm_log *log, pm_producer *out, pm_error *err);
 void pm_producer_close(pm_producer *p);
 /* After Kafka knew nothing of a topic: makes what was deleted since, and counts the partitions again. */
 pm_status pm_producer_mend_topics(pm_producer *p, pm_error *err);
+
+/* Waits out `what` ("Redis"), for the producer's patience and never beyond its deadline. */
+pm_retry pm_producer_retry(pm_producer *p, const char *what);
 
 typedef struct pm_submit_options {
     pm_effort effort;

@@ -120,7 +120,7 @@ static pm_status get_job(pm_bench *bench, const uint8_t *digest, pm_job *job, pm
     pm_status st;
     do {
         encoded.size = 0;
-        st = pm_manifest_get(bench->traces.redis, digest, NULL, job, &encoded, err);
+        st = pm_manifest_get(bench->traces.redis, digest, bench->memory, NULL, job, &encoded, err);
     } while (pm_retry_again(&retry, st, err));
     pm_buffer_free(&encoded);
     return st;
@@ -159,6 +159,7 @@ static pm_status load(pm_bench *bench, const uint8_t *digest, pm_isa isa, bool n
                                     .isa = pm_isa_name(isa),
                                     .log = bench->log};
         st = pm_model_of_parts(job.graph, &job.split, &job.classes, &cache, true, &options, out, NULL, err);
+        pm_traces_settle(&bench->traces, st == PM_OK);
     }
     pm_job_free(&job);
     if (st == PM_EUNAVAILABLE || st == PM_ENOINPUT) {

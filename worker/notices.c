@@ -154,5 +154,5 @@ pm_status pm_held_write_end(pm_worker *w, const pm_held *h, pm_error *err) {
                                   .seconds = h->seconds};
     memcpy(outcome.unit, h->heading.unit, PM_DIGEST_BYTES);
     memcpy(outcome.job, h->heading.job, PM_DIGEST_BYTES);
-    return pm_board_end(w->redis, &outcome, err);
+    return pm_board_end(w->redis, &outcome, h->items, err);
 }

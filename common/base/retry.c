@@ -9,6 +9,7 @@
 #define SLICE 0.1 /* seconds between two looks at is_stopped */
 #define FIRST_WAIT 0.05
 #define LONGEST_WAIT 5.0
+#define SETTLED_SECONDS 5.0 /* without a fault, until an outage that several share is over */
 
 void pm_backoff_init(pm_backoff *b, double least, double most, uint64_t seed) {
     *b = (pm_backoff){.least = least, .most = most, .next = least, .random = {.state = seed}};
@@ -57,22 +58,63 @@ static bool sleep_seconds(const pm_retry *retry, double seconds) {
     return !is_stopped(retry);
 }
 
-bool pm_retry_again(pm_retry *retry, pm_status st, const pm_error *err) {
+/* ---- what is said ---- */
+
+static void say_away(pm_retry *retry, const pm_error *err) {
+    bool is_told = retry->outage != NULL ? retry->outage->is_told : retry->is_away;
+    double now = pm_seconds();
+    if (!retry->is_away) {
+        retry->is_away = true;
+        retry->away_since = now;
+    }
+    if (!is_told) {
+        pm_logf(retry->log, PM_LOG_WARNING, "waiting for %s: %s", retry->what,
+                err != NULL ? err->text : "it is not to be reached");
+    }
+    if (retry->outage != NULL) {
+        double since = is_told ? retry->outage->since : now;
+        *retry->outage = (pm_outage){.is_told = true, .what = retry->what, .since = since, .last = now};
+    }
+}
+
+static void say_back(const pm_log *log, const char *what, double since) {
+    pm_logf(log, PM_LOG_INFO, "%s is back after %.1f s", what, pm_seconds() - since);
+}
+
+static void note_answer(pm_retry *retry) {
+    pm_outage *outage = retry->outage;
+    if (outage == NULL && retry->is_away) {
+        say_back(retry->log, retry->what, retry->away_since);
+    } else if (outage != NULL && outage->is_told) {
+        outage->is_over = true;
+        if (pm_seconds() - outage->last >= SETTLED_SECONDS) {
+            pm_outage_end(outage, retry->log);
+        }
+    }
+    retry->is_away = false;
+}
+
+void pm_outage_end(pm_outage *outage, const pm_log *log) {
+    if (outage->is_told && outage->is_over) {
+        say_back(log, outage->what, outage->since);
+    }
+    *outage = (pm_outage){0};
+}
+
+bool pm_retry_again(pm_retry *retry, pm_status st, pm_error *err) {
     if (!pm_is_transient(st)) {
-        if (st == PM_OK && retry->is_away) {
-            pm_logf(retry->log, PM_LOG_INFO, "%s is back", retry->what);
-            retry->is_away = false;
+        if (st == PM_OK) {
+            note_answer(retry);
         }
         return false;
     }
     double left = retry->give_up - pm_seconds();
     if (left <= 0.0 || is_stopped(retry)) {
+        if (retry->is_away) {
+            (void)pm_fail_prefix(err, "waited %.1f s for %s", pm_seconds() - retry->away_since, retry->what);
+        }
         return false;
     }
-    if (!retry->is_away) {
-        pm_logf(retry->log, PM_LOG_WARNING, "waiting for %s: %s", retry->what,
-                err != NULL ? err->text : "it is not to be reached");
-        retry->is_away = true;
-    }
+    say_away(retry, err);
     return sleep_seconds(retry, fmin(left, pm_backoff_next(&retry->backoff)));
 }

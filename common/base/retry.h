@@ -18,6 +18,17 @@ void pm_backoff_reset(pm_backoff *b);
 /* True for PM_EUNAVAILABLE and PM_ETEMPORARY: the same again may work. */
 bool pm_is_transient(pm_status status);
 
+/* A server that is away or refuses, as several callers that wait for it one after the other see it: said once when it
+ * begins, and once when it has been well for a few seconds, so that a full server, which takes one small value and not
+ * the next, is not a line for each of them. All-zero: it is well. */
+typedef struct pm_outage {
+    bool is_told, is_over; /* is_over: the last call was answered */
+    const char *what;
+    double since, last; /* pm_seconds() of the first and the last fault */
+} pm_outage;
+/* Nobody will ask any more: says that a server which answered last is back. */
+void pm_outage_end(pm_outage *outage, const pm_log *log);
+
 /* For callers that may block. Use:
  *     pm_retry retry = pm_retry_begin("Redis", patience, stop, log);
  *     do { st = attempt(..., err); } while (pm_retry_again(&retry, st, err));
@@ -29,6 +40,8 @@ typedef struct pm_retry {
     void *ctx;
     double give_up; /* pm_seconds() after which the fault is returned; INFINITY: never */
     bool is_away;
+    double away_since; /* pm_seconds() */
+    pm_outage *outage; /* shared with others; NULL: each retry speaks for itself */
     pm_backoff backoff;
 } pm_retry;
 
@@ -36,7 +49,8 @@ typedef struct pm_retry {
 pm_retry pm_retry_begin(const char *what, double patience, bool (*is_stopped)(void *ctx), void *ctx, const pm_log *log);
 
 /* False when `st` is PM_OK (a line says that what was away is back) or permanent, or patience is over, or stopped: then
- * `st` and `err` stand. Else sleeps and returns true; the first time a warning line carries err's text. */
-bool pm_retry_again(pm_retry *retry, pm_status st, const pm_error *err);
+ * `st` and `err` stand, and after waiting err's text begins with what was waited for, and how long. Else sleeps and
+ * returns true; the first time a warning line carries err's text. */
+bool pm_retry_again(pm_retry *retry, pm_status st, pm_error *err);
 
 #endif

@@ -27,13 +27,20 @@ size_t pm_blob_chunk_size(uint64_t size, uint64_t i) {
     return left < PM_BLOB_PIECE ? (size_t)left : PM_BLOB_PIECE;
 }
 
-pm_status pm_blob_queue_get(pm_redis *r, pm_span key, double ttl, pm_error *err) {
+pm_status pm_blob_queue_get(pm_redis *r, pm_span key, size_t most, double ttl, pm_error *err) {
     pm_redis_ttl milliseconds;
+    char last[24];
     pm_redis_ttl_of(ttl, &milliseconds);
-    const pm_span get[] = {pm_span_of("GET"), key};
+    (void)snprintf(last, sizeof last, "%zu", most);
     const pm_span refresh[] = {pm_span_of("PEXPIRE"), key, milliseconds.span};
-    pm_status st = pm_redis_queue(r, get, 2, err);
-    return st == PM_OK ? pm_redis_queue(r, refresh, 3, err) : st;
+    const pm_span get[] = {pm_span_of("GETRANGE"), key, pm_span_of("0"), pm_span_of(last)};
+    pm_status st = pm_redis_queue(r, refresh, 3, err);
+    return st == PM_OK ? pm_redis_queue(r, get, 4, err) : st;
+}
+
+pm_status pm_blob_see_refresh(const pm_redis *r, const redisReply *reply, bool *is_there, pm_error *err) {
+    *is_there = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    return pm_redis_reply_status(r, reply, err);
 }
 
 /* ---- looking into a blob ---- */
@@ -63,10 +70,10 @@ static pm_status check_blob(const pm_blob_message *blob, size_t limit, pm_error 
     return st;
 }
 
-pm_status pm_blob_open(const pm_redis *r, const redisReply *reply, size_t limit, pm_blob_message *out,
+pm_status pm_blob_open(const pm_redis *r, bool is_there, const redisReply *reply, size_t limit, pm_blob_message *out,
                        pm_message_memory *memory, pm_blob_found *found, pm_error *why, pm_error *err) {
     *found = PM_BLOB_MISSING;
-    if (reply->type == REDIS_REPLY_NIL) {
+    if (reply->type == REDIS_REPLY_STRING && reply->len == 0 && !is_there) {
         return PM_OK;
     }
     *found = PM_BLOB_DAMAGED;
@@ -77,6 +84,10 @@ pm_status pm_blob_open(const pm_redis *r, const redisReply *reply, size_t limit,
     pm_status st = pm_redis_reply_status(r, reply, err);
     if (st != PM_OK || reply->type != REDIS_REPLY_STRING) {
         return st != PM_OK ? st : pm_redis_unexpected(r, reply, "a string", err);
+    }
+    if (reply->len > PM_BLOB_VALUE) {
+        (void)pm_fail(why, PM_EDATA, "it has more than %zu bytes", PM_BLOB_VALUE);
+        return PM_OK;
     }
     st = pm_message_decode(&pm_blob_type, (const uint8_t *)reply->str, reply->len, out, memory, why);
     if (st == PM_OK) {
@@ -136,6 +147,7 @@ void pm_blob_say_damaged(const pm_redis *r, const char *space, const uint8_t dig
 
 typedef struct glance {
     const pm_redis *r;
+    bool is_there;
     pm_blob_message blob; /* borrows nothing that is used */
     pm_blob_found found;
 } glance;
@@ -144,10 +156,10 @@ static pm_status see_blob(void *ctx, size_t i, const redisReply *reply, pm_error
     glance *g = ctx;
     pm_message_memory memory = {0};
     pm_error why;
-    if (i > 0) {
-        return pm_redis_reply_status(g->r, reply, err);
+    if (i == 0) {
+        return pm_blob_see_refresh(g->r, reply, &g->is_there, err);
     }
-    pm_status st = pm_blob_open(g->r, reply, SIZE_MAX, &g->blob, &memory, &g->found, &why, err);
+    pm_status st = pm_blob_open(g->r, g->is_there, reply, SIZE_MAX, &g->blob, &memory, &g->found, &why, err);
     pm_message_memory_free(&memory);
     return st;
 }
@@ -156,7 +168,7 @@ pm_status pm_blob_remove(pm_redis *r, const char *space, const uint8_t digest[PM
     pm_blob_key key;
     glance g = {.r = r};
     pm_blob_key_of(r, space, digest, &key);
-    pm_status st = pm_blob_queue_get(r, key.span, r->options.ttl, err);
+    pm_status st = pm_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
     if (st == PM_OK) {
         st = pm_redis_flush(r, see_blob, &g, err);
     }
@@ -168,18 +180,17 @@ pm_status pm_blob_remove(pm_redis *r, const char *space, const uint8_t digest[PM
 
 /* ---- asking ---- */
 
-pm_status pm_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                        bool *exist, pm_error *err) {
-    pm_redis_ttl ttl;
+static pm_status ask(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
+                     const pm_redis_ttl *ttl, bool *exist, pm_error *err) {
     pm_status st = PM_OK;
-    pm_redis_ttl_of(r->options.ttl, &ttl);
     for (size_t first = 0; st == PM_OK && first < n; first += PM_BLOB_BATCH) {
         size_t end = n - first < PM_BLOB_BATCH ? n : first + PM_BLOB_BATCH;
         for (size_t i = first; st == PM_OK && i < end; i++) {
             pm_blob_key key;
             pm_blob_key_of(r, space, digests[i], &key);
-            const pm_span argv[] = {pm_span_of("PEXPIRE"), key.span, ttl.span};
-            st = pm_redis_queue(r, argv, 3, err);
+            const pm_span argv[] = {pm_span_of(ttl != NULL ? "PEXPIRE" : "EXISTS"), key.span,
+                                    ttl != NULL ? ttl->span : (pm_span){0}};
+            st = pm_redis_queue(r, argv, ttl != NULL ? 3 : 2, err);
         }
         if (st == PM_OK) {
             pm_redis_asked a = {.r = r, .exist = exist + first};
@@ -187,4 +198,16 @@ pm_status pm_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)
         }
     }
     return st;
+}
+
+pm_status pm_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
+                        bool *exist, pm_error *err) {
+    pm_redis_ttl ttl;
+    pm_redis_ttl_of(r->options.ttl, &ttl);
+    return ask(r, space, digests, n, &ttl, exist, err);
+}
+
+pm_status pm_blob_look(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
+                       bool *exist, pm_error *err) {
+    return ask(r, space, digests, n, NULL, exist, err);
 }

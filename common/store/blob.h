@@ -43,6 +43,10 @@ pm_status pm_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DI
 pm_status pm_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
                         bool *exist, pm_error *err);
 
+/* The same for whoever only looks: no TTL is refreshed, nothing is written. */
+pm_status pm_blob_look(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
+                       bool *exist, pm_error *err);
+
 /* Gets n values, small ones many at a time: `visit` sees each once, in any order; `value` is empty unless found. */
 typedef pm_status (*pm_blob_visit)(void *ctx, size_t i, pm_blob_found found, pm_span value, pm_error *err);
 pm_status pm_blob_get_many(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,

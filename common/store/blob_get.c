@@ -12,7 +12,8 @@ typedef struct reading {
     pm_buffer *value;
     pm_blob_message blob; /* its bytes are gone after the visit */
     pm_blob_found found;
-    pm_error why; /* it is damaged */
+    bool is_there; /* the key whose value comes next */
+    pm_error why;  /* it is damaged */
     pm_hasher *hasher;
     uint64_t chunk; /* the next one */
 } reading;
@@ -20,10 +21,10 @@ typedef struct reading {
 static pm_status see_head(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     reading *g = ctx;
     pm_message_memory memory = {0};
-    if (i > 0) { /* of PEXPIRE */
-        return pm_redis_reply_status(g->r, reply, err);
+    if (i == 0) {
+        return pm_blob_see_refresh(g->r, reply, &g->is_there, err);
     }
-    pm_status st = pm_blob_open(g->r, reply, g->limit, &g->blob, &memory, &g->found, &g->why, err);
+    pm_status st = pm_blob_open(g->r, g->is_there, reply, g->limit, &g->blob, &memory, &g->found, &g->why, err);
     if (st == PM_OK && g->found == PM_BLOB_FOUND && g->blob.chunks == 0) {
         st = pm_buffer_add(g->value, g->blob.bytes.bytes, g->blob.bytes.size, err);
     }
@@ -33,7 +34,7 @@ static pm_status see_head(void *ctx, size_t i, const redisReply *reply, pm_error
 
 static pm_status take_chunk(reading *g, const redisReply *reply, pm_error *err) {
     size_t size = pm_blob_chunk_size(g->blob.size, g->chunk);
-    if (reply->type == REDIS_REPLY_NIL) {
+    if (!g->is_there) {
         g->found = PM_BLOB_DAMAGED;
         (void)pm_fail(&g->why, PM_EDATA, "chunk %llu of %llu is missing", (unsigned long long)g->chunk,
                       (unsigned long long)g->blob.chunks);
@@ -41,8 +42,8 @@ static pm_status take_chunk(reading *g, const redisReply *reply, pm_error *err) 
     }
     if (reply->type != REDIS_REPLY_STRING || reply->len != size) {
         g->found = PM_BLOB_DAMAGED;
-        (void)pm_fail(&g->why, PM_EDATA, "chunk %llu of %llu has %zu bytes, expected %zu", (unsigned long long)g->chunk,
-                      (unsigned long long)g->blob.chunks, reply->len, size);
+        (void)pm_fail(&g->why, PM_EDATA, "chunk %llu of %llu has %zu bytes%s, expected %zu", (unsigned long long)g->chunk,
+                      (unsigned long long)g->blob.chunks, reply->len, reply->len > size ? " or more" : "", size);
         return PM_OK;
     }
     pm_status st = pm_hasher_add(g->hasher, reply->str, size, err);
@@ -52,8 +53,11 @@ static pm_status take_chunk(reading *g, const redisReply *reply, pm_error *err) 
 static pm_status see_chunk(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     reading *g = ctx;
     bool is_wrong_type = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
+    if (i % 2 == 0) {
+        return pm_blob_see_refresh(g->r, reply, &g->is_there, err);
+    }
     pm_status st = is_wrong_type ? PM_OK : pm_redis_reply_status(g->r, reply, err);
-    if (st != PM_OK || i % 2 == 1 || g->found != PM_BLOB_FOUND) {
+    if (st != PM_OK || g->found != PM_BLOB_FOUND) {
         return st;
     }
     st = take_chunk(g, reply, err);
@@ -68,7 +72,7 @@ static pm_status read_chunks(reading *g, const uint8_t digest[PM_DIGEST_BYTES], 
         for (uint64_t i = first; st == PM_OK && i < first + PM_BLOB_READ_AHEAD && i < g->blob.chunks; i++) {
             pm_blob_key key;
             pm_blob_chunk_key_of(g->r, digest, g->blob.digest, i, &key);
-            st = pm_blob_queue_get(g->r, key.span, 2.0 * g->r->options.ttl, err);
+            st = pm_blob_queue_get(g->r, key.span, pm_blob_chunk_size(g->blob.size, i), 2.0 * g->r->options.ttl, err);
         }
         if (st == PM_OK) {
             st = pm_redis_flush(g->r, see_chunk, g, err);
@@ -113,7 +117,7 @@ pm_status pm_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DI
     size_t before = value->size;
     pm_blob_key key;
     pm_blob_key_of(r, space, digest, &key);
-    pm_status st = pm_blob_queue_get(r, key.span, r->options.ttl, err);
+    pm_status st = pm_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
     if (st == PM_OK) {
         st = pm_redis_flush(r, see_head, &g, err);
     }
@@ -141,6 +145,7 @@ typedef struct many {
     void *ctx;
     size_t first;                /* number of the batch's first value */
     size_t bytes;                /* of the batch's replies */
+    bool is_there;               /* the key whose value comes next */
     size_t n_later;              /* of the batch */
     size_t later[PM_BLOB_BATCH]; /* values to be read by themselves: in chunks, or damaged */
 } many;
@@ -151,11 +156,11 @@ static pm_status see_one_of_many(void *ctx, size_t i, const redisReply *reply, p
     pm_message_memory memory = {0};
     pm_blob_found found;
     pm_error why;
-    if (i % 2 == 1) {
-        return pm_redis_reply_status(m->r, reply, err);
+    if (i % 2 == 0) {
+        return pm_blob_see_refresh(m->r, reply, &m->is_there, err);
     }
     m->bytes += reply->len;
-    pm_status st = pm_blob_open(m->r, reply, m->limit, &blob, &memory, &found, &why, err);
+    pm_status st = pm_blob_open(m->r, m->is_there, reply, m->limit, &blob, &memory, &found, &why, err);
     if (st != PM_OK) {
         return st;
     }
@@ -205,7 +210,7 @@ pm_status pm_blob_get_many(pm_redis *r, const char *space, const uint8_t (*diges
         for (size_t i = m->first; st == PM_OK && i < end; i++) {
             pm_blob_key key;
             pm_blob_key_of(r, space, digests[i], &key);
-            st = pm_blob_queue_get(r, key.span, r->options.ttl, err);
+            st = pm_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
         }
         if (st == PM_OK) {
             st = pm_redis_flush(r, see_one_of_many, m, err);

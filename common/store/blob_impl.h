@@ -30,13 +30,18 @@ void pm_blob_chunk_key_of(const pm_redis *r, const uint8_t digest[PM_DIGEST_BYTE
 uint64_t pm_blob_n_chunks(uint64_t size);
 size_t pm_blob_chunk_size(uint64_t size, uint64_t i);
 
-/* Queues GET and PEXPIRE of a key: reading refreshes. (GETEX does both at once, but only since 6.2; both go in one
- * round trip.) */
-pm_status pm_blob_queue_get(pm_redis *r, pm_span key, double ttl, pm_error *err);
+/* No Redis value of ours is larger. */
+#define PM_BLOB_VALUE ((size_t)1 << 20)
 
-/* Decodes what is stored under a blob's key, from the reply to its GET. PM_BLOB_DAMAGED puts the reason into `why`; it
+/* Queues PEXPIRE and GETRANGE of a key: reading refreshes. (GETEX does both at once, but only since 6.2; both go in one
+ * round trip.) At most `most` bytes and one more come, whatever somebody has put there. */
+pm_status pm_blob_queue_get(pm_redis *r, pm_span key, size_t most, double ttl, pm_error *err);
+/* The reply to the first of the two: whether the key is there. */
+pm_status pm_blob_see_refresh(const pm_redis *r, const redisReply *reply, bool *is_there, pm_error *err);
+
+/* Decodes what is stored under a blob's key, from the reply to its GETRANGE. PM_BLOB_DAMAGED puts the reason into `why`; it
  * stays PM_BLOB_FOUND with chunks that are not looked at here. Errors: those of the reply, PM_EOSERR. */
-pm_status pm_blob_open(const pm_redis *r, const redisReply *reply, size_t limit, pm_blob_message *out,
+pm_status pm_blob_open(const pm_redis *r, bool is_there, const redisReply *reply, size_t limit, pm_blob_message *out,
                        pm_message_memory *memory, pm_blob_found *found, pm_error *why, pm_error *err);
 
 /* The warning line about a damaged blob; and its removal, with its chunks. `blob` NULL: it did not decode, its chunks

@@ -87,6 +87,7 @@ typedef struct batch {
     bool replace;
     draft drafts[PM_BLOB_BATCH];
     size_t n, bytes;
+    bool is_there; /* the key whose value comes next */
     size_t in_flight[PM_BLOB_BATCH], n_in_flight; /* drafts of the pipeline, in order */
     pm_buffer encoded;
 } batch;
@@ -159,10 +160,10 @@ static pm_status see_present(void *ctx, size_t i, const redisReply *reply, pm_er
     pm_message_memory memory = {0};
     pm_blob_found found;
     pm_error why;
-    if (i % 2 == 1) {
-        return pm_redis_reply_status(b->r, reply, err);
+    if (i % 2 == 0) {
+        return pm_blob_see_refresh(b->r, reply, &b->is_there, err);
     }
-    pm_status st = pm_blob_open(b->r, reply, SIZE_MAX, &blob, &memory, &found, &why, err);
+    pm_status st = pm_blob_open(b->r, b->is_there, reply, SIZE_MAX, &blob, &memory, &found, &why, err);
     if (st != PM_OK) {
         return st;
     }
@@ -191,7 +192,7 @@ static pm_status step(batch *b, draft_state state, pm_redis_visit visit, pm_erro
         if (state == DRAFT_TO_COMPARE) {
             pm_blob_key key;
             pm_blob_key_of(b->r, b->space, d->item->digest, &key);
-            st = pm_blob_queue_get(b->r, key.span, b->r->options.ttl, err);
+            st = pm_blob_queue_get(b->r, key.span, PM_BLOB_VALUE, b->r->options.ttl, err);
         } else {
             st = queue_set(b, d, state == DRAFT_TO_SET, err);
         }

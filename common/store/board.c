@@ -1,6 +1,7 @@
 /* Writing and reading messages of the board. */
 #include "store/board_impl.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -21,16 +22,22 @@ void pm_board_plain_key(const pm_redis *r, const char *name, pm_board_key *out) 
 
 /* ---- writing ---- */
 
+pm_status pm_board_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err) {
+    size_t before = out->size;
+    pm_status st = pm_message_encode(type, message, out, err);
+    if (st == PM_OK && out->size - before > PM_BOARD_VALUE) {
+        st = pm_fail(err, PM_ESOFTWARE, "a %s of %zu bytes, expected at most %zu", type->name, out->size - before,
+                     PM_BOARD_VALUE);
+    }
+    return st;
+}
+
 pm_status pm_board_queue_set(pm_redis *r, pm_span key, const pm_message_type *type, const void *message, double ttl,
                              bool only_new, pm_error *err) {
     pm_buffer encoded = {0};
     pm_redis_ttl milliseconds;
     pm_redis_ttl_of(ttl, &milliseconds);
-    pm_status st = pm_message_encode(type, message, &encoded, err);
-    if (st == PM_OK && encoded.size > PM_BOARD_VALUE) {
-        st = pm_fail(err, PM_ESOFTWARE, "a %s of %zu bytes, expected at most %zu", type->name, encoded.size,
-                     PM_BOARD_VALUE);
-    }
+    pm_status st = pm_board_encode(type, message, &encoded, err);
     if (st == PM_OK) {
         const pm_span value = {encoded.bytes, encoded.size};
         const pm_span argv[] = {pm_span_of("SET"), key, value, pm_span_of("PX"), milliseconds.span, pm_span_of("NX")};
@@ -67,52 +74,117 @@ pm_status pm_board_send(pm_redis *r, pm_status st, pm_error *err) {
     return pm_redis_flush(r, NULL, NULL, err);
 }
 
+/* ---- bad values ---- */
+
+/* FNV-1a; never 0. */
+static uint64_t hash_of(const char *text) {
+    uint64_t hash = 14695981039346656037u;
+    for (; *text != '\0'; text++) {
+        hash = (hash ^ (uint8_t)*text) * 1099511628211u;
+    }
+    return hash | 1;
+}
+
+void pm_board_tell_bad(pm_redis *r, const char *key, const char *what, const char *text) {
+    uint64_t hash = hash_of(key);
+    for (size_t i = 0; i < PM_REDIS_TOLD; i++) {
+        if (r->told[i] == hash) {
+            return;
+        }
+    }
+    r->told[r->n_told++ % PM_REDIS_TOLD] = hash;
+    pm_logf(r->log, PM_LOG_WARNING, "Redis at %s: %s %s: %s", r->options.address, key, what, text);
+}
+
+pm_status pm_board_see_mended(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
+    pm_redis *r = ctx;
+    (void)i;
+    pm_status st = pm_redis_reply_status(r, reply, err);
+    if (st == PM_OK && reply->type == REDIS_REPLY_STRING && reply->len > 0) {
+        pm_logf(r->log, PM_LOG_WARNING, "Redis at %s: of the wrong type, and made anew:%s", r->options.address,
+                reply->str);
+    }
+    return st;
+}
+
 /* ---- reading ---- */
+
+pm_status pm_board_queue_get(pm_redis *r, pm_span key, pm_error *err) {
+    char last[24];
+    (void)snprintf(last, sizeof last, "%zu", PM_BOARD_VALUE);
+    const pm_span argv[] = {pm_span_of("GETRANGE"), key, pm_span_of("0"), pm_span_of(last)};
+    return pm_redis_queue(r, argv, 4, err);
+}
+
+static pm_status decode(const redisReply *reply, const pm_message_type *type, void *out, pm_message_memory *memory,
+                        pm_error *err) {
+    if (reply->len > PM_BOARD_VALUE) {
+        return pm_fail(err, PM_EDATA, "it has more than %zu bytes", PM_BOARD_VALUE);
+    }
+    return pm_message_decode(type, (const uint8_t *)reply->str, reply->len, out, memory, err);
+}
 
 pm_status pm_board_decode(const pm_redis *r, const char *key, const redisReply *reply, const pm_message_type *type,
                           void *out, pm_message_memory *memory, bool *found, pm_error *err) {
     *found = false;
     pm_status st = pm_redis_reply_status(r, reply, err);
-    if (st != PM_OK || reply->type == REDIS_REPLY_NIL) {
-        return st;
+    if (st == PM_OK && reply->type != REDIS_REPLY_STRING) {
+        st = pm_redis_unexpected(r, reply, "a string", err);
     }
-    if (reply->type != REDIS_REPLY_STRING) {
-        return pm_redis_unexpected(r, reply, "a string", err);
+    if (st == PM_OK && reply->len == 0) {
+        return PM_OK;
     }
-    st = pm_message_decode(type, (const uint8_t *)reply->str, reply->len, out, memory, err);
-    if (st != PM_OK) {
-        (void)pm_fail_prefix(err, "Redis at %s: %s", r->options.address, key);
-        return st;
+    if (st == PM_OK) {
+        st = decode(reply, type, out, memory, err);
+        *found = st == PM_OK;
     }
-    *found = true;
-    return PM_OK;
+    return st == PM_EDATA ? pm_fail_prefix(err, "Redis at %s: %s", r->options.address, key) : st;
+}
+
+/* What is decoded borrows from its bytes, so that they must outlive the reply. */
+static pm_status see_note(const pm_redis *r, pm_span key, const pm_message_type *type, void *out,
+                          const redisReply *reply, pm_note *note, pm_error *err) {
+    redisReply copy = *reply;
+    if (reply->type == REDIS_REPLY_STRING) {
+        pm_status st = pm_buffer_add(&note->bytes, reply->str, reply->len, err);
+        if (st != PM_OK) {
+            return st;
+        }
+        copy.str = (char *)note->bytes.bytes;
+    }
+    return pm_board_decode(r, (const char *)key.bytes, &copy, type, out, &note->memory, &note->found, err);
+}
+
+typedef struct read_one {
+    const pm_redis *r;
+    pm_span key;
+    const pm_message_type *type;
+    void *out;
+    pm_note *note;
+} read_one;
+
+static pm_status see_one(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
+    read_one *one = ctx;
+    (void)i;
+    return see_note(one->r, one->key, one->type, one->out, reply, one->note, err);
 }
 
 pm_status pm_board_read(pm_redis *r, pm_span key, const pm_message_type *type, void *out, pm_note *note,
                         pm_error *err) {
-    const pm_span argv[] = {pm_span_of("GET"), key};
-    redisReply *reply = NULL;
     pm_note_free(note);
-    pm_status st = pm_redis_call(r, argv, 2, &reply, err);
-    if (st == PM_OK && reply->type == REDIS_REPLY_STRING) {
-        /* what is decoded borrows from its bytes, so that they must outlive the reply */
-        st = pm_buffer_add(&note->bytes, reply->str, reply->len, err);
-        redisReply copy = {.type = REDIS_REPLY_STRING, .str = (char *)note->bytes.bytes, .len = note->bytes.size};
-        if (st == PM_OK) {
-            st = pm_board_decode(r, (const char *)key.bytes, &copy, type, out, &note->memory, &note->found, err);
-        }
-    } else if (st == PM_OK && reply->type != REDIS_REPLY_NIL) {
-        st = pm_redis_unexpected(r, reply, "a string", err);
+    read_one one = {.r = r, .key = key, .type = type, .out = out, .note = note};
+    pm_status st = pm_board_queue_get(r, key, err);
+    if (st == PM_OK) {
+        st = pm_redis_flush(r, see_one, &one, err);
     }
-    freeReplyObject(reply);
     if (st != PM_OK) {
         pm_note_free(note);
     }
     return st;
 }
 
-pm_status pm_board_digests(const pm_redis *r, const char *key, const redisReply *reply,
-                           uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err) {
+pm_status pm_board_digests(pm_redis *r, const char *key, const redisReply *reply, uint8_t (**digests)[PM_DIGEST_BYTES],
+                           size_t *n, pm_error *err) {
     *digests = NULL;
     *n = 0;
     if (reply->type != REDIS_REPLY_ARRAY) {
@@ -124,15 +196,13 @@ pm_status pm_board_digests(const pm_redis *r, const char *key, const redisReply 
     }
     for (size_t i = 0; i < reply->elements; i++) {
         const redisReply *member = reply->element[i];
-        if (member->type != REDIS_REPLY_STRING || member->len != PM_DIGEST_BYTES) {
-            free(list);
-            return pm_fail(err, PM_EDATA, "Redis at %s: %s: member %zu has %zu bytes, expected %d", r->options.address,
-                           key, i, member->len, PM_DIGEST_BYTES);
+        if (member->type == REDIS_REPLY_STRING && member->len == PM_DIGEST_BYTES) {
+            memcpy(list[(*n)++], member->str, PM_DIGEST_BYTES);
+        } else {
+            pm_board_tell_bad(r, key, "has a member that is left out", "it is no id of 32 bytes");
         }
-        memcpy(list[i], member->str, PM_DIGEST_BYTES);
     }
     *digests = list;
-    *n = reply->elements;
     return PM_OK;
 }
 

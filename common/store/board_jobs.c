@@ -5,52 +5,108 @@
 #include "base/mem.h"
 #include "store/board_impl.h"
 
-/* The list forgets a job when nothing of it can be there any more: records live for one TTL after their last use. */
-static pm_status queue_list_job(pm_redis *r, const pm_job_message *job, pm_error *err) {
-    pm_board_key list;
-    char created[40], oldest[40];
+/* ---- opening ---- */
+
+/* The list forgets a job when nothing of it can be there any more: records live for one TTL after their last use. What
+ * was counted of an earlier submission is begun anew. */
+static const char open_script[] = PM_BOARD_MENDING
+    "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) "
+    "mend(1, 'zset') mend(6, 'hash') "
+    "redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5]) "
+    "redis.call('HSET', KEYS[6], 'known', ARGV[4], 'record.done', 0) "
+    "redis.call('PEXPIRE', KEYS[6], ARGV[3]) "
+    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[6]) "
+    "redis.call('ZADD', KEYS[1], ARGV[5], ARGV[1]) "
+    "redis.call('PEXPIRE', KEYS[1], ARGV[7]) "
+    "return mended";
+
+static pm_status queue_opening(pm_redis *r, const pm_job_message *job, const pm_buffer *encoded, pm_error *err) {
+    static const char *const spaces[] = {"job", "failed", "cancelled", "job-done", "tally"};
+    pm_board_key list, keys[5];
+    pm_redis_ttl ttl, twice;
+    char known[24], created[40], oldest[40];
     pm_board_plain_key(r, "jobs", &list);
+    for (size_t i = 0; i < 5; i++) {
+        pm_board_key_of(r, spaces[i], job->job, &keys[i]);
+    }
+    pm_redis_ttl_of(r->options.ttl, &ttl);
+    pm_redis_ttl_of(2.0 * r->options.ttl, &twice);
+    (void)snprintf(known, sizeof known, "%llu", (unsigned long long)job->known);
     (void)snprintf(created, sizeof created, "%.6f", job->created);
     (void)snprintf(oldest, sizeof oldest, "(%.6f", job->created - 2.0 * r->options.ttl);
-    const pm_span id = {job->job, PM_DIGEST_BYTES};
-    const pm_span prune[] = {pm_span_of("ZREMRANGEBYSCORE"), list.span, pm_span_of("-inf"), pm_span_of(oldest)};
-    const pm_span add[] = {pm_span_of("ZADD"), list.span, pm_span_of(created), id};
-    pm_status st = pm_redis_queue(r, prune, 4, err);
-    if (st == PM_OK) {
-        st = pm_redis_queue(r, add, 4, err);
-    }
-    return st == PM_OK ? pm_board_queue_expire(r, list.span, 2.0 * r->options.ttl, err) : st;
+    const pm_span argv[] = {pm_span_of("EVAL"),
+                            pm_span_of(open_script),
+                            pm_span_of("6"),
+                            list.span,
+                            keys[0].span,
+                            keys[1].span,
+                            keys[2].span,
+                            keys[3].span,
+                            keys[4].span,
+                            {job->job, PM_DIGEST_BYTES},
+                            {encoded->bytes, encoded->size},
+                            ttl.span,
+                            pm_span_of(known),
+                            pm_span_of(created),
+                            pm_span_of(oldest),
+                            twice.span};
+    return pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
 }
 
 pm_status pm_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *err) {
-    static const char *const ended[] = {"failed", "cancelled", NULL};
-    pm_board_key key;
-    pm_board_key_of(r, "job", job->job, &key);
-    pm_status st = pm_board_queue_set(r, key.span, &pm_job_type, job, r->options.ttl, false, err);
+    pm_job_message stamped = *job;
+    pm_buffer encoded = {0};
+    pm_status st = pm_redis_now(r, &stamped.created, err);
     if (st == PM_OK) {
-        st = pm_board_queue_unlink(r, ended, job->job, err);
+        st = pm_board_encode(&pm_job_type, &stamped, &encoded, err);
     }
     if (st == PM_OK) {
-        st = queue_list_job(r, job, err);
+        st = queue_opening(r, &stamped, &encoded, err);
     }
-    return pm_board_send(r, st, err);
+    pm_buffer_free(&encoded);
+    return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
+}
+
+static const char known_script[] = PM_BOARD_MENDING "mend(1, 'hash') "
+                                                    "redis.call('HSET', KEYS[1], 'known', ARGV[1], 'record.done', 0) "
+                                                    "redis.call('PEXPIRE', KEYS[1], ARGV[2]) "
+                                                    "return mended";
+
+pm_status pm_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint64_t known, pm_error *err) {
+    pm_board_key tally;
+    pm_redis_ttl ttl;
+    char text[24];
+    pm_board_key_of(r, "tally", job, &tally);
+    pm_redis_ttl_of(r->options.ttl, &ttl);
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)known);
+    const pm_span argv[] = {pm_span_of("EVAL"), pm_span_of(known_script), pm_span_of("1"), tally.span,
+                            pm_span_of(text),   ttl.span};
+    pm_status st = pm_redis_queue(r, argv, 6, err);
+    return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
 }
 
 pm_status pm_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_note *note,
                        pm_error *err) {
-    pm_board_key key, units;
+    pm_board_key key;
     pm_board_key_of(r, "job", job, &key);
-    pm_board_key_of(r, "job-units", job, &units);
-    pm_status st = pm_board_queue_expire(r, key.span, r->options.ttl, err);
-    if (st == PM_OK) {
-        st = pm_board_queue_expire(r, units.span, r->options.ttl, err);
-    }
-    st = pm_board_send(r, st, err);
-    return st == PM_OK ? pm_board_read(r, key.span, &pm_job_type, out, note, err) : st;
+    return pm_board_read(r, key.span, &pm_job_type, out, note, err);
 }
 
+pm_status pm_board_keep_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+    static const char *const spaces[] = {"job", "job-units", "job-done", "tally"};
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < sizeof spaces / sizeof *spaces; i++) {
+        pm_board_key key;
+        pm_board_key_of(r, spaces[i], job, &key);
+        st = pm_board_queue_expire(r, key.span, r->options.ttl, err);
+    }
+    return pm_board_send(r, st, err);
+}
+
+/* ---- the list ---- */
+
 static pm_status page_of_jobs(pm_redis *r, size_t first, size_t n, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *found,
-                              pm_error *err) {
+                              bool *is_last, pm_error *err) {
     pm_board_key list;
     char from[24], to[24];
     redisReply *reply = NULL;
@@ -62,10 +118,11 @@ static pm_status page_of_jobs(pm_redis *r, size_t first, size_t n, uint8_t (**di
     *found = 0;
     pm_status st = pm_redis_call(r, argv, 4, &reply, err);
     if (st == PM_OK) {
+        *is_last = reply->type == REDIS_REPLY_ARRAY && reply->elements < n;
         st = pm_board_digests(r, list.text, reply, digests, found, err);
     }
     freeReplyObject(reply);
-    return st;
+    return st == PM_EDATA ? pm_fail_prefix(err, "%s, which the next submit makes anew", list.text) : st;
 }
 
 /* Keeps those of a page that are there still, at most `room`. */
@@ -87,12 +144,13 @@ static pm_status keep_living(pm_redis *r, const uint8_t (*page)[PM_DIGEST_BYTES]
 
 pm_status pm_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err) {
     uint8_t(*out)[PM_DIGEST_BYTES] = NULL;
-    size_t capacity = 0, kept = 0, first = 0, found = PM_BOARD_BATCH;
+    size_t capacity = 0, kept = 0, first = 0, found = 0;
+    bool is_last = false;
     pm_status st = PM_OK;
     /* a job that is submitted meanwhile moves the pages by one: a repeated job is the worst of it */
-    while (st == PM_OK && kept < most && found == PM_BOARD_BATCH) {
+    while (st == PM_OK && kept < most && !is_last) {
         uint8_t(*page)[PM_DIGEST_BYTES];
-        st = page_of_jobs(r, first, PM_BOARD_BATCH, &page, &found, err);
+        st = page_of_jobs(r, first, PM_BOARD_BATCH, &page, &found, &is_last, err);
         if (st == PM_OK && !pm_reserve((void **)&out, &capacity, kept + found, sizeof *out)) {
             st = pm_fail_memory(err, "a list of jobs", (kept + found) * sizeof *out);
         }
@@ -112,8 +170,10 @@ pm_status pm_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_
     return st;
 }
 
+/* ---- ends ---- */
+
 pm_status pm_board_forget_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
-    static const char *const of_job[] = {"job", "job-units", "failed", "cancelled", NULL};
+    static const char *const of_job[] = {"job", "job-units", "job-done", "tally", "failed", "cancelled", NULL};
     static const char *const of_unit[] = {"unit", "attempts", "outcome", NULL};
     uint8_t(*units)[PM_DIGEST_BYTES];
     size_t n;
@@ -162,7 +222,7 @@ pm_status pm_board_forgive(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], cons
                            pm_error *err) {
     static const char *const of_unit[] = {"outcome", "attempts", NULL};
     static const char *const of_job[] = {"failed", NULL};
-    pm_status st = pm_board_queue_unlink(r, of_unit, unit, err);
+    pm_status st = unit != NULL ? pm_board_queue_unlink(r, of_unit, unit, err) : PM_OK;
     if (st == PM_OK) {
         st = pm_board_queue_unlink(r, of_job, job, err);
     }

@@ -7,34 +7,75 @@
 /* ---- records ---- */
 
 /* The list first: a unit that is listed without a record is one that nobody has sent yet. */
+static const char place_script[] = PM_BOARD_MENDING
+    "mend(1, 'set') mend(2, 'set') mend(3, 'hash') "
+    "if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then add(KEYS[3], ARGV[2] .. '.sent', ARGV[3]) end "
+    "if ARGV[6] == '1' then "
+    "if redis.call('SREM', KEYS[2], ARGV[1]) == 1 then add(KEYS[3], ARGV[2] .. '.done', '-' .. ARGV[3]) end "
+    "redis.call('UNLINK', KEYS[4], KEYS[5]) end "
+    "redis.call('SET', KEYS[6], ARGV[5], 'PX', ARGV[4]) "
+    "for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end "
+    "return mended";
+
 static pm_status queue_unit(pm_redis *r, const pm_unit_record *unit, bool fresh, pm_error *err) {
-    static const char *const ended[] = {"attempts", "outcome", NULL};
-    pm_board_key list, key;
-    pm_board_key_of(r, "job-units", unit->job, &list);
+    pm_board_key units, done, tally, attempts, outcome, key;
+    pm_redis_ttl ttl;
+    pm_buffer encoded = {0};
+    char items[24];
+    pm_board_key_of(r, "job-units", unit->job, &units);
+    pm_board_key_of(r, "job-done", unit->job, &done);
+    pm_board_key_of(r, "tally", unit->job, &tally);
+    pm_board_key_of(r, "attempts", unit->unit, &attempts);
+    pm_board_key_of(r, "outcome", unit->unit, &outcome);
     pm_board_key_of(r, "unit", unit->unit, &key);
-    const pm_span add[] = {pm_span_of("SADD"), list.span, {unit->unit, PM_DIGEST_BYTES}};
-    pm_status st = pm_redis_queue(r, add, 3, err);
+    pm_redis_ttl_of(r->options.ttl, &ttl);
+    (void)snprintf(items, sizeof items, "%zu", unit->items.size / PM_DIGEST_BYTES);
+    pm_status st = pm_board_encode(&pm_unit_record_type, unit, &encoded, err);
     if (st == PM_OK) {
-        st = pm_board_queue_expire(r, list.span, r->options.ttl, err);
+        const pm_span argv[] = {pm_span_of("EVAL"),
+                                pm_span_of(place_script),
+                                pm_span_of("6"),
+                                units.span,
+                                done.span,
+                                tally.span,
+                                attempts.span,
+                                outcome.span,
+                                key.span,
+                                {unit->unit, PM_DIGEST_BYTES},
+                                unit->kind,
+                                pm_span_of(items),
+                                ttl.span,
+                                {encoded.bytes, encoded.size},
+                                pm_span_of(fresh ? "1" : "0")};
+        st = pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
-    if (st == PM_OK && fresh) {
-        st = pm_board_queue_unlink(r, ended, unit->unit, err);
+    pm_buffer_free(&encoded);
+    return st;
+}
+
+static pm_status send_units(pm_redis *r, pm_status st, pm_error *err) {
+    if (st != PM_OK) {
+        pm_redis_abandon(r);
+        return st;
     }
-    return st == PM_OK ? pm_board_queue_set(r, key.span, &pm_unit_record_type, unit, r->options.ttl, false, err) : st;
+    return pm_redis_flush(r, pm_board_see_mended, r, err);
 }
 
 pm_status pm_board_place(pm_redis *r, const pm_unit_record *units, size_t n, bool fresh, pm_error *err) {
-    pm_status st = PM_OK;
     size_t bytes = 0, waiting = 0;
+    double now;
+    pm_status st = pm_redis_now(r, &now, err);
     for (size_t i = 0; st == PM_OK && i < n; i++) {
-        st = queue_unit(r, &units[i], fresh, err);
+        pm_unit_record stamped = units[i];
+        stamped.time = now;
+        st = queue_unit(r, &stamped, fresh, err);
         bytes += units[i].items.size;
         if (++waiting == PM_BOARD_BATCH || bytes > PM_BOARD_VALUE) {
-            st = pm_board_send(r, st, err);
+            st = send_units(r, st, err);
             bytes = waiting = 0;
         }
     }
-    return pm_board_send(r, st, err);
+    return send_units(r, st, err);
 }
 
 pm_status pm_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint8_t (**units)[PM_DIGEST_BYTES],
@@ -50,30 +91,39 @@ pm_status pm_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], u
         st = pm_board_digests(r, list.text, reply, units, n, err);
     }
     freeReplyObject(reply);
+    if (st == PM_EDATA) {
+        pm_board_tell_bad(r, list.text, "is no list of units, and taken to be empty", err != NULL ? err->text : "");
+        st = PM_OK;
+    }
     return st;
 }
 
 typedef struct visiting {
-    const pm_redis *r;
+    pm_redis *r;
     const uint8_t (*units)[PM_DIGEST_BYTES]; /* of the pipeline */
     pm_board_visit visit;
     void *ctx;
 } visiting;
 
+/* A record that makes no sense is as good as none: its items are looked for, and sent again by whoever needs them. */
 static pm_status see_record(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     visiting *v = ctx;
     pm_unit_record record;
     pm_message_memory memory = {0};
     pm_board_key key;
     bool found;
+    pm_error why = {0};
     pm_board_key_of(v->r, "unit", v->units[i], &key);
-    pm_status st = pm_board_decode(v->r, key.text, reply, &pm_unit_record_type, &record, &memory, &found, err);
+    pm_status st = pm_board_decode(v->r, key.text, reply, &pm_unit_record_type, &record, &memory, &found, &why);
+    if (st == PM_EDATA) {
+        pm_board_tell_bad(v->r, key.text, "is passed over", why.text);
+        return PM_OK;
+    }
     if (st != PM_OK || !found) {
-        return st;
+        return st == PM_OK ? PM_OK : pm_fail(err, st, "%s", why.text);
     }
     if (memcmp(record.unit, v->units[i], PM_DIGEST_BYTES) != 0) {
-        st =
-            pm_fail(err, PM_EDATA, "Redis at %s: %s holds the record of another unit", v->r->options.address, key.text);
+        pm_board_tell_bad(v->r, key.text, "is passed over", "it holds the record of another unit");
     } else {
         st = v->visit(v->ctx, &record, err);
     }
@@ -91,8 +141,7 @@ pm_status pm_board_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_boa
         for (size_t i = first; st == PM_OK && i < end; i++) {
             pm_board_key key;
             pm_board_key_of(r, "unit", units[i], &key);
-            const pm_span argv[] = {pm_span_of("GET"), key.span};
-            st = pm_redis_queue(r, argv, 2, err);
+            st = pm_board_queue_get(r, key.span, err);
         }
         if (st == PM_OK) {
             visiting v = {
@@ -204,8 +253,7 @@ pm_status pm_board_give_back(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], p
     return pm_board_send(r, pm_redis_queue(r, argv, 5, err), err);
 }
 
-/* A field of the hash: digits, or nil for none. */
-static bool read_count(const redisReply *field, uint64_t *out) {
+bool pm_board_count(const redisReply *field, uint64_t *out) {
     *out = 0;
     if (field->type == REDIS_REPLY_NIL) {
         return true;
@@ -230,7 +278,7 @@ pm_status pm_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm
     *out = (pm_attempt){0};
     pm_status st = pm_redis_call(r, argv, 4, &reply, err);
     if (st == PM_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-                        !read_count(reply->element[0], &out->begun) || !read_count(reply->element[1], &out->faults))) {
+                        !pm_board_count(reply->element[0], &out->begun) || !pm_board_count(reply->element[1], &out->faults))) {
         st = pm_fail(err, PM_EDATA, "Redis at %s: %s: begun and faults are not two counts", r->options.address,
                      attempts.text);
     }
@@ -240,13 +288,44 @@ pm_status pm_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm
 
 /* ---- ends ---- */
 
-static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, pm_span key, pm_error *err) {
-    static const char *const over[] = {"attempts", NULL};
-    pm_status st = pm_board_queue_set(r, key, &pm_outcome_type, outcome, r->options.ttl, false, err);
+/* Counted once, however often it is done. */
+static const char done_script[] = PM_BOARD_MENDING
+    "redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[4]) "
+    "mend(1, 'set') mend(2, 'hash') "
+    "redis.call('UNLINK', KEYS[4]) "
+    "if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then add(KEYS[2], ARGV[2] .. '.done', ARGV[3]) end "
+    "redis.call('PEXPIRE', KEYS[1], ARGV[4]) redis.call('PEXPIRE', KEYS[2], ARGV[4]) "
+    "return mended";
+
+static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_span key,
+                          pm_error *err) {
+    pm_board_key done, tally, attempts;
+    pm_redis_ttl ttl;
+    pm_buffer encoded = {0};
+    char items[24];
+    pm_board_key_of(r, "job-done", outcome->job, &done);
+    pm_board_key_of(r, "tally", outcome->job, &tally);
+    pm_board_key_of(r, "attempts", outcome->unit, &attempts);
+    pm_redis_ttl_of(r->options.ttl, &ttl);
+    (void)snprintf(items, sizeof items, "%llu", (unsigned long long)n_items);
+    pm_status st = pm_board_encode(&pm_outcome_type, outcome, &encoded, err);
     if (st == PM_OK) {
-        st = pm_board_queue_unlink(r, over, outcome->unit, err);
+        const pm_span argv[] = {pm_span_of("EVAL"),
+                                pm_span_of(done_script),
+                                pm_span_of("4"),
+                                done.span,
+                                tally.span,
+                                key,
+                                attempts.span,
+                                {outcome->unit, PM_DIGEST_BYTES},
+                                outcome->kind,
+                                pm_span_of(items),
+                                ttl.span,
+                                {encoded.bytes, encoded.size}};
+        st = pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
-    return pm_board_send(r, st, err);
+    pm_buffer_free(&encoded);
+    return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
 }
 
 /* A failure does not undo what another worker has finished. The job's failure goes in front of the unit's: a worker
@@ -259,6 +338,10 @@ static pm_status end_failed(pm_redis *r, const pm_outcome_message *outcome, pm_s
     pm_status st = pm_board_read(r, key, &pm_outcome_type, &standing, &note, err);
     bool is_done = st == PM_OK && note.found && standing.code == PM_OK;
     pm_note_free(&note);
+    if (st == PM_EDATA) { /* what makes no sense is written over */
+        const pm_span argv[] = {pm_span_of("UNLINK"), key};
+        st = pm_board_send(r, pm_redis_queue(r, argv, 2, err), err);
+    }
     if (st != PM_OK || is_done) {
         return st;
     }
@@ -269,10 +352,11 @@ static pm_status end_failed(pm_redis *r, const pm_outcome_message *outcome, pm_s
     return pm_board_send(r, st, err);
 }
 
-pm_status pm_board_end(pm_redis *r, const pm_outcome_message *outcome, pm_error *err) {
+pm_status pm_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err) {
     pm_board_key key;
     pm_board_key_of(r, "outcome", outcome->unit, &key);
-    return outcome->code == PM_OK ? end_done(r, outcome, key.span, err) : end_failed(r, outcome, key.span, err);
+    return outcome->code == PM_OK ? end_done(r, outcome, n_items, key.span, err)
+                                  : end_failed(r, outcome, key.span, err);
 }
 
 pm_status pm_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_note *note,

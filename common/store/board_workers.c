@@ -1,6 +1,8 @@
 /* Workers: their heartbeats. */
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -24,29 +26,46 @@ static pm_status key_of_worker(const pm_redis *r, pm_span id, pm_board_key *out,
     return PM_OK;
 }
 
-/* The heartbeat before the list: whoever is on the list has had one. */
+/* The heartbeat before the list: whoever is on the list has had one. The list is kept by the server's clock: a worker
+ * whose own is days ahead must not take the others off. */
+static const char beat_script[] = PM_BOARD_MENDING
+    "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) "
+    "mend(1, 'zset') "
+    "local time = redis.call('TIME') "
+    "local now = time[1] + time[2] / 1000000 "
+    "redis.call('ZADD', KEYS[1], string.format('%.6f', now), ARGV[1]) "
+    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.6f', now - ARGV[4])) "
+    "redis.call('PEXPIRE', KEYS[1], ARGV[5]) "
+    "return mended";
+
 pm_status pm_board_beat(pm_redis *r, const pm_worker_message *worker, pm_error *err) {
     pm_board_key key, list;
-    char now[40], oldest[40];
+    pm_redis_ttl beat, listed;
+    char seconds[24];
+    pm_buffer encoded = {0};
     pm_board_plain_key(r, "workers", &list);
-    (void)snprintf(now, sizeof now, "%.6f", worker->time);
-    (void)snprintf(oldest, sizeof oldest, "(%.6f", worker->time - LISTED_FOR);
-    const pm_span add[] = {pm_span_of("ZADD"), list.span, pm_span_of(now), worker->id};
-    const pm_span prune[] = {pm_span_of("ZREMRANGEBYSCORE"), list.span, pm_span_of("-inf"), pm_span_of(oldest)};
+    pm_redis_ttl_of(PM_WORKER_SECONDS, &beat);
+    pm_redis_ttl_of(LISTED_FOR, &listed);
+    (void)snprintf(seconds, sizeof seconds, "%.0f", LISTED_FOR);
     pm_status st = key_of_worker(r, worker->id, &key, err);
     if (st == PM_OK) {
-        st = pm_board_queue_set(r, key.span, &pm_worker_type, worker, PM_WORKER_SECONDS, false, err);
+        st = pm_board_encode(&pm_worker_type, worker, &encoded, err);
     }
     if (st == PM_OK) {
-        st = pm_redis_queue(r, add, 4, err);
+        const pm_span argv[] = {pm_span_of("EVAL"),
+                                pm_span_of(beat_script),
+                                pm_span_of("2"),
+                                list.span,
+                                key.span,
+                                worker->id,
+                                {encoded.bytes, encoded.size},
+                                beat.span,
+                                pm_span_of(seconds),
+                                listed.span};
+        st = pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
-    if (st == PM_OK) {
-        st = pm_redis_queue(r, prune, 4, err);
-    }
-    if (st == PM_OK) {
-        st = pm_board_queue_expire(r, list.span, LISTED_FOR, err);
-    }
-    return pm_board_send(r, st, err);
+    pm_buffer_free(&encoded);
+    return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
 }
 
 pm_status pm_board_leave(pm_redis *r, pm_span id, pm_error *err) {
@@ -65,56 +84,95 @@ pm_status pm_board_leave(pm_redis *r, pm_span id, pm_error *err) {
 }
 
 typedef struct roll {
-    const pm_redis *r;
-    const redisReply *ids;
-    size_t first; /* of the pipeline */
+    pm_redis *r;
+    const redisReply *list; /* ids, each with its score */
+    size_t first;           /* of the pipeline: a place in `seats` */
+    size_t *seats, n;       /* places of ids in the list */
     pm_board_worker_visit visit;
     void *ctx;
 } roll;
 
+/* The server's time of the last heartbeat. */
+static bool read_score(const redisReply *score, double *out) {
+    char *end = NULL;
+    if (score->type != REDIS_REPLY_STRING) {
+        return false;
+    }
+    *out = strtod(score->str, &end);
+    return end != score->str && *end == '\0' && isfinite(*out);
+}
+
+/* From the worker's clock to the server's. */
+static void shift_times(pm_worker_message *worker, double beaten) {
+    double shift = beaten - worker->time;
+    pm_running_unit *units = worker->units.items;
+    worker->time += shift;
+    worker->started += shift;
+    for (size_t i = 0; i < worker->units.count; i++) {
+        units[i].since += shift;
+    }
+}
+
 /* A heartbeat that cannot be read, such as that of a newer program, does not hide the others. */
 static pm_status see_worker(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     roll *w = ctx;
-    const redisReply *id = w->ids->element[w->first + i];
+    size_t seat = w->seats[w->first + i];
+    const redisReply *id = w->list->element[seat];
     pm_worker_message worker;
     pm_message_memory memory = {0};
+    double beaten;
     bool found;
-    pm_status st = pm_board_decode(w->r, id->str, reply, &pm_worker_type, &worker, &memory, &found, err);
+    pm_error why = {0};
+    pm_status st = pm_board_decode(w->r, id->str, reply, &pm_worker_type, &worker, &memory, &found, &why);
     if (st == PM_EDATA) {
-        pm_logf(w->r->log, PM_LOG_WARNING, "the heartbeat of worker %s cannot be read: %s", id->str,
-                err != NULL ? err->text : "it is damaged");
+        pm_board_tell_bad(w->r, id->str, "is a worker whose heartbeat cannot be read", why.text);
         return PM_OK;
     }
-    if (st == PM_OK && found) {
+    if (st != PM_OK) {
+        return pm_fail(err, st, "%s", why.text);
+    }
+    if (found) {
+        if (read_score(w->list->element[seat + 1], &beaten)) {
+            shift_times(&worker, beaten);
+        }
         st = w->visit(w->ctx, &worker, err);
         pm_message_memory_free(&memory);
     }
     return st;
 }
 
-static pm_status visit_workers(pm_redis *r, roll *w, pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t first = 0; st == PM_OK && first < w->ids->elements; first += PM_BOARD_BATCH) {
-        size_t left = w->ids->elements - first, end = left < PM_BOARD_BATCH ? first + left : first + PM_BOARD_BATCH;
-        for (size_t i = first; st == PM_OK && i < end; i++) {
-            const redisReply *id = w->ids->element[i];
-            pm_board_key key;
-            if (id->type != REDIS_REPLY_STRING) {
-                st = pm_redis_unexpected(r, id, "a string", err);
-            } else {
-                st = key_of_worker(r, (pm_span){(const uint8_t *)id->str, id->len}, &key, err);
-            }
-            if (st == PM_OK) {
-                const pm_span argv[] = {pm_span_of("GET"), key.span};
-                st = pm_redis_queue(r, argv, 2, err);
-            }
-        }
-        if (st == PM_OK) {
-            w->first = first;
-            st = pm_redis_flush(r, see_worker, w, err);
+/* Members that are no ids of workers are told of and left out. */
+static pm_status seat_all(roll *w, const char *list, pm_error *err) {
+    size_t n = w->list->elements / 2;
+    w->seats = pm_malloc(n, sizeof *w->seats);
+    if (w->seats == NULL) {
+        return pm_fail_memory(err, "the list of workers", n * sizeof *w->seats);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const redisReply *id = w->list->element[2 * i];
+        pm_board_key key;
+        pm_error why = {0};
+        if (id->type == REDIS_REPLY_STRING &&
+            key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, &why) == PM_OK) {
+            w->seats[w->n++] = 2 * i;
         } else {
-            pm_redis_abandon(r);
+            pm_board_tell_bad(w->r, list, "has a member that is left out", why.text);
         }
+    }
+    return PM_OK;
+}
+
+static pm_status visit_workers(roll *w, pm_error *err) {
+    pm_status st = PM_OK;
+    for (w->first = 0; st == PM_OK && w->first < w->n; w->first += PM_BOARD_BATCH) {
+        size_t end = w->n - w->first < PM_BOARD_BATCH ? w->n : w->first + PM_BOARD_BATCH;
+        for (size_t i = w->first; st == PM_OK && i < end; i++) {
+            const redisReply *id = w->list->element[w->seats[i]];
+            pm_board_key key;
+            st = key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, err);
+            st = st == PM_OK ? pm_board_queue_get(w->r, key.span, err) : st;
+        }
+        st = st == PM_OK ? pm_redis_flush(w->r, see_worker, w, err) : st;
     }
     return st;
 }
@@ -122,15 +180,24 @@ static pm_status visit_workers(pm_redis *r, roll *w, pm_error *err) {
 pm_status pm_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, pm_error *err) {
     pm_board_key list;
     redisReply *reply = NULL;
+    pm_error why = {0};
     pm_board_plain_key(r, "workers", &list);
-    const pm_span argv[] = {pm_span_of("ZREVRANGE"), list.span, pm_span_of("0"), pm_span_of("-1")};
-    pm_status st = pm_redis_call(r, argv, 4, &reply, err);
+    const pm_span argv[] = {pm_span_of("ZREVRANGE"), list.span, pm_span_of("0"), pm_span_of("-1"),
+                            pm_span_of("WITHSCORES")};
+    pm_status st = pm_redis_call(r, argv, 5, &reply, &why);
     if (st == PM_OK && reply->type != REDIS_REPLY_ARRAY) {
-        st = pm_redis_unexpected(r, reply, "an array", err);
+        st = pm_redis_unexpected(r, reply, "an array", &why);
     }
-    if (st == PM_OK) {
-        roll w = {.r = r, .ids = reply, .visit = visit, .ctx = ctx};
-        st = visit_workers(r, &w, err);
+    if (st == PM_EDATA) {
+        pm_board_tell_bad(r, list.text, "is no list of workers; the next heartbeat makes it anew", why.text);
+        st = PM_OK;
+    } else if (st != PM_OK) {
+        st = pm_fail(err, st, "%s", why.text);
+    } else {
+        roll w = {.r = r, .list = reply, .visit = visit, .ctx = ctx};
+        st = seat_all(&w, list.text, err);
+        st = st == PM_OK ? visit_workers(&w, err) : st;
+        free(w.seats);
     }
     freeReplyObject(reply);
     return st;

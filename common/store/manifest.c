@@ -123,11 +123,14 @@ static pm_status unpack(const pm_manifest_message *m, const pm_log *log, pm_job 
     return st == PM_OK ? restore_classes(m, out, err) : st;
 }
 
-pm_status pm_manifest_decode(const uint8_t *bytes, size_t n, const pm_log *log, pm_job *out, pm_error *err) {
+pm_status pm_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, const pm_log *log, pm_job *out,
+                             pm_error *err) {
     pm_manifest_message message;
     pm_message_memory memory = {0};
+    pm_message_type type = pm_manifest_type;
+    type.unpacked = limit < type.unpacked ? limit : type.unpacked;
     *out = (pm_job){0};
-    pm_status st = pm_message_decode(&pm_manifest_type, bytes, n, &message, &memory, err);
+    pm_status st = pm_message_decode(&type, bytes, n, &message, &memory, err);
     if (st == PM_OK) {
         st = unpack(&message, log, out, err);
         pm_message_memory_free(&memory);
@@ -157,19 +160,20 @@ pm_status pm_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const
     return st;
 }
 
-pm_status pm_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const pm_log *log, pm_job *out,
+pm_status pm_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log, pm_job *out,
                           pm_buffer *encoded, pm_error *err) {
     pm_buffer bytes = {0};
     pm_blob_found found;
     char hex[PM_DIGEST_HEX];
     pm_hex(job, hex);
     *out = (pm_job){0};
-    pm_status st = pm_blob_get(r, PM_SPACE_MANIFEST, job, MANIFEST_MOST, &bytes, &found, err);
+    size_t most = limit < MANIFEST_MOST ? limit : MANIFEST_MOST;
+    pm_status st = pm_blob_get(r, PM_SPACE_MANIFEST, job, most, &bytes, &found, err);
     if (st == PM_OK && found != PM_BLOB_FOUND) {
         st = pm_fail(err, PM_ENOINPUT, "Redis at %s %s of job %s; submit the graph (again)", r->options.address,
                      found == PM_BLOB_MISSING ? "has no manifest" : "had a damaged manifest", hex);
     } else if (st == PM_OK) {
-        st = pm_manifest_decode(bytes.bytes, bytes.size, log, out, err);
+        st = pm_manifest_decode(bytes.bytes, bytes.size, limit, log, out, err);
     }
     if (st == PM_OK && memcmp(out->job, job, sizeof out->job) != 0) {
         pm_job_free(out);

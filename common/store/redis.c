@@ -6,7 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+
+#define GRACE_SECONDS 0.5 /* after the deadline */
+#define CHECK "; check redis.address"
 
 /* ---- opening ---- */
 
@@ -151,22 +155,68 @@ void pm_redis_disconnect(pm_redis *r) {
 pm_status pm_redis_broken(pm_redis *r, const char *doing, pm_error *err) {
     int code = errno;
     const redisContext *c = r->context;
+    const char *address = r->options.address, *words = c->err != 0 ? c->errstr : "for an unknown reason";
     pm_status st;
     if (c->err == REDIS_ERR_OOM) {
         st = pm_fail_memory(err, "talking to Redis", 0);
     } else if (c->err == REDIS_ERR_IO && (code == EAGAIN || code == EWOULDBLOCK)) {
-        st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: no answer within %g s", r->options.address, doing,
-                     r->options.command_seconds);
+        st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: no answer within %.3g s%s", address, doing, r->patience,
+                     r->has_answered ? "" : CHECK);
+    } else if (c->err == REDIS_ERR_PROTOCOL) {
+        st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: what answers there is no Redis: %s" CHECK, address, doing,
+                     words);
+    } else if (!r->has_answered) {
+        st = pm_fail(err, PM_EUNAVAILABLE,
+                     "Redis at %s: %s: the connection was closed before any answer, as by a server that is no Redis, or "
+                     "one that expects TLS: %s; check redis.address and redis.tls",
+                     address, doing, words);
     } else {
-        st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: connection lost: %s", r->options.address, doing,
-                     c->err != 0 ? c->errstr : "for an unknown reason");
+        st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: connection lost: %s", address, doing, words);
     }
     pm_redis_disconnect(r);
     return st;
 }
 
+/* ---- time limits ---- */
+
+void pm_redis_set_deadline(pm_redis *r, double deadline) {
+    r->deadline = deadline;
+}
+
+/* What is left for a step that may take `most` seconds; 0 when time is over. */
+static double seconds_for(const pm_redis *r, double most, double grace) {
+    double left = r->deadline == 0 ? most : r->deadline + grace - pm_seconds();
+    return left <= 0 ? 0 : left < most ? left : most;
+}
+
+static pm_status time_is_over(pm_redis *r, const char *doing, pm_error *err) {
+    pm_redis_disconnect(r);
+    return pm_fail(err, PM_ETEMPORARY, "Redis at %s: %s: time is over", r->options.address, doing);
+}
+
+/* Before each reply that is waited for. */
+static pm_status limit_command(pm_redis *r, pm_error *err) {
+    double seconds = seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
+    if (seconds == 0) {
+        return time_is_over(r, r->current.text, err);
+    }
+    if (seconds != r->patience) {
+        r->patience = seconds;
+        if (redisSetTimeout(r->context, timeval_of(seconds)) != REDIS_OK) {
+            return pm_redis_broken(r, r->current.text, err);
+        }
+    }
+    return PM_OK;
+}
+
 static pm_status make_context(pm_redis *r, pm_error *err) {
-    struct timeval limit = timeval_of(r->options.connect_seconds), command = timeval_of(r->options.command_seconds);
+    double seconds = seconds_for(r, r->options.connect_seconds, 0);
+    if (seconds == 0) {
+        return time_is_over(r, "connecting", err);
+    }
+    struct timeval limit = timeval_of(seconds);
+    r->has_answered = false;
+    r->patience = seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
     r->context =
         r->port == 0 ? redisConnectUnixWithTimeout(r->host, limit) : redisConnectWithTimeout(r->host, r->port, limit);
     if (r->context == NULL) {
@@ -174,11 +224,12 @@ static pm_status make_context(pm_redis *r, pm_error *err) {
     }
     if (r->context->err != 0) {
         pm_status st =
-            pm_fail(err, PM_EUNAVAILABLE, "cannot connect to Redis at %s: %s", r->options.address, r->context->errstr);
+            pm_fail(err, PM_EUNAVAILABLE, "cannot connect to Redis at %s: %s" CHECK, r->options.address,
+                    r->context->errstr);
         pm_redis_disconnect(r);
         return st;
     }
-    if (redisSetTimeout(r->context, command) != REDIS_OK ||
+    if (redisSetTimeout(r->context, timeval_of(r->patience)) != REDIS_OK ||
         (r->port != 0 && redisEnableKeepAlive(r->context) != REDIS_OK)) {
         return pm_redis_broken(r, "connecting", err);
     }
@@ -195,7 +246,11 @@ static pm_status exchange(pm_redis *r, const pm_span *argv, size_t argc, redisRe
     }
     (void)snprintf(r->current.text, sizeof r->current.text, "%s", texts[0]);
     *reply = redisCommandArgv(r->context, (int)argc, texts, sizes);
-    return *reply == NULL ? pm_redis_broken(r, r->current.text, err) : pm_redis_reply_status(r, *reply, err);
+    if (*reply == NULL) {
+        return pm_redis_broken(r, r->current.text, err);
+    }
+    r->has_answered = true;
+    return pm_redis_reply_status(r, *reply, err);
 }
 
 static pm_status introduce(pm_redis *r, pm_error *err) {
@@ -315,11 +370,16 @@ pm_status pm_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error 
     for (size_t i = 0; i < n; i++) {
         void *reply = NULL;
         r->current = r->queued[i];
+        pm_status st = limit_command(r, err);
+        if (st != PM_OK) {
+            return st;
+        }
         if (redisGetReply(r->context, &reply) != REDIS_OK || reply == NULL) {
             char doing[96];
             (void)snprintf(doing, sizeof doing, "%s (command %zu of %zu sent together)", r->current.text, i + 1, n);
             return pm_redis_broken(r, n == 1 ? r->current.text : doing, err);
         }
+        r->has_answered = true;
         if (first == PM_OK) {
             first = visit(ctx, i, reply, err);
         }
@@ -340,9 +400,14 @@ pm_status pm_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisRepl
     }
     void *answer = NULL;
     r->current = r->queued[0];
+    st = limit_command(r, err);
+    if (st != PM_OK) {
+        return st;
+    }
     if (redisGetReply(r->context, &answer) != REDIS_OK || answer == NULL) {
         return pm_redis_broken(r, r->current.text, err);
     }
+    r->has_answered = true;
     r->n_queued = 0;
     st = pm_redis_reply_status(r, answer, err);
     if (st != PM_OK) {
@@ -351,6 +416,35 @@ pm_status pm_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisRepl
     }
     *reply = answer;
     return PM_OK;
+}
+
+/* ---- the server's clock ---- */
+
+static bool read_digits(const redisReply *reply, double *out) {
+    *out = 0;
+    bool is_number = reply->type == REDIS_REPLY_STRING && reply->len > 0 && reply->len <= 15;
+    for (size_t i = 0; is_number && i < reply->len; i++) {
+        is_number = isdigit((unsigned char)reply->str[i]) != 0;
+        *out = *out * 10 + (reply->str[i] - '0');
+    }
+    return is_number;
+}
+
+pm_status pm_redis_now(pm_redis *r, double *now, pm_error *err) {
+    const pm_span argv[] = {pm_span_of("TIME")};
+    redisReply *reply = NULL;
+    double seconds = 0, micros = 0;
+    *now = 0;
+    pm_status st = pm_redis_call(r, argv, 1, &reply, err);
+    if (st == PM_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+                        !read_digits(reply->element[0], &seconds) || !read_digits(reply->element[1], &micros))) {
+        st = pm_redis_unexpected(r, reply, "two numbers", err);
+    }
+    if (st == PM_OK) {
+        *now = seconds + 1e-6 * micros;
+    }
+    freeReplyObject(reply);
+    return st;
 }
 
 /* ---- keys ---- */

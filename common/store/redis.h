@@ -30,6 +30,15 @@ pm_status pm_redis_open(const pm_redis_options *options, const pm_log *log, pm_r
 void pm_redis_close(pm_redis *r);
 const pm_redis_options *pm_redis_options_of(const pm_redis *r);
 
+/* No command takes longer than to this moment of pm_seconds() and half a second more, which is for saying how things
+ * stand; afterwards each is PM_ETEMPORARY at once. 0: no such moment. */
+void pm_redis_set_deadline(pm_redis *r, double deadline);
+
+/* Seconds since 1970 by the server's clock: the one that all machines of a cluster share. */
+pm_status pm_redis_now(pm_redis *r, double *now, pm_error *err);
+/* Whether the server takes writes at this moment: PM_OK, or what it says. */
+pm_status pm_redis_try_write(pm_redis *r, pm_error *err);
+
 /* Connects, and checks what the cluster needs of the server: maxmemory-policy noeviction (a warning line when neither
  * INFO nor CONFIG may be asked), no Redis Cluster, and the right to each command used, on scratch keys. Errors beside
  * those of commands: PM_ECONFIG; PM_EPERMISSION names all commands that are refused. */

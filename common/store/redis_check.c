@@ -85,17 +85,22 @@ static const char *const key_spaces[N_KEYS] = {"check-string", "check-hash", "ch
 /* Each command that the cluster sends, once, on scratch keys that are gone afterwards. */
 static const char *const trials[][8] = {
     {"SET", "@string", "1", "NX", "PX", "60000"},
-    {"GET", "@string"},
+    {"GETRANGE", "@string", "0", "1"},
+    {"TIME"},
+    {"TYPE", "@string"},
     {"PEXPIRE", "@string", "60000"},
     {"EXISTS", "@string"},
     {"HINCRBY", "@hash", "begun", "1"},
     {"HMGET", "@hash", "begun", "faults"},
+    {"HSET", "@hash", "known", "1"},
     {"EVAL",
      "redis.call('PEXPIRE', KEYS[1], 60000) return {redis.call('EXISTS', KEYS[1]), redis.call('HGET', KEYS[1], "
      "'begun'), redis.call('HINCRBY', KEYS[1], 'begun', 1)}",
      "1", "@hash"},
     {"SADD", "@set", "1"},
     {"SMEMBERS", "@set"},
+    {"SCARD", "@set"},
+    {"SREM", "@set", "1"},
     {"ZADD", "@sorted", "1", "1"},
     {"ZREVRANGE", "@sorted", "0", "-1"},
     {"ZREM", "@sorted", "1"},
@@ -172,6 +177,20 @@ static pm_status check_rights(pm_redis *r, pm_error *err) {
                      "Redis at %s: user '%s' may not use %s (%s); the cluster needs all of them on keys %s:*",
                      r->options.address, r->options.user == NULL ? "default" : r->options.user, seen.refused,
                      seen.words, r->options.prefix);
+    }
+    return st;
+}
+
+pm_status pm_redis_try_write(pm_redis *r, pm_error *err) {
+    uint8_t digest[PM_DIGEST_BYTES];
+    char key[PM_REDIS_KEY];
+    pm_status st = scratch(digest, err);
+    if (st == PM_OK) {
+        const pm_span argv[] = {pm_span_of("SET"), pm_redis_key(r, key_spaces[STRING_KEY], digest, key),
+                                pm_span_of("1"), pm_span_of("PX"), pm_span_of("100")};
+        redisReply *reply = NULL;
+        st = pm_redis_call(r, argv, 5, &reply, err);
+        freeReplyObject(reply);
     }
     return st;
 }

@@ -6,6 +6,7 @@
 
 #define PM_REDIS_COMMAND 16 /* bytes of a command's name with its final zero */
 #define PM_REDIS_PREFIX 64  /* the longest prefix of keys */
+#define PM_REDIS_TOLD 64    /* bad values that are remembered as told */
 
 typedef struct pm_redis_name {
     char text[PM_REDIS_COMMAND];
@@ -17,10 +18,15 @@ struct pm_redis {
     char *host; /* or the path of a unix socket, when port is 0 */
     int port;
     redisContext *context; /* NULL: not connected */
+    bool has_answered;     /* on this connection, as Redis does */
+    double deadline;       /* pm_seconds(); 0: none */
+    double patience;       /* seconds that the command at hand may take */
     struct pm_redis_tls *tls;
     pm_redis_name *queued; /* names of the commands of the pipeline, in order */
     size_t n_queued, capacity;
     pm_redis_name current; /* the command whose reply is looked at */
+    uint64_t told[PM_REDIS_TOLD]; /* hashes of keys whose values were called bad in a log line; 0: free */
+    size_t n_told;
 };
 
 /* Connects and says who we are, unless connected. */

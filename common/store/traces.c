@@ -45,6 +45,66 @@ static void put_to_disk(pm_traces *t, const pm_disk_entry *entries, size_t n) {
     }
 }
 
+/* ---- what came from Redis and is to go on disk ---- */
+
+#define GIVEN_BYTES ((size_t)8 << 20)
+
+/* Puts the first n on disk, and forgets them. */
+static void keep_given(pm_traces *t, size_t n) {
+    pm_traces_given *given = t->given;
+    put_to_disk(t, given->entries, n);
+    for (size_t i = 0; i < n; i++) {
+        given->bytes -= given->entries[i].size;
+        free((void *)given->entries[i].bytes);
+    }
+    memmove(given->entries, given->entries + n, (given->n - n) * sizeof *given->entries);
+    given->n -= n;
+}
+
+static void forget_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]) {
+    pm_traces_given *given = t->given;
+    for (size_t i = given == NULL ? 0 : given->n; i-- > 0;) {
+        pm_disk_entry *entry = &given->entries[i];
+        if (memcmp(entry->key, key, PM_DIGEST_BYTES) == 0) {
+            given->bytes -= entry->size;
+            free((void *)entry->bytes);
+            memmove(entry, entry + 1, (given->n - i - 1) * sizeof *entry);
+            given->n--;
+        }
+    }
+}
+
+/* Takes the bytes over. That the disk does not get them, where there is no memory for it, harms nobody. */
+static void note_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], uint8_t *bytes, size_t size) {
+    if (t->given == NULL) {
+        t->given = pm_calloc(1, sizeof *t->given);
+    }
+    if (t->given == NULL || bytes == NULL) {
+        free(bytes);
+        return;
+    }
+    if (t->given->n == PM_GIVEN_MOST || t->given->bytes + size > GIVEN_BYTES) {
+        keep_given(t, t->given->n);
+    }
+    pm_disk_entry *entry = &t->given->entries[t->given->n++];
+    *entry = (pm_disk_entry){.bytes = bytes, .size = size};
+    memcpy(entry->key, key, PM_DIGEST_BYTES);
+    t->given->bytes += size;
+}
+
+void pm_traces_settle(pm_traces *t, bool is_fit) {
+    if (t->given != NULL && !is_fit && t->given->n > 0) {
+        uint8_t last[PM_DIGEST_BYTES];
+        memcpy(last, t->given->entries[t->given->n - 1].key, sizeof last);
+        forget_given(t, last);
+    }
+    if (t->given != NULL) {
+        keep_given(t, t->given->n);
+    }
+    free(t->given);
+    t->given = NULL;
+}
+
 /* ---- one ---- */
 
 static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value,
@@ -53,11 +113,24 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
     pm_blob_found there;
     pm_status st = pm_blob_get(t->redis, PM_SPACE_TRACE, key, PM_TRACE_MOST, value, &there, err);
     *found = there == PM_BLOB_FOUND ? PM_CACHE_FOUND : there == PM_BLOB_DAMAGED ? PM_CACHE_DAMAGED : PM_CACHE_MISSING;
-    if (st == PM_OK && there == PM_BLOB_FOUND) {
-        pm_disk_entry entry = {.bytes = value->bytes + before, .size = value->size - before};
-        memcpy(entry.key, key, PM_DIGEST_BYTES);
-        put_to_disk(t, &entry, 1);
+    if (st == PM_OK && there == PM_BLOB_FOUND && t->disk != NULL) {
+        size_t size = value->size - before;
+        uint8_t *copy = pm_malloc(size, 1);
+        if (copy != NULL) {
+            memcpy(copy, value->bytes + before, size);
+        }
+        note_given(t, key, copy, size);
     }
+    return st;
+}
+
+static pm_status take_held(pm_traces *t, pm_held_trace *held, pm_buffer *value, pm_error *err) {
+    pm_status st = pm_buffer_add(value, held->bytes, held->size, err);
+    if (st == PM_OK && held->is_far && t->disk != NULL) {
+        note_given(t, held->key, held->bytes, held->size);
+        held->bytes = NULL;
+    }
+    pm_held_drop(held);
     return st;
 }
 
@@ -67,9 +140,7 @@ static pm_status get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *v
     pm_held_trace *held = pm_held_find(t->held, key);
     *found = PM_CACHE_FOUND;
     if (held != NULL) {
-        pm_status st = pm_buffer_add(value, held->bytes, held->size, err);
-        pm_held_drop(held);
-        return st;
+        return take_held(t, held, value, err);
     }
     return get_from_disk(t, key, value) ? PM_OK : get_from_redis(t, key, value, found, err);
 }
@@ -104,6 +175,7 @@ static pm_status remove_both(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_e
     bool removed;
     pm_error why;
     pm_held_drop(pm_held_find(t->held, key));
+    forget_given(t, key);
     if (t->disk != NULL) {
         (void)note_disk(t, WRITING, pm_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
     }
@@ -115,46 +187,25 @@ pm_trace_cache pm_traces_cache(pm_traces *traces) {
 }
 
 void pm_traces_close(pm_traces *traces) {
+    pm_traces_settle(traces, false);
     pm_held_free(traces->held);
     traces->held = NULL;
 }
 
 /* ---- many ---- */
 
-#define BATCH 256 /* traces put on disk in one transaction, or uploaded together */
+#define BATCH 256 /* traces uploaded together */
 #define BATCH_BYTES ((size_t)8 << 20)
 
 typedef struct warming {
     pm_traces *t;
     uint8_t (*far)[PM_DIGEST_BYTES]; /* keys to ask Redis for */
     size_t n_far;
-    pm_disk_entry near[BATCH]; /* came from Redis, to be put on disk; their bytes are held */
-    size_t n_near, near_bytes;
 } warming;
-
-static void keep_near(warming *w) {
-    put_to_disk(w->t, w->near, w->n_near);
-    w->n_near = w->near_bytes = 0;
-}
 
 static pm_status see_far(void *ctx, size_t i, pm_blob_found found, pm_span value, pm_error *err) {
     warming *w = ctx;
-    if (found != PM_BLOB_FOUND) {
-        return PM_OK;
-    }
-    pm_status st = pm_held_add(w->t->held, w->far[i], value, err);
-    if (st != PM_OK || w->t->disk == NULL) {
-        return st;
-    }
-    const pm_held_trace *held = pm_held_find(w->t->held, w->far[i]);
-    pm_disk_entry *entry = &w->near[w->n_near++];
-    *entry = (pm_disk_entry){.bytes = held->bytes, .size = held->size};
-    memcpy(entry->key, w->far[i], PM_DIGEST_BYTES);
-    w->near_bytes += held->size;
-    if (w->n_near == BATCH || w->near_bytes >= BATCH_BYTES) {
-        keep_near(w);
-    }
-    return PM_OK;
+    return found == PM_BLOB_FOUND ? pm_held_add(w->t->held, w->far[i], value, true, err) : PM_OK;
 }
 
 /* Holds what the disk has; lists the others. */
@@ -170,7 +221,7 @@ static pm_status look_near(warming *w, const uint8_t (*keys)[PM_DIGEST_BYTES], s
             continue;
         }
         if (get_from_disk(w->t, keys[i], &value)) {
-            st = pm_held_add(w->t->held, keys[i], (pm_span){value.bytes, value.size}, err);
+            st = pm_held_add(w->t->held, keys[i], (pm_span){value.bytes, value.size}, false, err);
         } else {
             memcpy(w->far[w->n_far++], keys[i], PM_DIGEST_BYTES);
         }
@@ -199,7 +250,6 @@ pm_status pm_traces_warm(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYTE
     if (st == PM_OK) {
         st = pm_blob_get_many(traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])far, w->n_far,
                               PM_TRACE_MOST, see_far, w, err);
-        keep_near(w);
     }
     free(far);
     free(w);

@@ -40,7 +40,8 @@ static bool grow(pm_traces_held *held) {
     return true;
 }
 
-pm_status pm_held_add(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], pm_span bytes, pm_error *err) {
+pm_status pm_held_add(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], pm_span bytes, bool is_far,
+                      pm_error *err) {
     uint8_t *copy = pm_malloc(bytes.size, 1);
     if (copy == NULL || (held->used >= held->n_slots / 4 * 3 && !grow(held))) {
         free(copy);
@@ -53,7 +54,7 @@ pm_status pm_held_add(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], 
     }
     held->used += !trace->is_used;
     memcpy(copy, bytes.bytes, bytes.size);
-    *trace = (pm_held_trace){.bytes = copy, .size = bytes.size, .is_used = true};
+    *trace = (pm_held_trace){.bytes = copy, .size = bytes.size, .is_used = true, .is_far = is_far};
     memcpy(trace->key, key, PM_DIGEST_BYTES);
     return PM_OK;
 }

@@ -25,7 +25,7 @@ static void look(const pm_job *job) {
 
 static void decode(const uint8_t *bytes, size_t n) {
     pm_job job;
-    if (pm_manifest_decode(bytes, n, NULL, &job, NULL) == PM_OK) {
+    if (pm_manifest_decode(bytes, n, SIZE_MAX, NULL, &job, NULL) == PM_OK) {
         look(&job);
         pm_job_free(&job);
     }

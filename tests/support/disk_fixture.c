@@ -8,7 +8,10 @@
 
 static void count_line(void *ctx, pm_log_level level, const char *text) {
     fixture *f = ctx;
-    f->warnings += level == PM_LOG_WARNING;
+    if (level == PM_LOG_WARNING) {
+        f->warnings++;
+        (void)snprintf(f->last_warning, sizeof f->last_warning, "%s", text);
+    }
     if (level == PM_LOG_ERROR) {
         f->errors++;
         (void)snprintf(f->last_error, sizeof f->last_error, "%s", text);

@@ -8,7 +8,7 @@ typedef struct fixture {
     char dir[256];
     pm_log log;
     int errors, warnings;
-    char last_error[PM_ERROR_TEXT];
+    char last_error[PM_ERROR_TEXT], last_warning[PM_ERROR_TEXT];
 } fixture;
 
 /* Makes an empty folder, in memory where the system has such a place. */

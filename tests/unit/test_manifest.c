@@ -63,7 +63,7 @@ Test(manifest, there_and_back) {
         desk bench, *d = &bench;
         pm_job job;
         begin(d, models[i].model, models[i].args);
-        MUST(pm_manifest_decode(d->encoded.bytes, d->encoded.size, NULL, &job, &d->err));
+        MUST(pm_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err));
         expect_same(d, &job);
         pm_job_free(&job);
         end(d);
@@ -75,11 +75,11 @@ Test(manifest, every_damage_is_refused) {
     pm_job job;
     begin(d, "islands", (const int64_t[]){4, 0});
     for (size_t n = 0; n < d->encoded.size; n++) {
-        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, n, NULL, &job, &d->err), PM_EDATA, "%zu bytes", n);
+        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, n, SIZE_MAX, NULL, &job, &d->err), PM_EDATA, "%zu bytes", n);
     }
     for (size_t i = 0; i < d->encoded.size; i++) {
         d->encoded.bytes[i] ^= (uint8_t)(1u << (i % 8));
-        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, d->encoded.size, NULL, &job, &d->err), PM_EDATA, "byte %zu",
+        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err), PM_EDATA, "byte %zu",
                      i);
         cr_assert_null(job.graph);
         d->encoded.bytes[i] ^= (uint8_t)(1u << (i % 8));
@@ -92,7 +92,7 @@ static void expect_lie(desk *d, pm_manifest_message *m, const char *words) {
     pm_buffer encoded = {0};
     pm_job job;
     MUST(pm_message_encode(&pm_manifest_type, m, &encoded, &d->err));
-    cr_expect_eq(pm_manifest_decode(encoded.bytes, encoded.size, NULL, &job, &d->err), PM_EDATA);
+    cr_expect_eq(pm_manifest_decode(encoded.bytes, encoded.size, SIZE_MAX, NULL, &job, &d->err), PM_EDATA);
     cr_expect(strstr(d->err.text, words) != NULL && strstr(d->err.text, "manifest") != NULL, "%s", d->err.text);
     cr_expect_null(job.graph);
     pm_buffer_free(&encoded);
@@ -167,10 +167,10 @@ Test(manifest, in_redis) {
     pm_redis *r = redis_server_open(&s);
     begin(d, "two-locus-arg", (const int64_t[]){4, 0});
     const uint8_t *id = d->graph->digest;
-    cr_expect_eq(pm_manifest_get(r, id, NULL, &job, NULL, &d->err), PM_ENOINPUT);
+    cr_expect_eq(pm_manifest_get(r, id, SIZE_MAX, NULL, &job, NULL, &d->err), PM_ENOINPUT);
     cr_expect(strstr(d->err.text, "submit") != NULL, "%s", d->err.text);
     MUST(pm_manifest_put(r, id, &d->encoded, &d->err));
-    MUST(pm_manifest_get(r, id, NULL, &job, &bytes, &d->err));
+    MUST(pm_manifest_get(r, id, SIZE_MAX, NULL, &job, &bytes, &d->err));
     expect_same(d, &job);
     cr_expect(bytes.size == d->encoded.size && memcmp(bytes.bytes, d->encoded.bytes, bytes.size) == 0);
     pm_job_free(&job);
@@ -181,20 +181,20 @@ Test(manifest, in_redis) {
     MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_BEST, 1, NULL, &d->classes, &d->err));
     MUST(pm_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_BEST, &d->encoded, &d->err));
     MUST(pm_manifest_put(r, id, &d->encoded, &d->err));
-    MUST(pm_manifest_get(r, id, NULL, &job, NULL, &d->err));
+    MUST(pm_manifest_get(r, id, SIZE_MAX, NULL, &job, NULL, &d->err));
     cr_expect_eq(job.effort, PM_EFFORT_BEST);
     pm_job_free(&job);
     /* under another job's key, and damaged */
     uint8_t other[PM_DIGEST_BYTES];
     fixture_key(1, other);
     MUST(pm_manifest_put(r, other, &d->encoded, &d->err));
-    cr_expect_eq(pm_manifest_get(r, other, NULL, &job, NULL, &d->err), PM_EDATA);
+    cr_expect_eq(pm_manifest_get(r, other, SIZE_MAX, NULL, &job, NULL, &d->err), PM_EDATA);
     cr_expect_null(job.graph);
     char key[PM_REDIS_KEY], command[300];
     (void)pm_redis_key(r, "manifest", other, key);
     (void)snprintf(command, sizeof command, "SETRANGE %s 200 ALTERED", key);
     (void)redis_server_tell(&s, command);
-    cr_expect_eq(pm_manifest_get(r, other, NULL, &job, NULL, &d->err), PM_ENOINPUT);
+    cr_expect_eq(pm_manifest_get(r, other, SIZE_MAX, NULL, &job, NULL, &d->err), PM_ENOINPUT);
     cr_expect(strstr(d->err.text, "damaged") != NULL, "%s", d->err.text);
     pm_buffer_free(&bytes);
     end(d);

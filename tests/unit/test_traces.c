@@ -167,6 +167,8 @@ Test(traces, what_comes_from_redis_stays_on_disk) {
     d->traces.disk = disk;
     cr_expect_eq(on_disk(d), 0);
     cr_expect(has(d, &cache, 4));
+    cr_expect_eq(on_disk(d), 0, "whether it fits is not known yet");
+    pm_traces_settle(&d->traces, true);
     cr_expect_eq(on_disk(d), 1);
     flush(d);
     cr_expect(has(d, &cache, 4));
@@ -186,15 +188,17 @@ Test(traces, warm_holds_many) {
             fixture_make(&d->folder);
             open_disk(d);
             cr_expect(has(d, &cache, 2));
+            pm_traces_settle(&d->traces, true);
             cr_expect_eq(on_disk(d), 1);
         }
         MUST(pm_traces_warm(&d->traces, keys_of(d), d->n + 1, &d->err));
-        cr_expect_eq(with_disk ? on_disk(d) : d->n, d->n);
         redis_server_kill(&d->server);
+        for (size_t i = 0; i < d->n; i++) {
+            cr_expect(has(d, &cache, i));
+        }
+        pm_traces_settle(&d->traces, true);
+        cr_expect_eq(with_disk ? on_disk(d) : d->n, d->n);
         pm_disk *disk = d->traces.disk;
-        d->traces.disk = NULL;
-        cr_expect_eq(count(d, &cache), d->n);
-        d->traces.disk = disk;
         /* each can be taken once */
         pm_buffer value = {0};
         pm_cache_found found;
@@ -203,6 +207,32 @@ Test(traces, warm_holds_many) {
         d->traces.disk = disk;
         pm_buffer_free(&value);
         redis_server_restart(&d->server);
+        end(d);
+    }
+}
+
+/* What turns out not to fit is removed by whoever asked for it, and never reaches the disk; no more does the last one of
+ * a series that failed. */
+Test(traces, what_does_not_fit_stays_off_the_disk) {
+    for (int is_warm = 0; is_warm < 2; is_warm++) {
+        desk *d = begin(true);
+        const pm_trace_cache cache = pm_traces_cache(&d->traces);
+        pm_disk *disk = d->traces.disk;
+        d->traces.disk = NULL;
+        put_all(d, &cache);
+        d->traces.disk = disk;
+        if (is_warm) {
+            MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+        }
+        cr_expect(has(d, &cache, 0));
+        cr_expect(has(d, &cache, 1));
+        MUST(cache.remove(cache.ctx, d->keys[1], &d->err));
+        cr_expect(has(d, &cache, 2));
+        pm_traces_settle(&d->traces, false);
+        cr_expect_eq(on_disk(d), 1);
+        const pm_trace_cache on_disk_alone = pm_disk_traces(disk);
+        cr_expect(has(d, &on_disk_alone, 0));
+        cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), (long long)d->n - 1);
         end(d);
     }
 }
@@ -252,6 +282,7 @@ Test(traces, warm_thousands) {
             cr_assert(value.size == 1 + i % 100 && fixture_is_value(keys[i], value.bytes, value.size));
             pm_buffer_free(&value);
         }
+        pm_traces_settle(&d->traces, true);
     }
     pm_disk_stat stat;
     MUST(pm_disk_stat_of(d->traces.disk, &stat, &d->err));

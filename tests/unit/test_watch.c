@@ -96,8 +96,8 @@ static pm_status watch(rig *r, double timeout, pm_watch_report *report) {
                                 .n_items = ITEMS,
                                 .send = send_again,
                                 .ctx = r,
-                                .timeout = timeout,
                                 .sweep_seconds = 0.1};
+    r->p.deadline = pm_deadline_in(timeout);
     return pm_watch(&r->p, r->events, &options, report, &r->err);
 }
 
@@ -243,7 +243,7 @@ Test(watch, a_failed_unit_fails_the_job_with_its_whole_error, .timeout = 60) {
                                   .offset = 17};
     memcpy(outcome.job, r->job, PM_DIGEST_BYTES);
     memset(outcome.unit, 0xab, PM_DIGEST_BYTES);
-    OK(pm_board_end(r->traces.redis, &outcome, &r->err));
+    OK(pm_board_end(r->traces.redis, &outcome, 1, &r->err));
     cr_assert_eq(watch(r, 10, &report), PM_EDATA);
     static const char *const parts[] = {"overran its memory limit of 1 GiB", "abababab", "3 attempts",
                                         "t.units partition 2 offset 17"};
@@ -264,7 +264,7 @@ Test(watch, a_failure_of_another_kind_is_no_matter, .timeout = 60) {
     set_up(r);
     pm_outcome_message outcome = {.kind = pm_span_of("evaluate"), .code = PM_EDATA, .error = pm_span_of("theta row 1")};
     memcpy(outcome.job, r->job, PM_DIGEST_BYTES);
-    OK(pm_board_end(r->traces.redis, &outcome, &r->err));
+    OK(pm_board_end(r->traces.redis, &outcome, 1, &r->err));
     r->stores = true;
     OK(watch(r, 20, &report));
     cr_assert_eq(r->sent, ITEMS);
@@ -298,8 +298,9 @@ Test(watch, an_event_is_a_hint_and_not_the_truth, .timeout = 60) {
     OK(pm_sender_flush(r->p.sender, 10, &r->err));
     send_unit(r, 0, ITEMS, 100, NULL);
     pm_watch_options options = {
-        .job = r->job, .kind = "record", .items = items_of(r), .n_items = ITEMS, .timeout = 3, .sweep_seconds = 100};
+        .job = r->job, .kind = "record", .items = items_of(r), .n_items = ITEMS, .sweep_seconds = 100};
     double begun = pm_seconds();
+    r->p.deadline = pm_deadline_in(3);
     cr_assert_eq(pm_watch(&r->p, r->events, &options, &report, &r->err), PM_ETEMPORARY, "the event was not true");
     cr_assert_eq(report.units_seen, 1);
     for (size_t i = 0; i < ITEMS; i++) {
@@ -307,6 +308,7 @@ Test(watch, an_event_is_a_hint_and_not_the_truth, .timeout = 60) {
     }
     OK(pm_sender_send(r->p.sender, &message, &r->err));
     OK(pm_sender_flush(r->p.sender, 10, &r->err));
+    r->p.deadline = pm_deadline_in(60);
     OK(pm_watch(&r->p, r->events, &options, &report, &r->err));
     cr_assert_lt(pm_seconds() - begun, 30);
     pm_buffer_free(&encoded);
