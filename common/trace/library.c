@@ -6,32 +6,26 @@
 #include "base/mem.h"
 #include "trace/codec.h"
 
-/* Decodes what the cache gave for this class; *usable is false when it is damaged. A trace of another SCC is an error.
- */
+/* Decodes what the cache gave for this class; *usable is false when it is damaged, or does not fit the SCC. */
 static pm_status adopt(const pm_buffer *bytes, const pm_canon *canon, pm_trace_class *class, bool *usable,
                        pm_error *why, pm_error *err) {
     pm_trace trace;
     uint8_t key[PM_DIGEST_BYTES];
     *usable = false;
-    if (pm_trace_decode(bytes->bytes, bytes->size, &trace, key, why) != PM_OK) {
-        return why->code == PM_EOSERR ? pm_fail(err, why->code, "%s", why->text) : PM_OK;
-    }
-    pm_status st = PM_OK;
-    if (memcmp(key, canon->key, PM_DIGEST_BYTES) != 0) {
-        pm_fail(why, PM_EDATA, "it is a trace of another key");
-    } else if (trace.n != canon->topology.n || trace.n_edges != canon->topology.row[canon->topology.n] ||
-               memcmp(trace.digest, canon->digest, PM_DIGEST_BYTES) != 0) {
-        st = pm_fail(
-            err, PM_EDATA,
-            "hash collision: the cached trace under the key of an SCC of %u states is of another SCC, of %u states; "
-            "clear the trace cache and report this",
-            canon->topology.n, trace.n);
-    } else {
-        st = pm_plan_new(&trace, &canon->topology, &class->plan, err);
+    pm_status st = pm_trace_decode(bytes->bytes, bytes->size, &trace, key, why);
+    if (st == PM_OK && memcmp(key, canon->key, PM_DIGEST_BYTES) != 0) {
+        st = pm_fail(why, PM_EDATA, "it is a trace of another key");
+    } else if (st == PM_OK &&
+               (trace.n != canon->topology.n || trace.n_edges != canon->topology.row[canon->topology.n] ||
+                memcmp(trace.digest, canon->digest, PM_DIGEST_BYTES) != 0)) {
+        st = pm_fail(why, PM_EDATA, "it is of another SCC, of %u states and %zu edges, expected %u and %zu", trace.n,
+                     (size_t)trace.n_edges, canon->topology.n, (size_t)canon->topology.row[canon->topology.n]);
+    } else if (st == PM_OK) {
+        st = pm_plan_new(&trace, &canon->topology, &class->plan, why);
         *usable = st == PM_OK;
     }
     pm_trace_free(&trace);
-    return st;
+    return st == PM_EOSERR ? pm_fail(err, st, "%s", why->text) : PM_OK;
 }
 
 static pm_status refuse(const uint8_t *key, const char *why, pm_error *err) {
