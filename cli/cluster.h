@@ -54,8 +54,8 @@ bool cli_cluster_is_configured(const cli_cluster *c);
 pm_status cli_cluster_kafka_options(cli_cluster *c, pm_error *err);
 pm_status cli_cluster_redis_options(cli_cluster *c, pm_error *err);
 
-/* From here all waiting ends within `seconds` (0: no limit, and none that was set before): what is waited for by then is
- * an error, PM_ETEMPORARY, and what does not come back at all ends the program a second later. Computing goes on. */
+/* From here all waiting ends within `seconds` (0: no limit, and none that was set before): what is waited for by then
+ * is an error, PM_ETEMPORARY, and what does not come back at all ends the program a second later. Computing goes on. */
 pm_status cli_cluster_limit(cli_cluster *c, double seconds, pm_error *err);
 /* "Kafka": for the last words of a program that is ended. */
 void cli_cluster_waits_for(cli_cluster *c, const char *what);
@@ -69,8 +69,8 @@ pm_status cli_cluster_open_store(cli_cluster *c, bool no_cache, const char *cach
                                  pm_error *err);
 pm_status cli_cluster_open_sending(cli_cluster *c, pm_error *err);
 
-/* Both: Redis, the disk cache (unless no_cache; dir NULL and limit 0: the usual ones), and the producer, whose is_stopped is
- * cli_cluster_is_stopped. TRACEPARENT of the environment goes with what is sent. */
+/* Both: Redis, the disk cache (unless no_cache; dir NULL and limit 0: the usual ones), and the producer, whose
+ * is_stopped is cli_cluster_is_stopped. TRACEPARENT of the environment goes with what is sent. */
 pm_status cli_cluster_open_producer(cli_cluster *c, bool no_cache, const char *cache_dir, size_t cache_limit,
                                     pm_error *err);
 

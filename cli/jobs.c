@@ -389,7 +389,7 @@ void cli_job_view_free(cli_job_view *view) {
 const char *cli_job_state(const cli_job_view *view) {
     return view->fault[0] != '\0'                            ? "unreadable"
            : view->missing == 0 && view->slices_missing == 0 ? "done"
-           : view->has_failed                              ? "failed"
-           : view->is_cancelled                            ? "cancelled"
-                                                           : "running";
+           : view->has_failed                                ? "failed"
+           : view->is_cancelled                              ? "cancelled"
+                                                             : "running";
 }

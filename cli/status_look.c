@@ -89,9 +89,9 @@ static pm_status look_at_jobs(cli_status_source *source, cli_status *out, pm_err
         st = out->jobs != NULL ? PM_OK : pm_fail_memory(err, "jobs", n * sizeof *out->jobs);
     }
     if (st == PM_OK) {
-        st = source->job != NULL ? look_at_one(source, out, err)
-                                 : cli_jobs_glance(redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, n, out->jobs,
-                                                   &out->n_jobs, err);
+        st = source->job != NULL
+                 ? look_at_one(source, out, err)
+                 : cli_jobs_glance(redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, n, out->jobs, &out->n_jobs, err);
     }
     free(jobs);
     return st;
@@ -119,8 +119,8 @@ static pm_status open_kafka(cli_status_source *source, pm_error *err) {
         st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, &source->health, &source->rk, err);
     }
     return st == PM_OK ? pm_kafka_reach(source->rk, &c->kafka, &source->health,
-                                       pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err)
-                      : st;
+                                        pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err)
+                       : st;
 }
 
 /* Partitions of each topic; 0 of one that is not there yet. */
@@ -151,7 +151,9 @@ static pm_status look_at_lag(cli_status_source *source, size_t n, cli_status *ou
     if (out->lags == NULL) {
         return pm_fail_memory(err, "lags of partitions", n * sizeof *out->lags);
     }
-    pm_status st = n == 0 ? PM_OK : pm_group_lag(source->rk, &source->cluster->kafka, n, out->lags, pm_deadline_within(&source->cluster->deadline, LAG_SECONDS, 0.1), err);
+    pm_status st = n == 0 ? PM_OK
+                          : pm_group_lag(source->rk, &source->cluster->kafka, n, out->lags,
+                                         pm_deadline_within(&source->cluster->deadline, LAG_SECONDS, 0.1), err);
     out->n_partitions = st == PM_OK ? n : 0;
     return st;
 }

@@ -18,8 +18,8 @@ typedef struct cli_watchdog {
     cli_console *console;
 } cli_watchdog;
 
-/* Unless it is set anew or stopped, writes `last_words` (an empty text: nothing) at `at` and ends the program with their
- * code; later while the calling thread computes: that is no wait. */
+/* Unless it is set anew or stopped, writes `last_words` (an empty text: nothing) at `at` and ends the program with
+ * their code; later while the calling thread computes: that is no wait. */
 pm_status cli_watchdog_set(cli_watchdog *w, double at, const pm_error *last_words, cli_console *console, pm_error *err);
 void cli_watchdog_stop(cli_watchdog *w);
 

@@ -5,6 +5,7 @@
 
 #define RETRY_LEAST 0.1
 #define RETRY_MOST 5.0
+#define SETTLED_SECONDS 20.0 /* up, until it is said to be back */
 
 void pm_link_init(pm_link *link, uint64_t seed) {
     *link = (pm_link){.away_since = pm_seconds()};
@@ -24,7 +25,7 @@ void pm_link_note(pm_worker *w, pm_status st, const pm_error *err) {
     }
     if (link->is_up) {
         link->is_up = false;
-        link->away_since = now;
+        link->away_since = link->is_reported ? link->away_since : now;
     }
     memcpy(link->words, err->text, sizeof link->words);
     if (!link->is_reported) {
@@ -34,8 +35,20 @@ void pm_link_note(pm_worker *w, pm_status st, const pm_error *err) {
     link->next_try = now + pm_backoff_next(&link->backoff);
 }
 
+/* A full Redis takes one small value and refuses the next: that is one fault, not many. */
+static void say_back(pm_worker *w, double now) {
+    pm_link *link = &w->link;
+    if (link->is_reported && now - link->up_since >= SETTLED_SECONDS) {
+        link->is_reported = false;
+        pm_logf(w->options->log, PM_LOG_INFO, "Redis is back after %.1f s", link->up_since - link->away_since);
+    }
+}
+
 void pm_link_serve(pm_worker *w, double now) {
     pm_link *link = &w->link;
+    if (link->is_up) {
+        say_back(w, now);
+    }
     if (link->is_up || now < link->next_try) {
         return;
     }
@@ -49,9 +62,6 @@ void pm_link_serve(pm_worker *w, double now) {
         return;
     }
     link->is_up = true;
+    link->up_since = pm_seconds();
     pm_backoff_reset(&link->backoff);
-    if (link->is_reported) {
-        link->is_reported = false;
-        pm_logf(w->options->log, PM_LOG_INFO, "Redis is back after %.1f s", pm_seconds() - link->away_since);
-    }
 }

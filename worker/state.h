@@ -51,7 +51,7 @@ typedef struct pm_held {
 typedef struct pm_link {
     bool is_up;       /* Redis answered and was found fit */
     bool is_reported; /* that it is away */
-    double away_since, next_try;
+    double away_since, up_since, next_try;
     char words[PM_ERROR_TEXT]; /* what it was away for last */
     pm_backoff backoff;
 } pm_link;

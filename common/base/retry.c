@@ -9,7 +9,7 @@
 #define SLICE 0.1 /* seconds between two looks at is_stopped */
 #define FIRST_WAIT 0.05
 #define LONGEST_WAIT 5.0
-#define SETTLED_SECONDS 5.0 /* without a fault, until an outage that several share is over */
+#define SETTLED_SECONDS 20.0 /* without a fault, until an outage that several share is over */
 
 void pm_backoff_init(pm_backoff *b, double least, double most, uint64_t seed) {
     *b = (pm_backoff){.least = least, .most = most, .next = least, .random = {.state = seed}};

@@ -19,7 +19,7 @@ void pm_backoff_reset(pm_backoff *b);
 bool pm_is_transient(pm_status status);
 
 /* A server that is away or refuses, as several callers that wait for it one after the other see it: said once when it
- * begins, and once when it has been well for a few seconds, so that a full server, which takes one small value and not
+ * begins, and once when it has been well for a while, so that a full server, which takes one small value and not
  * the next, is not a line for each of them. All-zero: it is well. */
 typedef struct pm_outage {
     bool is_told, is_over; /* is_over: the last call was answered */

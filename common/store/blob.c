@@ -164,14 +164,25 @@ static pm_status see_blob(void *ctx, size_t i, const redisReply *reply, pm_error
     return st;
 }
 
-pm_status pm_blob_remove(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status look_at(pm_redis *r, const char *space, const uint8_t *digest, glance *g, pm_error *err) {
     pm_blob_key key;
-    glance g = {.r = r};
+    *g = (glance){.r = r};
     pm_blob_key_of(r, space, digest, &key);
     pm_status st = pm_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
-    if (st == PM_OK) {
-        st = pm_redis_flush(r, see_blob, &g, err);
-    }
+    return st == PM_OK ? pm_redis_flush(r, see_blob, g, err) : st;
+}
+
+pm_status pm_blob_size(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], uint64_t *size,
+                       pm_error *err) {
+    glance g;
+    pm_status st = look_at(r, space, digest, &g, err);
+    *size = st == PM_OK && g.found == PM_BLOB_FOUND ? g.blob.size : 0;
+    return st;
+}
+
+pm_status pm_blob_remove(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+    glance g;
+    pm_status st = look_at(r, space, digest, &g, err);
     if (st != PM_OK || g.found == PM_BLOB_MISSING) {
         return st;
     }
@@ -207,7 +218,7 @@ pm_status pm_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)
     return ask(r, space, digests, n, &ttl, exist, err);
 }
 
-pm_status pm_blob_look(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                       bool *exist, pm_error *err) {
+pm_status pm_blob_look(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n, bool *exist,
+                       pm_error *err) {
     return ask(r, space, digests, n, NULL, exist, err);
 }

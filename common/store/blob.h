@@ -38,14 +38,18 @@ pm_status pm_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size_
 pm_status pm_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], size_t limit,
                       pm_buffer *value, pm_blob_found *found, pm_error *err);
 
+/* The bytes of a value, as far as its blob tells; 0 when it is not there, or damaged. */
+pm_status pm_blob_size(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], uint64_t *size,
+                       pm_error *err);
+
 /* Whether each of n values is there, as far as its blob tells; refreshes the blob's TTL (chunks live twice as long, and
  * are refreshed when they are read). Pipelined in batches. */
 pm_status pm_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
                         bool *exist, pm_error *err);
 
 /* The same for whoever only looks: no TTL is refreshed, nothing is written. */
-pm_status pm_blob_look(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                       bool *exist, pm_error *err);
+pm_status pm_blob_look(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n, bool *exist,
+                       pm_error *err);
 
 /* Gets n values, small ones many at a time: `visit` sees each once, in any order; `value` is empty unless found. */
 typedef pm_status (*pm_blob_visit)(void *ctx, size_t i, pm_blob_found found, pm_span value, pm_error *err);

@@ -42,8 +42,9 @@ static pm_status take_chunk(reading *g, const redisReply *reply, pm_error *err) 
     }
     if (reply->type != REDIS_REPLY_STRING || reply->len != size) {
         g->found = PM_BLOB_DAMAGED;
-        (void)pm_fail(&g->why, PM_EDATA, "chunk %llu of %llu has %zu bytes%s, expected %zu", (unsigned long long)g->chunk,
-                      (unsigned long long)g->blob.chunks, reply->len, reply->len > size ? " or more" : "", size);
+        (void)pm_fail(&g->why, PM_EDATA, "chunk %llu of %llu has %zu bytes%s, expected %zu",
+                      (unsigned long long)g->chunk, (unsigned long long)g->blob.chunks, reply->len,
+                      reply->len > size ? " or more" : "", size);
         return PM_OK;
     }
     pm_status st = pm_hasher_add(g->hasher, reply->str, size, err);

@@ -87,7 +87,7 @@ typedef struct batch {
     bool replace;
     draft drafts[PM_BLOB_BATCH];
     size_t n, bytes;
-    bool is_there; /* the key whose value comes next */
+    bool is_there;                                /* the key whose value comes next */
     size_t in_flight[PM_BLOB_BATCH], n_in_flight; /* drafts of the pipeline, in order */
     pm_buffer encoded;
 } batch;

@@ -1,9 +1,9 @@
 /* The board: what producers, workers, collectors and operators know of each other, in Redis (docs/cluster.md).
  *
  * All functions are one round trip or a few pipelined ones; errors are those of pm_redis_call, and PM_EDATA for a value
- * that does not decode (naming its key) where nothing else is said. Every key gets the TTL of the options unless said otherwise. Buffers and
- * memory that decoded messages borrow from are the caller's. What is visited lives during the visit only, and a visit
- * must not use the connection. */
+ * that does not decode (naming its key) where nothing else is said. Every key gets the TTL of the options unless said
+ * otherwise. Buffers and memory that decoded messages borrow from are the caller's. What is visited lives during the
+ * visit only, and a visit must not use the connection. */
 #ifndef PM_STORE_BOARD_H
 #define PM_STORE_BOARD_H
 
@@ -97,7 +97,8 @@ pm_status pm_board_give_back(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], p
 pm_status pm_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_attempt *out, pm_error *err);
 
 /* The terminal record: outcome:{unit}. A failed one is also failed:{job} unless there is one, and changes nothing where
- * the unit has ended as done; a done one takes the place of any other, forgets the unit's attempts, and counts its items. */
+ * the unit has ended as done; a done one takes the place of any other, forgets the unit's attempts, and counts its
+ * items. */
 pm_status pm_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err);
 pm_status pm_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_note *note,
                            pm_error *err);

@@ -36,8 +36,8 @@ void pm_board_tell_bad(pm_redis *r, const char *key, const char *what, const cha
  */
 pm_status pm_board_see_mended(void *ctx, size_t i, const redisReply *reply, pm_error *err);
 
-/* The beginning of a script: add(key, field, n) counts in a hash of counts; mend(i, type) removes what stands at KEYS[i]
- * and is of another type (these keys are lists and counts that can be made anew). The script returns `mended`.
+/* The beginning of a script: add(key, field, n) counts in a hash of counts; mend(i, type) removes what stands at
+ * KEYS[i] and is of another type (these keys are lists and counts that can be made anew). The script returns `mended`.
  * The first write of a script should be one that a full server refuses: after any other it refuses none. */
 #define PM_BOARD_MENDING                                                                                               \
     "local mended = '' "                                                                                               \
@@ -49,7 +49,8 @@ pm_status pm_board_see_mended(void *ctx, size_t i, const redisReply *reply, pm_e
 /* GETRANGE of as much as a value of ours may have, and one byte more: whatever somebody has put there. */
 pm_status pm_board_queue_get(pm_redis *r, pm_span key, pm_error *err);
 
-/* A message from the reply to GETRANGE of `key`; *found is false for nothing. It borrows from the reply and from `memory`. */
+/* A message from the reply to GETRANGE of `key`; *found is false for nothing. It borrows from the reply and from
+ * `memory`. */
 pm_status pm_board_decode(const pm_redis *r, const char *key, const redisReply *reply, const pm_message_type *type,
                           void *out, pm_message_memory *memory, bool *found, pm_error *err);
 /* The value of one key; the message borrows from `note`. */
@@ -57,8 +58,8 @@ pm_status pm_board_read(pm_redis *r, pm_span key, const pm_message_type *type, v
 
 /* The members of SMEMBERS or ZREVRANGE as digests; *digests is freed with free(). One of another size is a warning line
  * that names `key`, and left out. */
-pm_status pm_board_digests(pm_redis *r, const char *key, const redisReply *reply,
-                           uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err);
+pm_status pm_board_digests(pm_redis *r, const char *key, const redisReply *reply, uint8_t (**digests)[PM_DIGEST_BYTES],
+                           size_t *n, pm_error *err);
 /* The units that are listed under a job. */
 pm_status pm_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint8_t (**units)[PM_DIGEST_BYTES],
                               size_t *n, pm_error *err);

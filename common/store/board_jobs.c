@@ -9,16 +9,15 @@
 
 /* The list forgets a job when nothing of it can be there any more: records live for one TTL after their last use. What
  * was counted of an earlier submission is begun anew. */
-static const char open_script[] = PM_BOARD_MENDING
-    "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) "
-    "mend(1, 'zset') mend(6, 'hash') "
-    "redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5]) "
-    "redis.call('HSET', KEYS[6], 'known', ARGV[4], 'record.done', 0) "
-    "redis.call('PEXPIRE', KEYS[6], ARGV[3]) "
-    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[6]) "
-    "redis.call('ZADD', KEYS[1], ARGV[5], ARGV[1]) "
-    "redis.call('PEXPIRE', KEYS[1], ARGV[7]) "
-    "return mended";
+static const char open_script[] = PM_BOARD_MENDING "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) "
+                                                   "mend(1, 'zset') mend(6, 'hash') "
+                                                   "redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5]) "
+                                                   "redis.call('HSET', KEYS[6], 'known', ARGV[4], 'record.done', 0) "
+                                                   "redis.call('PEXPIRE', KEYS[6], ARGV[3]) "
+                                                   "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[6]) "
+                                                   "redis.call('ZADD', KEYS[1], ARGV[5], ARGV[1]) "
+                                                   "redis.call('PEXPIRE', KEYS[1], ARGV[7]) "
+                                                   "return mended";
 
 static pm_status queue_opening(pm_redis *r, const pm_job_message *job, const pm_buffer *encoded, pm_error *err) {
     static const char *const spaces[] = {"job", "failed", "cancelled", "job-done", "tally"};
@@ -79,8 +78,8 @@ pm_status pm_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint64
     pm_board_key_of(r, "tally", job, &tally);
     pm_redis_ttl_of(r->options.ttl, &ttl);
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)known);
-    const pm_span argv[] = {pm_span_of("EVAL"), pm_span_of(known_script), pm_span_of("1"), tally.span,
-                            pm_span_of(text),   ttl.span};
+    const pm_span argv[] = {pm_span_of("EVAL"), pm_span_of(known_script), pm_span_of("1"),
+                            tally.span,         pm_span_of(text),         ttl.span};
     pm_status st = pm_redis_queue(r, argv, 6, err);
     return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
 }

@@ -277,8 +277,9 @@ pm_status pm_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm
     const pm_span argv[] = {pm_span_of("HMGET"), attempts.span, pm_span_of("begun"), pm_span_of("faults")};
     *out = (pm_attempt){0};
     pm_status st = pm_redis_call(r, argv, 4, &reply, err);
-    if (st == PM_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-                        !pm_board_count(reply->element[0], &out->begun) || !pm_board_count(reply->element[1], &out->faults))) {
+    if (st == PM_OK &&
+        (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !pm_board_count(reply->element[0], &out->begun) ||
+         !pm_board_count(reply->element[1], &out->faults))) {
         st = pm_fail(err, PM_EDATA, "Redis at %s: %s: begun and faults are not two counts", r->options.address,
                      attempts.text);
     }
@@ -289,13 +290,13 @@ pm_status pm_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm
 /* ---- ends ---- */
 
 /* Counted once, however often it is done. */
-static const char done_script[] = PM_BOARD_MENDING
-    "redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[4]) "
-    "mend(1, 'set') mend(2, 'hash') "
-    "redis.call('UNLINK', KEYS[4]) "
-    "if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then add(KEYS[2], ARGV[2] .. '.done', ARGV[3]) end "
-    "redis.call('PEXPIRE', KEYS[1], ARGV[4]) redis.call('PEXPIRE', KEYS[2], ARGV[4]) "
-    "return mended";
+static const char done_script[] =
+    PM_BOARD_MENDING "redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[4]) "
+                     "mend(1, 'set') mend(2, 'hash') "
+                     "redis.call('UNLINK', KEYS[4]) "
+                     "if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then add(KEYS[2], ARGV[2] .. '.done', ARGV[3]) end "
+                     "redis.call('PEXPIRE', KEYS[1], ARGV[4]) redis.call('PEXPIRE', KEYS[2], ARGV[4]) "
+                     "return mended";
 
 static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_span key,
                           pm_error *err) {
@@ -310,18 +311,12 @@ static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64
     (void)snprintf(items, sizeof items, "%llu", (unsigned long long)n_items);
     pm_status st = pm_board_encode(&pm_outcome_type, outcome, &encoded, err);
     if (st == PM_OK) {
-        const pm_span argv[] = {pm_span_of("EVAL"),
-                                pm_span_of(done_script),
-                                pm_span_of("4"),
-                                done.span,
-                                tally.span,
-                                key,
-                                attempts.span,
-                                {outcome->unit, PM_DIGEST_BYTES},
-                                outcome->kind,
-                                pm_span_of(items),
-                                ttl.span,
-                                {encoded.bytes, encoded.size}};
+        const pm_span argv[] = {pm_span_of("EVAL"), pm_span_of(done_script),
+                                pm_span_of("4"),    done.span,
+                                tally.span,         key,
+                                attempts.span,      {outcome->unit, PM_DIGEST_BYTES},
+                                outcome->kind,      pm_span_of(items),
+                                ttl.span,           {encoded.bytes, encoded.size}};
         st = pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
     pm_buffer_free(&encoded);

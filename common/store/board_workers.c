@@ -28,15 +28,15 @@ static pm_status key_of_worker(const pm_redis *r, pm_span id, pm_board_key *out,
 
 /* The heartbeat before the list: whoever is on the list has had one. The list is kept by the server's clock: a worker
  * whose own is days ahead must not take the others off. */
-static const char beat_script[] = PM_BOARD_MENDING
-    "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) "
-    "mend(1, 'zset') "
-    "local time = redis.call('TIME') "
-    "local now = time[1] + time[2] / 1000000 "
-    "redis.call('ZADD', KEYS[1], string.format('%.6f', now), ARGV[1]) "
-    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.6f', now - ARGV[4])) "
-    "redis.call('PEXPIRE', KEYS[1], ARGV[5]) "
-    "return mended";
+static const char beat_script[] =
+    PM_BOARD_MENDING "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) "
+                     "mend(1, 'zset') "
+                     "local time = redis.call('TIME') "
+                     "local now = time[1] + time[2] / 1000000 "
+                     "redis.call('ZADD', KEYS[1], string.format('%.6f', now), ARGV[1]) "
+                     "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.6f', now - ARGV[4])) "
+                     "redis.call('PEXPIRE', KEYS[1], ARGV[5]) "
+                     "return mended";
 
 pm_status pm_board_beat(pm_redis *r, const pm_worker_message *worker, pm_error *err) {
     pm_board_key key, list;
@@ -52,16 +52,9 @@ pm_status pm_board_beat(pm_redis *r, const pm_worker_message *worker, pm_error *
         st = pm_board_encode(&pm_worker_type, worker, &encoded, err);
     }
     if (st == PM_OK) {
-        const pm_span argv[] = {pm_span_of("EVAL"),
-                                pm_span_of(beat_script),
-                                pm_span_of("2"),
-                                list.span,
-                                key.span,
-                                worker->id,
-                                {encoded.bytes, encoded.size},
-                                beat.span,
-                                pm_span_of(seconds),
-                                listed.span};
+        const pm_span argv[] = {
+            pm_span_of("EVAL"), pm_span_of(beat_script),       pm_span_of("2"), list.span,           key.span,
+            worker->id,         {encoded.bytes, encoded.size}, beat.span,       pm_span_of(seconds), listed.span};
         st = pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
     pm_buffer_free(&encoded);

@@ -160,6 +160,21 @@ pm_status pm_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const
     return st;
 }
 
+/* Before it is read: what is too large for this process may be right for others, and stays. */
+static pm_status check_stored_size(pm_redis *r, const uint8_t *job, size_t limit, pm_error *err) {
+    uint64_t size;
+    pm_status st = pm_blob_size(r, PM_SPACE_MANIFEST, job, &size, err);
+    if (st == PM_OK && size > limit) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(job, hex);
+        st = pm_fail(err, PM_EOSERR,
+                     "the manifest of job %s has %llu bytes, and at most %zu may be taken (--memory, or the unit's "
+                     "memory)",
+                     hex, (unsigned long long)size, limit);
+    }
+    return st;
+}
+
 pm_status pm_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log, pm_job *out,
                           pm_buffer *encoded, pm_error *err) {
     pm_buffer bytes = {0};
@@ -167,13 +182,19 @@ pm_status pm_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_
     char hex[PM_DIGEST_HEX];
     pm_hex(job, hex);
     *out = (pm_job){0};
-    size_t most = limit < MANIFEST_MOST ? limit : MANIFEST_MOST;
-    pm_status st = pm_blob_get(r, PM_SPACE_MANIFEST, job, most, &bytes, &found, err);
+    pm_status st = check_stored_size(r, job, limit, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    st = pm_blob_get(r, PM_SPACE_MANIFEST, job, MANIFEST_MOST, &bytes, &found, err);
     if (st == PM_OK && found != PM_BLOB_FOUND) {
         st = pm_fail(err, PM_ENOINPUT, "Redis at %s %s of job %s; submit the graph (again)", r->options.address,
                      found == PM_BLOB_MISSING ? "has no manifest" : "had a damaged manifest", hex);
     } else if (st == PM_OK) {
         st = pm_manifest_decode(bytes.bytes, bytes.size, limit, log, out, err);
+        st = st == PM_EDATA ? pm_fail_prefix(err, "Redis at %s: job %s, whose graph should be submitted again",
+                                             r->options.address, hex)
+                            : st;
     }
     if (st == PM_OK && memcmp(out->job, job, sizeof out->job) != 0) {
         pm_job_free(out);

@@ -166,10 +166,11 @@ pm_status pm_redis_broken(pm_redis *r, const char *doing, pm_error *err) {
         st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: what answers there is no Redis: %s" CHECK, address, doing,
                      words);
     } else if (!r->has_answered) {
-        st = pm_fail(err, PM_EUNAVAILABLE,
-                     "Redis at %s: %s: the connection was closed before any answer, as by a server that is no Redis, or "
-                     "one that expects TLS: %s; check redis.address and redis.tls",
-                     address, doing, words);
+        st =
+            pm_fail(err, PM_EUNAVAILABLE,
+                    "Redis at %s: %s: the connection was closed before any answer, as by a server that is no Redis, or "
+                    "one that expects TLS: %s; check redis.address and redis.tls",
+                    address, doing, words);
     } else {
         st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: connection lost: %s", address, doing, words);
     }
@@ -223,9 +224,8 @@ static pm_status make_context(pm_redis *r, pm_error *err) {
         return pm_fail_memory(err, "a connection to Redis", sizeof *r->context);
     }
     if (r->context->err != 0) {
-        pm_status st =
-            pm_fail(err, PM_EUNAVAILABLE, "cannot connect to Redis at %s: %s" CHECK, r->options.address,
-                    r->context->errstr);
+        pm_status st = pm_fail(err, PM_EUNAVAILABLE, "cannot connect to Redis at %s: %s" CHECK, r->options.address,
+                               r->context->errstr);
         pm_redis_disconnect(r);
         return st;
     }

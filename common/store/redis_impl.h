@@ -24,7 +24,7 @@ struct pm_redis {
     struct pm_redis_tls *tls;
     pm_redis_name *queued; /* names of the commands of the pipeline, in order */
     size_t n_queued, capacity;
-    pm_redis_name current; /* the command whose reply is looked at */
+    pm_redis_name current;        /* the command whose reply is looked at */
     uint64_t told[PM_REDIS_TOLD]; /* hashes of keys whose values were called bad in a log line; 0: free */
     size_t n_told;
 };

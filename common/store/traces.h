@@ -18,8 +18,8 @@ typedef struct pm_traces {
     pm_redis *redis;
     pm_disk *disk;
     const pm_log *log;
-    bool is_disk_failing[2];     /* reading, writing: said so */
-    struct pm_traces_held *held; /* fetched by warm, not yet asked for */
+    bool is_disk_failing[2];       /* reading, writing: said so */
+    struct pm_traces_held *held;   /* fetched by warm, not yet asked for */
     struct pm_traces_given *given; /* from Redis, not yet on disk */
 } pm_traces;
 pm_trace_cache pm_traces_cache(pm_traces *traces);

@@ -79,8 +79,8 @@ Test(manifest, every_damage_is_refused) {
     }
     for (size_t i = 0; i < d->encoded.size; i++) {
         d->encoded.bytes[i] ^= (uint8_t)(1u << (i % 8));
-        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err), PM_EDATA, "byte %zu",
-                     i);
+        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err), PM_EDATA,
+                     "byte %zu", i);
         cr_assert_null(job.graph);
         d->encoded.bytes[i] ^= (uint8_t)(1u << (i % 8));
     }

@@ -211,8 +211,8 @@ Test(traces, warm_holds_many) {
     }
 }
 
-/* What turns out not to fit is removed by whoever asked for it, and never reaches the disk; no more does the last one of
- * a series that failed. */
+/* What turns out not to fit is removed by whoever asked for it, and never reaches the disk; no more does the last one
+ * of a series that failed. */
 Test(traces, what_does_not_fit_stays_off_the_disk) {
     for (int is_warm = 0; is_warm < 2; is_warm++) {
         desk *d = begin(true);
