@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/retry.h"
 #include "job_cluster.h"
 #include "jobs.h"

@@ -112,3 +112,9 @@ void cli_log_as_json(const cli_log_entry *entry, const char *component, cli_log_
     }
     end(line, fits ? "}\n" : ", \"cut\": true}\n");
 }
+
+void cli_log_last_words(const char *text) {
+    cli_log_line line;
+    cli_log_as_text(&(cli_log_entry){.level = PM_LOG_INFO, .text = text, .time = -1}, &line);
+    fwrite(line.text, 1, line.used, stderr);
+}

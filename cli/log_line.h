@@ -21,6 +21,9 @@ typedef struct cli_log_entry {
 /* "phasemill: warning: text name=value ...", with the time before it where there is one. */
 void cli_log_as_text(const cli_log_entry *entry, cli_log_line *line);
 
+/* What a program ends with, on standard error. */
+void cli_log_last_words(const char *text);
+
 /* {"ts": "2026-01-31T12:00:00.123Z", "level": "warning", "component": ..., "msg": ..., fields} */
 void cli_log_as_json(const cli_log_entry *entry, const char *component, cli_log_line *line);
 

@@ -173,9 +173,7 @@ int main(int argc, char **argv) {
     pm_error err = {.code = PM_OK, .text = ""};
     pm_status st = dispatch(argc, argv, &err);
     if (st != PM_OK && err.text[0] != '\0') {
-        cli_log_line line;
-        cli_log_as_text(&(cli_log_entry){.level = PM_LOG_INFO, .text = err.text, .time = -1}, &line);
-        fwrite(line.text, 1, line.used, stderr);
+        cli_log_last_words(err.text);
     }
     return (int)st;
 }

@@ -28,7 +28,7 @@ const char cli_run_help[] =
     "  --strategy S        where traces are recorded: sequential, threads, cluster, or auto (the usual), which\n"
     "                      takes the cluster only where one is configured, workers are alive, and it is faster\n"
     "  --evaluate WHERE    with --strategy cluster: local (the usual), or cluster: workers evaluate slices of theta\n"
-    "  --timeout SECONDS   with --strategy cluster: how long to wait for the workers; then exit code 75\n"
+    "  --timeout SECONDS   with --strategy cluster: how long to wait, for servers and workers; then exit code 75\n"
     "  --threads N         threads (one for each processor that the container allows)\n"
     "  --memory BYTES      what traces and replay may take, such as 500M or 2G (most of the\n"
     "                      machine's, or of its container's)\n"

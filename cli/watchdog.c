@@ -1,12 +1,12 @@
 #include "watchdog.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "log_line.h"
 
 #define SAMPLE_SECONDS 0.3 /* over which it is told whether the watched thread computes */
 #define COMPUTES 0.02      /* of that time */
@@ -48,7 +48,7 @@ static void end_program(const cli_watchdog *w) {
     if (w->last_words.text[0] != '\0' && w->console->is_json) {
         cli_console_error(w->console, &w->last_words);
     } else if (w->last_words.text[0] != '\0') {
-        fprintf(stderr, "phasemill: %s\n", w->last_words.text);
+        cli_log_last_words(w->last_words.text);
     }
     _exit((int)w->last_words.code);
 }

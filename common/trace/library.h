@@ -62,8 +62,8 @@ pm_status pm_classes_fetch(const pm_graph *graph, const pm_split *split, const p
 void pm_classes_keep(const pm_graph *graph, const pm_split *split, const pm_classes *classes,
                      const pm_library_options *options);
 
-/* Finds, fetches and records. A cache that cannot be written is a warning; a damaged entry an error line, removed and
- * recorded again. Errors: those of recording; PM_EDATA for a hash collision. Free with pm_library_free, also after a
+/* Finds, fetches and records. A cache that cannot be written is a warning; an entry that is damaged, or does not fit
+ * its SCC, is an error line, removed and recorded again. Errors: those of recording. Free with pm_library_free, also after a
  * failure. */
 pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
                           pm_library *out, pm_error *err);

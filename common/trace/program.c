@@ -42,11 +42,9 @@ static pm_status find_fill(const pm_trace *t, const pm_topology *topology, pm_pl
         size_t at = add_fill(t->l, t->l_row[j], t->l_row[j + 1], j, mark, out->fill_row[j], out->fill, &matched);
         out->fill_row[j + 1] = add_fill(t->u, t->u_row[j], t->u_row[j + 1], j, mark, at, out->fill, &matched);
         if (matched != end - begin) {
-            return pm_fail(
-                err, PM_EDATA,
-                "hash collision: the trace of an SCC of %u states lacks an edge of its canonical state %u; clear "
-                "the trace cache and report this",
-                t->n, t->pivot[j]);
+            return pm_fail(err, PM_EDATA,
+                           "it does not fit the SCC of %u states: its pattern lacks an edge of the canonical state %u",
+                           t->n, t->pivot[j]);
         }
     }
     return PM_OK;
@@ -65,8 +63,7 @@ pm_status pm_plan_new(pm_trace *trace, const pm_topology *topology, pm_plan *out
     if (out->chain_end == NULL || out->fill_row == NULL || out->fill == NULL || mark == NULL || position == NULL) {
         st = pm_fail_memory(err, "the plan of a trace", entries * sizeof *out->fill);
     } else if (n != topology->n) {
-        st = pm_fail(err, PM_EDATA, "hash collision: a trace of %u states for an SCC of %u; clear the trace cache", n,
-                     topology->n);
+        st = pm_fail(err, PM_EDATA, "it does not fit: a trace of %u states for an SCC of %u", n, topology->n);
     } else {
         find_chains(&out->trace, out->chain_end);
         st = find_fill(&out->trace, topology, out, mark, position, err);

@@ -17,7 +17,7 @@ typedef struct pm_plan {
 } pm_plan;
 
 /* Takes the trace over (it is left empty, also after a failure). `topology` is the canonical SCC it was recorded from.
- * Errors: PM_EDATA ("hash collision") when an edge is missing from the pattern. Free with pm_plan_free. */
+ * Errors: PM_EDATA when an edge is missing from the pattern: the trace is not of this SCC. Free with pm_plan_free. */
 pm_status pm_plan_new(pm_trace *trace, const pm_topology *topology, pm_plan *out, pm_error *err);
 void pm_plan_free(pm_plan *plan);
 
