@@ -43,6 +43,10 @@ static pm_status cancel(cli_cluster *c, const char *text, const cancel_options *
     if (st != PM_OK) {
         return st;
     }
+    st = cli_cluster_limit(c, 0, err);
+    if (st != PM_OK) {
+        return st;
+    }
     char hex[PM_DIGEST_HEX], line[PM_DIGEST_HEX + 64];
     pm_hex(job, hex);
     snprintf(line, sizeof line, "%s %s\n", hex, is_done ? "is done: nothing to cancel" : "cancelled");

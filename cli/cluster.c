@@ -63,13 +63,17 @@ static pm_status say_time_is_over(const cli_cluster *c, pm_status st, pm_error *
 }
 
 /* Closing waits for threads of librdkafka. What there is to say then is said by the watchdog. */
-static void close_producer(cli_cluster *c, pm_status st, const pm_error *err) {
+void cli_cluster_limit_closing(cli_cluster *c, pm_status st, const pm_error *err) {
     pm_error last_words = {.code = st, .text = ""}, unused;
     if (st != PM_OK) {
         last_words = *err;
     }
+    (void)cli_watchdog_set(&c->watchdog, pm_seconds() + CLOSE_SECONDS, &last_words, &c->console, &unused);
+}
+
+static void close_producer(cli_cluster *c, pm_status st, const pm_error *err) {
     if (c->has_producer) {
-        (void)cli_watchdog_set(&c->watchdog, pm_seconds() + CLOSE_SECONDS, &last_words, &c->console, &unused);
+        cli_cluster_limit_closing(c, st, err);
         pm_producer_close(&c->producer);
         c->has_producer = false;
     }

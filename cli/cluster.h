@@ -55,8 +55,11 @@ pm_status cli_cluster_kafka_options(cli_cluster *c, pm_error *err);
 pm_status cli_cluster_redis_options(cli_cluster *c, pm_error *err);
 
 /* From here all waiting ends within `seconds` (0: no limit, and none that was set before): what is waited for by then
- * is an error, PM_ETEMPORARY, and what does not come back at all ends the program a second later. Computing goes on. */
+ * is an error, PM_ETEMPORARY, and what does not come back at all ends the program a second later. Computing goes on,
+ * and so does writing results, before which the limit is to be taken away: whoever reads them may take their time. */
 pm_status cli_cluster_limit(cli_cluster *c, double seconds, pm_error *err);
+/* Before handles on Kafka are closed: that ends within a second and a half, as `st` and `err` have it. */
+void cli_cluster_limit_closing(cli_cluster *c, pm_status st, const pm_error *err);
 /* "Kafka": for the last words of a program that is ended. */
 void cli_cluster_waits_for(cli_cluster *c, const char *what);
 

@@ -297,12 +297,16 @@ static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
     if (st == PM_OK) {
         st = select_letters(dead, &chosen, err);
     }
+    if (st == PM_OK && !sub->needs_choice) {
+        st = cli_cluster_limit(&dead->cluster, 0, err);
+    }
     if (st == PM_OK) {
         st = sub->run(dead, &chosen, err);
     }
     free(chosen.items);
     cli_letters_free(&dead->letters);
     if (dead->sender != NULL) {
+        cli_cluster_limit_closing(&dead->cluster, st, err);
         pm_sender_close(dead->sender);
     }
     free(dead->sent.deliveries);

@@ -123,11 +123,11 @@ static pm_status evaluate_there(cli_job *job, pm_reader *reader, pm_error *err) 
 }
 
 pm_status cli_job_evaluate_anywhere(cli_job *job, pm_reader *reader, pm_error *err) {
-    if (job->options.on_cluster) {
-        return evaluate_there(job, reader, err);
+    pm_status st = job->options.on_cluster ? evaluate_there(job, reader, err) : PM_OK;
+    if (st == PM_OK) {
+        st = cli_cluster_limit(&job->cluster, 0, err); /* nobody is waited for any more */
     }
-    pm_status st = cli_cluster_limit(&job->cluster, 0, err); /* nobody is waited for any more */
-    return st == PM_OK ? cli_job_evaluate(job, err) : st;
+    return st == PM_OK && !job->options.on_cluster ? cli_job_evaluate(job, err) : st;
 }
 
 pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {

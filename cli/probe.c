@@ -159,6 +159,9 @@ static pm_status serve(cli_cluster *c, const probe_options *o, pm_error *err) {
         st = cli_probe_run(&probe, err);
     }
     if (st == PM_OK) {
+        st = cli_cluster_limit(c, 0, err);
+    }
+    if (st == PM_OK) {
         st = write_report(&probe, o->json, err);
     }
     if (st == PM_OK) {

@@ -58,6 +58,9 @@ static pm_status look_once(cli_status_source *source, const status_options *o, p
     }
     cli_job_view *detail = source->job != NULL && status.n_jobs == 1 ? &status.jobs[0] : NULL;
     if (st == PM_OK) {
+        st = cli_cluster_limit(source->cluster, 0, err);
+    }
+    if (st == PM_OK) {
         st = write_status(&status, detail, o, err);
     }
     if (st == PM_OK) {
@@ -108,6 +111,7 @@ static pm_status serve(cli_cluster *c, const char *text, const status_options *o
     if (st == PM_OK) {
         st = o->watch ? watch(&source, o, err) : look_once(&source, o, err);
     }
+    cli_cluster_limit_closing(c, st, err);
     cli_status_source_close(&source);
     return st;
 }

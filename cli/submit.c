@@ -2,11 +2,12 @@
 #include "job_cluster.h"
 
 /* The job's id, the only thing on standard output unless something is evaluated. */
-static pm_status show_id(const cli_job *job, pm_error *err) {
+static pm_status show_id(cli_job *job, pm_error *err) {
     char hex[PM_DIGEST_HEX];
     pm_hex(job->graph->digest, hex);
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
+    pm_status st = cli_cluster_limit(&job->cluster, 0, err);
+    st = st == PM_OK ? cli_out_open(NULL, &out, err) : st;
     if (st == PM_OK) {
         cli_out_format(out, "%s\n", hex);
     }

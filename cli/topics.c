@@ -58,14 +58,15 @@ static void write_topics(const pm_kafka_options *kafka, const struct rd_kafka_me
     }
 }
 
-static pm_status show(rd_kafka_t *rk, const cli_cluster *c, bool as_json, pm_error *err) {
+static pm_status show(rd_kafka_t *rk, cli_cluster *c, bool as_json, pm_error *err) {
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 1, NULL, &metadata, METADATA_MS);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return pm_fail(err, PM_ETEMPORARY, "the list of topics: %s; try again", rd_kafka_err2str(code));
     }
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
+    pm_status st = cli_cluster_limit(c, 0, err);
+    st = st == PM_OK ? cli_out_open(NULL, &out, err) : st;
     if (st == PM_OK) {
         write_topics(&c->kafka, metadata, as_json, out);
     }
@@ -95,6 +96,7 @@ static pm_status ensure(cli_cluster *c, const topics_options *o, pm_error *err) 
     if (st == PM_OK) {
         st = show(rk, c, o->json, err);
     }
+    cli_cluster_limit_closing(c, st, err);
     rd_kafka_destroy(rk);
     return st;
 }

@@ -109,6 +109,8 @@ static pm_status watch_traces(collection *c, pm_error *err) {
                                 .n_items = c->job->classes.n_classes,
                                 .send = send_again,
                                 .ctx = c};
+    pm_error unused;
+    (void)pm_board_keep_job(c->p->traces->redis, c->job->job, &unused); /* somebody works with it */
     return pm_watch(c->p, c->reader, &options, &c->report->watch, err);
 }
 

@@ -63,8 +63,8 @@ void pm_classes_keep(const pm_graph *graph, const pm_split *split, const pm_clas
                      const pm_library_options *options);
 
 /* Finds, fetches and records. A cache that cannot be written is a warning; an entry that is damaged, or does not fit
- * its SCC, is an error line, removed and recorded again. Errors: those of recording. Free with pm_library_free, also after a
- * failure. */
+ * its SCC, is an error line, removed and recorded again. Errors: those of recording. Free with pm_library_free, also
+ * after a failure. */
 pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
                           pm_library *out, pm_error *err);
 /* The same from classes that are known already; their names move into the library, unless it fails. */

@@ -55,9 +55,9 @@ class BadValues(BoardCase):
         huge = b"\xff" * (8 << 20)
         cases = [(space, id, kind, value)
                  for space, id, kinds in [("job", job, "string list"), ("failed", job, "string set"),
-                                          ("job-units", job, "string hash"), ("job-done", job, "string"),
-                                          ("tally", job, "string list"), ("unit", unit, "string zset"),
-                                          ("outcome", unit, "string hash"), ("attempts", unit, "string stream")]
+                                          ("job-units", job, "hash"), ("job-done", job, "string"),
+                                          ("tally", job, "list"), ("unit", unit, "string zset"),
+                                          ("outcome", unit, "string"), ("attempts", unit, "stream")]
                  for kind in kinds.split() for value in [b"junk"]]
         cases += [("job", job, "string", newer), ("job", job, "string", huge), ("failed", job, "string", huge)]
         for space, id, kind, value in cases:
@@ -193,7 +193,7 @@ class Alive(BoardCase):
         self.cluster.workers(2, slots=1)
         self.settled(2)
         expected = self.expected(self.file, "--theta", "1,2")
-        for turn in range(int(os.environ.get("PM_FLUSHES", 5))):
+        for turn in range(int(os.environ.get("PM_FLUSHES", 3))):
             self.board.redis.flushall()
             done = self.cluster.phasemill("run", self.file, "--theta", "1,2", "--no-cache", "--strategy", "cluster")
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -286,23 +286,27 @@ class Size(BoardCase):
         self.topics()
         self.fill()
         redis = self.board.redis
+        support.wait_until(lambda: redis.info("persistence")["aof_rewrite_in_progress"] == "0", 60)
         redis("CONFIG", "RESETSTAT")
-        before, begun = redis.info("persistence")["aof_current_size"], time.monotonic()
-        shown = self.cluster.status("--most", self.JOBS)
-        took = time.monotonic() - begun
+        before = redis.info("persistence")["aof_current_size"]
+        took = []
+        for _ in range(5):
+            begun = time.monotonic()
+            shown = self.cluster.status("--most", self.JOBS)
+            took.append(time.monotonic() - begun)
         calls = {name.split("_")[1]: int(value.split("calls=")[1].split(",")[0])
                  for name, value in redis.info("commandstats").items()}
         self.assertEqual(redis.info("persistence")["aof_current_size"], before)
         self.assertEqual(calls.keys() - {"auth", "time", "zrevrange", "exists", "getrange", "scard", "hmget", "info",
                                          "select", "config|resetstat", "ping"}, set())
-        self.assertLess(sum(calls.values()), 10 * self.JOBS)
-        self.assertLess(took, 3.0)  # 0.1 s on an idle machine
+        self.assertLess(sum(calls.values()), 5 * 10 * self.JOBS)
+        self.assertLess(min(took), 1.0)  # 0.1 s on an idle machine
         self.assertEqual(len(shown["jobs"]), self.JOBS)
         one = shown["jobs"][0]
         self.assertEqual((one["items"], one["done"]), (self.UNITS * self.ITEMS, self.UNITS // 4 * self.ITEMS))
         self.assertEqual((one["units"], one["units_open"], one["counted"]), (self.UNITS, self.UNITS - self.UNITS // 4, True))
-        print(f"a look at {self.JOBS} jobs of {self.UNITS} units of {self.ITEMS} items: {took:.3f} s, "
-              f"{sum(calls.values())} commands")
+        print(f"a look at {self.JOBS} jobs of {self.UNITS} units of {self.ITEMS} items: {min(took):.3f} s at best of "
+              f"{len(took)}, {sum(calls.values()) // len(took)} commands each")
         # one of them closely: looked up, and nothing is written then, either
         redis("CONFIG", "RESETSTAT")
         close = self.cluster.status(one["job"])["jobs"][0]

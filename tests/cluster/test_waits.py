@@ -9,7 +9,7 @@ import unittest
 import board
 import support
 
-TIMEOUT = 4
+TIMEOUT = 3
 SLACK = 2.0  # seconds that a command may take longer
 LOAD = 1.5   # and the machine, for starting ten at once
 UNAVAILABLE, TEMPORARY = 69, 75
@@ -30,10 +30,11 @@ class Fake:
             while True:
                 one, _ = self._listener.accept()
                 self._open.append(one)
+                one.settimeout(60)
                 threading.Thread(target=self._answer, args=[one], daemon=True).start()
 
     def _answer(self, one):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), one:
             while one.recv(1 << 16):
                 if self._words:
                     one.sendall(self._words)
@@ -213,7 +214,7 @@ class Words(WaitCase):
         worker = self.cluster.worker(slots=2)
         support.wait_until(self.board.workers, 30)
         used = int(self.board.redis.info("memory")["used_memory"])
-        for turn in range(12):
+        for turn in range(6):
             self.board.redis.config_set("maxmemory", str(used // 2 if turn % 2 == 0 else 4 * used))
             time.sleep(1.0)
         self.board.redis.config_set("maxmemory", "768mb")
