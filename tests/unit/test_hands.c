@@ -34,6 +34,7 @@ Test(hands, being_sent_for_a_while_only) {
     cr_assert(held(-1, PM_SENDING_SECONDS - 1, false, false, &lag));
     cr_assert(!held(-1, PM_SENDING_SECONDS + 1, false, false, &lag));
     cr_assert(held(-1, -5, false, false, NULL), "a sender whose clock is ahead");
+    cr_assert(!held(-1, -7200, false, false, NULL), "of the future, and not for ever");
 }
 
 Test(hands, a_heartbeat_holds_whatever_the_offsets_say) {

@@ -558,3 +558,32 @@ Test(redis, a_silent_port_runs_into_the_limit) {
     pm_redis_close(r);
     (void)close(listener);
 }
+
+/* ---- deadlines ---- */
+
+static double seconds_of(pm_redis *r, pm_status expected, pm_error *err) {
+    double begun = pm_seconds(), now;
+    cr_expect_eq(pm_redis_now(r, &now, err), expected, "%s", err->text);
+    return pm_seconds() - begun;
+}
+
+/* A server that is stopped: no command goes beyond the deadline and its half second, and none begins after. */
+Test(redis, no_command_goes_beyond_the_deadline) {
+    redis_server s;
+    redis_server_start(&s, NULL);
+    pm_redis *r = redis_server_open(&s); /* limits of 2 s */
+    pm_error err;
+    (void)seconds_of(r, PM_OK, &err);
+    cr_assert_eq(kill(s.pid, SIGSTOP), 0);
+    pm_redis_set_deadline(r, pm_seconds() + 0.3);
+    double took = seconds_of(r, PM_EUNAVAILABLE, &err);
+    cr_expect(took >= 0.3 && took < 1.8, "%g", took);
+    pm_redis_set_deadline(r, pm_seconds() - 1.0);
+    cr_expect_lt(seconds_of(r, PM_ETEMPORARY, &err), 0.5);
+    cr_expect(has(&err, "time is over"), "%s", err.text);
+    cr_assert_eq(kill(s.pid, SIGCONT), 0);
+    pm_redis_set_deadline(r, 0);
+    (void)seconds_of(r, PM_OK, &err);
+    pm_redis_close(r);
+    redis_server_stop(&s);
+}

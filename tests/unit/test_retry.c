@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/retry.h"
 
 typedef struct sink {
@@ -104,4 +105,48 @@ Test(retry, stops_when_told) {
     }
     cr_expect_geq(looks, 3);
     cr_expect_lt(pm_seconds() - begin, 2.0);
+}
+
+/* Several that wait for one server say so once, and say that it is back once, at the end of it all. */
+Test(retry, a_shared_outage_is_one) {
+    sink s = {0};
+    const pm_log log = {.ctx = &s, .line = keep};
+    pm_outage outage = {0};
+    pm_error err;
+    for (int turn = 0; turn < 3; turn++) {
+        pm_retry retry = pm_retry_begin("Redis", 10.0, NULL, NULL, &log);
+        retry.outage = &outage;
+        int tries = 0;
+        pm_status st;
+        do {
+            st = ++tries < 2 ? pm_fail(&err, PM_ETEMPORARY, "full") : PM_OK;
+        } while (pm_retry_again(&retry, st, &err));
+        cr_expect_eq(st, PM_OK);
+        cr_expect_eq(s.lines, 1, "turn %d", turn);
+    }
+    pm_outage_end(&outage, &log);
+    cr_expect_eq(s.lines, 2);
+    cr_expect_eq(strncmp(s.text, "Redis is back after ", 20), 0, "%s", s.text);
+    pm_outage_end(&outage, &log);
+    cr_expect_eq(s.lines, 2);
+    /* one that never answered is not back */
+    pm_retry retry = pm_retry_begin("Redis", 0.1, NULL, NULL, &log);
+    retry.outage = &outage;
+    while (pm_retry_again(&retry, PM_ETEMPORARY, NULL)) {
+    }
+    pm_outage_end(&outage, &log);
+    cr_expect_eq(s.lines, 3);
+    cr_expect_eq(s.level, PM_LOG_WARNING);
+}
+
+Test(deadline, what_is_left) {
+    const pm_deadline none = {0}, five = pm_deadline_in(5.0), over = {.begun = 1.0, .at = pm_seconds() - 1.0};
+    cr_expect(isinf(pm_deadline_left(&none)));
+    cr_expect(isinf(pm_deadline_left(&(pm_deadline){.begun = pm_seconds()})));
+    cr_expect(pm_deadline_left(&five) > 4.0 && pm_deadline_left(&five) <= 5.0);
+    cr_expect_eq(pm_deadline_left(&over), 0.0);
+    cr_expect_eq(pm_deadline_within(&none, 3.0, 0.1), 3.0);
+    cr_expect_eq(pm_deadline_within(&five, 3.0, 0.1), 3.0);
+    cr_expect(pm_deadline_within(&five, 30.0, 0.1) <= 5.0);
+    cr_expect_eq(pm_deadline_within(&over, 30.0, 0.1), 0.1);
 }
