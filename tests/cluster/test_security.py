@@ -191,7 +191,10 @@ class Security(trials.TrialCase):
         wrong = self.cluster.run / "wrong"
         wrong.write_text("wrong\n")
         env = {"PHASEMILL_KAFKA_X_SASL_PASSWORD_FILE": str(wrong)}
-        for args in [*self.commands()[:3], ("topics",), ("status",), ("dead-letters", "list")]:
+        # an unknown job is told of before Kafka is asked for anything
+        collect = ("collect", self.cluster.submit(self.file), "--theta", "1,2")
+        for args in [collect, ("submit", self.file), ("worker", "--slots", 1), ("topics",), ("status",),
+                     ("dead-letters", "list")]:
             with self.subTest(args=args[0]):
                 self.soon(77, "uthentication", *args, **env)
 
@@ -206,9 +209,10 @@ class Security(trials.TrialCase):
             taken.bind(("127.0.0.1", 0))
             nobody = f"127.0.0.1:{taken.getsockname()[1]}"
             kafka, redis = {"PHASEMILL_KAFKA_BROKERS": nobody}, {"PHASEMILL_REDIS_ADDRESS": nobody}
+            job = self.cluster.submit(self.file)
             began = time.monotonic()
             programs = [self.cluster.start(*args, **env) for args, env in (
-                (("submit", self.file), kafka), (("collect", "0" * 64, "--theta", "1,2"), kafka), (("probe",), kafka),
+                (("submit", self.file), kafka), (("collect", job, "--theta", "1,2"), kafka), (("probe",), kafka),
                 (("topics",), kafka), (("run", self.file, "--strategy", "cluster", "--theta", "1,2"), kafka),
                 (("submit", self.file), redis), (("status",), redis))]
             for program in programs:
