@@ -48,7 +48,7 @@ void pm_worker_judge_fitness(pm_worker *w, double now) {
         }
         return;
     }
-    bool is_fit = w->link.is_up && w->slots_fit == now && w->beaten > w->link.away_since;
+    bool is_fit = w->link.is_up && w->slots_fit == now && w->beaten > w->link.up_since;
     if (is_fit) {
         join(w);
     } else if (!w->was_unfit && now - w->begun > UNFIT_SECONDS) {

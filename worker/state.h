@@ -49,10 +49,10 @@ typedef struct pm_held {
 } pm_held;
 
 typedef struct pm_link {
-    bool is_up;       /* Redis answered and was found fit */
-    bool is_reported; /* that it is away */
-    double away_since, up_since, next_try;
-    char words[PM_ERROR_TEXT]; /* what it was away for last */
+    bool is_up;                            /* Redis answered and was found fit */
+    bool is_reported;                      /* that it is away */
+    double away_since, up_since, next_try; /* pm_seconds(); away_since: of a fault that comes and goes, its first */
+    char words[PM_ERROR_TEXT];             /* what it was away for last */
     pm_backoff backoff;
 } pm_link;
 
