@@ -5,7 +5,7 @@
 static pm_status show_id(cli_job *job, pm_error *err) {
     char hex[PM_DIGEST_HEX];
     pm_hex(job->graph->digest, hex);
-    cli_out *out;
+    cli_out *out = NULL;
     pm_status st = cli_cluster_limit(&job->cluster, 0, err);
     st = st == PM_OK ? cli_out_open(NULL, &out, err) : st;
     if (st == PM_OK) {

@@ -64,7 +64,7 @@ static pm_status show(rd_kafka_t *rk, cli_cluster *c, bool as_json, pm_error *er
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return pm_fail(err, PM_ETEMPORARY, "the list of topics: %s; try again", rd_kafka_err2str(code));
     }
-    cli_out *out;
+    cli_out *out = NULL;
     pm_status st = cli_cluster_limit(c, 0, err);
     st = st == PM_OK ? cli_out_open(NULL, &out, err) : st;
     if (st == PM_OK) {
