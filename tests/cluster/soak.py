@@ -21,7 +21,10 @@ import support
 WORKERS, LANES = 3, 3
 WEIGHTS = {"child killed": 4, "worker killed": 3, "worker stopped": 2, "worker replaced": 3, "collector killed": 3,
            "broker killed": 1, "redis killed": 2, "redis emptied": 1, "redis full": 2, "messages twice": 2,
-           "cable pulled": 1, "topic deleted": 1, "topic remade": 1, "messages refused": 1, "worker cut off": 1}
+           "cable pulled": 1, "topic deleted": 1, "topic remade": 1, "messages refused": 1, "worker cut off": 1,
+           "value spoiled": 2}
+# what is found to be bad, and done again, by whoever comes upon it
+SPOILED = ("trace", "job", "failed", "unit", "outcome", "job-units", "tally")
 # seconds that a worker's clock is wrong by
 CLOCKS = (0, 0, 0, 7200, -7200, 3 * 86400, -3 * 86400)
 
@@ -174,6 +177,18 @@ class Soak:
             self.later("maxmemory", 0.1, 0.2, self.redis_freed)
             return False
         return True
+
+    def value_spoiled(self):
+        """One value of one job is junk, or of another type."""
+        space = self.random.choice(SPOILED)
+        keys = sorted(self.ask_redis("KEYS", f"{self.cluster.name}:{space}:*") or [])
+        if not keys:
+            return False
+        key = self.random.choice(keys)
+        if self.random.random() < 0.5:
+            return self.ask_redis("SET", key, b"junk", "EX", 3600) is not None
+        self.ask_redis("DEL", key)
+        return self.ask_redis("RPUSH", key, b"junk") is not None
 
     def messages_twice(self):
         if any(name in self.undo for name in self.cluster.servers.brokers):
