@@ -6,6 +6,8 @@
 
 /* Waiting for the brokers to say where the group stands. */
 #define LAG_SECONDS 10.0
+/* Above every load that units add up to. */
+#define SHUNNED ((uint64_t)1 << 62)
 
 /* A unit record that has missing items: numbers first_item..+n_items of the look's `numbers`. */
 typedef struct seen_unit {
@@ -112,6 +114,13 @@ static pm_status note_ended(look *l, size_t unit, pm_error *err) {
     return PM_OK;
 }
 
+/* Whoever takes from this partition may lose the next unit as well: others are sent to first. */
+static void shun(pm_producer *p, uint64_t partition) {
+    if (partition < p->n_partitions && p->load[partition] < SHUNNED) {
+        p->load[partition] += SHUNNED;
+    }
+}
+
 static pm_status decide(pm_producer *p, look *l, pm_error *err) {
     double now;
     pm_status st = pm_redis_now(p->traces->redis, &now, err);
@@ -126,6 +135,9 @@ static pm_status decide(pm_producer *p, look *l, pm_error *err) {
             st = note_ended(l, u, err);
         }
         bool is_held = pm_unit_is_in_hands(&signs);
+        if (!is_held && !l->ended[u]) {
+            shun(p, unit->partition);
+        }
         for (size_t i = 0; i < unit->n_items; i++) {
             bool *held = &l->out->held[l->numbers[unit->first_item + i]];
             *held = *held || is_held;
