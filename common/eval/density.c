@@ -11,9 +11,6 @@
 #define DEFAULT_TOLERANCE 1e-9
 #define TAIL_TOLERANCE 1e-10
 
-/* Steps of at least so many multiply-adds are worth sharing among threads. */
-#define SHARED_STEP_WORK 50000
-
 /* Vectors of a block that are larger than this are read from memory in every step; fewer lanes then cost nothing. */
 #define VECTOR_BYTES ((size_t)8 << 20)
 
@@ -128,7 +125,7 @@ static unsigned choose_lanes(const pm_density_job *job, size_t n_rows, unsigned 
     while (lanes > 1 && r->n_times > MIXTURES_BYTES / sizeof(pm_mixture) / lanes) {
         lanes = fewer(lanes);
     }
-    while (lanes > 1 && blocks_of(n_rows, lanes) < threads && step_work(job->chain, lanes) < SHARED_STEP_WORK) {
+    while (lanes > 1 && blocks_of(n_rows, lanes) < threads && step_work(job->chain, lanes) < PM_SHARED_STEP_WORK) {
         lanes = fewer(lanes);
     }
     return lanes;
@@ -213,7 +210,7 @@ static void run_blocks(pass *p, outcome *all) {
     all->failed = p->n_blocks;
     p->job->step_threads = 1;
     if (p->method != PM_METHOD_SQUARING && p->n_blocks < threads &&
-        step_work(p->job->chain, p->lanes) >= SHARED_STEP_WORK) {
+        step_work(p->job->chain, p->lanes) >= PM_SHARED_STEP_WORK) {
         p->job->step_threads = threads;
         threads = 1;
     }

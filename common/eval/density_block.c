@@ -121,18 +121,23 @@ static void exchange(double **a, double **b) {
     *b = before;
 }
 
+/* Of the states that hold something now: few of a long chain. */
+static double work_of_step(const pm_block *b) {
+    return pm_step_work(b->job->chain, (uint32_t)b->step.first, (uint32_t)b->step.last) * b->lanes;
+}
+
 static void take_step(pm_block *b) {
     if (b->step.last > b->step.first) {
         b->step.last = b->job->chain->reach[b->step.last - 1];
     }
     size_t first = b->step.first / PM_CHAIN_BLOCK, last = (b->step.last + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
-    unsigned threads = b->job->step_threads;
-    if (threads <= 1) {
+    bool is_shared = b->job->step_threads > 1 && work_of_step(b) >= PM_SHARED_STEP_WORK;
+    if (!is_shared) {
         for (size_t i = first; i < last; i++) {
             step_block(b, i);
         }
     } else {
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(b->job->step_threads)
         {
             pm_float_env before = pm_float_enter();
             pm_float_mode mode = pm_denormals_flush();

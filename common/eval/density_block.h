@@ -16,6 +16,9 @@
 /* Steps that are kept before they are mixed, at most. */
 #define PM_CHUNK 512
 
+/* Steps of at least so many multiply-adds are worth sharing among threads. */
+#define PM_SHARED_STEP_WORK 50000
+
 /* exp(-745) is below the smallest denormal number. */
 #define PM_FULL_EXPONENT 745.0
 

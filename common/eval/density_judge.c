@@ -22,7 +22,7 @@
 
 /* Multiply-adds: so many are done before a forecast may end a row; so many a row may take; so many are done in a
  * second, about. */
-#define PROBE_WORK 5e8
+#define PROBE_WORK 1.5e8
 #define MOST_WORK 1e12
 #define WORK_PER_SECOND 1e9
 

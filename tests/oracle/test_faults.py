@@ -324,7 +324,7 @@ class Waits(Case):
 
     def test_absorption_that_hardly_ever_happens(self):
         g = call("generate", "mm1k", "--k", 1100).stdout
-        out = self.run_it(g, "--theta", "1,2", "--cdf", "--times", "5e6", ok=None)
+        out = self.run_it(g, "--theta", "1,2", "--cdf", "--times", "5e6", ok=None, seconds=LARGE)
         if isinstance(out, dict):
             self.assertLessEqual(out["cdf"][0][0], 1e-9)
 
@@ -335,7 +335,7 @@ class Waits(Case):
                                (arg5, ("--theta", "1e-7,1e3"), "1e7"), (arg5, ("--theta", "1e-12,1e6"), "1e12")):
             with self.subTest(time=time):
                 for more in ([], ["--tail-accuracy"]):
-                    text = self.run_it(g, *theta, "--cdf", "--times", time, *more, ok=None)
+                    text = self.run_it(g, *theta, "--cdf", "--times", time, *more, ok=None, seconds=LARGE)
                     if isinstance(text, str):
                         self.assertRegex(text, "steps")
 
@@ -353,10 +353,11 @@ class Waits(Case):
         self.within_bound(chain_text(n, 1.0), {"times": [n], "pdf": [mp.exp((n - 1) * mp.log(n) - n - mp.loggamma(n))]}, False)
 
     def test_levels_that_have_drained(self):
-        g = call("generate", "kingman", "--n", 10000).stdout
-        out = self.run_it(g, "--theta", "1", "--cdf", "--times", "1,3")
+        lineages = 1000
+        g = call("generate", "kingman", "--n", lineages).stdout
+        out = self.run_it(g, "--theta", "1", "--cdf", "--times", "1,3", seconds=LARGE)
         for t, got in zip((1, 3), out["cdf"][0]):
-            want = 1 - mp.fsum((-1) ** k * (2 * k - 1) * kingman_factor(k, 10000) * mp.exp(-mpf(k * (k - 1)) / 2 * t)
+            want = 1 - mp.fsum((-1) ** k * (2 * k - 1) * kingman_factor(k, lineages) * mp.exp(-mpf(k * (k - 1)) / 2 * t)
                                for k in range(2, 60))
             self.assertLessEqual(abs(mpf(got) - want), 1e-9)
 
