@@ -12,6 +12,11 @@
  * sizes. Measured: a star of 10^4 leaves of equal rates 0.4 and a complete graph of 1,000 states 0.03 for each term. */
 #define TERM 0.4
 #define FILL_TERM 0.05
+/* An SCC of so many states with so few edges inside for each of them is a ring, a walk or a tree: what passes through
+ * it is a product of as many factors, whatever the order of elimination. Measured: rings of 1,913 states err
+ * by 1.3e-13. */
+#define THIN_STATES 500
+#define THIN_EDGES 2.0
 
 /* Mean roundings from position `at` on; those of larger positions of its SCC and of smaller SCCs are known. */
 static double roundings(const pm_program *p, const pm_component *c, uint32_t at, const double *span) {
@@ -43,6 +48,17 @@ static double longest(const pm_program *p, double *span) {
         }
     }
     return most;
+}
+
+static bool has_thin_scc(const pm_program *p) {
+    for (uint32_t i = 0; i < p->n_components; i++) {
+        const pm_component *c = &p->components[i];
+        double edges = (double)(p->inner_row[c->first + c->n] - p->inner_row[c->first]);
+        if (c->n >= THIN_STATES && edges <= THIN_EDGES * c->n) {
+            return true;
+        }
+    }
+    return false;
 }
 
 typedef struct weight_row {
@@ -96,7 +112,8 @@ pm_status pm_program_judge(const pm_graph *graph, pm_program *program, pm_error 
         st = pm_fail_memory(err, "the judgement of a program", program->n * sizeof *span);
     } else {
         double most = longest(program, span);
-        program->is_long = most > LIMIT && most > MIXED_LIMIT * sqrt((double)count_weights(graph, row, used));
+        program->is_long = has_thin_scc(program) ||
+                           (most > LIMIT && most > MIXED_LIMIT * sqrt((double)count_weights(graph, row, used)));
     }
     free(span);
     free(row);

@@ -10,7 +10,8 @@
  * and each sum adds roundings with its terms. Along a path the errors of equal rates are equal, those
  * of different rates are not related. So the error is about S / sqrt(W) units of 1.1e-16, with S the largest mean
  * number of roundings on a path that takes each way out of a pivot alike, and W the number of weights that are no
- * multiples of each other by a power of two. The limit keeps it below 1e-13. */
+ * multiples of each other by a power of two. The limit keeps it below 1e-13. Large SCCs of few edges are told apart by
+ * themselves. */
 pm_status pm_program_judge(const pm_graph *graph, pm_program *program, pm_error *err);
 
 #endif
