@@ -4,11 +4,11 @@
 #include <math.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/cgroup.h"
-#include "base/file.h"
 
 static bool read_text(void *ctx, const char *path, char *text, size_t n) {
     (void)ctx;
@@ -21,18 +21,44 @@ static bool read_text(void *ctx, const char *path, char *text, size_t n) {
     return got > 0;
 }
 
-/* What cannot be read, or not be held, limits nothing. */
+/* Far above what a machine of thousands of mounts has. */
+#define GROUPS_ROOM ((size_t)1 << 16)
+#define MOUNTS_ROOM ((size_t)1 << 24)
+
+/* A file of /proc, whose size is known when it ends, as text; NULL when it cannot be read or does not fit. Pages that
+ * it does not fill are never made. Release with munmap. */
+static char *map_text(const char *path, size_t room) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *text = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t used = 0;
+    ssize_t got = -1;
+    while (fd >= 0 && text != MAP_FAILED && used + 1 < room && (got = read(fd, text + used, room - 1 - used)) > 0) {
+        used += (size_t)got;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (text != MAP_FAILED && got != 0) {
+        munmap(text, room);
+        text = MAP_FAILED;
+    }
+    return text == MAP_FAILED ? NULL : text;
+}
+
+/* What cannot be read limits nothing. */
 static pm_cgroup_limits read_cgroups(void) {
     pm_cgroup_limits limits = {UINT64_MAX, HUGE_VAL};
-    pm_buffer cgroup = {0}, mounts = {0};
-    if (pm_file_read("/proc/self/cgroup", &cgroup, NULL) == PM_OK &&
-        pm_file_read("/proc/self/mountinfo", &mounts, NULL) == PM_OK && pm_buffer_add(&cgroup, "", 1, NULL) == PM_OK &&
-        pm_buffer_add(&mounts, "", 1, NULL) == PM_OK) {
+    char *groups = map_text("/proc/self/cgroup", GROUPS_ROOM), *mounts = map_text("/proc/self/mountinfo", MOUNTS_ROOM);
+    if (groups != NULL && mounts != NULL) {
         const pm_text_files files = {.read = read_text};
-        limits = pm_cgroup_read((const char *)cgroup.bytes, (const char *)mounts.bytes, &files);
+        limits = pm_cgroup_read(groups, mounts, &files);
     }
-    pm_buffer_free(&cgroup);
-    pm_buffer_free(&mounts);
+    if (groups != NULL) {
+        munmap(groups, GROUPS_ROOM);
+    }
+    if (mounts != NULL) {
+        munmap(mounts, MOUNTS_ROOM);
+    }
     return limits;
 }
 

@@ -245,15 +245,17 @@ static void remove_stale(const pm_disk *disk) {
     }
 }
 
-static void tell_of_old_cache(const pm_disk *disk) {
+static bool tell_of_old_cache(const pm_disk *disk) {
     char *old = pm_disk_path(disk->dir, "data.mdb");
-    if (old != NULL && access(old, F_OK) == 0) {
+    bool has_memory = old != NULL;
+    if (has_memory && access(old, F_OK) == 0) {
         pm_logf(disk->log, PM_LOG_WARNING,
                 "trace cache %s: the cache of an older phasemill (data.mdb) is not used and left alone; to remove it: "
                 "data.mdb, data.mdb.damaged, lock.mdb, open.lock and alive.lock",
                 disk->dir);
     }
     free(old);
+    return has_memory;
 }
 
 static int make_file(pm_disk *disk, const char *path) {
@@ -294,7 +296,9 @@ static int make_new(pm_disk *disk) {
 
 static int make_if_missing(pm_disk *disk) {
     struct stat info;
-    pm_disk_set_aside(disk);
+    if (!pm_disk_set_aside(disk)) {
+        return SQLITE_NOMEM;
+    }
     if (lstat(disk->path, &info) == 0 || errno != ENOENT) {
         return SQLITE_OK;
     }
@@ -303,8 +307,7 @@ static int make_if_missing(pm_disk *disk) {
         return SQLITE_CANTOPEN;
     }
     remove_stale(disk);
-    tell_of_old_cache(disk);
-    return make_new(disk);
+    return tell_of_old_cache(disk) ? make_new(disk) : SQLITE_NOMEM;
 }
 
 /* ---- opening ---- */

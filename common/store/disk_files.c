@@ -109,12 +109,13 @@ static bool move_aside(const char *path, const char *aside) {
 }
 
 /* A file that is no regular file cannot be in use: SQLite would have refused it, or waited for it. */
-static void set_one_aside(pm_disk *disk, size_t i) {
+static bool set_one_aside(pm_disk *disk, size_t i) {
     struct stat info;
     char name[64];
     char *path = pm_disk_path(disk->dir, names[i]);
     char *aside = pm_disk_path(disk->dir, name_of(i, ASIDE, name));
-    if (path != NULL && aside != NULL && lstat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+    bool has_memory = path != NULL && aside != NULL;
+    if (has_memory && lstat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
         if (move_aside(path, aside)) {
             pm_logf(disk->log, PM_LOG_ERROR, "trace cache: %s was no regular file; it is set aside as %s", path, name);
             disk->was_damaged = true;
@@ -125,12 +126,15 @@ static void set_one_aside(pm_disk *disk, size_t i) {
     }
     free(path);
     free(aside);
+    return has_memory;
 }
 
-void pm_disk_set_aside(pm_disk *disk) {
-    for (size_t i = 0; i < N_NAMES; i++) {
-        set_one_aside(disk, i);
+bool pm_disk_set_aside(pm_disk *disk) {
+    bool has_memory = true;
+    for (size_t i = 0; i < N_NAMES && has_memory; i++) {
+        has_memory = set_one_aside(disk, i);
     }
+    return has_memory;
 }
 
 void pm_disk_remove_set_aside(const pm_disk *disk) {

@@ -95,8 +95,8 @@ pm_status pm_disk_make_dir(const char *dir, pm_error *err);
 /* Bytes that the files of the cache take on disk. */
 uint64_t pm_disk_file_bytes(const char *dir);
 /* Sets aside, as *.damaged and with an error line, what is no regular file under the names of the database and of what
- * SQLite puts beside it. */
-void pm_disk_set_aside(pm_disk *disk);
+ * SQLite puts beside it. False when memory is out. */
+bool pm_disk_set_aside(pm_disk *disk);
 void pm_disk_remove_set_aside(const pm_disk *disk);
 /* Whether this process may write the database and beside it. */
 bool pm_disk_may_write(const pm_disk *disk);
