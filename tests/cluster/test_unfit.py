@@ -43,8 +43,11 @@ class Unfit(faults.FaultCase):
         for worker in (far, lonely):
             worker.wait_log(UNFIT, 10)
         self.assertNotIn("assigned", lonely.log)
-        self.assertEqual(hung.wait(20), 71)
-        self.assertIn("ulimit -v", hung.log)
+        # where the limit is met decides: a library may abort, as librdkafka does; what counts is that it does not stay
+        ended = hung.wait(20)
+        self.assertIn(ended, (71, -signal.SIGABRT))
+        if ended == 71:
+            self.assertIn("ulimit -v", hung.log)
         way.mend()
         far.wait_log("it joins the group", 30)
         began = time.monotonic()
