@@ -81,6 +81,7 @@ pm_status pm_taker_join(pm_taker *t, pm_error *err) {
     rd_kafka_resp_err_t code = rd_kafka_subscribe(t->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     t->is_joined = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+    t->unanswered = pm_seconds();
     return t->is_joined ? PM_OK : pm_kafka_fail(err, code, NULL, "subscribing to %s", t->topic_name);
 }
 
@@ -238,6 +239,7 @@ pm_status pm_taker_serve(pm_taker *t, pm_error *err) {
         rd_kafka_message_destroy(m);
     }
     pm_taker_prove(t);
+    pm_taker_mend_stalls(t);
     pm_taker_commit(t);
     if (t->failure.code != PM_OK) {
         return pm_fail(err, t->failure.code, "%s", t->failure.text);

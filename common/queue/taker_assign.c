@@ -79,18 +79,19 @@ static void disown(pm_part *p) {
 }
 
 /* Where to begin, and what to find there: the last message that the group has done tells whether it is still the same
- * topic. A coordinator forgets the offsets of a topic that is deleted. */
-static void set_start(pm_taker *t, rd_kafka_topic_partition_t *start) {
+ * topic, by the mark that was committed with it. A coordinator forgets the offsets of a topic that is deleted, but not
+ * at once, and takes late commits of it for the next one of that name. */
+static void set_start(pm_taker *t, rd_kafka_topic_partition_t *start, const rd_kafka_topic_partition_t *group) {
     pm_part *p = pm_taker_part(t, start->partition);
     if (p == NULL || !p->is_owned) {
         return;
     }
-    int64_t committed = start->offset;
+    int64_t committed = start->offset = group->offset;
     if (committed < 0) {
         if (p->known > 0) {
             pm_part_renew(t, p, "the group's offsets are gone");
         }
-        p->proof = (pm_proof){.seen = -1};
+        p->proof = (pm_proof){.seen = -1, .came = pm_seconds()};
         start->offset = RD_KAFKA_OFFSET_BEGINNING;
         return;
     }
@@ -98,7 +99,7 @@ static void set_start(pm_taker *t, rd_kafka_topic_partition_t *start) {
     if (committed > 0) {
         bool is_known = p->proof.seen == committed - 1 && p->proof.has_mark;
         p->proof.seen = start->offset = committed - 1;
-        p->proof.has_mark = is_known;
+        p->proof.has_mark = pm_mark_read(group->metadata, group->metadata_size, &p->proof.mark) || is_known;
         p->proof.is_under_way = true;
         p->proof.asked = p->proof.came = pm_seconds();
     }
@@ -113,10 +114,9 @@ static void find_starts(pm_taker *t, rd_kafka_topic_partition_list_t *partitions
         rd_kafka_topic_partition_t *start = &partitions->elems[i];
         pm_part *p = pm_taker_part(t, start->partition);
         if (own == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            start->offset = asked->elems[i].offset;
-            set_start(t, start);
+            set_start(t, start, &asked->elems[i]);
         } else if (p != NULL) {
-            p->proof = (pm_proof){.seen = -1};
+            p->proof = (pm_proof){.seen = -1, .came = pm_seconds()};
             pm_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: where the group stands is not known: %s",
                     t->topic_name, (int)start->partition, rd_kafka_err2str(own));
         }
@@ -183,12 +183,14 @@ void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic
             adopt(t, partitions->elems[i].partition);
         }
         t->is_topic_missing = false;
+        t->unanswered = 0;
         find_starts(t, partitions);
         log_list(t, "assigned", partitions);
         answer(t, true, partitions);
         return;
     }
     bool is_lost = rd_kafka_assignment_lost(rk) != 0;
+    t->unanswered = pm_seconds();
     if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
         if (!is_lost && !t->is_topic_missing) { /* what is done of a topic that is gone may not go to the next one */
             pm_taker_commit_now(t, REVOKE_PATIENCE);

@@ -7,7 +7,7 @@
 
 void pm_part_advance(pm_part *p) {
     size_t before = p->window.count;
-    int64_t prefix = pm_window_advance(&p->window, p->next);
+    int64_t prefix = pm_window_advance(&p->window, p->next, &p->prefix_mark);
     if (prefix >= 0) {
         p->prefix = prefix;
         p->n_prefix += before - p->window.count;
@@ -94,12 +94,20 @@ static bool serve_answers(pm_taker *t, int ms) {
     return true;
 }
 
+/* The last message's mark goes with the offset: whoever gets the partition next tells by it whether the topic is still
+ * the same. */
+static void add_commit(pm_taker *t, const pm_part *p, rd_kafka_topic_partition_list_t *list) {
+    rd_kafka_topic_partition_t *one = rd_kafka_topic_partition_list_add(list, t->topic_name, p->partition);
+    one->offset = p->prefix;
+    one->metadata = p->n_prefix > 0 ? pm_mark_text(p->prefix_mark, &one->metadata_size) : NULL;
+}
+
 static void send_commit(pm_taker *t) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)t->n_parts);
     for (size_t i = 0; i < t->n_parts; i++) {
         pm_part *p = &t->parts[i];
         if (p->is_owned && !p->proof.is_under_way && p->prefix > p->sent && p->prefix > p->committed) {
-            rd_kafka_topic_partition_list_add(list, t->topic_name, p->partition)->offset = p->prefix;
+            add_commit(t, p, list);
             p->sent = p->prefix;
             p->n_sent = p->n_prefix;
         }

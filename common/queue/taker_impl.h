@@ -32,6 +32,7 @@ typedef struct pm_part {
     pm_proof proof;
     int64_t known;                        /* the last offset that a broker took from us; 0: none */
     int64_t prefix, sent, committed;      /* of this assignment: done below; asked to be committed; committed; or -1 */
+    uint64_t prefix_mark;                 /* of the message before `prefix`, when one of this assignment is done */
     size_t n_prefix, n_sent, n_committed; /* units of this assignment below these */
 } pm_part;
 
@@ -55,7 +56,9 @@ struct pm_taker {
     bool is_topic_missing;  /* said so */
     bool is_quiet, is_joined, is_closing;
     double next_look, renewed; /* pm_seconds(): at what librdkafka knows of the ends; of the line about a new topic */
-    pm_error failure;          /* met inside a callback */
+    double unanswered;         /* pm_seconds(): since when the group owes us partitions; 0: it does not */
+    double group_looked, parts_looked; /* pm_seconds(): for stalls */
+    pm_error failure;                  /* met inside a callback */
 };
 
 pm_part *pm_taker_part(const pm_taker *t, int32_t partition); /* NULL: never ours */
@@ -72,6 +75,10 @@ void pm_part_begin(pm_part *p, int64_t first);
 /* ---- taker_proof.c ---- */
 
 uint64_t pm_message_mark(const rd_kafka_message_t *m);
+/* A mark as it is committed with an offset; free() it. NULL without memory: the offset is then committed alone. */
+char *pm_mark_text(uint64_t mark, size_t *size);
+/* False when the text, which may be anything, is no mark. */
+bool pm_mark_read(const void *text, size_t size, uint64_t *mark);
 /* Reads the last message again, before anything is committed. */
 void pm_part_prove(pm_taker *t, pm_part *p, double now);
 /* A message of a partition whose proof is under way. It is used up, whatever it is. */
@@ -80,8 +87,16 @@ void pm_part_hear_proof(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, do
 bool pm_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now);
 /* The topic is another one: all that is known of the partition is forgotten; its reading is to go to the beginning. */
 void pm_part_renew(pm_taker *t, pm_part *p, const char *why);
+/* Where the partitions up to the last that is owned begin, by number; free() it. *high: where they end. NULL when the
+ * brokers do not say. */
+int64_t *pm_taker_ends(pm_taker *t, const int64_t **high);
 /* Begins proofs that are due, and hears those that take a partition's queue for themselves. */
 void pm_taker_prove(pm_taker *t);
+
+/* ---- taker_stall.c ---- */
+
+/* Joins a group again that does not answer, and reads partitions again that should have said something. */
+void pm_taker_mend_stalls(pm_taker *t);
 
 /* ---- taker_assign.c, taker_commit.c ---- */
 

@@ -3,7 +3,10 @@
  * the coordinator takes commits of old offsets. So each partition's last message is remembered by its time, key and
  * size, and compared whenever it comes again: when the partition is assigned, when something comes after a pause, and
  * now and then while nothing does. A message of Kafka does not change. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -33,6 +36,30 @@ uint64_t pm_message_mark(const rd_kafka_message_t *m) {
     return m->key == NULL ? mark : add_bytes(mark, m->key, m->key_len);
 }
 
+#define MARK_DIGITS 16
+
+char *pm_mark_text(uint64_t mark, size_t *size) {
+    char *text = pm_malloc(MARK_DIGITS + 1, 1);
+    *size = text != NULL ? MARK_DIGITS : 0;
+    if (text != NULL && snprintf(text, MARK_DIGITS + 1, "%016" PRIx64, mark) != MARK_DIGITS) {
+        *size = 0;
+    }
+    return text;
+}
+
+bool pm_mark_read(const void *text, size_t size, uint64_t *mark) {
+    char copy[MARK_DIGITS + 1] = "";
+    if (text == NULL || size != MARK_DIGITS) {
+        return false;
+    }
+    memcpy(copy, text, MARK_DIGITS);
+    if (strspn(copy, "0123456789abcdef") != MARK_DIGITS) {
+        return false;
+    }
+    *mark = strtoull(copy, NULL, 16);
+    return true;
+}
+
 void pm_part_renew(pm_taker *t, pm_part *p, const char *why) {
     double now = pm_seconds();
     bool is_news = t->renewed == 0 || now - t->renewed > SAY_EVERY;
@@ -45,7 +72,7 @@ void pm_part_renew(pm_taker *t, pm_part *p, const char *why) {
     p->epoch++;
     p->next = p->prefix = p->sent = p->committed = -1;
     p->n_prefix = p->n_sent = p->n_committed = 0;
-    p->proof = (pm_proof){.seen = -1};
+    p->proof = (pm_proof){.seen = -1, .came = now};
     p->is_fresh = p->was_renewed = true;
 }
 
@@ -160,18 +187,29 @@ static void judge_by_ends(pm_taker *t, pm_part *p, int64_t low, int64_t high, do
     }
 }
 
-static void ask_for_ends(pm_taker *t, double now) {
-    size_t n = (size_t)t->parts[t->n_parts - 1].partition + 1;
-    int64_t *low = pm_malloc(2 * n, sizeof *low), *high = low + n;
-    pm_error why = {0};
-    bool is_known = low != NULL && pm_topic_ends(t->rk, t->topic_name, 0, n, false, ENDS_MS, low, &why) == PM_OK &&
-                    pm_topic_ends(t->rk, t->topic_name, 0, n, true, ENDS_MS, high, &why) == PM_OK;
-    if (!is_known) {
-        pm_logf(t->health.log, PM_LOG_DEBUG, "whether it is still the same topic is not known: %s", why.text);
+int64_t *pm_taker_ends(pm_taker *t, const int64_t **high) {
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_parts; i++) {
+        n = t->parts[i].is_owned ? (size_t)t->parts[i].partition + 1 : n;
     }
+    int64_t *low = pm_malloc(2 * n, sizeof *low);
+    pm_error why = {.text = "no memory"};
+    if (low == NULL || pm_topic_ends(t->rk, t->topic_name, 0, n, false, ENDS_MS, low, &why) != PM_OK ||
+        pm_topic_ends(t->rk, t->topic_name, 0, n, true, ENDS_MS, low + n, &why) != PM_OK) {
+        pm_logf(t->health.log, PM_LOG_DEBUG, "the ends of %s are not known: %s", t->topic_name, why.text);
+        free(low);
+        return NULL;
+    }
+    *high = low + n;
+    return low;
+}
+
+static void ask_for_ends(pm_taker *t, double now) {
+    const int64_t *high = NULL;
+    int64_t *low = pm_taker_ends(t, &high);
     for (size_t i = 0; i < t->n_parts; i++) {
         pm_part *p = &t->parts[i];
-        if (is_overdue(p, now) && is_known) {
+        if (is_overdue(p, now) && low != NULL) {
             judge_by_ends(t, p, low[p->partition], high[p->partition], now);
         } else if (is_overdue(p, now)) {
             pm_part_prove(t, p, now);

@@ -130,10 +130,11 @@ static void drop_first(pm_window *w) {
     w->count--;
 }
 
-int64_t pm_window_advance(pm_window *w, int64_t end) {
+int64_t pm_window_advance(pm_window *w, int64_t end, uint64_t *mark) {
     int64_t commit = -1;
     while (w->count > 0 && entry_at(w, 0)->state == PM_WINDOW_DONE && entry_at(w, 0)->offset < end) {
         commit = entry_at(w, 0)->offset + 1;
+        *mark = entry_at(w, 0)->mark;
         drop_first(w);
     }
     return commit;

@@ -32,9 +32,9 @@ void pm_window_give(pm_window *w, int64_t offset);
 size_t pm_window_count(const pm_window *w, pm_window_state state);
 /* The lowest offset that was given back, or -1. */
 int64_t pm_window_lowest_given(const pm_window *w);
-/* Drops the done prefix as far as it lies below `end`; returns the offset to commit (one past its last), or -1 when
- * there is none. */
-int64_t pm_window_advance(pm_window *w, int64_t end);
+/* Drops the done prefix as far as it lies below `end`; returns the offset to commit (one past its last, whose mark goes
+ * to *mark), or -1 when there is none. */
+int64_t pm_window_advance(pm_window *w, int64_t end, uint64_t *mark);
 /* Drops all entries below `offset`, whatever their state: somebody else saw to them. */
 void pm_window_forget(pm_window *w, int64_t offset);
 /* Frees the memory and leaves an empty window. */

@@ -3,6 +3,7 @@ import time
 import unittest
 
 import faults
+import offsets
 import support
 import trials
 
@@ -65,6 +66,25 @@ class Remade(trials.TrialCase):
         self.all_committed()
         self.ends_at_once(second)
 
+    def test_a_late_commit(self):
+        """An offset of the old topic becomes one of the new topic, and a worker that knows neither gets it."""
+        self.topics()
+        topic, first = self.board.topic("units"), self.cluster.worker()
+        self.settled(1)
+        self.probe("--units", 48)
+        self.all_committed()
+        broker = self.cluster.servers.environment()["PHASEMILL_KAFKA_BROKERS"]
+        old = offsets.fetch(broker, self.cluster.name, topic, trials.PARTITIONS)
+        self.assertGreater(len(old), 10)
+        self.ends_at_once(first)
+        self.remake()
+        ids = self.send_probes(96)
+        offsets.commit(broker, self.cluster.name, topic, old)
+        second = self.cluster.worker()
+        self.wait_ended(ids, 40)
+        second.wait_log(ANEW, 1)
+        self.ends_at_once(second)
+
     def test_units_in_hand(self):
         """What is finished of the old topic is not committed to the new one."""
         self.topics()
@@ -83,6 +103,21 @@ class Remade(trials.TrialCase):
         self.ends_at_once(worker)
 
 
+class Silent(trials.TrialCase):
+    def test_a_group_that_does_not_answer(self):
+        """Another member heartbeats and never joins again, so that the coordinator waits for it: the worker says so."""
+        self.topics()
+        member = self.cluster.topics.member(self.cluster.name, self.board.topic("units"), session_timeout_ms=6000,
+                                            max_poll_interval_ms=40000)
+        support.wait_until(lambda: member.poll(0.2) or member.assignment(), 30, "the member has partitions")
+        worker = self.cluster.worker(*faults.QUICK)
+        worker.wait_log("the group has given no partitions for 1[1-9] s, although the topic is there", 30)
+        member.close()
+        self.settled(1)
+        self.wait_ended(self.send_probes(24))
+        self.assertEqual(worker.terminate(20), 0)
+
+
 class UnderAJob(faults.FaultCase):
     def test_deleted(self):
         """The collector makes the topic again, and sends what was on it."""
@@ -90,7 +125,7 @@ class UnderAJob(faults.FaultCase):
         self.cluster.topics.delete(self.board.topic("units"))
         self.not_done()
         self.finish(collector, workers, seconds=90, lines=8)
-        self.assertIn("it is made again", collector.log)
+        self.assertRegex(collector.log, "units.*it is made again|made topic .*units")  # the latter when it came late
 
 
 class Refusals(trials.TrialCase):

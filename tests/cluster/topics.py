@@ -115,6 +115,15 @@ class Topics:
                     time.sleep(0.2)
 
 
+    def member(self, group, topic, **settings):
+        """A member of a group that rebalances only while it is polled. Settings as of create()."""
+        config = {name.replace("_", "."): value for name, value in settings.items()}
+        consumer = confluent_kafka.Consumer({**self._base, "group.id": group, "partition.assignment.strategy": "roundrobin",
+                                             **config})
+        consumer.subscribe([topic], on_assign=lambda c, p: c.assign(p), on_revoke=lambda c, p: c.unassign())
+        return consumer
+
+
 class _consumer:
     def __init__(self, base):
         self._consumer = confluent_kafka.Consumer({"group.id": "reader-of-tests", **base, "enable.auto.commit": False,

@@ -95,8 +95,10 @@ Test(window, agrees_with_a_naive_model) {
         int64_t next = 0;
         for (int step = 0; step < 3000 && next < OFFSETS; step++) {
             one_step(&w, &n, &next, &r);
-            cr_assert_eq(pm_window_advance(&w, INT64_MAX), naive_advance(&n), "seed %llu step %d",
-                         (unsigned long long)seed, step);
+            uint64_t mark = 0;
+            int64_t commit = pm_window_advance(&w, INT64_MAX, &mark);
+            cr_assert_eq(commit, naive_advance(&n), "seed %llu step %d", (unsigned long long)seed, step);
+            cr_assert(commit < 0 || mark == (uint64_t)commit - 1);
             if (step % 50 == 0) {
                 check_same(&w, &n);
             }
@@ -109,18 +111,21 @@ Test(window, agrees_with_a_naive_model) {
 Test(window, taking_twice_is_a_bug_that_is_told) {
     pm_window w = {0};
     pm_error err;
+    uint64_t mark = 0;
     cr_assert_eq(pm_window_take(&w, 7, 70, &err), PM_OK);
     cr_assert_eq(pm_window_take(&w, 7, 70, &err), PM_ESOFTWARE);
     pm_window_done(&w, 7);
     cr_assert_eq(pm_window_take(&w, 7, 70, &err), PM_ESOFTWARE);
-    cr_assert_eq(pm_window_advance(&w, INT64_MAX), 8);
-    cr_assert_eq(pm_window_advance(&w, INT64_MAX), -1);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX, &mark), 8);
+    cr_assert_eq(mark, 70);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX, &mark), -1);
     pm_window_free(&w);
 }
 
 Test(window, an_offset_may_come_late_between_others) {
     pm_window w = {0};
     pm_error err;
+    uint64_t mark = 0;
     const int64_t offsets[] = {10, 12, 14, 11, 13, 9};
     for (size_t i = 0; i < 6; i++) {
         cr_assert_eq(pm_window_take(&w, offsets[i], 1, &err), PM_OK);
@@ -128,19 +133,20 @@ Test(window, an_offset_may_come_late_between_others) {
     for (int64_t offset = 10; offset <= 14; offset++) {
         pm_window_done(&w, offset);
     }
-    cr_assert_eq(pm_window_advance(&w, INT64_MAX), -1);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX, &mark), -1);
     pm_window_done(&w, 9);
-    cr_assert_eq(pm_window_advance(&w, INT64_MAX), 15);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX, &mark), 15);
     pm_window_free(&w);
 }
 
 Test(window, unknown_offsets_are_harmless) {
     pm_window w = {0};
+    uint64_t mark = 0;
     pm_window_done(&w, 3);
     pm_window_give(&w, 3);
     pm_window_forget(&w, 3);
     cr_assert_eq(pm_window_find(&w, 3), PM_WINDOW_UNKNOWN);
     cr_assert_eq(pm_window_lowest_given(&w), -1);
-    cr_assert_eq(pm_window_advance(&w, INT64_MAX), -1);
+    cr_assert_eq(pm_window_advance(&w, INT64_MAX, &mark), -1);
     pm_window_free(&w);
 }
