@@ -50,6 +50,14 @@ def delete_units(cluster):
         return False
 
 
+def send_again(cluster):
+    """The last units of each partition, once more. False when Kafka refuses them, or there are none."""
+    try:
+        return bool(cluster.topics.again(f"{cluster.name}.units", last=3))
+    except confluent_kafka.KafkaException:
+        return False
+
+
 def refuse_messages(cluster, name):
     """A topic refuses what is sent to it, as brokers do with the timestamps of a clock that is wrong."""
     settings = {"cleanup_policy": "compact"} if name == "dead-letters" else {}

@@ -193,7 +193,7 @@ class Soak:
     def messages_twice(self):
         if any(name in self.undo for name in self.cluster.servers.brokers):
             return False
-        return bool(self.cluster.topics.again(f"{self.cluster.name}.units", last=3))
+        return faults.send_again(self.cluster)
 
     def cable_pulled(self):
         if self.cable is None or "cable" in self.undo:
