@@ -8,7 +8,7 @@
 #include "trace/fields.h"
 #include "trace/writer.h"
 
-#define PAYLOAD_KEYS 7
+#define PAYLOAD_KEYS 8
 #define CLASS_WIDTH 4 /* PM_NONE is among them */
 
 pm_status pm_classes_key(const uint8_t graph[PM_DIGEST_BYTES], pm_effort effort, uint8_t key[PM_DIGEST_BYTES],
@@ -37,6 +37,8 @@ pm_status pm_kept_classes_encode_payload(const pm_kept_classes *kept, pm_buffer 
     pm_writer_uint(&w, kept->n_classes);
     pm_writer_text(&w, "as_given");
     pm_writer_bin(&w, kept->as_given, kept->n_classes);
+    pm_writer_text(&w, "keys");
+    pm_writer_bin(&w, kept->keys, (size_t)kept->n_classes * PM_DIGEST_BYTES);
     pm_writer_text(&w, "class_of");
     pm_writer_numbers(&w, kept->class_of, kept->n_sccs, CLASS_WIDTH);
     pm_writer_text(&w, "names");
@@ -59,7 +61,7 @@ pm_status pm_kept_classes_encode(const pm_kept_classes *kept, pm_buffer *out, pm
 static pm_status read_sizes(pm_cursor *c, pm_kept_classes *out, pm_error *err) {
     static const uint8_t map[1] = {0x80 | PAYLOAD_KEYS};
     uint64_t n_sccs = 0, n_states = 0, n_classes = 0;
-    pm_status st = pm_cursor_expect(c, map, 1, "a map of 7 keys", err);
+    pm_status st = pm_cursor_expect(c, map, 1, "a map of 8 keys", err);
     if (st == PM_OK) {
         st = pm_field_digest(c, "key", out->key, err);
     }
@@ -97,6 +99,20 @@ static pm_status read_flags(pm_cursor *c, pm_kept_classes *out, pm_error *err) {
     return PM_OK;
 }
 
+static pm_status read_keys(pm_cursor *c, pm_kept_classes *out, pm_error *err) {
+    const uint8_t *bytes = NULL;
+    pm_status st = pm_field_bin(c, "keys", (uint64_t)out->n_classes * PM_DIGEST_BYTES, &bytes, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    out->keys = pm_malloc(out->n_classes, sizeof *out->keys);
+    if (out->keys == NULL) {
+        return pm_fail_memory(err, "decoding classes", out->n_classes * sizeof *out->keys);
+    }
+    memcpy(out->keys, bytes, out->n_classes * sizeof *out->keys);
+    return PM_OK;
+}
+
 static pm_status check_classes(const pm_kept_classes *kept, pm_error *err) {
     for (uint32_t i = 0; i < kept->n_sccs; i++) {
         if (kept->class_of[i] >= kept->n_classes && kept->class_of[i] != PM_NONE) {
@@ -113,6 +129,9 @@ pm_status pm_kept_classes_decode_payload(const uint8_t *bytes, size_t n, pm_kept
     pm_status st = read_sizes(&c, out, err);
     if (st == PM_OK) {
         st = read_flags(&c, out, err);
+    }
+    if (st == PM_OK) {
+        st = read_keys(&c, out, err);
     }
     if (st == PM_OK) {
         st = pm_field_numbers(&c, "class_of", out->n_sccs, CLASS_WIDTH, &out->class_of, err);
@@ -151,6 +170,7 @@ pm_status pm_kept_classes_decode(const uint8_t *bytes, size_t n, pm_kept_classes
 
 void pm_kept_classes_free(pm_kept_classes *kept) {
     free(kept->as_given);
+    free(kept->keys);
     free(kept->class_of);
     free(kept->names);
     *kept = (pm_kept_classes){0};

@@ -8,13 +8,15 @@
 #define PM_CLASSES_NAME "phasemill.classes"
 #define PM_CLASSES_VERSION 1
 
-/* Decoded classes: what pm_classes_restore takes, of a graph with so many SCCs and transient states. */
+/* Decoded classes: what pm_classes_restore takes, of a graph with so many SCCs and transient states, and under which
+ * keys their traces are. */
 typedef struct pm_kept_classes {
     uint8_t key[PM_DIGEST_BYTES];
     uint32_t n_sccs, n_states, n_classes;
-    uint8_t *as_given;  /* n_classes: 0 or 1 */
-    uint32_t *class_of; /* n_sccs: below n_classes, or PM_NONE */
-    uint32_t *names;    /* n_states */
+    uint8_t *as_given;                /* n_classes: 0 or 1 */
+    uint8_t (*keys)[PM_DIGEST_BYTES]; /* n_classes */
+    uint32_t *class_of;               /* n_sccs: below n_classes, or PM_NONE */
+    uint32_t *names;                  /* n_states */
 } pm_kept_classes;
 
 /* What the classes of a graph are kept under: its digest, the effort and the versions of what finds them. */

@@ -2,27 +2,19 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "trace/classes_codec.h"
-#include "trace/library.h"
+#include "trace/library_impl.h"
 
-static pm_status restore(const pm_graph *graph, const pm_split *split, pm_effort effort, const uint8_t *key,
-                         const pm_buffer *bytes, pm_classes *out, pm_error *err) {
-    pm_kept_classes kept;
-    pm_status st = pm_kept_classes_decode(bytes->bytes, bytes->size, &kept, err);
-    if (st != PM_OK) {
-        return st;
+/* Whether the keys that are kept are those of the digraphs. */
+static pm_status check_keys(const pm_kept_classes *kept, const pm_classes *classes, pm_error *err) {
+    for (uint32_t c = 0; c < classes->n_classes; c++) {
+        if (memcmp(kept->keys[c], classes->canon[c].key, PM_DIGEST_BYTES) != 0) {
+            char found[PM_DIGEST_HEX], expected[PM_DIGEST_HEX];
+            pm_hex(kept->keys[c], found);
+            pm_hex(classes->canon[c].key, expected);
+            return pm_fail(err, PM_EDATA, "class %u has the key %s, its digraph has %s", c, found, expected);
+        }
     }
-    if (memcmp(kept.key, key, PM_DIGEST_BYTES) != 0) {
-        st = pm_fail(err, PM_EDATA, "they are kept under another key");
-    } else if (kept.n_sccs != split->n_sccs || kept.n_states != split->n_transient) {
-        st = pm_fail(err, PM_EDATA, "they are of %u SCCs and %u states, the graph has %u and %u", kept.n_sccs,
-                     kept.n_states, split->n_sccs, split->n_transient);
-    } else {
-        st = pm_classes_restore(graph, split, effort, kept.as_given, kept.n_classes, kept.class_of, kept.names, out,
-                                err);
-    }
-    pm_kept_classes_free(&kept);
-    return st;
+    return PM_OK;
 }
 
 /* What was there is no use: an error with strict_cache, else a line and an empty place. */
@@ -41,13 +33,35 @@ static pm_status discard(const pm_library_options *o, const uint8_t *key, const 
     return o->classes->remove(o->classes->ctx, key, err);
 }
 
-pm_status pm_classes_fetch(const pm_graph *graph, const pm_split *split, const pm_library_options *o, pm_classes *out,
-                           bool *found, pm_error *err) {
+static pm_status decode(const pm_split *split, const uint8_t *key, const pm_buffer *bytes, pm_kept_classes *out,
+                        pm_error *err) {
+    pm_status st = pm_kept_classes_decode(bytes->bytes, bytes->size, out, err);
+    if (st == PM_OK && memcmp(out->key, key, PM_DIGEST_BYTES) != 0) {
+        st = pm_fail(err, PM_EDATA, "they are kept under another key");
+    } else if (st == PM_OK && (out->n_sccs != split->n_sccs || out->n_states != split->n_transient)) {
+        st = pm_fail(err, PM_EDATA, "they are of %u SCCs and %u states, the graph has %u and %u", out->n_sccs,
+                     out->n_states, split->n_sccs, split->n_transient);
+    }
+    return st;
+}
+
+/* What a check said of kept classes: damage is logged, and they are as good as missing. */
+static pm_status judge(const pm_library_options *o, const uint8_t *key, pm_status st, const pm_error *why, bool *found,
+                       pm_error *err) {
+    *found = st == PM_OK;
+    if (st == PM_EDATA) {
+        return discard(o, key, why->text, true, err);
+    }
+    return st == PM_OK ? PM_OK : pm_fail(err, st, "%s", why->text);
+}
+
+pm_status pm_classes_fetch(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
+                           pm_kept_classes *out, bool *found, pm_error *err) {
     uint8_t key[PM_DIGEST_BYTES];
     pm_buffer bytes = {0};
     pm_cache_found there = PM_CACHE_MISSING;
     *found = false;
-    *out = (pm_classes){0};
+    *out = (pm_kept_classes){0};
     pm_status st = pm_classes_key(graph->digest, o->record.effort, key, err);
     if (st == PM_OK) {
         st = o->classes->get(o->classes->ctx, key, &bytes, &there, err);
@@ -56,38 +70,50 @@ pm_status pm_classes_fetch(const pm_graph *graph, const pm_split *split, const p
         st = discard(o, key, "their checksum does not match", false, err);
     } else if (st == PM_OK && there == PM_CACHE_FOUND) {
         pm_error why = {0};
-        st = restore(graph, split, o->record.effort, key, &bytes, out, &why);
-        *found = st == PM_OK;
-        if (st == PM_EDATA) {
-            st = discard(o, key, why.text, true, err);
-        } else if (st != PM_OK) {
-            st = pm_fail(err, st, "%s", why.text);
-        }
+        st = decode(split, key, &bytes, out, &why);
+        st = judge(o, key, st, &why, found, err);
     }
     pm_buffer_free(&bytes);
     return st;
 }
 
+pm_status pm_classes_of_kept(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
+                             const pm_kept_classes *kept, pm_classes *out, bool *found, pm_error *err) {
+    pm_error why = {0};
+    pm_status st = pm_classes_restore(graph, split, o->record.effort, kept->as_given, kept->n_classes, kept->class_of,
+                                      kept->names, out, &why);
+    if (st == PM_OK) {
+        st = check_keys(kept, out, &why);
+        if (st != PM_OK) {
+            pm_classes_free(out);
+        }
+    }
+    return judge(o, kept->key, st, &why, found, err);
+}
+
 static pm_status encode(const pm_graph *graph, const pm_split *split, const pm_classes *classes, pm_effort effort,
                         uint8_t key[PM_DIGEST_BYTES], pm_buffer *out, pm_error *err) {
+    uint32_t n = classes->n_classes;
     pm_kept_classes kept = {.n_sccs = split->n_sccs,
                             .n_states = split->n_transient,
-                            .n_classes = classes->n_classes,
-                            .as_given = pm_malloc(classes->n_classes, 1),
+                            .n_classes = n,
+                            .as_given = pm_malloc(n, 1),
+                            .keys = pm_malloc(n, sizeof *kept.keys),
                             .class_of = classes->class_of,
                             .names = classes->names};
-    if (kept.as_given == NULL) {
-        return pm_fail_memory(err, "keeping classes", classes->n_classes);
-    }
-    for (uint32_t c = 0; c < classes->n_classes; c++) {
-        kept.as_given[c] = classes->canon[c].as_given ? 1 : 0;
-    }
-    pm_status st = pm_classes_key(graph->digest, effort, kept.key, err);
+    pm_status st = kept.as_given == NULL || kept.keys == NULL
+                       ? pm_fail_memory(err, "keeping classes", n * (1 + sizeof *kept.keys))
+                       : pm_classes_key(graph->digest, effort, kept.key, err);
     if (st == PM_OK) {
-        st = pm_kept_classes_encode(&kept, out, err);
+        for (uint32_t c = 0; c < n; c++) {
+            kept.as_given[c] = classes->canon[c].as_given ? 1 : 0;
+            memcpy(kept.keys[c], classes->canon[c].key, PM_DIGEST_BYTES);
+        }
         memcpy(key, kept.key, PM_DIGEST_BYTES);
+        st = pm_kept_classes_encode(&kept, out, err);
     }
     free(kept.as_given);
+    free(kept.keys);
     return st;
 }
 

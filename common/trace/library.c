@@ -1,10 +1,9 @@
-#include "trace/library.h"
-
 #include <omp.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "trace/codec.h"
+#include "trace/library_impl.h"
 
 /* Decodes what the cache gave for this class; *usable is false when it is damaged, or does not fit the SCC. */
 static pm_status adopt(const pm_buffer *bytes, const pm_canon *canon, pm_trace_class *class, bool *usable,
@@ -40,13 +39,20 @@ static void log_damage(const pm_library_options *o, const uint8_t *key, const ch
     pm_logf(o->log, PM_LOG_ERROR, "trace cache: the entry %s is damaged (%s); removed, recorded again", hex, why);
 }
 
+pm_status pm_library_get(const pm_library_options *options, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *bytes,
+                         pm_cache_found *found, pm_error *err) {
+    pm_status st = options->cache->get(options->cache->ctx, key, bytes, found, err);
+    if (st == PM_OK && *found == PM_CACHE_DAMAGED && options->strict_cache) {
+        st = refuse(key, "its checksum does not match", err);
+    }
+    return st;
+}
+
 static pm_status fetch(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, pm_error *err) {
     pm_buffer bytes = {0};
     pm_cache_found found;
-    pm_status st = o->cache->get(o->cache->ctx, canon->key, &bytes, &found, err);
-    if (st == PM_OK && found == PM_CACHE_DAMAGED && o->strict_cache) {
-        st = refuse(canon->key, "its checksum does not match", err);
-    } else if (st == PM_OK && found == PM_CACHE_FOUND) {
+    pm_status st = pm_library_get(o, canon->key, &bytes, &found, err);
+    if (st == PM_OK && found == PM_CACHE_FOUND) {
         pm_error why = {0};
         st = adopt(&bytes, canon, class, &class->cached, &why, err);
         if (st == PM_OK && !class->cached && o->strict_cache) {
@@ -185,9 +191,9 @@ static pm_status fill_classes(const pm_library_options *o, const pm_classes *cla
     return st;
 }
 
-static void fill_instances(const pm_split *split, const pm_classes *classes, pm_library *out) {
+void pm_library_fill_instances(const pm_split *split, const uint32_t *class_of, pm_library *out) {
     for (uint32_t scc = 0; scc < split->n_sccs; scc++) {
-        uint32_t c = classes->class_of[scc];
+        uint32_t c = class_of[scc];
         if (c != PM_NONE) {
             out->instances[scc] =
                 (pm_scc_instance){.plan = &out->classes[c].plan, .name = out->names + split->scc_first[scc]};
@@ -225,7 +231,7 @@ pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, cons
         st = options->cached_only ? refuse_missing(out, err) : record_missing(options, classes, out, err);
     }
     if (st == PM_OK) {
-        fill_instances(split, classes, out);
+        pm_library_fill_instances(split, classes->class_of, out);
     } else {
         classes->names = out->names;
         out->names = NULL;
@@ -234,15 +240,16 @@ pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, cons
     return st;
 }
 
+/* The classes as they were kept, or found and then kept; `kept` is NULL when there is nothing. */
 static pm_status find_classes(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
-                              pm_classes *out, pm_error *err) {
-    bool kept = o->classes != NULL && split->n_transient >= PM_CLASSES_KEPT_STATES, found = false;
-    pm_status st = kept ? pm_classes_fetch(graph, split, o, out, &found, err) : PM_OK;
+                              const pm_kept_classes *kept, bool keep, pm_classes *out, pm_error *err) {
+    bool found = false;
+    pm_status st = kept != NULL ? pm_classes_of_kept(graph, split, o, kept, out, &found, err) : PM_OK;
     if (st != PM_OK || found) {
         return st;
     }
     st = pm_classes_find(graph, split, o->record.effort, o->threads, o->log, out, err);
-    if (st == PM_OK && kept) {
+    if (st == PM_OK && keep) {
         pm_classes_keep(graph, split, out, o);
     }
     return st;
@@ -251,12 +258,21 @@ static pm_status find_classes(const pm_graph *graph, const pm_split *split, cons
 pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
                           pm_library *out, pm_error *err) {
     *out = (pm_library){0};
-    pm_classes classes;
-    pm_status st = find_classes(graph, split, options, &classes, err);
-    if (st == PM_OK) {
-        st = pm_library_of_classes(split, &classes, options, out, err);
-        pm_classes_free(&classes);
+    bool keep = options->classes != NULL && split->n_transient >= PM_CLASSES_KEPT_STATES, found = false, made = false;
+    pm_kept_classes kept = {0};
+    pm_classes classes = {0};
+    pm_status st = keep ? pm_classes_fetch(graph, split, options, &kept, &found, err) : PM_OK;
+    if (st == PM_OK && found && options->cache != NULL) {
+        st = pm_library_of_kept(graph, split, &kept, options, out, &made, err);
     }
+    if (st == PM_OK && !made) {
+        st = find_classes(graph, split, options, found ? &kept : NULL, keep, &classes, err);
+        if (st == PM_OK) {
+            st = pm_library_of_classes(split, &classes, options, out, err);
+        }
+    }
+    pm_kept_classes_free(&kept);
+    pm_classes_free(&classes);
     return st;
 }
 

@@ -54,14 +54,6 @@ typedef struct pm_library {
 /* Graphs of fewer transient states are searched each time: that is as fast as looking them up. */
 #define PM_CLASSES_KEPT_STATES 1000
 
-/* The classes of a graph from `options->classes`; *found is false when they are not there, or were damaged, which is
- * logged (an error with strict_cache). Free with pm_classes_free. */
-pm_status pm_classes_fetch(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
-                           pm_classes *out, bool *found, pm_error *err);
-/* Keeps them; what fails is a warning. */
-void pm_classes_keep(const pm_graph *graph, const pm_split *split, const pm_classes *classes,
-                     const pm_library_options *options);
-
 /* Finds, fetches and records. A cache that cannot be written is a warning; an entry that is damaged, or does not fit
  * its SCC, is an error line, removed and recorded again. Errors: those of recording. Free with pm_library_free, also
  * after a failure. */

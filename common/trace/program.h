@@ -5,21 +5,8 @@
 #ifndef PM_TRACE_PROGRAM_H
 #define PM_TRACE_PROGRAM_H
 
-#include "trace/canon.h"
 #include "trace/kernel.h"
-
-/* A trace as the replay runs it; shared by all SCCs of its key. */
-typedef struct pm_plan {
-    pm_trace trace;
-    uint32_t *chain_end; /* n: rows i..chain_end[i]-1 have U(r) = {r+1} + U(r+1) */
-    size_t *fill_row;    /* n + 1 */
-    uint32_t *fill;      /* entries of the pattern without an edge of the topology, row by row */
-} pm_plan;
-
-/* Takes the trace over (it is left empty, also after a failure). `topology` is the canonical SCC it was recorded from.
- * Errors: PM_EDATA when an edge is missing from the pattern: the trace is not of this SCC. Free with pm_plan_free. */
-pm_status pm_plan_new(pm_trace *trace, const pm_topology *topology, pm_plan *out, pm_error *err);
-void pm_plan_free(pm_plan *plan);
+#include "trace/plan.h"
 
 typedef struct pm_component {
     uint32_t first, n;   /* positions first..first+n-1 */

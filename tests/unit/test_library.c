@@ -4,85 +4,10 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
+#include "memory_cache.h"
 #include "rig.h"
 #include "trace/classes.h"
 #include "trace/codec.h"
-
-/* A cache in memory that counts what is asked of it, and fails on demand. */
-enum { SHELVES = 64 };
-
-typedef struct shelf {
-    uint8_t key[PM_DIGEST_BYTES];
-    uint8_t *bytes;
-    size_t size;
-} shelf;
-
-typedef struct memory_cache {
-    shelf shelves[SHELVES];
-    size_t n, gets, puts, removes;
-    bool refuses_put, fails_get, says_damaged;
-} memory_cache;
-
-static shelf *look_up(memory_cache *m, const uint8_t key[PM_DIGEST_BYTES]) {
-    for (size_t i = 0; i < m->n; i++) {
-        if (memcmp(m->shelves[i].key, key, PM_DIGEST_BYTES) == 0) {
-            return &m->shelves[i];
-        }
-    }
-    return NULL;
-}
-
-static pm_status cache_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
-    (void)err;
-    memory_cache *m = ctx;
-    shelf *s = look_up(m, key);
-    m->removes++;
-    if (s != NULL) {
-        free(s->bytes);
-        *s = m->shelves[--m->n];
-    }
-    return PM_OK;
-}
-
-static pm_status cache_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
-                           pm_error *err) {
-    memory_cache *m = ctx;
-    m->gets++;
-    if (m->fails_get) {
-        return pm_fail(err, PM_EIO, "the cache cannot be read");
-    }
-    shelf *s = look_up(m, key);
-    *found = s == NULL ? PM_CACHE_MISSING : PM_CACHE_FOUND;
-    if (s != NULL && m->says_damaged) {
-        *found = PM_CACHE_DAMAGED;
-        return cache_remove(ctx, key, err);
-    }
-    return s == NULL ? PM_OK : pm_buffer_add(value, s->bytes, s->size, err);
-}
-
-static pm_status cache_put(void *ctx, const pm_cache_entry *entries, size_t n, pm_error *err) {
-    memory_cache *m = ctx;
-    m->puts++;
-    if (m->refuses_put) {
-        return pm_fail(err, PM_EIO, "the disk is full");
-    }
-    for (size_t i = 0; i < n; i++) {
-        cr_assert_null(look_up(m, entries[i].key), "a key is put twice");
-        cr_assert_lt(m->n, (size_t)SHELVES);
-        shelf *s = &m->shelves[m->n++];
-        memcpy(s->key, entries[i].key, PM_DIGEST_BYTES);
-        s->size = entries[i].size;
-        s->bytes = pm_malloc(s->size, 1);
-        memcpy(s->bytes, entries[i].bytes, s->size);
-    }
-    return PM_OK;
-}
-
-static void cache_empty(memory_cache *m) {
-    while (m->n > 0) {
-        free(m->shelves[--m->n].bytes);
-    }
-}
 
 typedef struct lines {
     int errors, warnings;
@@ -141,7 +66,7 @@ static void desk_open(desk *d, uint64_t seed) {
     memset(d, 0, sizeof *d);
     d->graph = shapes_in_a_row(seed);
     cr_assert_eq(pm_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
-    d->cache = (pm_trace_cache){.ctx = &d->memory, .get = cache_get, .put = cache_put, .remove = cache_remove};
+    d->cache = memory_cache_of(&d->memory);
     d->log = (pm_log){.ctx = &d->lines, .line = keep_line};
     d->options =
         (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = rig_best_isa()},
@@ -151,7 +76,7 @@ static void desk_open(desk *d, uint64_t seed) {
 }
 
 static void desk_close(desk *d) {
-    cache_empty(&d->memory);
+    memory_cache_empty(&d->memory);
     pm_split_free(&d->split);
     pm_graph_free(d->graph);
 }
@@ -281,7 +206,7 @@ Test(library, a_damaged_entry_is_logged_removed_and_recorded_again) {
     desk_open(&d, 1);
     make_and_forget(&d, SHAPES);
     for (size_t i = 0; i < SHAPES; i++) {
-        shelf *s = look_up(&d.memory, d.memory.shelves[0].key);
+        memory_shelf *s = memory_cache_find(&d.memory, d.memory.shelves[0].key);
         char hex[PM_DIGEST_HEX];
         pm_hex(s->key, hex);
         s->bytes[s->size * (i + 1) / (SHAPES + 1)] ^= 0x40;
@@ -363,11 +288,11 @@ Test(library, a_trace_that_does_not_fit_is_dropped) {
             trace.digest[31] ^= how == 0;
             trace.pivot = how == 0 ? trace.pivot : pivots;
             cr_assert_eq(pm_trace_encode(&trace, key, &bytes, NULL), PM_OK);
-            cache_empty(&d.memory);
+            memory_cache_empty(&d.memory);
             size_t removes = d.memory.removes;
             pm_cache_entry entry = {.bytes = bytes.bytes, .size = bytes.size};
             memcpy(entry.key, key, PM_DIGEST_BYTES);
-            cr_assert_eq(cache_put(&d.memory, &entry, 1, NULL), PM_OK);
+            cr_assert_eq(d.cache.put(&d.memory, &entry, 1, NULL), PM_OK);
             pm_library again = make(&d);
             bool fits = how == 1 && d.memory.removes == removes; /* a ring may be read from any of its states */
             cr_assert(fits || d.memory.removes == removes + 1, "shape %u", c);
