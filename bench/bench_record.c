@@ -1,13 +1,19 @@
 /* Recording: what the traces of a graph cost once, by effort, and what they weigh.
  *
  * Usage: bench_record [--rounds N] [MODEL ARGS...]
+ *        bench_record --seen FILE...
  * Wall milliseconds, best of the rounds: splitting, recording with one thread and with two, fetching the same traces
  * from a warm cache on disk (in $TMPDIR or /tmp, removed afterwards), stitching. `Mflop` is one factorisation and
- * solve; `encoded` is the size of all traces as they are kept on disk. */
+ * solve; `encoded` is the size of all traces as they are kept on disk.
+ * With --seen, graph files are recorded twice with two threads and one new cache: wall seconds of recording, and
+ * processor seconds of the whole model (splitting, recording, stitching), which other work on the machine leaves alone.
+ */
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -71,20 +77,30 @@ static void remove_folder(const char *folder) {
     }
 }
 
-static void fetch(const pm_graph *graph, pm_effort effort, size_t rounds, figures *f) {
-    char folder[512];
+/* `folder` has 512 bytes. */
+static void make_folder(char *folder) {
     const char *parent = getenv("TMPDIR");
-    int used = snprintf(folder, sizeof folder, "%s/bench_record.XXXXXX", parent == NULL ? "/tmp" : parent);
-    if (used < 0 || (size_t)used >= sizeof folder || mkdtemp(folder) == NULL) {
+    int used = snprintf(folder, 512, "%s/bench_record.XXXXXX", parent == NULL ? "/tmp" : parent);
+    if (used < 0 || used >= 512 || mkdtemp(folder) == NULL) {
         perror("bench_record: a temporary folder");
         exit(PM_ECANTCREAT);
     }
+}
+
+static pm_model_options cached_options(const char *folder, unsigned threads) {
     pm_model_options options;
     pm_model_options_default(&options);
-    options.effort = effort;
-    options.threads = 1;
+    options.threads = threads;
     options.cache_dir = folder;
     options.isa = getenv("PHASEMILL_ISA");
+    return options;
+}
+
+static void fetch(const pm_graph *graph, pm_effort effort, size_t rounds, figures *f) {
+    char folder[512];
+    make_folder(folder);
+    pm_model_options options = cached_options(folder, 1);
+    options.effort = effort;
     for (size_t i = 0; i <= rounds; i++) {
         pm_model *m;
         pm_model_report report;
@@ -95,6 +111,36 @@ static void fetch(const pm_graph *graph, pm_effort effort, size_t rounds, figure
         }
         pm_model_free(m);
     }
+    remove_folder(folder);
+}
+
+static double process_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void see_twice(const char *path) {
+    char folder[512];
+    double wall[2], cpu[2];
+    pm_graph *graph;
+    pm_error err;
+    bench_check(pm_graph_load(path, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, &err), &err);
+    make_folder(folder);
+    pm_model_options options = cached_options(folder, 2);
+    for (int i = 0; i < 2; i++) {
+        pm_model *m;
+        pm_model_report report;
+        double begin = process_seconds();
+        bench_check(pm_model_new(graph, &options, &m, &report, &err), &err);
+        cpu[i] = process_seconds() - begin;
+        wall[i] = report.seconds_record;
+        pm_model_free(m);
+    }
+    printf("%-40s %9.3f %9.3f %6.3f %9.3f %9.3f %6.3f\n", path, wall[0], wall[1], wall[1] / wall[0], cpu[0], cpu[1],
+           cpu[1] / cpu[0]);
+    fflush(stdout);
+    pm_graph_free(graph);
     remove_folder(folder);
 }
 
@@ -126,12 +172,19 @@ int main(int argc, char **argv) {
                 {"two-locus-arg", {8}, 1}};
     size_t rounds = 3;
     int next = 1;
+    if (argc > 2 && strcmp(argv[1], "--seen") == 0) {
+        printf("%-40s %9s %9s %6s %9s %9s %6s\n", "file", "record 1", "2", "2/1", "CPU 1", "2", "2/1");
+        for (next = 2; next < argc; next++) {
+            see_twice(argv[next]);
+        }
+        return 0;
+    }
     if (argc > 2 && argv[1][0] == '-') {
         rounds = (size_t)bench_integer(argv[1], argv[2], 1, MAX_ROUNDS);
         next = 3;
     }
     if (next < argc && argv[next][0] == '-') {
-        bench_usage("bench_record [--rounds N] [MODEL ARGS...]");
+        bench_usage("bench_record [--rounds N] [MODEL ARGS...] | --seen FILE...");
     }
     bench_print_machine();
     printf("%-22s %-9s %8s %8s %9s %9s %7s %8s %8s %9s %9s %8s\n", "model", "effort", "distinct", "split ms",
