@@ -60,7 +60,8 @@ static pm_status remove_trace(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_
 }
 
 pm_trace_cache pm_disk_traces(pm_disk *disk) {
-    return (pm_trace_cache){.ctx = disk, .get = get_trace, .put = put_traces, .remove = remove_trace};
+    return (pm_trace_cache){
+        .ctx = disk, .get = get_trace, .put = put_traces, .remove = remove_trace, .is_checked = true};
 }
 
 static pm_status get_classes(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
@@ -79,5 +80,6 @@ static pm_status remove_classes(void *ctx, const uint8_t key[PM_DIGEST_BYTES], p
 }
 
 pm_trace_cache pm_disk_classes(pm_disk *disk) {
-    return (pm_trace_cache){.ctx = disk, .get = get_classes, .put = put_classes, .remove = remove_classes};
+    return (pm_trace_cache){
+        .ctx = disk, .get = get_classes, .put = put_classes, .remove = remove_classes, .is_checked = true};
 }

@@ -16,10 +16,10 @@ pm_status pm_trace_encode(const pm_trace *trace, const uint8_t key[PM_DIGEST_BYT
     return st;
 }
 
-pm_status pm_trace_decode(const uint8_t *bytes, size_t n, pm_trace *out, uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status decode(const uint8_t *bytes, size_t n, bool is_checked, pm_trace *out, uint8_t *key, pm_error *err) {
     pm_envelope envelope;
     *out = (pm_trace){0};
-    pm_status st = pm_envelope_open(bytes, n, &envelope, err);
+    pm_status st = (is_checked ? pm_envelope_open_checked : pm_envelope_open)(bytes, n, &envelope, err);
     if (st == PM_OK) {
         st = pm_envelope_expect(&envelope, PM_TRACE_NAME, PM_TRACE_VERSION,
                                 "it was written by another phasemill; record it again with this one", err);
@@ -34,4 +34,13 @@ pm_status pm_trace_decode(const uint8_t *bytes, size_t n, pm_trace *out, uint8_t
         pm_fail_prefix(err, "trace");
     }
     return st;
+}
+
+pm_status pm_trace_decode(const uint8_t *bytes, size_t n, pm_trace *out, uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+    return decode(bytes, n, false, out, key, err);
+}
+
+pm_status pm_trace_decode_checked(const uint8_t *bytes, size_t n, pm_trace *out, uint8_t key[PM_DIGEST_BYTES],
+                                  pm_error *err) {
+    return decode(bytes, n, true, out, key, err);
 }

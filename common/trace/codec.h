@@ -16,4 +16,8 @@ pm_status pm_trace_encode(const pm_trace *trace, const uint8_t key[PM_DIGEST_BYT
  * the trace was stored under. Errors: PM_EDATA. Free with pm_trace_free. */
 pm_status pm_trace_decode(const uint8_t *bytes, size_t n, pm_trace *out, uint8_t key[PM_DIGEST_BYTES], pm_error *err);
 
+/* The same of bytes whose store has a SHA-256 of its own that matched: the checksum is not computed again. */
+pm_status pm_trace_decode_checked(const uint8_t *bytes, size_t n, pm_trace *out, uint8_t key[PM_DIGEST_BYTES],
+                                  pm_error *err);
+
 #endif

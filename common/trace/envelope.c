@@ -93,7 +93,7 @@ static pm_status check_sum(const pm_envelope *e, const uint8_t *sum, size_t sum_
     return st;
 }
 
-pm_status pm_envelope_open(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err) {
+static pm_status open_envelope(const uint8_t *bytes, size_t n, bool is_checked, pm_envelope *out, pm_error *err) {
     pm_cursor c = {bytes, n, 0};
     const uint8_t *sum = NULL;
     size_t sum_size = 0;
@@ -109,7 +109,15 @@ pm_status pm_envelope_open(const uint8_t *bytes, size_t n, pm_envelope *out, pm_
     if (st == PM_OK) {
         st = pm_cursor_end(&c, err);
     }
-    return st == PM_OK ? check_sum(out, sum, sum_size, at, err) : st;
+    return st == PM_OK && !is_checked ? check_sum(out, sum, sum_size, at, err) : st;
+}
+
+pm_status pm_envelope_open(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err) {
+    return open_envelope(bytes, n, false, out, err);
+}
+
+pm_status pm_envelope_open_checked(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err) {
+    return open_envelope(bytes, n, true, out, err);
 }
 
 pm_status pm_envelope_expect(const pm_envelope *e, const char *name, unsigned version, const char *remedy,

@@ -27,6 +27,9 @@ pm_status pm_envelope_end(size_t size, pm_buffer *out, pm_error *err);
  * position. */
 pm_status pm_envelope_open(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err);
 
+/* The same of bytes whose store has a SHA-256 of its own that matched: the checksum is not computed again. */
+pm_status pm_envelope_open_checked(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err);
+
 /* Refuses another name or version than expected; `remedy` ends the text of a wrong version. Errors: PM_EDATA with both.
  */
 pm_status pm_envelope_expect(const pm_envelope *e, const char *name, unsigned version, const char *remedy,

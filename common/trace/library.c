@@ -5,13 +5,19 @@
 #include "trace/codec.h"
 #include "trace/library_impl.h"
 
+pm_status pm_library_decode(const pm_library_options *options, const pm_buffer *bytes, pm_trace *out,
+                            uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+    return (options->cache->is_checked ? pm_trace_decode_checked : pm_trace_decode)(bytes->bytes, bytes->size, out, key,
+                                                                                    err);
+}
+
 /* Decodes what the cache gave for this class; *usable is false when it is damaged, or does not fit the SCC. */
-static pm_status adopt(const pm_buffer *bytes, const pm_canon *canon, pm_trace_class *class, bool *usable,
-                       pm_error *why, pm_error *err) {
+static pm_status adopt(const pm_library_options *o, const pm_buffer *bytes, const pm_canon *canon,
+                       pm_trace_class *class, bool *usable, pm_error *why, pm_error *err) {
     pm_trace trace;
     uint8_t key[PM_DIGEST_BYTES];
     *usable = false;
-    pm_status st = pm_trace_decode(bytes->bytes, bytes->size, &trace, key, why);
+    pm_status st = pm_library_decode(o, bytes, &trace, key, why);
     if (st == PM_OK && memcmp(key, canon->key, PM_DIGEST_BYTES) != 0) {
         st = pm_fail(why, PM_EDATA, "it is a trace of another key");
     } else if (st == PM_OK &&
@@ -54,7 +60,7 @@ static pm_status fetch(const pm_library_options *o, const pm_canon *canon, pm_tr
     pm_status st = pm_library_get(o, canon->key, &bytes, &found, err);
     if (st == PM_OK && found == PM_CACHE_FOUND) {
         pm_error why = {0};
-        st = adopt(&bytes, canon, class, &class->cached, &why, err);
+        st = adopt(o, &bytes, canon, class, &class->cached, &why, err);
         if (st == PM_OK && !class->cached && o->strict_cache) {
             st = refuse(canon->key, why.text, err);
         } else if (st == PM_OK && !class->cached) {

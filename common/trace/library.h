@@ -23,6 +23,7 @@ typedef struct pm_trace_cache {
                      pm_error *err);
     pm_status (*put)(void *ctx, const pm_cache_entry *entries, size_t n, pm_error *err);
     pm_status (*remove)(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err);
+    bool is_checked; /* what is found has passed a SHA-256 of the store's own */
 } pm_trace_cache;
 
 typedef struct pm_library_options {

@@ -21,6 +21,10 @@ void pm_classes_keep(const pm_graph *graph, const pm_split *split, const pm_clas
 pm_status pm_library_get(const pm_library_options *options, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *bytes,
                          pm_cache_found *found, pm_error *err);
 
+/* Decodes it, with its checksum unless the cache has one of its own. Free with pm_trace_free. */
+pm_status pm_library_decode(const pm_library_options *options, const pm_buffer *bytes, pm_trace *out,
+                            uint8_t key[PM_DIGEST_BYTES], pm_error *err);
+
 /* The whole library from what is kept of the graph and `options->cache`, where all of it is there and fits: every SCC
  * is held against its trace, and neither digraphs nor keys are made. *made is false when anything is missing or wrong;
  * nothing is logged or removed for it. Takes kept->names when it is made. Free with pm_library_free. */

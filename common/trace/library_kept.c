@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "trace/codec.h"
 #include "trace/library_impl.h"
 
 typedef struct fitter {
@@ -60,7 +59,7 @@ static pm_status get_trace(const fitter *f, uint32_t class, uint32_t n, pm_trace
     pm_status st = pm_library_get(f->options, f->kept->keys[class], &bytes, &found, err);
     if (st == PM_OK && found == PM_CACHE_FOUND) {
         pm_error why = {0};
-        st = pm_trace_decode(bytes.bytes, bytes.size, out, key, &why);
+        st = pm_library_decode(f->options, &bytes, out, key, &why);
         *fits = st == PM_OK && out->n == n && memcmp(key, f->kept->keys[class], sizeof key) == 0;
         st = st == PM_EOSERR ? pm_fail(err, st, "%s", why.text) : PM_OK;
     }
