@@ -6,13 +6,14 @@ it Celery and RQ on the same Redis.
     venv/bin/pip install celery redis rq packaging
     bench/bench_cluster.py [--phasemill build/phasemill] [--peers venv/bin/python] [PART...]
 
-Parts: units, latency, slots, sccs, strategies, peers (all of them when none is named). One Kafka broker and one Redis
+Parts: units, latency, seals, slots, sccs, strategies, peers (all of them when none is named). One Kafka broker and one Redis
 are started by tests/cluster/servers and stopped at the end. Each part prints one table; times are wall times.
 """
 
 import argparse
 import json
 import os
+import resource
 import shlex
 import signal
 import statistics
@@ -119,6 +120,44 @@ def part_latency(bench):
     found = bench.probe("--sequential", "--units", "200")
     print("median %.1f ms, 95 %% %.1f ms" % (1e3 * found["round_trip"]["median"], 1e3 * found["round_trip"]["p95"]), flush=True)
     bench.stop_workers()
+
+
+def part_seals(bench):
+    """Rounds without and with a cluster.key, one after the other, so that both have the same machine. Processor seconds
+    are those of phasemill's processes, which a busy machine changes least."""
+    title("the cost of cluster.key: one worker, 2 slots, rounds in turn")
+    key = os.path.join(bench.folder.name, "key")
+    with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
+        f.write("0123456789abcdef" * 4)
+    path = generate(bench, "seals", "random", "--sccs", "5000", "--size", "12", "--extra", "2")
+    work = {
+        "5,000 no-op units": ["probe", "--json", "--units", "5000", "--timeout", "600"],
+        "5,000 SCCs of 12 states": ["submit", path, "--wait", "--no-cache"],
+    }
+    wall, processor = {}, {}
+    for number in range(2 * bench.rounds):
+        which = ("", key)[number % 2]
+        for name, command in work.items():
+            flush(bench)
+            bench.environment["PHASEMILL_CLUSTER_KEY_FILE"] = which
+            before = processor_seconds()
+            bench.start_workers(1, 2)
+            wall.setdefault((name, which), []).append(timed(bench, *command, "--quiet")[0])
+            bench.stop_workers()
+            processor.setdefault((name, which), []).append(processor_seconds() - before)
+    bench.environment.pop("PHASEMILL_CLUSTER_KEY_FILE")
+    for name in work:
+        for what, found in (("wall", wall), ("processor", processor)):
+            ratios = sorted(b / a for a, b in zip(found[name, ""], found[name, key]))
+            print("%s, %s: %.3f s without, %.3f s with; ratio of rounds: median %.3f (%s)" % (
+                name, what, statistics.median(found[name, ""]), statistics.median(found[name, key]),
+                statistics.median(ratios), " ".join("%.3f" % ratio for ratio in ratios)), flush=True)
+
+
+def processor_seconds():
+    """Of all processes that were started from here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def part_slots(bench):
@@ -303,6 +342,7 @@ def part_peers(bench):
 PARTS = {
     "units": part_units,
     "latency": part_latency,
+    "seals": part_seals,
     "slots": part_slots,
     "sccs": part_sccs,
     "strategies": part_strategies,

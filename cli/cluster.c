@@ -91,6 +91,8 @@ pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err) {
         cli_console_error(&c->console, err);
         err->text[0] = '\0';
     }
+    pm_seal_free(c->seal);
+    c->seal = NULL;
     pm_settings_free(&c->settings);
     return st;
 }

@@ -29,6 +29,7 @@ typedef struct cli_cluster {
     /* opened on request: */
     pm_kafka_options kafka;
     pm_redis_options redis_options;
+    pm_seal *seal; /* of cluster.key; NULL: none is set */
     pm_redis *redis;
     pm_disk *disk; /* NULL: none */
     pm_traces traces;

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/dumps.h"
 #include "base/log.h"
 #include "cluster.h"
 #include "output.h"
@@ -31,7 +32,7 @@ typedef struct setting_options {
 
 /* "redis-address" of "redis.address"; of a secret, only its file has a flag. */
 static bool write_flag(const pm_setting *setting, char name[NAME_TEXT]) {
-    int n = snprintf(name, NAME_TEXT, "%s%s", setting->name, setting->kind == PM_SETTING_SECRET ? "-file" : "");
+    int n = snprintf(name, NAME_TEXT, "%s%s", setting->name, pm_setting_is_secret(setting) ? "-file" : "");
     char *dot = strchr(name, '.');
     if (n < 0 || n >= NAME_TEXT || dot == NULL) {
         return false;
@@ -74,7 +75,7 @@ static pm_status make_options(setting_options *o, pm_error *err) {
                                      .offset = offsetof(setting_options, given)};
     }
     for (size_t i = 0; i < n && o->n_secrets < MAX_SECRETS; i++) {
-        if (o->settings[i]->kind == PM_SETTING_SECRET) {
+        if (pm_setting_is_secret(o->settings[i])) {
             catch_secret(o, o->names[i], &o->options[n + o->n_secrets]);
         }
     }
@@ -87,7 +88,7 @@ static pm_status apply_option(pm_settings *s, const setting_options *o, const cl
         i++;
     }
     char name[NAME_TEXT], flag[NAME_TEXT + 2];
-    bool is_secret = o->settings[i]->kind == PM_SETTING_SECRET;
+    bool is_secret = pm_setting_is_secret(o->settings[i]);
     int n = snprintf(name, sizeof name, "%s%s", o->settings[i]->name, is_secret ? "-file" : "");
     int k = snprintf(flag, sizeof flag, "--%s", item->name);
     if (n < 0 || k < 0) {
@@ -228,6 +229,9 @@ static pm_status read_settings(cli_cluster *c, const setting_options *o, const c
     if (st == PM_OK) {
         st = pm_settings_check(&c->settings, err);
     }
+    if (st == PM_OK && pm_settings_hold_secret(&c->settings)) {
+        st = pm_forbid_dumps(err);
+    }
     if (st == PM_OK) {
         st = name_client(c, err);
     }
@@ -279,7 +283,12 @@ pm_status cli_cluster_kafka_options(cli_cluster *c, pm_error *err) {
 }
 
 pm_status cli_cluster_redis_options(cli_cluster *c, pm_error *err) {
-    return pm_settings_redis(&c->settings, &c->redis_options, err);
+    pm_status st = pm_settings_redis(&c->settings, &c->redis_options, err);
+    if (st == PM_OK && c->seal == NULL) {
+        st = pm_settings_seal(&c->settings, &c->seal, err);
+    }
+    c->redis_options.seal = c->seal;
+    return st;
 }
 
 /* ---- help -------------------------------------------------------------------------------------------- */

@@ -102,18 +102,35 @@ static pm_status find_items(unit_in_letter *u, pm_error *err) {
     return st;
 }
 
+/* The message, out of its seal: the letter's headers say of what, and are believed no further than it fits. */
+static pm_status open_letter(const cli_dead *dead, const cli_letter *letter, pm_span *message, pm_error *err) {
+    char hex[PM_DIGEST_HEX + 4], kind[24], name[PM_SEAL_NAME];
+    uint8_t job[PM_DIGEST_BYTES] = {0}, unit[PM_DIGEST_BYTES] = {0};
+    const pm_redis_options *redis = &dead->cluster.redis_options;
+    cli_letter_text(letter, "phasemill-kind", kind, sizeof kind);
+    cli_letter_text(letter, "ce_id", hex, sizeof hex);
+    bool is_named = cli_letter_job(letter, job) && pm_unhex(hex, unit);
+    pm_span place = pm_seal_unit_name(redis->prefix, job, unit, kind, name);
+    pm_status st =
+        pm_seal_open(redis->seal, &pm_unit_type, place, letter->value.bytes, letter->value.size, message, err);
+    return st == PM_EDATA && !is_named ? pm_fail_prefix(err, "its headers name no unit of a job") : st;
+}
+
 static pm_status read_letter(cli_dead *dead, const cli_letter *letter, unit_in_letter *u, pm_error *err) {
+    pm_span message;
+    pm_status st = open_letter(dead, letter, &message, err);
+    if (st != PM_OK) {
+        return st;
+    }
     pm_claim_message claim;
     pm_message_memory memory = {0};
     pm_error ignored;
-    pm_status st;
-    bool is_claim =
-        pm_message_decode(&pm_claim_type, letter->value.bytes, letter->value.size, &claim, &memory, &ignored) == PM_OK;
+    bool is_claim = pm_message_decode(&pm_claim_type, message.bytes, message.size, &claim, &memory, &ignored) == PM_OK;
     pm_message_memory_free(&memory);
     if (is_claim) {
         st = fetch(dead, &claim, u, err);
     } else {
-        st = pm_message_decode(&pm_unit_type, letter->value.bytes, letter->value.size, &u->unit, &u->memory, err);
+        st = pm_message_decode(&pm_unit_type, message.bytes, message.size, &u->unit, &u->memory, err);
     }
     if (st == PM_OK && memcmp(u->unit.unit, letter->key, PM_DIGEST_BYTES) != 0) {
         st = pm_fail(err, PM_EDATA, "the unit in it has another id");

@@ -13,6 +13,7 @@
 #include "message_view.h"
 #include "options.h"
 #include "trace_view.h"
+#include "wire/seal.h"
 
 /* A trace or a message begins with an array of four, a graph with a map or white space. */
 #define ENVELOPE_FIRST_BYTE 0x94
@@ -76,10 +77,18 @@ static pm_status write_trace(const pm_buffer *bytes, const inspect_options *o, c
 static pm_status write_envelope(const char *path, const pm_buffer *bytes, const inspect_options *o, cli_out *out,
                                 pm_error *err) {
     pm_envelope envelope;
+    pm_span inside;
+    char id[PM_SEAL_ID_TEXT];
     if (is_trace_path(path)) {
         return write_trace(bytes, o, out, err);
     }
-    pm_status st = pm_envelope_open(bytes->bytes, bytes->size, &envelope, err);
+    pm_status st = pm_seal_peel(bytes->bytes, bytes->size, &inside, id, err);
+    if (st == PM_OK && id[0] != '\0') {
+        return cli_message_write(bytes->bytes, bytes->size, out, err);
+    }
+    if (st == PM_OK) {
+        st = pm_envelope_open(bytes->bytes, bytes->size, &envelope, err);
+    }
     if (st != PM_OK) {
         return st;
     }

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "json_writer.h"
-#include "wire/messages.h"
+#include "wire/seal.h"
 
 static void write_bin(cli_json *j, pm_span span) {
     cli_json_open(j, '{');
@@ -163,9 +163,25 @@ static pm_status write_message(cli_json *j, const pm_message_type *type, const u
     return st;
 }
 
+static void open_sealed(cli_json *j, const char *id) {
+    cli_json_open(j, '{');
+    cli_json_key(j, "name");
+    cli_json_string(j, "phasemill.sealed");
+    cli_json_key(j, "version");
+    cli_json_count(j, 1);
+    cli_json_key(j, "key");
+    cli_json_string(j, id);
+    cli_json_key(j, "value");
+}
+
 pm_status cli_message_write(const uint8_t *bytes, size_t n, cli_out *out, pm_error *err) {
     pm_envelope envelope;
-    pm_status st = pm_envelope_open(bytes, n, &envelope, err);
+    pm_span inside;
+    char id[PM_SEAL_ID_TEXT];
+    pm_status st = pm_seal_peel(bytes, n, &inside, id, err);
+    if (st == PM_OK) {
+        st = pm_envelope_open(inside.bytes, inside.size, &envelope, err);
+    }
     if (st != PM_OK) {
         return st;
     }
@@ -175,7 +191,13 @@ pm_status cli_message_write(const uint8_t *bytes, size_t n, cli_out *out, pm_err
                        envelope.name);
     }
     cli_json j = {.out = out};
-    st = write_message(&j, type, bytes, n, err);
+    if (id[0] != '\0') {
+        open_sealed(&j, id);
+    }
+    st = write_message(&j, type, inside.bytes, inside.size, err);
+    if (st == PM_OK && id[0] != '\0') {
+        cli_json_close(&j, '}');
+    }
     if (st == PM_OK) {
         cli_out_text(out, "\n");
     }

@@ -129,8 +129,11 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
     pm_event_message event;
     pm_message_memory memory = {0};
     pm_error ignored;
-    if (message->value.bytes == NULL || pm_message_decode(&pm_event_type, message->value.bytes, message->value.size,
-                                                          &event, &memory, &ignored) != PM_OK) {
+    char name[PM_SEAL_NAME];
+    const pm_redis_options *redis = &probe->cluster->redis_options;
+    if (message->value.bytes == NULL ||
+        pm_sealed_decode(redis->seal, pm_seal_event_name(redis->prefix, name), &pm_event_type, message->value.bytes,
+                         message->value.size, &event, &memory, &ignored) != PM_OK) {
         return PM_OK;
     }
     cli_probe_unit *unit = memcmp(event.job, probe->job, PM_DIGEST_BYTES) == 0 ? find_unit(probe, event.unit) : NULL;

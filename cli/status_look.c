@@ -102,7 +102,10 @@ static pm_status look_at_redis(cli_status_source *source, cli_status *out, pm_er
     cli_cluster *c = source->cluster;
     cli_cluster_waits_for(c, "Redis");
     pm_redis_set_deadline(c->redis, (c->deadline.begun + c->deadline.at) / 2);
-    pm_status st = pm_redis_now(c->redis, &out->now, err);
+    pm_status st = pm_redis_see_key(c->redis, err);
+    if (st == PM_OK) {
+        st = pm_redis_now(c->redis, &out->now, err);
+    }
     if (st == PM_OK) {
         st = look_at_jobs(source, out, err);
     }

@@ -315,7 +315,10 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
     pm_event_message event;
     pm_message_memory memory = {0};
     pm_error why = {0};
-    if (pm_message_decode(&pm_event_type, message->value.bytes, message->value.size, &event, &memory, &why) != PM_OK) {
+    char name[PM_SEAL_NAME];
+    const pm_redis_options *redis = pm_redis_options_of(w->p->traces->redis);
+    if (pm_sealed_decode(redis->seal, pm_seal_event_name(redis->prefix, name), &pm_event_type, message->value.bytes,
+                         message->value.size, &event, &memory, &why) != PM_OK) {
         pm_logf(w->p->log, PM_LOG_DEBUG, "an event at offset %lld is passed over: %s", (long long)message->offset,
                 why.text);
         return PM_OK;

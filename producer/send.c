@@ -63,6 +63,12 @@ static pm_status make_parcel(pm_producer *p, const uint8_t *job, pm_new_unit *un
     if (st == PM_OK && out->value.size > PM_UNIT_INLINE) {
         st = make_claim(p, &message, out, err);
     }
+    if (st == PM_OK) {
+        char name[PM_SEAL_NAME];
+        const pm_redis_options *redis = pm_redis_options_of(p->traces->redis);
+        pm_span span = pm_seal_unit_name(redis->prefix, job, out->id, unit->kind, name);
+        st = pm_seal_put(redis->seal, &pm_unit_type, span, 0, &out->value, err);
+    }
     return st;
 }
 

@@ -96,3 +96,9 @@ pm_status pm_heading_read(const rd_kafka_message_t *message, pm_heading *out, pm
     }
     return pm_heading_parse(headers, rd_kafka_topic_name(message->rkt), message->partition, message->offset, out, err);
 }
+
+pm_status pm_heading_disown(const rd_kafka_message_t *message, pm_heading *heading, pm_error *err) {
+    heading->has_job = false;
+    heading->has_unit = false;
+    return name_by_position(rd_kafka_topic_name(message->rkt), message->partition, message->offset, heading->unit, err);
+}

@@ -24,4 +24,8 @@ pm_status pm_heading_read(const rd_kafka_message_t *message, pm_heading *out, pm
 pm_status pm_heading_parse(const rd_kafka_headers_t *headers, const char *topic, int32_t partition, int64_t offset,
                            pm_heading *out, pm_error *err);
 
+/* Takes back what the headers say of job and unit: a message that is not believed is named by its position. Errors:
+ * PM_ESOFTWARE, PM_EOSERR. */
+pm_status pm_heading_disown(const rd_kafka_message_t *message, pm_heading *heading, pm_error *err);
+
 #endif

@@ -59,9 +59,12 @@ static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm
         pm_headers_add(&headers, "traceparent", pm_span_of(h->heading.traceparent));
     }
     pm_buffer value = {0};
+    char place[PM_SEAL_NAME];
+    const pm_redis_options *redis = w->options->redis;
     pm_status st = pm_headers_status(&headers, err);
     if (st == PM_OK) {
-        st = pm_message_encode(&pm_event_type, &event, &value, err);
+        st = pm_sealed_encode(redis->seal, pm_seal_event_name(redis->prefix, place), &pm_event_type, &event, &value,
+                              err);
     }
     if (st == PM_OK) {
         pm_outgoing message = {.topic = PM_TOPIC_EVENTS,

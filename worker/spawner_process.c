@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/dumps.h"
 #include "base/mem.h"
 
 typedef struct room {
@@ -30,13 +31,7 @@ static void ignore_signals(void) {
 
 /* Where memory runs out, the system should take a child and not the worker. */
 static void volunteer_for_oom(void) {
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        if (write(fd, "500", 3) != 3) {
-            errno = 0; /* not granted: the score stays */
-        }
-        close(fd);
-    }
+    (void)pm_write_own_proc("oom_score_adj", "500"); /* not granted: the score stays */
 }
 
 static void die_with(pid_t parent) {

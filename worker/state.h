@@ -34,6 +34,7 @@ typedef enum pm_step {
 
 typedef struct pm_held {
     pm_taken taken;
+    pm_span value; /* of the message, out of its seal */
     pm_heading heading;
     pm_step step;
     double not_before; /* pm_seconds(): the step is not tried earlier */

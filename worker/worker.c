@@ -127,6 +127,49 @@ static void close_worker(pm_worker *w) {
 
 /* ---- units in ---- */
 
+/* Whether the message is of somebody who has the cluster's key, and is the unit of the job that its headers name. */
+static pm_status open_seal(const pm_worker *w, pm_held *h, pm_error *err) {
+    char name[PM_SEAL_NAME], job[PM_DIGEST_HEX], unit[PM_DIGEST_HEX];
+    const pm_heading *said = &h->heading;
+    const pm_redis_options *redis = w->options->redis;
+    pm_span span = pm_seal_unit_name(redis->prefix, said->job, said->unit, said->kind, name);
+    pm_status st =
+        pm_seal_open(redis->seal, &pm_unit_type, span, h->taken.value.bytes, h->taken.value.size, &h->value, err);
+    if (st == PM_EDATA) {
+        pm_hex(said->job, job);
+        pm_hex(said->unit, unit);
+        pm_fail_prefix(err, "the message says that it is unit %s of job %s, and is not believed", unit, job);
+    }
+    return st;
+}
+
+/* Where there is a key, only a message that has its seal is believed about its job: any other must not make that fail.
+ */
+static pm_status disown(pm_held *h) {
+    pm_error why = {0};
+    if (pm_heading_disown(h->taken.message, &h->heading, &why) != PM_OK) {
+        h->error = why;
+    }
+    return why.code;
+}
+
+/* Where its way begins. Errors: PM_EOSERR, PM_ESOFTWARE. */
+static pm_status judge(const pm_worker *w, pm_held *h) {
+    const pm_redis_options *redis = w->options->redis;
+    pm_status st = pm_heading_read(h->taken.message, &h->heading, &h->error);
+    bool is_heading_bad = st == PM_EDATA;
+    if (st == PM_OK && h->heading.redis_prefix[0] != '\0' && strcmp(h->heading.redis_prefix, redis->prefix) != 0) {
+        h->step = PM_STEP_ASTRAY;
+        return PM_OK;
+    }
+    st = st == PM_OK ? open_seal(w, h, &h->error) : st;
+    h->step = st == PM_OK ? PM_STEP_BEGIN : PM_STEP_BURY;
+    if (st != PM_EDATA) {
+        return st;
+    }
+    return is_heading_bad && redis->seal == NULL ? PM_OK : disown(h);
+}
+
 /* Keeps the unit, or gives it back when there is no memory for it. */
 static void hold(pm_worker *w, pm_taken *taken) {
     pm_held *h = pm_calloc(1, sizeof *h);
@@ -135,11 +178,11 @@ static void hold(pm_worker *w, pm_taken *taken) {
         return;
     }
     h->taken = *taken;
-    h->step = PM_STEP_BEGIN;
-    if (pm_heading_read(taken->message, &h->heading, &h->error) != PM_OK) {
-        h->step = PM_STEP_BURY;
-    } else if (h->heading.redis_prefix[0] != '\0' && strcmp(h->heading.redis_prefix, w->options->redis->prefix) != 0) {
-        h->step = PM_STEP_ASTRAY;
+    if (judge(w, h) != PM_OK) {
+        pm_held_log(w, h, PM_LOG_DEBUG, "given back: %s", h->error.text);
+        pm_taker_drop(w->taker, taken);
+        free(h);
+        return;
     }
     w->held[w->n_held++] = h;
 }
@@ -173,13 +216,13 @@ static void hand_out(pm_worker *w) {
             return;
         }
         if (h->step == PM_STEP_READY) {
-            pm_task_head head = {.size = h->taken.value.size};
+            pm_task_head head = {.size = h->value.size};
             memcpy(head.job, h->heading.job, PM_DIGEST_BYTES);
             memcpy(head.unit, h->heading.unit, PM_DIGEST_BYTES);
             memcpy(head.kind, h->heading.kind, PM_KIND_NAME);
             h->step = PM_STEP_RUNNING;
             h->since = pm_now();
-            pm_slots_give(&w->slots, slot, &head, h->taken.value, h);
+            pm_slots_give(&w->slots, slot, &head, h->value, h);
         }
     }
 }

@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "base/number.h"
 #include "config/settings_impl.h"
 
 #define LARGEST_FILE 65536 /* bytes of a value in a file of its own */
+#define TOO_OPEN (S_IWGRP | S_IRWXO)
 
 pm_status pm_origin_code(const char *origin) {
     return origin[0] == '-' ? PM_EUSAGE : PM_ECONFIG;
@@ -83,8 +85,22 @@ static pm_status read_value(FILE *file, char *bytes, size_t *n, const char *name
     return PM_OK;
 }
 
-pm_status pm_settings_keep_file(pm_settings *s, const char *name, const char *path, const char *origin,
-                                const char **out, pm_error *err) {
+pm_status pm_settings_check_private(FILE *file, const char *name, const char *path, const char *origin, pm_error *err) {
+    struct stat about;
+    if (fstat(fileno(file), &about) != 0) {
+        return pm_fail(err, pm_origin_code(origin), "%s (%s): file \"%s\" cannot be looked at: %s", name, origin, path,
+                       strerror(errno));
+    }
+    return !S_ISREG(about.st_mode) || (about.st_mode & TOO_OPEN) == 0
+               ? PM_OK
+               : pm_fail(err, pm_origin_code(origin),
+                         "%s (%s): file \"%s\" has mode %04o, expected at most 0640: a key that others may read or "
+                         "write is none; run `chmod 600` on it",
+                         name, origin, path, (unsigned)(about.st_mode & 07777));
+}
+
+pm_status pm_settings_keep_file(pm_settings *s, const pm_setting *setting, const char *name, const char *path,
+                                const char *origin, const char **out, pm_error *err) {
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
         return pm_fail(err, pm_origin_code(origin), "%s (%s): file \"%s\" cannot be opened: %s", name, origin, path,
@@ -92,8 +108,13 @@ pm_status pm_settings_keep_file(pm_settings *s, const char *name, const char *pa
     }
     size_t n = 0;
     char *bytes = pm_malloc(LARGEST_FILE + 1, 1);
-    pm_status st = bytes == NULL ? pm_fail_memory(err, "a value", LARGEST_FILE + 1)
-                                 : read_value(file, bytes, &n, name, path, origin, err);
+    pm_status st = bytes == NULL ? pm_fail_memory(err, "a value", LARGEST_FILE + 1) : PM_OK;
+    if (st == PM_OK && setting != NULL && setting->kind == PM_SETTING_KEY) {
+        st = pm_settings_check_private(file, name, path, origin, err);
+    }
+    if (st == PM_OK) {
+        st = read_value(file, bytes, &n, name, path, origin, err);
+    }
     if (st == PM_OK) {
         st = pm_settings_keep(s, bytes, n, out, err);
     }
@@ -109,7 +130,7 @@ pm_status pm_settings_keep_file(pm_settings *s, const char *name, const char *pa
 
 static pm_status refuse(const pm_setting *setting, const char *text, const char *origin, const char *expected,
                         pm_error *err) {
-    bool is_hidden = setting->kind == PM_SETTING_SECRET;
+    bool is_hidden = pm_setting_is_secret(setting);
     const char *quote = is_hidden ? "" : "\"";
     return pm_fail(err, pm_origin_code(origin), "%s (%s): found %s%s%s, expected %s", setting->name, origin, quote,
                    is_hidden ? "another value" : text, quote, expected);
@@ -198,6 +219,7 @@ static pm_status read_setting(pm_settings *s, const pm_setting *setting, const c
     case PM_SETTING_TEXT:
     case PM_SETTING_NAME:
     case PM_SETTING_SECRET:
+    case PM_SETTING_KEY:
         st = read_text(setting, text, origin, field, err);
         break;
     case PM_SETTING_COUNT:
@@ -235,7 +257,7 @@ pm_status pm_settings_set(pm_settings *s, const char *name, const char *value, c
         return unknown_setting(name, origin, err);
     }
     const char *text = NULL, *from = NULL;
-    pm_status st = is_file ? pm_settings_keep_file(s, setting->name, value, origin, &text, err)
+    pm_status st = is_file ? pm_settings_keep_file(s, setting, setting->name, value, origin, &text, err)
                            : pm_settings_keep(s, value, strlen(value), &text, err);
     if (st == PM_OK) {
         st = pm_settings_keep(s, origin, strlen(origin), &from, err);
@@ -255,7 +277,7 @@ pm_status pm_settings_each(const pm_settings *s, pm_setting_visit visit, void *c
     pm_status st = PM_OK;
     for (const pm_setting *setting = pm_settings_table; st == PM_OK && setting->name != NULL; setting++) {
         const pm_setting_given *given = &s->given[setting - pm_settings_table];
-        bool is_hidden = given->text != NULL && setting->kind == PM_SETTING_SECRET;
+        bool is_hidden = given->text != NULL && pm_setting_is_secret(setting);
         st = visit(ctx, setting->name, is_hidden ? "(hidden)" : given->text,
                    given->origin == NULL ? "preset" : given->origin, err);
     }
@@ -265,6 +287,17 @@ pm_status pm_settings_each(const pm_settings *s, pm_setting_visit visit, void *c
                    s->memory->property_origins[i], err);
     }
     return st;
+}
+
+bool pm_settings_hold_secret(const pm_settings *s) {
+    bool holds = false;
+    for (size_t i = 0; pm_settings_table[i].name != NULL; i++) {
+        holds = holds || (s->given[i].text != NULL && pm_setting_is_secret(&pm_settings_table[i]));
+    }
+    for (size_t i = 0; i < s->n_properties; i++) {
+        holds = holds || pm_property_is_secret(s->properties[i].name);
+    }
+    return holds;
 }
 
 pm_status pm_settings_check(const pm_settings *s, pm_error *err) {

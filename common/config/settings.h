@@ -25,6 +25,7 @@ typedef struct pm_setting_values {
     size_t worker_slots, worker_attempts; /* slots 0: one for each processor */
     size_t worker_unit_memory;            /* bytes; 0: the machine's memory by the slots */
     size_t worker_unit_seconds, worker_drain_timeout;
+    const char *cluster_key; /* NULL: nothing is sealed */
     int log_format;
 } pm_setting_values;
 
@@ -32,6 +33,7 @@ typedef enum pm_setting_kind {
     PM_SETTING_TEXT,   /* of least..most bytes */
     PM_SETTING_NAME,   /* the same, of letters, digits, '.', '_' and '-' */
     PM_SETTING_SECRET, /* the same as a text, never shown */
+    PM_SETTING_KEY,    /* a secret whose file nobody else may read or write */
     PM_SETTING_COUNT,  /* least..most */
     PM_SETTING_BYTES,  /* least..most: 500M, 2G */
     PM_SETTING_BOOL,   /* true, false */
@@ -54,6 +56,8 @@ extern const pm_setting pm_settings_table[];
 #define PM_SETTING_NAME_TEXT 40
 /* True for kinds whose value may stand in a file of its own. */
 bool pm_setting_has_file(const pm_setting *setting);
+/* True for kinds that are never shown. */
+bool pm_setting_is_secret(const pm_setting *setting);
 
 /* The values in force, with where each came from. */
 typedef struct pm_settings {
@@ -82,6 +86,9 @@ pm_status pm_settings_set_property(pm_settings *s, const char *assignment, const
 /* What must hold between settings: redis.ttl-hours above kafka.retention-hours. PM_ECONFIG. */
 pm_status pm_settings_check(const pm_settings *s, pm_error *err);
 
+/* Whether a secret is set, of phasemill's or of librdkafka's. */
+bool pm_settings_hold_secret(const pm_settings *s);
+
 /* Each setting in the order of the table, then each property: value ("(hidden)" for a secret that is set, NULL when it
  * is not set) and origin ("preset", "--redis-address", "PHASEMILL_REDIS_ADDRESS", "phasemill.conf line 3"). */
 typedef pm_status (*pm_setting_visit)(void *ctx, const char *name, const char *value, const char *origin,
@@ -91,6 +98,9 @@ pm_status pm_settings_each(const pm_settings *s, pm_setting_visit visit, void *c
 /* Options of the parts. `client` must outlive the result. Errors: PM_EUNAVAILABLE when brokers or Redis are not
  * configured, naming the flag and the variable. */
 pm_status pm_settings_kafka(const pm_settings *s, const char *client, pm_kafka_options *out, pm_error *err);
+/* Without `seal`: see pm_settings_seal. */
 pm_status pm_settings_redis(const pm_settings *s, pm_redis_options *out, pm_error *err);
+/* The seals of cluster.key, NULL when it is not set. Free with pm_seal_free. */
+pm_status pm_settings_seal(const pm_settings *s, pm_seal **out, pm_error *err);
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef PM_CONFIG_SETTINGS_IMPL_H
 #define PM_CONFIG_SETTINGS_IMPL_H
 
+#include <stdio.h>
+
 #include "config/settings.h"
 
 #define PM_VARIABLE "PHASEMILL_"
@@ -20,6 +22,7 @@ typedef struct pm_settings_memory {
     size_t n_texts, text_capacity;
     const char **property_origins; /* for each property */
     size_t property_capacity, origin_capacity;
+    bool has_inline_key; /* a key stands in the file of settings itself */
 } pm_settings_memory;
 
 /* A copy that lives as long as `s`. */
@@ -28,9 +31,11 @@ pm_status pm_settings_keep(pm_settings *s, const char *text, size_t n, const cha
 /* PM_EUSAGE for a flag, PM_ECONFIG for file and environment. */
 pm_status pm_origin_code(const char *origin);
 
-/* The value that stands in the file `path`, kept. `name` is for messages. */
-pm_status pm_settings_keep_file(pm_settings *s, const char *name, const char *path, const char *origin,
-                                const char **out, pm_error *err);
+/* The value that stands in the file `path`, kept. `setting` NULL: of a property called `name`. */
+pm_status pm_settings_keep_file(pm_settings *s, const pm_setting *setting, const char *name, const char *path,
+                                const char *origin, const char **out, pm_error *err);
+/* A file that holds a key is private: no rights of others, no writing by its group. */
+pm_status pm_settings_check_private(FILE *file, const char *name, const char *path, const char *origin, pm_error *err);
 
 /* The setting of that name, or of NAME-file (*is_file); NULL when there is none. */
 const pm_setting *pm_setting_find(const char *name, bool *is_file);

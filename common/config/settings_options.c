@@ -66,7 +66,7 @@ static pm_status set_property(pm_settings *s, const char *name, size_t n, const 
                      own_name, origin);
     }
     if (st == PM_OK) {
-        st = is_file ? pm_settings_keep_file(s, own_name, value, origin, &own_value, err)
+        st = is_file ? pm_settings_keep_file(s, NULL, own_name, value, origin, &own_value, err)
                      : pm_settings_keep(s, value, strlen(value), &own_value, err);
     }
     if (st == PM_OK) {
@@ -127,4 +127,10 @@ pm_status pm_settings_redis(const pm_settings *s, pm_redis_options *out, pm_erro
         .ttl = 3600.0 * (double)v->redis_ttl_hours,
     };
     return PM_OK;
+}
+
+pm_status pm_settings_seal(const pm_settings *s, pm_seal **out, pm_error *err) {
+    const char *key = s->values.cluster_key;
+    *out = NULL;
+    return key == NULL ? PM_OK : pm_seal_new(key, strlen(key), out, err);
 }

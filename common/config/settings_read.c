@@ -1,5 +1,6 @@
 /* Where settings come from: a file of sections, and the environment. */
 #include <ctype.h>
+#include <errno.h>
 #include <ini.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,6 +98,9 @@ static int take_value(void *ctx, const char *section, const char *name, const ch
     } else if (is_property) {
         r->st = pm_settings_set_property(r->settings, text, origin, r->err);
     } else {
+        bool is_file = false;
+        const pm_setting *setting = pm_setting_find(text, &is_file);
+        r->settings->memory->has_inline_key |= setting != NULL && setting->kind == PM_SETTING_KEY && !is_file;
         r->st = check_first(r, text, origin);
         r->st = r->st == PM_OK ? pm_settings_set(r->settings, text, value, origin, r->err) : r->st;
     }
@@ -112,11 +116,25 @@ pm_status pm_settings_read_bytes(pm_settings *s, const uint8_t *bytes, size_t n,
     return reading.st;
 }
 
+/* What holds for a key's own file holds for the file of settings that has the key in it. */
+static pm_status check_inline_key(const char *path, pm_error *err) {
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        return pm_fail(err, PM_ECONFIG, "file \"%s\" cannot be opened: %s", path, strerror(errno));
+    }
+    pm_status st = pm_settings_check_private(file, "cluster.key", path, path, err);
+    fclose(file);
+    return st;
+}
+
 pm_status pm_settings_read_file(pm_settings *s, const char *path, pm_error *err) {
     pm_buffer bytes = {0};
     pm_status st = pm_file_read(path, &bytes, err);
     st = st == PM_OK ? pm_settings_read_bytes(s, bytes.bytes, bytes.size, path, err)
                      : pm_fail_prefix(err, "configuration");
+    if (st == PM_OK && s->memory->has_inline_key) {
+        st = check_inline_key(path, err);
+    }
     if (bytes.bytes != NULL) {
         explicit_bzero(bytes.bytes, bytes.size);
     }

@@ -37,11 +37,17 @@ const pm_setting pm_settings_table[] = {
      "of compute for one unit", NULL},
     {"worker.drain-timeout", PM_SETTING_COUNT, AT(worker_drain_timeout), 0, 3600 * DECADE, "25", "S",
      "for units in hand after SIGTERM", NULL},
+    {"cluster.key", PM_SETTING_KEY, AT(cluster_key), PM_SEAL_KEY_LEAST, 4096, NULL, "FILE",
+     "key of the seals on what is stored and sent: the same for all", NULL},
     {"log.format", PM_SETTING_CHOICE, AT(log_format), 0, 0, "text", "text|json", "log lines on standard error",
      "text|json"},
     {0},
 };
 
 bool pm_setting_has_file(const pm_setting *setting) {
-    return setting->kind == PM_SETTING_TEXT || setting->kind == PM_SETTING_SECRET;
+    return setting->kind == PM_SETTING_TEXT || pm_setting_is_secret(setting);
+}
+
+bool pm_setting_is_secret(const pm_setting *setting) {
+    return setting->kind == PM_SETTING_SECRET || setting->kind == PM_SETTING_KEY;
 }

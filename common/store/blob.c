@@ -70,10 +70,11 @@ static pm_status check_blob(const pm_blob_message *blob, size_t limit, pm_error 
     return st;
 }
 
-pm_status pm_blob_open(const pm_redis *r, bool is_there, const redisReply *reply, size_t limit, pm_blob_message *out,
-                       pm_message_memory *memory, pm_blob_found *found, pm_error *why, pm_error *err) {
+pm_status pm_blob_open(const pm_redis *r, const pm_blob_place *place, const redisReply *reply, size_t limit,
+                       pm_blob_message *out, pm_message_memory *memory, pm_blob_found *found, pm_error *why,
+                       pm_error *err) {
     *found = PM_BLOB_MISSING;
-    if (reply->type == REDIS_REPLY_STRING && reply->len == 0 && !is_there) {
+    if (reply->type == REDIS_REPLY_STRING && reply->len == 0 && !place->is_there) {
         return PM_OK;
     }
     *found = PM_BLOB_DAMAGED;
@@ -89,7 +90,10 @@ pm_status pm_blob_open(const pm_redis *r, bool is_there, const redisReply *reply
         (void)pm_fail(why, PM_EDATA, "it has more than %zu bytes", PM_BLOB_VALUE);
         return PM_OK;
     }
-    st = pm_message_decode(&pm_blob_type, (const uint8_t *)reply->str, reply->len, out, memory, why);
+    pm_blob_key key;
+    pm_blob_key_of(r, place->space, place->digest, &key);
+    st = pm_sealed_decode(r->options.seal, key.span, &pm_blob_type, (const uint8_t *)reply->str, reply->len, out,
+                          memory, why);
     if (st == PM_OK) {
         st = check_blob(out, limit, why);
         if (st != PM_OK) {
@@ -147,7 +151,7 @@ void pm_blob_say_damaged(const pm_redis *r, const char *space, const uint8_t dig
 
 typedef struct glance {
     const pm_redis *r;
-    bool is_there;
+    pm_blob_place place;
     pm_blob_message blob; /* borrows nothing that is used */
     pm_blob_found found;
 } glance;
@@ -157,16 +161,16 @@ static pm_status see_blob(void *ctx, size_t i, const redisReply *reply, pm_error
     pm_message_memory memory = {0};
     pm_error why;
     if (i == 0) {
-        return pm_blob_see_refresh(g->r, reply, &g->is_there, err);
+        return pm_blob_see_refresh(g->r, reply, &g->place.is_there, err);
     }
-    pm_status st = pm_blob_open(g->r, g->is_there, reply, SIZE_MAX, &g->blob, &memory, &g->found, &why, err);
+    pm_status st = pm_blob_open(g->r, &g->place, reply, SIZE_MAX, &g->blob, &memory, &g->found, &why, err);
     pm_message_memory_free(&memory);
     return st;
 }
 
 static pm_status look_at(pm_redis *r, const char *space, const uint8_t *digest, glance *g, pm_error *err) {
     pm_blob_key key;
-    *g = (glance){.r = r};
+    *g = (glance){.r = r, .place = {.space = space, .digest = digest}};
     pm_blob_key_of(r, space, digest, &key);
     pm_status st = pm_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
     return st == PM_OK ? pm_redis_flush(r, see_blob, g, err) : st;

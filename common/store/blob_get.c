@@ -12,8 +12,9 @@ typedef struct reading {
     pm_buffer *value;
     pm_blob_message blob; /* its bytes are gone after the visit */
     pm_blob_found found;
-    bool is_there; /* the key whose value comes next */
-    pm_error why;  /* it is damaged */
+    pm_blob_place place; /* of the blob */
+    bool is_there;       /* the chunk that comes next */
+    pm_error why;        /* it is damaged */
     pm_hasher *hasher;
     uint64_t chunk; /* the next one */
 } reading;
@@ -22,9 +23,9 @@ static pm_status see_head(void *ctx, size_t i, const redisReply *reply, pm_error
     reading *g = ctx;
     pm_message_memory memory = {0};
     if (i == 0) {
-        return pm_blob_see_refresh(g->r, reply, &g->is_there, err);
+        return pm_blob_see_refresh(g->r, reply, &g->place.is_there, err);
     }
-    pm_status st = pm_blob_open(g->r, g->is_there, reply, g->limit, &g->blob, &memory, &g->found, &g->why, err);
+    pm_status st = pm_blob_open(g->r, &g->place, reply, g->limit, &g->blob, &memory, &g->found, &g->why, err);
     if (st == PM_OK && g->found == PM_BLOB_FOUND && g->blob.chunks == 0) {
         st = pm_buffer_add(g->value, g->blob.bytes.bytes, g->blob.bytes.size, err);
     }
@@ -114,7 +115,7 @@ static pm_status read_value(reading *g, const uint8_t digest[PM_DIGEST_BYTES], p
 
 pm_status pm_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], size_t limit,
                       pm_buffer *value, pm_blob_found *found, pm_error *err) {
-    reading g = {.r = r, .limit = limit, .value = value};
+    reading g = {.r = r, .limit = limit, .value = value, .place = {.space = space, .digest = digest}};
     size_t before = value->size;
     pm_blob_key key;
     pm_blob_key_of(r, space, digest, &key);
@@ -144,9 +145,10 @@ typedef struct many {
     size_t limit;
     pm_blob_visit visit;
     void *ctx;
-    size_t first;                /* number of the batch's first value */
-    size_t bytes;                /* of the batch's replies */
-    bool is_there;               /* the key whose value comes next */
+    size_t first;        /* number of the batch's first value */
+    size_t bytes;        /* of the batch's replies */
+    pm_blob_place place; /* of the value that comes next */
+    const uint8_t (*digests)[PM_DIGEST_BYTES];
     size_t n_later;              /* of the batch */
     size_t later[PM_BLOB_BATCH]; /* values to be read by themselves: in chunks, or damaged */
 } many;
@@ -158,10 +160,11 @@ static pm_status see_one_of_many(void *ctx, size_t i, const redisReply *reply, p
     pm_blob_found found;
     pm_error why;
     if (i % 2 == 0) {
-        return pm_blob_see_refresh(m->r, reply, &m->is_there, err);
+        m->place.digest = m->digests[m->first + i / 2];
+        return pm_blob_see_refresh(m->r, reply, &m->place.is_there, err);
     }
     m->bytes += reply->len;
-    pm_status st = pm_blob_open(m->r, m->is_there, reply, m->limit, &blob, &memory, &found, &why, err);
+    pm_status st = pm_blob_open(m->r, &m->place, reply, m->limit, &blob, &memory, &found, &why, err);
     if (st != PM_OK) {
         return st;
     }
@@ -203,7 +206,7 @@ pm_status pm_blob_get_many(pm_redis *r, const char *space, const uint8_t (*diges
     if (m == NULL) {
         return pm_fail_memory(err, "reading values from Redis", sizeof *m);
     }
-    *m = (many){.r = r, .limit = limit, .visit = visit, .ctx = ctx};
+    *m = (many){.r = r, .limit = limit, .visit = visit, .ctx = ctx, .place.space = space, .digests = digests};
     pm_status st = PM_OK;
     for (size_t batch = 16; st == PM_OK && m->first < n;) {
         size_t end = n - m->first < batch ? n : m->first + batch;

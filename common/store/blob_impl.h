@@ -39,10 +39,18 @@ pm_status pm_blob_queue_get(pm_redis *r, pm_span key, size_t most, double ttl, p
 /* The reply to the first of the two: whether the key is there. */
 pm_status pm_blob_see_refresh(const pm_redis *r, const redisReply *reply, bool *is_there, pm_error *err);
 
-/* Decodes what is stored under a blob's key, from the reply to its GETRANGE. PM_BLOB_DAMAGED puts the reason into
- * `why`; it stays PM_BLOB_FOUND with chunks that are not looked at here. Errors: those of the reply, PM_EOSERR. */
-pm_status pm_blob_open(const pm_redis *r, bool is_there, const redisReply *reply, size_t limit, pm_blob_message *out,
-                       pm_message_memory *memory, pm_blob_found *found, pm_error *why, pm_error *err);
+/* A blob's place in Redis, and whether its key is there. */
+typedef struct pm_blob_place {
+    const char *space;
+    const uint8_t *digest;
+    bool is_there;
+} pm_blob_place;
+
+/* Opens what is stored there, from the reply to its GETRANGE. PM_BLOB_DAMAGED puts the reason into `why`; it stays
+ * PM_BLOB_FOUND with chunks that are not looked at here. Errors: those of the reply, PM_EOSERR. */
+pm_status pm_blob_open(const pm_redis *r, const pm_blob_place *place, const redisReply *reply, size_t limit,
+                       pm_blob_message *out, pm_message_memory *memory, pm_blob_found *found, pm_error *why,
+                       pm_error *err);
 
 /* The warning line about a damaged blob; and its removal, with its chunks. `blob` NULL: it did not decode, its chunks
  * run out by themselves. */

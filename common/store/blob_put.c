@@ -100,13 +100,13 @@ static pm_status queue_set(batch *b, const draft *d, bool only_new, pm_error *er
         blob.bytes = (pm_span){item->bytes, item->size};
     }
     b->encoded.size = 0;
-    pm_status st = pm_message_encode(&pm_blob_type, &blob, &b->encoded, err);
-    if (st != PM_OK) {
-        return st;
-    }
     pm_blob_key key;
     pm_redis_ttl ttl;
     pm_blob_key_of(b->r, b->space, item->digest, &key);
+    pm_status st = pm_sealed_encode(b->r->options.seal, key.span, &pm_blob_type, &blob, &b->encoded, err);
+    if (st != PM_OK) {
+        return st;
+    }
     pm_redis_ttl_of(b->r->options.ttl, &ttl);
     const pm_span value = {b->encoded.bytes, b->encoded.size};
     const pm_span argv[] = {pm_span_of("SET"), key.span, value, pm_span_of("PX"), ttl.span, pm_span_of("NX")};
@@ -163,7 +163,8 @@ static pm_status see_present(void *ctx, size_t i, const redisReply *reply, pm_er
     if (i % 2 == 0) {
         return pm_blob_see_refresh(b->r, reply, &b->is_there, err);
     }
-    pm_status st = pm_blob_open(b->r, b->is_there, reply, SIZE_MAX, &blob, &memory, &found, &why, err);
+    const pm_blob_place place = {b->space, d->item->digest, b->is_there};
+    pm_status st = pm_blob_open(b->r, &place, reply, SIZE_MAX, &blob, &memory, &found, &why, err);
     if (st != PM_OK) {
         return st;
     }

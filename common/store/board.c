@@ -22,9 +22,10 @@ void pm_board_plain_key(const pm_redis *r, const char *name, pm_board_key *out) 
 
 /* ---- writing ---- */
 
-pm_status pm_board_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err) {
+pm_status pm_board_encode(const pm_redis *r, pm_span key, const pm_message_type *type, const void *message,
+                          pm_buffer *out, pm_error *err) {
     size_t before = out->size;
-    pm_status st = pm_message_encode(type, message, out, err);
+    pm_status st = pm_sealed_encode(r->options.seal, key, type, message, out, err);
     if (st == PM_OK && out->size - before > PM_BOARD_VALUE) {
         st = pm_fail(err, PM_ESOFTWARE, "a %s of %zu bytes, expected at most %zu", type->name, out->size - before,
                      PM_BOARD_VALUE);
@@ -37,7 +38,7 @@ pm_status pm_board_queue_set(pm_redis *r, pm_span key, const pm_message_type *ty
     pm_buffer encoded = {0};
     pm_redis_ttl milliseconds;
     pm_redis_ttl_of(ttl, &milliseconds);
-    pm_status st = pm_board_encode(type, message, &encoded, err);
+    pm_status st = pm_board_encode(r, key, type, message, &encoded, err);
     if (st == PM_OK) {
         const pm_span value = {encoded.bytes, encoded.size};
         const pm_span argv[] = {pm_span_of("SET"), key, value, pm_span_of("PX"), milliseconds.span, pm_span_of("NX")};
@@ -116,12 +117,13 @@ pm_status pm_board_queue_get(pm_redis *r, pm_span key, pm_error *err) {
     return pm_redis_queue(r, argv, 4, err);
 }
 
-static pm_status decode(const redisReply *reply, const pm_message_type *type, void *out, pm_message_memory *memory,
-                        pm_error *err) {
+static pm_status decode(const pm_redis *r, const char *key, const redisReply *reply, const pm_message_type *type,
+                        void *out, pm_message_memory *memory, pm_error *err) {
     if (reply->len > PM_BOARD_VALUE) {
         return pm_fail(err, PM_EDATA, "it has more than %zu bytes", PM_BOARD_VALUE);
     }
-    return pm_message_decode(type, (const uint8_t *)reply->str, reply->len, out, memory, err);
+    return pm_sealed_decode(r->options.seal, pm_span_of(key), type, (const uint8_t *)reply->str, reply->len, out,
+                            memory, err);
 }
 
 pm_status pm_board_decode(const pm_redis *r, const char *key, const redisReply *reply, const pm_message_type *type,
@@ -135,7 +137,7 @@ pm_status pm_board_decode(const pm_redis *r, const char *key, const redisReply *
         return PM_OK;
     }
     if (st == PM_OK) {
-        st = decode(reply, type, out, memory, err);
+        st = decode(r, key, reply, type, out, memory, err);
         *found = st == PM_OK;
     }
     return st == PM_EDATA ? pm_fail_prefix(err, "Redis at %s: %s", r->options.address, key) : st;

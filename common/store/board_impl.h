@@ -18,8 +18,9 @@ typedef struct pm_board_key {
 void pm_board_key_of(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_board_key *out);
 void pm_board_plain_key(const pm_redis *r, const char *name, pm_board_key *out);
 
-/* Appends a message as it is stored. */
-pm_status pm_board_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err);
+/* Appends a message as it is stored under `key`. */
+pm_status pm_board_encode(const pm_redis *r, pm_span key, const pm_message_type *type, const void *message,
+                          pm_buffer *out, pm_error *err);
 /* Queues SET of an encoded message, with NX where only the first is to stay. */
 pm_status pm_board_queue_set(pm_redis *r, pm_span key, const pm_message_type *type, const void *message, double ttl,
                              bool only_new, pm_error *err);

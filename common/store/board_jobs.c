@@ -55,9 +55,11 @@ static pm_status queue_opening(pm_redis *r, const pm_job_message *job, const pm_
 pm_status pm_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *err) {
     pm_job_message stamped = *job;
     pm_buffer encoded = {0};
+    pm_board_key key;
+    pm_board_key_of(r, "job", job->job, &key);
     pm_status st = pm_redis_now(r, &stamped.created, err);
     if (st == PM_OK) {
-        st = pm_board_encode(&pm_job_type, &stamped, &encoded, err);
+        st = pm_board_encode(r, key.span, &pm_job_type, &stamped, &encoded, err);
     }
     if (st == PM_OK) {
         st = queue_opening(r, &stamped, &encoded, err);

@@ -30,7 +30,7 @@ static pm_status queue_unit(pm_redis *r, const pm_unit_record *unit, bool fresh,
     pm_board_key_of(r, "unit", unit->unit, &key);
     pm_redis_ttl_of(r->options.ttl, &ttl);
     (void)snprintf(items, sizeof items, "%zu", unit->items.size / PM_DIGEST_BYTES);
-    pm_status st = pm_board_encode(&pm_unit_record_type, unit, &encoded, err);
+    pm_status st = pm_board_encode(r, key.span, &pm_unit_record_type, unit, &encoded, err);
     if (st == PM_OK) {
         const pm_span argv[] = {pm_span_of("EVAL"),
                                 pm_span_of(place_script),
@@ -309,7 +309,7 @@ static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64
     pm_board_key_of(r, "attempts", outcome->unit, &attempts);
     pm_redis_ttl_of(r->options.ttl, &ttl);
     (void)snprintf(items, sizeof items, "%llu", (unsigned long long)n_items);
-    pm_status st = pm_board_encode(&pm_outcome_type, outcome, &encoded, err);
+    pm_status st = pm_board_encode(r, key, &pm_outcome_type, outcome, &encoded, err);
     if (st == PM_OK) {
         const pm_span argv[] = {pm_span_of("EVAL"), pm_span_of(done_script),
                                 pm_span_of("4"),    done.span,

@@ -49,7 +49,7 @@ pm_status pm_board_beat(pm_redis *r, const pm_worker_message *worker, pm_error *
     (void)snprintf(seconds, sizeof seconds, "%.0f", LISTED_FOR);
     pm_status st = key_of_worker(r, worker->id, &key, err);
     if (st == PM_OK) {
-        st = pm_board_encode(&pm_worker_type, worker, &encoded, err);
+        st = pm_board_encode(r, key.span, &pm_worker_type, worker, &encoded, err);
     }
     if (st == PM_OK) {
         const pm_span argv[] = {
@@ -116,7 +116,9 @@ static pm_status see_worker(void *ctx, size_t i, const redisReply *reply, pm_err
     double beaten;
     bool found;
     pm_error why = {0};
-    pm_status st = pm_board_decode(w->r, id->str, reply, &pm_worker_type, &worker, &memory, &found, &why);
+    pm_board_key key;
+    pm_status st = key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, &why);
+    st = st == PM_OK ? pm_board_decode(w->r, key.text, reply, &pm_worker_type, &worker, &memory, &found, &why) : st;
     if (st == PM_EDATA) {
         pm_board_tell_bad(w->r, id->str, "is a worker whose heartbeat cannot be read", why.text);
         return PM_OK;

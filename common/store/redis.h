@@ -8,16 +8,17 @@
 #include <hiredis/hiredis.h>
 
 #include "base/log.h"
-#include "wire/message.h"
+#include "wire/seal.h"
 
 typedef struct pm_redis_options {
     const char *address;  /* "host:port", "[v6]:port" or "unix:/path" */
     const char *user;     /* NULL: the default user */
     const char *password; /* NULL: none */
     size_t database;
-    bool tls;           /* PM_EUNAVAILABLE where hiredis is older than 1.0 or was built without it */
-    const char *tls_ca; /* NULL: the system's */
-    const char *prefix; /* of all keys */
+    bool tls;            /* PM_EUNAVAILABLE where hiredis is older than 1.0 or was built without it */
+    const char *tls_ca;  /* NULL: the system's */
+    const char *prefix;  /* of all keys */
+    const pm_seal *seal; /* of what is stored; NULL: none */
     double connect_seconds, command_seconds; /* time limits */
     double ttl;                              /* seconds that values live */
 } pm_redis_options;
@@ -40,9 +41,13 @@ pm_status pm_redis_now(pm_redis *r, double *now, pm_error *err);
 pm_status pm_redis_try_write(pm_redis *r, pm_error *err);
 
 /* Connects, and checks what the cluster needs of the server: maxmemory-policy noeviction (a warning line when neither
- * INFO nor CONFIG may be asked), no Redis Cluster, and the right to each command used, on scratch keys. Errors beside
- * those of commands: PM_ECONFIG; PM_EPERMISSION names all commands that are refused. */
+ * INFO nor CONFIG may be asked), no Redis Cluster, and the right to each command used, on scratch keys; at the first
+ * time, that PREFIX:cluster-key, which the first of a cluster writes, names the cluster.key that `seal` is of (there is
+ * none without), so that nobody with another one takes for damaged what is not. Errors beside those of commands:
+ * PM_ECONFIG; PM_EPERMISSION names all commands that are refused. */
 pm_status pm_redis_check(pm_redis *r, pm_error *err);
+/* That about the key alone, for whoever only looks: nothing is written, and nothing there is fine. */
+pm_status pm_redis_see_key(pm_redis *r, pm_error *err);
 
 /* One command. Free *reply with freeReplyObject. An error reply is an error here, never a *reply. Errors, with the
  * command's name, the address and the server's words, never the password:

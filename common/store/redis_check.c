@@ -195,6 +195,75 @@ pm_status pm_redis_try_write(pm_redis *r, pm_error *err) {
     return st;
 }
 
+/* ---- the cluster's key ---- */
+
+#define KEY_NOTE "cluster-key"
+
+/* The reply to GETRANGE of the note about it. */
+static pm_status judge_note(const pm_redis *r, const char *key, const redisReply *reply, pm_error *err) {
+    const pm_seal *seal = r->options.seal;
+    const char *ours = seal != NULL ? pm_seal_id(seal) : "";
+    pm_status st = pm_redis_reply_status(r, reply, err);
+    if (st != PM_OK && st != PM_EDATA) {
+        return st;
+    }
+    bool is_text = st == PM_OK && reply->type == REDIS_REPLY_STRING;
+    if (is_text && (reply->len == 0 || strcmp(reply->str, ours) == 0)) {
+        return PM_OK;
+    }
+    char found[PM_SEAL_ID_TEXT + 8] = "another";
+    uint8_t bytes[PM_DIGEST_BYTES];
+    char digits[PM_DIGEST_HEX] = "0000000000000000000000000000000000000000000000000000000000000000";
+    if (is_text && reply->len == PM_SEAL_ID_TEXT - 1) {
+        memcpy(digits, reply->str, reply->len);
+        if (pm_unhex(digits, bytes)) {
+            (void)snprintf(found, sizeof found, "%s", reply->str);
+        }
+    }
+    return pm_fail(err, PM_ECONFIG,
+                   "Redis at %s: what is stored there has seals of the cluster.key %s (%s says so), and here %s%s: set "
+                   "the cluster's key; where it was changed on purpose, delete that key of Redis",
+                   r->options.address, found, key, seal != NULL ? "it is " : "none is set", ours);
+}
+
+static pm_status see_note(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
+    const pm_redis *r = ctx;
+    char key[PM_REDIS_KEY];
+    (void)i;
+    (void)pm_redis_plain_key(r, KEY_NOTE, key);
+    return judge_note(r, key, reply, err);
+}
+
+pm_status pm_redis_see_key(pm_redis *r, pm_error *err) {
+    char key[PM_REDIS_KEY], last[24];
+    (void)snprintf(last, sizeof last, "%d", PM_SEAL_ID_TEXT);
+    const pm_span get[] = {pm_span_of("GETRANGE"), pm_redis_plain_key(r, KEY_NOTE, key), pm_span_of("0"),
+                           pm_span_of(last)};
+    pm_status st = pm_redis_queue(r, get, 4, err);
+    return st == PM_OK ? pm_redis_flush(r, see_note, r, err) : st;
+}
+
+/* The first one writes it. */
+static pm_status note_key(pm_redis *r, pm_error *err) {
+    char key[PM_REDIS_KEY];
+    pm_redis_ttl ttl;
+    pm_span name = pm_redis_plain_key(r, KEY_NOTE, key);
+    pm_redis_ttl_of(2.0 * r->options.ttl, &ttl);
+    const pm_span set[] = {pm_span_of("SET"), name,    pm_span_of(pm_seal_id(r->options.seal)), pm_span_of("NX"),
+                           pm_span_of("PX"),  ttl.span};
+    const pm_span keep[] = {pm_span_of("PEXPIRE"), name, ttl.span};
+    pm_status st = pm_redis_queue(r, set, 6, err);
+    st = st == PM_OK ? pm_redis_queue(r, keep, 3, err) : st;
+    return st == PM_OK ? pm_redis_flush(r, NULL, NULL, err) : st;
+}
+
+static pm_status check_key(pm_redis *r, pm_error *err) {
+    pm_status st = r->options.seal != NULL ? note_key(r, err) : PM_OK;
+    st = st == PM_OK ? pm_redis_see_key(r, err) : st;
+    r->is_key_checked = st == PM_OK;
+    return st;
+}
+
 pm_status pm_redis_check(pm_redis *r, pm_error *err) {
     bool known = false;
     pm_status st = pm_redis_connect(r, err);
@@ -209,5 +278,6 @@ pm_status pm_redis_check(pm_redis *r, pm_error *err) {
                 "Redis at %s tells neither INFO nor CONFIG GET: make sure that its maxmemory-policy is noeviction",
                 r->options.address);
     }
-    return st == PM_OK ? check_rights(r, err) : st;
+    st = st == PM_OK ? check_rights(r, err) : st;
+    return st == PM_OK && !r->is_key_checked ? check_key(r, err) : st;
 }

@@ -27,6 +27,7 @@ struct pm_redis {
     pm_redis_name current;        /* the command whose reply is looked at */
     uint64_t told[PM_REDIS_TOLD]; /* hashes of keys whose values were called bad in a log line; 0: free */
     size_t n_told;
+    bool is_key_checked; /* the cluster has our key, or none as we have */
 };
 
 /* Connects and says who we are, unless connected. */

@@ -101,6 +101,19 @@ class Golden(ProgramCase):
             self.assertFalse(check.is_valid({**sound, "payload": {**sound["payload"], "more": 1}}))
             self.assertFalse(check.is_valid({**sound, "version": 2}))
 
+    def test_sealed(self):
+        """What is inside of a seal, with the id of its key; whether it fits is not for `inspect` to say."""
+        for name in ("job", "blob", "unit"):
+            self.write("sealed", msgpack.packb(["phasemill.sealed", 1, make_messages.encode(name), bytes(range(40))]))
+            shown = self.json("inspect", "sealed")
+            validator("sealed").validate(shown)
+            self.assertEqual(shown, {"name": "phasemill.sealed", "version": 1, "key": "0001020304050607",
+                                     "value": make_messages.as_json(name)})
+        self.write("sealed", msgpack.packb(["phasemill.sealed", 1, make_messages.encode("job"), bytes(39)]))
+        self.refused(DATA, ["seal of 40 bytes, found 39"], "inspect", "sealed")
+        self.write("sealed", msgpack.packb(["phasemill.sealed", 2, make_messages.encode("job"), bytes(40)]))
+        self.refused(DATA, ["version 1, found 2"], "inspect", "sealed")
+
     def test_trace(self):
         path = GOLDEN / "trace-v1.msgpack"
         validator("trace-summary").validate(self.json("inspect", "--json", path))

@@ -3,6 +3,7 @@ producer sends and look at what is stored."""
 import ctypes
 import ctypes.util
 import hashlib
+import hmac
 import struct
 import time
 
@@ -44,9 +45,42 @@ def envelope(name, fields, version=1, payload=None):
     return msgpack.packb([name, version, payload, sha256(payload)])
 
 
+class Seals:
+    """Seals of a cluster.key, made as common/wire/seal.h says."""
+
+    def __init__(self, key):
+        self._key = key.encode()
+        self.id = self._hmac(self._key, b"phasemill key id")[:8]
+
+    @staticmethod
+    def _hmac(key, *parts):
+        return hmac.new(key, b"".join(parts), hashlib.sha256).digest()
+
+    def seal(self, type, name, value):
+        own = self._hmac(self._key, f"phasemill seal 1 {type}".encode())
+        return self.id + self._hmac(own, struct.pack("<Q", len(name)), name.encode(), value)
+
+    def sealed(self, type, name, value):
+        return msgpack.packb(["phasemill.sealed", 1, value, self.seal(type, name, value)])
+
+    def opened(self, type, name, data):
+        """The value inside; ValueError unless its seal fits."""
+        word, version, value, seal = msgpack.unpackb(data)
+        if (word, version) != ("phasemill.sealed", 1) or seal != self.seal(type, name, value):
+            raise ValueError(f"{name}: the seal does not fit")
+        return value
+
+
+def unit_name(prefix, kind, job, id):
+    """What the seal of a message of the units topic is bound to."""
+    return f"{prefix}:units:{{{id.hex()}}}:{job.hex()}:{kind}"
+
+
 def opened(data):
-    """The fields of an encoded message."""
+    """The fields of an encoded message, whatever its seal."""
     name, _version, payload, digest = msgpack.unpackb(data)
+    if name == "phasemill.sealed":
+        return opened(payload)
     if sha256(payload) != digest:
         raise ValueError("the checksum does not match")
     return msgpack.unpackb(unpack(payload) if name in PACKED else payload)

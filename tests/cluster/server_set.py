@@ -62,7 +62,7 @@ class ServerSet:
             "PHASEMILL_KAFKA_BROKERS": ",".join(f"{host}:{p['client']}" for p in self.settings["brokers"]),
             "PHASEMILL_REDIS_ADDRESS": f"{host}:{self.settings['redis']}",
             "PHASEMILL_REDIS_PASSWORD_FILE": self.settings["password_file"],
-            "PHASEMILL_CLUSTER_DIR": str(self.folder),
+            "PHASEMILL_SERVERS_DIR": str(self.folder),
         }
 
     def redis(self, **options):

@@ -28,7 +28,7 @@ def arguments(argv):
     parser = Parser(prog="tests/cluster/servers", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     where = Parser(add_help=False)
-    where.add_argument("--dir", metavar="D", help="folder of the servers (default: $PHASEMILL_CLUSTER_DIR)")
+    where.add_argument("--dir", metavar="D", help="folder of the servers (default: $PHASEMILL_SERVERS_DIR)")
 
     up = commands.add_parser("up", help="start servers; prints what to export, for eval",
                              description="Starts servers and prints what to export. The folder is a new one under "
@@ -52,9 +52,9 @@ def arguments(argv):
 
 
 def folder_of(options):
-    folder = options.dir or os.environ.get("PHASEMILL_CLUSTER_DIR")
+    folder = options.dir or os.environ.get("PHASEMILL_SERVERS_DIR")
     if not folder:
-        raise server_set.ServerError("which servers? Give --dir D, or set PHASEMILL_CLUSTER_DIR as `up` prints it")
+        raise server_set.ServerError("which servers? Give --dir D, or set PHASEMILL_SERVERS_DIR as `up` prints it")
     return folder
 
 

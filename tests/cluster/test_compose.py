@@ -1,5 +1,6 @@
 """docker-compose.yml and Dockerfile, as far as they can be checked without containers: their settings are the ones that
 the tests run, Redis's command is run as it stands, and the image has what the program links."""
+import json
 import os
 import pathlib
 import random
@@ -49,6 +50,24 @@ class ComposeCase(unittest.TestCase):
     def setUpClass(cls):
         cls.compose = yaml.safe_load(COMPOSE.read_text())
         cls.services = cls.compose["services"]
+
+
+class WithAKey(unittest.TestCase):
+    """The file as the comment at its top has it changed for a cluster.key."""
+
+    def test_every_program_gets_the_key_and_nothing_else_changes(self):
+        text = COMPOSE.read_text()
+        self.assertIn("sed -i 's/#key //' docker-compose.yml", text)
+        lines = [line.replace("#key ", "", 1) for line in text.splitlines()]
+        compose, without = yaml.safe_load("\n".join(lines)), yaml.safe_load(text)
+        self.assertEqual(compose["secrets"].pop("cluster_key"), {"file": "./secrets/cluster_key"})
+        for name in ONE_SHOT | TOOLS | {"worker"}:
+            service = json.loads(json.dumps(compose["services"][name]))  # aliases are one object
+            self.assertEqual(service["environment"].pop("PHASEMILL_CLUSTER_KEY_FILE"), "/run/secrets/cluster_key")
+            service["secrets"].remove("cluster_key")
+            self.assertEqual(service, without["services"][name])
+        for name in SERVERS - {"worker"}:
+            self.assertEqual(compose["services"][name], without["services"][name])
 
 
 class Services(ComposeCase):

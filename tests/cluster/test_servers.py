@@ -37,7 +37,7 @@ class ServersCase(unittest.TestCase):
 
     def servers(self, *args, code=0, **env):
         done = subprocess.run([SERVERS, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              env={**os.environ, "PHASEMILL_CLUSTER_DIR": str(self.dir), **env}, timeout=ENOUGH)
+                              env={**os.environ, "PHASEMILL_SERVERS_DIR": str(self.dir), **env}, timeout=ENOUGH)
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stdout if code == 0 else done.stderr
 
@@ -47,7 +47,7 @@ class ServersCase(unittest.TestCase):
         printed = self.servers("up", "--dir", str(self.dir), *watch, *args, **env)
         lines = [re.fullmatch(r"export ([A-Z_]+)=(.*)", line) for line in printed.splitlines()]
         self.exported = {m[1]: shlex.split(m[2])[0] for m in lines}
-        return server_set.ServerSet(self.exported["PHASEMILL_CLUSTER_DIR"])
+        return server_set.ServerSet(self.exported["PHASEMILL_SERVERS_DIR"])
 
     def starting(self, *args):
         """`up` in the background, at a moment when some server runs already."""

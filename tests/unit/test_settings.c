@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/settings.h"
@@ -191,6 +192,48 @@ Test(settings, secrets_come_from_files_and_are_hidden) {
     shows("sasl.password", "(hidden) test.conf line 2");
     unlink(path);
     refused(read_variable(variable), PM_ECONFIG, "cannot be opened");
+}
+
+Test(settings, a_key_is_long_and_its_file_private) {
+    static const char key[] = "0123456789abcdef0123456789abcdef";
+    static const mode_t open_modes[] = {0644, 0640 | S_IWGRP, 0601, 0602, 0604};
+    char variable[64], *path = temp_file(key);
+    pm_seal *seal = NULL;
+    cr_assert_eq(pm_settings_seal(&s, &seal, &err), PM_OK);
+    cr_assert_null(seal);
+    cr_assert_not(pm_settings_hold_secret(&s));
+    snprintf(variable, sizeof variable, "PHASEMILL_CLUSTER_KEY_FILE=%s", path);
+    for (size_t i = 0; i < sizeof open_modes / sizeof *open_modes; i++) {
+        cr_assert_eq(chmod(path, open_modes[i]), 0);
+        refused(read_variable(variable), PM_ECONFIG, "expected at most 0640");
+        refused(pm_settings_set(&s, "cluster.key-file", path, "--cluster-key-file", &err), PM_EUSAGE, path);
+    }
+    cr_assert_eq(chmod(path, 0640), 0);
+    cr_assert_eq(read_variable(variable), PM_OK, "%s", err.text);
+    cr_assert_str_eq(s.values.cluster_key, key);
+    shows("cluster.key", "(hidden) PHASEMILL_CLUSTER_KEY_FILE");
+    cr_assert(pm_settings_hold_secret(&s));
+    cr_assert_eq(pm_settings_seal(&s, &seal, &err), PM_OK, "%s", err.text);
+    cr_assert_not_null(seal);
+    pm_seal_free(seal);
+    unlink(path);
+}
+
+Test(settings, a_short_key_is_refused_unshown) {
+    refused(read_variable("PHASEMILL_CLUSTER_KEY=0123456789abcdef0123456789abcde"), PM_ECONFIG, "32 to 4096");
+    cr_assert_null(strstr(err.text, "0123456789"));
+    cr_assert_eq(read_variable("PHASEMILL_CLUSTER_KEY=0123456789abcdef0123456789abcdef"), PM_OK, "%s", err.text);
+}
+
+Test(settings, a_key_in_the_file_of_settings) {
+    char *path = temp_file("[cluster]\nkey = 0123456789abcdef0123456789abcdef\n");
+    cr_assert_eq(chmod(path, 0644), 0);
+    refused(pm_settings_read_file(&s, path, &err), PM_ECONFIG, "0644");
+    pm_settings_free(&s);
+    init();
+    cr_assert_eq(chmod(path, 0600), 0);
+    cr_assert_eq(pm_settings_read_file(&s, path, &err), PM_OK, "%s", err.text);
+    unlink(path);
 }
 
 Test(settings, a_secret_is_in_no_error) {
