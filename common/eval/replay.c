@@ -75,7 +75,8 @@ size_t pm_replay_lane_bytes(const pm_replay_setup *setup) {
 pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err) {
     const pm_program *p = setup->context->program;
     unsigned stride = setup->kernels->stride;
-    *out = (pm_replay_scratch){.factors = {.u = slots(p->largest_u, stride),
+    *out = (pm_replay_scratch){.factored = PM_NONE,
+                               .factors = {.u = slots(p->largest_u, stride),
                                            .l = setup->keep_l ? slots(p->largest_l, stride) : NULL,
                                            .leave = slots(p->largest, stride),
                                            .inverse = slots(p->largest, stride),
@@ -407,6 +408,7 @@ void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *bl
             }
         }
     }
+    scratch->factored = component;
 }
 
 void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch) {
@@ -414,7 +416,10 @@ void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *bloc
     for (uint32_t c = p->n_components; c-- > 0;) {
         task t;
         start_task(setup, block, scratch, c, &t);
-        setup->kernels->factor(&t.view, block->values, &scratch->factors);
+        if (scratch->factored != c) { /* that of the last component, or of the only one, is left */
+            setup->kernels->factor(&t.view, block->values, &scratch->factors);
+            scratch->factored = c;
+        }
         setup->kernels->solve_transposed(&t.view, &scratch->factors, block->z);
         setup->kernels->push_flows(t.component.n, t.view.exit_row, p->exit_to, p->exit_weight, block->values,
                                    own_slots(&t, block->z), block->z);

@@ -33,6 +33,7 @@ typedef struct pm_replay_setup {
 /* A thread's own arrays for one SCC at a time. */
 typedef struct pm_replay_scratch {
     pm_factors factors;
+    uint32_t factored;           /* the component that `factors` is of, PM_NONE at first */
     double *plus, *minus, *limb; /* coefficients of each state of the SCC */
     double *next;                /* discrete: P m_l of each part and order, for the SCC */
 } pm_replay_scratch;
@@ -71,7 +72,8 @@ pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block
 void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
                          uint32_t component);
 
-/* Turns block->z, which holds the start distribution by position, into expected sojourn times. */
+/* Turns block->z, which holds the start distribution by position, into expected sojourn times. `scratch` is the one
+ * that the components of this block were solved with. */
 void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch);
 
 #endif

@@ -185,6 +185,18 @@ static exact_chain *chain_of(const plan *p, int64_t n) {
     return c;
 }
 
+/* A row of a discrete chain that exceeds one by rounding is divided by its sum: nothing stays. */
+static void divide_excess(exact_chain *c) {
+    for (int64_t a = 0; c->discrete && a < c->n; a++) {
+        if (mpfr_cmp_ui(c->total[a], 1) > 0) {
+            for (int64_t e = c->first[a]; e < c->first[a + 1]; e++) {
+                mpfr_div(c->edges[e].weight, c->edges[e].weight, c->total[a], MPFR_RNDN);
+            }
+            mpfr_set_ui(c->total[a], 1, MPFR_RNDN);
+        }
+    }
+}
+
 /* Start probabilities, rescaled to sum to one. */
 static int64_t begin_chain(const plan *p, exact_chain *c) {
     const exact_input *in = p->in;
@@ -257,6 +269,7 @@ static exact_chain *chain_at(plan *p, int64_t *status) {
         return NULL;
     }
     exact_chain *c = chain_of(p, count_transient(p));
+    divide_excess(c);
     *status = begin_chain(p, c);
     return c;
 }
