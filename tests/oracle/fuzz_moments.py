@@ -110,7 +110,8 @@ def wide(session, rng):
     def graph(r):
         g, thetas = fuzz_graphs.continuous(r, decades=w, center=0, largest=r.choice((3, 6, 8)), rows=r.choice((1, 1, 3)),
                                            cancel=False, params=r.choice((0, 0, 1, 2)))
-        return clamp(g), thetas
+        far = fuzz_graphs.log_uniform(r, -20, 20) if r.random() < 0.3 else 1.0
+        return clamp(g), [[v * far for v in row] for row in thetas]
 
     moments_case(session, rng, graph, decades=rng.choice((0, 0, 50, w * 0.7)), what=f"moments, rates 10^+-{w}")
 
