@@ -3,8 +3,8 @@
 #include <math.h>
 
 /* An expansion: doubles that do not overlap, by ascending magnitude. Their exponents lie within 1,200 bits of each
- * other, so that compressed ones, 53 bits apart, are fewer than half of these. */
-#define PARTS 64
+ * other, so that compressed ones, 53 bits apart, are fewer than these. */
+#define PARTS 32
 
 typedef struct expansion {
     double part[PARTS];

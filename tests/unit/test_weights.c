@@ -61,6 +61,43 @@ Test(weights, sums_that_cancel_almost_wholly_are_exact) {
     cr_assert(fabs(low) <= 0x1p-53 * high);
 }
 
+static uint64_t draw(uint64_t *state) {
+    *state = *state * UINT64_C(6364136223846793005) + 1;
+    return *state >> 33;
+}
+
+/* Terms of all sizes, and their negatives in another order: what is left is the constant, whatever was put together on
+ * the way. */
+Test(weights, sums_of_more_parts_than_are_kept_are_exact) {
+    enum { TERMS = 500 };
+    static double coef[1 + 2 * TERMS], x[2 * TERMS];
+    uint64_t state = 1;
+    for (int trial = 0; trial < 200; trial++) {
+        double want = ldexp(1.0 + (double)(draw(&state) % 1000) / 1024.0, -(int)(draw(&state) % 880));
+        coef[0] = trial % 2 == 0 ? want : -want;
+        for (size_t k = 0; k < TERMS; k++) {
+            double mantissa = 1.0 + ldexp((double)draw(&state), -31) + 0x1p-52;
+            int size = (int)(draw(&state) % 780); /* the last bits of the product are 104 below it */
+            coef[1 + k] = ldexp(draw(&state) % 2 == 0 ? mantissa : -mantissa, -size);
+            x[k] = trial % 2 == 0 ? 1.0 + ldexp((double)draw(&state), -31) + 0x1p-52 : 1.0;
+            coef[1 + TERMS + k] = -coef[1 + k];
+            x[TERMS + k] = x[k];
+        }
+        for (size_t k = TERMS; k > 1; k--) {
+            size_t a = TERMS + draw(&state) % k, b = TERMS + k - 1;
+            double c = coef[1 + a], y = x[a];
+            coef[1 + a] = coef[1 + b];
+            x[a] = x[b];
+            coef[1 + b] = c;
+            x[b] = y;
+        }
+        double high, low;
+        pm_exact_dot(coef, 2 * TERMS, x, &high, &low);
+        cr_assert_eq(high, coef[0], "trial %d: %.17g, expected %.17g", trial, high, coef[0]);
+        cr_assert_eq(low, 0.0);
+    }
+}
+
 Test(weights, lanes_beyond_the_batch_repeat_the_last_row) {
     const double coef[2][4] = {{0.5, 1, 0, 0}, {0, 0, 2, 1}};
     pm_graph *g = edges_of(coef, 2);
