@@ -66,11 +66,7 @@ pm_wide pm_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta)
         }
     }
     if (pm_wide_smaller(sum, pm_wide_multiply(largest, pm_wide_of(WIDE_CANCELLED)))) {
-        double high, low;
-        int scale = pm_exact_dot_scaled(coef, g->n_params, theta, &high, &low), limb = scale / 512;
-        pm_wide unit = {.hi = 1, .limb = limb};
-        sum = pm_wide_add(pm_wide_of(ldexp(high, scale % 512)), pm_wide_of(ldexp(low, scale % 512)));
-        sum = pm_wide_multiply(sum, unit);
+        sum = pm_exact_dot_wide(coef, g->n_params, theta);
     }
     return sum;
 }

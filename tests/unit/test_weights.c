@@ -61,6 +61,34 @@ Test(weights, sums_that_cancel_almost_wholly_are_exact) {
     cr_assert(fabs(low) <= 0x1p-53 * high);
 }
 
+Test(weights, sums_may_be_of_any_size) {
+    const struct {
+        double coef[4], x[3], high, low;
+    } cases[] = {
+        {{0, 1, -1, 1e-20}, {1e300, 1e300, 1}, 1e-20, 0},
+        {{0, 1, -1, 5e-324}, {1.7e308, 1.7e308, 1}, 5e-324, 0},
+        {{-1, 1.5, 1, 0}, {1, 0x1p-1000, 1}, 0.5, 0x1p-1000},
+        {{0, 5e-324, -1, 1}, {5e-324, 3, 3}, 0, 0}, /* 2^-2148 */
+        {{1, 0x1p-53, 0x1p-106, 0}, {1, 1, 1}, 1 + 0x1p-52, -0x1p-53 + 0x1p-106},
+        {{1, 0x1p-53, 0, 0}, {1, 1, 1}, 1, 0x1p-53},
+        {{1 + 0x1p-52, 0x1p-53, 0, 0}, {1, 1, 1}, 1 + 0x1p-51, -0x1p-53},
+        {{-1, -0x1p-53, -0x1p-1074, 0}, {1, 1, 1}, -1 - 0x1p-52, 0x1p-53},
+        {{0x1p1023, 0x1p1023, 0, 0}, {1, 1, 1}, HUGE_VAL, 0},
+        {{0x1p1023, -0x1p1023, 0, 0}, {1, 1, 1}, 0, 0},
+        {{0, 0x1p1023, -0x1p1023, 3}, {0x1p1023, 0x1p1023, 1}, 3, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double high, low;
+        pm_exact_dot(cases[i].coef, 3, cases[i].x, &high, &low);
+        cr_expect_eq(high, cases[i].high, "case %zu: %.17g", i, high);
+        cr_expect_eq(low, cases[i].low, "case %zu: %.17g", i, low);
+    }
+    const double smallest[] = {0, 5e-324, 1, -1}, x[] = {5e-324, 3, 3};
+    pm_wide w = pm_exact_dot_wide(smallest, 3, x);
+    cr_expect(w.lo == 0 && log2(w.hi) + 512 * w.limb == -2148);
+    cr_expect_eq(pm_exact_dot_wide((const double[]){1, -1}, 1, (const double[]){1}).hi, 0);
+}
+
 static uint64_t draw(uint64_t *state) {
     *state = *state * UINT64_C(6364136223846793005) + 1;
     return *state >> 33;
