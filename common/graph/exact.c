@@ -137,8 +137,40 @@ void pm_exact_dot(const double *coef, size_t n, const double *x, double *high, d
     *low = isfinite(*high) ? ldexp(rest, scale) : 0.0;
 }
 
+/* Products of this size, or zero, have a rounding error that is a double. */
+#define SAFE_PRODUCT 0x1p-900
+
+/* sum + x = total + error, exactly (Knuth). */
+static double two_sum(double sum, double x, double *error) {
+    double total = sum + x, part = total - sum;
+    *error = (sum - (total - part)) + (x - part);
+    return total;
+}
+
+/* *high + *low is the sum, exactly; false where two doubles do not hold it, or not on the way. */
+static bool fits_pair(const double *coef, size_t n, const double *x, double *high, double *low) {
+    double rest, lost = 0.0, error;
+    *high = coef[0];
+    *low = 0.0;
+    for (size_t k = 0; k < n; k++) {
+        double product = coef[1 + k] * x[k];
+        if (product != 0.0 ? !(fabs(product) >= SAFE_PRODUCT) : coef[1 + k] != 0.0 && x[k] != 0.0) {
+            return false;
+        }
+        *high = two_sum(*high, product, &rest);
+        *low = two_sum(*low, rest, &error);
+        lost += fabs(error);
+        *low = two_sum(*low, fma(coef[1 + k], x[k], -product), &error);
+        lost += fabs(error);
+    }
+    return lost == 0.0 && isfinite(*high); /* not where it is no number either */
+}
+
 pm_wide pm_exact_dot_wide(const double *coef, size_t n, const double *x) {
     double high, low;
+    if (fits_pair(coef, n, x, &high, &low)) {
+        return low == 0.0 ? pm_wide_of(high) : pm_wide_sum(pm_wide_of(high), pm_wide_of(low));
+    }
     int scale = pm_exact_dot_scaled(coef, n, x, &high, &low);
     pm_wide unit = pm_wide_of(ldexp(1.0, scale % 512));
     unit.limb += scale / 512;
