@@ -4,6 +4,7 @@
 
 #include "eval/replay.h"
 #include "graph/exact.h"
+#include "graph/weights.h"
 
 /* Rows of a discrete graph may exceed one by rounding only. */
 #define ROW_SUM_SLACK 1e-12
@@ -29,50 +30,35 @@ size_t pm_replay_stay_terms(const pm_replay_setup *setup) {
     return 1 + most * (1 + (size_t)setup->context->graph->n_params);
 }
 
-/* The row of theta at one lane, and terms of an exact sum: coef[0] + sum of coef[1 + k] x[k]. */
-typedef struct terms {
-    const pm_graph *graph;
-    const double *theta;
+/* The row of theta at one lane, and room for the terms of an exact sum. */
+typedef struct place {
     size_t row, lane;
-    double *coef, *x;
-    size_t n;
-} terms;
-
-static void subtract_weights(terms *t, const uint32_t *weight, size_t begin, size_t end) {
-    const pm_graph *g = t->graph;
-    for (size_t e = begin; e < end; e++) {
-        if (g->takes_values) {
-            t->x[t->n++] = t->theta[weight[e]];
-            t->coef[t->n] = -1;
-            continue;
-        }
-        const double *coef = g->weights + (size_t)weight[e] * (1 + (size_t)g->n_params);
-        for (size_t k = 0; k <= g->n_params; k++) {
-            if (coef[k] != 0) {
-                t->x[t->n++] = k == 0 ? 1 : t->theta[k - 1];
-                t->coef[t->n] = -coef[k];
-            }
-        }
-    }
-}
+    const double *theta;
+    pm_terms terms;
+} place;
 
 /* One minus the sum of all ways out of position i. */
-static pm_wide exact_stay(const pm_program *p, terms *t, uint32_t i) {
+static pm_wide exact_stay(const pm_replay_setup *s, place *at, uint32_t i) {
+    const pm_program *p = s->context->program;
+    const pm_graph *g = s->context->graph;
+    pm_terms *t = &at->terms;
     t->n = 0;
     t->coef[0] = 1;
-    subtract_weights(t, p->inner_weight, p->inner_row[i], p->inner_row[i + 1]);
-    subtract_weights(t, p->exit_weight, p->exit_row[i], p->exit_row[i + 1]);
-    subtract_weights(t, p->absorb_weight, p->absorb_row[i], p->absorb_row[i + 1]);
+    pm_terms_subtract(t, g, at->theta, p->inner_weight + p->inner_row[i], p->inner_row[i + 1] - p->inner_row[i]);
+    pm_terms_subtract(t, g, at->theta, p->exit_weight + p->exit_row[i], p->exit_row[i + 1] - p->exit_row[i]);
+    pm_terms_subtract(t, g, at->theta, p->absorb_weight + p->absorb_row[i], p->absorb_row[i + 1] - p->absorb_row[i]);
     return pm_exact_dot_wide(t->coef, t->n, t->x);
 }
 
 /* stay = 1 - `out`, the sum of all ways out; self-loops are part of staying and only have to leave room for the rest.
- * A row that is normalized lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight.
- * Others that exceed one by rounding are divided by their sum, so that nothing stays. */
-static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b, terms *t, uint32_t i, pm_error *err) {
+ * Where values are given for weights, rounded ones, that of the self-loop says what stays. A row that is normalized
+ * lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight. Others that exceed one by
+ * rounding are divided by their sum, so that nothing stays. */
+static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b, place *at, uint32_t i,
+                              pm_error *err) {
     const pm_program *p = s->context->program;
     unsigned lanes = s->kernels->lanes;
-    size_t lane = t->lane;
+    size_t lane = at->lane;
     const double *values = is_wide(s) ? b->values : b->exact_values;
     pm_wide out = pm_replay_get(is_wide(s) ? b->stay : b->exact_sums, lanes, i, lane), loops = pm_wide_of(0);
     for (size_t e = p->loop_row[i]; e < p->loop_row[i + 1]; e++) {
@@ -85,13 +71,15 @@ static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b
         return pm_fail(err, PM_EDATA,
                        "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
                        "at most 1",
-                       t->row, text, sum);
+                       at->row, text, sum);
     }
     pm_wide stay = pm_wide_difference(pm_wide_of(1), out), excess = pm_wide_of(1);
-    if (s->context->graph->normalizes_rows && out.hi > 0) {
+    const pm_graph *g = s->context->graph;
+    bool is_told = g->takes_values && (loops.hi > 0 || stay.hi > 0);
+    if ((g->normalizes_rows && out.hi > 0) || is_told) {
         stay = loops;
-    } else {
-        stay = fabs(pm_wide_double(stay)) < SMALL_STAY ? exact_stay(p, t, i) : stay;
+    } else if (fabs(pm_wide_double(stay)) < SMALL_STAY) {
+        stay = exact_stay(s, at, i);
     }
     if (stay.hi < 0) {
         stay = pm_wide_of(0);
@@ -117,14 +105,13 @@ pm_status pm_replay_stay(const pm_replay_setup *s, const pm_replay_block *b, siz
     kernels->add_weights(p->n, p->inner_row, p->inner_weight, values, sums);
     kernels->add_weights(p->n, p->exit_row, p->exit_weight, values, sums);
     kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, values, sums);
-    const pm_graph *g = s->context->graph;
-    terms t = {.graph = g, .coef = b->terms, .x = b->terms + pm_replay_stay_terms(s)};
+    place at = {.terms = {.coef = b->terms, .x = b->terms + pm_replay_stay_terms(s)}};
     pm_status st = PM_OK;
-    for (; st == PM_OK && t.lane < kernels->lanes; t.lane++) {
-        t.row = first + (t.lane < count ? t.lane : count - 1);
-        t.theta = s->request->theta + t.row * g->n_params;
+    for (; st == PM_OK && at.lane < kernels->lanes; at.lane++) {
+        at.row = first + (at.lane < count ? at.lane : count - 1);
+        at.theta = s->request->theta + at.row * s->context->graph->n_params;
         for (uint32_t i = 0; st == PM_OK && i < p->n; i++) {
-            st = fill_stay_of(s, b, &t, i, err);
+            st = fill_stay_of(s, b, &at, i, err);
         }
     }
     return st;
