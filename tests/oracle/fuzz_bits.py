@@ -17,7 +17,7 @@ def family(rng):
     rows = rng.choice((2, 3, 5, 9, 17, 33))
     style = rng.random()
     if style < 0.5:
-        g, thetas = fuzz_graphs.continuous(rng, decades=rng.choice((0, 1, 2)), center=0, rows=rows, cancel=False,
+        g, thetas = fuzz_graphs.continuous(rng, decades=rng.choice((0, 1, 2, 80)), center=0, rows=rows, cancel=False,
                                            params=rng.choice((1, 2, 3)))
     elif style < 0.6:
         g, thetas = fuzz_graphs.discrete(rng, rows=rows)
@@ -52,8 +52,8 @@ def choose_work(rng, g, thetas):
         times = sorted(rng.randrange(300) for _ in range(4))
     else:
         states = len(g["states"])
-        mean = min(states, 40000 // states) * sum(map(max, thetas)) / len(thetas)
-        times = [abs(mean) * fuzz_graphs.log_uniform(rng, -4, 0) for _ in range(rng.randrange(1, 5))]
+        mean = min(states, 40000 // states) * len(thetas) / (sum(map(max, thetas)) or 1.0)  # rates grow with theta
+        times = [mean * fuzz_graphs.log_uniform(rng, -4, 0) for _ in range(rng.randrange(1, 5))]
     if rng.random() < 0.3 and not g.get("is_discrete"):
         times = [[t * fuzz_graphs.log_uniform(rng, -1, 0) for t in times] for _ in thetas]
     else:
