@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "eval/density.h"
 #include "eval/start.h"
+#include "graph/weights.h"
 #include "wire/units.h"
 
 /* Rough speeds of one core, from the benchmarks: what matters is the order of magnitude. */
@@ -74,11 +75,27 @@ static double density_seconds(const pm_graph *g, const pm_request *r, size_t row
     return steps * (double)(g->n_edges + g->n_vertices) / EDGES_PER_SECOND;
 }
 
+/* Weights that no double holds do for moments where these fit one (docs/moments.md); negative ones never do. */
+static pm_status check_signs(const pm_graph *g, const pm_request *r, size_t first, size_t count, pm_error *err) {
+    for (size_t row = first; row < first + count; row++) {
+        const double *theta = r->theta + row * g->n_params;
+        for (uint32_t w = 0; w < g->n_weights; w++) {
+            if (pm_graph_weight_wide(g, w, theta).hi < 0) {
+                return pm_weight_refuse(g, w, theta, row, err);
+            }
+        }
+    }
+    return PM_OK;
+}
+
 static pm_status cost_block(const pm_model *m, const pm_request *r, size_t first, double *values, double *out,
                             double *start, double *seconds, pm_error *err) {
     const pm_graph *g = m->graph;
     size_t left = r->n_theta - first, count = left < LANES ? left : LANES;
     pm_status st = pm_weights_fill(g, r->theta, first, count, LANES, values, err);
+    if (st == PM_EDATA && !wants_densities(r)) {
+        st = check_signs(g, r, first, count, err);
+    }
     if (st == PM_OK) {
         st = pm_start_fill(g, r->theta + first * g->n_params, count, m->normalize_start, start, err);
         if (st != PM_OK) {

@@ -17,8 +17,8 @@ typedef struct pm_slices {
     pm_slice *slices;
 } pm_slices;
 
-/* Checks every row of theta, and estimates the seconds of one core that each takes. Errors: those of pm_evaluate that
- * need no evaluation, naming the row. */
+/* Checks every row of theta as far as its weights and start distribution go, and estimates the seconds of one core that
+ * each takes. Errors: those of pm_evaluate that need no evaluation, naming the row. */
 pm_status pm_slice_costs(const pm_model *model, const pm_request *request, const pm_result *result, double *seconds,
                          pm_error *err);
 

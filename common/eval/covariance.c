@@ -246,6 +246,11 @@ static void fill_means(covariance_lane *c) {
     }
 }
 
+/* Probabilities that have been rounded, and what stays beside them (model/defective.h): means squared would show it. */
+static bool is_rounded(const covariance_lane *c) {
+    return c->e->context->graph->takes_values && c->e->context->graph->is_discrete;
+}
+
 /* Of the two sums for a pair the one of smaller error; a variance is never the plain one where that is not positive. */
 static pm_wide choose(const covariance_lane *c, size_t f, size_t g, pm_wide plain_sum) {
     pm_wide centred_sum = f == g ? c->centred[f] : centred(c, f, g);
@@ -253,7 +258,7 @@ static pm_wide choose(const covariance_lane *c, size_t f, size_t g, pm_wide plai
     double size_f = log2_of(c->size[f]), size_g = log2_of(c->size[g]);
     double spread_f = size_f + sd_g, spread_g = size_g + sd_f;
     double centred_error = 0.5 * c->log2_jumps + (spread_f > spread_g ? spread_f : spread_g) + 1;
-    bool is_centred = centred_error <= size_f + size_g || (f == g && !(plain_sum.hi > 0));
+    bool is_centred = is_rounded(c) || centred_error <= size_f + size_g || (f == g && !(plain_sum.hi > 0));
     return is_centred ? centred_sum : plain_sum;
 }
 
@@ -261,7 +266,7 @@ static void find_delicate(covariance_lane *c) {
     bool any = false;
     for (size_t f = 0; f < c->vectors; f++) {
         pm_wide least = times(times(c->size[f], c->size[f]), wide(PLAIN_ENOUGH)), v = plain(c, f, f);
-        c->delicate[f] = c->size[f].hi != 0 && (v.hi <= 0 || pm_wide_smaller(v, least));
+        c->delicate[f] = c->size[f].hi != 0 && (is_rounded(c) || v.hi <= 0 || pm_wide_smaller(v, least));
         any |= c->delicate[f];
     }
     c->log2_jumps = any ? log2_jumps(c) : 0;

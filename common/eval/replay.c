@@ -6,9 +6,6 @@
 #include "base/mem.h"
 #include "graph/weights.h"
 
-/* Rows of a discrete graph may exceed one by rounding only. */
-#define ROW_SUM_SLACK 1e-12
-
 pm_status pm_rewards_new(const pm_program *program, const pm_request *request, size_t n_vertices, pm_rewards *out,
                          pm_error *err) {
     size_t vectors = request->n_rewards == 0 ? 1 : request->n_rewards;
@@ -53,10 +50,6 @@ static bool is_wide(const pm_replay_setup *s) {
     return s->kernels->stride != s->kernels->lanes;
 }
 
-static const pm_kernels *wide_kernels(const pm_replay_setup *s) {
-    return pm_kernels_get(s->context->isa, s->kernels->lanes, true);
-}
-
 static size_t next_slots(const pm_replay_setup *s) {
     return is_discrete(s) ? 2 * s->order * s->context->program->largest : 0;
 }
@@ -68,14 +61,16 @@ size_t pm_replay_lane_bytes(const pm_replay_setup *setup) {
                    (double)next_slots(setup) + n_weights +
                    (double)setup->rewards->n_parts * (double)setup->order * p->n +
                    (is_discrete(setup) ? 2.0 * p->n : 0) + (setup->covariance ? 2.0 * p->n : 0);
-    double bytes = (setup->wide ? 24 : 8) * slots + (is_discrete(setup) && !setup->wide ? 24 * (n_weights + p->n) : 0);
+    double bytes = (setup->wide ? 24 : 8) * slots + (is_discrete(setup) && !setup->wide ? 24 * (n_weights + p->n) : 0) +
+                   (is_discrete(setup) ? 16 * (double)pm_replay_stay_terms(setup) : 0);
     return bytes < 9e18 ? (size_t)bytes : SIZE_MAX;
 }
 
 pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err) {
     const pm_program *p = setup->context->program;
     unsigned stride = setup->kernels->stride;
-    *out = (pm_replay_scratch){.factors = {.u = slots(p->largest_u, stride),
+    *out = (pm_replay_scratch){.factored = PM_NONE,
+                               .factors = {.u = slots(p->largest_u, stride),
                                            .l = setup->keep_l ? slots(p->largest_l, stride) : NULL,
                                            .leave = slots(p->largest, stride),
                                            .inverse = slots(p->largest, stride),
@@ -125,7 +120,9 @@ pm_status pm_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out
     out->exact_values = rounds ? slots(n_weights, wide) : NULL;
     out->exact_sums = rounds ? slots(p->n, wide) : NULL;
     out->z = setup->covariance ? slots(p->n, stride) : NULL;
-    if (out->x == NULL || out->values == NULL || (is_discrete(setup) && (out->stay == NULL || out->excess == NULL)) ||
+    out->terms = is_discrete(setup) ? pm_malloc(pm_replay_stay_terms(setup), 2 * sizeof(double)) : NULL;
+    if (out->x == NULL || out->values == NULL ||
+        (is_discrete(setup) && (out->stay == NULL || out->excess == NULL || out->terms == NULL)) ||
         (rounds && (out->exact_values == NULL || out->exact_sums == NULL)) || (setup->covariance && out->z == NULL)) {
         pm_replay_block_free(out);
         return pm_fail_memory(err, "the moments of a block of theta", moments * stride * sizeof(double));
@@ -140,6 +137,7 @@ void pm_replay_block_free(pm_replay_block *block) {
     free(block->excess);
     free(block->exact_values);
     free(block->exact_sums);
+    free(block->terms);
     free(block->z);
     *block = (pm_replay_block){0};
 }
@@ -194,64 +192,6 @@ static pm_status fill_wide(const pm_replay_setup *s, size_t first, size_t count,
     return PM_OK;
 }
 
-/* stay = 1 - `out`, the sum of all ways out; self-loops are part of staying and only have to leave room for the rest.
- * A row that is normalized lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight.
- * Others that exceed one by rounding are divided by their sum, so that nothing stays. */
-static pm_status fill_stay_of(const pm_replay_setup *s, pm_replay_block *b, uint32_t i, size_t lane, size_t row,
-                              pm_error *err) {
-    const pm_program *p = s->context->program;
-    unsigned lanes = s->kernels->lanes;
-    const double *values = is_wide(s) ? b->values : b->exact_values;
-    pm_wide out = pm_replay_get(is_wide(s) ? b->stay : b->exact_sums, lanes, i, lane), loops = pm_wide_of(0);
-    for (size_t e = p->loop_row[i]; e < p->loop_row[i + 1]; e++) {
-        loops = pm_wide_add(loops, pm_replay_get(values, lanes, p->loop_weight[e], lane));
-    }
-    double sum = pm_wide_double(pm_wide_add(out, loops));
-    if (sum > 1 + ROW_SUM_SLACK) {
-        char text[200];
-        pm_graph_describe(s->context->graph, p->vertex[i], text, sizeof text);
-        return pm_fail(err, PM_EDATA,
-                       "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
-                       "at most 1",
-                       row, text, sum);
-    }
-    pm_wide stay = pm_wide_difference(pm_wide_of(1), out), excess = pm_wide_of(1);
-    if (s->context->graph->normalizes_rows && out.hi > 0) {
-        stay = loops;
-    } else if (stay.hi < 0) {
-        stay = pm_wide_of(0);
-        excess = out;
-    }
-    if (is_wide(s)) {
-        pm_replay_put(b->stay, lanes, i, lane, stay);
-        pm_replay_put(b->excess, lanes, i, lane, excess);
-    } else {
-        b->stay[(size_t)i * lanes + lane] = pm_wide_double(stay);
-        b->excess[(size_t)i * lanes + lane] = pm_wide_double(excess);
-    }
-    return PM_OK;
-}
-
-/* In wide numbers whatever the kernels are: where nearly all leave, the rounding of a sum would be all that stays. */
-static pm_status fill_stay(const pm_replay_setup *s, pm_replay_block *b, size_t first, size_t count, pm_error *err) {
-    const pm_program *p = s->context->program;
-    const pm_kernels *kernels = wide_kernels(s);
-    const double *values = is_wide(s) ? b->values : b->exact_values;
-    double *sums = is_wide(s) ? b->stay : b->exact_sums;
-    kernels->clear(p->n, sums);
-    kernels->add_weights(p->n, p->inner_row, p->inner_weight, values, sums);
-    kernels->add_weights(p->n, p->exit_row, p->exit_weight, values, sums);
-    kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, values, sums);
-    pm_status st = PM_OK;
-    for (size_t lane = 0; st == PM_OK && lane < kernels->lanes; lane++) {
-        size_t row = first + (lane < count ? lane : count - 1);
-        for (uint32_t i = 0; st == PM_OK && i < p->n; i++) {
-            st = fill_stay_of(s, b, i, lane, row, err);
-        }
-    }
-    return st;
-}
-
 pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
                             pm_error *err) {
     pm_status st;
@@ -264,7 +204,7 @@ pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block
             st = fill_wide(setup, first, count, block->exact_values, err);
         }
     }
-    return st == PM_OK && is_discrete(setup) ? fill_stay(setup, block, first, count, err) : st;
+    return st == PM_OK && is_discrete(setup) ? pm_replay_stay(setup, block, first, count, err) : st;
 }
 
 /* The factor of the l-th moment in the right-hand side of the k-th, for a state of reward r. Continuous moments are
@@ -407,6 +347,7 @@ void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *bl
             }
         }
     }
+    scratch->factored = component;
 }
 
 void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch) {
@@ -414,7 +355,10 @@ void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *bloc
     for (uint32_t c = p->n_components; c-- > 0;) {
         task t;
         start_task(setup, block, scratch, c, &t);
-        setup->kernels->factor(&t.view, block->values, &scratch->factors);
+        if (scratch->factored != c) { /* that of the last component, or of the only one, is left */
+            setup->kernels->factor(&t.view, block->values, &scratch->factors);
+            scratch->factored = c;
+        }
         setup->kernels->solve_transposed(&t.view, &scratch->factors, block->z);
         setup->kernels->push_flows(t.component.n, t.view.exit_row, p->exit_to, p->exit_weight, block->values,
                                    own_slots(&t, block->z), block->z);

@@ -33,6 +33,7 @@ typedef struct pm_replay_setup {
 /* A thread's own arrays for one SCC at a time. */
 typedef struct pm_replay_scratch {
     pm_factors factors;
+    uint32_t factored;           /* the component that `factors` is of, PM_NONE at first */
     double *plus, *minus, *limb; /* coefficients of each state of the SCC */
     double *next;                /* discrete: P m_l of each part and order, for the SCC */
 } pm_replay_scratch;
@@ -45,6 +46,7 @@ typedef struct pm_replay_block {
     double *excess; /* discrete: 1, or the sum of a row that exceeds it by rounding, which divides it; else NULL */
     double *exact_values; /* discrete, kernels not wide: the values in wide numbers, for `stay`; else NULL */
     double *exact_sums;   /* the same for the sums of what leaves */
+    double *terms;        /* discrete: room for pm_replay_stay; else NULL */
     double *z;            /* expected sojourn times, for covariances; else NULL */
 } pm_replay_block;
 
@@ -67,11 +69,20 @@ double *pm_replay_moments(const pm_replay_setup *setup, const pm_replay_block *b
 pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
                             pm_error *err);
 
+/* Of a discrete graph: fills block->stay and block->excess from the values at theta rows first..first+count-1. Errors:
+ * PM_EDATA for probabilities that add up to more than one, naming the row of theta and the state. */
+pm_status pm_replay_stay(const pm_replay_setup *setup, const pm_replay_block *block, size_t first, size_t count,
+                         pm_error *err);
+
+/* The pairs of doubles that block->terms has room for. */
+size_t pm_replay_stay_terms(const pm_replay_setup *setup);
+
 /* Solves all moments of one component; those of smaller level have been solved. */
 void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
                          uint32_t component);
 
-/* Turns block->z, which holds the start distribution by position, into expected sojourn times. */
+/* Turns block->z, which holds the start distribution by position, into expected sojourn times. `scratch` is the one
+ * that the components of this block were solved with. */
 void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch);
 
 #endif

@@ -66,11 +66,7 @@ pm_wide pm_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta)
         }
     }
     if (pm_wide_smaller(sum, pm_wide_multiply(largest, pm_wide_of(WIDE_CANCELLED)))) {
-        double high, low;
-        int scale = pm_exact_dot_scaled(coef, g->n_params, theta, &high, &low), limb = scale / 512;
-        pm_wide unit = {.hi = 1, .limb = limb};
-        sum = pm_wide_add(pm_wide_of(ldexp(high, scale % 512)), pm_wide_of(ldexp(low, scale % 512)));
-        sum = pm_wide_multiply(sum, unit);
+        sum = pm_exact_dot_wide(coef, g->n_params, theta);
     }
     return sum;
 }
@@ -239,4 +235,22 @@ pm_status pm_weights_fill_pairs(const pm_graph *graph, const double *theta, size
         }
     }
     return st == PM_OK && graph->normalizes_rows ? pm_normalize_values(graph, first, count, lanes, high, low, err) : st;
+}
+
+void pm_terms_subtract(pm_terms *terms, const pm_graph *graph, const double *theta, const uint32_t *weight,
+                       size_t n_weights) {
+    for (size_t i = 0; i < n_weights; i++) {
+        if (graph->takes_values) {
+            terms->x[terms->n++] = theta[weight[i]];
+            terms->coef[terms->n] = -1;
+            continue;
+        }
+        const double *coef = graph->weights + (size_t)weight[i] * (1 + (size_t)graph->n_params);
+        for (size_t k = 0; k <= graph->n_params; k++) {
+            if (coef[k] != 0) {
+                terms->x[terms->n++] = k == 0 ? 1 : theta[k - 1];
+                terms->coef[terms->n] = -coef[k];
+            }
+        }
+    }
 }

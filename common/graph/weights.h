@@ -22,4 +22,14 @@ bool pm_weight_is_constant(const pm_graph *graph, uint32_t w);
 /* The error of a weight that is negative or not finite at this theta (P values), as pm_weights_fill reports it. */
 pm_status pm_weight_refuse(const pm_graph *graph, uint32_t weight, const double *theta, size_t row, pm_error *err);
 
+/* Terms of an exact sum (graph/exact.h): coef[0] + sum over k < n of coef[1 + k] x[k]. */
+typedef struct pm_terms {
+    double *coef, *x; /* room for 1 + n, and for n */
+    size_t n;
+} pm_terms;
+
+/* Subtracts n_weights weights at theta: adds up to 1 + n_params terms for each. */
+void pm_terms_subtract(pm_terms *terms, const pm_graph *graph, const double *theta, const uint32_t *weight,
+                       size_t n_weights);
+
 #endif

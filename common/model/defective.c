@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "eval/replay.h"
 #include "graph/build.h"
+#include "graph/exact.h"
 #include "graph/weights.h"
 
 /* A probability of absorption whose equation does not hold to this is refused. */
@@ -92,14 +93,21 @@ static pm_status add_edges(const pm_graph *g, const bool *zero, const bool *abso
                            pm_builder *b, pm_restriction *out, pm_error *err) {
     const double one = 1;
     uint32_t sink = out->gate + 1;
+    bool lacks = g->is_discrete && !g->normalizes_rows; /* what a row lacks to one stays, its self-loops included */
     size_t n = 0;
     pm_status st = PM_OK;
     for (size_t e = 0; st == PM_OK && e < g->n_edges; e++) {
         uint32_t from = out->row[g->from[e]], to = g->to[e], w = g->weight[e];
-        if (from != PM_NONE && !zero[w] && (value == NULL || value[w] > 0)) {
+        if (from != PM_NONE && !(lacks && g->from[e] == to) && !zero[w] && (value == NULL || value[w] > 0)) {
             uint32_t target = out->row[to] != PM_NONE ? out->row[to] : absorbed[to] ? out->gate : sink;
             out->edge[n++] = e;
             st = pm_builder_edge(b, PM_EDGE_PLAIN, from, target, &one, err);
+        }
+    }
+    for (uint32_t v = 0; st == PM_OK && lacks && v < g->n_vertices; v++) {
+        if (out->row[v] != PM_NONE) {
+            out->edge[n++] = g->n_edges + v;
+            st = pm_builder_edge(b, PM_EDGE_PLAIN, out->row[v], out->row[v], &one, err);
         }
     }
     if (st == PM_OK && n > 0) {
@@ -149,7 +157,7 @@ static pm_status build(const pm_graph *g, const pm_split *s, const bool *absorbe
     pm_builder *b = NULL;
     bool *zero = pm_malloc(g->n_weights, sizeof *zero);
     pm_status st = zero == NULL ? pm_fail_memory(err, "weights", g->n_weights) : PM_OK;
-    if (st == PM_OK && (g->n_edges + g->n_starts >= PM_NONE - 1 || g->n_vertices > INT32_MAX)) {
+    if (st == PM_OK && (g->n_edges + g->n_vertices + g->n_starts >= PM_NONE - 1 || g->n_vertices > INT32_MAX)) {
         st = pm_fail(err, PM_EDATA, "%zu edges; expected less than %u of a chain that is not surely absorbed",
                      g->n_edges, PM_NONE);
     }
@@ -180,7 +188,7 @@ pm_status pm_restriction_new(const pm_graph *graph, const pm_split *split, const
                              const pm_model_options *options, pm_restriction *out, pm_model_report *report,
                              pm_error *err) {
     *out = (pm_restriction){.row = pm_malloc(graph->n_vertices, sizeof *out->row),
-                            .edge = pm_malloc(graph->n_edges, sizeof *out->edge),
+                            .edge = pm_malloc(graph->n_edges + graph->n_vertices, sizeof *out->edge),
                             .start = pm_malloc(graph->n_starts, sizeof *out->start)};
     bool *absorbed = pm_calloc(graph->n_vertices, sizeof *absorbed);
     pm_status st = PM_OK;
@@ -226,14 +234,26 @@ typedef struct conditional {
     pm_wide *h;     /* (B, n_vertices) */
 } conditional;
 
-static pm_status fill_values(const conditional *c, double *weight, pm_error *err) {
+/* What stays in a vertex of a discrete chain. */
+static double stay_in(const conditional *c, const double *theta, uint32_t v, pm_terms *terms) {
+    const pm_split *s = &c->original->split;
+    terms->n = 0;
+    terms->coef[0] = 1;
+    pm_terms_subtract(terms, c->original->graph, theta, s->weight + s->row[v], s->row[v + 1] - s->row[v]);
+    return fmax(0, pm_wide_double(pm_exact_dot_wide(terms->coef, terms->n, terms->x)));
+}
+
+static pm_status fill_values(const conditional *c, double *weight, pm_terms *terms, pm_error *err) {
     const pm_graph *g = c->original->graph, *to = c->r->graph;
     pm_status st = PM_OK;
     for (size_t b = 0; st == PM_OK && b < c->request->n_theta; b++) {
         double *values = c->values + b * to->n_weights;
+        const double *theta = c->request->theta + b * g->n_params;
         st = pm_weights_fill(g, c->request->theta, b, 1, 1, weight, err);
         for (size_t e = 0; st == PM_OK && e + 1 < to->n_edges; e++) {
-            values[e] = weight[g->weight[c->r->edge[e]]];
+            size_t own = c->r->edge[e];
+            values[e] =
+                own < g->n_edges ? weight[g->weight[own]] : stay_in(c, theta, (uint32_t)(own - g->n_edges), terms);
         }
         values[to->n_edges - 1] = 1;
         for (size_t s = 0; s < to->n_starts; s++) {
@@ -368,7 +388,7 @@ static pm_wide transform(const conditional *c, size_t b) {
     const pm_wide *h = c->h + b * g->n_vertices;
     for (size_t e = 0; e + 1 < g->n_edges; e++) {
         pm_wide from = h[g->from[e]];
-        if (from.hi > 0) { /* else nothing that is absorbed comes here: any chain will do */
+        if (from.hi > 0 && g->from[e] != g->to[e]) { /* else nothing that is absorbed comes here: any chain will do */
             pm_wide ratio = pm_wide_multiply(h[g->to[e]], pm_wide_invert(from));
             value[e] = pm_wide_double(pm_wide_multiply(pm_wide_of(value[e]), ratio));
         }
@@ -473,19 +493,20 @@ pm_status pm_restriction_evaluate(const pm_restriction *r, const pm_model *origi
     if (r->graph == NULL) {
         return evaluate_atoms(&c, result, err);
     }
-    size_t n_values = 0, n_h = 0;
+    size_t n_values = 0, n_h = 0, n_terms = (1 + original->graph->n_edges) * (1 + (size_t)original->graph->n_params);
     double *weight = pm_malloc(original->graph->n_weights, sizeof *weight);
+    pm_terms terms = {.coef = pm_malloc(1 + n_terms, sizeof(double)), .x = pm_malloc(n_terms, sizeof(double))};
     if (pm_mul(request->n_theta, r->graph->n_weights, &n_values) &&
         pm_mul(request->n_theta, r->graph->n_vertices, &n_h)) {
         c.values = pm_malloc(n_values, sizeof *c.values);
         c.h = pm_calloc(n_h, sizeof *c.h);
     }
     pm_status st = PM_OK;
-    if (weight == NULL || c.values == NULL || c.h == NULL) {
+    if (weight == NULL || terms.coef == NULL || terms.x == NULL || c.values == NULL || c.h == NULL) {
         st = pm_fail_memory(err, "the transformed chains", (n_values + n_h) * sizeof *c.values);
     }
     if (st == PM_OK) {
-        st = fill_values(&c, weight, err);
+        st = fill_values(&c, weight, &terms, err);
     }
     if (st == PM_OK) {
         st = find_h(&c, err);
@@ -494,6 +515,8 @@ pm_status pm_restriction_evaluate(const pm_restriction *r, const pm_model *origi
         st = evaluate_transformed(&c, result, err);
     }
     free(weight);
+    free(terms.coef);
+    free(terms.x);
     free(c.values);
     free(c.h);
     return st;

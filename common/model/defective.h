@@ -17,7 +17,8 @@ typedef struct pm_restriction {
     pm_graph *graph; /* weight w at theta is theta[w]; NULL where nothing moves that can be absorbed */
     pm_model *model; /* of `graph` */
     uint32_t *row;   /* of each vertex of the original: its row here (absorbing ones: the sink), or PM_NONE */
-    size_t *edge;    /* graph->n_edges - 1: the original's; the last edge leads from the gate to the sink */
+    size_t *edge;    /* graph->n_edges - 1: the original's, or its n_edges + v for what the row of vertex v lacks to one
+                      * and stays, a self-loop here; the last edge leads from the gate to the sink */
     size_t *start;   /* graph->n_starts: the original's rows of the start distribution */
     uint32_t gate;
 } pm_restriction;

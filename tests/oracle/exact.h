@@ -22,10 +22,9 @@ typedef struct exact_input {
 enum exact_status {
     EXACT_OK = 0,
     EXACT_NEGATIVE = 1,      /* the weight of an edge, or a start probability, is negative */
-    EXACT_TOO_LARGE = 2,     /* a weight, or the total rate of a reachable state, is no double */
-    EXACT_TRAPPED = 3,       /* a reachable state cannot be absorbed */
-    EXACT_START = 4,         /* the start distribution does not sum to one within 1e-9 */
-    EXACT_PROBABILITIES = 5, /* a row of a discrete chain sums to more than 1 + 1e-12 */
+    EXACT_TRAPPED = 2,       /* a reachable state cannot be absorbed */
+    EXACT_START = 3,         /* the start distribution does not sum to one within 1e-9 */
+    EXACT_PROBABILITIES = 4, /* a row of a discrete chain sums to more than 1 + 1e-12 */
 };
 
 typedef struct exact_edge {
@@ -48,6 +47,9 @@ typedef struct exact_chain {
 
 exact_chain *exact_chain_new(const exact_input *input, int64_t *status);
 void exact_chain_free(exact_chain *c);
+/* Bits from the smallest weight to the largest one. Where twice the bits see the same small weights vanish, they agree
+ * in something wrong: elimination of n states may need n times as many. */
+int64_t exact_chain_spread(const exact_chain *c);
 /* The largest total rate: with the largest time, it says how many bits the squarings of a density lose. */
 double exact_chain_largest(const exact_chain *c);
 

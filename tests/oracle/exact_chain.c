@@ -1,5 +1,4 @@
 /* The chain of a graph at one theta, with exact weights. */
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,6 +184,18 @@ static exact_chain *chain_of(const plan *p, int64_t n) {
     return c;
 }
 
+/* A row of a discrete chain that exceeds one by rounding is divided by its sum: nothing stays. */
+static void divide_excess(exact_chain *c) {
+    for (int64_t a = 0; c->discrete && a < c->n; a++) {
+        if (mpfr_cmp_ui(c->total[a], 1) > 0) {
+            for (int64_t e = c->first[a]; e < c->first[a + 1]; e++) {
+                mpfr_div(c->edges[e].weight, c->edges[e].weight, c->total[a], MPFR_RNDN);
+            }
+            mpfr_set_ui(c->total[a], 1, MPFR_RNDN);
+        }
+    }
+}
+
 /* Start probabilities, rescaled to sum to one. */
 static int64_t begin_chain(const plan *p, exact_chain *c) {
     const exact_input *in = p->in;
@@ -206,22 +217,18 @@ static int64_t begin_chain(const plan *p, exact_chain *c) {
     return status;
 }
 
-/* The rows of a discrete chain, self-loops included, and whether all totals are doubles. */
-static int64_t check_totals(const plan *p) {
+/* The rows of a discrete chain, self-loops included. */
+static int64_t check_probabilities(const plan *p) {
     const exact_input *in = p->in;
     int64_t status = EXACT_OK;
     mpfr_t sum;
     mpfr_init2(sum, in->bits);
-    for (int64_t i = 0; i < in->n && status == EXACT_OK; i++) {
+    for (int64_t i = 0; in->discrete && i < in->n && status == EXACT_OK; i++) {
         mpfr_set_zero(sum, 1);
         for (int64_t k = p->begin[i]; p->reached[i] && k < p->begin[i + 1]; k++) {
             mpfr_add(sum, sum, p->weight[p->order[k]], MPFR_RNDN);
         }
-        if (mpfr_cmp_d(sum, DBL_MAX) > 0) {
-            status = EXACT_TOO_LARGE;
-        } else if (in->discrete && mpfr_cmp_d(sum, 1 + 1e-12) > 0) {
-            status = EXACT_PROBABILITIES;
-        }
+        status = mpfr_cmp_d(sum, 1 + 1e-12) > 0 ? EXACT_PROBABILITIES : EXACT_OK;
     }
     mpfr_clear(sum);
     return status;
@@ -252,11 +259,12 @@ static exact_chain *chain_at(plan *p, int64_t *status) {
         *status = EXACT_TRAPPED;
         return NULL;
     }
-    *status = check_totals(p);
+    *status = check_probabilities(p);
     if (*status != EXACT_OK) {
         return NULL;
     }
     exact_chain *c = chain_of(p, count_transient(p));
+    divide_excess(c);
     *status = begin_chain(p, c);
     return c;
 }
@@ -303,6 +311,16 @@ void exact_chain_free(exact_chain *c) {
     free(c->first);
     free(c->edges);
     free(c);
+}
+
+int64_t exact_chain_spread(const exact_chain *c) {
+    mpfr_exp_t most = 0, least = 0;
+    for (int64_t e = 0; e < c->first[c->n]; e++) {
+        mpfr_exp_t own = mpfr_get_exp(c->edges[e].weight);
+        most = e == 0 || own > most ? own : most;
+        least = e == 0 || own < least ? own : least;
+    }
+    return most - least + 1;
 }
 
 double exact_chain_largest(const exact_chain *c) {

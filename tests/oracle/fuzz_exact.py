@@ -11,8 +11,10 @@ gmpy2.get_context().precision = 200
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCES = [os.path.join(HERE, f"exact_{part}.c") for part in ("chain", "moments", "density")]
 TEXT = 80  # EXACT_TEXT
-OK, NEGATIVE, TOO_LARGE, TRAPPED, START, PROBABILITIES = range(6)
-STATUS = ["ok", "a negative weight", "a weight beyond double precision", "a state that cannot be absorbed",
+FEWEST_BITS = 320
+MOST_STATES = 12  # that as many bits as the weights spread over are granted for, each
+OK, NEGATIVE, TRAPPED, START, PROBABILITIES = range(5)
+STATUS = ["ok", "a negative weight", "a state that cannot be absorbed",
           "a start distribution that does not sum to one", "probabilities that sum to more than one"]
 LARGEST, SMALLEST = gmpy2.mpfr(1.7976931348623157e308), gmpy2.mpfr(2.2250738585072014e-308)
 
@@ -37,6 +39,8 @@ def load(folder):
     lib.exact_chain_new.restype = ctypes.c_void_p
     lib.exact_chain_new.argtypes = [ctypes.POINTER(Input), ctypes.POINTER(ctypes.c_int64)]
     lib.exact_chain_free.argtypes = [ctypes.c_void_p]
+    lib.exact_chain_spread.argtypes = [ctypes.c_void_p]
+    lib.exact_chain_spread.restype = ctypes.c_int64
     lib.exact_chain_largest.argtypes = [ctypes.c_void_p]
     lib.exact_chain_largest.restype = ctypes.c_double
     whole, pointer = ctypes.c_int64, ctypes.c_void_p
@@ -95,17 +99,19 @@ class Graph:
             t[len(constant):, 1:] = params
         return t
 
-    def at(self, theta, bits=320):
-        return Chain(self, theta, bits)
+    def at(self, theta):
+        return Chain(self, theta)
 
 
 class Chain:
     """A graph at one theta. `status` is OK or says why there is none."""
 
-    def __init__(self, graph, theta, bits):
-        self.graph, self.theta, self.bits = graph, numpy.array([1.0, *theta]), bits
-        self.chain, self.status = self.make(bits)
-        self.chains = {bits: self.chain} if self.chain else {}
+    def __init__(self, graph, theta):
+        self.graph, self.theta = graph, numpy.array([1.0, *theta])
+        self.chain, self.status = self.make(FEWEST_BITS)
+        self.chains = {FEWEST_BITS: self.chain} if self.chain else {}
+        spread = graph.lib.exact_chain_spread(self.chain) if self.chain else 0
+        self.bits = FEWEST_BITS + min(graph.n, MOST_STATES) * spread
 
     def make(self, bits):
         g, status = self.graph, ctypes.c_int64()
@@ -118,13 +124,16 @@ class Chain:
         for chain in self.chains.values():
             self.graph.lib.exact_chain_free(chain)
 
+    def of_bits(self, bits):
+        if bits not in self.chains:
+            self.chains[bits], _ = self.make(bits)
+        return self.chains[bits]
+
     def settled(self, count, ask, clean=lambda values: values):
         """What `ask(text, lost)` writes, at the first precision at which twice the bits give the same."""
         before, bits = None, self.bits
         while bits <= 1 << 17:
-            if bits not in self.chains:
-                self.chains[bits], _ = self.make(bits)
-            self.chain = self.chains[bits]
+            self.chain = self.of_bits(bits)
             text, lost = ctypes.create_string_buffer(count * TEXT), ctypes.c_int64()
             ask(text, lost)
             now = None if lost.value else clean(numbers(text, count))
@@ -155,19 +164,16 @@ class Chain:
         """pdf, cdf, survival (lists) and the largest pdf that was met."""
         count, t = len(times), numpy.array(times, dtype=float)
         reach = max(0.0, float(gmpy2.log2(gmpy2.mpfr(self.largest() or 1) * gmpy2.mpfr(max(times) or 1))))
-        bits = 280 + 2 * int(reach)
-        if bits > self.bits:
-            self.chain, _ = self.make(bits)
-            self.chains[bits] = self.chain
+        chain = self.of_bits(max(FEWEST_BITS, 280 + 2 * int(reach)))
         text = ctypes.create_string_buffer((3 * count + 1) * TEXT)
-        self.graph.lib.exact_density(self.chain, t.ctypes.data, count, text)
+        self.graph.lib.exact_density(chain, t.ctypes.data, count, text)
         return split(numbers(text, 3 * count + 1), count)
 
     def mass(self, steps):
         """The same of a discrete chain at numbers of steps in ascending order."""
         count, t = len(steps), numpy.array(steps, dtype=numpy.int64)
         text = ctypes.create_string_buffer((3 * count + 1) * TEXT)
-        self.graph.lib.exact_mass(self.chain, t.ctypes.data, count, text)
+        self.graph.lib.exact_mass(self.of_bits(FEWEST_BITS), t.ctypes.data, count, text)
         return split(numbers(text, 3 * count + 1), count)
 
 

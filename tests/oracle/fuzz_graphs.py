@@ -180,12 +180,14 @@ def continuous(rng, decades=None, center=None, largest=12, params=None, rows=1, 
     return writer.g, thetas
 
 
-def discrete(rng, rows=1, largest=12):
-    """The same with probabilities: rows that add up to less than one stay, self-loops, sure steps."""
+def discrete(rng, rows=1, largest=12, excess=0.0):
+    """The same with probabilities: rows that add up to less than one stay, self-loops, sure steps; `excess` is the part
+    of graphs in which rows exceed one by rounding."""
     shape = Shape(rng, largest)
     params = rng.choice((0, 0, 1, 2))
     writer = Writer(rng, shape.n + shape.absorbing + shape.hidden, params, True)
     thetas = [[rng.choice((rng.random(), 1.0, 1.0, 1e-9, 0.0)) for _ in range(params)] for _ in range(rows if params else 1)]
+    exceeds = rng.random() < excess
     for i in range(shape.n):
         out = [b for a, b in shape.pairs if a == i]
         if rng.random() < 0.15:
@@ -194,6 +196,8 @@ def discrete(rng, rows=1, largest=12):
         reach = rng.choice((1.0, 1.0, 1.0, 1 - 1e-12, rng.random(), log_uniform(rng, -9, 0)))
         scale = reach / math.fsum(parts)
         weights = lower_to_one([p * scale for p in parts]) if len(out) > 1 else [reach]
+        if exceeds and reach == 1.0:
+            weights = [w * (1 + rng.choice((1e-15, 5e-13)) * rng.random()) for w in weights]
         for b, w in zip(out, weights):
             if params and rng.random() < 0.6 and not (i == shape.n - 1 and b == out[-1]):
                 share = w * rng.random() if params > 1 else w

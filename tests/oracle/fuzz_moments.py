@@ -1,4 +1,4 @@
-"""The kinds `moments`, `covariance` and `wide`: raw moments and covariances of random continuous graphs."""
+"""The kinds `moments`, `covariance` and `wide`: raw moments and covariances of random graphs."""
 import fuzz_graphs
 import gmpy2
 from fuzz_exact import Graph, fits
@@ -87,7 +87,10 @@ def moments_case(session, rng, graph_of, decades=0.0, what="moments"):
 
 
 def moments(session, rng):
-    moments_case(session, rng, lambda r: fuzz_graphs.continuous(r, rows=r.choice((1, 2, 5))))
+    if rng.random() < 0.2:
+        moments_case(session, rng, lambda r: fuzz_graphs.discrete(r, r.choice((1, 3)), excess=0.3), what="moments, discrete")
+    else:
+        moments_case(session, rng, lambda r: fuzz_graphs.continuous(r, rows=r.choice((1, 2, 5))))
 
 
 def empty_batch(session, rng):
@@ -107,7 +110,8 @@ def wide(session, rng):
     def graph(r):
         g, thetas = fuzz_graphs.continuous(r, decades=w, center=0, largest=r.choice((3, 6, 8)), rows=r.choice((1, 1, 3)),
                                            cancel=False, params=r.choice((0, 0, 1, 2)))
-        return clamp(g), thetas
+        far = fuzz_graphs.log_uniform(r, -20, 20) if r.random() < 0.3 else 1.0
+        return clamp(g), [[v * far for v in row] for row in thetas]
 
     moments_case(session, rng, graph, decades=rng.choice((0, 0, 50, w * 0.7)), what=f"moments, rates 10^+-{w}")
 
@@ -124,8 +128,8 @@ def clamp(g):
 
 def covariance(session, rng):
     kind = rng.random()
-    graph_of = fuzz_graphs.discrete if kind < 0.35 else fuzz_graphs.continuous
-    g, thetas = graph_of(rng, rows=rng.choice((1, 3)))
+    rows = rng.choice((1, 3))
+    g, thetas = fuzz_graphs.discrete(rng, rows, excess=0.2) if kind < 0.35 else fuzz_graphs.continuous(rng, rows=rows)
     if kind > 0.9:
         g, thetas = sure_chain(rng), [[]]
     session.case(g, session.index)

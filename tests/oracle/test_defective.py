@@ -202,6 +202,22 @@ class Defective(unittest.TestCase):
         self.assertLess(relative_error(out["moments"][0][0], mpf(k) / 1000), 1e-13)
         self.assertLess(relative_error(out["moments"][0][1], mpf(k) * (k + 1) / 10**6), 1e-13)
 
+    def test_steps_that_are_nearly_sure(self):
+        """From each of n states on, or into a trap, or, hardly ever, not at all: given absorption, n geometric times."""
+        for stay in (1e-3, 1e-9, 1e-12, 1e-15):
+            for lose in (0.5, 1e-3):
+                for n in (1, 5, 50):
+                    on = 1.0 - lose - stay
+                    edges = [e for i in range(n) for e in ((i, i + 1, on), (i, n + 1, lose))]
+                    g = graphs.graph(n + 3, [*edges, (n + 1, n + 2, 1.0), (n + 2, n + 1, 1.0)], discrete=True)
+                    s = 1 - (mpf(on) + mpf(lose))
+                    with self.subTest(stay=stay, lose=lose, n=n):
+                        out = run(g, "--defective", "--moments", 2, "--factorial", "--covariance")
+                        mean, variance = n / (1 - s), n * s / (1 - s) ** 2
+                        self.assertLess(relative_error(out["moments"][0][0], mean), 1e-13)
+                        self.assertLess(relative_error(out["moments"][0][1], variance + mean ** 2 - mean), 1e-13)
+                        self.assertLess(relative_error(out["covariance"][0][0][0], variance), 1e-12)
+
     def test_nothing_changes_where_absorption_is_certain(self):
         """A symmetric walk from 0, which turns back there, to n: n^2 steps in the mean, with variance 2 n^2 (n^2-1)/3."""
         n = 77

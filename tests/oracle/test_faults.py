@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import unittest
+from fractions import Fraction
 
 import graphs
 from mpmath import mp, mpf
@@ -274,6 +275,23 @@ class Variances(Case):
                     out = self.run_it(chain_text(n, p, True), "--covariance")
                     self.near(out["covariance"][0][0][0], n * (1 - mpf(p)) / mpf(p) ** 2, CENTRED)
 
+    def test_staying_far_below_rounding(self):
+        """Probabilities of many digits that lack so little to one: a geometric number of steps."""
+        for lack in (1e-17, 1e-20, 1e-24, 1e-28, 1e-33, 1e-36, 1e-40):
+            left, weights = Fraction(1), []
+            for k in range(1, 7):  # each leaves about 2^-25 of what was left; the last one the lack
+                rest = Fraction(2) ** (-25 * k) * Fraction(1 / (k + 0.3)) if k < 6 else 0
+                if left - rest > Fraction(lack):
+                    weights.append(float(left - rest - Fraction(lack)))
+                    left -= Fraction(weights[-1])
+            self.assertGreater(left, 0)
+            stay, p = mpf(left.numerator) / left.denominator, 1 - mpf(left.numerator) / left.denominator
+            g = plain_graph(2, [(1, 2, w) for w in weights[3:] + weights[:3]], discrete=True)
+            with self.subTest(lack=lack):
+                out = self.run_it(g, "--covariance", "--moments", 2, "--factorial")
+                self.near(out["covariance"][0][0][0], stay / p ** 2, CENTRED)
+                self.near(out["moments"][0][1], 2 * stay / p ** 2)
+
     def test_rates_of_two_sizes(self):
         out = self.run_it(data("covcancel.json"), "--moments", 2, "--covariance")
         self.near(out["covariance"][0][0][0], VALUES["covcancel"]["covariance"], CENTRED)
@@ -313,6 +331,13 @@ class Weights(Case):
     def test_a_weight_far_below_its_terms(self):
         want = VALUES["weight_cancel"]
         self.moments(data("weight_cancel.json"), want["moments"], "--theta", theta_text([want["theta"]]))
+
+    def test_what_is_left_of_the_largest_terms(self):
+        for left in (1e-20, 1e-150, 1e-250):
+            g = graphs.graph(2, [(0, 1, [1e300, -1e300, left])], params=3)
+            self.moments(g, [1 / mpf(left)], "--theta", "1,1,1")
+            g = graphs.graph(2, [(0, 1, [-(2.0 ** -900), 2.0 ** 100, left])], params=3)
+            self.moments(g, [1 / mpf(left)], "--theta", theta_text([[2.0 ** 500, 2.0 ** -500, 1.0]]))
 
 
 class Waits(Case):

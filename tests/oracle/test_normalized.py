@@ -144,6 +144,10 @@ class RowsThatExceedOne(unittest.TestCase):
         self.check([(0, 1, p), (0, 2, 0.9999999999999967), (1, 3, 1.0), (2, 3, 1.0)], 4,
                    [[0.0, 7.0, 2.0, 0.5, 0.0], [0.0, 0.0, 1.0, 0.25, 0.0]])
 
+    def test_a_long_chain_with_such_a_row(self):
+        edges = [(i, i + 1, 1.0) for i in range(8)] + [(8, 9, 0.9999999999999939), (8, 10, 1.2568853649937423e-14)]
+        self.check([*edges, (9, 10, 0.9999999999999875), (10, 11, 1.0)], 12, [[1.0] * 13])
+
 
 class Geometric(unittest.TestCase):
     """phasic's serialize() says nothing of being discrete: E[N^2] of a geometric time of 1/4 is 28, not 32."""

@@ -242,6 +242,35 @@ Test(slices, every_row_is_checked_before_anything_is_sent) {
     tear_down(&f);
 }
 
+/* As on one machine: the moments of such a graph fit a double, its densities have no largest rate that does. */
+Test(slices, weights_beyond_a_double_are_refused_for_densities_alone) {
+    fixture f;
+    static arrays a;
+    pm_error err = {0};
+    set_up(&f);
+    point(&a);
+    f.theta[2 * 20] = 1e308; /* times up to 9 */
+    f.request.n_moments = 1;
+    f.request.covariance = false;
+    for (size_t i = 0; i < REWARDS * f.graph->n_vertices; i++) {
+        f.rewards[i] = 1e10;
+    }
+    for (int densities = 0; densities < 2; densities++) {
+        f.request.pdf = f.request.cdf = densities == 1;
+        f.request.n_times = densities == 1 ? TIMES : 0;
+        pm_status alone = pm_evaluate(f.model, &f.request, &a.result, &err);
+        pm_status sliced = pm_slice_costs(f.model, &f.request, &a.result, f.seconds, &err);
+        cr_expect_eq(alone, densities == 1 ? PM_EDATA : PM_OK, "%s", err.text);
+        cr_expect_eq(sliced, alone, "%s", err.text);
+    }
+    f.request.pdf = f.request.cdf = false;
+    f.request.n_times = 0;
+    f.theta[2 * 25] = -1;
+    cr_assert_eq(pm_slice_costs(f.model, &f.request, &a.result, f.seconds, &err), PM_EDATA);
+    cr_assert_not_null(strstr(err.text, "theta row 25"), "%s", err.text);
+    tear_down(&f);
+}
+
 Test(slices, rows_in_errors_are_those_of_the_batch) {
     pm_slice slice = {.first = 1000, .n = 16};
     pm_error err;

@@ -61,6 +61,71 @@ Test(weights, sums_that_cancel_almost_wholly_are_exact) {
     cr_assert(fabs(low) <= 0x1p-53 * high);
 }
 
+Test(weights, sums_may_be_of_any_size) {
+    const struct {
+        double coef[4], x[3], high, low;
+    } cases[] = {
+        {{0, 1, -1, 1e-20}, {1e300, 1e300, 1}, 1e-20, 0},
+        {{0, 1, -1, 5e-324}, {1.7e308, 1.7e308, 1}, 5e-324, 0},
+        {{-1, 1.5, 1, 0}, {1, 0x1p-1000, 1}, 0.5, 0x1p-1000},
+        {{0, 5e-324, -1, 1}, {5e-324, 3, 3}, 0, 0}, /* 2^-2148 */
+        {{1, 0x1p-53, 0x1p-106, 0}, {1, 1, 1}, 1 + 0x1p-52, -0x1p-53 + 0x1p-106},
+        {{1, 0x1p-53, 0, 0}, {1, 1, 1}, 1, 0x1p-53},
+        {{1 + 0x1p-52, 0x1p-53, 0, 0}, {1, 1, 1}, 1 + 0x1p-51, -0x1p-53},
+        {{-1, -0x1p-53, -0x1p-1074, 0}, {1, 1, 1}, -1 - 0x1p-52, 0x1p-53},
+        {{0x1p1023, 0x1p1023, 0, 0}, {1, 1, 1}, HUGE_VAL, 0},
+        {{0x1p1023, -0x1p1023, 0, 0}, {1, 1, 1}, 0, 0},
+        {{0, 0x1p1023, -0x1p1023, 3}, {0x1p1023, 0x1p1023, 1}, 3, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double high, low;
+        pm_exact_dot(cases[i].coef, 3, cases[i].x, &high, &low);
+        cr_expect_eq(high, cases[i].high, "case %zu: %.17g", i, high);
+        cr_expect_eq(low, cases[i].low, "case %zu: %.17g", i, low);
+    }
+    const double smallest[] = {0, 5e-324, 1, -1}, x[] = {5e-324, 3, 3};
+    pm_wide w = pm_exact_dot_wide(smallest, 3, x);
+    cr_expect(w.lo == 0 && log2(w.hi) + 512 * w.limb == -2148);
+    cr_expect_eq(pm_exact_dot_wide((const double[]){1, -1}, 1, (const double[]){1}).hi, 0);
+}
+
+static uint64_t draw(uint64_t *state) {
+    *state = *state * UINT64_C(6364136223846793005) + 1;
+    return *state >> 33;
+}
+
+/* Terms of all sizes, and their negatives in another order: what is left is the constant, whatever was put together on
+ * the way. */
+Test(weights, sums_of_more_parts_than_are_kept_are_exact) {
+    enum { TERMS = 500 };
+    static double coef[1 + 2 * TERMS], x[2 * TERMS];
+    uint64_t state = 1;
+    for (int trial = 0; trial < 200; trial++) {
+        double want = ldexp(1.0 + (double)(draw(&state) % 1000) / 1024.0, -(int)(draw(&state) % 880));
+        coef[0] = trial % 2 == 0 ? want : -want;
+        for (size_t k = 0; k < TERMS; k++) {
+            double mantissa = 1.0 + ldexp((double)draw(&state), -31) + 0x1p-52;
+            int size = (int)(draw(&state) % 780); /* the last bits of the product are 104 below it */
+            coef[1 + k] = ldexp(draw(&state) % 2 == 0 ? mantissa : -mantissa, -size);
+            x[k] = trial % 2 == 0 ? 1.0 + ldexp((double)draw(&state), -31) + 0x1p-52 : 1.0;
+            coef[1 + TERMS + k] = -coef[1 + k];
+            x[TERMS + k] = x[k];
+        }
+        for (size_t k = TERMS; k > 1; k--) {
+            size_t a = TERMS + draw(&state) % k, b = TERMS + k - 1;
+            double c = coef[1 + a], y = x[a];
+            coef[1 + a] = coef[1 + b];
+            x[a] = x[b];
+            coef[1 + b] = c;
+            x[b] = y;
+        }
+        double high, low;
+        pm_exact_dot(coef, 2 * TERMS, x, &high, &low);
+        cr_assert_eq(high, coef[0], "trial %d: %.17g, expected %.17g", trial, high, coef[0]);
+        cr_assert_eq(low, 0.0);
+    }
+}
+
 Test(weights, lanes_beyond_the_batch_repeat_the_last_row) {
     const double coef[2][4] = {{0.5, 1, 0, 0}, {0, 0, 2, 1}};
     pm_graph *g = edges_of(coef, 2);

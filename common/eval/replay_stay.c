@@ -1,0 +1,118 @@
+/* What stays in each state of a discrete graph, in wide numbers whatever the kernels are: where nearly all leave, the
+ * rounding of a sum would be all that stays. */
+#include <math.h>
+
+#include "eval/replay.h"
+#include "graph/exact.h"
+#include "graph/weights.h"
+
+/* Rows of a discrete graph may exceed one by rounding only. */
+#define ROW_SUM_SLACK 1e-12
+
+/* Staying with less probability is summed without rounding: wide numbers would know it to less than 19 digits. */
+#define SMALL_STAY 0x1p-40
+
+static bool is_wide(const pm_replay_setup *s) {
+    return s->kernels->stride != s->kernels->lanes;
+}
+
+static size_t degree(const pm_program *p, uint32_t i) {
+    return p->inner_row[i + 1] - p->inner_row[i] + p->exit_row[i + 1] - p->exit_row[i] + p->absorb_row[i + 1] -
+           p->absorb_row[i];
+}
+
+size_t pm_replay_stay_terms(const pm_replay_setup *setup) {
+    const pm_program *p = setup->context->program;
+    size_t most = 0;
+    for (uint32_t i = 0; i < p->n; i++) {
+        most = degree(p, i) > most ? degree(p, i) : most;
+    }
+    return 1 + most * (1 + (size_t)setup->context->graph->n_params);
+}
+
+/* The row of theta at one lane, and room for the terms of an exact sum. */
+typedef struct place {
+    size_t row, lane;
+    const double *theta;
+    pm_terms terms;
+} place;
+
+/* One minus the sum of all ways out of position i. */
+static pm_wide exact_stay(const pm_replay_setup *s, place *at, uint32_t i) {
+    const pm_program *p = s->context->program;
+    const pm_graph *g = s->context->graph;
+    pm_terms *t = &at->terms;
+    t->n = 0;
+    t->coef[0] = 1;
+    pm_terms_subtract(t, g, at->theta, p->inner_weight + p->inner_row[i], p->inner_row[i + 1] - p->inner_row[i]);
+    pm_terms_subtract(t, g, at->theta, p->exit_weight + p->exit_row[i], p->exit_row[i + 1] - p->exit_row[i]);
+    pm_terms_subtract(t, g, at->theta, p->absorb_weight + p->absorb_row[i], p->absorb_row[i + 1] - p->absorb_row[i]);
+    return pm_exact_dot_wide(t->coef, t->n, t->x);
+}
+
+/* stay = 1 - `out`, the sum of all ways out; self-loops are part of staying and only have to leave room for the rest.
+ * Where values are given for weights, rounded ones, that of the self-loop says what stays. A row that is normalized
+ * lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight. Others that exceed one by
+ * rounding are divided by their sum, so that nothing stays. */
+static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b, place *at, uint32_t i,
+                              pm_error *err) {
+    const pm_program *p = s->context->program;
+    unsigned lanes = s->kernels->lanes;
+    size_t lane = at->lane;
+    const double *values = is_wide(s) ? b->values : b->exact_values;
+    pm_wide out = pm_replay_get(is_wide(s) ? b->stay : b->exact_sums, lanes, i, lane), loops = pm_wide_of(0);
+    for (size_t e = p->loop_row[i]; e < p->loop_row[i + 1]; e++) {
+        loops = pm_wide_add(loops, pm_replay_get(values, lanes, p->loop_weight[e], lane));
+    }
+    double sum = pm_wide_double(pm_wide_add(out, loops));
+    if (sum > 1 + ROW_SUM_SLACK) {
+        char text[200];
+        pm_graph_describe(s->context->graph, p->vertex[i], text, sizeof text);
+        return pm_fail(err, PM_EDATA,
+                       "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
+                       "at most 1",
+                       at->row, text, sum);
+    }
+    pm_wide stay = pm_wide_difference(pm_wide_of(1), out), excess = pm_wide_of(1);
+    const pm_graph *g = s->context->graph;
+    bool is_told = g->takes_values && (loops.hi > 0 || stay.hi > 0);
+    if ((g->normalizes_rows && out.hi > 0) || is_told) {
+        stay = loops;
+    } else if (fabs(pm_wide_double(stay)) < SMALL_STAY) {
+        stay = exact_stay(s, at, i);
+    }
+    if (stay.hi < 0) {
+        stay = pm_wide_of(0);
+        excess = out;
+    }
+    if (is_wide(s)) {
+        pm_replay_put(b->stay, lanes, i, lane, stay);
+        pm_replay_put(b->excess, lanes, i, lane, excess);
+    } else {
+        b->stay[(size_t)i * lanes + lane] = pm_wide_double(stay);
+        b->excess[(size_t)i * lanes + lane] = pm_wide_double(excess);
+    }
+    return PM_OK;
+}
+
+pm_status pm_replay_stay(const pm_replay_setup *s, const pm_replay_block *b, size_t first, size_t count,
+                         pm_error *err) {
+    const pm_program *p = s->context->program;
+    const pm_kernels *kernels = pm_kernels_get(s->context->isa, s->kernels->lanes, true);
+    const double *values = is_wide(s) ? b->values : b->exact_values;
+    double *sums = is_wide(s) ? b->stay : b->exact_sums;
+    kernels->clear(p->n, sums);
+    kernels->add_weights(p->n, p->inner_row, p->inner_weight, values, sums);
+    kernels->add_weights(p->n, p->exit_row, p->exit_weight, values, sums);
+    kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, values, sums);
+    place at = {.terms = {.coef = b->terms, .x = b->terms + pm_replay_stay_terms(s)}};
+    pm_status st = PM_OK;
+    for (; st == PM_OK && at.lane < kernels->lanes; at.lane++) {
+        at.row = first + (at.lane < count ? at.lane : count - 1);
+        at.theta = s->request->theta + at.row * s->context->graph->n_params;
+        for (uint32_t i = 0; st == PM_OK && i < p->n; i++) {
+            st = fill_stay_of(s, b, &at, i, err);
+        }
+    }
+    return st;
+}
