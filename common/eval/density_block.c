@@ -12,7 +12,7 @@
 static void block_free(pm_block *b) {
     double *arrays[] = {b->theta,   b->table,   b->table_low, b->keep,    b->keep_low, b->now,
                         b->next,    b->now_low, b->next_low,  b->partial, b->mass,     b->absorbed,
-                        b->chunk_a, b->chunk_s, b->chunk_c,   b->inverse, b->ratio,    b->mode};
+                        b->chunk_a, b->chunk_s, b->chunk_c,   b->ratio,   b->mode};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         free(arrays[i]);
     }
@@ -47,7 +47,6 @@ static pm_status block_new(pm_block *b, pm_error *err) {
                             {&b->chunk_a, lanes * PM_CHUNK, true},
                             {&b->chunk_s, lanes * PM_CHUNK, true},
                             {&b->chunk_c, PM_CHUNK, true},
-                            {&b->inverse, PM_CHUNK + 8, true},
                             {&b->ratio, PM_CHUNK, true},
                             {&b->mode, PM_CHUNK, true}};
     bool complete = true;
@@ -166,10 +165,6 @@ static uint64_t chunk_end(uint64_t k) {
 /* What all lanes need to mix the steps k..end-1. Pois(k; k) is above 0.36 / sqrt(k). */
 static void tabulate_steps(pm_block *b, uint64_t k, uint64_t end) {
     size_t n = (size_t)(end - k);
-    for (size_t j = 0; j < n + 8; j++) {
-        double step = (double)(k + j);
-        b->inverse[j] = step > 0.0 ? 1.0 / step : 0.0;
-    }
     for (size_t j = 0; j < n; j++) {
         double step = (double)(k + j);
         long double product = 1.0L; /* below 2^424, and the ratio is rounded to double but once */

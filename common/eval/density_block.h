@@ -75,11 +75,11 @@ typedef struct pm_density_job {
 
 /* One time of a lane. */
 typedef struct pm_mixture {
-    double sums[3];       /* of a_k, c_k, s_k, times 2^shift: multiples of 1 / PM_UNIT */
-    double x, x_low, x8;  /* lambda t = x + x_low, and its eighth power */
-    double far;           /* at least k |log(k/x)| of the weights that sums over steps started from, far from x */
-    double weight;        /* of step `next`, which the sums have come to */
-    uint64_t first, last; /* its window */
+    double sums[3];        /* of a_k, c_k, s_k, times 2^shift: multiples of 1 / PM_UNIT */
+    double x, x_low, x8;   /* lambda t = x + x_low, and its eighth power */
+    double start_rounding; /* the most that a weight which a sum over steps started from may be off by, in 2^-53 */
+    double weight;         /* of step `next`, which the sums have come to */
+    uint64_t first, last;  /* its window */
     uint64_t next;
     unsigned starts; /* of recurrences, one after the other */
 } pm_mixture;
@@ -143,7 +143,6 @@ typedef struct pm_block {
     uint64_t chunk, recorded;        /* first step of the chunk, and one past the last that is recorded */
     double *chunk_a, *chunk_s;       /* [lane][PM_CHUNK] */
     double *chunk_c;                 /* [PM_CHUNK] of the lane at work */
-    double *inverse;                 /* [PM_CHUNK + 8]: 1 / step */
     double *ratio;                   /* [PM_CHUNK]: k! / (k+8)! */
     double *mode;                    /* [PM_CHUNK]: a lower bound of Pois(k; k) */
     pm_mixture *mixtures;            /* lanes x T */
@@ -192,8 +191,8 @@ void pm_count_roundings(pm_block *b);
 /* Bounds of what rounding leaves, relative to a sum of non-negative terms.
  * Of the steps, after `steps` of them with `jumps` at most that rates lead to (steps + lambda t when continuous). */
 double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
-/* Of the Poisson weights of one time and the sum over so many steps. */
-double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double steps);
+/* Of the Poisson weights of one time and the sum over `window` steps, whose mean under the terms is at most `mean`. */
+double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window);
 
 /* density_finish.c: writes the results of one lane, returns its error bound; points: room for T. A bound above the
  * tolerance: PM_OK and *bound is that, nothing is written. Errors: as pm_write_points. */

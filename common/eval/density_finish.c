@@ -65,7 +65,7 @@ static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mi
     double most = (double)(m->last < lane->at ? m->last : lane->at), steps = fmin(mean_steps, most);
     double jumps = steps + (b->job->is_discrete ? 0.0 : m->x);
     double window = m->last > m->first ? fmin((double)(m->last - m->first), most) : 0.0;
-    return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, m, window);
+    return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, m, steps, window);
 }
 
 /* What rounding leaves of the pdf, relatively. An error that grows with the number k of steps counts with the mean of k

@@ -113,10 +113,7 @@ static bool first_weight(const pm_block *b, const pm_lane *lane, pm_mixture *m, 
     if (!pm_poisson_start(&law, first, last, k, weight)) {
         return false;
     }
-    double n = (double)*k, distance = fabs(n - m->x);
-    if (!law.is_precise && 4.0 * distance >= n + m->x) {
-        m->far = fmax(m->far, distance * fmax(1.0, n / m->x));
-    }
+    m->start_rounding = fmax(m->start_rounding, pm_poisson_rounding(&law, *k));
     return true;
 }
 
@@ -128,7 +125,7 @@ static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m
     }
     size_t at = (size_t)(k - b->chunk);
     for (size_t i = 1; i < 8; i++) {
-        terms.start[i] = terms.start[i - 1] * (m->x * b->inverse[at + i]);
+        terms.start[i] = terms.start[i - 1] * (m->x / (double)(k + i));
     }
     terms.x8 = m->x8;
     terms.n = (size_t)(last - k);
