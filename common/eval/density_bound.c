@@ -63,7 +63,7 @@ void pm_count_roundings(pm_block *b) {
 
 double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps) {
     double roundings = b->once + steps * b->per_step + jumps * b->per_jump;
-    return HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
+    return lane->rounding + HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
 }
 
 double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window) {

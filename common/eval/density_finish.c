@@ -98,45 +98,56 @@ static double mass_made(const pm_lane *lane, const pm_mixture *m) {
     return HIGHER_ORDER * lane->excess * (double)(m->last < lane->at ? m->last : lane->at);
 }
 
-static double tail_bound(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
+static pm_point_error tail_error(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
     const pm_mixture *m = &lane->mixtures[j];
-    double cut = b->job->is_discrete ? 0.0 : TAIL_CUT, bound = 0.0;
+    double cut = b->job->is_discrete ? 0.0 : TAIL_CUT;
+    pm_point_error error = {0};
     if (b->job->wants_pdf && p->pdf > SMALLEST_RELATIVE) {
-        bound = pdf_rounding(b, lane, m) + cut;
+        error.pdf = pdf_rounding(b, lane, m) + cut;
     }
     if (b->job->wants_cdf) {
         bool counts = fmin(p->cdf, p->survival) > SMALLEST_RELATIVE;
         double own = counts ? cdf_rounding(b, lane, m) + cut : PM_ROUNDING;
-        bound = fmax(bound, own + 2.0 * mass_made(lane, m));
+        error.cdf = own + 2.0 * mass_made(lane, m);
     }
-    return bound;
+    return error;
 }
 
-/* What windows and stopping leave out of any value, the pdf's over lambda. */
-static void missing_parts(const pm_block *b, const pm_lane *lane, double *pdf, double *cdf) {
+/* What windows, emptying and stopping leave out of any value. */
+static pm_point_error missing_parts(const pm_block *b, const pm_lane *lane) {
     double rest = lane->dropped + lane->dropped_ahead + (lane->cut_short ? lane->mass : 0.0);
     double right = b->job->is_discrete ? 0.0 : exp(-lane->exponent);
-    *cdf = 2.0 * lane->cut + rest / PM_UNIT;
-    *pdf = lane->most * 2.0 * lane->cut + lane->exit_part * (rest + lane->mass * right);
+    double before = lane->restarts * exp(-PM_RESTART_EXPONENT);
+    pm_point_error missing = {.cdf = 2.0 * lane->cut * (1.0 + before) + rest / PM_UNIT,
+                              .pdf = lane->most * 2.0 * lane->cut + lane->exit_part * rest,
+                              .beyond = lane->exit_part * lane->mass * right};
     if (b->job->is_discrete && lane->cut_short) {
-        *pdf = fmax(*pdf, lane->carry);
+        missing.pdf = fmax(missing.pdf, lane->carry);
     }
+    return missing;
 }
 
-static double plain_bound(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
-    double missing_pdf, missing_cdf, bound = 0.0;
-    double scale = pm_lane_scale(lane);
+static pm_point_error plain_error(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
     const pm_mixture *m = &lane->mixtures[j];
-    missing_parts(b, lane, &missing_pdf, &missing_cdf);
-    /* a scale of zero: nothing of the pdf is above the smallest number */
+    pm_point_error error = missing_parts(b, lane);
+    error.pdf += pdf_rounding(b, lane, m) * m->sums[0];
+    error.cdf += cdf_rounding(b, lane, m) * fmin(p->cdf, p->survival) + mass_made(lane, m) + PM_ROUNDING;
+    return error;
+}
+
+/* The pdf's is relative to what the tolerance is. What windows cut off is at most PM_CUT_SHARE of the tolerance on
+ * either side (density_mix.c), those of vectors to begin anew from less. A scale of zero: nothing of the pdf is above
+ * the smallest number. */
+static double error_bound(const pm_block *b, const pm_lane *lane, const pm_point_error *error) {
+    double scale = pm_lane_scale(lane), cut = PM_CUT_SHARE * b->job->tolerance, pdf = 0.0;
+    if (b->job->request->tail_accuracy) {
+        return fmax(error->pdf, error->cdf);
+    }
     if (b->job->wants_pdf && scale > 0.0) {
-        bound = pdf_rounding(b, lane, m) * (m->sums[0] / scale) + missing_pdf / scale;
+        double beyond = b->job->is_discrete ? error->beyond / scale : fmin(error->beyond / scale, cut);
+        pdf = error->pdf / scale + beyond + 2.0 * cut * lane->restarts * exp(-PM_RESTART_EXPONENT);
     }
-    if (b->job->wants_cdf) {
-        double own = cdf_rounding(b, lane, m) * fmin(p->cdf, p->survival) + missing_cdf;
-        bound = fmax(bound, own + mass_made(lane, m) + PM_ROUNDING);
-    }
-    return bound;
+    return fmax(pdf, b->job->wants_cdf ? error->cdf : 0.0);
 }
 
 /* Neighbours that rounding left out of order share the earlier value. */
@@ -189,13 +200,22 @@ pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, c
     return PM_OK;
 }
 
-pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, pm_point *points, double *bound, pm_error *err) {
-    *bound = 0.0;
-    for (size_t j = 0; j < b->job->request->n_times; j++) {
-        points[j] = point_of(b, lane, j);
-        double own =
-            b->job->request->tail_accuracy ? tail_bound(b, lane, j, &points[j]) : plain_bound(b, lane, j, &points[j]);
-        *bound = fmax(*bound, own);
+void pm_lane_settle(const pm_block *b, pm_lane *lane, size_t end) {
+    size_t at = (size_t)(lane - b->lane) * b->job->request->n_times;
+    for (size_t j = lane->settled; j < end; j++) {
+        pm_point *p = &b->points[at + j];
+        *p = point_of(b, lane, j);
+        b->errors[at + j] = b->job->request->tail_accuracy ? tail_error(b, lane, j, p) : plain_error(b, lane, j, p);
     }
-    return *bound > b->job->tolerance ? PM_OK : pm_write_points(b->job, lane->theta_row, *bound, points, err);
+    lane->settled = end;
+}
+
+pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err) {
+    size_t n_times = b->job->request->n_times, at = (size_t)(lane - b->lane) * n_times;
+    pm_lane_settle(b, lane, n_times);
+    *bound = 0.0;
+    for (size_t j = 0; j < n_times; j++) {
+        *bound = fmax(*bound, error_bound(b, lane, &b->errors[at + j]));
+    }
+    return *bound > b->job->tolerance ? PM_OK : pm_write_points(b->job, lane->theta_row, *bound, b->points + at, err);
 }

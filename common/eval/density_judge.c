@@ -103,7 +103,7 @@ static void widen_windows(const pm_block *b, pm_lane *lane) {
     lane->exponent = fmin(PM_FULL_EXPONENT, 2.0 * lane->exponent);
     pm_lane_set_windows(b, lane);
     if (lane->limit <= before) {
-        lane->limit = before + 1;
+        lane->ends = lane->limit = before + 1;
     }
 }
 
@@ -121,7 +121,7 @@ static void allow_dropping(const pm_block *b, pm_lane *lane) {
 
 /* Steps to the last window's end, or until nothing that counts is left, if the mass goes on falling as it did. */
 static double steps_left(const pm_block *b, const pm_lane *lane) {
-    double left = (double)(lane->limit - lane->at);
+    double left = (double)(lane->ends - lane->at);
     double target = PM_UNIT * (in_tails(b) ? NOTHING_LEFT : SHARE * b->job->tolerance);
     if (lane->at_before > 0 && lane->mass < lane->mass_before) {
         double rate = log(lane->mass_before / lane->mass) / (double)(lane->at - lane->at_before);
@@ -158,10 +158,10 @@ static double work_to_come(const pm_block *b, const pm_lane *lane) {
 
 pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err) {
     double squaring = pm_squaring_work(b->job, lane->theta_row);
-    double steps = (double)lane->at + (lane->done ? 0.0 : steps_left(b, lane));
+    double steps = (double)(lane->steps + lane->at) + (lane->done ? 0.0 : steps_left(b, lane));
     double work = EXTENDED_WORK * steps * work_to_come(b, lane);
     if (b->extended && squaring > MOST_WORK) {
-        return pm_refuse_bound(b->job, lane->theta_row, (double)lane->at, bound, err);
+        return pm_refuse_bound(b->job, lane->theta_row, (double)(lane->steps + lane->at), bound, err);
     }
     if (b->extended || squaring <= work) {
         leave(lane, PM_METHOD_SQUARING);
@@ -189,20 +189,24 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
     lane->work += times * work_of_a_step(b, lane) * (double)(lane->at - lane->at_before);
     lane->at_before = lane->at;
     lane->mass_before = lane->mass;
+    pm_lane_seek_goal(b, lane, steps);
+    if (lane->goal.is_set) {
+        return PM_OK;
+    }
     double squaring = pm_squaring_work(b->job, lane->theta_row);
     if (lane->work >= squaring && work > squaring) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
-    if (work > MOST_WORK && squaring <= MOST_WORK) {
+    if (work > MOST_WORK && squaring <= MOST_WORK && (!lane->may_restart || lane->work >= PROBE_WORK)) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
     if (lane->work >= PROBE_WORK && lane->work + work > MOST_WORK) {
         return refuse_work(b, lane, steps, work, err);
     }
-    if (!b->extended && lane->at >= MANY_STEPS &&
-        EXTENDED_WORK * ((double)lane->at + steps) * work_of_a_step(b, lane) <= CHEAP_WORK) {
+    if (!b->extended && lane->steps + lane->at >= MANY_STEPS &&
+        EXTENDED_WORK * (lane->work + steps * work_of_a_step(b, lane)) <= CHEAP_WORK) {
         return pm_lane_more_digits(b, lane, 0.0, err);
     }
     double bound = rounding_so_far(b, lane);
@@ -213,6 +217,10 @@ pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err) {
     if (in_tails(b) ? tails_are_exact(b, lane) : rest_is_negligible(b, lane)) {
         lane->cut_short = true;
         lane->done = true;
+        return PM_OK;
+    }
+    if (lane->at >= lane->limit && lane->goal.is_set) {
+        lane->waits = true;
         return PM_OK;
     }
     if (lane->at >= lane->limit) {
