@@ -25,6 +25,10 @@ static double larger(double a, double b) {
     return a > b ? a : b;
 }
 
+static double smaller(double a, double b) {
+    return a < b ? a : b;
+}
+
 /* Roundings of values once, whatever the number of steps: the start, sums over states and exits. */
 static double once(const pm_block *b) {
     const pm_chain *c = b->job->chain;
@@ -71,9 +75,9 @@ double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, d
         return 4.0 * PM_ROUNDING;
     }
     unsigned starts = m->starts < MOST_STARTS ? m->starts : MOST_STARTS;
-    double recurrence = RECURRENCE_ROUNDINGS / 8.0 * fmin(fmin(mean, window), PM_CHUNK);
+    double recurrence = RECURRENCE_ROUNDINGS / 8.0 * smaller(smaller(mean, window), PM_CHUNK);
     double weights = m->start_rounding + FIRST_ROUNDINGS * starts + recurrence;
     /* eight sums side by side over a chunk, then one of them, then of chunks; and c_k */
-    double sums = fmin(window, PM_CHUNK) / 8.0 + 1.0 + 3.0 + m->starts + 3.0;
+    double sums = smaller(window, PM_CHUNK) / 8.0 + 1.0 + 3.0 + m->starts + 3.0;
     return HIGHER_ORDER * PM_ROUNDING * (weights + sums);
 }

@@ -61,10 +61,19 @@ static pm_point point_of(const pm_block *b, const pm_lane *lane, size_t j) {
     return p;
 }
 
+/* fmin and fmax are calls. */
+static inline double smaller(double a, double b) {
+    return a < b ? a : b;
+}
+
+static inline double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
 static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mixture *m, double mean_steps) {
-    double most = (double)(m->last < lane->at ? m->last : lane->at), steps = fmin(mean_steps, most);
+    double most = (double)(m->last < lane->at ? m->last : lane->at), steps = smaller(mean_steps, most);
     double jumps = steps + (b->job->is_discrete ? 0.0 : m->x);
-    double window = m->last > m->first ? fmin((double)(m->last - m->first), most) : 0.0;
+    double window = m->last > m->first ? smaller((double)(m->last - m->first), most) : 0.0;
     return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, m, steps, window);
 }
 
@@ -74,10 +83,10 @@ static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mi
 static double pdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
     double most = (double)m->last, sum = lane->shift == 0 ? m->sums[0] : ldexp(m->sums[0], -lane->shift);
     if (!b->job->is_discrete && sum > 0.0) {
-        double exponent = 1.0 + fmax(0.0, log(fmax(lane->most / sum, 1.0) * (most / fmax(m->x, 1.0))));
+        double exponent = 1.0 + larger(0.0, log(larger(lane->most / sum, 1.0) * (most / larger(m->x, 1.0))));
         uint64_t first, last;
-        pm_poisson_window(m->x, fmin(exponent, lane->exponent), &first, &last);
-        most = fmin(most, (double)last + 0.4 * fmax(m->x, 1.0));
+        pm_poisson_window(m->x, smaller(exponent, lane->exponent), &first, &last);
+        most = smaller(most, (double)last + 0.4 * larger(m->x, 1.0));
     }
     return rounding_after(b, lane, m, most);
 }
@@ -127,11 +136,16 @@ static pm_point_error missing_parts(const pm_block *b, const pm_lane *lane) {
     return missing;
 }
 
-static pm_point_error plain_error(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
+static pm_point_error plain_error(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p,
+                                  const pm_point_error *missing) {
     const pm_mixture *m = &lane->mixtures[j];
-    pm_point_error error = missing_parts(b, lane);
-    error.pdf += pdf_rounding(b, lane, m) * m->sums[0];
-    error.cdf += cdf_rounding(b, lane, m) * fmin(p->cdf, p->survival) + mass_made(lane, m) + PM_ROUNDING;
+    pm_point_error error = *missing;
+    if (b->job->wants_pdf) {
+        error.pdf += pdf_rounding(b, lane, m) * m->sums[0];
+    }
+    if (b->job->wants_cdf) {
+        error.cdf += cdf_rounding(b, lane, m) * smaller(p->cdf, p->survival) + mass_made(lane, m) + PM_ROUNDING;
+    }
     return error;
 }
 
@@ -202,10 +216,12 @@ pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, c
 
 void pm_lane_settle(const pm_block *b, pm_lane *lane, size_t end) {
     size_t at = (size_t)(lane - b->lane) * b->job->request->n_times;
+    pm_point_error missing = missing_parts(b, lane);
     for (size_t j = lane->settled; j < end; j++) {
         pm_point *p = &b->points[at + j];
         *p = point_of(b, lane, j);
-        b->errors[at + j] = b->job->request->tail_accuracy ? tail_error(b, lane, j, p) : plain_error(b, lane, j, p);
+        b->errors[at + j] =
+            b->job->request->tail_accuracy ? tail_error(b, lane, j, p) : plain_error(b, lane, j, p, &missing);
     }
     lane->settled = end;
 }
@@ -213,9 +229,13 @@ void pm_lane_settle(const pm_block *b, pm_lane *lane, size_t end) {
 pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err) {
     size_t n_times = b->job->request->n_times, at = (size_t)(lane - b->lane) * n_times;
     pm_lane_settle(b, lane, n_times);
-    *bound = 0.0;
+    pm_point_error most = {0};
     for (size_t j = 0; j < n_times; j++) {
-        *bound = fmax(*bound, error_bound(b, lane, &b->errors[at + j]));
+        const pm_point_error *e = &b->errors[at + j];
+        most.pdf = larger(most.pdf, e->pdf);
+        most.cdf = larger(most.cdf, e->cdf);
+        most.beyond = larger(most.beyond, e->beyond);
     }
+    *bound = error_bound(b, lane, &most);
     return *bound > b->job->tolerance ? PM_OK : pm_write_points(b->job, lane->theta_row, *bound, b->points + at, err);
 }

@@ -121,7 +121,8 @@ static bool first_weight(const pm_block *b, const pm_lane *lane, pm_mixture *m, 
     if (!pm_poisson_start(&law, first, last, k, weight)) {
         return false;
     }
-    m->start_rounding = fmax(m->start_rounding, pm_poisson_rounding(&law, *k));
+    double rounding = pm_poisson_rounding(&law, *k);
+    m->start_rounding = rounding > m->start_rounding ? rounding : m->start_rounding;
     return true;
 }
 

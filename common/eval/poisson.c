@@ -139,13 +139,14 @@ static double weight_of(const pm_poisson_law *law, uint64_t k) {
 /* exp and log of the library are within a unit in the last place, two roundings. Precise: the exponent, 1022 at most,
  * has a few units of 2^-64, five times as many where a logarithm is cancelled; then one rounding to double. */
 double pm_poisson_rounding(const pm_poisson_law *law, uint64_t k) {
-    double n = (double)k, distance = fabs(n - law->x);
     if (law->is_precise) {
         return k < SMALL_COUNT ? 3.0 : 10.0;
     }
+    double n = (double)k;
     if (k == 0 || (k < SMALL_COUNT && law->x < SMALL_MEAN)) {
         return 6.0 + 2.0 * n;
     }
+    double distance = fabs(n - law->x);
     bool is_far = 4.0 * distance >= n + law->x;
     return 24.0 + (is_far ? 1.5 * distance * fmax(1.0, n / law->x) : 0.0);
 }
