@@ -29,10 +29,10 @@
 /* Multiply-adds in double precision that one in twice the precision takes. */
 #define EXTENDED_WORK 6.0
 
-/* After so many steps the bound of rounding is hundreds of times the error; where few states make twice the precision
- * cheap, about 10 ms, it is taken. */
+/* After so many steps the bound of rounding is hundreds of times the error: squaring, whose bound is not, is taken
+ * where it is at most this many times the work of all steps. */
 #define MANY_STEPS 1024
-#define CHEAP_WORK 1e7
+#define CHEAP_DIGITS 2.0
 
 /* A forecast from the last fall of the mass: it may fall more slowly later on. */
 #define SLOWER 1.5
@@ -182,10 +182,16 @@ static double rounding_so_far(const pm_block *b, const pm_lane *lane) {
     return part * pm_step_rounding(b, lane, at, at);
 }
 
+/* Whether so many steps more will take twice the precision. */
+static bool needs_digits(const pm_block *b, const pm_lane *lane, double steps) {
+    double all = (double)lane->at + steps;
+    return !b->extended && in_tails(b) && pm_step_rounding(b, lane, all, all) > b->job->tolerance;
+}
+
 /* Another way where it takes less work than has been done already and than is left to do. */
 static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
-    double times = b->extended ? EXTENDED_WORK : 1.0;
-    double steps = steps_left(b, lane), work = steps * times * work_to_come(b, lane);
+    double times = b->extended ? EXTENDED_WORK : 1.0, steps = steps_left(b, lane);
+    double work = steps * (needs_digits(b, lane, steps) ? EXTENDED_WORK : times) * work_to_come(b, lane);
     lane->work += times * work_of_a_step(b, lane) * (double)(lane->at - lane->at_before);
     lane->at_before = lane->at;
     lane->mass_before = lane->mass;
@@ -205,9 +211,9 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
     if (lane->work >= PROBE_WORK && lane->work + work > MOST_WORK) {
         return refuse_work(b, lane, steps, work, err);
     }
-    if (!b->extended && lane->steps + lane->at >= MANY_STEPS &&
-        EXTENDED_WORK * (lane->work + steps * work_of_a_step(b, lane)) <= CHEAP_WORK) {
-        return pm_lane_more_digits(b, lane, 0.0, err);
+    if (!b->extended && lane->steps + lane->at >= MANY_STEPS && squaring <= CHEAP_DIGITS * (lane->work + work)) {
+        leave(lane, PM_METHOD_SQUARING);
+        return PM_OK;
     }
     double bound = rounding_so_far(b, lane);
     return bound > b->job->tolerance ? pm_lane_more_digits(b, lane, bound, err) : PM_OK;
