@@ -22,7 +22,7 @@ def family(rng):
     elif style < 0.55:
         g, thetas = fuzz_graphs.discrete(rng, rows=rows)
     elif style < 0.65:
-        g, thetas = fuzz_graphs.drained(rng, rng.choice((10, 30, 200)), rows)
+        g, thetas = fuzz_graphs.drained(rng, rng.choice((10, 30, 60)), rows)
     else:
         n = rng.choice((20, 60, 200)) if style < 0.95 else rng.choice((1000, 5000))
         edges = [(i, i + 1, [1.0, rng.random()]) for i in range(n)]
