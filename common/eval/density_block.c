@@ -10,14 +10,15 @@
 #define DRAIN_EVERY 32
 
 static void block_free(pm_block *b) {
-    double *arrays[] = {b->theta,   b->table,   b->table_low, b->keep,    b->keep_low, b->now,
-                        b->next,    b->now_low, b->next_low,  b->partial, b->mass,     b->absorbed,
-                        b->chunk_a, b->chunk_s, b->chunk_c,   b->inverse, b->ratio,    b->mode};
+    double *arrays[] = {b->theta,   b->table,    b->table_low, b->keep,    b->keep_low, b->now,       b->next,
+                        b->now_low, b->next_low, b->partial,   b->mass,    b->absorbed, b->chunk_a,   b->chunk_s,
+                        b->chunk_c, b->ratio,    b->mode,      b->fastest, b->blend,    b->blend_low, b->weight};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         free(arrays[i]);
     }
     free(b->mixtures);
     free(b->points);
+    free(b->errors);
 }
 
 typedef struct array {
@@ -47,9 +48,12 @@ static pm_status block_new(pm_block *b, pm_error *err) {
                             {&b->chunk_a, lanes * PM_CHUNK, true},
                             {&b->chunk_s, lanes * PM_CHUNK, true},
                             {&b->chunk_c, PM_CHUNK, true},
-                            {&b->inverse, PM_CHUNK + 8, true},
                             {&b->ratio, PM_CHUNK, true},
-                            {&b->mode, PM_CHUNK, true}};
+                            {&b->mode, PM_CHUNK, true},
+                            {&b->fastest, c->n_levels * lanes, b->may_restart},
+                            {&b->blend, state, b->may_restart},
+                            {&b->blend_low, state, b->may_restart && b->extended},
+                            {&b->weight, lanes, b->may_restart}};
     bool complete = true;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         if (arrays[i].is_wanted) {
@@ -58,9 +62,11 @@ static pm_status block_new(pm_block *b, pm_error *err) {
         }
     }
     b->mixtures = pm_calloc(n_mixtures, sizeof *b->mixtures);
-    b->points = pm_malloc(b->job->request->n_times, sizeof *b->points);
-    if (!complete || b->mixtures == NULL || b->points == NULL) {
-        return pm_fail_memory(err, "densities", 3 * state * sizeof(double) + n_mixtures * sizeof *b->mixtures);
+    b->points = pm_malloc(n_mixtures, sizeof *b->points);
+    b->errors = pm_malloc(n_mixtures, sizeof *b->errors);
+    if (!complete || b->mixtures == NULL || b->points == NULL || b->errors == NULL) {
+        size_t times = sizeof *b->mixtures + sizeof *b->points + sizeof *b->errors;
+        return pm_fail_memory(err, "densities", 3 * state * sizeof(double) + n_mixtures * times);
     }
     b->step =
         (pm_step){.chain = c, .table = b->table, .keep = b->keep, .table_low = b->table_low, .keep_low = b->keep_low};
@@ -108,6 +114,11 @@ static void measure_start(pm_block *b) {
 
 static void step_block(const pm_block *b, size_t i) {
     double *p = b->partial + i * 2 * b->lanes;
+    if (b->is_blending && b->extended) {
+        b->extended_kernels->blend(&b->step, i, b->now, b->now_low, b->weight, b->blend, b->blend_low);
+    } else if (b->is_blending) {
+        b->kernels->blend(&b->step, i, b->now, b->weight, b->blend);
+    }
     if (b->extended) {
         b->extended_kernels->rows(&b->step, i, b->now, b->now_low, b->next, b->next_low, p, p + b->lanes);
     } else {
@@ -166,10 +177,6 @@ static uint64_t chunk_end(uint64_t k) {
 /* What all lanes need to mix the steps k..end-1. Pois(k; k) is above 0.36 / sqrt(k). */
 static void tabulate_steps(pm_block *b, uint64_t k, uint64_t end) {
     size_t n = (size_t)(end - k);
-    for (size_t j = 0; j < n + 8; j++) {
-        double step = (double)(k + j);
-        b->inverse[j] = step > 0.0 ? 1.0 / step : 0.0;
-    }
     for (size_t j = 0; j < n; j++) {
         double step = (double)(k + j);
         long double product = 1.0L; /* below 2^424, and the ratio is rounded to double but once */
@@ -188,6 +195,7 @@ static void record_steps(pm_block *b, uint64_t end) {
             b->chunk_a[(size_t)l * PM_CHUNK + j] = b->absorbed[l];
             b->chunk_s[(size_t)l * PM_CHUNK + j] = b->mass[l];
         }
+        b->is_blending = b->may_restart && pm_block_weigh(b, k);
         take_step(b);
         if ((k + 1) % DRAIN_EVERY == 0) {
             pm_block_drain(b, k + 1);
@@ -199,7 +207,7 @@ static void record_steps(pm_block *b, uint64_t end) {
 /* Takes the recorded steps into account and judges, at the lane's own limit and where chunks end for everybody. */
 static pm_status follow_chunk(pm_block *b, unsigned l, pm_error *err) {
     pm_lane *lane = &b->lane[l];
-    if (lane->done || (b->recorded != lane->limit && b->recorded != chunk_end(b->chunk))) {
+    if (lane->done || lane->waits || (b->recorded != lane->limit && b->recorded != chunk_end(b->chunk))) {
         return PM_OK;
     }
     pm_lane_take(b, l, b->recorded);
@@ -207,13 +215,13 @@ static pm_status follow_chunk(pm_block *b, unsigned l, pm_error *err) {
     return pm_lane_judge(b, lane, err);
 }
 
-/* The smallest and the largest number of steps that a lane asks for; 0 when all are done. */
+/* The smallest and the largest number of steps that a lane asks for; 0 when all are done, or wait. */
 static void find_limits(const pm_block *b, uint64_t *least, uint64_t *most) {
     *least = UINT64_MAX;
     *most = 0;
     for (unsigned l = 0; l < b->count; l++) {
         const pm_lane *lane = &b->lane[l];
-        if (!lane->done) {
+        if (!lane->done && !lane->waits) {
             *least = lane->limit < *least ? lane->limit : *least;
             *most = lane->limit > *most ? lane->limit : *most;
         }
@@ -222,7 +230,7 @@ static void find_limits(const pm_block *b, uint64_t *least, uint64_t *most) {
 
 /* Steps are recorded up to where the first lane is judged and no further, so that a judgement finds the lane as it
  * would be alone; chunks begin where they do for every block. */
-static pm_status run_steps(pm_block *b, pm_error *err) {
+static pm_status run_segment(pm_block *b, pm_error *err) {
     pm_status st = PM_OK;
     uint64_t least, most;
     measure_start(b);
@@ -242,19 +250,31 @@ static pm_status run_steps(pm_block *b, pm_error *err) {
     return st;
 }
 
+static pm_status run_steps(pm_block *b, pm_error *err) {
+    bool again = true;
+    pm_status st = PM_OK;
+    while (st == PM_OK && again) {
+        st = run_segment(b, err);
+        if (st == PM_OK) {
+            st = pm_block_restart(b, &again, err);
+        }
+    }
+    return st;
+}
+
 /* A lane whose bound turns out too large is done again with more digits. */
 static pm_status finish_lane(const pm_block *b, pm_lane *lane, uint64_t *steps, double *bound, pm_error *err) {
     double own = 0.0;
     pm_status st = PM_OK;
     if (lane->next == PM_METHOD_NONE) {
-        st = pm_lane_finish(b, lane, b->points, &own, err);
+        st = pm_lane_finish(b, lane, &own, err);
         if (st == PM_OK && own > b->job->tolerance) {
             st = pm_lane_more_digits(b, lane, own, err);
         }
     }
     if (st == PM_OK && lane->next == PM_METHOD_NONE) {
         *bound = fmax(*bound, own);
-        *steps = lane->at > *steps ? lane->at : *steps;
+        *steps = lane->steps + lane->at > *steps ? lane->steps + lane->at : *steps;
     }
     b->job->rows[lane->theta_row].method = lane->next;
     return st;
@@ -271,6 +291,9 @@ pm_status pm_density_block(const pm_density_job *job, const size_t *rows, size_t
                   .extended_kernels = pm_extended_kernels_get(job->isa, lanes)};
     *steps = 0;
     *bound = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        b.may_restart = b.may_restart || pm_row_may_restart(job, rows[i]);
+    }
     pm_float_mode mode = pm_denormals_flush();
     pm_count_roundings(&b);
     pm_status st = block_new(&b, err);

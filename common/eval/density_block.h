@@ -11,6 +11,7 @@
 #ifndef PM_EVAL_DENSITY_BLOCK_H
 #define PM_EVAL_DENSITY_BLOCK_H
 
+#include "eval/poisson.h"
 #include "eval/step.h"
 
 /* Steps that are kept before they are mixed, at most. */
@@ -28,6 +29,14 @@
 
 /* A chain of more states is not worth a dense matrix. */
 #define PM_SQUARING_STATES 512
+
+/* Twice the precision: lambda this much above the largest rate, so that staying has few digits to lose. */
+#define PM_EXTENDED_LAMBDA 1.125
+
+/* Windows may cut off as much as this part of the tolerance is, on either side; those of vectors to begin anew from
+ * exp(-PM_RESTART_EXPONENT) of that. */
+#define PM_CUT_SHARE (1.0 / 64)
+#define PM_RESTART_EXPONENT 14.0
 
 /* Half a unit in the last place of one: what one operation may round off, relatively. */
 #define PM_ROUNDING 0x1p-53
@@ -75,19 +84,28 @@ typedef struct pm_density_job {
 
 /* One time of a lane. */
 typedef struct pm_mixture {
-    double sums[3];       /* of a_k, c_k, s_k, times 2^shift: multiples of 1 / PM_UNIT */
-    double x, x_low, x8;  /* lambda t = x + x_low, and its eighth power */
-    double far;           /* at least k |log(k/x)| of the weights that sums over steps started from, far from x */
-    double weight;        /* of step `next`, which the sums have come to */
-    uint64_t first, last; /* its window */
+    double sums[3];        /* of a_k, c_k, s_k, times 2^shift: multiples of 1 / PM_UNIT */
+    double x, x_low, x8;   /* lambda t = x + x_low, and its eighth power */
+    double start_rounding; /* the most that a weight which a sum over steps started from may be off by, in 2^-53 */
+    double weight;         /* of step `next`, which the sums have come to */
+    uint64_t first, last;  /* its window */
     uint64_t next;
     unsigned starts; /* of recurrences, one after the other */
 } pm_mixture;
 
+/* Where the steps of a lane begin anew: from the vector at a later time, a mixture of the vectors of these steps. */
+typedef struct pm_goal {
+    bool is_set;
+    double time;
+    pm_mixture mixture;
+    double weight; /* of the step at hand */
+} pm_goal;
+
 typedef struct pm_lane {
     size_t theta_row;
+    double from;          /* the time that steps are counted from */
     double lambda;        /* 1 when discrete */
-    double exit_part;     /* the largest probability of absorption of a state in a step */
+    double exit_part;     /* the largest rate of absorption of a state, over lambda */
     double keep_rounding; /* discrete: the most that rounding may change a probability of staying, relatively */
     double excess;        /* discrete: the most that the probabilities of a row exceed one by */
     double atom;
@@ -96,11 +114,21 @@ typedef struct pm_lane {
     int shift;            /* tails of large rates: Poisson weights are kept as multiples of 2^-shift */
     double exponent;      /* of the windows (pm_poisson_window) */
     double cut;           /* the Poisson mass that windows cut off on either side, first setting of `exponent` */
-    uint64_t limit;       /* steps that the windows ask for */
+    uint64_t ends;        /* steps that the windows ask for */
+    uint64_t limit;       /* the same, or where the goal's window ends */
     size_t pending;       /* the first time whose window is not finished */
+    size_t settled;       /* times whose points are known */
+
+    bool may_restart, knows_rates;
+    bool waits; /* to begin anew from the goal, for the other lanes */
+    pm_goal goal;
+    /* from before the lane last began anew: steps, relative rounding; and how often it did */
+    uint64_t steps;
+    double rounding;
+    unsigned restarts;
 
     uint64_t at; /* steps taken into account */
-    /* probabilities, as multiples of 1 / PM_UNIT */
+    /* since the lane last began anew; probabilities, as multiples of 1 / PM_UNIT */
     double cum, cum_low;           /* c_at = cum + cum_low */
     double carry;                  /* discrete: absorbed in step `at` */
     double mass;                   /* s_at */
@@ -124,6 +152,13 @@ typedef struct pm_point {
     double pdf, cdf, survival;
 } pm_point;
 
+/* What a point may be off by. With tail_accuracy relative, and all in `pdf` and `cdf`; otherwise that of the cdf is
+ * absolute, those of the pdf are multiples of 1 / PM_UNIT over lambda. */
+typedef struct pm_point_error {
+    double pdf, cdf;
+    double beyond; /* of the pdf: what the steps beyond the last one that was taken add */
+} pm_point_error;
+
 typedef struct pm_block {
     const pm_density_job *job;
     const size_t *rows; /* count rows of theta */
@@ -133,21 +168,25 @@ typedef struct pm_block {
     const pm_step_kernels *kernels;
     const pm_extended_kernels *extended_kernels;
     pm_step step;
-    double *theta;                   /* lanes x P */
-    double *table, *table_low;       /* n_weights slots */
-    double *keep, *keep_low;         /* n slots */
-    double *now, *next;              /* n slots each */
-    double *now_low, *next_low;      /* the same, when extended */
-    double *partial;                 /* n_blocks x 2 slots: mass, absorbed */
-    double *mass, *absorbed;         /* a slot each: s_k and a_k of `now` */
-    uint64_t chunk, recorded;        /* first step of the chunk, and one past the last that is recorded */
-    double *chunk_a, *chunk_s;       /* [lane][PM_CHUNK] */
-    double *chunk_c;                 /* [PM_CHUNK] of the lane at work */
-    double *inverse;                 /* [PM_CHUNK + 8]: 1 / step */
-    double *ratio;                   /* [PM_CHUNK]: k! / (k+8)! */
-    double *mode;                    /* [PM_CHUNK]: a lower bound of Pois(k; k) */
-    pm_mixture *mixtures;            /* lanes x T */
-    pm_point *points;                /* T */
+    double *theta;              /* lanes x P */
+    double *table, *table_low;  /* n_weights slots */
+    double *keep, *keep_low;    /* n slots */
+    double *now, *next;         /* n slots each */
+    double *now_low, *next_low; /* the same, when extended */
+    double *partial;            /* n_blocks x 2 slots: mass, absorbed */
+    double *mass, *absorbed;    /* a slot each: s_k and a_k of `now` */
+    uint64_t chunk, recorded;   /* first step of the chunk, and one past the last that is recorded */
+    double *chunk_a, *chunk_s;  /* [lane][PM_CHUNK] */
+    double *chunk_c;            /* [PM_CHUNK] of the lane at work */
+    double *ratio;              /* [PM_CHUNK]: k! / (k+8)! */
+    double *mode;               /* [PM_CHUNK]: a lower bound of Pois(k; k) */
+    pm_mixture *mixtures;       /* lanes x T */
+    pm_point *points;           /* lanes x T */
+    pm_point_error *errors;     /* the same */
+    double *fastest;            /* n_levels slots: the largest rate of a state of this level or a later one */
+    double *blend, *blend_low;  /* n slots: the vectors that lanes begin anew from */
+    double *weight;             /* a slot: of the step at hand, for `blend` */
+    bool may_restart, is_blending;
     double once, per_step, per_jump; /* roundings of double precision (density_bound.c) */
     pm_lane lane[PM_STEP_MAX_LANES];
 } pm_block;
@@ -169,8 +208,15 @@ pm_times pm_row_times(const pm_density_job *job, size_t row);
 
 /* density_setup.c: the table of probabilities, `keep`, the lanes' rates and the vector v_0. */
 pm_status pm_block_setup(pm_block *b, pm_error *err);
+/* Of these all but the vector, for the lanes' lambda; writes over `next`, and `now` when discrete. */
+pm_status pm_block_set_rates(pm_block *b, pm_error *err);
+/* lambda for rates of `most` at most: with room for the rounding of their sums. */
+double pm_rate_above(const pm_chain *chain, double most);
 
-/* density_mix.c: takes the steps lane->at .. end-1 of the chunk into account. */
+/* density_mix.c. Poisson's x for a time of the lane. */
+void pm_lane_set_mixture(const pm_lane *lane, double time, double exponent, pm_mixture *m);
+pm_poisson_law pm_mixture_law(const pm_block *b, const pm_lane *lane, const pm_mixture *m);
+/* Takes the steps lane->at .. end-1 of the chunk into account. */
 void pm_lane_take(pm_block *b, unsigned lane, uint64_t end);
 /* Sets the windows for the times of the lane. */
 void pm_lane_open(pm_block *b, unsigned lane);
@@ -186,18 +232,32 @@ double pm_lane_scale(const pm_lane *lane);
 /* density_drain.c: empties the first levels, which nothing flows into any more, and states ahead of the front, where
  * what they still hold does not matter, and leaves states that no lane needs out of later steps. */
 void pm_block_drain(pm_block *b, uint64_t step);
+/* The first levels of one lane. */
+void pm_lane_drain(const pm_block *b, pm_lane *lane, unsigned l);
+
+/* density_restart.c. Whether a row may begin anew, and the lane's part of it. */
+bool pm_row_may_restart(const pm_density_job *job, size_t row);
+/* At a judgement: sets a goal where steps from there on, at the rates of what is not drained by then, are far fewer
+ * than the steps left. */
+void pm_lane_seek_goal(const pm_block *b, pm_lane *lane, double steps_left);
+/* The weights of step k for the vectors to begin anew from; whether there are any. */
+bool pm_block_weigh(pm_block *b, uint64_t k);
+/* Begins anew with the lanes that wait for it. *any: whether there are any. */
+pm_status pm_block_restart(pm_block *b, bool *any, pm_error *err);
 
 /* density_bound.c: counts roundings, before any of the following. */
 void pm_count_roundings(pm_block *b);
 /* Bounds of what rounding leaves, relative to a sum of non-negative terms.
  * Of the steps, after `steps` of them with `jumps` at most that rates lead to (steps + lambda t when continuous). */
 double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
-/* Of the Poisson weights of one time and the sum over so many steps. */
-double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double steps);
+/* Of the Poisson weights of one time and the sum over `window` steps, whose mean under the terms is at most `mean`. */
+double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window);
 
-/* density_finish.c: writes the results of one lane, returns its error bound; points: room for T. A bound above the
- * tolerance: PM_OK and *bound is that, nothing is written. Errors: as pm_write_points. */
-pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, pm_point *points, double *bound, pm_error *err);
+/* density_finish.c: the points and their errors of the times before number `end`, which no later step changes. */
+void pm_lane_settle(const pm_block *b, pm_lane *lane, size_t end);
+/* Settles all times and writes the results of the lane; *bound: their error. A bound above the tolerance: PM_OK and
+ * nothing is written. Errors: as pm_write_points. */
+pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err);
 /* A plain lane with this bound needs more digits: sets lane->next. Errors: PM_EDATA when there are none to be had. */
 pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err);
 /* Puts the T points of a row, by ascending time, in order and writes them. Errors:

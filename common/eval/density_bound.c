@@ -11,29 +11,30 @@
 /* Probabilities: weights over lambda, rounded once, and little more (density_setup.c); discrete: weights, rounded. */
 #define JUMP_ROUNDINGS 1.01
 
-/* The start distribution: a weight, over a compensated sum. */
+/* The start distribution: a weight, over a compensated sum; a single one is 1. */
 #define START_ROUNDINGS 4.0
 
-/* A recurrence of Poisson weights, for eight steps: x^8, a table's value, two products; and the seven factors before.
- */
+/* A recurrence of Poisson weights for eight steps: x^8, a table's value, two products; the factor of each of the seven
+ * steps before: x, a quotient, a product. Recurrences begin anew at every chunk but the first few, which go on from one
+ * another. */
 #define RECURRENCE_ROUNDINGS 4.0
-#define FIRST_ROUNDINGS (3.0 * 7)
+#define FIRST_ROUNDINGS (7.0 * (3.0 - RECURRENCE_ROUNDINGS / 8.0))
 #define MOST_STARTS 4
-
-/* A weight that a chunk starts from: near the mode, and far from it, where a logarithm is multiplied by k. */
-#define WEIGHT_ROUNDINGS 24.0
-#define FAR_ROUNDINGS 1.5
 
 static double larger(double a, double b) {
     return a > b ? a : b;
+}
+
+static double smaller(double a, double b) {
+    return a < b ? a : b;
 }
 
 /* Roundings of values once, whatever the number of steps: the start, sums over states and exits. */
 static double once(const pm_block *b) {
     const pm_chain *c = b->job->chain;
     double states = c->n < PM_CHAIN_BLOCK ? (double)c->n : PM_CHAIN_BLOCK;
-    double sums = b->extended ? 2.0 : larger(states, (double)c->most_exits) + 4.0;
-    return sums + START_ROUNDINGS + (double)c->most_starts;
+    double sums = b->extended ? 2.0 : larger(states, (double)c->most_exits + 1.0) + (c->n_blocks > 1 ? 3.0 : 1.0);
+    return sums + (c->graph->n_starts > 1 ? START_ROUNDINGS + (double)c->most_starts : 1.0);
 }
 
 /* Of each step in double precision: in-edges are added up one after the other, or, many, side by side in two
@@ -66,18 +67,17 @@ void pm_count_roundings(pm_block *b) {
 
 double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps) {
     double roundings = b->once + steps * b->per_step + jumps * b->per_jump;
-    return HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
+    return lane->rounding + HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
 }
 
-double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double steps) {
+double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window) {
     if (b->job->is_discrete) {
         return 4.0 * PM_ROUNDING;
     }
     unsigned starts = m->starts < MOST_STARTS ? m->starts : MOST_STARTS;
-    double in_chunk = fmin(steps, PM_CHUNK) / 8.0, chunks = steps / PM_CHUNK + 8.0;
-    double weights =
-        RECURRENCE_ROUNDINGS * in_chunk + FIRST_ROUNDINGS * starts + WEIGHT_ROUNDINGS + FAR_ROUNDINGS * m->far;
+    double recurrence = RECURRENCE_ROUNDINGS / 8.0 * smaller(smaller(mean, window), PM_CHUNK);
+    double weights = m->start_rounding + FIRST_ROUNDINGS * starts + recurrence;
     /* eight sums side by side over a chunk, then one of them, then of chunks; and c_k */
-    double sums = in_chunk + 3.0 + chunks + 3.0;
+    double sums = smaller(window, PM_CHUNK) / 8.0 + 1.0 + 3.0 + m->starts + 3.0;
     return HIGHER_ORDER * PM_ROUNDING * (weights + sums);
 }

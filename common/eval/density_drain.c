@@ -1,5 +1,6 @@
 /* Mass moves to later levels and does not come back: early states are worth their steps for a short time only. Ahead of
  * the front there is nothing, or next to nothing. */
+#include <math.h>
 #include <string.h>
 
 #include "eval/density_block.h"
@@ -13,7 +14,7 @@ static double level_mass(const pm_block *b, unsigned l, uint32_t level) {
     return sum;
 }
 
-static void clear_states(pm_block *b, unsigned l, size_t first, size_t last) {
+static void clear_states(const pm_block *b, unsigned l, size_t first, size_t last) {
     for (size_t i = first; i < last; i++) {
         b->now[i * b->lanes + l] = 0.0;
         if (b->extended) {
@@ -22,12 +23,14 @@ static void clear_states(pm_block *b, unsigned l, size_t first, size_t last) {
     }
 }
 
-/* Half of what may be dropped is for the levels. */
-static void drain_levels(pm_block *b, pm_lane *lane, unsigned l) {
+/* Half of what may be dropped is for the levels, a part for each; the last one stays. Not while vectors are blended:
+ * what the first of them hold there is in the sum. */
+void pm_lane_drain(const pm_block *b, pm_lane *lane, unsigned l) {
     const pm_chain *c = b->job->chain;
-    while (lane->level < c->n_levels) {
+    while (lane->level + 1 < c->n_levels) {
+        double part = ((double)lane->level + 1.0) / (double)c->n_levels;
         double dropped = lane->dropped + level_mass(b, l, lane->level);
-        if (dropped > 0.5 * lane->may_drop) {
+        if (dropped > 0.5 * lane->may_drop * part) {
             return;
         }
         clear_states(b, l, c->level_first[lane->level], c->level_first[lane->level + 1]);
@@ -36,10 +39,15 @@ static void drain_levels(pm_block *b, pm_lane *lane, unsigned l) {
     }
 }
 
+/* The part of all steps, or of all time, that has passed. */
+static double progress(const pm_block *b, const pm_lane *lane, uint64_t step) {
+    double all = b->job->is_discrete ? (double)lane->limit : lane->lambda * pm_last_time(b->job, lane->theta_row);
+    return fmin(1.0, ((double)step + lane->lambda * lane->from) / fmax(all, 1.0));
+}
+
 /* The other half is for the front, which refills what is taken from it: a part for each step on the way. */
 static void trim_front(pm_block *b, pm_lane *lane, unsigned l, uint64_t step) {
-    double part = (double)step / (double)(lane->limit > step ? lane->limit : step);
-    double budget = 0.5 * lane->may_drop * part;
+    double budget = 0.5 * lane->may_drop * progress(b, lane, step);
     size_t first = b->job->chain->level_first[lane->level], last = b->step.last;
     while (last > first) {
         double v = b->now[(last - 1) * b->lanes + l];
@@ -65,8 +73,10 @@ void pm_block_drain(pm_block *b, uint64_t step) {
     uint32_t level = c->n_levels, last = 0;
     for (unsigned l = 0; l < b->count; l++) {
         pm_lane *lane = &b->lane[l];
-        if (!lane->done) {
-            drain_levels(b, lane, l);
+        if (!lane->done && !lane->waits) {
+            if (!lane->goal.is_set) {
+                pm_lane_drain(b, lane, l);
+            }
             trim_front(b, lane, l, step);
             level = lane->level < level ? lane->level : level;
             last = lane->last > last ? lane->last : last;

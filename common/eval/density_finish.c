@@ -61,11 +61,20 @@ static pm_point point_of(const pm_block *b, const pm_lane *lane, size_t j) {
     return p;
 }
 
+/* fmin and fmax are calls. */
+static inline double smaller(double a, double b) {
+    return a < b ? a : b;
+}
+
+static inline double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
 static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mixture *m, double mean_steps) {
-    double most = (double)(m->last < lane->at ? m->last : lane->at), steps = fmin(mean_steps, most);
+    double most = (double)(m->last < lane->at ? m->last : lane->at), steps = smaller(mean_steps, most);
     double jumps = steps + (b->job->is_discrete ? 0.0 : m->x);
-    double window = m->last > m->first ? fmin((double)(m->last - m->first), most) : 0.0;
-    return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, m, window);
+    double window = m->last > m->first ? smaller((double)(m->last - m->first), most) : 0.0;
+    return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, m, steps, window);
 }
 
 /* What rounding leaves of the pdf, relatively. An error that grows with the number k of steps counts with the mean of k
@@ -74,10 +83,10 @@ static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mi
 static double pdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
     double most = (double)m->last, sum = lane->shift == 0 ? m->sums[0] : ldexp(m->sums[0], -lane->shift);
     if (!b->job->is_discrete && sum > 0.0) {
-        double exponent = 1.0 + fmax(0.0, log(fmax(lane->most / sum, 1.0) * (most / fmax(m->x, 1.0))));
+        double exponent = 1.0 + larger(0.0, log(larger(lane->most / sum, 1.0) * (most / larger(m->x, 1.0))));
         uint64_t first, last;
-        pm_poisson_window(m->x, fmin(exponent, lane->exponent), &first, &last);
-        most = fmin(most, (double)last + 0.4 * fmax(m->x, 1.0));
+        pm_poisson_window(m->x, smaller(exponent, lane->exponent), &first, &last);
+        most = smaller(most, (double)last + 0.4 * larger(m->x, 1.0));
     }
     return rounding_after(b, lane, m, most);
 }
@@ -92,51 +101,67 @@ static double cdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixt
     return rounding_after(b, lane, m, most);
 }
 
-/* What cdf and survival add up to beyond one, of which the larger one is a complement: rows that exceed one make mass.
- */
+/* Rows that exceed one make mass: no path's probability is larger by a greater part, and cdf and survival, of which the
+ * larger one is a complement, add up to no more beyond one. */
 static double mass_made(const pm_lane *lane, const pm_mixture *m) {
     return HIGHER_ORDER * lane->excess * (double)(m->last < lane->at ? m->last : lane->at);
 }
 
-static double tail_bound(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
+static pm_point_error tail_error(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
     const pm_mixture *m = &lane->mixtures[j];
-    double cut = b->job->is_discrete ? 0.0 : TAIL_CUT, bound = 0.0;
+    double cut = b->job->is_discrete ? 0.0 : TAIL_CUT;
+    pm_point_error error = {0};
     if (b->job->wants_pdf && p->pdf > SMALLEST_RELATIVE) {
-        bound = pdf_rounding(b, lane, m) + cut;
+        error.pdf = pdf_rounding(b, lane, m) + mass_made(lane, m) + cut;
     }
     if (b->job->wants_cdf) {
         bool counts = fmin(p->cdf, p->survival) > SMALLEST_RELATIVE;
         double own = counts ? cdf_rounding(b, lane, m) + cut : PM_ROUNDING;
-        bound = fmax(bound, own + 2.0 * mass_made(lane, m));
+        error.cdf = own + 2.0 * mass_made(lane, m);
     }
-    return bound;
+    return error;
 }
 
-/* What windows and stopping leave out of any value, the pdf's over lambda. */
-static void missing_parts(const pm_block *b, const pm_lane *lane, double *pdf, double *cdf) {
+/* What windows, emptying and stopping leave out of any value. */
+static pm_point_error missing_parts(const pm_block *b, const pm_lane *lane) {
     double rest = lane->dropped + lane->dropped_ahead + (lane->cut_short ? lane->mass : 0.0);
     double right = b->job->is_discrete ? 0.0 : exp(-lane->exponent);
-    *cdf = 2.0 * lane->cut + rest / PM_UNIT;
-    *pdf = lane->most * 2.0 * lane->cut + lane->exit_part * (rest + lane->mass * right);
+    double before = lane->restarts * exp(-PM_RESTART_EXPONENT);
+    pm_point_error missing = {.cdf = 2.0 * lane->cut * (1.0 + before) + rest / PM_UNIT,
+                              .pdf = lane->most * 2.0 * lane->cut + lane->exit_part * rest,
+                              .beyond = lane->exit_part * lane->mass * right};
     if (b->job->is_discrete && lane->cut_short) {
-        *pdf = fmax(*pdf, lane->carry);
+        missing.pdf = fmax(missing.pdf, lane->carry);
     }
+    return missing;
 }
 
-static double plain_bound(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
-    double missing_pdf, missing_cdf, bound = 0.0;
-    double scale = pm_lane_scale(lane);
+static pm_point_error plain_error(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p,
+                                  const pm_point_error *missing) {
     const pm_mixture *m = &lane->mixtures[j];
-    missing_parts(b, lane, &missing_pdf, &missing_cdf);
-    /* a scale of zero: nothing of the pdf is above the smallest number */
-    if (b->job->wants_pdf && scale > 0.0) {
-        bound = pdf_rounding(b, lane, m) * (m->sums[0] / scale) + missing_pdf / scale;
+    pm_point_error error = *missing;
+    if (b->job->wants_pdf) {
+        error.pdf += (pdf_rounding(b, lane, m) + mass_made(lane, m)) * m->sums[0];
     }
     if (b->job->wants_cdf) {
-        double own = cdf_rounding(b, lane, m) * fmin(p->cdf, p->survival) + missing_cdf;
-        bound = fmax(bound, own + mass_made(lane, m) + PM_ROUNDING);
+        error.cdf += cdf_rounding(b, lane, m) * smaller(p->cdf, p->survival) + mass_made(lane, m) + PM_ROUNDING;
     }
-    return bound;
+    return error;
+}
+
+/* The pdf's is relative to what the tolerance is. What windows cut off is at most PM_CUT_SHARE of the tolerance on
+ * either side (density_mix.c), those of vectors to begin anew from less. A scale of zero: nothing of the pdf is above
+ * the smallest number. */
+static double error_bound(const pm_block *b, const pm_lane *lane, const pm_point_error *error) {
+    double scale = pm_lane_scale(lane), cut = PM_CUT_SHARE * b->job->tolerance, pdf = 0.0;
+    if (b->job->request->tail_accuracy) {
+        return fmax(error->pdf, error->cdf);
+    }
+    if (b->job->wants_pdf && scale > 0.0) {
+        double beyond = b->job->is_discrete ? error->beyond / scale : fmin(error->beyond / scale, cut);
+        pdf = error->pdf / scale + beyond + 2.0 * cut * lane->restarts * exp(-PM_RESTART_EXPONENT);
+    }
+    return fmax(pdf, b->job->wants_cdf ? error->cdf : 0.0);
 }
 
 /* Neighbours that rounding left out of order share the earlier value. */
@@ -189,13 +214,28 @@ pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, c
     return PM_OK;
 }
 
-pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, pm_point *points, double *bound, pm_error *err) {
-    *bound = 0.0;
-    for (size_t j = 0; j < b->job->request->n_times; j++) {
-        points[j] = point_of(b, lane, j);
-        double own =
-            b->job->request->tail_accuracy ? tail_bound(b, lane, j, &points[j]) : plain_bound(b, lane, j, &points[j]);
-        *bound = fmax(*bound, own);
+void pm_lane_settle(const pm_block *b, pm_lane *lane, size_t end) {
+    size_t at = (size_t)(lane - b->lane) * b->job->request->n_times;
+    pm_point_error missing = missing_parts(b, lane);
+    for (size_t j = lane->settled; j < end; j++) {
+        pm_point *p = &b->points[at + j];
+        *p = point_of(b, lane, j);
+        b->errors[at + j] =
+            b->job->request->tail_accuracy ? tail_error(b, lane, j, p) : plain_error(b, lane, j, p, &missing);
     }
-    return *bound > b->job->tolerance ? PM_OK : pm_write_points(b->job, lane->theta_row, *bound, points, err);
+    lane->settled = end;
+}
+
+pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err) {
+    size_t n_times = b->job->request->n_times, at = (size_t)(lane - b->lane) * n_times;
+    pm_lane_settle(b, lane, n_times);
+    pm_point_error most = {0};
+    for (size_t j = 0; j < n_times; j++) {
+        const pm_point_error *e = &b->errors[at + j];
+        most.pdf = larger(most.pdf, e->pdf);
+        most.cdf = larger(most.cdf, e->cdf);
+        most.beyond = larger(most.beyond, e->beyond);
+    }
+    *bound = error_bound(b, lane, &most);
+    return *bound > b->job->tolerance ? PM_OK : pm_write_points(b->job, lane->theta_row, *bound, b->points + at, err);
 }

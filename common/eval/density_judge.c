@@ -29,10 +29,10 @@
 /* Multiply-adds in double precision that one in twice the precision takes. */
 #define EXTENDED_WORK 6.0
 
-/* After so many steps the bound of rounding is hundreds of times the error; where few states make twice the precision
- * cheap, about 10 ms, it is taken. */
+/* After so many steps the bound of rounding is hundreds of times the error: squaring, whose bound is not, is taken
+ * where it is at most this many times the work of all steps. */
 #define MANY_STEPS 1024
-#define CHEAP_WORK 1e7
+#define CHEAP_DIGITS 2.0
 
 /* A forecast from the last fall of the mass: it may fall more slowly later on. */
 #define SLOWER 1.5
@@ -103,7 +103,7 @@ static void widen_windows(const pm_block *b, pm_lane *lane) {
     lane->exponent = fmin(PM_FULL_EXPONENT, 2.0 * lane->exponent);
     pm_lane_set_windows(b, lane);
     if (lane->limit <= before) {
-        lane->limit = before + 1;
+        lane->ends = lane->limit = before + 1;
     }
 }
 
@@ -121,7 +121,7 @@ static void allow_dropping(const pm_block *b, pm_lane *lane) {
 
 /* Steps to the last window's end, or until nothing that counts is left, if the mass goes on falling as it did. */
 static double steps_left(const pm_block *b, const pm_lane *lane) {
-    double left = (double)(lane->limit - lane->at);
+    double left = (double)(lane->ends - lane->at);
     double target = PM_UNIT * (in_tails(b) ? NOTHING_LEFT : SHARE * b->job->tolerance);
     if (lane->at_before > 0 && lane->mass < lane->mass_before) {
         double rate = log(lane->mass_before / lane->mass) / (double)(lane->at - lane->at_before);
@@ -158,10 +158,10 @@ static double work_to_come(const pm_block *b, const pm_lane *lane) {
 
 pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err) {
     double squaring = pm_squaring_work(b->job, lane->theta_row);
-    double steps = (double)lane->at + (lane->done ? 0.0 : steps_left(b, lane));
+    double steps = (double)(lane->steps + lane->at) + (lane->done ? 0.0 : steps_left(b, lane));
     double work = EXTENDED_WORK * steps * work_to_come(b, lane);
     if (b->extended && squaring > MOST_WORK) {
-        return pm_refuse_bound(b->job, lane->theta_row, (double)lane->at, bound, err);
+        return pm_refuse_bound(b->job, lane->theta_row, (double)(lane->steps + lane->at), bound, err);
     }
     if (b->extended || squaring <= work) {
         leave(lane, PM_METHOD_SQUARING);
@@ -182,28 +182,38 @@ static double rounding_so_far(const pm_block *b, const pm_lane *lane) {
     return part * pm_step_rounding(b, lane, at, at);
 }
 
+/* Whether so many steps more will take twice the precision. */
+static bool needs_digits(const pm_block *b, const pm_lane *lane, double steps) {
+    double all = (double)lane->at + steps;
+    return !b->extended && in_tails(b) && pm_step_rounding(b, lane, all, all) > b->job->tolerance;
+}
+
 /* Another way where it takes less work than has been done already and than is left to do. */
 static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
-    double times = b->extended ? EXTENDED_WORK : 1.0;
-    double steps = steps_left(b, lane), work = steps * times * work_to_come(b, lane);
+    double times = b->extended ? EXTENDED_WORK : 1.0, steps = steps_left(b, lane);
+    double work = steps * (needs_digits(b, lane, steps) ? EXTENDED_WORK : times) * work_to_come(b, lane);
     lane->work += times * work_of_a_step(b, lane) * (double)(lane->at - lane->at_before);
     lane->at_before = lane->at;
     lane->mass_before = lane->mass;
+    pm_lane_seek_goal(b, lane, steps);
+    if (lane->goal.is_set) {
+        return PM_OK;
+    }
     double squaring = pm_squaring_work(b->job, lane->theta_row);
     if (lane->work >= squaring && work > squaring) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
-    if (work > MOST_WORK && squaring <= MOST_WORK) {
+    if (work > MOST_WORK && squaring <= MOST_WORK && (!lane->may_restart || lane->work >= PROBE_WORK)) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
     if (lane->work >= PROBE_WORK && lane->work + work > MOST_WORK) {
         return refuse_work(b, lane, steps, work, err);
     }
-    if (!b->extended && lane->at >= MANY_STEPS &&
-        EXTENDED_WORK * ((double)lane->at + steps) * work_of_a_step(b, lane) <= CHEAP_WORK) {
-        return pm_lane_more_digits(b, lane, 0.0, err);
+    if (!b->extended && lane->steps + lane->at >= MANY_STEPS && squaring <= CHEAP_DIGITS * (lane->work + work)) {
+        leave(lane, PM_METHOD_SQUARING);
+        return PM_OK;
     }
     double bound = rounding_so_far(b, lane);
     return bound > b->job->tolerance ? pm_lane_more_digits(b, lane, bound, err) : PM_OK;
@@ -213,6 +223,10 @@ pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err) {
     if (in_tails(b) ? tails_are_exact(b, lane) : rest_is_negligible(b, lane)) {
         lane->cut_short = true;
         lane->done = true;
+        return PM_OK;
+    }
+    if (lane->at >= lane->limit && lane->goal.is_set) {
+        lane->waits = true;
         return PM_OK;
     }
     if (lane->at >= lane->limit) {

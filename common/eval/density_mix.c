@@ -6,8 +6,7 @@
 #include "eval/extended.h"
 #include "eval/poisson.h"
 
-/* Windows may cut off this much of the tolerance, where the pdf is this part of its peak. */
-#define SHARE (1.0 / 64)
+/* Windows may cut off PM_CUT_SHARE of the tolerance where the pdf is this part of its peak. */
 #define SMALL_PART 1e-6
 
 /* Rates above this are so large that a Poisson weight below the doubles may matter in a tail. */
@@ -21,14 +20,14 @@ static void open_discrete(pm_lane *lane, size_t n_times) {
         pm_mixture *m = &lane->mixtures[j];
         m->first = time < (double)PM_POISSON_FAR ? (uint64_t)time : PM_POISSON_FAR - 1;
         m->last = m->first + 1;
-        lane->limit = m->last;
+        lane->ends = lane->limit = m->last;
     }
 }
 
 /* lambda * max a_k is at most 2.8 sqrt(k) peaks: some time k / lambda has pdf >= lambda a_k Pois(k; k). So this much
  * mass cut off on either side leaves the tolerance. */
 static double mass_to_cut(double tolerance, double largest) {
-    return SHARE * tolerance * SMALL_PART / (3.0 * sqrt(fmin(largest, (double)PM_POISSON_FAR) + 64.0));
+    return PM_CUT_SHARE * tolerance * SMALL_PART / (3.0 * sqrt(fmin(largest, (double)PM_POISSON_FAR) + 64.0));
 }
 
 /* x^8 for x = high + low: the rounding of x itself would grow with every use. */
@@ -41,20 +40,29 @@ static double eighth_power(double x, double low) {
     return x + low;
 }
 
+void pm_lane_set_mixture(const pm_lane *lane, double time, double exponent, pm_mixture *m) {
+    double after = time - lane->from, back = after - time;
+    double after_low = (time - (after - back)) - (lane->from + back); /* Knuth's TwoSum */
+    m->x = lane->lambda * after;
+    if (m->x < (double)PM_POISSON_FAR) {
+        m->x_low = fma(lane->lambda, after, -m->x) + lane->lambda * after_low;
+        m->x8 = eighth_power(m->x, m->x_low);
+    }
+    pm_poisson_window(m->x, exponent, &m->first, &m->last);
+}
+
 void pm_lane_set_windows(const pm_block *b, pm_lane *lane) {
     size_t n_times = b->job->request->n_times;
-    for (size_t j = 0; j < n_times; j++) {
-        pm_mixture *m = &lane->mixtures[j];
-        double time = lane->times.time[j];
-        m->x = lane->lambda * time;
-        if (m->x < (double)PM_POISSON_FAR) {
-            m->x_low = fma(lane->lambda, time, -m->x);
-            m->x8 = eighth_power(m->x, m->x_low);
-        }
-        pm_poisson_window(m->x, lane->exponent, &m->first, &m->last);
+    for (size_t j = lane->settled; j < n_times; j++) {
+        pm_lane_set_mixture(lane, lane->times.time[j], lane->exponent, &lane->mixtures[j]);
     }
-    lane->limit = lane->mixtures[n_times - 1].last;
-    lane->pending = 0;
+    lane->ends = lane->limit = lane->mixtures[n_times - 1].last;
+    lane->pending = lane->settled;
+}
+
+pm_poisson_law pm_mixture_law(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
+    return (pm_poisson_law){
+        .x = m->x, .x_low = m->x_low, .shift = lane->shift, .is_precise = b->job->request->tail_accuracy};
 }
 
 void pm_lane_open(pm_block *b, unsigned l) {
@@ -75,6 +83,7 @@ void pm_lane_open(pm_block *b, unsigned l) {
         lane->cut = mass_to_cut(job->tolerance, lane->lambda * lane->times.time[n_times - 1]);
         lane->exponent = fmin(PM_FULL_EXPONENT, -log(lane->cut));
     }
+    lane->may_restart = pm_row_may_restart(job, lane->theta_row);
     pm_lane_set_windows(b, lane);
 }
 
@@ -92,7 +101,7 @@ static void accumulate(pm_block *b, pm_lane *lane, const double *a, uint64_t end
         peak = height > peak ? height : peak;
     }
     /* pdf averages (cdf(t) - atom) / t over [0, t], and cdf(k / lambda) >= c_k / 2: the median of Pois(k) is k */
-    peak = fmax(peak, 0.5 * ((cum + low) - lane->atom) / (double)end);
+    peak = fmax(peak, 0.5 * ((cum + low) - lane->atom) / ((double)end + lane->lambda * lane->from));
     lane->cum = cum;
     lane->cum_low = low;
     lane->most = most;
@@ -103,8 +112,7 @@ static void accumulate(pm_block *b, pm_lane *lane, const double *a, uint64_t end
  * Loader's formula. */
 static bool first_weight(const pm_block *b, const pm_lane *lane, pm_mixture *m, uint64_t first, uint64_t last,
                          uint64_t *k, double *weight) {
-    const pm_poisson_law law = {
-        .x = m->x, .x_low = m->x_low, .shift = lane->shift, .is_precise = b->job->request->tail_accuracy};
+    const pm_poisson_law law = pm_mixture_law(b, lane, m);
     if (m->next == first && first > 0 && first < PM_CHUNK && m->weight >= DBL_MIN) {
         *k = first;
         *weight = m->weight;
@@ -113,14 +121,12 @@ static bool first_weight(const pm_block *b, const pm_lane *lane, pm_mixture *m, 
     if (!pm_poisson_start(&law, first, last, k, weight)) {
         return false;
     }
-    double n = (double)*k, distance = fabs(n - m->x);
-    if (!law.is_precise && 4.0 * distance >= n + m->x) {
-        m->far = fmax(m->far, distance * fmax(1.0, n / m->x));
-    }
+    double rounding = pm_poisson_rounding(&law, *k);
+    m->start_rounding = rounding > m->start_rounding ? rounding : m->start_rounding;
     return true;
 }
 
-static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m, uint64_t first, uint64_t last) {
+static void mix_time(const pm_block *b, const pm_lane *lane, unsigned l, pm_mixture *m, uint64_t first, uint64_t last) {
     uint64_t k;
     pm_mix_terms terms;
     if (!first_weight(b, lane, m, first, last, &k, &terms.start[0])) {
@@ -128,7 +134,7 @@ static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m
     }
     size_t at = (size_t)(k - b->chunk);
     for (size_t i = 1; i < 8; i++) {
-        terms.start[i] = terms.start[i - 1] * (m->x * b->inverse[at + i]);
+        terms.start[i] = terms.start[i - 1] * (m->x / (double)(k + i));
     }
     terms.x8 = m->x8;
     terms.n = (size_t)(last - k);
@@ -139,16 +145,20 @@ static void mix_time(const pm_block *b, pm_lane *lane, unsigned l, pm_mixture *m
     m->weight = b->job->mix(&terms, m->sums);
     m->next = last;
     m->starts++;
-    lane->asked = fmax(lane->asked, lane->shift == 0 ? m->sums[0] : ldexp(m->sums[0], -lane->shift));
+}
+
+static void mix_steps(const pm_block *b, const pm_lane *lane, unsigned l, pm_mixture *m, uint64_t end) {
+    if (m->last > lane->at && m->first < end) {
+        mix_time(b, lane, l, m, m->first > lane->at ? m->first : lane->at, m->last < end ? m->last : end);
+    }
 }
 
 static void mix_times(const pm_block *b, pm_lane *lane, unsigned l, uint64_t end) {
     size_t n_times = b->job->request->n_times;
     for (size_t j = lane->pending; j < n_times && lane->mixtures[j].first < end; j++) {
         pm_mixture *m = &lane->mixtures[j];
-        if (m->last > lane->at) {
-            mix_time(b, lane, l, m, m->first > lane->at ? m->first : lane->at, m->last < end ? m->last : end);
-        }
+        mix_steps(b, lane, l, m, end);
+        lane->asked = fmax(lane->asked, lane->shift == 0 ? m->sums[0] : ldexp(m->sums[0], -lane->shift));
         if (m->last <= end && j == lane->pending) {
             lane->pending++;
         }
@@ -180,6 +190,9 @@ void pm_lane_take(pm_block *b, unsigned l, uint64_t end) {
         look_up_times(b, lane, a, s, end);
     } else {
         mix_times(b, lane, l, end);
+        if (lane->goal.is_set) {
+            mix_steps(b, lane, l, &lane->goal.mixture, end);
+        }
     }
     lane->at = end;
 }

@@ -89,7 +89,11 @@ static pm_status bad_rate(const plan *p, size_t l, uint32_t state, double rate, 
                    p->first + l, name, rate);
 }
 
-/* lambda: the largest rate of a state that is reached, with room for the rounding of its sum. */
+double pm_rate_above(const pm_chain *c, double most) {
+    return most * (1.0 + ((double)c->most_out + 4.0) * DBL_EPSILON);
+}
+
+/* lambda: the largest rate of a state that is reached. */
 static pm_status find_rates(const plan *p, size_t l, const bool *reached, pm_error *err) {
     const pm_chain *c = p->job->chain;
     double most = 0.0;
@@ -103,7 +107,7 @@ static pm_status find_rates(const plan *p, size_t l, const bool *reached, pm_err
         }
         most = rate > most ? rate : most;
     }
-    p->job->rows[p->first + l].lambda = most * (1.0 + ((double)c->most_out + 4.0) * DBL_EPSILON);
+    p->job->rows[p->first + l].lambda = pm_rate_above(c, most);
     return PM_OK;
 }
 

@@ -8,9 +8,6 @@
 #include "eval/extended.h"
 #include "eval/stay.h"
 
-/* Twice the precision: lambda this much above the largest rate, so that staying has few digits to lose. */
-#define EXTENDED_LAMBDA 1.125
-
 /* What pairs of doubles may round off in a sum of `edges` weights, relative to one. */
 #define PAIR_ROUNDING 0x1p-104
 
@@ -236,28 +233,34 @@ static void find_support(pm_block *b) {
     }
 }
 
-pm_status pm_block_setup(pm_block *b, pm_error *err) {
-    const pm_density_job *job = b->job;
-    for (unsigned l = 0; l < b->lanes; l++) {
-        pm_lane *lane = &b->lane[l];
-        lane->theta_row = b->rows[l < b->count ? l : b->count - 1];
-        lane->lambda = job->rows[lane->theta_row].lambda * (b->extended && !job->is_discrete ? EXTENDED_LAMBDA : 1.0);
-        lane->next = PM_METHOD_NONE;
-    }
+pm_status pm_block_set_rates(pm_block *b, pm_error *err) {
     pm_status st = fill_weights(b, err);
     if (st != PM_OK) {
         return st;
     }
     st = setup_keep(b, err);
-    find_exit_parts(b);
     for (unsigned l = 0; st == PM_OK && l < b->count; l++) {
-        if (job->rows[b->lane[l].theta_row].partial) {
+        if (b->job->rows[b->lane[l].theta_row].partial) {
             st = hold_unreached(b, l, err);
         }
     }
+    return st;
+}
+
+pm_status pm_block_setup(pm_block *b, pm_error *err) {
+    const pm_density_job *job = b->job;
+    for (unsigned l = 0; l < b->lanes; l++) {
+        pm_lane *lane = &b->lane[l];
+        lane->theta_row = b->rows[l < b->count ? l : b->count - 1];
+        lane->lambda =
+            job->rows[lane->theta_row].lambda * (b->extended && !job->is_discrete ? PM_EXTENDED_LAMBDA : 1.0);
+        lane->next = PM_METHOD_NONE;
+    }
+    pm_status st = pm_block_set_rates(b, err);
     if (st == PM_OK) {
         st = fill_start(b, err);
     }
+    find_exit_parts(b);
     find_support(b);
     return st;
 }

@@ -7,6 +7,10 @@
 
 #define TWO_PI 6.283185307179586476925287
 
+/* Weights are products of this many factors at most, where exp(-x) is well within the doubles. */
+#define SMALL_COUNT 16
+#define SMALL_MEAN 500.0
+
 /* log n! - log(sqrt(2 pi n) (n/e)^n), n = 1..15; above, Stirling's series to n^-9 has full precision */
 static double stirling_error(double n) {
     static const double exact[16] = {
@@ -72,7 +76,7 @@ double pm_poisson(uint64_t k, double x) {
     if (x == 0.0) {
         return k == 0 ? 1.0 : 0.0;
     }
-    if (k < 16 && x < 500.0) {
+    if (k < SMALL_COUNT && x < SMALL_MEAN) {
         double product = exp(-x);
         for (uint64_t i = 1; i <= k; i++) {
             product *= x / (double)i;
@@ -95,7 +99,7 @@ double pm_poisson(uint64_t k, double x) {
 static double precise_weight(const pm_poisson_law *law, uint64_t k) {
     long double n = (long double)k, x = (long double)law->x + law->x_low;
     long double exponent = law->shift * 0.693147180559945309417232121458176568L - x;
-    if (k < 16) {
+    if (k < SMALL_COUNT) {
         long double product = expl(exponent);
         for (uint64_t i = 1; i <= k; i++) {
             product *= x / (long double)i;
@@ -130,6 +134,21 @@ static double weight_of(const pm_poisson_law *law, uint64_t k) {
     /* the logarithm's derivative in x is (k - x) / x */
     double weight = pm_poisson(k, law->x) * (1.0 + law->x_low * (((double)k - law->x) / law->x));
     return law->shift == 0 ? weight : ldexp(weight, law->shift);
+}
+
+/* exp and log of the library are within a unit in the last place, two roundings. Precise: the exponent, 1022 at most,
+ * has a few units of 2^-64, five times as many where a logarithm is cancelled; then one rounding to double. */
+double pm_poisson_rounding(const pm_poisson_law *law, uint64_t k) {
+    if (law->is_precise) {
+        return k < SMALL_COUNT ? 3.0 : 10.0;
+    }
+    double n = (double)k;
+    if (k == 0 || (k < SMALL_COUNT && law->x < SMALL_MEAN)) {
+        return 6.0 + 2.0 * n;
+    }
+    double distance = fabs(n - law->x);
+    bool is_far = 4.0 * distance >= n + law->x;
+    return 24.0 + (is_far ? 1.5 * distance * fmax(1.0, n / law->x) : 0.0);
 }
 
 bool pm_poisson_start(const pm_poisson_law *law, uint64_t first, uint64_t last, uint64_t *k, double *weight) {

@@ -17,6 +17,9 @@ typedef struct pm_poisson_law {
     bool is_precise; /* as long double has it: relative error below 2^-50 also where the value is near 1e-308 */
 } pm_poisson_law;
 
+/* What weights of the law may be off by at step k, relatively, in units of 2^-53. */
+double pm_poisson_rounding(const pm_poisson_law *law, uint64_t k);
+
 /* The first k in [first, last) whose weight is at least the smallest normal number; *weight is that weight. False when
  * there is none. Left of the mode it bisects, as weights rise there. */
 bool pm_poisson_start(const pm_poisson_law *law, uint64_t first, uint64_t last, uint64_t *k, double *weight);

@@ -32,6 +32,9 @@ typedef struct pm_step_kernels {
 
     /* mass and absorbed as above, of a vector that is there already. */
     void (*measure)(const pm_step *step, size_t b, const double *v, double *mass, double *absorbed);
+
+    /* sum += weight[lane] * v for the states of block b. */
+    void (*blend)(const pm_step *step, size_t b, const double *v, const double *weight, double *sum);
 } pm_step_kernels;
 
 /* The same in twice the precision: vectors are sums of two arrays, every product and sum is followed by what it rounds
@@ -41,6 +44,8 @@ typedef struct pm_extended_kernels {
     void (*rows)(const pm_step *step, size_t b, const double *from, const double *from_low, double *to, double *to_low,
                  double *mass, double *absorbed);
     void (*measure)(const pm_step *step, size_t b, const double *v, const double *low, double *mass, double *absorbed);
+    void (*blend)(const pm_step *step, size_t b, const double *v, const double *low, const double *weight, double *sum,
+                  double *sum_low);
 } pm_extended_kernels;
 
 /* A dense row times a dense matrix in twice the precision, all values 0 or more:

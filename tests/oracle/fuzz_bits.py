@@ -19,8 +19,10 @@ def family(rng):
     if style < 0.5:
         g, thetas = fuzz_graphs.continuous(rng, decades=rng.choice((0, 1, 2, 80)), center=0, rows=rows, cancel=False,
                                            params=rng.choice((1, 2, 3)))
-    elif style < 0.6:
+    elif style < 0.55:
         g, thetas = fuzz_graphs.discrete(rng, rows=rows)
+    elif style < 0.65:
+        g, thetas = fuzz_graphs.drained(rng, rng.choice((10, 30, 60)), rows)
     else:
         n = rng.choice((20, 60, 200)) if style < 0.95 else rng.choice((1000, 5000))
         shortcuts = style > 0.85 and n < 5000  # factors of 5,000 states with shortcuts fill in: minutes in wide numbers

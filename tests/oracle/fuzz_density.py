@@ -144,6 +144,15 @@ def density(session, rng):
     return None
 
 
+def drained(session, rng):
+    """Chains whose first states drain, by steps that begin anew."""
+    g, thetas = fuzz_graphs.drained(rng, largest=rng.choice((10, 20, 30)))
+    session.case(g, session.index)
+    kept, chains = usable(session, Graph(g), thetas)
+    for theta, chain in zip(kept, chains):
+        density_row(session, rng, chain, theta)
+
+
 def discrete(session, rng):
     choice = rng.random()
     if choice < 0.4:

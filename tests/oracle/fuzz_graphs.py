@@ -180,14 +180,43 @@ def continuous(rng, decades=None, center=None, largest=12, params=None, rows=1, 
     return writer.g, thetas
 
 
-def discrete(rng, rows=1, largest=12, excess=0.0):
-    """The same with probabilities: rows that add up to less than one stay, self-loops, sure steps; `excess` is the part
-    of graphs in which rows exceed one by rounding."""
+def drained(rng, largest, rows=1):
+    """Blocks of one to three states, each left for later ones at rates that mostly fall: early states drain long before
+    the end. One parameter scales some of the rates."""
+    n = rng.randrange(4, largest)
+    decades, rise = rng.choice((2, 4, 6, 9)), rng.choice((0.0, 0.0, 0.1))
+    style = rng.choice(("geometric", "squares", "steps"))
+    rates = {"geometric": [10.0 ** (decades * (0.5 - i / n)) for i in range(n)],
+             "squares": [float((n - i) ** 2) for i in range(n)],
+             "steps": [10.0 ** (decades * (0.5 - (3 * i // n) / 3)) for i in range(n)]}[style]
+    rates = [r * log_uniform(rng, 0, rise) * (100.0 if rng.random() < rise else 1.0) for r in rates]
+    writer = Writer(rng, n + 1, 1, False)
+    block, size = 0, rng.choice((1, 1, 2, 3))
+    for i in range(n):
+        if i - block >= size:
+            block, size = i, rng.choice((1, 1, 1, 2, 3))
+        ends = [min(n, i + 1)] + [rng.randrange(i + 1, n + 1) for _ in range(rng.choice((0, 0, 1, 2)))]
+        ends += [block] if i > block else []
+        ends += [n] if rng.random() < rise else []
+        for k, b in enumerate(ends):
+            weight = rates[i] * (1.0 if k == 0 else log_uniform(rng, -rng.choice((0, 1, 6)), 0))
+            writer.param(i, b, [weight]) if rng.random() < 0.7 else writer.constant(i, b, weight)
+    start = rng.choice((0, 0, 0, rng.randrange(n)))
+    part = rng.choice((1.0, 1.0, rng.random()))
+    writer.start(start, part)
+    if part < 1.0:
+        writer.start(rng.randrange(n + 1), 1.0 - part)
+    return writer.g, [[log_uniform(rng, -1, 1)] for _ in range(rows)]
+
+
+def discrete(rng, rows=1, largest=12):
+    """The same with probabilities: rows that add up to less than one stay, self-loops, sure steps, and rows that exceed
+    one by rounding in one graph of five."""
     shape = Shape(rng, largest)
     params = rng.choice((0, 0, 1, 2))
     writer = Writer(rng, shape.n + shape.absorbing + shape.hidden, params, True)
     thetas = [[rng.choice((rng.random(), 1.0, 1.0, 1e-9, 0.0)) for _ in range(params)] for _ in range(rows if params else 1)]
-    exceeds = rng.random() < excess
+    exceeds = rng.random() < 0.2
     for i in range(shape.n):
         out = [b for a, b in shape.pairs if a == i]
         if rng.random() < 0.15:

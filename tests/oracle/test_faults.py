@@ -378,9 +378,9 @@ class Waits(Case):
         self.within_bound(chain_text(n, 1.0), {"times": [n], "pdf": [mp.exp((n - 1) * mp.log(n) - n - mp.loggamma(n))]}, False)
 
     def test_levels_that_have_drained(self):
-        lineages = 1000
+        lineages = 10000
         g = call("generate", "kingman", "--n", lineages).stdout
-        out = self.run_it(g, "--theta", "1", "--cdf", "--times", "1,3", seconds=LARGE)
+        out = self.run_it(g, "--theta", "1", "--cdf", "--times", "1,3")
         for t, got in zip((1, 3), out["cdf"][0]):
             want = 1 - mp.fsum((-1) ** k * (2 * k - 1) * kingman_factor(k, lineages) * mp.exp(-mpf(k * (k - 1)) / 2 * t)
                                for k in range(2, 60))

@@ -66,6 +66,36 @@ Test(density, results_do_not_depend_on_lanes_or_threads) {
     }
 }
 
+/* Pairs of states, each as fast as the square of what is left of them; from the middle on with a way to the end. */
+static chain falling(uint32_t n, size_t n_theta) {
+    pm_builder *b = new_chain(n, false);
+    for (uint32_t i = 1; i <= n; i++) {
+        double rate = (double)(n + 1 - i) * (double)(n + 1 - i);
+        edge(b, i, i + 1, rate);
+        if (i % 2 == 0) {
+            edge(b, i, i - 1, 0.25 * rate);
+        }
+        if (i > n / 2) {
+            edge(b, i, n + 1, 1e-3);
+        }
+    }
+    start_at(b, 1, 0.75);
+    start_at(b, n / 3, 0.25);
+    return finish(b, n_theta);
+}
+
+Test(density, steps_that_begin_anew_do_not_depend_on_lanes_or_threads) {
+    chain c = falling(200, ROWS);
+    compare_lanes(&c, 0.3, false);
+    const double theta = 1.0, times[] = {0.01, 0.5, 3.0};
+    values v;
+    evaluate(&c, (pm_request){.n_theta = 1, .theta = &theta, .n_times = 3, .times = times}, &v);
+    cr_expect_lt(v.result.steps, 20000); /* lambda t is 120,000 */
+    cr_expect_eq(v.result.n_squared, 0);
+    free_values(&v);
+    drop(&c);
+}
+
 /* So many states that one step is shared among threads. */
 static chain big_grid(size_t n_theta) {
     enum { SIDE = 70 };
@@ -96,6 +126,21 @@ Test(density, threads_inside_a_step_change_nothing) {
     cr_expect_arr_eq(a.pdf, b.pdf, 15 * sizeof(double));
     cr_expect_arr_eq(a.survival, b.survival, 15 * sizeof(double));
     cr_expect_gt(a.pdf[1], 0.0);
+    free_values(&a);
+    free_values(&b);
+    drop(&c);
+}
+
+Test(density, threads_inside_steps_that_begin_anew_change_nothing) {
+    chain c = falling(8000, 2);
+    const double theta[] = {1.0, 3.0}, times[] = {1e-4, 3e-4};
+    pm_request r = {.n_theta = 2, .theta = theta, .n_times = 2, .times = times, .lanes = 8, .threads = 1};
+    values a, b;
+    evaluate(&c, r, &a);
+    r.threads = 4;
+    evaluate(&c, r, &b);
+    cr_expect_arr_eq(a.cdf, b.cdf, 4 * sizeof(double));
+    cr_expect_lt(a.result.steps, 50000, "%llu", (unsigned long long)a.result.steps); /* lambda t is 72,000 */
     free_values(&a);
     free_values(&b);
     drop(&c);
