@@ -209,9 +209,9 @@ def drained(rng, largest, rows=1):
     return writer.g, [[log_uniform(rng, -1, 1)] for _ in range(rows)]
 
 
-def discrete(rng, rows=1, largest=12):
-    """The same with probabilities: rows that add up to less than one stay, self-loops, sure steps, and rows that exceed
-    one by rounding in one graph of five."""
+def discrete(rng, rows=1, largest=12, excess=1e-15):
+    """The same with probabilities: rows that add up to less than one stay, self-loops, sure steps, and in one graph of
+    five rows that exceed one by up to `excess`."""
     shape = Shape(rng, largest)
     params = rng.choice((0, 0, 1, 2))
     writer = Writer(rng, shape.n + shape.absorbing + shape.hidden, params, True)
@@ -226,7 +226,7 @@ def discrete(rng, rows=1, largest=12):
         scale = reach / math.fsum(parts)
         weights = lower_to_one([p * scale for p in parts]) if len(out) > 1 else [reach]
         if exceeds and reach == 1.0:
-            weights = [w * (1 + rng.choice((1e-15, 5e-13)) * rng.random()) for w in weights]
+            weights = [w * (1 + rng.choice((1e-15, excess)) * rng.random()) for w in weights]
         for b, w in zip(out, weights):
             if params and rng.random() < 0.6 and not (i == shape.n - 1 and b == out[-1]):
                 share = w * rng.random() if params > 1 else w
