@@ -1,9 +1,10 @@
-"""As much of Kafka's protocol as it takes to see that a broker serves: who is there, and who coordinates a group; and to
-give rights."""
+"""As much of Kafka's protocol as it takes to see that a broker serves: who is there, and who coordinates a group; to give
+rights; and to read and write a group's offsets with their metadata, which Debian's confluent_kafka leaves out."""
 import socket
 import struct
 
 SASL_HANDSHAKE, SASL_AUTHENTICATE, METADATA, FIND_COORDINATOR, CREATE_ACLS = 17, 36, 3, 10, 30
+OFFSET_COMMIT, OFFSET_FETCH = 8, 9
 TOPIC, GROUP = 2, 3
 LITERAL, PREFIXED = 3, 4
 OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
@@ -57,6 +58,33 @@ class Broker:
             error, text = answer.number("h"), answer.text()
             if error:
                 raise PermissionError(f"Kafka error {error}: {text}")
+
+    def offsets(self, group, topic, partitions):
+        """{partition: (offset, metadata)} of what a group has committed of partitions 0, 1, ..."""
+        numbers = b"".join(struct.pack(">i", partition) for partition in range(partitions))
+        asked = _string(group) + struct.pack(">i", 1) + _string(topic) + struct.pack(">i", partitions) + numbers
+        answer, found = _Reader(self._ask(OFFSET_FETCH, 1, asked)), {}
+        for _ in range(answer.number("i")):
+            answer.text()
+            for _ in range(answer.number("i")):
+                partition, offset, metadata = answer.number("i"), answer.number("q"), answer.text()
+                assert answer.number("h") == 0
+                if offset >= 0:
+                    found[partition] = offset, metadata
+        return found
+
+    def commit(self, group, topic, offsets):
+        """What offsets() returned, as nobody's member: the group must be empty."""
+        rows = b"".join(struct.pack(">iq", partition, offset) + _string(metadata)
+                        for partition, (offset, metadata) in offsets.items())
+        member = _string(group) + struct.pack(">i", -1) + _string("") + struct.pack(">q", -1)
+        sent = member + struct.pack(">i", 1) + _string(topic) + struct.pack(">i", len(offsets)) + rows
+        answer = _Reader(self._ask(OFFSET_COMMIT, 2, sent))
+        for _ in range(answer.number("i")):
+            answer.text()
+            for _ in range(answer.number("i")):
+                answer.number("i")
+                assert answer.number("h") == 0
 
     def _authenticate(self, user, password):
         self._ask(SASL_HANDSHAKE, 1, _string("PLAIN"))

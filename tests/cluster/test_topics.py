@@ -3,7 +3,7 @@ import time
 import unittest
 
 import faults
-import offsets
+import kafka_protocol
 import support
 import trials
 
@@ -73,13 +73,15 @@ class Remade(trials.TrialCase):
         self.settled(1)
         self.probe("--units", 48)
         self.all_committed()
-        broker = self.cluster.servers.environment()["PHASEMILL_KAFKA_BROKERS"]
-        old = offsets.fetch(broker, self.cluster.name, topic, trials.PARTITIONS)
+        servers = self.cluster.servers
+        with kafka_protocol.Broker(servers.settings["host"], servers.ports("broker-1")["client"]) as broker:
+            old = broker.offsets(self.cluster.name, topic, trials.PARTITIONS)
         self.assertGreater(len(old), 10)
         self.ends_at_once(first)
         self.remake()
         ids = self.send_probes(96)
-        offsets.commit(broker, self.cluster.name, topic, old)
+        with kafka_protocol.Broker(servers.settings["host"], servers.ports("broker-1")["client"]) as broker:
+            broker.commit(self.cluster.name, topic, old)
         second = self.cluster.worker()
         self.wait_ended(ids, 40)
         second.wait_log(ANEW, 1)

@@ -1,4 +1,5 @@
-"""Runs the unittest files of a folder; appends "passed failed" to a file. A skipped test counts as failed."""
+"""Runs the unittest files of a folder, or a share of them ("2/3": the second of three); appends "passed failed" to a file. A
+skipped test counts as failed."""
 import sys
 import time
 import unittest
@@ -20,8 +21,9 @@ class TimedResult(unittest.TextTestResult):
 
 def main():
     folder, counts = sys.argv[1:3]
-    pattern = sys.argv[3] if len(sys.argv) > 3 else "test_*.py"
-    suite = unittest.defaultTestLoader.discover(folder, pattern=pattern)
+    share, shares = map(int, (sys.argv[3] if len(sys.argv) > 3 else "1/1").split("/"))
+    modules = list(unittest.defaultTestLoader.discover(folder, pattern="test_*.py"))
+    suite = unittest.TestSuite(modules[share - 1::shares])
     runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=1, resultclass=TimedResult)
     result = runner.run(suite)
     # A test with several failing subtests is one failed test.
