@@ -78,10 +78,10 @@ class OtherPrefix(faults.FaultCase):
 
 class Clocks(faults.FaultCase):
     def test_wrong(self):
-        """Two hours ahead, three days behind: as if they were right."""
+        """Two hours and three days, ahead and behind: as if they were right."""
         library = skew.library(self.cluster.run)
         far = [self.cluster.worker(*faults.QUICK, "--worker-attempts", 1, LD_PRELOAD=library, SKEW_SECONDS=str(by))
-               for by in (7200, -3 * 86400)]
+               for by in (7200, -7200, 3 * 86400, -3 * 86400)]
         workers, collector = self.begin(workers=1)
         self.finish(collector, [*far, *workers], seconds=90, lines=4)
         ids = self.send_probes(12, crash=True)
