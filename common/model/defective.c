@@ -1,5 +1,6 @@
 #include "model/defective.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -380,9 +381,22 @@ static pm_wide start_mass(const conditional *c, size_t b, size_t s) {
     return is_absorbed ? start : pm_wide_multiply(start, c->h[b * g->n_vertices + g->start_to[s]]);
 }
 
-/* Weights of row b become those of the transformed chain; returns the probability of absorption from the start. In wide
- * numbers: h may be of any size. */
-static pm_wide transform(const conditional *c, size_t b) {
+/* A weight that is not zero would become zero, or lose digits. */
+static bool is_lost(pm_wide exact, double value) {
+    return exact.hi > 0 && value < DBL_MIN;
+}
+
+static pm_status weight_is_lost(const conditional *c, size_t b, uint32_t from, uint32_t to, pm_error *err) {
+    return pm_fail(err, PM_EDATA,
+                   "theta row %zu: given absorption, the weight from row %d to row %d is below the smallest double "
+                   "(2.2e-308), as the one state is absorbed so much less often than the other; bring the rates closer "
+                   "to each other",
+                   c->first_row + b, (int)c->r->graph->states[from], (int)c->r->graph->states[to]);
+}
+
+/* Weights of row b become those of the transformed chain; *mass is the probability of absorption from the start. In
+ * wide numbers: h may be of any size. */
+static pm_status transform(const conditional *c, size_t b, pm_wide *mass, pm_error *err) {
     const pm_graph *g = c->r->graph;
     double *value = c->values + b * g->n_weights;
     const pm_wide *h = c->h + b * g->n_vertices;
@@ -390,18 +404,30 @@ static pm_wide transform(const conditional *c, size_t b) {
         pm_wide from = h[g->from[e]];
         if (from.hi > 0 && g->from[e] != g->to[e]) { /* else nothing that is absorbed comes here: any chain will do */
             pm_wide ratio = pm_wide_multiply(h[g->to[e]], pm_wide_invert(from));
-            value[e] = pm_wide_double(pm_wide_multiply(pm_wide_of(value[e]), ratio));
+            pm_wide exact = pm_wide_multiply(pm_wide_of(value[e]), ratio);
+            double before = value[e];
+            value[e] = pm_wide_double(exact);
+            if (is_lost(exact, value[e]) && value[e] < before) {
+                return weight_is_lost(c, b, g->from[e], g->to[e], err);
+            }
         }
     }
-    pm_wide mass = pm_wide_of(0);
+    *mass = pm_wide_of(0);
     for (size_t s = 0; s < g->n_starts; s++) {
-        mass = pm_wide_add(mass, start_mass(c, b, s));
+        *mass = pm_wide_add(*mass, start_mass(c, b, s));
     }
-    pm_wide inverse = pm_wide_invert(mass);
+    pm_wide inverse = pm_wide_invert(*mass);
     for (size_t s = 0; s < g->n_starts; s++) {
-        value[g->n_edges + s] = pm_wide_double(pm_wide_multiply(start_mass(c, b, s), inverse));
+        pm_wide exact = pm_wide_multiply(start_mass(c, b, s), inverse);
+        value[g->n_edges + s] = pm_wide_double(exact);
+        if (is_lost(exact, value[g->n_edges + s])) {
+            return pm_fail(err, PM_EDATA,
+                           "theta row %zu: given absorption, row %d has a start probability below the smallest double "
+                           "(2.2e-308); leave it out of the start",
+                           c->first_row + b, (int)g->states[g->start_to[s]]);
+        }
     }
-    return mass;
+    return PM_OK;
 }
 
 /* The request's rewards by rows of the restricted graph; none at the gate. */
@@ -435,9 +461,19 @@ static pm_status evaluate_transformed(const conditional *c, pm_result *result, p
     const pm_request *q = c->request;
     bool wants_moments = q->n_moments > 0 || q->covariance;
     for (size_t b = 0; b < q->n_theta; b++) {
-        pm_wide mass = transform(c, b);
+        pm_wide mass;
+        pm_status st = transform(c, b, &mass, err);
+        if (st != PM_OK) {
+            return st;
+        }
+        double absorption = fmin(pm_wide_double(mass), 1);
+        if (is_lost(mass, absorption)) {
+            return pm_fail(err, PM_EDATA,
+                           "theta row %zu: absorption has a probability below the smallest double (2.2e-308)",
+                           c->first_row + b);
+        }
         if (result->absorption != NULL) {
-            result->absorption[b] = fmin(pm_wide_double(mass), 1);
+            result->absorption[b] = absorption;
         }
         if (wants_moments && mass.hi == 0) {
             return mass_is_zero(c, b, err);

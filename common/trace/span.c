@@ -18,23 +18,28 @@
 #define THIN_STATES 500
 #define THIN_EDGES 2.0
 
-/* Mean roundings from position `at` on; those of larger positions of its SCC and of smaller SCCs are known. */
+/* Roundings from position `at` on; those of larger positions of its SCC and of smaller SCCs are known. A state by
+ * itself takes its longest way, as the others may have no weight at some theta. What goes on in an SCC takes each way
+ * alike, but for those that absorb, for the same reason. */
 static double roundings(const pm_program *p, const pm_component *c, uint32_t at, const double *span) {
-    size_t exits = p->exit_row[at + 1] - p->exit_row[at], ways = exits + p->absorb_row[at + 1] - p->absorb_row[at];
-    double sum = 0, terms = TERM * (double)ways;
+    size_t ways = p->exit_row[at + 1] - p->exit_row[at];
+    double sum = 0, most = 0, terms = TERM * (double)(ways + p->absorb_row[at + 1] - p->absorb_row[at]);
     for (size_t e = p->exit_row[at]; e < p->exit_row[at + 1]; e++) {
         sum += span[p->exit_to[e]];
+        most = fmax(most, span[p->exit_to[e]]);
     }
-    if (c->plan != NULL) {
-        const pm_trace *t = &c->plan->trace;
-        uint32_t j = at - c->first;
-        for (size_t i = t->u_row[j]; i < t->u_row[j + 1]; i++) {
-            sum += span[c->first + t->u[i]];
-        }
-        ways += t->u_row[j + 1] - t->u_row[j];
-        terms += TERM * (double)(p->inner_row[at + 1] - p->inner_row[at]);
-        terms += FILL_TERM * (double)(t->u_row[j + 1] - t->u_row[j] + t->l_row[j + 1] - t->l_row[j]);
+    if (c->plan == NULL) {
+        return 1 + terms + most;
     }
+    const pm_trace *t = &c->plan->trace;
+    uint32_t j = at - c->first;
+    size_t inside = t->u_row[j + 1] - t->u_row[j];
+    for (size_t i = t->u_row[j]; i < t->u_row[j + 1]; i++) {
+        sum += span[c->first + t->u[i]];
+    }
+    ways += inside;
+    terms += TERM * (double)(p->inner_row[at + 1] - p->inner_row[at]);
+    terms += FILL_TERM * (double)(inside + t->l_row[j + 1] - t->l_row[j]);
     return 1 + terms + (ways == 0 ? 0 : sum / (double)ways);
 }
 
@@ -78,11 +83,11 @@ static int compare(const void *a, const void *b) {
     return 0;
 }
 
-/* Weights of edges, less those that are a power of two times another. */
-static size_t count_weights(const pm_graph *g, weight_row *row, bool *used) {
+/* Weights of edges of states that are reached, less those that are a power of two times another. */
+static size_t count_weights(const pm_graph *g, const pm_program *p, weight_row *row, bool *used) {
     size_t width = 1 + (size_t)g->n_params, n = 0, count = 1;
     for (size_t e = 0; e < g->n_edges; e++) {
-        used[g->weight[e]] = true;
+        used[g->weight[e]] = used[g->weight[e]] || p->position[g->from[e]] != PM_NONE;
     }
     for (size_t w = 0; w < g->n_weights; w++) {
         if (!used[w]) {
@@ -112,8 +117,9 @@ pm_status pm_program_judge(const pm_graph *graph, pm_program *program, pm_error 
         st = pm_fail_memory(err, "the judgement of a program", program->n * sizeof *span);
     } else {
         double most = longest(program, span);
-        program->is_long = has_thin_scc(program) ||
-                           (most > LIMIT && most > MIXED_LIMIT * sqrt((double)count_weights(graph, row, used)));
+        program->is_long =
+            has_thin_scc(program) ||
+            (most > LIMIT && most > MIXED_LIMIT * sqrt((double)count_weights(graph, program, row, used)));
     }
     free(span);
     free(row);

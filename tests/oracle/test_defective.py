@@ -229,6 +229,19 @@ class Defective(unittest.TestCase):
         self.assertNotIn("absorption", plain)
         self.assertLess(relative_error(plain["moments"][0][0], n**2), 1e-13)
 
+    def test_what_is_absorbed_too_seldom_for_a_double(self):
+        """Weights given absorption that would become zero, and such a probability of absorption, are refused."""
+        steps = [(i, i + 1, 1e-60) for i in range(1, 7)] + [(i, 8, 1.0) for i in range(1, 7)]
+        traps = [(8, 9, 1.0), (9, 8, 1.0)]
+        seldom = graphs.graph(11, [(0, 1, 1.0), (0, 10, 1.0), *steps, (7, 10, 1e-60), *traps])
+        done = call("run", "-", "--defective", "--moments", "6", "--no-cache", stdin=json.dumps(seldom))
+        self.assertEqual(done.returncode, 65)
+        self.assertRegex(done.stderr, "weight from row 1 to row 2 is below the smallest double")
+        hardly = graphs.graph(11, [(0, 1, 1e-60), (0, 8, 1.0), *steps, (7, 10, 1e-60), *traps])
+        done = call("run", "-", "--defective", "--moments", "1", "--no-cache", stdin=json.dumps(hardly))
+        self.assertEqual(done.returncode, 65)
+        self.assertRegex(done.stderr, "absorption has a probability below the smallest double")
+
     def test_refused_without_it_and_on_a_cluster(self):
         g = json.dumps(random_graph(1, False))
         done = call("run", "-", "--no-cache", stdin=g)

@@ -229,6 +229,19 @@ class Sizes(Case):
                     self.near(out["moments"][0][1], n * (n + 1) / r ** 2)
                     self.near(out["covariance"][0][0][0], n / r ** 2, CENTRED)
 
+    def test_stages_that_may_all_be_the_last(self):
+        """However rarely at this theta: the least of an Erlang and an exponential variable, by its Laplace transform."""
+        n = 20000
+        g = {"param_length": 2, "state_length": 1, "n_vertices": n + 2, "states": [[i] for i in range(n + 2)], "edges": [], "start_edges": [[1, 1.0]],
+             "param_edges": [[i, j, *w] for i in range(1, n + 1) for j, w in ((i + 1, (1.0, 0.0)), (n + 1, (0.0, 1.0)))],
+             "start_param_edges": []}
+        for a, b in ((1.3, 1e-9), (0.7, 1e-6), (1.7, 0.01)):
+            with self.subTest(a=a, b=b), mp.workdps(80):
+                whole = (mpf(a) / (mpf(a) + mpf(b))) ** n
+                mean = (1 - whole) / mpf(b)
+                second = 2 * mean / mpf(b) - 2 * n * whole / (mpf(b) * (mpf(a) + mpf(b)))
+                self.moments(g, [mean, second], "--theta", f"{a},{b!r}", seconds=LARGE)
+
     def test_stars(self):
         for n, mean, second in VALUES["star"]["cases"]:
             with self.subTest(leaves=n):
