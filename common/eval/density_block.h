@@ -263,8 +263,9 @@ pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm
 /* Puts the T points of a row, by ascending time, in order and writes them. Errors:
  * PM_ESOFTWARE when the distribution function decreases by more than the bound. */
 pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, const pm_point *points, pm_error *err);
-/* PM_EDATA: the row cannot be had within the tolerance. */
-pm_status pm_refuse_bound(const pm_density_job *job, size_t row, double steps, double bound, pm_error *err);
+/* PM_EDATA: the row cannot be had within the tolerance, perhaps for what rows exceed one by. */
+pm_status pm_refuse_bound(const pm_density_job *job, size_t row, double steps, double excess, double bound,
+                          pm_error *err);
 
 /* density_squaring.c: the whole of one row. */
 pm_status pm_density_square(const pm_density_job *job, size_t row, uint64_t *steps, double *bound, pm_error *err);

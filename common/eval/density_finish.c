@@ -14,8 +14,15 @@
 /* Below this, double precision has no relative accuracy to give. */
 #define SMALLEST_RELATIVE 1e-290
 
-pm_status pm_refuse_bound(const pm_density_job *job, size_t row, double steps, double bound, pm_error *err) {
+pm_status pm_refuse_bound(const pm_density_job *job, size_t row, double steps, double excess, double bound,
+                          pm_error *err) {
     bool tails = job->request->tail_accuracy;
+    if (excess * steps > bound / 4.0) {
+        return pm_fail(err, PM_EDATA,
+                       "theta row %zu: a row's probabilities add up to %.3g more than one, which %.10g steps make an "
+                       "error of up to %.3g, more than the %s %.3g; give probabilities that add up to one",
+                       row, excess, steps, bound, tails ? "relative tolerance" : "tolerance", job->tolerance);
+    }
     return pm_fail(err, PM_EDATA,
                    "theta row %zu: after %.10g %s (rate %g, largest time %g) the error bound is %.3g, more than the %s "
                    "%.3g; ask for %s",

@@ -161,7 +161,7 @@ pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm
     double steps = (double)(lane->steps + lane->at) + (lane->done ? 0.0 : steps_left(b, lane));
     double work = EXTENDED_WORK * steps * work_to_come(b, lane);
     if (b->extended && squaring > MOST_WORK) {
-        return pm_refuse_bound(b->job, lane->theta_row, (double)(lane->steps + lane->at), bound, err);
+        return pm_refuse_bound(b->job, lane->theta_row, (double)(lane->steps + lane->at), lane->excess, bound, err);
     }
     if (b->extended || squaring <= work) {
         leave(lane, PM_METHOD_SQUARING);

@@ -371,7 +371,7 @@ pm_status pm_density_square(const pm_density_job *job, size_t row, uint64_t *ste
         for (uint64_t left = most; left > 1; left /= 2) {
             ++*steps;
         }
-        st = *bound > job->tolerance ? pm_refuse_bound(job, row, (double)most, *bound, err)
+        st = *bound > job->tolerance ? pm_refuse_bound(job, row, (double)most, s.excess, *bound, err)
                                      : pm_write_points(job, row, *bound, s.points, err);
     }
     squaring_free(&s);

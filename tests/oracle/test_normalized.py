@@ -139,6 +139,14 @@ class RowsThatExceedOne(unittest.TestCase):
             self.check([(0, 1, 0.25), (0, 2, 0.75 + excess), (1, 0, 0.5 + excess), (1, 3, 0.5), (2, 3, 1.0)], 4,
                        [[0.0, 1.0, 2.0, 3.0, 0.0], [0.0, 1e6, 0.0, 1e-6, 0.0]])
 
+    def test_a_density_of_rows_that_exceed_one_is_refused_for_that(self):
+        """Within the time in which mass grows beyond the tolerance."""
+        g = graphs.graph(3, [(0, 1, 0.999 + 5e-13), (0, 2, 0.001), (1, 0, 1.0)])
+        g["is_discrete"] = True
+        done = call("run", "-", "--cdf", "--times", "5000", "--no-cache", stdin=json.dumps(g))
+        self.assertEqual(done.returncode, 65)
+        self.assertRegex(done.stderr, "a row's probabilities add up to 5e-13 more than one")
+
     def test_a_variance_of_the_size_of_the_excess(self):
         p = 3.3494661759868294e-15
         self.check([(0, 1, p), (0, 2, 0.9999999999999967), (1, 3, 1.0), (2, 3, 1.0)], 4,
