@@ -109,8 +109,18 @@ def density_row(session, rng, chain, theta, wants=("--pdf", "--cdf")):
     if done is not None and done.code != 0:
         return judge_refusal(session, done, arguments, largest * max(times), tolerance)
     if done is not None:
-        Errors(session, times, chain.density(times), tails, arguments).check(done.result, bound_of(session, done, tolerance, arguments))
+        *values, peak = chain.density(times)
+        peak = max(peak, least_peak(chain, done.result["atom"][0]))
+        errors = Errors(session, times, (*values, peak), tails, arguments)
+        errors.check(done.result, bound_of(session, done, tolerance, arguments))
     return None
+
+
+def least_peak(chain, atom):
+    """Half of what is not absorbed at once is so by twice its mean time (Markov), and the pdf is somewhere as large as its
+    average until then. The steps up to the last time that is asked for may not have seen it."""
+    part = 1 - gmpy2.mpfr(atom)
+    return part ** 2 / (4 * chain.moments(1)[0]) if part > 0 else gmpy2.mpfr(0)
 
 
 def bound_of(session, done, tolerance, arguments):

@@ -46,6 +46,28 @@ class Done:
         self.result = json.loads(out) if code == 0 else None
 
 
+def holds_for_ever(g):
+    """Whether a state that edges lead to from the start, of any weight, has no way to absorption."""
+    out = collections.defaultdict(set)
+    for a, b, *_ in [*g["edges"], *g.get("constant_edges", []), *g.get("param_edges", [])]:
+        out[int(a)].add(int(b))
+    starts = {int(b) for b, *_ in [*g.get("start_edges", []), *g.get("start_param_edges", [])]}
+    reached, ends = grown(starts, out), collections.defaultdict(set)
+    for a, targets in out.items():
+        for b in targets:
+            ends[b].add(a)
+    return not reached <= grown({s for s in reached if not out[s]}, ends)
+
+
+def grown(some, out):
+    found, front = set(some), list(some)
+    while front:
+        new = out[front.pop()] - found
+        found |= new
+        front += new
+    return found
+
+
 class Session:
     """What a run of one kind of fuzzer has done so far."""
 
@@ -82,6 +104,9 @@ class Session:
             return None
         if p.returncode != 0 and p.stdout:
             self.finding("output beside an error", arguments, f"exit {p.returncode}: {done.err}")
+        if "cannot reach absorption" in done.err and holds_for_ever(self.graph):
+            self.note("refusals that are due: a state that cannot be absorbed, though this theta does not reach it")
+            return None
         return done
 
     def finding(self, what, arguments, details):
