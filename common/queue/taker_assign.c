@@ -69,6 +69,7 @@ static void adopt(pm_taker *t, int32_t partition) {
     p->is_fresh = true;
     p->next = p->prefix = p->sent = p->committed = -1;
     p->n_prefix = p->n_sent = p->n_committed = 0;
+    p->asked_epoch = PM_NO_EPOCH;
 }
 
 static void disown(pm_part *p) {

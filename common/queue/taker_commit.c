@@ -63,7 +63,8 @@ static void read_answer(pm_taker *t, rd_kafka_event_t *event) {
     for (int i = 0; list != NULL && i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *answer = &list->elems[i];
         pm_part *p = pm_taker_part(t, answer->partition);
-        if (p == NULL || !p->is_owned) {
+        /* what was taken of an older topic of this name is not what the coordinator has of the new one */
+        if (p == NULL || !p->is_owned || p->asked_epoch != p->epoch) {
             continue;
         }
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR && answer->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -110,6 +111,7 @@ static void send_commit(pm_taker *t) {
             add_commit(t, p, list);
             p->sent = p->prefix;
             p->n_sent = p->n_prefix;
+            p->asked_epoch = p->epoch;
         }
     }
     if (list->cnt > 0) {

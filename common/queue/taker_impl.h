@@ -15,6 +15,8 @@ typedef struct pm_proof {
     double asked, came, proved; /* pm_seconds(): of the question, of the last message, of the last proof */
 } pm_proof;
 
+#define PM_NO_EPOCH UINT64_MAX
+
 /* A partition that is, or was, assigned to us.
  *
  * The window outlives the assignment: units in hand are finished, and when the partition comes back with the same
@@ -34,6 +36,7 @@ typedef struct pm_part {
     int64_t prefix, sent, committed;      /* of this assignment: done below; asked to be committed; committed; or -1 */
     uint64_t prefix_mark;                 /* of the message before `prefix`, when one of this assignment is done */
     size_t n_prefix, n_sent, n_committed; /* units of this assignment below these */
+    uint64_t asked_epoch;                 /* of the last commit; PM_NO_EPOCH: of an earlier assignment */
 } pm_part;
 
 struct pm_taker {

@@ -49,15 +49,17 @@ static void look_at_group(pm_taker *t, double now) {
 
 /* ---- a partition that is silent ---- */
 
-/* Those of which a message was read are proved now and then, which is a seek as well. */
+/* Those of which a message was read are proved now and then, which is a seek as well; but not while a unit that was
+ * given back is to come again. */
 static bool is_silent(const pm_part *p, double now) {
-    return p->is_owned && p->queue != NULL && p->proof.seen < 0 && !p->proof.is_under_way && p->window.n_given == 0 &&
+    return p->is_owned && p->queue != NULL && (p->proof.seen < 0 || p->window.n_given > 0) && !p->proof.is_under_way &&
            now - p->proof.came > LOOK_AFTER && rd_kafka_queue_length(p->queue) == 0;
 }
 
 /* The offset that should have come by now, or -1. */
 static int64_t overdue(const pm_part *p, int64_t low, int64_t high) {
-    int64_t next = p->is_fresh || p->next < low ? low : p->next;
+    int64_t given = pm_window_lowest_given(&p->window);
+    int64_t next = given >= 0 ? given : p->is_fresh || p->next < low ? low : p->next;
     return next < high ? next : -1;
 }
 

@@ -58,13 +58,16 @@ class ServersCase(unittest.TestCase):
         support.wait_until(lambda: processes.of(self.dir / "redis"), ENOUGH, "Redis starts")
         return process
 
-    def nothing_left(self, ports=()):
+    def nothing_left(self, sockets=()):
+        """Others may listen at the same ports by now."""
         self.assertFalse(self.dir.exists())
         self.assertEqual(processes.below(self.dir), {})
-        self.assertEqual([p for p in ports if processes.listeners(p)], [])
+        self.assertEqual([port for port in sockets if processes.listeners(port) & sockets[port]], [])
 
-    def all_ports(self, servers):
-        return [port for name in servers.names for port in servers.ports(name).values()]
+    def all_sockets(self, servers):
+        """{port: what listens there}."""
+        ports = [port for name in servers.names for port in servers.ports(name).values()]
+        return {port: processes.listeners(port) for port in ports}
 
 
 class OneBroker(ServersCase):
@@ -75,7 +78,7 @@ class OneBroker(ServersCase):
         (stub / "mvn").write_text("#!/bin/sh\nexit 1\n")
         (stub / "mvn").chmod(0o755)
         servers = self.up(PATH=f"{stub}:{os.environ['PATH']}")
-        ports = self.all_ports(servers)
+        ports = self.all_sockets(servers).keys()
         password_file = pathlib.Path(self.exported["PHASEMILL_REDIS_PASSWORD_FILE"])
         self.assertEqual(password_file.stat().st_mode & 0o777, 0o600)
         self.assertEqual(self.exported, servers.environment())
@@ -111,10 +114,11 @@ class OneBroker(ServersCase):
         before = servers.pid("redis")
         self.servers("restart", "redis")
         self.assertNotEqual(before, servers.pid("redis"))
-        self.assertEqual(self.all_ports(servers), ports)
+        sockets = self.all_sockets(servers)
+        self.assertEqual(sockets.keys(), ports)
 
         self.servers("down")
-        self.nothing_left(ports)
+        self.nothing_left(sockets)
         self.servers("down")
         self.assertIn("holds no servers", self.servers("status", code=69))
 
@@ -181,10 +185,10 @@ class Interrupted(ServersCase):
         self.addCleanup(watched.kill)
         servers = self.up("--watch-pid", str(watched.pid))
         program = subprocess.Popen(["sleep", "600"], cwd=self.dir / "run", start_new_session=True)
-        ports = self.all_ports(servers)
+        sockets = self.all_sockets(servers)
         watched.kill()
         support.wait_until(lambda: not self.dir.exists(), 30, "the guardian removes the folder")
-        self.nothing_left(ports)
+        self.nothing_left(sockets)
         self.assertEqual(program.wait(5), -signal.SIGKILL)
 
     def test_ended_from_inside(self):
