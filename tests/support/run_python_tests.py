@@ -1,5 +1,5 @@
-"""Runs the unittest files of a folder, or a share of them ("2/3": the second of three); appends "passed failed" to a file. A
-skipped test counts as failed."""
+"""Runs the unittest files of a folder, or a share of them ("2/3": the second of three); appends "passed failed skipped"
+to a file, and says why a test was skipped."""
 import sys
 import time
 import unittest
@@ -27,10 +27,13 @@ def main():
     runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=1, resultclass=TimedResult)
     result = runner.run(suite)
     # A test with several failing subtests is one failed test.
-    bad = {str(getattr(t, "test_case", t)) for t, _ in result.failures + result.errors + result.skipped}
+    bad = {str(getattr(t, "test_case", t)) for t, _ in result.failures + result.errors}
     bad |= {str(t) for t in result.unexpectedSuccesses}
+    for test, why in result.skipped:
+        print(f"SKIPPED: {test}: {why}")
+    skipped = len(result.skipped)
     with open(counts, "a", encoding="utf-8") as file:
-        file.write(f"{max(result.testsRun - len(bad), 0)} {len(bad)}\n")
+        file.write(f"{max(result.testsRun - len(bad) - skipped, 0)} {len(bad)} {skipped}\n")
     sys.exit(1 if bad or result.testsRun == 0 else 0)
 
 
