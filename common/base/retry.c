@@ -1,6 +1,7 @@
 #include "base/retry.h"
 
 #include <math.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,20 +61,44 @@ static bool sleep_seconds(const pm_retry *retry, double seconds) {
 
 /* ---- what is said ---- */
 
+/* True for the first fault of its reason. */
+static bool note_reason(pm_outage *outage, const char *text) {
+    const size_t most = PM_OUTAGE_REASON_TEXT - 1;
+    for (size_t i = 0; i < outage->n_told; i++) {
+        if (strncmp(outage->told[i], text, most) == 0) {
+            return false;
+        }
+    }
+    if (outage->n_told == PM_OUTAGE_REASONS) {
+        return false;
+    }
+    char *told = outage->told[outage->n_told++];
+    size_t length = strnlen(text, most);
+    memcpy(told, text, length);
+    told[length] = 0;
+    return true;
+}
+
 static void say_away(pm_retry *retry, const pm_error *err) {
-    bool is_told = retry->outage != NULL ? retry->outage->is_told : retry->is_away;
+    const char *text = err != NULL ? err->text : "it is not to be reached";
     double now = pm_seconds();
-    if (!retry->is_away) {
+    bool is_first = !retry->is_away;
+    if (is_first) {
         retry->is_away = true;
         retry->away_since = now;
     }
-    if (!is_told) {
-        pm_logf(retry->log, PM_LOG_WARNING, "waiting for %s: %s", retry->what,
-                err != NULL ? err->text : "it is not to be reached");
-    }
     if (retry->outage != NULL) {
-        double since = is_told ? retry->outage->since : now;
-        *retry->outage = (pm_outage){.is_told = true, .what = retry->what, .since = since, .last = now};
+        pm_outage *outage = retry->outage;
+        if (outage->n_told == 0) {
+            outage->since = now;
+        }
+        outage->what = retry->what;
+        outage->is_over = false;
+        outage->last = now;
+        is_first = note_reason(outage, text);
+    }
+    if (is_first) {
+        pm_logf(retry->log, PM_LOG_WARNING, "waiting for %s: %s", retry->what, text);
     }
 }
 
@@ -85,7 +110,7 @@ static void note_answer(pm_retry *retry) {
     pm_outage *outage = retry->outage;
     if (outage == NULL && retry->is_away) {
         say_back(retry->log, retry->what, retry->away_since);
-    } else if (outage != NULL && outage->is_told) {
+    } else if (outage != NULL && outage->n_told > 0) {
         outage->is_over = true;
         if (pm_seconds() - outage->last >= SETTLED_SECONDS) {
             pm_outage_end(outage, retry->log);
@@ -95,7 +120,7 @@ static void note_answer(pm_retry *retry) {
 }
 
 void pm_outage_end(pm_outage *outage, const pm_log *log) {
-    if (outage->is_told && outage->is_over) {
+    if (outage->n_told > 0 && outage->is_over) {
         say_back(log, outage->what, outage->since);
     }
     *outage = (pm_outage){0};

@@ -18,11 +18,17 @@ void pm_backoff_reset(pm_backoff *b);
 /* True for PM_EUNAVAILABLE and PM_ETEMPORARY: the same again may work. */
 bool pm_is_transient(pm_status status);
 
-/* A server that is away or refuses, as several callers that wait for it one after the other see it: said once when it
- * begins, and once when it has been well for a while, so that a full server, which takes one small value and not
- * the next, is not a line for each of them. All-zero: it is well. */
+#define PM_OUTAGE_REASONS 4
+#define PM_OUTAGE_REASON_TEXT 96
+
+/* Servers that are away or refuse, as several callers that wait for them one after the other see it: each reason is
+ * said once (at most PM_OUTAGE_REASONS of them; texts that begin with the same PM_OUTAGE_REASON_TEXT - 1 bytes are
+ * one), and the end once, when they have been well for a while, so that a full server, which takes one small value and
+ * not the next, is not a line for each of them. All-zero: all is well. */
 typedef struct pm_outage {
-    bool is_told, is_over; /* is_over: the last call was answered */
+    size_t n_told; /* 0: all is well */
+    char told[PM_OUTAGE_REASONS][PM_OUTAGE_REASON_TEXT];
+    bool is_over; /* the last call was answered */
     const char *what;
     double since, last; /* pm_seconds() of the first and the last fault */
 } pm_outage;

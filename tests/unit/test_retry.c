@@ -139,6 +139,52 @@ Test(retry, a_shared_outage_is_one) {
     cr_expect_eq(s.level, PM_LOG_WARNING);
 }
 
+/* Fails twice with each of these texts, each time for another caller, and then is well. */
+static void fail_with(pm_outage *outage, const pm_log *log, const char *const *texts, size_t n) {
+    pm_error err;
+    for (size_t turn = 0; turn < 2 * n; turn++) {
+        pm_retry retry = pm_retry_begin("Kafka or Redis", 10.0, NULL, NULL, log);
+        retry.outage = outage;
+        bool is_first = true;
+        pm_status st;
+        do {
+            st = is_first ? pm_fail(&err, PM_ETEMPORARY, "%s", texts[turn % n]) : PM_OK;
+            is_first = false;
+        } while (pm_retry_again(&retry, st, &err));
+    }
+}
+
+/* Whoever waits for a broker that moved, and then for a full Redis, must be told of the second too. */
+Test(retry, each_reason_is_said_once) {
+    sink s = {0};
+    const pm_log log = {.ctx = &s, .line = keep};
+    pm_outage outage = {0};
+    fail_with(&outage, &log, (const char *const[]){"the broker moved", "Redis is full"}, 2);
+    cr_expect_eq(s.lines, 2);
+    cr_expect_str_eq(s.text, "waiting for Kafka or Redis: Redis is full");
+    pm_outage_end(&outage, &log);
+    cr_expect_eq(s.lines, 3);
+    fail_with(&outage, &log, (const char *const[]){"Redis is full"}, 1);
+    cr_expect_eq(s.lines, 4, "a new outage is said anew");
+}
+
+Test(retry, reasons_are_bounded) {
+    sink s = {0};
+    const pm_log log = {.ctx = &s, .line = keep};
+    pm_outage outage = {0};
+    fail_with(&outage, &log, (const char *const[]){"a", "b", "c", "d", "e", ""}, 6);
+    cr_expect_eq(s.lines, PM_OUTAGE_REASONS);
+    char near[2][PM_OUTAGE_REASON_TEXT + 8];
+    for (size_t i = 0; i < 2; i++) {
+        memset(near[i], 'x', sizeof near[i] - 2);
+        near[i][sizeof near[i] - 2] = (char)('0' + i);
+        near[i][sizeof near[i] - 1] = 0;
+    }
+    pm_outage long_one = {0};
+    fail_with(&long_one, &log, (const char *const[]){near[0], near[1]}, 2);
+    cr_expect_eq(s.lines, PM_OUTAGE_REASONS + 1);
+}
+
 Test(deadline, what_is_left) {
     const pm_deadline none = {0}, five = pm_deadline_in(5.0), over = {.begun = 1.0, .at = pm_seconds() - 1.0};
     cr_expect(isinf(pm_deadline_left(&none)));
