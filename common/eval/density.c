@@ -312,6 +312,7 @@ pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reques
     }
     st = pm_density_check_times(request, job.is_discrete, err);
     if (st == PM_OK) {
+        pm_step_table_set(&job.early, 0);
         st = sort_times(request, &job.times, err);
     }
     if (st != PM_OK) {

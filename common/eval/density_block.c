@@ -10,15 +10,16 @@
 #define DRAIN_EVERY 32
 
 static void block_free(pm_block *b) {
-    double *arrays[] = {b->theta,   b->table,    b->table_low, b->keep,    b->keep_low, b->now,       b->next,
-                        b->now_low, b->next_low, b->partial,   b->mass,    b->absorbed, b->chunk_a,   b->chunk_s,
-                        b->chunk_c, b->ratio,    b->mode,      b->fastest, b->blend,    b->blend_low, b->weight};
+    double *arrays[] = {b->theta,   b->table,    b->table_low, b->keep,      b->keep_low, b->now,     b->next,
+                        b->now_low, b->next_low, b->partial,   b->mass,      b->absorbed, b->chunk_a, b->chunk_s,
+                        b->chunk_c, b->fastest,  b->blend,     b->blend_low, b->weight};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         free(arrays[i]);
     }
     free(b->mixtures);
     free(b->points);
     free(b->errors);
+    free(b->later);
 }
 
 typedef struct array {
@@ -45,11 +46,9 @@ static pm_status block_new(pm_block *b, pm_error *err) {
                             {&b->partial, c->n_blocks * 2 * lanes, true},
                             {&b->mass, lanes, true},
                             {&b->absorbed, lanes, true},
-                            {&b->chunk_a, lanes * PM_CHUNK, true},
-                            {&b->chunk_s, lanes * PM_CHUNK, true},
+                            {&b->chunk_a, lanes * PM_CHUNK_STRIDE, true},
+                            {&b->chunk_s, lanes * PM_CHUNK_STRIDE, true},
                             {&b->chunk_c, PM_CHUNK, true},
-                            {&b->ratio, PM_CHUNK, true},
-                            {&b->mode, PM_CHUNK, true},
                             {&b->fastest, c->n_levels * lanes, b->may_restart},
                             {&b->blend, state, b->may_restart},
                             {&b->blend_low, state, b->may_restart && b->extended},
@@ -64,7 +63,8 @@ static pm_status block_new(pm_block *b, pm_error *err) {
     b->mixtures = pm_calloc(n_mixtures, sizeof *b->mixtures);
     b->points = pm_malloc(n_mixtures, sizeof *b->points);
     b->errors = pm_malloc(n_mixtures, sizeof *b->errors);
-    if (!complete || b->mixtures == NULL || b->points == NULL || b->errors == NULL) {
+    b->later = pm_malloc(1, sizeof *b->later);
+    if (!complete || b->mixtures == NULL || b->points == NULL || b->errors == NULL || b->later == NULL) {
         size_t times = sizeof *b->mixtures + sizeof *b->points + sizeof *b->errors;
         return pm_fail_memory(err, "densities", 3 * state * sizeof(double) + n_mixtures * times);
     }
@@ -77,10 +77,6 @@ static pm_status block_new(pm_block *b, pm_error *err) {
 static void add_up(const pm_block *b, size_t offset, double *out) {
     size_t lanes = b->lanes, last = (b->step.last + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
     double error[PM_STEP_MAX_LANES] = {0};
-    if (b->job->chain->n_blocks == 1) {
-        memcpy(out, b->partial + offset, lanes * sizeof *out);
-        return;
-    }
     memset(out, 0, lanes * sizeof *out);
     for (size_t i = b->step.first / PM_CHAIN_BLOCK; i < last; i++) {
         const double *p = b->partial + i * 2 * lanes + offset;
@@ -96,33 +92,44 @@ static void add_up(const pm_block *b, size_t offset, double *out) {
 }
 
 static void add_up_partials(pm_block *b) {
-    add_up(b, 0, b->mass);
-    add_up(b, b->lanes, b->absorbed);
+    if (b->job->chain->n_blocks > 1) {
+        add_up(b, 0, b->mass);
+        add_up(b, b->lanes, b->absorbed);
+    }
+}
+
+/* Where block i of the chain puts its mass and what it absorbs: where the sums are wanted, if there is no other. */
+static double *mass_of(const pm_block *b, size_t i) {
+    return b->job->chain->n_blocks > 1 ? b->partial + i * 2 * b->lanes : b->mass;
+}
+
+static double *absorbed_of(const pm_block *b, size_t i) {
+    return b->job->chain->n_blocks > 1 ? b->partial + (i * 2 + 1) * b->lanes : b->absorbed;
 }
 
 static void measure_start(pm_block *b) {
     for (size_t i = 0; i < b->job->chain->n_blocks; i++) {
-        double *p = b->partial + i * 2 * b->lanes;
+        double *mass = mass_of(b, i), *absorbed = absorbed_of(b, i);
         if (b->extended) {
-            b->extended_kernels->measure(&b->step, i, b->now, b->now_low, p, p + b->lanes);
+            b->extended_kernels->measure(&b->step, i, b->now, b->now_low, mass, absorbed);
         } else {
-            b->kernels->measure(&b->step, i, b->now, p, p + b->lanes);
+            b->kernels->measure(&b->step, i, b->now, mass, absorbed);
         }
     }
     add_up_partials(b);
 }
 
 static void step_block(const pm_block *b, size_t i) {
-    double *p = b->partial + i * 2 * b->lanes;
+    double *mass = mass_of(b, i), *absorbed = absorbed_of(b, i);
     if (b->is_blending && b->extended) {
         b->extended_kernels->blend(&b->step, i, b->now, b->now_low, b->weight, b->blend, b->blend_low);
     } else if (b->is_blending) {
         b->kernels->blend(&b->step, i, b->now, b->weight, b->blend);
     }
     if (b->extended) {
-        b->extended_kernels->rows(&b->step, i, b->now, b->now_low, b->next, b->next_low, p, p + b->lanes);
+        b->extended_kernels->rows(&b->step, i, b->now, b->now_low, b->next, b->next_low, mass, absorbed);
     } else {
-        b->kernels->rows(&b->step, i, b->now, b->next, p, p + b->lanes);
+        b->kernels->rows(&b->step, i, b->now, b->next, mass, absorbed);
     }
 }
 
@@ -142,6 +149,7 @@ static void take_step(pm_block *b) {
         b->step.last = b->job->chain->reach[b->step.last - 1];
     }
     size_t first = b->step.first / PM_CHAIN_BLOCK, last = (b->step.last + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
+    last = last > first ? last : first + 1; /* nothing is left: a block finds a mass of zero */
     bool is_shared = b->job->step_threads > 1 && work_of_step(b) >= PM_SHARED_STEP_WORK;
     if (!is_shared) {
         for (size_t i = first; i < last; i++) {
@@ -174,17 +182,28 @@ static uint64_t chunk_end(uint64_t k) {
     return end <= k ? (k / PM_CHUNK + 1) * PM_CHUNK : end;
 }
 
-/* What all lanes need to mix the steps k..end-1. Pois(k; k) is above 0.36 / sqrt(k). */
-static void tabulate_steps(pm_block *b, uint64_t k, uint64_t end) {
-    size_t n = (size_t)(end - k);
-    for (size_t j = 0; j < n; j++) {
-        double step = (double)(k + j);
+/* Pois(k; k) is above 0.36 / sqrt(k). */
+void pm_step_table_set(pm_step_table *t, uint64_t first) {
+    for (size_t j = 0; j < PM_CHUNK; j++) {
+        double step = (double)(first + j);
         long double product = 1.0L; /* below 2^424, and the ratio is rounded to double but once */
         for (int i = 1; i <= 8; i++) {
             product *= (long double)(step + i);
         }
-        b->ratio[j] = (double)(1.0L / product);
-        b->mode[j] = step > 0.0 ? 0.36 / sqrt(step) : 1.0;
+        t->ratio[j] = (double)(1.0L / product);
+        t->mode[j] = step > 0.0 ? 0.36 / sqrt(step) : 1.0;
+    }
+}
+
+static void begin_chunk(pm_block *b, uint64_t first) {
+    b->chunk = first;
+    if (first < PM_CHUNK) {
+        b->ratio = b->job->early.ratio + first;
+        b->mode = b->job->early.mode + first;
+    } else {
+        pm_step_table_set(b->later, first);
+        b->ratio = b->later->ratio;
+        b->mode = b->later->mode;
     }
 }
 
@@ -192,8 +211,8 @@ static void record_steps(pm_block *b, uint64_t end) {
     for (uint64_t k = b->recorded; k < end; k++) {
         size_t j = (size_t)(k - b->chunk);
         for (unsigned l = 0; l < b->lanes; l++) {
-            b->chunk_a[(size_t)l * PM_CHUNK + j] = b->absorbed[l];
-            b->chunk_s[(size_t)l * PM_CHUNK + j] = b->mass[l];
+            b->chunk_a[(size_t)l * PM_CHUNK_STRIDE + j] = b->absorbed[l];
+            b->chunk_s[(size_t)l * PM_CHUNK_STRIDE + j] = b->mass[l];
         }
         b->is_blending = b->may_restart && pm_block_weigh(b, k);
         take_step(b);
@@ -234,7 +253,7 @@ static pm_status run_segment(pm_block *b, pm_error *err) {
     pm_status st = PM_OK;
     uint64_t least, most;
     measure_start(b);
-    tabulate_steps(b, 0, chunk_end(0));
+    begin_chunk(b, 0);
     for (find_limits(b, &least, &most); st == PM_OK && most > 0; find_limits(b, &least, &most)) {
         uint64_t end = chunk_end(b->chunk);
         record_steps(b, least < end ? least : end);
@@ -242,8 +261,7 @@ static pm_status run_segment(pm_block *b, pm_error *err) {
             st = follow_chunk(b, l, err);
         }
         if (b->recorded == end) {
-            b->chunk = end;
-            tabulate_steps(b, end, chunk_end(end));
+            begin_chunk(b, end);
         }
         pm_progress_tell(b->job->progress, fmin(1.0, (double)b->recorded / (double)most), b->count);
     }

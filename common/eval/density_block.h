@@ -17,6 +17,9 @@
 /* Steps that are kept before they are mixed, at most. */
 #define PM_CHUNK 512
 
+/* Lanes lie so far apart in what is kept: not by a power of two, which would put them all in one set of a cache. */
+#define PM_CHUNK_STRIDE (PM_CHUNK + 8)
+
 /* Steps of at least so many multiply-adds are worth sharing among threads. */
 #define PM_SHARED_STEP_WORK 50000
 
@@ -64,6 +67,12 @@ typedef struct pm_row {
 
 typedef struct pm_progress pm_progress;
 
+/* What mixing takes of the steps k, k + 1, ... of a chunk. */
+typedef struct pm_step_table {
+    double ratio[PM_CHUNK]; /* k! / (k+8)! */
+    double mode[PM_CHUNK];  /* a lower bound of Pois(k; k) */
+} pm_step_table;
+
 /* What is the same for all blocks of a call. */
 typedef struct pm_density_job {
     const pm_chain *chain;
@@ -79,6 +88,7 @@ typedef struct pm_density_job {
     pm_times times;        /* T, or B x T with times_per_theta */
     pm_row *rows;          /* B */
     unsigned step_threads; /* threads inside one step */
+    pm_step_table early;   /* of the first PM_CHUNK steps, which most blocks end within */
     pm_progress *progress;
 } pm_density_job;
 
@@ -176,10 +186,10 @@ typedef struct pm_block {
     double *partial;            /* n_blocks x 2 slots: mass, absorbed */
     double *mass, *absorbed;    /* a slot each: s_k and a_k of `now` */
     uint64_t chunk, recorded;   /* first step of the chunk, and one past the last that is recorded */
-    double *chunk_a, *chunk_s;  /* [lane][PM_CHUNK] */
+    double *chunk_a, *chunk_s;  /* [lane][PM_CHUNK_STRIDE] */
     double *chunk_c;            /* [PM_CHUNK] of the lane at work */
-    double *ratio;              /* [PM_CHUNK]: k! / (k+8)! */
-    double *mode;               /* [PM_CHUNK]: a lower bound of Pois(k; k) */
+    const double *ratio, *mode; /* of the chunk's steps, in job->early or in `later` */
+    pm_step_table *later;       /* of a chunk past the first PM_CHUNK steps */
     pm_mixture *mixtures;       /* lanes x T */
     pm_point *points;           /* lanes x T */
     pm_point_error *errors;     /* the same */
@@ -195,6 +205,9 @@ typedef struct pm_block {
  * method has job->rows[row].method set to it, the others to PM_METHOD_NONE. */
 pm_status pm_density_block(const pm_density_job *job, const size_t *rows, size_t count, unsigned lanes, bool extended,
                            uint64_t *steps, double *bound, pm_error *err);
+
+/* Fills the table from step `first` on. */
+void pm_step_table_set(pm_step_table *t, uint64_t first);
 
 /* density_plan.c: fills job->rows, in ascending order of rows. Errors: PM_EDATA for weights, rates and rows of
  * probabilities that will not do, naming the row of theta and the edge or state. */

@@ -28,7 +28,7 @@ static void clear_states(const pm_block *b, unsigned l, size_t first, size_t las
 void pm_lane_drain(const pm_block *b, pm_lane *lane, unsigned l) {
     const pm_chain *c = b->job->chain;
     while (lane->level + 1 < c->n_levels) {
-        double part = ((double)lane->level + 1.0) / (double)c->n_levels;
+        double part = pm_step_work(c, 0, c->level_first[lane->level + 1]) / pm_step_work(c, 0, c->n);
         double dropped = lane->dropped + level_mass(b, l, lane->level);
         if (dropped > 0.5 * lane->may_drop * part) {
             return;

@@ -9,7 +9,7 @@
 #define SHARE 0x1p-18
 
 /* Of what is emptied: levels that go early save steps. */
-#define DROP_SHARE 0x1p-10
+#define DROP_SHARE 0x1p-8
 
 /* A pdf below this part of its peak is not resolved unless tails are asked for. */
 #define SMALL_PART 1e-6

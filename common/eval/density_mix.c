@@ -138,8 +138,8 @@ static void mix_time(const pm_block *b, const pm_lane *lane, unsigned l, pm_mixt
     }
     terms.x8 = m->x8;
     terms.n = (size_t)(last - k);
-    terms.absorbed = b->chunk_a + (size_t)l * PM_CHUNK + at;
-    terms.mass = b->chunk_s + (size_t)l * PM_CHUNK + at;
+    terms.absorbed = b->chunk_a + (size_t)l * PM_CHUNK_STRIDE + at;
+    terms.mass = b->chunk_s + (size_t)l * PM_CHUNK_STRIDE + at;
     terms.cdf = b->chunk_c + at;
     terms.ratio = b->ratio + at;
     m->weight = b->job->mix(&terms, m->sums);
@@ -184,7 +184,7 @@ static void look_up_times(pm_block *b, pm_lane *lane, const double *a, const dou
 
 void pm_lane_take(pm_block *b, unsigned l, uint64_t end) {
     pm_lane *lane = &b->lane[l];
-    const double *a = b->chunk_a + (size_t)l * PM_CHUNK, *s = b->chunk_s + (size_t)l * PM_CHUNK;
+    const double *a = b->chunk_a + (size_t)l * PM_CHUNK_STRIDE, *s = b->chunk_s + (size_t)l * PM_CHUNK_STRIDE;
     accumulate(b, lane, a, end);
     if (b->job->is_discrete) {
         look_up_times(b, lane, a, s, end);

@@ -290,7 +290,7 @@ class Bounds(unittest.TestCase):
         times = [n - 1, n, 1, n // 2]
         pmf, cdf = uniform_steps(g, n)
         for tails in ((), ("--tail-accuracy",)):
-            out = run(g, "--times", listed(times), "--pdf", "--cdf", *arguments, *tails)
+            out = run(g, "--times", listed(times), "--pdf", "--cdf", "--tolerance", "1e-11", *arguments, *tails)
             bound = mpf(out["method"]["error_bound"])
             for t, a, b in zip(times, out["pdf"][0], out["cdf"][0]):
                 scale = pmf[t] if tails else max(pmf[u] for u in times)
