@@ -30,7 +30,7 @@ typedef struct cli_status {
     size_t n_jobs;
     cli_worker_view *workers;
     size_t n_workers, worker_capacity;
-    pm_lag *lags; /* of each partition */
+    pm_lag *lags; /* of each partition; NULL: not known */
     size_t n_partitions;
     size_t n_dead;
     double now; /* by Redis's clock, as all times are that come from it; this machine's where Redis is away */
@@ -55,7 +55,7 @@ void cli_status_source_close(cli_status_source *source);
 /* Units of a partition that are not committed. */
 uint64_t cli_lag_of(const pm_lag *lag);
 
-/* "failed", "running on WORKER", "being sent", "queued", "expired" or "lost" into `text`. */
+/* The unit's place in words ("running on WORKER", "queued") into `text`. */
 void cli_unit_state(const cli_status *status, const cli_job_view *job, const cli_unit_view *unit, char *text, size_t n);
 
 /* One job's detail follows the overview when `detail` is not NULL. */

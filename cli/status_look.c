@@ -157,6 +157,10 @@ static pm_status look_at_lag(cli_status_source *source, size_t n, cli_status *ou
     pm_status st = n == 0 ? PM_OK
                           : pm_group_lag(source->rk, &source->cluster->kafka, n, out->lags,
                                          pm_deadline_within(&source->cluster->deadline, LAG_SECONDS, 0.1), err);
+    if (st != PM_OK) {
+        free(out->lags);
+        out->lags = NULL;
+    }
     out->n_partitions = st == PM_OK ? n : 0;
     return st;
 }
@@ -251,21 +255,25 @@ static const cli_worker_view *find_worker(const cli_status *status, const uint8_
 
 void cli_unit_state(const cli_status *status, const cli_job_view *job, const cli_unit_view *unit, char *text,
                     size_t n) {
+    static const char *const names[] = {[PM_UNIT_SENDING] = "being sent",
+                                        [PM_UNIT_UNKNOWN] = "unknown",
+                                        [PM_UNIT_EXPIRED] = "expired",
+                                        [PM_UNIT_QUEUED] = "queued",
+                                        [PM_UNIT_LOST] = "lost"};
     const cli_worker_view *worker = find_worker(status, unit->unit);
-    const pm_lag *lag = unit->partition < status->n_partitions ? &status->lags[unit->partition] : NULL;
-    if (worker != NULL) {
-        snprintf(text, n, "running on %s", worker->id);
-    } else if (unit->has_ended) {
+    pm_unit_signs signs = {.offset = unit->offset,
+                           .partition = unit->partition,
+                           .since = status->now - unit->time,
+                           .has_ended = unit->has_ended,
+                           .is_running = worker != NULL,
+                           .lags = status->lags,
+                           .n_lags = status->n_partitions};
+    pm_unit_place place = pm_unit_find(&signs);
+    if (place == PM_UNIT_ENDED) {
         snprintf(text, n, "%s", job->has_failed ? "failed" : "ended");
-    } else if (unit->offset < 0) {
-        pm_unit_signs signs = {.offset = -1, .since = status->now - unit->time};
-        snprintf(text, n, "%s", pm_unit_is_in_hands(&signs) ? "being sent" : "lost");
-    } else if (lag == NULL) {
-        snprintf(text, n, "unknown");
-    } else if (unit->offset < lag->low) {
-        snprintf(text, n, "expired");
+    } else if (place == PM_UNIT_RUNNING) {
+        snprintf(text, n, "running on %s", worker->id);
     } else {
-        pm_unit_signs signs = {.offset = unit->offset, .lag = lag};
-        snprintf(text, n, "%s", pm_unit_is_in_hands(&signs) ? "queued" : "lost");
+        snprintf(text, n, "%s", names[place]);
     }
 }

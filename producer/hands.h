@@ -11,15 +11,28 @@
 /* What is known of one unit. */
 typedef struct pm_unit_signs {
     int64_t offset; /* -1: being sent */
-    double since;   /* seconds since its record was written; below 0: it is of the future */
-    bool has_ended; /* outcome:{unit} exists */
-    bool is_running;
-    const pm_lag *lag; /* of its partition; NULL: there is no such partition */
+    uint64_t partition;
+    double since;       /* seconds since its record was written; below 0: it is of the future */
+    bool has_ended;     /* outcome:{unit} exists */
+    bool is_running;    /* a heartbeat lists it */
+    const pm_lag *lags; /* of the topic's n_lags partitions; NULL: they are not known */
+    size_t n_lags;
 } pm_unit_signs;
 
-/* The decision. A unit is in hands while somebody has it or will get it: it has not ended, and a heartbeat lists it, or
- * it was being sent a moment ago, or it is on the topic and the group has not passed it. */
-bool pm_unit_is_in_hands(const pm_unit_signs *signs);
+/* Where a unit is. The first that is true, in this order. */
+typedef enum pm_unit_place {
+    PM_UNIT_ENDED,
+    PM_UNIT_RUNNING,
+    PM_UNIT_SENDING, /* for PM_SENDING_SECONDS at most, then it is lost */
+    PM_UNIT_UNKNOWN, /* it was sent, and Kafka could not be asked */
+    PM_UNIT_EXPIRED, /* retention took its message */
+    PM_UNIT_QUEUED,  /* on the topic, and the group has not passed it */
+    PM_UNIT_LOST     /* the group has passed it, or its topic is gone */
+} pm_unit_place;
+pm_unit_place pm_unit_find(const pm_unit_signs *signs);
+
+/* Whether somebody has the unit, or will get it: it is running, being sent, queued or not known to be gone. */
+bool pm_unit_is_in_hands(pm_unit_place place);
 
 /* Items by digest. */
 typedef struct pm_item_index {

@@ -127,15 +127,17 @@ static pm_status decide(pm_producer *p, look *l, pm_error *err) {
     for (size_t u = 0; st == PM_OK && u < l->n_units; u++) {
         const seen_unit *unit = &l->units[u];
         pm_unit_signs signs = {.offset = unit->offset,
+                               .partition = unit->partition,
                                .since = now - unit->time,
                                .has_ended = l->ended[u],
                                .is_running = l->running[u],
-                               .lag = unit->partition < p->n_partitions ? &l->lags[unit->partition] : NULL};
-        if (l->ended[u]) {
+                               .lags = l->lags,
+                               .n_lags = p->n_partitions};
+        pm_unit_place place = pm_unit_find(&signs);
+        bool is_held = pm_unit_is_in_hands(place);
+        if (place == PM_UNIT_ENDED) {
             st = note_ended(l, u, err);
-        }
-        bool is_held = pm_unit_is_in_hands(&signs);
-        if (!is_held && !l->ended[u]) {
+        } else if (!is_held) {
             shun(p, unit->partition);
         }
         for (size_t i = 0; i < unit->n_items; i++) {

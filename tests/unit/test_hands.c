@@ -5,47 +5,120 @@
 #include "producer/hands.h"
 #include "producer/sent.h"
 
-static const pm_lag lag = {.committed = 10, .low = 5, .high = 20};
+static const pm_lag partitions[] = {{.committed = 10, .low = 5, .high = 20}, {.committed = -1, .low = 5, .high = 20}};
 
-static bool held(int64_t offset, double since, bool has_ended, bool is_running, const pm_lag *where) {
-    pm_unit_signs signs = {
-        .offset = offset, .since = since, .has_ended = has_ended, .is_running = is_running, .lag = where};
-    return pm_unit_is_in_hands(&signs);
+typedef struct unit_case {
+    const char *what;
+    pm_unit_place place;
+    int64_t offset;
+    uint64_t partition;
+    double since;
+    bool has_ended, is_running, is_unknown; /* is_unknown: Kafka could not be asked */
+} unit_case;
+
+static const unit_case cases[] = {
+    {.what = "the next of the group", .place = PM_UNIT_QUEUED, .offset = 10, .partition = 0, .since = 1000},
+    {.what = "the last on the topic", .place = PM_UNIT_QUEUED, .offset = 19, .partition = 0, .since = 1000},
+    {.what = "passed, without a result", .place = PM_UNIT_LOST, .offset = 9, .partition = 0, .since = 1000},
+    {.what = "the oldest, passed", .place = PM_UNIT_LOST, .offset = 5, .partition = 0, .since = 1000},
+    {.what = "taken away by retention", .place = PM_UNIT_EXPIRED, .offset = 4, .partition = 0, .since = 1000},
+    {.what = "nothing committed: the low end is next",
+     .place = PM_UNIT_QUEUED,
+     .offset = 5,
+     .partition = 1,
+     .since = 1000},
+    {.what = "nothing committed, and below the low end",
+     .place = PM_UNIT_EXPIRED,
+     .offset = 4,
+     .partition = 1,
+     .since = 1000},
+    {.what = "at the end: of a topic that is gone", .place = PM_UNIT_LOST, .offset = 20, .partition = 0, .since = 0},
+    {.what = "beyond the end", .place = PM_UNIT_LOST, .offset = 1000, .partition = 0, .since = 0},
+    {.what = "of a partition that is gone", .place = PM_UNIT_LOST, .offset = 12, .partition = 2, .since = 0},
+    {.what = "of no partition that can be", .place = PM_UNIT_LOST, .offset = 12, .partition = UINT64_MAX, .since = 0},
+    {.what = "Kafka is away", .place = PM_UNIT_UNKNOWN, .offset = 12, .partition = 0, .since = 0, .is_unknown = true},
+    {.what = "being sent", .place = PM_UNIT_SENDING, .offset = -1, .partition = 0, .since = PM_SENDING_SECONDS - 1},
+    {.what = "being sent, Kafka is away",
+     .place = PM_UNIT_SENDING,
+     .offset = -1,
+     .partition = 0,
+     .since = 0,
+     .is_unknown = true},
+    {.what = "being sent for too long",
+     .place = PM_UNIT_LOST,
+     .offset = -1,
+     .partition = 0,
+     .since = PM_SENDING_SECONDS + 1},
+    {.what = "being sent for too long, Kafka is away",
+     .place = PM_UNIT_LOST,
+     .offset = -1,
+     .partition = 0,
+     .since = PM_SENDING_SECONDS + 1,
+     .is_unknown = true},
+    {.what = "sent by a clock that is ahead", .place = PM_UNIT_SENDING, .offset = -1, .partition = 2, .since = -5},
+    {.what = "sent by a clock that was ahead by hours",
+     .place = PM_UNIT_LOST,
+     .offset = -1,
+     .partition = 2,
+     .since = -7200},
+    {.what = "a heartbeat counts whatever offsets say",
+     .place = PM_UNIT_RUNNING,
+     .offset = 3,
+     .partition = 0,
+     .since = 1000,
+     .is_running = true},
+    {.what = "a heartbeat, of a partition that is gone",
+     .place = PM_UNIT_RUNNING,
+     .offset = 3,
+     .partition = 7,
+     .since = 1000,
+     .is_running = true},
+    {.what = "a heartbeat, and being sent",
+     .place = PM_UNIT_RUNNING,
+     .offset = -1,
+     .partition = 0,
+     .since = 1000,
+     .is_running = true},
+    {.what = "ended", .place = PM_UNIT_ENDED, .offset = 15, .partition = 0, .since = 0, .has_ended = true},
+    {.what = "ended, and a heartbeat from before",
+     .place = PM_UNIT_ENDED,
+     .offset = 15,
+     .partition = 0,
+     .since = 0,
+     .has_ended = true,
+     .is_running = true},
+    {.what = "ended, and being sent again",
+     .place = PM_UNIT_ENDED,
+     .offset = -1,
+     .partition = 0,
+     .since = 0,
+     .has_ended = true},
+    {.what = "ended, and expired", .place = PM_UNIT_ENDED, .offset = 1, .partition = 0, .since = 0, .has_ended = true},
+};
+
+Test(hands, every_place_of_a_unit) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const unit_case *c = &cases[i];
+        pm_unit_signs signs = {.offset = c->offset,
+                               .partition = c->partition,
+                               .since = c->since,
+                               .has_ended = c->has_ended,
+                               .is_running = c->is_running,
+                               .lags = c->is_unknown ? NULL : partitions,
+                               .n_lags = sizeof partitions / sizeof *partitions};
+        cr_expect_eq(pm_unit_find(&signs), c->place, "%s: %d", c->what, (int)pm_unit_find(&signs));
+    }
 }
 
-Test(hands, on_the_topic_and_not_passed_by_the_group) {
-    cr_assert(held(10, 1000, false, false, &lag));
-    cr_assert(held(19, 1000, false, false, &lag));
-    cr_assert(!held(9, 1000, false, false, &lag), "passed, without a result");
-}
-
-Test(hands, a_group_that_has_committed_nothing_begins_at_the_low_end) {
-    pm_lag fresh = {.committed = -1, .low = 5, .high = 20};
-    cr_assert(held(5, 1000, false, false, &fresh));
-    cr_assert(!held(4, 1000, false, false, &fresh), "taken away by retention");
-}
-
-Test(hands, an_offset_beyond_the_topic_is_of_a_topic_that_is_gone) {
-    cr_assert(!held(20, 0, false, false, &lag));
-    cr_assert(!held(12, 0, false, false, NULL));
-}
-
-Test(hands, being_sent_for_a_while_only) {
-    cr_assert(held(-1, PM_SENDING_SECONDS - 1, false, false, &lag));
-    cr_assert(!held(-1, PM_SENDING_SECONDS + 1, false, false, &lag));
-    cr_assert(held(-1, -5, false, false, NULL), "a sender whose clock is ahead");
-    cr_assert(!held(-1, -7200, false, false, NULL), "of the future, and not for ever");
-}
-
-Test(hands, a_heartbeat_holds_whatever_the_offsets_say) {
-    cr_assert(held(3, 1000, false, true, &lag));
-    cr_assert(held(-1, 1000, false, true, NULL));
-}
-
-Test(hands, what_has_ended_is_held_by_nobody) {
-    cr_assert(!held(15, 0, true, false, &lag));
-    cr_assert(!held(15, 0, true, true, &lag));
-    cr_assert(!held(-1, 0, true, false, &lag));
+Test(hands, whom_a_unit_is_sent_for_again) {
+    const pm_unit_place held[] = {PM_UNIT_RUNNING, PM_UNIT_SENDING, PM_UNIT_UNKNOWN, PM_UNIT_QUEUED};
+    const pm_unit_place free_ones[] = {PM_UNIT_ENDED, PM_UNIT_EXPIRED, PM_UNIT_LOST};
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
+        cr_expect(pm_unit_is_in_hands(held[i]), "%d", (int)held[i]);
+    }
+    for (size_t i = 0; i < sizeof free_ones / sizeof *free_ones; i++) {
+        cr_expect(!pm_unit_is_in_hands(free_ones[i]), "%d", (int)free_ones[i]);
+    }
 }
 
 Test(hands, items_are_found_by_digest) {
