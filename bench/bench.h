@@ -3,7 +3,7 @@
 #define PM_BENCH_BENCH_H
 
 #include "base/clock.h"
-#include "graph/models.h"
+#include "examples/models.h"
 #include "model/model.h"
 
 /* Seconds of processor time of this thread. */

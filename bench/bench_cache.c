@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "bench.h"
-#include "store/disk.h"
+#include "cache/disk.h"
 
 #define MAX_ROUNDS 101
 #define MAX_ENTRIES 10000000

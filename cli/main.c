@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/isa.h"
-#include "cluster.h"
-#include "command.h"
-#include "log_line.h"
-#include "output.h"
+#include "support/cluster.h"
+#include "support/command.h"
+#include "support/log_line.h"
+#include "support/output.h"
 
 static pm_status run_help(const cli_command *self, int argc, char **argv, pm_error *err);
 static pm_status run_version(const cli_command *self, int argc, char **argv, pm_error *err);

@@ -4,7 +4,7 @@
 
 #include "collector/watch.h"
 #include "model/model.h"
-#include "store/manifest.h"
+#include "redis/manifest.h"
 
 typedef struct pm_collect_options {
     const pm_buffer *manifest;     /* encoded, put back where Redis has lost it; NULL: it is encoded again */

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/retry.h"
-#include "store/manifest.h"
+#include "redis/manifest.h"
 #include "trace/codec.h"
 
 static pm_status put_trace(pm_redis *redis, const pm_trace_class *class, pm_error *err) {

@@ -3,8 +3,8 @@
 #ifndef PM_COLLECTOR_WATCH_H
 #define PM_COLLECTOR_WATCH_H
 
+#include "kafka/reader.h"
 #include "producer/submit.h"
-#include "queue/reader.h"
 
 typedef struct pm_watch_options {
     const uint8_t *job; /* PM_DIGEST_BYTES */

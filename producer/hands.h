@@ -2,8 +2,8 @@
 #ifndef PM_PRODUCER_HANDS_H
 #define PM_PRODUCER_HANDS_H
 
+#include "kafka/reader.h"
 #include "producer/submit.h"
-#include "queue/reader.h"
 
 /* A unit that is "being sent" for longer is taken to have no sender any more. */
 #define PM_SENDING_SECONDS 30.0

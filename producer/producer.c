@@ -4,8 +4,8 @@
 
 #include "base/mem.h"
 #include "base/retry.h"
+#include "kafka/headers.h"
 #include "producer/sent.h"
-#include "queue/headers.h"
 
 /* Until Kafka answers at the start, and what either server may be away later. */
 #define REACH_SECONDS 10.0

@@ -4,9 +4,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/retry.h"
+#include "kafka/headers.h"
 #include "producer/pack.h"
 #include "producer/sent.h"
-#include "queue/headers.h"
 
 /* Units are sent so many at a time, or so many bytes of messages. */
 #define BATCH_UNITS ((size_t)512)

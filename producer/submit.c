@@ -7,7 +7,7 @@
 #include "base/retry.h"
 #include "producer/hands.h"
 #include "producer/pack.h"
-#include "store/manifest.h"
+#include "redis/manifest.h"
 #include "trace/codec.h"
 
 /* Units are made and sent so many at a time: their bodies are in memory no longer. */

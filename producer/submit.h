@@ -4,10 +4,10 @@
 
 #include "base/deadline.h"
 #include "base/retry.h"
-#include "queue/sender.h"
-#include "store/board.h"
-#include "store/traces.h"
-#include "trace/classes.h"
+#include "kafka/sender.h"
+#include "redis/board.h"
+#include "redis/traces.h"
+#include "scc/classes.h"
 #include "wire/units.h"
 
 /* What a producer works with; all borrowed. */

@@ -3,7 +3,7 @@
 #define PM_WORKER_CHILD_H
 
 #include "base/isa.h"
-#include "store/redis.h"
+#include "redis/redis.h"
 #include "worker/page.h"
 
 /* Made before the spawner is forked; a child sees it as it was then. */

@@ -2,7 +2,7 @@
 #ifndef PM_WORKER_HEADING_H
 #define PM_WORKER_HEADING_H
 
-#include "queue/headers.h"
+#include "kafka/headers.h"
 #include "worker/task.h"
 
 #define PM_HEADING_PREFIX 68 /* a longer one is none of Redis's, and cut */

@@ -3,7 +3,7 @@
 #define PM_WORKER_KINDS_H
 
 #include "base/retry.h"
-#include "store/traces.h"
+#include "redis/traces.h"
 #include "wire/units.h"
 #include "worker/page.h"
 

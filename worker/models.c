@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "store/manifest.h"
+#include "redis/manifest.h"
 #include "worker/limits.h"
 
 typedef struct entry {

@@ -4,8 +4,8 @@
 #define PM_WORKER_STATE_H
 
 #include "base/retry.h"
-#include "queue/taker.h"
-#include "store/board.h"
+#include "kafka/taker.h"
+#include "redis/board.h"
 #include "worker/child.h"
 #include "worker/heading.h"
 #include "worker/health.h"

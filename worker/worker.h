@@ -2,8 +2,8 @@
 #ifndef PM_WORKER_WORKER_H
 #define PM_WORKER_WORKER_H
 
-#include "queue/kafka.h"
-#include "store/redis.h"
+#include "kafka/kafka.h"
+#include "redis/redis.h"
 
 typedef struct pm_worker_options {
     const pm_kafka_options *kafka;

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "examples/models.h"
 #include "failing.h"
-#include "graph/models.h"
 
 enum { B = 3, K = 2, F = 2, T = 4, LARGEST = 64 };
 

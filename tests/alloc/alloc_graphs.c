@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "examples/models.h"
 #include "failing.h"
-#include "graph/models.h"
 #include "graph/write.h"
 
 typedef struct job {

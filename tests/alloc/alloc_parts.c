@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "examples/models.h"
 #include "failing.h"
-#include "graph/models.h"
-#include "trace/canon.h"
+#include "scc/canon.h"
+#include "scc/split.h"
 #include "trace/codec.h"
 #include "trace/library_impl.h"
-#include "trace/split.h"
 #include "wire/seal.h"
 
 #define MEMORY ((size_t)1 << 30)

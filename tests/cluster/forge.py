@@ -46,7 +46,7 @@ def envelope(name, fields, version=1, payload=None):
 
 
 class Seals:
-    """Seals of a cluster.key, made as common/wire/seal.h says."""
+    """Seals of a cluster.key, made as common/cluster/wire/seal.h says."""
 
     def __init__(self, key):
         self._key = key.encode()

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "store/disk.h"
+#include "cache/disk.h"
 
 #define ENTRIES 24
 #define LIMIT ((size_t)1 << 20)

@@ -1,6 +1,6 @@
 /* Any bytes are refused or give a graph of valid structure, and such a graph survives being written and read. */
 
-#include "base/events.h"
+#include "codec/events.h"
 #include "graph_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/manifest.h"
+#include "redis/manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "base/events.h"
+#include "codec/events.h"
 #include "graph/digest.h"
 #include "graph/write.h"
 

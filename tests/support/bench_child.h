@@ -3,7 +3,7 @@
 #define PM_TESTS_BENCH_CHILD_H
 
 #include "redis_server.h"
-#include "trace/canon.h"
+#include "scc/canon.h"
 #include "wire/units.h"
 #include "worker/child.h"
 #include "worker/slots.h"

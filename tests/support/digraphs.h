@@ -4,7 +4,7 @@
 
 #include "base/random.h"
 #include "graph/graph.h"
-#include "trace/topology.h"
+#include "scc/topology.h"
 
 /* Below `bound`; its bias is far below what a test sees. */
 uint32_t draw_below(pm_random *random, uint32_t bound);

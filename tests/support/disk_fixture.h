@@ -2,7 +2,7 @@
 #ifndef PM_TESTS_DISK_FIXTURE_H
 #define PM_TESTS_DISK_FIXTURE_H
 
-#include "store/disk.h"
+#include "cache/disk.h"
 
 typedef struct fixture {
     char dir[256];

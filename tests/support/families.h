@@ -3,7 +3,7 @@
 #define FAMILIES_H
 
 #include "base/random.h"
-#include "trace/topology.h"
+#include "scc/topology.h"
 
 typedef struct family {
     const char *name;

@@ -2,7 +2,7 @@
 #ifndef MOCK_KAFKA_H
 #define MOCK_KAFKA_H
 
-#include "queue/kafka.h"
+#include "kafka/kafka.h"
 
 #include <librdkafka/rdkafka_mock.h> /* wants rdkafka.h before it */
 

@@ -2,7 +2,7 @@
 #ifndef RECORDER_H
 #define RECORDER_H
 
-#include "base/events.h"
+#include "codec/events.h"
 
 typedef struct recorder {
     char text[4096]; /* "{ key: 1 2.5r 'string' [ ] } ", N: null, T, F; #3: three bytes */

@@ -5,7 +5,7 @@
 #include <sys/types.h>
 
 #include "disk_fixture.h"
-#include "store/redis.h"
+#include "redis/redis.h"
 
 typedef struct redis_server {
     fixture folder; /* its log counts lines and keeps the last error line */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/models.h"
+#include "examples/models.h"
 
 enum { CALLERS = 3, ROUNDS = 3, B = 37, K = 2, T = 5 };
 

@@ -7,8 +7,8 @@
 #include <threads.h>
 
 #include "base/clock.h"
-#include "queue/reader.h"
-#include "queue/taker.h"
+#include "kafka/reader.h"
+#include "kafka/taker.h"
 
 #include <librdkafka/rdkafka_mock.h> /* wants rdkafka.h before it */
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "redis/blob.h"
 #include "redis_server.h"
-#include "store/blob.h"
 #include "wire/messages.h"
 
 #define SPACE "blob"

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "desk.h"
-#include "store/board.h"
+#include "redis/board.h"
 
 static bool span_is(pm_span span, const char *text) {
     return span.size == strlen(text) && memcmp(span.bytes, text, span.size) == 0;

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "desk.h"
-#include "store/board.h"
+#include "redis/board.h"
 
 typedef struct roll {
     size_t n, units, partitions;

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
-#include "trace/canon.h"
+#include "scc/canon.h"
 
 static pm_canon canon_of(const pm_topology *t, pm_effort effort) {
     pm_canon canon;

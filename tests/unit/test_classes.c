@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
-#include "trace/classes.h"
+#include "scc/classes.h"
 
 /* Blocks laid one behind the other into one graph: each is a strongly connected digraph, relabelled at random, that
  * exits into the next one; the last into absorption. Coefficients are drawn anew for every edge. */

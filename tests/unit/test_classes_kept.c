@@ -4,8 +4,8 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
-#include "graph/models.h"
-#include "trace/classes_codec.h"
+#include "examples/models.h"
+#include "scc/classes_codec.h"
 #include "trace/library.h"
 
 /* One value, as a cache. */

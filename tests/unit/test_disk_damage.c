@@ -13,8 +13,8 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "cache/disk_impl.h"
 #include "disk_fixture.h"
-#include "store/disk_impl.h"
 
 #define ENTRIES 60
 #define LIMIT ((size_t)8 << 20)

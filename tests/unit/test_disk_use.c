@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cache/disk_impl.h"
 #include "disk_fixture.h"
-#include "store/disk_impl.h"
 
 #define MB ((size_t)1 << 20)
 

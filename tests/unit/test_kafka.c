@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "kafka/fault.h"
+#include "kafka/sender.h"
+#include "kafka/topics.h"
 #include "mock_kafka.h"
-#include "queue/fault.h"
-#include "queue/sender.h"
-#include "queue/topics.h"
 
 static pm_kafka_options options_with(const pm_property *property) {
     return (pm_kafka_options){.brokers = "127.0.0.1:1",

@@ -4,9 +4,9 @@
 #include "base/mem.h"
 #include "bench_child.h"
 #include "collector/slices.h"
-#include "graph/models.h"
-#include "store/manifest.h"
-#include "store/traces.h"
+#include "examples/models.h"
+#include "redis/manifest.h"
+#include "redis/traces.h"
 #include "trace/codec.h"
 
 #define MB ((size_t)1 << 20)

@@ -7,7 +7,7 @@
 
 #include "bench_child.h"
 #include "digraphs.h"
-#include "store/traces.h"
+#include "redis/traces.h"
 #include "trace/codec.h"
 #include "trace/record.h"
 #include "worker/kinds.h"

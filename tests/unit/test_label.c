@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "digraphs.h"
 #include "families.h"
-#include "trace/canon.h"
-#include "trace/label.h"
+#include "scc/canon.h"
+#include "scc/label.h"
 
 static bool is_full(void) {
     return getenv("PM_TEST_FULL") != NULL;

@@ -6,7 +6,7 @@
 #include "digraphs.h"
 #include "memory_cache.h"
 #include "rig.h"
-#include "trace/classes.h"
+#include "scc/classes.h"
 #include "trace/codec.h"
 
 typedef struct lines {

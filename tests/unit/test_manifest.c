@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "graph/models.h"
+#include "examples/models.h"
+#include "redis/manifest.h"
 #include "redis_server.h"
-#include "store/manifest.h"
 
 typedef struct desk {
     pm_graph *graph;

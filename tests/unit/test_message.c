@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "trace/writer.h"
+#include "codec/writer.h"
 #include "wire/messages.h"
 
 /* A type of one field of each kind, with small limits. */

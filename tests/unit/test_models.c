@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "graph/models.h"
-#include "graph/models_explore.h"
+#include "examples/models.h"
+#include "examples/models_explore.h"
 
 typedef struct sizes {
     size_t vertices, edges, sccs, nontrivial, largest; /* start vertex, start edge and absorbing states included */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "kafka/reader.h"
 #include "mock_kafka.h"
-#include "queue/reader.h"
 
 typedef struct seen {
     size_t n, tombstones, headers;

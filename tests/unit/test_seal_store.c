@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "redis/board.h"
+#include "redis/traces.h"
 #include "redis_server.h"
-#include "store/board.h"
-#include "store/traces.h"
 
 #define KEY "0123456789abcdef0123456789abcdef"
 #define OTHER "fedcba9876543210fedcba9876543210"

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "kafka/sender.h"
 #include "mock_kafka.h"
-#include "queue/sender.h"
 
 typedef struct reports {
     size_t n, failed;

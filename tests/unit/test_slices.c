@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "collector/slices.h"
-#include "graph/models.h"
+#include "examples/models.h"
 #include "wire/messages.h"
 
 enum { ROWS = 75, TIMES = 6, MOMENTS = 3, REWARDS = 2 };

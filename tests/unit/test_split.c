@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
-#include "trace/split.h"
+#include "scc/split.h"
 
 enum { MOST = 40 };
 

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "kafka/sender.h"
+#include "kafka/taker.h"
 #include "mock_kafka.h"
-#include "queue/sender.h"
-#include "queue/taker.h"
 
 #define PARTITIONS 4
 #define MOST 400

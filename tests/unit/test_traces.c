@@ -5,11 +5,11 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "graph/models.h"
+#include "cache/disk_impl.h"
+#include "examples/models.h"
+#include "redis/traces.h"
 #include "redis_server.h"
 #include "rig.h"
-#include "store/disk_impl.h"
-#include "store/traces.h"
 #include "trace/codec.h"
 
 /* A server, a disk (one of them may be left out), and a graph of nine SCCs of nine shapes with their recorded traces.

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "base/random.h"
-#include "queue/window.h"
+#include "kafka/window.h"
 
 #define OFFSETS 4000
 

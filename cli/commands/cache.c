@@ -1,0 +1,391 @@
+#include "support/cache.h"
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/envelope.h"
+#include "support/command.h"
+#include "support/json_writer.h"
+#include "support/options.h"
+#include "support/trace_view.h"
+
+pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err) {
+    char *usual = NULL;
+    pm_status st = PM_OK;
+    if (dir == NULL) {
+        st = pm_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), &usual, err);
+    }
+    if (st == PM_OK) {
+        st = pm_disk_open(dir == NULL ? usual : dir, limit == 0 ? PM_DISK_DEFAULT_LIMIT : limit, log, out, err);
+    }
+    free(usual);
+    return st;
+}
+
+/* ---- stat -------------------------------------------------------------------------------------------- */
+
+static pm_status run_stat(cli_cache *cache, pm_error *err) {
+    pm_disk_stat stat;
+    cli_out *out;
+    pm_status st = pm_disk_stat_of(cache->disk, &stat, err);
+    if (st == PM_OK) {
+        st = cli_out_open(NULL, &out, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    const struct {
+        const char *key, *label;
+        uint64_t value;
+    } figures[] = {{"entries", "entries", stat.entries},
+                   {"traces", "traces", stat.of_kind[PM_DISK_TRACE]},
+                   {"classes", "graphs' classes", stat.of_kind[PM_DISK_CLASSES]},
+                   {"value_bytes", "bytes of values", stat.value_bytes},
+                   {"file_bytes", "bytes on disk", stat.file_bytes},
+                   {"limit", "limit in bytes", stat.limit}};
+    cli_json j = {.out = out};
+    if (cache->options.json) {
+        cli_json_open(&j, '{');
+    }
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
+        if (cache->options.json) {
+            cli_json_key(&j, figures[i].key);
+            cli_json_count(&j, figures[i].value);
+        } else {
+            cli_out_format(out, "%-16s %llu\n", figures[i].label, (unsigned long long)figures[i].value);
+        }
+    }
+    if (cache->options.json) {
+        cli_json_close(&j, '}');
+        cli_out_text(out, "\n");
+    }
+    return cli_out_close(out, PM_OK, err);
+}
+
+/* ---- list -------------------------------------------------------------------------------------------- */
+
+typedef struct listing {
+    cli_out *out;
+    cli_json json;
+    bool as_json;
+} listing;
+
+const char *const cli_cache_kinds[PM_DISK_KINDS] = {[PM_DISK_TRACE] = "trace", [PM_DISK_CLASSES] = "classes"};
+
+/* `trace` is NULL for what is no trace, or a damaged one. */
+static void list_as_json(listing *l, const char *key, const char *used, const pm_disk_item *item,
+                         const cli_trace *trace, bool is_damaged) {
+    cli_json *j = &l->json;
+    cli_json_open(j, '{');
+    cli_json_key(j, "key");
+    cli_json_string(j, key);
+    cli_json_key(j, "kind");
+    cli_json_string(j, cli_cache_kinds[item->kind]);
+    cli_json_key(j, "damaged");
+    cli_json_bool(j, is_damaged);
+    if (trace != NULL) {
+        cli_json_key(j, "states");
+        cli_json_count(j, trace->trace.n);
+        cli_json_key(j, "flops");
+        cli_json_count(j, trace->trace.flops);
+    }
+    cli_json_key(j, "bytes");
+    cli_json_count(j, item->size);
+    cli_json_key(j, "last_used");
+    cli_json_string(j, used);
+    cli_json_close(j, '}');
+}
+
+static void list_as_text(listing *l, const char *key, const char *used, const pm_disk_item *item,
+                         const cli_trace *trace, bool is_damaged) {
+    cli_out_format(l->out, "%s %-7s ", key, cli_cache_kinds[item->kind]);
+    if (trace == NULL) {
+        cli_out_format(l->out, "%10s %14s %12zu  %s\n", is_damaged ? "damaged" : "", "", item->size, used);
+        return;
+    }
+    cli_out_format(l->out, "%10u %14llu %12zu  %s\n", (unsigned)trace->trace.n, (unsigned long long)trace->trace.flops,
+                   item->size, used);
+}
+
+static pm_status list_item(void *ctx, const pm_disk_item *item, pm_error *err) {
+    (void)err;
+    listing *l = ctx;
+    char key[PM_DIGEST_HEX], used[32] = "";
+    pm_hex(item->key, key);
+    time_t seconds = (time_t)item->last_used;
+    struct tm parts;
+    if (gmtime_r(&seconds, &parts) != NULL) {
+        strftime(used, sizeof used, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    }
+    cli_trace trace = {0};
+    bool is_trace = item->kind == PM_DISK_TRACE, is_damaged = item->damaged;
+    if (is_trace && !is_damaged) {
+        is_damaged = cli_trace_decode(item->bytes, item->size, &trace, NULL) != PM_OK;
+    }
+    (l->as_json ? list_as_json : list_as_text)(l, key, used, item, is_trace && !is_damaged ? &trace : NULL, is_damaged);
+    pm_trace_free(&trace.trace);
+    return PM_OK;
+}
+
+static pm_status run_list(cli_cache *cache, pm_error *err) {
+    listing l = {.as_json = cache->options.json};
+    pm_status st = cli_out_open(NULL, &l.out, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    l.json.out = l.out;
+    if (l.as_json) {
+        cli_json_open(&l.json, '[');
+    } else {
+        cli_out_format(l.out, "%-64s %-7s %10s %14s %12s  %s\n", "key", "kind", "states", "flops", "bytes",
+                       "last used");
+    }
+    st = pm_disk_each(cache->disk, list_item, &l, err);
+    if (l.as_json) {
+        cli_json_close(&l.json, ']');
+        cli_out_text(l.out, "\n");
+    }
+    return cli_out_close(l.out, st, err);
+}
+
+/* ---- show -------------------------------------------------------------------------------------------- */
+
+pm_status cli_cache_show(pm_disk *disk, const char *hex, bool as_json, pm_error *err) {
+    uint8_t key[PM_DIGEST_BYTES];
+    if (!pm_unhex(hex, key)) {
+        return pm_fail(err, PM_EUSAGE, "\"%s\": expected a key of 64 hexadecimal digits, as `cache list` shows", hex);
+    }
+    pm_buffer value = {0};
+    pm_disk_found found;
+    pm_status st = pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, err);
+    if (st == PM_OK && found != PM_DISK_FOUND) {
+        st = found == PM_DISK_MISSING
+                 ? pm_fail(err, PM_ENOINPUT, "key %s: not in the cache; see `phasemill cache list`", hex)
+                 : pm_fail(err, PM_EDATA, "key %s: the entry was damaged and is removed; a run records it again", hex);
+    }
+    cli_trace trace = {0};
+    if (st == PM_OK) {
+        st = cli_trace_decode(value.bytes, value.size, &trace, err);
+    }
+    cli_out *out = NULL;
+    if (st == PM_OK) {
+        st = cli_out_open(NULL, &out, err);
+    }
+    if (st == PM_OK) {
+        cli_trace_write(&trace, as_json, out);
+    }
+    st = cli_out_close(out, st, err);
+    pm_trace_free(&trace.trace);
+    pm_buffer_free(&value);
+    return st;
+}
+
+static pm_status run_show(cli_cache *cache, pm_error *err) {
+    return cli_cache_show(cache->disk, cache->operands[0], cache->options.json, err);
+}
+
+/* ---- verify ------------------------------------------------------------------------------------------ */
+
+typedef struct damaged_entry {
+    pm_disk_kind kind;
+    uint8_t key[PM_DIGEST_BYTES];
+} damaged_entry;
+
+typedef struct verification {
+    const pm_log *log;
+    size_t entries;
+    damaged_entry *damaged;
+    size_t n_damaged, capacity;
+} verification;
+
+static pm_status note_damage(verification *v, const pm_disk_item *item, const char *why, pm_error *err) {
+    char hex[PM_DIGEST_HEX];
+    pm_hex(item->key, hex);
+    pm_logf(v->log, PM_LOG_ERROR, "key %s: %s", hex, why);
+    if (!pm_reserve((void **)&v->damaged, &v->capacity, v->n_damaged + 1, sizeof *v->damaged)) {
+        return pm_fail_memory(err, "damaged keys", v->n_damaged * sizeof *v->damaged);
+    }
+    damaged_entry *d = &v->damaged[v->n_damaged++];
+    d->kind = item->kind;
+    memcpy(d->key, item->key, PM_DIGEST_BYTES);
+    return PM_OK;
+}
+
+/* What is wrong with a value whose checksum is right; PM_OK when nothing is. */
+static pm_status check_value(const pm_disk_item *item, pm_error *why) {
+    cli_trace trace = {0};
+    pm_envelope envelope;
+    if (item->kind != PM_DISK_TRACE) {
+        return pm_envelope_open(item->bytes, item->size, &envelope, why);
+    }
+    pm_status st = cli_trace_decode(item->bytes, item->size, &trace, why);
+    if (st == PM_OK && memcmp(trace.key, item->key, PM_DIGEST_BYTES) != 0) {
+        st = pm_fail(why, PM_EDATA, "it holds the trace of another key");
+    }
+    pm_trace_free(&trace.trace);
+    return st;
+}
+
+static pm_status verify_item(void *ctx, const pm_disk_item *item, pm_error *err) {
+    verification *v = ctx;
+    pm_error why;
+    v->entries++;
+    if (item->damaged) {
+        return note_damage(v, item, "its bytes do not match their checksum", err);
+    }
+    return check_value(item, &why) == PM_OK ? PM_OK : note_damage(v, item, why.text, err);
+}
+
+static pm_status remove_damaged(cli_cache *cache, const verification *v, pm_error *err) {
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < v->n_damaged; i++) {
+        bool removed;
+        st = pm_disk_remove(cache->disk, v->damaged[i].kind, v->damaged[i].key, &removed, err);
+    }
+    return st;
+}
+
+static pm_status run_verify(cli_cache *cache, pm_error *err) {
+    verification v = {.log = &cache->console.log};
+    pm_status st = pm_disk_each(cache->disk, verify_item, &v, err);
+    if (st == PM_OK && cache->options.remove) {
+        st = remove_damaged(cache, &v, err);
+    }
+    if (st == PM_OK && v.n_damaged > 0) {
+        st = pm_fail(err, PM_EDATA, "%zu of %zu entries are damaged%s", v.n_damaged, v.entries,
+                     cache->options.remove ? " and were removed" : "; --remove takes them out");
+    }
+    free(v.damaged);
+    if (st != PM_OK) {
+        return st;
+    }
+    return cli_show_count(v.entries, "entries, all sound", err);
+}
+
+/* ---- clear ------------------------------------------------------------------------------------------- */
+
+static pm_status run_clear(cli_cache *cache, pm_error *err) {
+    size_t removed = 0;
+    pm_status st = pm_disk_clear(cache->disk, &removed, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    return cli_show_count(removed, "entries removed", err);
+}
+
+/* ---- dispatch ---------------------------------------------------------------------------------------- */
+
+typedef struct subcommand {
+    const char *name;
+    int least, most;
+    const char *what;
+    pm_status (*run)(cli_cache *cache, pm_error *err);
+} subcommand;
+
+static const subcommand subcommands[] = {
+    {"stat", 0, 0, "nothing", run_stat},
+    {"list", 0, 0, "nothing", run_list},
+    {"show", 1, 1, "KEY", run_show},
+    {"verify", 0, 0, "nothing", run_verify},
+    {"clear", 0, 0, "nothing", run_clear},
+    {"export", 1, 1, "FOLDER", cli_cache_export},
+    {"import", 1, INT_MAX, "FOLDER or FILE", cli_cache_import},
+};
+
+#define FIELD(name) offsetof(cli_cache_options, name)
+
+static const cli_option options[] = {
+    {"cache-dir", CLI_TEXT, FIELD(cache_dir), 0, 0, NULL},
+    {"cache-limit", CLI_BYTES, FIELD(cache_limit), 0, 0, NULL},
+    {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
+    {"remove", CLI_FLAG, FIELD(remove), 0, 0, NULL},
+    {"quiet", CLI_FLAG, FIELD(quiet), 0, 0, NULL},
+    {"verbose", CLI_FLAG, FIELD(verbose), 0, 0, NULL},
+    {0},
+};
+
+static const subcommand *find_subcommand(const char *name) {
+    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++) {
+        if (strcmp(subcommands[i].name, name) == 0) {
+            return &subcommands[i];
+        }
+    }
+    return NULL;
+}
+
+static pm_status check_options(const subcommand *sub, const cli_cache_options *o, pm_error *err) {
+    bool has_json = sub->run == run_stat || sub->run == run_list || sub->run == run_show;
+    if (o->json && !has_json) {
+        return pm_fail(err, PM_EUSAGE, "cache %s: --json is for stat, list and show", sub->name);
+    }
+    if (o->remove && sub->run != run_verify) {
+        return pm_fail(err, PM_EUSAGE, "cache %s: --remove is for verify", sub->name);
+    }
+    return PM_OK;
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    cli_cache cache = {0};
+    const subcommand *sub = argc > 1 ? find_subcommand(argv[1]) : NULL;
+    cli_operands operands = {.what = "nothing", .most = INT_MAX};
+    if (sub != NULL) {
+        operands = (cli_operands){.least = sub->least + 1, .most = sub->most, .what = sub->what};
+        operands.most += sub->most < INT_MAX;
+    }
+    bool help;
+    pm_status st = cli_parse(argc, argv, options, &cache.options, &operands, &help, err);
+    if (st == PM_OK && help) {
+        return cli_show(self->help, err);
+    }
+    if (st == PM_OK && sub == NULL) {
+        st = pm_fail(err, PM_EUSAGE, "cache: found \"%s\", expected stat, list, show, verify, clear, export or import",
+                     argc > 1 ? argv[1] : "nothing");
+    }
+    if (st == PM_OK) {
+        st = check_options(sub, &cache.options, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    cache.operands = operands.values + 1;
+    cache.n_operands = operands.n - 1;
+    cli_console_init(&cache.console, cache.options.quiet, cache.options.verbose);
+    st = cli_cache_open(cache.options.cache_dir, cache.options.cache_limit, &cache.console.log, &cache.disk, err);
+    if (st == PM_OK) {
+        st = sub->run(&cache, err);
+    }
+    pm_disk_close(cache.disk);
+    return st;
+}
+
+const cli_command cli_cache_command = {
+    .name = "cache",
+    .summary = "look after the traces kept on disk",
+    .help = "usage: phasemill cache stat|list|show KEY|verify|clear|export FOLDER|import PATH... [OPTIONS]\n"
+            "\n"
+            "Traces are kept on disk under the key of their SCC, so that none is recorded twice, and the classes of\n"
+            "SCCs found in a graph under the graph's digest.\n"
+            "\n"
+            "  stat            how many entries there are, and the room they take\n"
+            "  list            all entries: key, kind, states, flops, bytes, when last used\n"
+            "  show KEY        one trace\n"
+            "  verify          read and check every entry; --remove takes the damaged ones out\n"
+            "  clear           remove all entries\n"
+            "  export FOLDER   write every entry to FOLDER/KEY.trace or FOLDER/KEY.classes\n"
+            "  import PATH...  take entries from such files, or from folders of them; all are checked first\n"
+            "\n"
+            "  --cache-dir D       folder of the cache ($XDG_CACHE_HOME/phasemill or ~/.cache/phasemill)\n"
+            "  --cache-limit BYTES size of the cache, such as 500M (1G)\n"
+            "  --json              stat, list, show: for machines\n"
+            "  --quiet             errors only; --verbose: more about what is done\n"
+            "\n"
+            "examples:\n"
+            "  phasemill cache list\n"
+            "  phasemill cache export traces && phasemill cache import traces --cache-dir /tmp/other\n",
+    .run = run,
+};

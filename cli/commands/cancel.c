@@ -1,0 +1,86 @@
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "support/cluster.h"
+#include "support/jobs.h"
+
+typedef struct cancel_options {
+    size_t timeout;
+} cancel_options;
+
+static const cli_option options[] = {
+    {"timeout", CLI_COUNT, offsetof(cancel_options, timeout), 1, 1000000, NULL},
+    {0},
+};
+
+/* Of a job that is done there is nothing to cancel, and a mark would only keep others from collecting it. */
+static pm_status cancel_unless_done(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], bool *is_done, pm_error *err) {
+    cli_job_view view;
+    bool found;
+    pm_status st = cli_job_look(redis, job, &view, &found, err);
+    *is_done = st == PM_OK && found && view.fault[0] == '\0' && strcmp(cli_job_state(&view), "done") == 0;
+    cli_job_view_free(&view);
+    return st == PM_OK && !*is_done ? pm_board_cancel(redis, job, err) : st;
+}
+
+static pm_status cancel(cli_cluster *c, const char *text, const cancel_options *o, pm_error *err) {
+    uint8_t job[PM_DIGEST_BYTES];
+    bool is_done = false;
+    pm_status st = cli_cluster_limit(c, (double)o->timeout, err);
+    if (st == PM_OK) {
+        st = cli_cluster_open_redis(c, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_find(c->redis, text, job, err);
+    }
+    if (st == PM_ENOINPUT) {
+        st = cli_job_find_running(c->redis, text, job, err);
+    }
+    if (st == PM_OK) {
+        st = cancel_unless_done(c->redis, job, &is_done, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    st = cli_cluster_limit(c, 0, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    char hex[PM_DIGEST_HEX], line[PM_DIGEST_HEX + 64];
+    pm_hex(job, hex);
+    snprintf(line, sizeof line, "%s %s\n", hex, is_done ? "is done: nothing to cancel" : "cancelled");
+    return cli_show(line, err);
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    cli_cluster c = {0};
+    cancel_options o = {.timeout = CLI_TIMEOUT};
+    cli_operands operands = {.least = 1, .most = 1, .what = "JOB"};
+    bool is_done;
+    pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
+    if (st == PM_OK && !is_done) {
+        st = cancel(&c, operands.values[0], &o, err);
+    }
+    return cli_cluster_close(&c, st, err);
+}
+
+const cli_command cli_cancel = {
+    .name = "cancel",
+    .summary = "cancel a job: its units are dropped, those being worked on are killed",
+    .help =
+        "usage: phasemill cancel JOB [OPTIONS]\n"
+        "\n"
+        "Cancels a job on the cluster. Workers drop its units as they come to them, and kill within a few seconds\n"
+        "what they are computing for it; what was recorded stays. Whoever collects the job is told. Submitting the\n"
+        "graph again takes the cancellation back. JOB is what `submit` printed, or its first 6 or more digits, or\n"
+        "those of a job that `status` shows at a worker, such as a probe whose command was killed.\n"
+        "\n"
+        "  --timeout S     wait for Redis so long (30), then exit code 75\n"
+        "  --quiet         errors only; --verbose: more about what is done\n"
+        "\n"
+        "example:\n"
+        "  phasemill cancel 4f5c21\n",
+    .has_settings = true,
+    .run = run,
+};

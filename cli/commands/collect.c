@@ -1,0 +1,112 @@
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "base/retry.h"
+#include "support/job_cluster.h"
+#include "support/jobs.h"
+
+#define FETCH_SECONDS 120.0 /* that Redis may be away */
+
+/* A whole id names a job whose record may be gone; a part of one is looked up on the list of jobs. */
+static pm_status read_id(cli_job *job, uint8_t id[PM_DIGEST_BYTES], pm_error *err) {
+    return pm_unhex(job->options.job, id) ? PM_OK : cli_job_find(job->cluster.redis, job->options.job, id, err);
+}
+
+/* Before Kafka is reached: an unknown job makes no topics. The manifest becomes job->parts, and its graph the job's. */
+static pm_status fetch(cli_job *job, const uint8_t *id, pm_error *err) {
+    double start = pm_seconds();
+    cli_cluster *c = &job->cluster;
+    size_t limit = job->options.memory == 0 ? pm_default_memory() : job->options.memory;
+    pm_status st;
+    pm_retry retry = pm_retry_begin("Redis", pm_deadline_within(&c->deadline, FETCH_SECONDS, 0), cli_cluster_is_stopped,
+                                    c, &c->console.log);
+    do {
+        job->manifest.size = 0;
+        st = pm_manifest_get(c->redis, id, limit, &c->console.log, &job->parts, &job->manifest, err);
+    } while (pm_retry_again(&retry, st, err));
+    if (st == PM_OK) {
+        job->graph = job->parts.graph;
+        pm_graph_hold(job->graph);
+    }
+    job->result.seconds_read = pm_seconds() - start;
+    return st;
+}
+
+static pm_status collect(cli_job *job, pm_error *err) {
+    pm_reader *reader = NULL;
+    pm_status st = cli_cluster_open_sending(&job->cluster, err);
+    if (st == PM_OK) {
+        st = pm_reader_open(&job->cluster.kafka, PM_TOPIC_EVENTS, false, &job->cluster.console.log, &reader, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_collect(job, reader, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_evaluate_anywhere(job, reader, err);
+    }
+    if (reader != NULL) {
+        pm_reader_close(reader);
+    }
+    return st == PM_OK ? cli_job_write(job, err) : st;
+}
+
+static pm_status run_steps(cli_job *job, pm_error *err) {
+    uint8_t id[PM_DIGEST_BYTES];
+    pm_status st = cli_out_check(job->options.output, err);
+    if (st == PM_OK) {
+        st = cli_job_read_numbers(job, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_open_store(job, err);
+    }
+    if (st == PM_OK) {
+        st = read_id(job, id, err);
+    }
+    if (st == PM_OK) {
+        st = fetch(job, id, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_request(job, err);
+    }
+    return st == PM_OK ? collect(job, err) : st;
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    cli_job job = {.manifest = {0}};
+    bool is_done;
+    pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_COLLECT, argc, argv, &job.options, &is_done, err);
+    if (st == PM_OK && !is_done) {
+        st = run_steps(&job, err);
+    }
+    return cli_job_close(&job, st, err);
+}
+
+const cli_command cli_collect = {
+    .name = "collect",
+    .summary = "wait for a job's traces, and evaluate it as run does",
+    .help =
+        "usage: phasemill collect JOB [--theta T] [OPTIONS]\n"
+        "\n"
+        "Waits until every trace of the job is recorded, fetches them, and evaluates: the same options, and the\n"
+        "same output bit for bit, as `phasemill run` of the job's graph (in JSON, `seconds`, and how many SCCs\n"
+        "were `recorded` and `cached`, differ). What is missing and in nobody's hands is sent to the workers\n"
+        "again. When a unit has failed, the job fails with its error. Any number of collectors, anywhere, may\n"
+        "collect one job. JOB is its id, or the first 6 or more digits.\n"
+        "\n"
+        "  --theta, --moments, --factorial, --rewards, --covariance, --pdf, --cdf, --times, --tolerance,\n"
+        "  --tail-accuracy, --method, --normalize-start, --threads, --memory, --cache-dir, --no-cache,\n"
+        "  --cache-limit, --format, --output: as of `phasemill run`\n"
+        "  --memory BYTES      also the most that the job's manifest may take\n"
+        "  --timeout SECONDS   how long to wait, for servers as for workers; then exit code 75, and the job goes on\n"
+        "  --evaluate WHERE    local (the usual), or cluster: slices of theta become units of the workers, and\n"
+        "                      results that were asked for before are fetched, not computed\n"
+        "  --quiet             errors only; --verbose: more about what is done\n"
+        "\n"
+        "examples:\n"
+        "  phasemill collect $job --theta 2,5\n"
+        "  phasemill collect $job --theta thetas.npy --moments 2 --evaluate cluster --output moments.npy\n",
+    .has_settings = true,
+    .run = run,
+};

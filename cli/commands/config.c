@@ -1,0 +1,93 @@
+#include <stddef.h>
+#include <string.h>
+
+#include "support/cluster.h"
+#include "support/json_writer.h"
+
+typedef struct config_options {
+    bool json;
+} config_options;
+
+static const cli_option options[] = {{"json", CLI_FLAG, offsetof(config_options, json), 0, 0, NULL}, {0}};
+
+static pm_status write_row(void *ctx, const char *name, const char *value, const char *origin, pm_error *err) {
+    cli_out *out = ctx;
+    cli_out_format(out, "%-24s", name);
+    cli_out_shown(out, value == NULL ? "-" : value);
+    size_t width = value == NULL ? 1 : strlen(value);
+    cli_out_format(out, "%*s ", width < 28 ? (int)(28 - width) : 0, "");
+    cli_out_shown(out, origin);
+    cli_out_text(out, "\n");
+    return cli_out_status(out, err);
+}
+
+static pm_status write_object(void *ctx, const char *name, const char *value, const char *origin, pm_error *err) {
+    cli_json *j = ctx;
+    cli_json_open(j, '{');
+    cli_json_key(j, "name");
+    cli_json_string(j, name);
+    cli_json_key(j, "value");
+    cli_json_text(j, value);
+    cli_json_key(j, "origin");
+    cli_json_string(j, origin);
+    cli_json_close(j, '}');
+    return cli_out_status(j->out, err);
+}
+
+static pm_status show(const cli_cluster *c, bool as_json, pm_error *err) {
+    cli_out *out;
+    pm_status st = cli_out_open(NULL, &out, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    if (!as_json) {
+        st = pm_settings_each(&c->settings, write_row, out, err);
+        return cli_out_close(out, st, err);
+    }
+    cli_json j = {.out = out};
+    cli_json_open(&j, '{');
+    cli_json_key(&j, "settings");
+    cli_json_open(&j, '[');
+    st = pm_settings_each(&c->settings, write_object, &j, err);
+    cli_json_close(&j, ']');
+    cli_json_close(&j, '}');
+    cli_out_text(out, "\n");
+    return cli_out_close(out, st, err);
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    cli_cluster c = {0};
+    config_options o = {0};
+    cli_operands operands = {.least = 0, .most = 1, .what = "show"};
+    bool is_done;
+    pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
+    if (st == PM_OK && !is_done) {
+        st = operands.n == 1 && strcmp(operands.values[0], "show") == 0
+                 ? show(&c, o.json, err)
+                 : pm_fail(err, PM_EUSAGE, "config: found \"%s\", expected show",
+                           operands.n == 0 ? "nothing" : operands.values[0]);
+    }
+    return cli_cluster_close(&c, st, err);
+}
+
+const cli_command cli_config = {
+    .name = "config",
+    .summary = "show the settings of the cluster that are in force, and where each comes from",
+    .help = "usage: phasemill config show [OPTIONS]\n"
+            "\n"
+            "Shows every setting: its value (those of secrets hidden) and where that comes from. Flags win over the\n"
+            "environment, the environment over the file, the file over presets. Setting redis.address is\n"
+            "--redis-address, PHASEMILL_REDIS_ADDRESS, and `address = ...` in section [redis] of the file. A text may\n"
+            "stand in a file of its own: PHASEMILL_REDIS_PASSWORD_FILE=/run/secrets/redis, or `password-file = ...`.\n"
+            "Properties of librdkafka: -X PROP=VALUE, PHASEMILL_KAFKA_X_PROP_WITH_UNDERSCORES (also with _FILE), and\n"
+            "section [kafka-x].\n"
+            "\n"
+            "  --json          for machines\n"
+            "  --quiet         errors only; --verbose: more about what is done\n"
+            "\n"
+            "examples:\n"
+            "  phasemill config show --config cluster.conf\n"
+            "  phasemill config show -X list\n",
+    .has_settings = true,
+    .run = run,
+};

@@ -1,0 +1,358 @@
+#include "support/dead_letters.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "support/json_writer.h"
+
+#define SHORT_ID 12 /* digits shown, and the least that name a letter are: */
+#define LEAST_ID 6
+#define ERROR_HEADER "__dlq.errors.message"
+
+/* ---- choosing ---------------------------------------------------------------------------------------- */
+
+/* Letters picked by their ids' beginnings, by a job, or all. */
+typedef struct selection {
+    const cli_letter **items;
+    size_t n;
+} selection;
+
+static bool begins_with(const cli_letter *letter, const char *digits) {
+    char hex[PM_DIGEST_HEX];
+    pm_hex(letter->key, hex);
+    return strncasecmp(hex, digits, strlen(digits)) == 0;
+}
+
+static bool are_digits(const char *text) {
+    size_t n = 0;
+    while (isxdigit((unsigned char)text[n])) {
+        n++;
+    }
+    return text[n] == '\0' && n >= LEAST_ID && n < PM_DIGEST_HEX;
+}
+
+static pm_status find_letter(const cli_letters *letters, const char *id, const cli_letter **out, pm_error *err) {
+    size_t found = 0;
+    if (!are_digits(id)) {
+        return pm_fail(err, PM_EUSAGE, "\"%s\": expected the id of a dead letter, or its first %d or more digits", id,
+                       LEAST_ID);
+    }
+    for (size_t i = 0; i < letters->n; i++) {
+        if (begins_with(&letters->items[i], id)) {
+            *out = &letters->items[i];
+            found++;
+        }
+    }
+    if (found != 1) {
+        return pm_fail(err, found == 0 ? PM_ENOINPUT : PM_EUSAGE,
+                       found == 0 ? "dead letter %s: not there; see `phasemill dead-letters list`"
+                                  : "dead letter %s: more than one begins so; give more digits",
+                       id);
+    }
+    return PM_OK;
+}
+
+static pm_status select_by_ids(const cli_dead *dead, selection *out, pm_error *err) {
+    pm_status st = PM_OK;
+    for (int i = 0; st == PM_OK && i < dead->n_ids; i++) {
+        const cli_letter *letter = NULL;
+        st = find_letter(&dead->letters, dead->ids[i], &letter, err);
+        bool is_new = st == PM_OK;
+        for (size_t k = 0; is_new && k < out->n; k++) {
+            is_new = out->items[k] != letter;
+        }
+        if (is_new) {
+            out->items[out->n++] = letter;
+        }
+    }
+    return st;
+}
+
+static pm_status select_by_job(const cli_dead *dead, selection *out, pm_error *err) {
+    if (!are_digits(dead->options.job)) {
+        return pm_fail(err, PM_EUSAGE, "--job: found \"%s\", expected the id of a job, or its first %d or more digits",
+                       dead->options.job, LEAST_ID);
+    }
+    for (size_t i = 0; i < dead->letters.n; i++) {
+        char job[PM_DIGEST_HEX + 4];
+        cli_letter_text(&dead->letters.items[i], "phasemill-job", job, sizeof job);
+        if (strncasecmp(job, dead->options.job, strlen(dead->options.job)) == 0) {
+            out->items[out->n++] = &dead->letters.items[i];
+        }
+    }
+    return PM_OK;
+}
+
+static pm_status select_letters(const cli_dead *dead, selection *out, pm_error *err) {
+    size_t room = dead->letters.n + 1;
+    out->items = pm_malloc(room, sizeof *out->items);
+    if (out->items == NULL) {
+        return pm_fail_memory(err, "a list of dead letters", room * sizeof *out->items);
+    }
+    if (dead->n_ids > 0) {
+        return select_by_ids(dead, out, err);
+    }
+    if (dead->options.job != NULL) {
+        return select_by_job(dead, out, err);
+    }
+    for (size_t i = 0; i < dead->letters.n; i++) {
+        out->items[out->n++] = &dead->letters.items[i];
+    }
+    return PM_OK;
+}
+
+/* ---- showing ----------------------------------------------------------------------------------------- */
+
+static void write_row(const cli_letter *letter, cli_out *out) {
+    char hex[PM_DIGEST_HEX], job[SHORT_ID + 1], kind[16], attempts[8], error[100], when[PM_TIME_TEXT];
+    pm_hex(letter->key, hex);
+    cli_letter_text(letter, "phasemill-kind", kind, sizeof kind);
+    cli_letter_text(letter, "phasemill-attempts", attempts, sizeof attempts);
+    cli_letter_text(letter, ERROR_HEADER, error, sizeof error);
+    pm_time_text(letter->time, when);
+    uint8_t digest[PM_DIGEST_BYTES];
+    char full[PM_DIGEST_HEX] = "-";
+    if (cli_letter_job(letter, digest)) {
+        pm_hex(digest, full);
+    }
+    snprintf(job, sizeof job, "%.*s", SHORT_ID, full);
+    cli_out_format(out, "%.*s  %-12s  %-8s  %8s  %.19s  %s\n", SHORT_ID, hex, job, kind, attempts, when, error);
+}
+
+static void write_object(const cli_letter *letter, cli_json *j) {
+    char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_TEXT_MOST + 8];
+    pm_hex(letter->key, hex);
+    pm_time_text(letter->time, when);
+    cli_json_open(j, '{');
+    cli_json_key(j, "id");
+    cli_json_string(j, hex);
+    cli_json_key(j, "time");
+    cli_json_string(j, when);
+    cli_json_key(j, "bytes");
+    cli_json_count(j, letter->value.size);
+    cli_json_key(j, "headers");
+    cli_json_open(j, '{');
+    for (size_t i = 0; i < letter->n_headers; i++) {
+        cli_letter_text(letter, letter->headers[i].name, text, sizeof text);
+        cli_json_key(j, letter->headers[i].name);
+        cli_json_string(j, text);
+    }
+    cli_json_close(j, '}');
+    cli_json_close(j, '}');
+}
+
+static void write_letter(const cli_letter *letter, cli_out *out) {
+    char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_TEXT_MOST + 8];
+    pm_hex(letter->key, hex);
+    pm_time_text(letter->time, when);
+    cli_out_format(out, "%-28s %s\n%-28s %s\n%-28s %zu\n", "id", hex, "time", when, "bytes", letter->value.size);
+    for (size_t i = 0; i < letter->n_headers; i++) {
+        cli_letter_text(letter, letter->headers[i].name, text, sizeof text);
+        size_t width = strlen(letter->headers[i].name);
+        cli_out_shown(out, letter->headers[i].name);
+        cli_out_format(out, "%*s ", width < 28 ? (int)(28 - width) : 0, "");
+        cli_out_shown(out, text);
+        cli_out_text(out, "\n");
+    }
+}
+
+static pm_status run_list(cli_dead *dead, const selection *chosen, pm_error *err) {
+    cli_out *out;
+    pm_status st = cli_out_open(NULL, &out, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    cli_json j = {.out = out};
+    if (dead->options.json) {
+        cli_json_open(&j, '[');
+    } else if (chosen->n > 0) {
+        cli_out_format(out, "%-12s  %-12s  %-8s  %8s  %-19s  %s\n", "id", "job", "kind", "attempts", "time", "error");
+    }
+    for (size_t i = 0; i < chosen->n; i++) {
+        if (dead->options.json) {
+            write_object(chosen->items[i], &j);
+        } else {
+            write_row(chosen->items[i], out);
+        }
+    }
+    if (dead->options.json) {
+        cli_json_close(&j, ']');
+        cli_out_text(out, "\n");
+    }
+    return cli_out_close(out, st, err);
+}
+
+static pm_status run_show(cli_dead *dead, const selection *chosen, pm_error *err) {
+    cli_out *out;
+    pm_status st = cli_out_open(NULL, &out, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    cli_json j = {.out = out};
+    if (dead->options.json) {
+        write_object(chosen->items[0], &j);
+        cli_out_text(out, "\n");
+    } else {
+        write_letter(chosen->items[0], out);
+    }
+    return cli_out_close(out, st, err);
+}
+
+static pm_status run_replay(cli_dead *dead, const selection *chosen, pm_error *err) {
+    pm_status st = cli_dead_replay(dead, chosen->items, chosen->n, err);
+    return st == PM_OK
+               ? cli_show_count(chosen->n, chosen->n == 1 ? "dead letter replayed" : "dead letters replayed", err)
+               : st;
+}
+
+static pm_status run_drop(cli_dead *dead, const selection *chosen, pm_error *err) {
+    pm_status st = cli_dead_drop(dead, chosen->items, chosen->n, err);
+    return st == PM_OK ? cli_show_count(chosen->n, chosen->n == 1 ? "dead letter dropped" : "dead letters dropped", err)
+                       : st;
+}
+
+/* ---- dispatch ---------------------------------------------------------------------------------------- */
+
+typedef struct subcommand {
+    const char *name;
+    int least, most; /* ids */
+    bool needs_choice, needs_redis;
+    pm_status (*run)(cli_dead *dead, const selection *chosen, pm_error *err);
+} subcommand;
+
+static const subcommand subcommands[] = {
+    {"list", 0, 0, false, false, run_list},
+    {"show", 1, 1, false, false, run_show},
+    {"replay", 0, INT_MAX - 1, true, true, run_replay},
+    {"drop", 0, INT_MAX - 1, true, false, run_drop},
+};
+
+#define FIELD(name) offsetof(cli_dead_options, name)
+
+static const cli_option options[] = {
+    {"all", CLI_FLAG, FIELD(all), 0, 0, NULL},
+    {"job", CLI_TEXT, FIELD(job), 0, 0, NULL},
+    {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
+    {"timeout", CLI_COUNT, FIELD(timeout), 1, 1000000, NULL},
+    {0},
+};
+
+static const subcommand *find_subcommand(const char *name) {
+    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++) {
+        if (strcmp(subcommands[i].name, name) == 0) {
+            return &subcommands[i];
+        }
+    }
+    return NULL;
+}
+
+static pm_status check_request(const subcommand *sub, const cli_dead *dead, const char *given, pm_error *err) {
+    const cli_dead_options *o = &dead->options;
+    if (sub == NULL) {
+        return pm_fail(err, PM_EUSAGE, "dead-letters: found \"%s\", expected list, show, replay or drop", given);
+    }
+    int choices = (dead->n_ids > 0) + o->all + (o->job != NULL);
+    if (dead->n_ids < sub->least || dead->n_ids > sub->most || (sub->needs_choice && choices != 1)) {
+        return pm_fail(err, PM_EUSAGE, "dead-letters %s: expected %s; see `phasemill dead-letters --help`", sub->name,
+                       sub->needs_choice ? "one of ID..., --job JOB and --all"
+                       : sub->least == 1 ? "one ID"
+                                         : "no ID");
+    }
+    if (!sub->needs_choice && (o->all || (o->job != NULL && sub->least == 1))) {
+        return pm_fail(err, PM_EUSAGE, "dead-letters %s: --all and --job are for replay and drop, --job also for list",
+                       sub->name);
+    }
+    return PM_OK;
+}
+
+static pm_status read_letters(cli_dead *dead, pm_error *err) {
+    pm_reader *reader = NULL;
+    pm_status st = pm_reader_open(&dead->cluster.kafka, PM_TOPIC_DEAD, true, &dead->cluster.console.log, &reader, err);
+    if (st == PM_OK) {
+        st = cli_letters_read(&dead->letters, reader, err);
+        pm_reader_close(reader);
+    }
+    return st;
+}
+
+static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
+    selection chosen = {0};
+    pm_status st = cli_cluster_kafka_options(&dead->cluster, err);
+    if (st == PM_OK) {
+        st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
+    }
+    if (st == PM_OK && sub->needs_redis) {
+        st = cli_cluster_open_redis(&dead->cluster, err);
+    }
+    cli_cluster_waits_for(&dead->cluster, sub->needs_redis ? "Kafka or Redis" : "Kafka");
+    if (st == PM_OK) {
+        st = read_letters(dead, err);
+    }
+    if (st == PM_OK) {
+        st = select_letters(dead, &chosen, err);
+    }
+    if (st == PM_OK && !sub->needs_choice) {
+        st = cli_cluster_limit(&dead->cluster, 0, err);
+    }
+    if (st == PM_OK) {
+        st = sub->run(dead, &chosen, err);
+    }
+    free(chosen.items);
+    cli_letters_free(&dead->letters);
+    if (dead->sender != NULL) {
+        cli_cluster_limit_closing(&dead->cluster, st, err);
+        pm_sender_close(dead->sender);
+    }
+    free(dead->sent.deliveries);
+    return st;
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    cli_dead dead = {.options = {.timeout = CLI_TIMEOUT}};
+    cli_operands operands = {.least = 0, .most = INT_MAX, .what = "list, show, replay or drop"};
+    bool is_done;
+    pm_status st = cli_cluster_parse(&dead.cluster, self, argc, argv, options, &dead.options, &operands, &is_done, err);
+    if (st == PM_OK && !is_done) {
+        const char *name = operands.n > 0 ? operands.values[0] : "nothing";
+        const subcommand *sub = find_subcommand(name);
+        dead.n_ids = operands.n > 0 ? operands.n - 1 : 0;
+        dead.ids = operands.values + 1;
+        st = check_request(sub, &dead, name, err);
+        st = st == PM_OK ? serve(&dead, sub, err) : st;
+    }
+    return cli_cluster_close(&dead.cluster, st, err);
+}
+
+const cli_command cli_dead_letters = {
+    .name = "dead-letters",
+    .summary = "units that were given up: list, show, replay, drop",
+    .help =
+        "usage: phasemill dead-letters list|show ID|replay ID...|drop ID... [OPTIONS]\n"
+        "\n"
+        "A unit that crashed, overran its time or its memory too often, or that cannot be worked on at all, becomes a\n"
+        "dead letter: the message as it was, with the error, the job, the SCC and the attempts in its headers. The\n"
+        "job fails with that text. An ID is that of the unit; its first 6 or more digits do.\n"
+        "\n"
+        "  list            all dead letters; of one job with --job\n"
+        "  show ID         one of them, with its whole error\n"
+        "  replay ID...    send the unit again, its attempts and its job's failure forgotten\n"
+        "  drop ID...      take the letter back\n"
+        "\n"
+        "  --job JOB       list, replay, drop: those of a job\n"
+        "  --all           replay, drop: all\n"
+        "  --timeout S     wait so long (30), for each letter anew, then exit code 75\n"
+        "  --json          list, show: for machines\n"
+        "  --quiet         errors only; --verbose: more about what is done\n"
+        "\n"
+        "examples:\n"
+        "  phasemill dead-letters list\n"
+        "  phasemill dead-letters replay --job 4f5c21\n",
+    .has_settings = true,
+    .run = run,
+};

@@ -1,0 +1,215 @@
+#include "support/probe.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/number.h"
+#include "collector/watch.h"
+#include "support/json_writer.h"
+
+typedef struct probe_options {
+    size_t units, bytes, timeout;
+    const char *seconds, *rate;
+    bool crash, sequential, json;
+} probe_options;
+
+#define FIELD(name) offsetof(probe_options, name)
+
+static const cli_option options[] = {
+    {"units", CLI_COUNT, FIELD(units), 1, 10000000, NULL},
+    {"seconds", CLI_TEXT, FIELD(seconds), 0, 0, NULL},
+    {"bytes", CLI_BYTES, FIELD(bytes), 0, 0, NULL},
+    {"rate", CLI_TEXT, FIELD(rate), 0, 0, NULL},
+    {"timeout", CLI_COUNT, FIELD(timeout), 1, 1000000, NULL},
+    {"crash", CLI_FLAG, FIELD(crash), 0, 0, NULL},
+    {"sequential", CLI_FLAG, FIELD(sequential), 0, 0, NULL},
+    {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
+    {0},
+};
+
+static pm_status read_number(const char *flag, const char *text, double most, double *out, pm_error *err) {
+    if (text == NULL) {
+        return PM_OK;
+    }
+    pm_number_fault fault = pm_number_parse(text, strlen(text), out);
+    if (fault != PM_NUMBER_OK || !(*out >= 0) || *out > most) {
+        return pm_fail(err, PM_EUSAGE, "%s: found \"%s\", expected a number from 0 to %g", flag, text, most);
+    }
+    return PM_OK;
+}
+
+/* ---- what came of it --------------------------------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The value that a share of the n ascending ones does not exceed. */
+static double quantile(const double *values, size_t n, double share) {
+    return values[(size_t)ceil(share * (double)n) - 1];
+}
+
+static void write_text(const cli_probe *probe, const double *trips, size_t n, cli_out *out) {
+    cli_out_format(out, "%zu units in %.3f s: %.1f units/s; %zu failed; %zu workers, %zu slots\n", probe->n_ended,
+                   probe->seconds, (double)probe->n_ended / probe->seconds, probe->n_failed, probe->workers,
+                   probe->slots);
+    if (n > 0) {
+        cli_out_format(out, "there and back: median %.1f ms, 95 %% %.1f ms, longest %.1f ms\n",
+                       1e3 * quantile(trips, n, 0.5), 1e3 * quantile(trips, n, 0.95), 1e3 * trips[n - 1]);
+    }
+}
+
+static void put_number(cli_json *j, const char *key, double value) {
+    cli_json_key(j, key);
+    cli_json_number(j, value);
+}
+
+static void write_json(const cli_probe *probe, const double *trips, size_t n, cli_out *out) {
+    cli_json j = {.out = out};
+    cli_json_open(&j, '{');
+    put_number(&j, "units", (double)probe->n);
+    put_number(&j, "ended", (double)probe->n_ended);
+    put_number(&j, "failed", (double)probe->n_failed);
+    put_number(&j, "seconds", probe->seconds);
+    put_number(&j, "units_per_second", (double)probe->n_ended / probe->seconds);
+    put_number(&j, "workers", (double)probe->workers);
+    put_number(&j, "slots", (double)probe->slots);
+    if (n > 0) {
+        cli_json_key(&j, "round_trip");
+        cli_json_open(&j, '{');
+        put_number(&j, "median", quantile(trips, n, 0.5));
+        put_number(&j, "p95", quantile(trips, n, 0.95));
+        put_number(&j, "max", trips[n - 1]);
+        cli_json_close(&j, '}');
+    }
+    cli_json_close(&j, '}');
+    cli_out_text(out, "\n");
+}
+
+static pm_status write_report(const cli_probe *probe, bool as_json, pm_error *err) {
+    size_t n = 0;
+    double *trips = pm_malloc(probe->n, sizeof *trips);
+    if (trips == NULL) {
+        return pm_fail_memory(err, "times", probe->n * sizeof *trips);
+    }
+    for (size_t i = 0; i < probe->n; i++) {
+        if (probe->units[i].is_timed) {
+            trips[n++] = probe->units[i].ended - probe->units[i].sent;
+        }
+    }
+    qsort(trips, n, sizeof *trips, ascending);
+    cli_out *out;
+    pm_status st = cli_out_open(NULL, &out, err);
+    if (st == PM_OK) {
+        (as_json ? write_json : write_text)(probe, trips, n, out);
+    }
+    free(trips);
+    return cli_out_close(out, st, err);
+}
+
+/* ---- the command ------------------------------------------------------------------------------------- */
+
+static pm_status check_outcome(const cli_probe *probe, const probe_options *o, pm_error *err) {
+    if (probe->n_ended < probe->n) {
+        return pm_fail(err, PM_ETEMPORARY, "%zu of %zu units did not end within %zu s; see `phasemill status`",
+                       probe->n - probe->n_ended, probe->n, o->timeout);
+    }
+    size_t expected = o->crash ? probe->n : 0;
+    if (probe->n_failed != expected) {
+        return pm_fail(err, PM_EDATA, "%zu of %zu units failed, expected %zu; see `phasemill dead-letters list`",
+                       probe->n_failed, probe->n, expected);
+    }
+    return PM_OK;
+}
+
+static pm_status count_workers(cli_cluster *c, cli_probe *probe, pm_error *err) {
+    pm_status st = pm_wait_for_workers(&c->producer, &probe->workers, &probe->slots, err);
+    return st == PM_OK && probe->workers == 0
+               ? pm_fail(err, PM_EUNAVAILABLE, "no worker is alive; start one with `phasemill worker`")
+               : st;
+}
+
+static pm_status serve(cli_cluster *c, const probe_options *o, pm_error *err) {
+    cli_probe probe = {.cluster = c, .n = o->units, .timeout = (double)o->timeout, .is_sequential = o->sequential};
+    probe.body = (pm_probe_body){.bytes = o->bytes, .crash = o->crash};
+    pm_status st = read_number("--seconds", o->seconds, 1e6, &probe.body.seconds, err);
+    if (st == PM_OK) {
+        st = read_number("--rate", o->rate, 1e6, &probe.rate, err);
+    }
+    if (st == PM_OK) {
+        st = cli_cluster_limit(c, probe.timeout, err);
+    }
+    if (st == PM_OK) {
+        st = cli_cluster_open_producer(c, true, NULL, 0, err);
+    }
+    if (st == PM_OK) {
+        st = count_workers(c, &probe, err);
+    }
+    if (st == PM_OK) {
+        st = cli_cluster_hold_signals(c, err);
+    }
+    if (st == PM_OK) {
+        st = cli_probe_run(&probe, err);
+    }
+    if (st == PM_OK) {
+        st = cli_cluster_limit(c, 0, err);
+    }
+    if (st == PM_OK) {
+        st = write_report(&probe, o->json, err);
+    }
+    if (st == PM_OK) {
+        st = check_outcome(&probe, o, err);
+    }
+    cli_probe_free(&probe);
+    return st;
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    cli_cluster c = {0};
+    probe_options o = {.units = 100, .timeout = 60};
+    cli_operands operands = {.what = "nothing"};
+    bool is_done;
+    pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
+    if (st == PM_OK && !is_done && o.sequential && o.rate != NULL) {
+        st = pm_fail(err, PM_EUSAGE, "probe: --rate and --sequential contradict each other");
+    }
+    if (st == PM_OK && !is_done) {
+        st = serve(&c, &o, err);
+    }
+    return cli_cluster_close(&c, st, err);
+}
+
+const cli_command cli_probe_command = {
+    .name = "probe",
+    .summary = "send units that compute nothing: is the cluster alive, and how fast",
+    .help =
+        "usage: phasemill probe [OPTIONS]\n"
+        "\n"
+        "Sends units that compute nothing through the cluster, and measures how long each takes there and back. All\n"
+        "are sent at once: then the time of a unit is mostly that of those before it. With --sequential each waits\n"
+        "for the one before: the time that one small unit takes on an idle cluster.\n"
+        "\n"
+        "  --units N       how many (100)\n"
+        "  --seconds S     of compute that each takes (0)\n"
+        "  --bytes BYTES   of memory that each takes, such as 100M\n"
+        "  --crash         each crashes: they are tried, then become dead letters\n"
+        "  --sequential    one at a time\n"
+        "  --rate R        send so many each second\n"
+        "  --timeout S     wait so long (60): for servers and workers, for each batch to be sent, and for the last to\n"
+        "                  end; then exit code 75, and what has not ended is cancelled\n"
+        "  --json          for machines\n"
+        "  --quiet         errors only; --verbose: more about what is done\n"
+        "\n"
+        "examples:\n"
+        "  phasemill probe --units 20 --sequential\n"
+        "  phasemill probe --units 10000 --json\n",
+    .has_settings = true,
+    .run = run,
+};

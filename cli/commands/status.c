@@ -1,0 +1,157 @@
+#include "support/status.h"
+
+#include <stddef.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WATCH_TENTHS 20 /* between two looks */
+#define OPEN_UNITS 1000 /* looked at closely */
+
+typedef struct status_options {
+    bool json, watch;
+    size_t most, timeout;
+} status_options;
+
+#define FIELD(name) offsetof(status_options, name)
+
+static const cli_option options[] = {
+    {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
+    {"watch", CLI_FLAG, FIELD(watch), 0, 0, NULL},
+    {"most", CLI_COUNT, FIELD(most), 1, 10000, NULL},
+    {"timeout", CLI_COUNT, FIELD(timeout), 1, 1000000, NULL},
+    {0},
+};
+
+static pm_status write_status(const cli_status *status, const cli_job_view *detail, const status_options *o,
+                              pm_error *err) {
+    cli_out *out;
+    pm_status st = cli_out_open(NULL, &out, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    if (o->json) {
+        cli_status_json(status, detail, out);
+    } else {
+        cli_out_text(out, o->watch && isatty(STDOUT_FILENO) == 1 ? "\033[H\033[J" : "");
+        cli_status_text(status, detail, out);
+    }
+    return cli_out_close(out, st, err);
+}
+
+/* The fault of a server, once what the other told is written. */
+static pm_status fault_of(const cli_status *status, pm_error *err) {
+    if (status->redis_st != PM_OK) {
+        *err = status->redis_err;
+        return status->redis_st;
+    }
+    if (status->kafka_st != PM_OK) {
+        *err = status->kafka_err;
+    }
+    return status->kafka_st;
+}
+
+static pm_status look_once(cli_status_source *source, const status_options *o, pm_error *err) {
+    cli_status status = {0};
+    pm_status st = cli_cluster_limit(source->cluster, (double)o->timeout, err);
+    if (st == PM_OK) {
+        st = cli_status_look(source, &status, err);
+    }
+    cli_job_view *detail = source->job != NULL && status.n_jobs == 1 ? &status.jobs[0] : NULL;
+    if (st == PM_OK) {
+        st = cli_cluster_limit(source->cluster, 0, err);
+    }
+    if (st == PM_OK) {
+        st = write_status(&status, detail, o, err);
+    }
+    if (st == PM_OK) {
+        st = fault_of(&status, err);
+    }
+    cli_status_free(&status);
+    return st;
+}
+
+static void wait_a_little(cli_cluster *c) {
+    const struct timespec tenth = {.tv_nsec = 100000000};
+    for (int i = 0; i < WATCH_TENTHS && !cli_cluster_is_stopped(c); i++) {
+        nanosleep(&tenth, NULL);
+    }
+}
+
+/* While it watches, a server that is away is shown and looked for again. */
+static pm_status watch(cli_status_source *source, const status_options *o, pm_error *err) {
+    pm_status st = cli_cluster_hold_signals(source->cluster, err);
+    while (st == PM_OK && !cli_cluster_is_stopped(source->cluster)) {
+        st = look_once(source, o, err);
+        st = st == PM_EUNAVAILABLE || st == PM_ETEMPORARY ? PM_OK : st;
+        wait_a_little(source->cluster);
+    }
+    return st;
+}
+
+/* Opens without connecting: what cannot be reached is part of the answer. */
+static pm_status open_servers(cli_cluster *c, pm_error *err) {
+    pm_status st = cli_cluster_kafka_options(c, err);
+    if (st == PM_OK) {
+        st = cli_cluster_redis_options(c, err);
+    }
+    return st == PM_OK ? pm_redis_open(&c->redis_options, &c->console.log, &c->redis, err) : st;
+}
+
+static pm_status serve(cli_cluster *c, const char *text, const status_options *o, pm_error *err) {
+    uint8_t job[PM_DIGEST_BYTES];
+    cli_status_source source = {
+        .cluster = c, .most = o->most, .most_units = OPEN_UNITS, .job = text == NULL ? NULL : job};
+    pm_status st = open_servers(c, err);
+    if (st == PM_OK) {
+        st = cli_cluster_limit(c, (double)o->timeout, err);
+    }
+    if (st == PM_OK && text != NULL) {
+        st = cli_job_find(c->redis, text, job, err);
+    }
+    if (st == PM_OK) {
+        st = o->watch ? watch(&source, o, err) : look_once(&source, o, err);
+    }
+    cli_cluster_limit_closing(c, st, err);
+    cli_status_source_close(&source);
+    return st;
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    cli_cluster c = {0};
+    status_options o = {.most = 20, .timeout = CLI_TIMEOUT};
+    cli_operands operands = {.least = 0, .most = 1, .what = "JOB"};
+    bool is_done;
+    pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
+    if (st == PM_OK && !is_done) {
+        st = serve(&c, operands.n == 1 ? operands.values[0] : NULL, &o, err);
+    }
+    return cli_cluster_close(&c, st, err);
+}
+
+const cli_command cli_status_command = {
+    .name = "status",
+    .summary = "jobs, workers, lag and dead letters of the cluster",
+    .help =
+        "usage: phasemill status [JOB] [OPTIONS]\n"
+        "\n"
+        "Shows the newest jobs (items done of all, units sent), the workers that are alive (slots in use, what each\n"
+        "does), how many units wait in each partition of the topic, and how many dead letters there are. Of the jobs\n"
+        "it tells what their workers have counted; with a JOB, each of its items is looked for: it is done when all\n"
+        "are in Redis, whatever else happened. Its failure and its open units are shown then, too: attempts begun,\n"
+        "crashes and overruns, and in whose hands each is. A job of which something stored makes no sense is\n"
+        "unreadable, and what that is stands below it; submitting its graph again mends it. Looking changes nothing\n"
+        "in Redis. Where Redis or Kafka cannot be asked, the other's part is shown, and the exit code is that of the\n"
+        "fault.\n"
+        "\n"
+        "  --watch         again every two seconds, until interrupted\n"
+        "  --most N        how many jobs (20)\n"
+        "  --timeout S     wait for the servers so long (30), for Redis half of it, then exit code 75\n"
+        "  --json          for machines: one object on a line\n"
+        "  --quiet         errors only; --verbose: more about what is done\n"
+        "\n"
+        "examples:\n"
+        "  phasemill status --watch\n"
+        "  phasemill status 4f5c21 --json\n",
+    .has_settings = true,
+    .run = run,
+};

@@ -1,0 +1,135 @@
+#include <stddef.h>
+#include <string.h>
+
+#include "support/cluster.h"
+#include "support/json_writer.h"
+
+#define REACH_SECONDS 10.0
+#define METADATA_MS 10000
+
+typedef struct topics_options {
+    bool check, json;
+    size_t timeout;
+} topics_options;
+
+#define FIELD(name) offsetof(topics_options, name)
+
+static const cli_option options[] = {
+    {"check", CLI_FLAG, FIELD(check), 0, 0, NULL},
+    {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
+    {"timeout", CLI_COUNT, FIELD(timeout), 1, 1000000, NULL},
+    {0},
+};
+
+static void write_topic(const rd_kafka_metadata_topic_t *topic, cli_json *j, cli_out *out) {
+    int replicas = topic->partition_cnt > 0 ? topic->partitions[0].replica_cnt : 0;
+    if (j == NULL) {
+        cli_out_format(out, "%-32s %4d partitions %3d replicas\n", topic->topic, topic->partition_cnt, replicas);
+        return;
+    }
+    cli_json_open(j, '{');
+    cli_json_key(j, "topic");
+    cli_json_string(j, topic->topic);
+    cli_json_key(j, "partitions");
+    cli_json_count(j, (uint64_t)topic->partition_cnt);
+    cli_json_key(j, "replicas");
+    cli_json_count(j, (uint64_t)replicas);
+    cli_json_close(j, '}');
+}
+
+static void write_topics(const pm_kafka_options *kafka, const struct rd_kafka_metadata *metadata, bool as_json,
+                         cli_out *out) {
+    cli_json j = {.out = out};
+    if (as_json) {
+        cli_json_open(&j, '[');
+    }
+    for (pm_topic topic = 0; topic < PM_N_TOPICS; topic++) {
+        char name[PM_TOPIC_NAME];
+        pm_topic_name(kafka, topic, name);
+        for (int i = 0; i < metadata->topic_cnt; i++) {
+            if (strcmp(metadata->topics[i].topic, name) == 0) {
+                write_topic(&metadata->topics[i], as_json ? &j : NULL, out);
+            }
+        }
+    }
+    if (as_json) {
+        cli_json_close(&j, ']');
+        cli_out_text(out, "\n");
+    }
+}
+
+static pm_status show(rd_kafka_t *rk, cli_cluster *c, bool as_json, pm_error *err) {
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 1, NULL, &metadata, METADATA_MS);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return pm_fail(err, PM_ETEMPORARY, "the list of topics: %s; try again", rd_kafka_err2str(code));
+    }
+    cli_out *out = NULL;
+    pm_status st = cli_cluster_limit(c, 0, err);
+    st = st == PM_OK ? cli_out_open(NULL, &out, err) : st;
+    if (st == PM_OK) {
+        write_topics(&c->kafka, metadata, as_json, out);
+    }
+    rd_kafka_metadata_destroy(metadata);
+    return cli_out_close(out, st, err);
+}
+
+static pm_status ensure(cli_cluster *c, const topics_options *o, pm_error *err) {
+    pm_kafka_health health = {.log = &c->console.log};
+    rd_kafka_t *rk = NULL;
+    size_t n_partitions = 0;
+    pm_status st = cli_cluster_kafka_options(c, err);
+    if (st == PM_OK) {
+        cli_cluster_waits_for(c, "Kafka");
+        st = cli_cluster_limit(c, (double)o->timeout, err);
+    }
+    if (st == PM_OK) {
+        st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, &health, &rk, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    st = pm_kafka_reach(rk, &c->kafka, &health, pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err);
+    if (st == PM_OK) {
+        st = pm_topics_ensure(rk, &c->kafka, o->check, &c->console.log, &n_partitions, err);
+    }
+    if (st == PM_OK) {
+        st = show(rk, c, o->json, err);
+    }
+    cli_cluster_limit_closing(c, st, err);
+    rd_kafka_destroy(rk);
+    return st;
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    cli_cluster c = {0};
+    topics_options o = {.timeout = CLI_TIMEOUT};
+    cli_operands operands = {.what = "nothing"};
+    bool is_done;
+    pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
+    if (st == PM_OK && !is_done) {
+        st = ensure(&c, &o, err);
+    }
+    return cli_cluster_close(&c, st, err);
+}
+
+const cli_command cli_topics = {
+    .name = "topics",
+    .summary = "make the cluster's topics on Kafka, or check those that are there",
+    .help = "usage: phasemill topics [OPTIONS]\n"
+            "\n"
+            "Makes the topics that are missing, and checks those that are there: partitions, replicas, retention,\n"
+            "cleanup policy, size of messages. `submit` does the same by itself, and workers wait for it; this is for\n"
+            "set-ups where only an operator may make topics.\n"
+            "\n"
+            "  --check         make nothing\n"
+            "  --timeout S     wait for Kafka so long (30), then exit code 75\n"
+            "  --json          for machines\n"
+            "  --quiet         errors only; --verbose: more about what is done\n"
+            "\n"
+            "examples:\n"
+            "  phasemill topics --kafka-brokers localhost:9092 --kafka-partitions 48\n"
+            "  phasemill topics --check\n",
+    .has_settings = true,
+    .run = run,
+};

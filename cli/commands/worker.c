@@ -1,0 +1,156 @@
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/isa.h"
+#include "base/machine.h"
+#include "cache/disk.h"
+#include "support/cluster.h"
+#include "support/worker_check.h"
+#include "worker/worker.h"
+
+typedef struct worker_options {
+    const char *slots, *drain_timeout; /* settings under shorter names */
+    size_t exit_when_idle, max_units;
+    const char *cache_dir;
+    size_t cache_limit;
+    bool no_cache;
+} worker_options;
+
+#define FIELD(name) offsetof(worker_options, name)
+
+static const cli_option options[] = {
+    {"slots", CLI_TEXT, FIELD(slots), 0, 0, NULL},
+    {"drain-timeout", CLI_TEXT, FIELD(drain_timeout), 0, 0, NULL},
+    {"exit-when-idle", CLI_COUNT, FIELD(exit_when_idle), 1, 100000000, NULL},
+    {"max-units", CLI_COUNT, FIELD(max_units), 1, SIZE_MAX / 2, NULL},
+    {"cache-dir", CLI_TEXT, FIELD(cache_dir), 0, 0, NULL},
+    {"cache-limit", CLI_BYTES, FIELD(cache_limit), 0, 0, NULL},
+    {"no-cache", CLI_FLAG, FIELD(no_cache), 0, 0, NULL},
+    {0},
+};
+
+/* No place for a cache is a warning: its children do without. */
+static void find_cache(const worker_options *o, const pm_log *log, char **found, const char **dir) {
+    pm_error why;
+    *found = NULL;
+    *dir = o->no_cache ? NULL : o->cache_dir;
+    if (o->no_cache || o->cache_dir != NULL) {
+        return;
+    }
+    if (pm_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), found, &why) != PM_OK) {
+        pm_logf(log, PM_LOG_WARNING, "%s; traces are not kept on disk", why.text);
+    }
+    *dir = *found;
+}
+
+/* The last resort: something that the worker calls does not come back, and it was told to end, or cannot begin. What it
+ * had is given back by Kafka, once the session is over. A log that cannot be written to must not hold this up. */
+static void end_process(void *ctx, pm_status code, const char *why) {
+    const cli_cluster *c = ctx;
+    struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0 && ftrylockfile(stderr) == 0) {
+        pm_logf(&c->console.log, code == PM_OK ? PM_LOG_WARNING : PM_LOG_ERROR, "the worker hangs, and is ended: %s",
+                why);
+    }
+    _exit((int)code);
+}
+
+static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
+    const pm_setting_values *v = &c->settings.values;
+    size_t slots = v->worker_slots > 0 ? v->worker_slots : pm_processors();
+    char *found;
+    pm_worker_options w = {.kafka = &c->kafka,
+                           .redis = &c->redis_options,
+                           .id = c->client,
+                           .slots = slots,
+                           .attempts = v->worker_attempts,
+                           .unit_memory =
+                               v->worker_unit_memory > 0 ? v->worker_unit_memory : pm_default_memory() / slots,
+                           .unit_seconds = (double)v->worker_unit_seconds,
+                           .drain_seconds = (double)v->worker_drain_timeout,
+                           .idle_seconds = (double)o->exit_when_idle,
+                           .max_units = o->max_units,
+                           .end = end_process,
+                           .ctx = c,
+                           .cache_limit = o->cache_limit > 0 ? o->cache_limit : PM_DISK_DEFAULT_LIMIT,
+                           .isa = getenv("PHASEMILL_ISA"),
+                           .log = &c->console.log};
+    pm_isa isa;
+    pm_status st = pm_isa_choose(w.isa, &isa, err);
+    if (st != PM_OK) {
+        return pm_fail_prefix(err, "PHASEMILL_ISA");
+    }
+    find_cache(o, &c->console.log, &found, &w.cache_dir);
+    st = pm_worker_run(&w, err);
+    free(found);
+    return st;
+}
+
+static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+    if (argc > 1 && strcmp(argv[1], "check") == 0) {
+        return cli_worker_check(argc - 1, argv + 1, err);
+    }
+    cli_cluster c = {0};
+    worker_options o = {0};
+    cli_operands operands = {.least = 0, .most = 0};
+    bool is_done;
+    pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
+    if (!is_done) {
+        if (st == PM_OK) {
+            st = cli_cluster_set(&c, "worker.slots", o.slots, "--slots", err);
+        }
+        if (st == PM_OK) {
+            st = cli_cluster_set(&c, "worker.drain-timeout", o.drain_timeout, "--drain-timeout", err);
+        }
+        if (st == PM_OK) {
+            st = cli_cluster_kafka_options(&c, err);
+        }
+        if (st == PM_OK) {
+            st = cli_cluster_redis_options(&c, err);
+        }
+        if (st == PM_OK) {
+            st = work(&c, &o, err);
+        }
+    }
+    return cli_cluster_close(&c, st, err);
+}
+
+const cli_command cli_worker = {
+    .name = "worker",
+    .summary = "take units from Kafka, compute them, store what comes of them in Redis",
+    .help =
+        "usage: phasemill worker [OPTIONS]\n"
+        "       phasemill worker check\n"
+        "\n"
+        "Takes units of work from Kafka, has them computed in child processes, and puts what they give into Redis.\n"
+        "It keeps nothing: any number of workers may come and go at any time, and be killed. It waits for Kafka and\n"
+        "Redis when they are away. A unit that crashes, overruns its time or its memory is tried again, and becomes\n"
+        "a dead letter after --worker-attempts faults (`phasemill dead-letters`).\n"
+        "\n"
+        "SIGTERM and SIGINT end it: it takes nothing more, finishes what runs until --drain-timeout is over, gives\n"
+        "the rest back, leaves the group, and exits with 0, at the latest 2 s after that. A second signal kills and "
+        "gives\n"
+        "back what runs at once; a third ends the process without more.\n"
+        "\n"
+        "`worker check` tells whether the workers of this user on this host live and turn: exit code 0, else 69.\n"
+        "\n"
+        "  --slots N            units computed at once, each in a process of its own; 0: one for each processor\n"
+        "  --drain-timeout S    seconds for the units that run when it is told to end (25)\n"
+        "  --exit-when-idle S   ends after S seconds without a unit\n"
+        "  --max-units N        ends after N units\n"
+        "  --cache-dir DIR      keep traces in this folder ($XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill)\n"
+        "  --cache-limit BYTES  at most so much of them (1G)\n"
+        "  --no-cache           keep none on disk\n"
+        "  --quiet              warnings and errors only; --verbose: a line for each unit\n"
+        "\n"
+        "examples:\n"
+        "  phasemill worker --kafka-brokers kafka:9092 --redis-address redis:6379\n"
+        "  phasemill worker --config cluster.conf --slots 8 --exit-when-idle 300\n",
+    .runs_for_long = true,
+    .has_settings = true,
+    .run = run,
+};

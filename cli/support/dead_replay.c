@@ -1,0 +1,259 @@
+/* Replaying dead letters. The letter is taken back before the unit is sent: a unit that dies again at once leaves a new
+ * letter of the same key, which must stay. In between the unit is on the board as being sent, so that a collector finds
+ * it lost when nobody sends it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "support/dead_letters.h"
+
+#define MOST_BYTES ((size_t)4 << 30) /* of a unit behind a claim check */
+
+/* ---- sending ----------------------------------------------------------------------------------------- */
+
+static pm_status open_sender(cli_dead *dead, pm_error *err) {
+    return dead->sender != NULL ? PM_OK
+                                : pm_sender_open(&dead->cluster.kafka, PM_DELIVERY_SECONDS, pm_sent_report, &dead->sent,
+                                                 &dead->cluster.console.log, &dead->sender, err);
+}
+
+/* Sends one message and waits until Kafka has it. */
+static pm_status deliver(cli_dead *dead, pm_outgoing *message, int64_t *offset, pm_error *err) {
+    pm_status st = pm_sent_begin(&dead->sent, 1, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    message->opaque = pm_sent_opaque(&dead->sent, 0);
+    st = pm_sender_send(dead->sender, message, err);
+    pm_error why = {0};
+    double patience = pm_deadline_within(&dead->cluster.deadline, PM_DELIVERY_SECONDS + 5, 0.1);
+    pm_status flushed = pm_sender_flush(dead->sender, patience, &why);
+    if (st == PM_OK && flushed != PM_OK) {
+        st = pm_fail(err, flushed, "%s", why.text);
+    }
+    if (st == PM_OK && !dead->sent.deliveries[0].arrived) {
+        st = pm_fail(err, PM_ETEMPORARY, "Kafka did not say that it has the message; try again");
+    }
+    *offset = dead->sent.deliveries[0].offset;
+    pm_sent_end(&dead->sent);
+    return st;
+}
+
+static pm_status take_back(cli_dead *dead, const cli_letter *letter, pm_error *err) {
+    int64_t offset;
+    pm_outgoing tombstone = {
+        .topic = PM_TOPIC_DEAD, .partition = letter->partition, .key = {letter->key, PM_DIGEST_BYTES}};
+    return deliver(dead, &tombstone, &offset, err);
+}
+
+/* ---- what is in a letter ----------------------------------------------------------------------------- */
+
+/* A unit read out of its letter; all-zero is empty. */
+typedef struct unit_in_letter {
+    pm_unit_message unit;
+    pm_message_memory memory, body_memory;
+    pm_buffer blob;
+    pm_span items; /* PM_DIGEST_BYTES each */
+    uint8_t item[PM_DIGEST_BYTES];
+} unit_in_letter;
+
+static void free_unit(unit_in_letter *u) {
+    pm_message_memory_free(&u->memory);
+    pm_message_memory_free(&u->body_memory);
+    pm_buffer_free(&u->blob);
+}
+
+static bool is_kind(pm_span kind, const char *name) {
+    return kind.size == strlen(name) && memcmp(kind.bytes, name, kind.size) == 0;
+}
+
+/* The unit that waits in Redis behind a claim check. */
+static pm_status fetch(cli_dead *dead, const pm_claim_message *claim, unit_in_letter *u, pm_error *err) {
+    char hex[PM_DIGEST_HEX];
+    pm_blob_found found;
+    pm_hex(claim->blob, hex);
+    pm_status st = pm_blob_get(dead->cluster.redis, PM_SPACE_BLOB, claim->blob, MOST_BYTES, &u->blob, &found, err);
+    if (st == PM_OK && found != PM_BLOB_FOUND) {
+        st = pm_fail(err, PM_EDATA, "its blob %s is %s Redis: submit the graph again, and drop the letter", hex,
+                     found == PM_BLOB_MISSING ? "gone from" : "damaged in");
+    }
+    return st == PM_OK ? pm_message_decode(&pm_unit_type, u->blob.bytes, u->blob.size, &u->unit, &u->memory, err) : st;
+}
+
+static pm_status find_items(unit_in_letter *u, pm_error *err) {
+    pm_span body = u->unit.body;
+    pm_status st = PM_OK;
+    if (is_kind(u->unit.kind, "record")) {
+        pm_record_body record;
+        st = pm_message_decode(&pm_record_type, body.bytes, body.size, &record, &u->body_memory, err);
+        u->items = st == PM_OK ? record.keys : (pm_span){0};
+    } else if (is_kind(u->unit.kind, "evaluate")) {
+        pm_evaluate_body evaluation;
+        st = pm_message_decode(&pm_evaluate_type, body.bytes, body.size, &evaluation, &u->body_memory, err);
+        memcpy(u->item, evaluation.result, st == PM_OK ? PM_DIGEST_BYTES : 0);
+        u->items = (pm_span){u->item, PM_DIGEST_BYTES};
+    } else {
+        memcpy(u->item, u->unit.unit, PM_DIGEST_BYTES);
+        u->items = (pm_span){u->item, PM_DIGEST_BYTES};
+    }
+    return st;
+}
+
+/* The message, out of its seal: the letter's headers say of what, and are believed no further than it fits. */
+static pm_status open_letter(const cli_dead *dead, const cli_letter *letter, pm_span *message, pm_error *err) {
+    char hex[PM_DIGEST_HEX + 4], kind[24], name[PM_SEAL_NAME];
+    uint8_t job[PM_DIGEST_BYTES] = {0}, unit[PM_DIGEST_BYTES] = {0};
+    const pm_redis_options *redis = &dead->cluster.redis_options;
+    cli_letter_text(letter, "phasemill-kind", kind, sizeof kind);
+    cli_letter_text(letter, "ce_id", hex, sizeof hex);
+    bool is_named = cli_letter_job(letter, job) && pm_unhex(hex, unit);
+    pm_span place = pm_seal_unit_name(redis->prefix, job, unit, kind, name);
+    pm_status st =
+        pm_seal_open(redis->seal, &pm_unit_type, place, letter->value.bytes, letter->value.size, message, err);
+    return st == PM_EDATA && !is_named ? pm_fail_prefix(err, "its headers name no unit of a job") : st;
+}
+
+static pm_status read_letter(cli_dead *dead, const cli_letter *letter, unit_in_letter *u, pm_error *err) {
+    pm_span message;
+    pm_status st = open_letter(dead, letter, &message, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    pm_claim_message claim;
+    pm_message_memory memory = {0};
+    pm_error ignored;
+    bool is_claim = pm_message_decode(&pm_claim_type, message.bytes, message.size, &claim, &memory, &ignored) == PM_OK;
+    pm_message_memory_free(&memory);
+    if (is_claim) {
+        st = fetch(dead, &claim, u, err);
+    } else {
+        st = pm_message_decode(&pm_unit_type, message.bytes, message.size, &u->unit, &u->memory, err);
+    }
+    if (st == PM_OK && memcmp(u->unit.unit, letter->key, PM_DIGEST_BYTES) != 0) {
+        st = pm_fail(err, PM_EDATA, "the unit in it has another id");
+    }
+    return st == PM_OK ? find_items(u, err) : st;
+}
+
+/* ---- replay ------------------------------------------------------------------------------------------ */
+
+/* The letter as it was, after all. */
+static void put_back(cli_dead *dead, const cli_letter *letter) {
+    pm_error err;
+    int64_t offset;
+    pm_outgoing message = {.topic = PM_TOPIC_DEAD,
+                           .partition = letter->partition,
+                           .key = {letter->key, PM_DIGEST_BYTES},
+                           .value = letter->value,
+                           .headers = letter->headers,
+                           .n_headers = letter->n_headers};
+    if (deliver(dead, &message, &offset, &err) != PM_OK) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(letter->key, hex);
+        pm_logf(&dead->cluster.console.log, PM_LOG_ERROR,
+                "dead letter %s was taken back and could not be put back: %s; submit its graph again", hex, err.text);
+    }
+}
+
+static pm_status send_unit(cli_dead *dead, const cli_letter *letter, int32_t partition, int64_t *offset,
+                           pm_error *err) {
+    pm_header headers[PM_MAX_HEADERS];
+    size_t n = 0;
+    for (size_t i = 0; i < letter->n_headers; i++) {
+        if (!cli_letter_header_is_added(letter->headers[i].name)) {
+            headers[n++] = letter->headers[i];
+        }
+    }
+    pm_outgoing message = {.topic = PM_TOPIC_UNITS,
+                           .partition = partition,
+                           .key = {letter->key, PM_DIGEST_BYTES},
+                           .value = letter->value,
+                           .headers = headers,
+                           .n_headers = n};
+    return deliver(dead, &message, offset, err);
+}
+
+/* Ids are digests: their bytes spread evenly. */
+static size_t choose_partition(const cli_letter *letter, size_t n_partitions) {
+    return ((size_t)letter->key[0] | (size_t)letter->key[1] << 8) % n_partitions;
+}
+
+static pm_status replay_unit(cli_dead *dead, const cli_letter *letter, const unit_in_letter *u, size_t n_partitions,
+                             pm_error *err) {
+    pm_redis *redis = dead->cluster.redis;
+    pm_unit_record record = {.kind = u->unit.kind,
+                             .cost = u->unit.cost,
+                             .partition = choose_partition(letter, n_partitions),
+                             .offset = -1,
+                             .items = u->items};
+    memcpy(record.unit, u->unit.unit, PM_DIGEST_BYTES);
+    memcpy(record.job, u->unit.job, PM_DIGEST_BYTES);
+    pm_status st = pm_board_forgive(redis, record.job, record.unit, err);
+    if (st == PM_OK) {
+        st = pm_board_place(redis, &record, 1, true, err);
+    }
+    if (st == PM_OK) {
+        st = take_back(dead, letter, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    st = send_unit(dead, letter, (int32_t)record.partition, &record.offset, err);
+    if (st != PM_OK) {
+        put_back(dead, letter);
+        return st;
+    }
+    st = pm_board_place(redis, &record, 1, false, err);
+    if (st == PM_OK) {
+        char unit[PM_DIGEST_HEX], job[PM_DIGEST_HEX];
+        pm_hex(record.unit, unit);
+        pm_hex(record.job, job);
+        const pm_log_field fields[] = {{"unit", unit, 0},
+                                       {"job", job, 0},
+                                       {"partition", NULL, (double)record.partition},
+                                       {"offset", NULL, (double)record.offset}};
+        pm_log_event(&dead->cluster.console.log, PM_LOG_DEBUG, fields, 4, "replayed");
+    }
+    return st;
+}
+
+static pm_status replay(cli_dead *dead, const cli_letter *letter, size_t n_partitions, pm_error *err) {
+    unit_in_letter u = {0};
+    pm_status st = read_letter(dead, letter, &u, err);
+    if (st == PM_OK) {
+        st = replay_unit(dead, letter, &u, n_partitions, err);
+    }
+    free_unit(&u);
+    if (st != PM_OK) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(letter->key, hex);
+        pm_fail_prefix(err, "dead letter %s", hex);
+    }
+    return st;
+}
+
+pm_status cli_dead_replay(cli_dead *dead, const cli_letter *const *letters, size_t n, pm_error *err) {
+    size_t n_partitions = 0;
+    pm_status st = open_sender(dead, err);
+    if (st == PM_OK) {
+        st = pm_topics_ensure(pm_sender_handle(dead->sender), &dead->cluster.kafka, true, &dead->cluster.console.log,
+                              &n_partitions, err);
+    }
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
+        st = st == PM_OK ? replay(dead, letters[i], n_partitions, err) : st;
+    }
+    return st;
+}
+
+pm_status cli_dead_drop(cli_dead *dead, const cli_letter *const *letters, size_t n, pm_error *err) {
+    pm_status st = open_sender(dead, err);
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
+        st = st == PM_OK ? take_back(dead, letters[i], err) : st;
+    }
+    return st;
+}

@@ -1,0 +1,249 @@
+#include "support/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/machine.h"
+#include "base/mem.h"
+
+pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
+    pm_result *v = &job->result.values;
+    free(v->moments);
+    free(v->covariance);
+    free(v->atom);
+    free(v->absorption);
+    free(v->pdf);
+    free(v->cdf);
+    free(v->survival);
+    pm_model_free(job->model);
+    pm_job_free(&job->parts);
+    pm_buffer_free(&job->manifest);
+    pm_graph_free(job->graph);
+    pm_matrix_free(&job->theta);
+    pm_matrix_free(&job->times);
+    pm_matrix_free(&job->rewards);
+    return cli_cluster_close(&job->cluster, st, err);
+}
+
+static pm_status read_matrix(const char *option, const char *text, pm_matrix *out, pm_error *err) {
+    if (text == NULL) {
+        return PM_OK;
+    }
+    pm_status st = pm_matrix_read(text, out, err);
+    return st == PM_OK ? PM_OK : pm_fail_prefix(err, "%s", option);
+}
+
+pm_status cli_job_read_numbers(cli_job *job, pm_error *err) {
+    const cli_run_options *o = &job->options;
+    pm_status st = read_matrix("--theta", o->theta, &job->theta, err);
+    if (st == PM_OK) {
+        st = read_matrix("--times", o->times, &job->times, err);
+    }
+    if (st == PM_OK) {
+        st = read_matrix("--rewards", o->rewards, &job->rewards, err);
+    }
+    return st;
+}
+
+/* A fault of numbers written out is one of the request; of numbers in a file, one of the data. */
+static pm_status fault_of(const char *text) {
+    return pm_matrix_is_path(text) ? PM_EDATA : PM_EUSAGE;
+}
+
+static pm_status set_theta(cli_job *job, pm_error *err) {
+    const char *text = job->options.theta;
+    size_t n_params = pm_graph_n_params(job->graph);
+    if (text == NULL && n_params > 0) {
+        return pm_fail(err, PM_EUSAGE, "--theta is missing: the graph has %zu parameters", n_params);
+    }
+    if (text != NULL && job->theta.cols != n_params) {
+        return pm_fail(err, fault_of(text), "--theta: rows of %zu values, expected %zu: the graph has %zu parameters%s",
+                       job->theta.cols, n_params, n_params, n_params == 0 ? "; leave --theta out" : "");
+    }
+    job->request.n_theta = text == NULL ? 1 : job->theta.rows;
+    job->request.theta = job->theta.data;
+    return PM_OK;
+}
+
+static pm_status set_times(cli_job *job, pm_error *err) {
+    const char *text = job->options.times;
+    if (text == NULL) {
+        return PM_OK;
+    }
+    size_t rows = job->times.rows, n_theta = job->request.n_theta;
+    if (job->times.cols == 0 || rows == 0) {
+        return pm_fail(err, fault_of(text), "--times: no times, expected at least one");
+    }
+    if (rows != 1 && rows != n_theta) {
+        return pm_fail(err, fault_of(text),
+                       "--times: %zu rows, expected one row for all theta, or %zu: a row for each theta", rows,
+                       n_theta);
+    }
+    job->request.n_times = job->times.cols;
+    job->request.times = job->times.data;
+    job->request.times_per_theta = rows != 1;
+    return PM_OK;
+}
+
+static pm_status set_rewards(cli_job *job, pm_error *err) {
+    const char *text = job->options.rewards;
+    if (text == NULL) {
+        return PM_OK;
+    }
+    size_t n = pm_graph_n_vertices(job->graph);
+    if (job->rewards.rows == 0 || job->rewards.cols != n) {
+        return pm_fail(err, fault_of(text),
+                       "--rewards: %zu rows of %zu values, expected reward vectors of %zu: one value for each row of "
+                       "the graph",
+                       job->rewards.rows, job->rewards.cols, n);
+    }
+    job->request.n_rewards = job->rewards.rows;
+    job->request.rewards = job->rewards.data;
+    return PM_OK;
+}
+
+static pm_status make_request(cli_job *job, pm_error *err) {
+    const cli_run_options *o = &job->options;
+    bool is_discrete = pm_graph_is_discrete(job->graph);
+    if (o->factorial && !is_discrete) {
+        return pm_fail(err, PM_EUSAGE, "--factorial: the graph is continuous; factorial moments are of discrete ones");
+    }
+    if (o->method != 0 && is_discrete) {
+        return pm_fail(err, PM_EUSAGE,
+                       "--method uniformization: the graph is discrete, its probabilities come from stepping; leave "
+                       "--method out");
+    }
+    job->request = (pm_request){
+        .n_moments = o->moments,
+        .factorial = o->factorial,
+        .covariance = o->covariance || cli_result_shows_spread(o->write_format, o->moments),
+        .pdf = o->pdf,
+        .cdf = o->cdf,
+        .tolerance = o->tolerance,
+        .tail_accuracy = o->tail_accuracy,
+        .threads = o->threads == 0 ? pm_processors() : (unsigned)o->threads,
+    };
+    pm_status st = set_theta(job, err);
+    if (st == PM_OK) {
+        st = set_times(job, err);
+    }
+    return st == PM_OK ? set_rewards(job, err) : st;
+}
+
+static pm_status allocate(double **out, bool is_wanted, size_t a, size_t b, size_t c, pm_error *err) {
+    size_t count = 0;
+    if (!is_wanted) {
+        return PM_OK;
+    }
+    bool fits = pm_mul(a, b, &count) && pm_mul(count, c, &count);
+    *out = fits ? pm_calloc(count, sizeof **out) : NULL;
+    return *out != NULL ? PM_OK : pm_fail_memory(err, "results", fits ? count * sizeof **out : SIZE_MAX);
+}
+
+static pm_status allocate_results(cli_job *job, pm_error *err) {
+    const pm_request *q = &job->request;
+    pm_result *v = &job->result.values;
+    size_t f = cli_result_rewards(q);
+    const struct {
+        double **field;
+        bool is_wanted;
+        size_t b, c;
+    } arrays[] = {
+        {&v->moments, q->n_moments > 0, f, q->n_moments},
+        {&v->covariance, q->covariance, f, f},
+        {&v->atom, true, 1, 1},
+        {&v->absorption, job->options.defective, 1, 1},
+        {&v->pdf, q->pdf, q->n_times, 1},
+        {&v->cdf, q->cdf, q->n_times, 1},
+        {&v->survival, q->tail_accuracy, q->n_times, 1},
+    };
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < sizeof arrays / sizeof *arrays; i++) {
+        st = allocate(arrays[i].field, arrays[i].is_wanted, q->n_theta, arrays[i].b, arrays[i].c, err);
+    }
+    return st;
+}
+
+void cli_job_warn_kind(cli_job *job) {
+    const cli_run_options *o = &job->options;
+    cli_warn_kind(job->graph, o->job != NULL ? o->job : o->graph, o->job != NULL, job->request.theta,
+                  job->request.n_theta, &job->cluster.console.log);
+}
+
+pm_status cli_job_request(cli_job *job, pm_error *err) {
+    pm_status st = make_request(job, err);
+    if (st == PM_OK) {
+        cli_job_warn_kind(job);
+    }
+    return st == PM_OK ? allocate_results(job, err) : st;
+}
+
+pm_status cli_job_load(cli_job *job, pm_error *err) {
+    double start = pm_seconds();
+    pm_status st = pm_graph_load(job->options.graph, job->options.read_format, job->options.kind, &job->graph, err);
+    job->result.seconds_read = pm_seconds() - start;
+    return st;
+}
+
+/* ---- the model, on this machine ---- */
+
+void cli_job_model_options(const cli_job *job, pm_model_options *out) {
+    const cli_run_options *o = &job->options;
+    pm_model_options_default(out);
+    out->effort = (pm_effort)o->effort;
+    out->min_size = o->min_size == SIZE_MAX ? out->min_size : o->min_size;
+    out->threads = 1;
+    out->memory = o->memory;
+    out->use_cache = !o->no_cache;
+    out->cache_dir = o->cache_dir;
+    out->cache_limit = o->cache_limit;
+    out->strict_cache = o->strict_cache;
+    out->normalize_start = o->normalize_start;
+    out->defective = o->defective;
+    out->isa = getenv("PHASEMILL_ISA");
+    out->log = &job->cluster.console.log;
+}
+
+pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err) {
+    pm_model_options options;
+    cli_job_model_options(job, &options);
+    options.threads = on_threads ? job->request.threads : 1;
+    options.densities_only = job->request.n_moments == 0 && !job->request.covariance;
+    pm_status st = pm_model_new(job->graph, &options, &job->model, &job->result.model, err);
+    return cli_name_graph(st, job->options.graph, err);
+}
+
+/* ---- evaluation and output ---- */
+
+pm_status cli_job_evaluate(cli_job *job, pm_error *err) {
+    double start = pm_seconds();
+    pm_status st = pm_evaluate(job->model, &job->request, &job->result.values, err);
+    job->result.seconds_evaluate = pm_seconds() - start;
+    return st;
+}
+
+pm_status cli_job_write(cli_job *job, pm_error *err) {
+    static void (*const writers[])(const cli_result *, cli_out *) = {
+        [CLI_FORMAT_TABLE] = cli_result_table,
+        [CLI_FORMAT_JSON] = cli_result_json,
+        [CLI_FORMAT_CSV] = cli_result_csv,
+        [CLI_FORMAT_NPY] = cli_result_npy,
+    };
+    job->result.graph = job->graph;
+    job->result.request = &job->request;
+    job->result.covariance = job->options.covariance;
+    job->result.isa = pm_model_isa(job->model);
+    job->result.threads = job->request.threads;
+    cli_console_clear(&job->cluster.console);
+    cli_out *out;
+    pm_status st = cli_result_check(&job->result, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    st = cli_out_open(job->options.output, &out, err);
+    if (st == PM_OK) {
+        writers[job->options.write_format](&job->result, out);
+    }
+    return cli_out_close(out, st, err);
+}

@@ -1,0 +1,41 @@
+/* One evaluation: the request that the options make of a graph, the model it is asked of, the result and its form.
+ * `run` and `collect` differ in where the model comes from. */
+#ifndef PM_CLI_JOB_H
+#define PM_CLI_JOB_H
+
+#include "base/matrix.h"
+#include "redis/manifest.h"
+#include "support/run_options.h"
+
+/* All that one evaluation holds; zero-initialised, freed by cli_job_close. Must not move. */
+typedef struct cli_job {
+    cli_cluster cluster; /* its console, and its handles where the cluster is used */
+    cli_run_options options;
+    pm_matrix theta, times, rewards;
+    pm_graph *graph;
+    pm_model *model;
+    pm_request request;
+    cli_result result;
+    pm_buffer manifest; /* of the cluster's job, encoded */
+    pm_job parts;       /* of the cluster: graph, split and classes before they become the model */
+} cli_job;
+
+/* In this order. Each returns at the first error. */
+pm_status cli_job_read_numbers(cli_job *job, pm_error *err);
+pm_status cli_job_load(cli_job *job, pm_error *err);    /* the graph, from its file */
+pm_status cli_job_request(cli_job *job, pm_error *err); /* checks numbers against the graph, makes room for results */
+void cli_job_warn_kind(cli_job *job);                   /* of a graph that may be discrete; part of cli_job_request */
+/* between these two, job->model and job->result.model are set */
+pm_status cli_job_evaluate(cli_job *job, pm_error *err);
+pm_status cli_job_write(cli_job *job, pm_error *err);
+
+/* Makes the model on this machine, as --strategy says. */
+pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err);
+
+/* Model options as the command line has them; threads are 1. */
+void cli_job_model_options(const cli_job *job, pm_model_options *out);
+
+/* Closes everything; `st` and `err` are how it went. */
+pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err);
+
+#endif

@@ -1,0 +1,271 @@
+#include "support/job_cluster.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/machine.h"
+#include "base/mem.h"
+#include "base/retry.h"
+#include "wire/units.h"
+
+/* `auto` asks the cluster when recording here would take so long, and takes it when it is faster even with what a job
+ * costs by itself. */
+#define WORTH_ASKING_SECONDS 2.0
+#define JOB_SECONDS 0.5
+/* What `auto` waits for servers that do not answer, before it takes this machine. */
+#define ASKING_SECONDS 5.0
+
+static const pm_log *log_of(const cli_job *job) {
+    return &job->cluster.console.log;
+}
+
+pm_status cli_job_open_store(cli_job *job, pm_error *err) {
+    const cli_run_options *o = &job->options;
+    pm_status st = cli_cluster_limit(&job->cluster, (double)o->timeout, err);
+    return st == PM_OK ? cli_cluster_open_store(&job->cluster, o->no_cache, o->cache_dir, o->cache_limit, err) : st;
+}
+
+pm_status cli_job_open_cluster(cli_job *job, pm_error *err) {
+    pm_status st = cli_job_open_store(job, err);
+    return st == PM_OK ? cli_cluster_open_sending(&job->cluster, err) : st;
+}
+
+pm_status cli_job_need_workers(cli_job *job, pm_error *err) {
+    size_t workers, slots;
+    pm_status st = pm_wait_for_workers(&job->cluster.producer, &workers, &slots, err);
+    if (st == PM_OK && workers == 0) {
+        st = pm_fail(err, PM_EUNAVAILABLE,
+                     "no worker is alive; start some with `phasemill worker`, or use --strategy threads");
+    }
+    return st;
+}
+
+pm_status cli_job_find_parts(cli_job *job, pm_error *err) {
+    double start = pm_seconds();
+    pm_job *parts = &job->parts;
+    parts->effort = (pm_effort)job->options.effort;
+    parts->graph = job->graph;
+    pm_graph_hold(parts->graph);
+    memcpy(parts->job, job->graph->digest, PM_DIGEST_BYTES);
+    pm_status st = pm_split_graph(parts->graph, log_of(job), &parts->split, err);
+    if (st == PM_OK) {
+        st = pm_classes_find(parts->graph, &parts->split, parts->effort, (unsigned)job->options.threads, log_of(job),
+                             &parts->classes, err);
+    }
+    job->result.model.seconds_split = pm_seconds() - start;
+    return cli_name_graph(st, job->options.graph, err);
+}
+
+pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) {
+    pm_model_options model;
+    cli_job_model_options(job, &model);
+    pm_submit_options options = {.effort = job->parts.effort,
+                                 .min_size = model.min_size,
+                                 .memory = model.memory == 0 ? pm_default_memory() : model.memory,
+                                 .source = job->options.graph,
+                                 .manifest = &job->manifest};
+    pm_status st = pm_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes, &options,
+                             report, err);
+    if (st == PM_OK) {
+        pm_logf(log_of(job), PM_LOG_INFO,
+                "%zu states, %zu SCCs of two states or more, %zu of them distinct: %zu known, %zu recorded here, %zu "
+                "units sent (%zu by claim check)",
+                report->states, report->sccs, report->items, report->known, report->recorded_here, report->units,
+                report->units_by_claim);
+    }
+    return st;
+}
+
+static pm_status collect(cli_job *job, pm_reader *reader, pm_model **out, pm_error *err) {
+    pm_model_options model;
+    cli_job_model_options(job, &model);
+    pm_collect_options options = {.manifest = &job->manifest, .model = &model};
+    pm_collect_report report;
+    double split = job->result.model.seconds_split;
+    pm_status st = cli_cluster_hold_signals(&job->cluster, err);
+    if (st == PM_OK) {
+        st = pm_collect(&job->cluster.producer, reader, &job->parts, &options, out, &report, err);
+    }
+    cli_cluster_release_signals(&job->cluster);
+    if (st == PM_OK) {
+        job->result.model = report.model;
+        job->result.model.seconds_split = split;
+        pm_logf(log_of(job), PM_LOG_DEBUG, "traces are there after %.3f s: %zu units seen, %zu SCCs sent again",
+                report.watch.seconds, report.watch.units_seen, report.watch.sent_again);
+    }
+    return st;
+}
+
+pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err) {
+    return collect(job, reader, &job->model, err);
+}
+
+pm_status cli_job_wait(cli_job *job, pm_reader *reader, pm_error *err) {
+    return collect(job, reader, NULL, err);
+}
+
+static pm_status evaluate_there(cli_job *job, pm_reader *reader, pm_error *err) {
+    pm_evaluate_report report;
+    double start = pm_seconds();
+    pm_status st = cli_cluster_hold_signals(&job->cluster, err);
+    if (st == PM_OK) {
+        st = pm_evaluate_on_cluster(&job->cluster.producer, reader, job->model, &job->request, &job->manifest,
+                                    &job->result.values, &report, err);
+    }
+    cli_cluster_release_signals(&job->cluster);
+    job->result.seconds_evaluate = pm_seconds() - start;
+    if (st == PM_OK) {
+        pm_logf(log_of(job), PM_LOG_INFO, "%zu slices of theta: %zu results known, %zu units sent", report.slices,
+                report.known, report.units);
+    }
+    return st;
+}
+
+pm_status cli_job_evaluate_anywhere(cli_job *job, pm_reader *reader, pm_error *err) {
+    pm_status st = job->options.on_cluster ? evaluate_there(job, reader, err) : PM_OK;
+    if (st == PM_OK) {
+        st = cli_cluster_limit(&job->cluster, 0, err); /* nobody is waited for any more */
+    }
+    return st == PM_OK && !job->options.on_cluster ? cli_job_evaluate(job, err) : st;
+}
+
+pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
+    pm_submit_report report;
+    pm_reader *reader = NULL;
+    pm_status st = job->parts.graph == NULL ? cli_job_find_parts(job, err) : PM_OK;
+    if (st == PM_OK) {
+        st = pm_reader_open(&job->cluster.kafka, PM_TOPIC_EVENTS, false, log_of(job), &reader, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_submit(job, &report, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_collect(job, reader, err);
+    }
+    if (st == PM_OK) {
+        st = cli_job_evaluate_anywhere(job, reader, err);
+    }
+    if (reader != NULL) {
+        pm_reader_close(reader);
+    }
+    return st;
+}
+
+/* ---- auto ---- */
+
+/* Seconds of one core that recording takes at most: SCCs that turn out to be alike are recorded once. */
+static pm_status estimate_most(cli_job *job, double *seconds, pm_error *err) {
+    pm_split split;
+    uint64_t cost = 0;
+    pm_status st = pm_split_graph(job->graph, NULL, &split, err);
+    for (uint32_t scc = 0; st == PM_OK && scc < split.n_sccs; scc++) {
+        size_t n_edges = 0;
+        uint32_t first = split.scc_first[scc], n = split.scc_first[scc + 1] - first;
+        for (uint32_t i = 0; n > 1 && i < n; i++) {
+            uint32_t v = split.member[first + i];
+            n_edges += split.row[v + 1] - split.row[v];
+        }
+        cost += n > 1 ? pm_record_cost(n, n_edges) : 0;
+    }
+    *seconds = 1e-6 * (double)cost;
+    pm_split_free(&split);
+    return cli_name_graph(st, job->options.graph, err);
+}
+
+/* The same of the classes whose traces neither Redis nor the disk has. */
+static pm_status estimate_missing(cli_job *job, double *seconds, pm_error *err) {
+    const pm_classes *classes = &job->parts.classes;
+    size_t n = classes->n_classes, uploaded;
+    uint8_t(*keys)[PM_DIGEST_BYTES] = pm_malloc(n, sizeof *keys);
+    bool *known = pm_calloc(n, sizeof *known);
+    uint64_t cost = 0;
+    pm_status st = PM_OK;
+    if (keys == NULL || known == NULL) {
+        st = pm_fail_memory(err, "the keys of SCCs", n * sizeof *keys);
+    }
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        memcpy(keys[i], classes->canon[i].key, PM_DIGEST_BYTES);
+    }
+    if (st == PM_OK) {
+        st = pm_traces_known(&job->cluster.traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, n, known, &uploaded, err);
+    }
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        const pm_topology *t = &classes->canon[i].topology;
+        cost += known[i] ? 0 : pm_record_cost(t->n, t->row[t->n]);
+    }
+    *seconds = 1e-6 * (double)cost;
+    free(keys);
+    free(known);
+    return st;
+}
+
+static pm_status ask_cluster(cli_job *job, bool *chosen, pm_error *err) {
+    size_t workers = 0, slots = 0;
+    double seconds = 0, here;
+    pm_status st = pm_count_workers(job->cluster.redis, &workers, &slots, err);
+    if (st == PM_OK && slots == 0) {
+        pm_logf(log_of(job), PM_LOG_INFO, "strategy threads: a cluster is configured, but no worker has been heard of");
+        return PM_OK;
+    }
+    if (st == PM_OK) {
+        st = estimate_missing(job, &seconds, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    here = seconds / job->request.threads;
+    double there = seconds / (double)slots + JOB_SECONDS;
+    *chosen = there < here;
+    pm_logf(log_of(job), PM_LOG_INFO,
+            "strategy %s: recording is estimated at %.1f s by %u threads here, %.1f s by %zu slots of %zu workers",
+            *chosen ? "cluster" : "threads", here, job->request.threads, there, slots, workers);
+    return PM_OK;
+}
+
+/* Whoever did not ask for the cluster does not wait for it. */
+static pm_status open_in_passing(cli_job *job, pm_error *err) {
+    const cli_run_options *o = &job->options;
+    pm_status st = cli_cluster_limit(&job->cluster, ASKING_SECONDS, err);
+    return st == PM_OK ? cli_cluster_open_producer(&job->cluster, o->no_cache, o->cache_dir, o->cache_limit, err) : st;
+}
+
+pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *err) {
+    double seconds = 0;
+    *chosen = false;
+    if (!cli_cluster_is_configured(&job->cluster) || pm_graph_n_vertices(job->graph) < min_size) {
+        return PM_OK;
+    }
+    pm_status st = estimate_most(job, &seconds, err);
+    if (st != PM_OK || seconds / job->request.threads < WORTH_ASKING_SECONDS) {
+        return st;
+    }
+    pm_error why = {0};
+    st = open_in_passing(job, &why);
+    if (st == PM_OK) {
+        st = cli_job_find_parts(job, err);
+        if (st != PM_OK) {
+            return st;
+        }
+        st = cli_cluster_limit(&job->cluster, ASKING_SECONDS, &why);
+        st = st == PM_OK ? ask_cluster(job, chosen, &why) : st;
+    }
+    if (st != PM_OK) {
+        pm_logf(log_of(job), PM_LOG_WARNING, "strategy threads: a cluster is configured, but cannot be used: %s",
+                why.text);
+    }
+    return cli_cluster_limit(&job->cluster, *chosen ? (double)job->options.timeout : 0, err);
+}
+
+pm_status cli_job_record_parts(cli_job *job, unsigned threads, pm_error *err) {
+    pm_model_options options;
+    cli_job_model_options(job, &options);
+    options.threads = threads;
+    double split = job->result.model.seconds_split;
+    pm_trace_cache cache = pm_disk_traces(job->cluster.disk);
+    pm_status st = pm_model_of_parts(job->parts.graph, &job->parts.split, &job->parts.classes,
+                                     job->cluster.disk != NULL ? &cache : NULL, false, &options, &job->model,
+                                     &job->result.model, err);
+    job->result.model.seconds_split = split;
+    return cli_name_graph(st, job->options.graph, err);
+}

@@ -1,0 +1,395 @@
+#include "support/jobs.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "redis/traces.h"
+#include "support/output.h"
+
+#define LEAST_DIGITS 6
+#define MOST_JOBS 10000 /* looked through for an id's beginning */
+
+/* ---- finding ----------------------------------------------------------------------------------------- */
+
+static pm_status find_by_digits(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+    uint8_t(*jobs)[PM_DIGEST_BYTES] = NULL;
+    size_t n = 0, found = 0;
+    pm_status st = pm_board_jobs(redis, MOST_JOBS, &jobs, &n, err);
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(jobs[i], hex);
+        if (strncasecmp(hex, text, strlen(text)) == 0) {
+            memcpy(job, jobs[i], PM_DIGEST_BYTES);
+            found++;
+        }
+    }
+    free(jobs);
+    if (st == PM_OK && found != 1) {
+        st = pm_fail(err, found == 0 ? PM_ENOINPUT : PM_EUSAGE,
+                     found == 0 ? "job %s: not there; see `phasemill status`"
+                                : "job %s: more than one begins so; give more digits",
+                     text);
+    }
+    return st;
+}
+
+static pm_status check_there(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], const char *text, pm_error *err) {
+    pm_job_message message;
+    pm_note note = {0};
+    pm_status st = pm_board_job(redis, job, &message, &note, err);
+    bool found = note.found;
+    pm_note_free(&note);
+    if (st == PM_EDATA) { /* it is there, and whoever looks closer is told what is wrong with it */
+        return PM_OK;
+    }
+    return st == PM_OK && !found ? pm_fail(err, PM_ENOINPUT, "job %s: not there; see `phasemill status`", text) : st;
+}
+
+pm_status cli_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+    size_t n = 0;
+    while (isxdigit((unsigned char)text[n])) {
+        n++;
+    }
+    if (text[n] != '\0' || n < LEAST_DIGITS || n >= PM_DIGEST_HEX) {
+        return pm_fail(err, PM_EUSAGE, "\"%s\": expected the id of a job, or its first %d or more digits", text,
+                       LEAST_DIGITS);
+    }
+    return pm_unhex(text, job) ? check_there(redis, job, text, err) : find_by_digits(redis, text, job, err);
+}
+
+typedef struct running_search {
+    const char *text;
+    uint8_t *job;
+    size_t n_found;
+} running_search;
+
+static pm_status search_worker(void *ctx, const pm_worker_message *worker, pm_error *err) {
+    running_search *s = ctx;
+    const pm_running_unit *units = worker->units.items;
+    (void)err;
+    for (size_t i = 0; i < worker->units.count; i++) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(units[i].job, hex);
+        bool is_new = s->n_found == 0 || memcmp(units[i].job, s->job, PM_DIGEST_BYTES) != 0;
+        if (is_new && strncasecmp(hex, s->text, strlen(s->text)) == 0) {
+            memcpy(s->job, units[i].job, PM_DIGEST_BYTES);
+            s->n_found++;
+        }
+    }
+    return PM_OK;
+}
+
+pm_status cli_job_find_running(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+    running_search s = {.text = text, .job = job};
+    pm_status st = pm_board_workers(redis, search_worker, &s, err);
+    if (st == PM_OK && s.n_found != 1) {
+        st = pm_fail(err, s.n_found == 0 ? PM_ENOINPUT : PM_EUSAGE,
+                     s.n_found == 0 ? "job %s: neither on the board nor with a worker; see `phasemill status`"
+                                    : "job %s: more than one begins so; give more digits",
+                     text);
+    }
+    return st;
+}
+
+/* ---- looking ----------------------------------------------------------------------------------------- */
+
+typedef struct item {
+    uint8_t digest[PM_DIGEST_BYTES];
+    uint32_t unit;
+    bool exists;
+} item;
+
+typedef struct item_list {
+    item *items;
+    size_t n, capacity;
+} item_list;
+
+typedef struct gathering {
+    cli_job_view *view;
+    size_t unit_capacity;
+    item_list lists[CLI_N_UNIT_KINDS];
+} gathering;
+
+static cli_unit_kind kind_of(const char *kind) {
+    return strcmp(kind, "record") == 0     ? CLI_UNIT_RECORD
+           : strcmp(kind, "evaluate") == 0 ? CLI_UNIT_EVALUATE
+                                           : CLI_UNIT_OTHER;
+}
+
+static pm_status add_items(item_list *list, const uint8_t *digests, size_t n, size_t unit, pm_error *err) {
+    if (!pm_reserve((void **)&list->items, &list->capacity, list->n + n, sizeof *list->items)) {
+        return pm_fail_memory(err, "items of a job", (list->n + n) * sizeof *list->items);
+    }
+    for (size_t i = 0; i < n; i++) {
+        item *one = &list->items[list->n++];
+        *one = (item){.unit = (uint32_t)unit};
+        memcpy(one->digest, digests + i * PM_DIGEST_BYTES, PM_DIGEST_BYTES);
+    }
+    return PM_OK;
+}
+
+static pm_status gather_unit(void *ctx, const pm_unit_record *record, pm_error *err) {
+    gathering *g = ctx;
+    cli_job_view *view = g->view;
+    if (!pm_reserve((void **)&view->units, &g->unit_capacity, view->n_units + 1, sizeof *view->units)) {
+        return pm_fail_memory(err, "units of a job", (view->n_units + 1) * sizeof *view->units);
+    }
+    cli_unit_view *unit = &view->units[view->n_units];
+    *unit = (cli_unit_view){.partition = record->partition, .offset = record->offset, .time = record->time};
+    memcpy(unit->unit, record->unit, PM_DIGEST_BYTES);
+    pm_span_text(record->kind, unit->kind, sizeof unit->kind);
+    cli_make_plain(unit->kind);
+    unit->what = kind_of(unit->kind);
+    /* of a unit whose items are not kept anywhere, the item is that it ended */
+    bool is_other = unit->what == CLI_UNIT_OTHER;
+    unit->items = is_other ? 1 : record->items.size / PM_DIGEST_BYTES;
+    return add_items(&g->lists[unit->what], is_other ? record->unit : record->items.bytes, unit->items, view->n_units++,
+                     err);
+}
+
+static int by_digest(const void *a, const void *b) {
+    return memcmp(((const item *)a)->digest, ((const item *)b)->digest, PM_DIGEST_BYTES);
+}
+
+static pm_status ask(pm_redis *redis, cli_unit_kind what, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
+                     bool *exist, pm_error *err) {
+    if (what == CLI_UNIT_OTHER) {
+        return pm_board_ended(redis, digests, n, exist, err);
+    }
+    return pm_blob_look(redis, what == CLI_UNIT_RECORD ? PM_SPACE_TRACE : PM_SPACE_RESULT, digests, n, exist, err);
+}
+
+/* Asks for all items of a kind; *distinct and *missing count each digest once, for one may be in several units. */
+static pm_status look_at_items(pm_redis *redis, gathering *g, cli_unit_kind what, uint64_t *distinct, uint64_t *missing,
+                               pm_error *err) {
+    item_list *list = &g->lists[what];
+    *distinct = *missing = 0;
+    if (list->n == 0) {
+        return PM_OK;
+    }
+    uint8_t(*digests)[PM_DIGEST_BYTES] = pm_malloc(list->n, PM_DIGEST_BYTES);
+    bool *exist = pm_malloc(list->n, sizeof *exist);
+    pm_status st = digests == NULL || exist == NULL ? pm_fail_memory(err, "items", list->n * PM_DIGEST_BYTES) : PM_OK;
+    if (st == PM_OK) {
+        qsort(list->items, list->n, sizeof *list->items, by_digest);
+        for (size_t i = 0; i < list->n; i++) {
+            memcpy(digests[i], list->items[i].digest, PM_DIGEST_BYTES);
+        }
+        st = ask(redis, what, (const uint8_t(*)[PM_DIGEST_BYTES])digests, list->n, exist, err);
+    }
+    for (size_t i = 0; st == PM_OK && i < list->n; i++) {
+        bool is_new = i == 0 || memcmp(digests[i], digests[i - 1], PM_DIGEST_BYTES) != 0;
+        *distinct += is_new;
+        *missing += is_new && !exist[i];
+        g->view->units[list->items[i].unit].missing += !exist[i];
+    }
+    free(digests);
+    free(exist);
+    return st;
+}
+
+static pm_status look_at_units(pm_redis *redis, cli_job_view *view, pm_error *err) {
+    gathering g = {.view = view};
+    uint64_t distinct = 0, others = 0, others_missing = 0;
+    pm_status st = pm_board_units(redis, view->job, gather_unit, &g, err);
+    if (st == PM_OK) {
+        st = look_at_items(redis, &g, CLI_UNIT_RECORD, &distinct, &view->missing, err);
+    }
+    if (st == PM_OK) {
+        st = look_at_items(redis, &g, CLI_UNIT_EVALUATE, &view->slices, &view->slices_missing, err);
+    }
+    if (st == PM_OK) {
+        st = look_at_items(redis, &g, CLI_UNIT_OTHER, &others, &others_missing, err);
+    }
+    view->missing += others_missing;
+    for (size_t i = 0; i < view->n_units; i++) {
+        view->n_open += view->units[i].missing > 0;
+    }
+    for (size_t k = 0; k < CLI_N_UNIT_KINDS; k++) {
+        free(g.lists[k].items);
+    }
+    return st;
+}
+
+static void describe_failure(cli_job_view *view, const pm_outcome_message *o) {
+    char unit[PM_DIGEST_HEX], scc[PM_DIGEST_HEX + 8] = "", topic[256];
+    view->has_failed = true;
+    pm_hex(o->unit, unit);
+    pm_span_text(o->topic, topic, sizeof topic);
+    pm_span_text(o->error, view->failure, sizeof view->failure);
+    cli_make_plain(topic);
+    cli_make_plain(view->failure);
+    if (o->scc.size == PM_DIGEST_BYTES) {
+        char hex[PM_DIGEST_HEX];
+        pm_hex(o->scc.bytes, hex);
+        snprintf(scc, sizeof scc, ", SCC %s", hex);
+    }
+    snprintf(view->failure_place, sizeof view->failure_place, "unit %s%s, %llu attempts, %s partition %llu offset %lld",
+             unit, scc, (unsigned long long)o->attempts, topic, (unsigned long long)o->partition, (long long)o->offset);
+}
+
+/* What makes no sense is shown in its place. */
+static pm_status note_fault(cli_job_view *view, pm_status st, const pm_error *why, pm_error *err) {
+    if (st == PM_EDATA) {
+        snprintf(view->fault, sizeof view->fault, "%.*s", (int)sizeof view->fault - 1, why->text);
+        cli_make_plain(view->fault);
+        return PM_OK;
+    }
+    return st == PM_OK ? PM_OK : pm_fail(err, st, "%s", why->text);
+}
+
+static pm_status look_at_end(pm_redis *redis, cli_job_view *view, pm_error *err) {
+    pm_outcome_message outcome;
+    pm_note note = {0};
+    const uint8_t(*job)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])view->job;
+    pm_status st = pm_board_cancelled(redis, job, 1, &view->is_cancelled, err);
+    if (st == PM_OK) {
+        pm_error why = {0};
+        st = note_fault(view, pm_board_failure(redis, view->job, &outcome, &note, &why), &why, err);
+    }
+    if (st == PM_OK && note.found) {
+        describe_failure(view, &outcome);
+    }
+    pm_note_free(&note);
+    return st;
+}
+
+static void take_record(cli_job_view *view, const pm_job_message *message) {
+    pm_span_text(message->kind, view->kind, sizeof view->kind);
+    pm_span_text(message->source, view->source, sizeof view->source);
+    cli_make_plain(view->kind);
+    cli_make_plain(view->source);
+    view->created = message->created;
+    view->states = message->states;
+    view->items = message->items;
+    view->known = message->known;
+}
+
+pm_status cli_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_job_view *out, bool *found,
+                       pm_error *err) {
+    pm_job_message message;
+    pm_note note = {0};
+    pm_error why = {0};
+    *out = (cli_job_view){0};
+    memcpy(out->job, job, PM_DIGEST_BYTES);
+    pm_status st = note_fault(out, pm_board_job(redis, job, &message, &note, &why), &why, err);
+    *found = note.found || out->fault[0] != '\0';
+    if (note.found) {
+        take_record(out, &message);
+    }
+    pm_note_free(&note);
+    if (st == PM_OK && *found) {
+        st = look_at_units(redis, out, err);
+    }
+    return st == PM_OK && *found ? look_at_end(redis, out, err) : st;
+}
+
+/* ---- many at a glance -------------------------------------------------------------------------------- */
+
+typedef struct glancing {
+    cli_job_view *views;
+    bool *found;
+} glancing;
+
+static pm_status see_job(void *ctx, size_t i, const pm_job_message *job, pm_error *err) {
+    glancing *g = ctx;
+    (void)err;
+    if (job != NULL) {
+        take_record(&g->views[i], job);
+        g->found[i] = true;
+    }
+    return PM_OK;
+}
+
+static pm_status see_failure(void *ctx, size_t i, const pm_outcome_message *outcome, pm_error *err) {
+    glancing *g = ctx;
+    (void)err;
+    describe_failure(&g->views[i], outcome);
+    return PM_OK;
+}
+
+static pm_status see_bad(void *ctx, size_t i, const char *why, pm_error *err) {
+    glancing *g = ctx;
+    const pm_error fault = {.code = PM_EDATA};
+    pm_error text = fault;
+    g->found[i] = true;
+    snprintf(text.text, sizeof text.text, "%s", why);
+    return note_fault(&g->views[i], PM_EDATA, &text, err);
+}
+
+/* Counts of two moments may pass each other; none is shown that cannot be. */
+static void take_counts(cli_job_view *view, const pm_glance *counts) {
+    uint64_t there = counts->known + counts->recorded;
+    view->is_counted = true;
+    view->is_cancelled = counts->is_cancelled;
+    view->missing = there < view->items ? view->items - there : 0;
+    view->slices = counts->slices;
+    view->slices_missing = counts->slices_done < counts->slices ? counts->slices - counts->slices_done : 0;
+    view->n_units = counts->units;
+    view->n_open = counts->units_done < counts->units ? counts->units - counts->units_done : 0;
+}
+
+pm_status cli_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, cli_job_view *views,
+                          size_t *n_found, pm_error *err) {
+    static const pm_glance_visits visits = {see_job, see_failure, see_bad};
+    pm_glance *counts = pm_calloc(n, sizeof *counts);
+    glancing g = {.views = views, .found = pm_calloc(n, sizeof *g.found)};
+    pm_status st = counts == NULL || g.found == NULL ? pm_fail_memory(err, "jobs", n * sizeof *counts) : PM_OK;
+    *n_found = 0;
+    for (size_t i = 0; i < n; i++) {
+        views[i] = (cli_job_view){0};
+        memcpy(views[i].job, jobs[i], PM_DIGEST_BYTES);
+    }
+    if (st == PM_OK) {
+        st = pm_board_glance(redis, jobs, n, counts, &visits, &g, err);
+    }
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        if (g.found[i]) {
+            take_counts(&views[i], &counts[i]);
+            views[(*n_found)++] = views[i];
+        }
+    }
+    free(g.found);
+    free(counts);
+    return st;
+}
+
+/* ---- closer ------------------------------------------------------------------------------------------ */
+
+pm_status cli_job_look_closer(pm_redis *redis, cli_job_view *view, size_t most, pm_error *err) {
+    pm_status st = PM_OK;
+    size_t seen = 0;
+    for (size_t i = 0; st == PM_OK && i < view->n_units && seen < most; i++) {
+        cli_unit_view *unit = &view->units[i];
+        if (unit->missing == 0) {
+            continue;
+        }
+        pm_attempt attempt = {0};
+        const uint8_t(*id)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])unit->unit;
+        st = pm_board_ended(redis, id, 1, &unit->has_ended, err);
+        if (st == PM_OK) {
+            pm_error why = {0};
+            st = note_fault(view, pm_board_attempts(redis, unit->unit, &attempt, &why), &why, err);
+        }
+        unit->begun = attempt.begun;
+        unit->faults = attempt.faults;
+        seen++;
+    }
+    return st;
+}
+
+void cli_job_view_free(cli_job_view *view) {
+    free(view->units);
+    *view = (cli_job_view){0};
+}
+
+const char *cli_job_state(const cli_job_view *view) {
+    return view->fault[0] != '\0'                            ? "unreadable"
+           : view->missing == 0 && view->slices_missing == 0 ? "done"
+           : view->has_failed                                ? "failed"
+           : view->is_cancelled                              ? "cancelled"
+                                                             : "running";
+}

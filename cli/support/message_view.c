@@ -1,0 +1,205 @@
+#include "support/message_view.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "support/json_writer.h"
+#include "wire/seal.h"
+
+static void write_bin(cli_json *j, pm_span span) {
+    cli_json_open(j, '{');
+    cli_json_key(j, "bin");
+    cli_json_hex(j, span.bytes, span.size);
+    cli_json_close(j, '}');
+}
+
+static void write_digests(cli_json *j, pm_span span) {
+    cli_json_open(j, '[');
+    for (size_t at = 0; at < span.size; at += PM_DIGEST_BYTES) {
+        cli_json_hex(j, span.bytes + at, PM_DIGEST_BYTES);
+    }
+    cli_json_close(j, ']');
+}
+
+/* Elements lie where they were read, which may not be aligned. */
+static void write_u32s(cli_json *j, pm_span span) {
+    cli_json_open(j, '[');
+    for (size_t at = 0; at < span.size; at += sizeof(uint32_t)) {
+        uint32_t value;
+        memcpy(&value, span.bytes + at, sizeof value);
+        cli_json_count(j, value);
+    }
+    cli_json_close(j, ']');
+}
+
+/* An array may hold what JSON has no number for: then its name as a string. */
+static void write_real(cli_json *j, double value) {
+    if (isfinite(value)) {
+        cli_json_number(j, value);
+    } else {
+        cli_json_string(j, isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
+    }
+}
+
+static void write_f64s(cli_json *j, pm_span span) {
+    cli_json_open(j, '[');
+    for (size_t at = 0; at < span.size; at += sizeof(double)) {
+        double value;
+        memcpy(&value, span.bytes + at, sizeof value);
+        write_real(j, value);
+    }
+    cli_json_close(j, ']');
+}
+
+/* All kinds but lists. */
+static void write_value(cli_json *j, const pm_field *f, const void *message) {
+    const void *at = (const uint8_t *)message + f->offset;
+    const pm_span *span = at;
+    switch (f->kind) {
+    case PM_FIELD_UINT:
+        cli_json_count(j, *(const uint64_t *)at);
+        return;
+    case PM_FIELD_INT:
+        cli_json_integer(j, *(const int64_t *)at);
+        return;
+    case PM_FIELD_REAL:
+        cli_json_number(j, *(const double *)at);
+        return;
+    case PM_FIELD_BOOL:
+        cli_json_bool(j, *(const bool *)at);
+        return;
+    case PM_FIELD_TEXT:
+        cli_json_span(j, (const char *)span->bytes, span->size);
+        return;
+    case PM_FIELD_DIGEST:
+        cli_json_hex(j, at, PM_DIGEST_BYTES);
+        return;
+    case PM_FIELD_DIGESTS:
+        write_digests(j, *span);
+        return;
+    case PM_FIELD_U32S:
+        write_u32s(j, *span);
+        return;
+    case PM_FIELD_F64S:
+        write_f64s(j, *span);
+        return;
+    default:
+        write_bin(j, *span);
+    }
+}
+
+static void write_list(cli_json *j, const pm_field *list, const pm_list *items) {
+    cli_json_open(j, '[');
+    for (size_t i = 0; i < items->count; i++) {
+        const uint8_t *item = (const uint8_t *)items->items + i * list->item->size;
+        cli_json_open(j, '{');
+        for (const pm_field *f = list->item->fields; f->name != NULL; f++) {
+            cli_json_key(j, f->name);
+            write_value(j, f, item);
+        }
+        cli_json_close(j, '}');
+    }
+    cli_json_close(j, ']');
+}
+
+/* The type of a unit's body; NULL for a kind that is not known. */
+static const pm_message_type *body_type(pm_span kind) {
+    const pm_message_type *types[] = {&pm_record_type, &pm_evaluate_type, &pm_probe_type};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        const char *name = types[i]->name + strlen("phasemill.");
+        if (strlen(name) == kind.size && memcmp(name, kind.bytes, kind.size) == 0) {
+            return types[i];
+        }
+    }
+    return NULL;
+}
+
+static pm_status write_message(cli_json *j, const pm_message_type *type, const uint8_t *bytes, size_t n, pm_error *err);
+
+/* A field at the top of a message. Bodies are opened: one level, for no body has a body. */
+static pm_status write_field(cli_json *j, const pm_message_type *type, const pm_field *f, const void *message,
+                             pm_error *err) {
+    cli_json_key(j, f->name);
+    if (f->kind == PM_FIELD_LIST) {
+        write_list(j, f, (const pm_list *)((const uint8_t *)message + f->offset));
+        return PM_OK;
+    }
+    const pm_unit_message *unit = message;
+    const pm_message_type *body = type == &pm_unit_type && strcmp(f->name, "body") == 0 ? body_type(unit->kind) : NULL;
+    if (body == NULL) {
+        write_value(j, f, message);
+        return PM_OK;
+    }
+    pm_status st = write_message(j, body, unit->body.bytes, unit->body.size, err);
+    return st == PM_OK ? PM_OK : pm_fail_prefix(err, "%s: body", type->name);
+}
+
+static pm_status write_message(cli_json *j, const pm_message_type *type, const uint8_t *bytes, size_t n,
+                               pm_error *err) {
+    pm_message_memory memory = {.n_lists = 0};
+    void *message = pm_calloc(1, type->size);
+    if (message == NULL) {
+        return pm_fail_memory(err, "a message", type->size);
+    }
+    pm_status st = pm_message_decode(type, bytes, n, message, &memory, err);
+    if (st == PM_OK) {
+        cli_json_open(j, '{');
+        cli_json_key(j, "name");
+        cli_json_string(j, type->name);
+        cli_json_key(j, "version");
+        cli_json_count(j, type->version);
+        cli_json_key(j, "payload");
+        cli_json_open(j, '{');
+        for (const pm_field *f = type->fields; st == PM_OK && f->name != NULL; f++) {
+            st = write_field(j, type, f, message, err);
+        }
+        cli_json_close(j, '}');
+        cli_json_close(j, '}');
+    }
+    pm_message_memory_free(&memory);
+    free(message);
+    return st;
+}
+
+static void open_sealed(cli_json *j, const char *id) {
+    cli_json_open(j, '{');
+    cli_json_key(j, "name");
+    cli_json_string(j, "phasemill.sealed");
+    cli_json_key(j, "version");
+    cli_json_count(j, 1);
+    cli_json_key(j, "key");
+    cli_json_string(j, id);
+    cli_json_key(j, "value");
+}
+
+pm_status cli_message_write(const uint8_t *bytes, size_t n, cli_out *out, pm_error *err) {
+    pm_envelope envelope;
+    pm_span inside;
+    char id[PM_SEAL_ID_TEXT];
+    pm_status st = pm_seal_peel(bytes, n, &inside, id, err);
+    if (st == PM_OK) {
+        st = pm_envelope_open(inside.bytes, inside.size, &envelope, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    const pm_message_type *type = pm_message_type_find(envelope.name);
+    if (type == NULL) {
+        return pm_fail(err, PM_EDATA, "expected a trace or a message of phasemill, found \"%s\", which is unknown here",
+                       envelope.name);
+    }
+    cli_json j = {.out = out};
+    if (id[0] != '\0') {
+        open_sealed(&j, id);
+    }
+    st = write_message(&j, type, inside.bytes, inside.size, err);
+    if (st == PM_OK && id[0] != '\0') {
+        cli_json_close(&j, '}');
+    }
+    if (st == PM_OK) {
+        cli_out_text(out, "\n");
+    }
+    return st;
+}

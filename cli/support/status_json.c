@@ -1,0 +1,175 @@
+#include "base/clock.h"
+#include "support/json_writer.h"
+#include "support/status.h"
+
+#define SHOWN 1000 /* open units of a job */
+
+static void put_count(cli_json *j, const char *key, uint64_t value) {
+    cli_json_key(j, key);
+    cli_json_count(j, value);
+}
+
+static void put_text(cli_json *j, const char *key, const char *value) {
+    cli_json_key(j, key);
+    cli_json_text(j, value);
+}
+
+static void put_digest(cli_json *j, const char *key, const uint8_t digest[PM_DIGEST_BYTES]) {
+    char hex[PM_DIGEST_HEX];
+    pm_hex(digest, hex);
+    put_text(j, key, hex);
+}
+
+static void put_time(cli_json *j, const char *key, double time) {
+    char text[PM_TIME_TEXT];
+    pm_time_text(time, text);
+    put_text(j, key, text);
+}
+
+static void put_offset(cli_json *j, const char *key, int64_t offset) {
+    cli_json_key(j, key);
+    if (offset < 0) {
+        cli_json_text(j, NULL);
+    } else {
+        cli_json_count(j, (uint64_t)offset);
+    }
+}
+
+static void open_key(cli_json *j, const char *key, char bracket) {
+    cli_json_key(j, key);
+    cli_json_open(j, bracket);
+}
+
+static void write_unit(const cli_status *status, const cli_job_view *job, const cli_unit_view *unit, cli_json *j) {
+    char state[CLI_CLIENT_TEXT + 16];
+    cli_unit_state(status, job, unit, state, sizeof state);
+    cli_json_open(j, '{');
+    put_digest(j, "unit", unit->unit);
+    put_text(j, "kind", unit->kind);
+    put_text(j, "state", state);
+    put_count(j, "items", unit->items);
+    put_count(j, "missing", unit->missing);
+    put_count(j, "partition", unit->partition);
+    put_offset(j, "offset", unit->offset);
+    put_count(j, "begun", unit->begun);
+    put_count(j, "faults", unit->faults);
+    cli_json_close(j, '}');
+}
+
+static void write_open_units(const cli_status *status, const cli_job_view *job, cli_json *j) {
+    size_t shown = 0;
+    open_key(j, "open_units", '[');
+    for (size_t i = 0; i < job->n_units && shown < SHOWN; i++) {
+        if (job->units[i].missing > 0) {
+            write_unit(status, job, &job->units[i], j);
+            shown++;
+        }
+    }
+    cli_json_close(j, ']');
+}
+
+static void write_job(const cli_status *status, const cli_job_view *job, bool is_detailed, cli_json *j) {
+    cli_json_open(j, '{');
+    put_digest(j, "job", job->job);
+    put_text(j, "state", cli_job_state(job));
+    put_text(j, "kind", job->kind);
+    put_text(j, "source", job->source);
+    put_time(j, "submitted", job->created);
+    put_count(j, "states", job->states);
+    put_count(j, "items", job->items);
+    put_count(j, "done", job->items - job->missing);
+    put_count(j, "known", job->known);
+    put_count(j, "slices", job->slices);
+    put_count(j, "slices_done", job->slices - job->slices_missing);
+    put_count(j, "units", job->n_units);
+    put_count(j, "units_open", job->n_open);
+    cli_json_key(j, "counted");
+    cli_json_bool(j, job->is_counted);
+    put_text(j, "fault", job->fault[0] != '\0' ? job->fault : NULL);
+    put_text(j, "failure", job->has_failed ? job->failure : NULL);
+    put_text(j, "failed_unit", job->has_failed ? job->failure_place : NULL);
+    if (is_detailed) {
+        write_open_units(status, job, j);
+    }
+    cli_json_close(j, '}');
+}
+
+static void write_running(const cli_running_view *r, double now, cli_json *j) {
+    cli_json_open(j, '{');
+    put_digest(j, "unit", r->unit);
+    put_digest(j, "job", r->job);
+    put_text(j, "kind", r->kind);
+    put_count(j, "item", r->item);
+    put_count(j, "items", r->items);
+    put_count(j, "attempt", r->attempt);
+    put_count(j, "pid", r->pid);
+    cli_json_key(j, "seconds");
+    cli_json_number(j, now - r->since);
+    cli_json_close(j, '}');
+}
+
+static void write_worker(const cli_worker_view *worker, double now, cli_json *j) {
+    cli_json_open(j, '{');
+    put_text(j, "worker", worker->id);
+    put_text(j, "state", worker->state);
+    put_text(j, "version", worker->version);
+    put_time(j, "started", worker->started);
+    put_count(j, "slots", worker->slots);
+    put_count(j, "partitions", worker->partitions);
+    put_count(j, "done", worker->done);
+    put_count(j, "failed", worker->failed);
+    put_count(j, "recorded", worker->recorded);
+    put_count(j, "known", worker->known);
+    put_count(j, "resident_bytes", worker->resident);
+    open_key(j, "running", '[');
+    for (size_t i = 0; i < worker->n_running; i++) {
+        write_running(&worker->running[i], now, j);
+    }
+    cli_json_close(j, ']');
+    cli_json_close(j, '}');
+}
+
+static void write_redis(const cli_status *status, const cli_job_view *detail, cli_json *j) {
+    double now = status->now;
+    open_key(j, "jobs", '[');
+    for (size_t i = 0; i < status->n_jobs; i++) {
+        write_job(status, &status->jobs[i], &status->jobs[i] == detail, j);
+    }
+    cli_json_close(j, ']');
+    open_key(j, "workers", '[');
+    for (size_t i = 0; i < status->n_workers; i++) {
+        write_worker(&status->workers[i], now, j);
+    }
+    cli_json_close(j, ']');
+    put_text(j, "redis_error", status->redis_st == PM_OK ? NULL : status->redis_err.text);
+}
+
+static void write_kafka(const cli_status *status, cli_json *j) {
+    uint64_t total = 0;
+    open_key(j, "partitions", '[');
+    for (size_t i = 0; i < status->n_partitions; i++) {
+        const pm_lag *lag = &status->lags[i];
+        total += cli_lag_of(lag);
+        cli_json_open(j, '{');
+        put_count(j, "partition", i);
+        put_offset(j, "committed", lag->committed);
+        put_offset(j, "low", lag->low);
+        put_offset(j, "high", lag->high);
+        put_count(j, "lag", cli_lag_of(lag));
+        cli_json_close(j, '}');
+    }
+    cli_json_close(j, ']');
+    put_count(j, "lag", total);
+    put_count(j, "dead_letters", status->n_dead);
+    put_text(j, "kafka_error", status->kafka_st == PM_OK ? NULL : status->kafka_err.text);
+}
+
+void cli_status_json(const cli_status *status, const cli_job_view *detail, cli_out *out) {
+    cli_json j = {.out = out};
+    cli_json_open(&j, '{');
+    put_time(&j, "time", status->now);
+    write_redis(status, detail, &j);
+    write_kafka(status, &j);
+    cli_json_close(&j, '}');
+    cli_out_text(out, "\n");
+}

@@ -1,0 +1,276 @@
+#include "kafka/sender.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "kafka/fault.h"
+
+/* While as many requests are under way as an idempotent producer may have (5), and another message is due, librdkafka
+ * turns without rest: measured, with 1 ms and a busy broker, three quarters of a worker's time. A flush does not wait
+ * for it. */
+#define LINGER_MS "5"
+
+/* What dropping messages, and then the handle, may take. */
+#define PURGE_SECONDS 0.5
+#define DESTROY_SECONDS 0.5
+
+struct pm_sender {
+    pm_kafka_health health; /* first: the opaque of the handle is both */
+    pm_kafka_options options;
+    char timeout_ms[16];
+    double seconds;
+    pm_sender_report report; /* NULL while closing */
+    void *ctx;
+    rd_kafka_t *rk;
+    size_t pending;   /* queued, not reported */
+    bool is_broken;   /* the idempotent producer gave up: a new handle is due */
+    pm_error failure; /* the first of a delivery since the last flush */
+};
+
+static pm_status describe_failure(const pm_sender *s, const rd_kafka_message_t *m, pm_error *err) {
+    const char *topic = m->rkt != NULL ? rd_kafka_topic_name(m->rkt) : "(unknown topic)";
+    if (m->err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT) {
+        return pm_fail(err, PM_ETEMPORARY,
+                       "a message to %s partition %d was not acknowledged within %.3g s%s%s: Kafka away, or fewer "
+                       "replicas in sync than it asks for",
+                       topic, (int)m->partition, s->seconds, s->health.last[0] ? ": " : "", s->health.last);
+    }
+    if (m->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP) {
+        char now[PM_TIME_TEXT];
+        pm_time_text(pm_now(), now);
+        return pm_fail(err, PM_ECONFIG,
+                       "Kafka refused a message to %s partition %d for its timestamp: by the clock of this machine it "
+                       "is %s: set it right, or see message.timestamp.type, .before.max.ms and .after.max.ms of the "
+                       "topic",
+                       topic, (int)m->partition, now);
+    }
+    pm_kafka_fail(err, m->err, NULL, "a message to %s partition %d was not delivered", topic, (int)m->partition);
+    if (err->code == PM_ESOFTWARE) { /* of the handle, not of the message: a new handle takes it */
+        err->code = PM_ETEMPORARY;
+    }
+    return err->code;
+}
+
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque) {
+    pm_sender *s = opaque;
+    pm_error err = {.code = PM_OK};
+    pm_status st = PM_OK;
+    s->pending--;
+    if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        pm_kafka_is_back(&s->health);
+    } else {
+        st = describe_failure(s, m, &err);
+        if (pm_kafka_is_refusal(m->err, NULL)) {
+            pm_kafka_note(&s->health, rk, m->err, err.text);
+        }
+        if (s->failure.code == PM_OK) {
+            s->failure = err;
+        }
+    }
+    if (s->report != NULL) {
+        s->report(s->ctx, m->_private, m->partition, m->offset, st, &err);
+    }
+}
+
+static pm_status make_handle(pm_sender *s, pm_error *err) {
+    const pm_property extra[] = {
+        {"enable.idempotence", "true"},
+        {"delivery.timeout.ms", s->timeout_ms},
+        {NULL, NULL},
+    };
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    /* defaults that the user may change; one batch of small messages stays within what every topic takes */
+    if (rd_kafka_conf_set(conf, "linger.ms", LINGER_MS, NULL, 0) != RD_KAFKA_CONF_OK ||
+        rd_kafka_conf_set(conf, "message.max.bytes", "2097152", NULL, 0) != RD_KAFKA_CONF_OK ||
+        rd_kafka_conf_set(conf, "batch.size", "1000000", NULL, 0) != RD_KAFKA_CONF_OK) {
+        rd_kafka_conf_destroy(conf);
+        return pm_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the sender");
+    }
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    return pm_kafka_new(&s->options, RD_KAFKA_PRODUCER, extra, conf, &s->health, &s->rk, err);
+}
+
+pm_status pm_sender_open(const pm_kafka_options *options, double seconds, pm_sender_report report, void *ctx,
+                         const pm_log *log, pm_sender **out, pm_error *err) {
+    *out = NULL;
+    if (!(seconds >= 0.1 && seconds <= 1e6)) {
+        return pm_fail(err, PM_EUSAGE, "a message cannot be given %g s to be delivered: 0.1 to 1000000", seconds);
+    }
+    pm_sender *s = pm_calloc(1, sizeof *s);
+    if (s == NULL) {
+        return pm_fail_memory(err, "a sender", sizeof *s);
+    }
+    s->health.log = log;
+    s->options = *options;
+    s->seconds = seconds;
+    s->report = report;
+    s->ctx = ctx;
+    int n = snprintf(s->timeout_ms, sizeof s->timeout_ms, "%ld", (long)(seconds * 1000));
+    pm_status st = n < 0 ? pm_fail(err, PM_ESOFTWARE, "a number could not be formatted") : make_handle(s, err);
+    if (st != PM_OK) {
+        free(s);
+        return st;
+    }
+    *out = s;
+    return PM_OK;
+}
+
+/* Drops what is queued or under way; each is reported as failed. False when librdkafka still has the handle. */
+static bool discard_handle(pm_sender *s) {
+    if (s->rk == NULL) {
+        return true;
+    }
+    rd_kafka_purge(s->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    double until = pm_seconds() + PURGE_SECONDS;
+    while (s->pending > 0 && pm_seconds() < until) {
+        rd_kafka_poll(s->rk, 50);
+    }
+    bool is_gone = pm_kafka_destroy(s->rk, 0, DESTROY_SECONDS, s->health.log);
+    s->rk = NULL;
+    s->is_broken = false;
+    if (s->health.fatal.code == PM_ESOFTWARE) { /* it was this handle's */
+        s->health.fatal = (pm_error){.code = PM_OK};
+    }
+    return is_gone;
+}
+
+void pm_sender_close(pm_sender *s) {
+    if (s == NULL) {
+        return;
+    }
+    s->report = NULL;
+    if (discard_handle(s)) {
+        free(s);
+    }
+}
+
+rd_kafka_t *pm_sender_handle(pm_sender *s) {
+    return s->rk;
+}
+
+pm_kafka_health *pm_sender_health(pm_sender *s) {
+    return &s->health;
+}
+
+/* A fatal error of the idempotent producer (librdkafka 2.0.2 raises "sequence desynchronization" by mistake) is the
+ * end of a handle, not of the process. */
+static void see_broken(pm_sender *s) {
+    if (s->rk == NULL || s->is_broken || rd_kafka_fatal_error(s->rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return;
+    }
+    pm_kafka_note(&s->health, s->rk, RD_KAFKA_RESP_ERR__FATAL, NULL);
+    if (s->health.fatal.code == PM_ESOFTWARE) {
+        s->is_broken = true;
+        pm_logf(s->health.log, PM_LOG_WARNING, "%s: sending starts anew", s->health.fatal.text);
+    }
+}
+
+static pm_status ensure_handle(pm_sender *s, pm_error *err) {
+    see_broken(s);
+    if (s->is_broken) {
+        discard_handle(s);
+    }
+    pm_status st = pm_kafka_check(&s->health, err);
+    if (st != PM_OK || s->rk != NULL) {
+        return st;
+    }
+    return make_handle(s, err);
+}
+
+static pm_status make_headers(const pm_outgoing *m, rd_kafka_headers_t **out, pm_error *err) {
+    *out = rd_kafka_headers_new(m->n_headers);
+    for (size_t i = 0; i < m->n_headers; i++) {
+        const pm_header *h = &m->headers[i];
+        rd_kafka_resp_err_t code = rd_kafka_header_add(
+            *out, h->name, -1, h->value.size > 0 ? h->value.bytes : (const uint8_t *)"", (ssize_t)h->value.size);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            rd_kafka_headers_destroy(*out);
+            *out = NULL;
+            return pm_kafka_fail(err, code, NULL, "header %s", h->name);
+        }
+    }
+    return PM_OK;
+}
+
+static rd_kafka_resp_err_t produce(pm_sender *s, const char *topic, const pm_outgoing *m, rd_kafka_headers_t *headers) {
+    /* librdkafka asks for memory that it does not change */
+    void *key = m->key.size > 0 ? (void *)(uintptr_t)m->key.bytes : NULL;
+    void *value = (void *)(uintptr_t)m->value.bytes;
+    return rd_kafka_producev(s->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(m->partition),
+                             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, m->key.size),
+                             RD_KAFKA_V_VALUE(value, m->value.size), RD_KAFKA_V_HEADERS(headers),
+                             RD_KAFKA_V_OPAQUE(m->opaque), RD_KAFKA_V_END);
+}
+
+/* One attempt; PM_ETEMPORARY with *again when librdkafka's queue is full or the handle died. */
+static pm_status try_send(pm_sender *s, const char *topic, const pm_outgoing *m, bool *again, pm_error *err) {
+    rd_kafka_headers_t *headers = NULL;
+    *again = false;
+    pm_status st = ensure_handle(s, err);
+    if (st == PM_OK) {
+        st = make_headers(m, &headers, err);
+    }
+    if (st != PM_OK) {
+        return st;
+    }
+    rd_kafka_resp_err_t code = produce(s, topic, m, headers);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        s->pending++; /* the headers went with it; reports come from rd_kafka_poll alone */
+        return PM_OK;
+    }
+    rd_kafka_headers_destroy(headers);
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL) {
+        *again = true;
+        return pm_fail(err, PM_ETEMPORARY, "a message to %s found no room among %zu that wait for Kafka for %.3g s",
+                       topic, s->pending, s->seconds);
+    }
+    return pm_kafka_fail(err, code, NULL, "a message of %zu bytes to %s partition %d", m->value.size, topic,
+                         (int)m->partition);
+}
+
+pm_status pm_sender_send(pm_sender *s, const pm_outgoing *message, pm_error *err) {
+    char topic[PM_TOPIC_NAME];
+    pm_topic_name(&s->options, message->topic, topic);
+    double until = pm_seconds() + s->seconds;
+    bool again;
+    pm_status st = try_send(s, topic, message, &again, err);
+    while (st != PM_OK && again && pm_seconds() < until) {
+        rd_kafka_poll(s->rk, 20);
+        st = try_send(s, topic, message, &again, err);
+    }
+    return st;
+}
+
+void pm_sender_poll(pm_sender *s) {
+    if (s->rk != NULL) {
+        rd_kafka_poll(s->rk, 0);
+        see_broken(s);
+    }
+}
+
+pm_status pm_sender_flush(pm_sender *s, double seconds, pm_error *err) {
+    double until = pm_seconds() + seconds;
+    do {
+        if (s->pending > 0 && s->rk != NULL) {
+            rd_kafka_poll(s->rk, 20);
+        }
+        pm_sender_poll(s);
+        if (s->is_broken) {
+            discard_handle(s);
+        }
+    } while (s->pending > 0 && s->health.fatal.code == PM_OK && pm_seconds() < until);
+    pm_error failure = s->failure;
+    s->failure = (pm_error){.code = PM_OK};
+    pm_status st = pm_kafka_check(&s->health, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    if (s->pending > 0) {
+        return pm_fail(err, PM_ETEMPORARY, "%zu messages are not acknowledged by Kafka after %.3g s%s%s", s->pending,
+                       seconds, s->health.last[0] ? ": " : "", s->health.last);
+    }
+    return failure.code == PM_OK ? PM_OK : pm_fail(err, failure.code, "%s", failure.text);
+}

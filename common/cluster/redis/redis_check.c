@@ -1,0 +1,283 @@
+/* Whether the server is fit for the cluster, and lets us do what the cluster does. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "redis/redis_impl.h"
+
+/* ---- policy ---- */
+
+/* "name:" at the beginning of a line of INFO; its value into `value`, cut at its end. */
+static bool info_value(const char *info, const char *name, char *value, size_t n) {
+    size_t length = strlen(name);
+    for (const char *line = info; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, length) == 0 && line[length] == ':') {
+            size_t size = strcspn(line + length + 1, "\r\n");
+            (void)snprintf(value, n, "%.*s", (int)(size < n ? size : n - 1), line + length + 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static pm_status check_policy(const pm_redis *r, const char *policy, pm_error *err) {
+    if (strcmp(policy, "noeviction") == 0) {
+        return PM_OK;
+    }
+    return pm_fail(
+        err, PM_ECONFIG,
+        "Redis at %s has maxmemory-policy %s, expected noeviction: with any other it drops traces of running "
+        "jobs when it is full; set it in redis.conf, or with CONFIG SET maxmemory-policy noeviction",
+        r->options.address, policy);
+}
+
+/* What may not be asked leaves *known false; all else is an error. */
+static pm_status ask(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, bool *known, pm_error *err) {
+    pm_status st = pm_redis_call(r, argv, argc, reply, err);
+    *known = st == PM_OK;
+    return st == PM_EPERMISSION || st == PM_EDATA ? PM_OK : st;
+}
+
+/* INFO tells policy and kind of server at once. */
+static pm_status check_info(pm_redis *r, bool *known, pm_error *err) {
+    const pm_span argv[] = {pm_span_of("INFO")};
+    redisReply *reply = NULL;
+    pm_status st = ask(r, argv, 1, &reply, known, err);
+    if (st != PM_OK || !*known) {
+        return st;
+    }
+    char value[64];
+    const char *info = reply->type == REDIS_REPLY_STRING ? reply->str : "";
+    if (info_value(info, "cluster_enabled", value, sizeof value) && strcmp(value, "0") != 0) {
+        st = pm_fail(err, PM_ECONFIG,
+                     "Redis at %s is a node of a Redis Cluster, expected a server that holds all keys; set "
+                     "redis.address to such a one",
+                     r->options.address);
+    } else {
+        *known = info_value(info, "maxmemory_policy", value, sizeof value);
+        st = *known ? check_policy(r, value, err) : PM_OK;
+    }
+    freeReplyObject(reply);
+    return st;
+}
+
+static pm_status check_config(pm_redis *r, bool *known, pm_error *err) {
+    const pm_span argv[] = {pm_span_of("CONFIG"), pm_span_of("GET"), pm_span_of("maxmemory-policy")};
+    redisReply *reply = NULL;
+    pm_status st = ask(r, argv, 3, &reply, known, err);
+    if (st != PM_OK || !*known) {
+        return st;
+    }
+    *known = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[1]->type == REDIS_REPLY_STRING;
+    st = *known ? check_policy(r, reply->element[1]->str, err) : PM_OK;
+    freeReplyObject(reply);
+    return st;
+}
+
+/* ---- rights ---- */
+
+enum { STRING_KEY, HASH_KEY, SET_KEY, SORTED_KEY, N_KEYS };
+static const char *const key_words[N_KEYS] = {"@string", "@hash", "@set", "@sorted"};
+static const char *const key_spaces[N_KEYS] = {"check-string", "check-hash", "check-set", "check-sorted"};
+
+/* Each command that the cluster sends, once, on scratch keys that are gone afterwards. */
+static const char *const trials[][8] = {
+    {"SET", "@string", "1", "NX", "PX", "60000"},
+    {"GETRANGE", "@string", "0", "1"},
+    {"TIME"},
+    {"TYPE", "@string"},
+    {"PEXPIRE", "@string", "60000"},
+    {"EXISTS", "@string"},
+    {"HINCRBY", "@hash", "begun", "1"},
+    {"HMGET", "@hash", "begun", "faults"},
+    {"HSET", "@hash", "known", "1"},
+    {"EVAL",
+     "redis.call('PEXPIRE', KEYS[1], 60000) return {redis.call('EXISTS', KEYS[1]), redis.call('HGET', KEYS[1], "
+     "'begun'), redis.call('HINCRBY', KEYS[1], 'begun', 1)}",
+     "1", "@hash"},
+    {"SADD", "@set", "1"},
+    {"SMEMBERS", "@set"},
+    {"SCARD", "@set"},
+    {"SREM", "@set", "1"},
+    {"ZADD", "@sorted", "1", "1"},
+    {"ZREVRANGE", "@sorted", "0", "-1"},
+    {"ZREM", "@sorted", "1"},
+    {"ZREMRANGEBYSCORE", "@sorted", "-inf", "(0"},
+    {"UNLINK", "@string", "@hash", "@set", "@sorted"},
+};
+#define N_TRIALS (sizeof trials / sizeof trials[0])
+
+typedef struct rights {
+    pm_redis *r;
+    char refused[512]; /* names of the commands */
+    char words[256];   /* of the server, about the first */
+} rights;
+
+/* Gathers what is refused, so that one look shows all that is missing; other errors end the check. */
+static pm_status look(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
+    rights *seen = ctx;
+    pm_status st = pm_redis_reply_status(seen->r, reply, err);
+    if (st != PM_EPERMISSION) {
+        return st;
+    }
+    size_t used = strlen(seen->refused);
+    (void)snprintf(seen->refused + used, sizeof seen->refused - used, "%s%s", used > 0 ? ", " : "", trials[i][0]);
+    if (used == 0) {
+        (void)snprintf(seen->words, sizeof seen->words, "%s", reply->str);
+    }
+    return PM_OK;
+}
+
+/* A name of scratch keys that nobody else uses at this moment. */
+static pm_status scratch(uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+    const struct {
+        double now;
+        long pid;
+    } seed = {pm_seconds(), (long)getpid()};
+    return pm_digest(PM_SHA256, &seed, sizeof seed, digest, err);
+}
+
+static pm_status queue_trials(pm_redis *r, char keys[N_KEYS][PM_REDIS_KEY], pm_error *err) {
+    pm_status st = PM_OK;
+    for (size_t t = 0; st == PM_OK && t < N_TRIALS; t++) {
+        pm_span argv[8];
+        size_t argc = 0;
+        for (; argc < 8 && trials[t][argc] != NULL; argc++) {
+            argv[argc] = pm_span_of(trials[t][argc]);
+            for (size_t k = 0; k < N_KEYS; k++) {
+                if (strcmp(trials[t][argc], key_words[k]) == 0) {
+                    argv[argc] = pm_span_of(keys[k]);
+                }
+            }
+        }
+        st = pm_redis_queue(r, argv, argc, err);
+    }
+    return st;
+}
+
+static pm_status check_rights(pm_redis *r, pm_error *err) {
+    uint8_t digest[PM_DIGEST_BYTES];
+    char keys[N_KEYS][PM_REDIS_KEY];
+    rights seen = {.r = r};
+    pm_status st = scratch(digest, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    for (size_t k = 0; k < N_KEYS; k++) {
+        (void)pm_redis_key(r, key_spaces[k], digest, keys[k]);
+    }
+    st = queue_trials(r, keys, err);
+    if (st == PM_OK) {
+        st = pm_redis_flush(r, look, &seen, err);
+    }
+    if (st == PM_OK && seen.refused[0] != 0) {
+        st = pm_fail(err, PM_EPERMISSION,
+                     "Redis at %s: user '%s' may not use %s (%s); the cluster needs all of them on keys %s:*",
+                     r->options.address, r->options.user == NULL ? "default" : r->options.user, seen.refused,
+                     seen.words, r->options.prefix);
+    }
+    return st;
+}
+
+pm_status pm_redis_try_write(pm_redis *r, pm_error *err) {
+    uint8_t digest[PM_DIGEST_BYTES];
+    char key[PM_REDIS_KEY];
+    pm_status st = scratch(digest, err);
+    if (st == PM_OK) {
+        const pm_span argv[] = {pm_span_of("SET"), pm_redis_key(r, key_spaces[STRING_KEY], digest, key),
+                                pm_span_of("1"), pm_span_of("PX"), pm_span_of("100")};
+        redisReply *reply = NULL;
+        st = pm_redis_call(r, argv, 5, &reply, err);
+        freeReplyObject(reply);
+    }
+    return st;
+}
+
+/* ---- the cluster's key ---- */
+
+#define KEY_NOTE "cluster-key"
+
+/* The reply to GETRANGE of the note about it. */
+static pm_status judge_note(const pm_redis *r, const char *key, const redisReply *reply, pm_error *err) {
+    const pm_seal *seal = r->options.seal;
+    const char *ours = seal != NULL ? pm_seal_id(seal) : "";
+    pm_status st = pm_redis_reply_status(r, reply, err);
+    if (st != PM_OK && st != PM_EDATA) {
+        return st;
+    }
+    bool is_text = st == PM_OK && reply->type == REDIS_REPLY_STRING;
+    if (is_text && (reply->len == 0 || strcmp(reply->str, ours) == 0)) {
+        return PM_OK;
+    }
+    char found[PM_SEAL_ID_TEXT + 8] = "another";
+    uint8_t bytes[PM_DIGEST_BYTES];
+    char digits[PM_DIGEST_HEX] = "0000000000000000000000000000000000000000000000000000000000000000";
+    if (is_text && reply->len == PM_SEAL_ID_TEXT - 1) {
+        memcpy(digits, reply->str, reply->len);
+        if (pm_unhex(digits, bytes)) {
+            (void)snprintf(found, sizeof found, "%s", reply->str);
+        }
+    }
+    return pm_fail(err, PM_ECONFIG,
+                   "Redis at %s: what is stored there has seals of the cluster.key %s (%s says so), and here %s%s: set "
+                   "the cluster's key; where it was changed on purpose, delete that key of Redis",
+                   r->options.address, found, key, seal != NULL ? "it is " : "none is set", ours);
+}
+
+static pm_status see_note(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
+    const pm_redis *r = ctx;
+    char key[PM_REDIS_KEY];
+    (void)i;
+    (void)pm_redis_plain_key(r, KEY_NOTE, key);
+    return judge_note(r, key, reply, err);
+}
+
+pm_status pm_redis_see_key(pm_redis *r, pm_error *err) {
+    char key[PM_REDIS_KEY], last[24];
+    (void)snprintf(last, sizeof last, "%d", PM_SEAL_ID_TEXT);
+    const pm_span get[] = {pm_span_of("GETRANGE"), pm_redis_plain_key(r, KEY_NOTE, key), pm_span_of("0"),
+                           pm_span_of(last)};
+    pm_status st = pm_redis_queue(r, get, 4, err);
+    return st == PM_OK ? pm_redis_flush(r, see_note, r, err) : st;
+}
+
+/* The first one writes it. */
+static pm_status note_key(pm_redis *r, pm_error *err) {
+    char key[PM_REDIS_KEY];
+    pm_redis_ttl ttl;
+    pm_span name = pm_redis_plain_key(r, KEY_NOTE, key);
+    pm_redis_ttl_of(2.0 * r->options.ttl, &ttl);
+    const pm_span set[] = {pm_span_of("SET"), name,    pm_span_of(pm_seal_id(r->options.seal)), pm_span_of("NX"),
+                           pm_span_of("PX"),  ttl.span};
+    const pm_span keep[] = {pm_span_of("PEXPIRE"), name, ttl.span};
+    pm_status st = pm_redis_queue(r, set, 6, err);
+    st = st == PM_OK ? pm_redis_queue(r, keep, 3, err) : st;
+    return st == PM_OK ? pm_redis_flush(r, NULL, NULL, err) : st;
+}
+
+static pm_status check_key(pm_redis *r, pm_error *err) {
+    pm_status st = r->options.seal != NULL ? note_key(r, err) : PM_OK;
+    st = st == PM_OK ? pm_redis_see_key(r, err) : st;
+    r->is_key_checked = st == PM_OK;
+    return st;
+}
+
+pm_status pm_redis_check(pm_redis *r, pm_error *err) {
+    bool known = false;
+    pm_status st = pm_redis_connect(r, err);
+    if (st == PM_OK) {
+        st = check_info(r, &known, err);
+    }
+    if (st == PM_OK && !known) {
+        st = check_config(r, &known, err);
+    }
+    if (st == PM_OK && !known) {
+        pm_logf(r->log, PM_LOG_WARNING,
+                "Redis at %s tells neither INFO nor CONFIG GET: make sure that its maxmemory-policy is noeviction",
+                r->options.address);
+    }
+    st = st == PM_OK ? check_rights(r, err) : st;
+    return st == PM_OK && !r->is_key_checked ? check_key(r, err) : st;
+}

@@ -1,0 +1,60 @@
+/* What the files of the Redis connection share. */
+#ifndef PM_REDIS_REDIS_IMPL_H
+#define PM_REDIS_REDIS_IMPL_H
+
+#include "redis/redis.h"
+
+#define PM_REDIS_COMMAND 16 /* bytes of a command's name with its final zero */
+#define PM_REDIS_PREFIX 64  /* the longest prefix of keys */
+#define PM_REDIS_TOLD 64    /* bad values that are remembered as told */
+
+typedef struct pm_redis_name {
+    char text[PM_REDIS_COMMAND];
+} pm_redis_name;
+
+struct pm_redis {
+    pm_redis_options options;
+    const pm_log *log;
+    char *host; /* or the path of a unix socket, when port is 0 */
+    int port;
+    redisContext *context; /* NULL: not connected */
+    bool has_answered;     /* on this connection, as Redis does */
+    double deadline;       /* pm_seconds(); 0: none */
+    double patience;       /* seconds that the command at hand may take */
+    struct pm_redis_tls *tls;
+    pm_redis_name *queued; /* names of the commands of the pipeline, in order */
+    size_t n_queued, capacity;
+    pm_redis_name current;        /* the command whose reply is looked at */
+    uint64_t told[PM_REDIS_TOLD]; /* hashes of keys whose values were called bad in a log line; 0: free */
+    size_t n_told;
+    bool is_key_checked; /* the cluster has our key, or none as we have */
+};
+
+/* Connects and says who we are, unless connected. */
+pm_status pm_redis_connect(pm_redis *r, pm_error *err);
+/* Closes the connection; what was queued is gone. */
+void pm_redis_disconnect(pm_redis *r);
+
+/* The context's fault as an error; closes the connection. */
+pm_status pm_redis_broken(pm_redis *r, const char *doing, pm_error *err);
+
+/* Milliseconds of a TTL as text, and as an argument. */
+typedef struct pm_redis_ttl {
+    char text[24];
+    pm_span span;
+} pm_redis_ttl;
+void pm_redis_ttl_of(double seconds, pm_redis_ttl *out);
+
+/* A visit of replies that are 1 or 0: whether the i-th thing asked for is there. */
+typedef struct pm_redis_asked {
+    const pm_redis *r;
+    bool *exist;
+} pm_redis_asked;
+pm_status pm_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err);
+
+/* TLS (redis/redis_tls.c): prepares and checks what options ask for; starts it on a connected context. */
+pm_status pm_redis_tls_open(pm_redis *r, pm_error *err);
+pm_status pm_redis_tls_start(pm_redis *r, pm_error *err);
+void pm_redis_tls_close(pm_redis *r);
+
+#endif

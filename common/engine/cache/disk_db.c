@@ -1,0 +1,419 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cache/disk_impl.h"
+
+#define APPLICATION_ID 0x70686D63 /* "phmc" */
+#define VERSION 1                 /* of the tables */
+#define TEXT_OF(number) TEXT_OF_TOKEN(number)
+#define TEXT_OF_TOKEN(token) #token
+
+#define CREATE_ENTRY                                                                                                   \
+    "CREATE TABLE entry(kind INTEGER NOT NULL, key BLOB NOT NULL, id INTEGER NOT NULL, size INTEGER NOT NULL, used "   \
+    "INTEGER NOT NULL, mark INTEGER NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID"
+
+/* As SQLite keeps them in its schema. */
+static const char *const tables[] = {
+    CREATE_ENTRY, "CREATE TABLE value(id INTEGER PRIMARY KEY, digest BLOB NOT NULL, bytes BLOB NOT NULL)",
+    "CREATE TABLE total(entries INTEGER NOT NULL, bytes INTEGER NOT NULL, made INTEGER NOT NULL)"};
+#define N_TABLES (sizeof tables / sizeof *tables)
+
+#define ROW "kind, key, id, size, used, mark"
+#define ROW_AND_VALUE                                                                                                  \
+    "SELECT e.kind, e.key, e.id, e.size, e.used, e.mark, v.digest, v.bytes FROM entry e LEFT JOIN value v ON v.id = "  \
+    "e.id "
+
+#define SUM_UP                                                                                                         \
+    "UPDATE total SET entries = (SELECT count(*) FROM entry), bytes = (SELECT coalesce(sum(size), 0) FROM entry)"
+
+static const char *const texts[PM_SQL_COUNT] = {
+    [PM_SQL_BEGIN_READ] = "BEGIN",
+    [PM_SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+    [PM_SQL_COMMIT] = "COMMIT",
+    [PM_SQL_ROLLBACK] = "ROLLBACK",
+    [PM_SQL_FIND] = "SELECT " ROW " FROM entry WHERE kind = ?1 AND key = ?2",
+    [PM_SQL_GET] = ROW_AND_VALUE "WHERE e.kind = ?1 AND e.key = ?2",
+    [PM_SQL_NEXT] = ROW_AND_VALUE "WHERE (e.kind, e.key) > (?1, ?2) ORDER BY e.kind, e.key LIMIT 1",
+    [PM_SQL_PUT_ENTRY] = "INSERT INTO entry(" ROW ") VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [PM_SQL_PUT_VALUE] = "INSERT INTO value(digest, bytes) VALUES(?1, ?2)",
+    [PM_SQL_USE] = "UPDATE entry SET used = ?4, mark = ?5 WHERE kind = ?1 AND key = ?2 AND id = ?3",
+    [PM_SQL_REMOVE_ENTRY] = "DELETE FROM entry WHERE kind = ?1 AND key = ?2",
+    [PM_SQL_REMOVE_VALUE] = "DELETE FROM value WHERE id = ?1",
+    [PM_SQL_OLDEST] = "SELECT " ROW " FROM entry ORDER BY used LIMIT 256",
+    [PM_SQL_ALL] = "SELECT " ROW " FROM entry ORDER BY kind, key",
+    [PM_SQL_TOTAL] = "SELECT entries, bytes, made FROM total",
+    [PM_SQL_SET_TOTAL] = "UPDATE total SET entries = ?1, bytes = ?2",
+    [PM_SQL_SUM_UP] = SUM_UP,
+    [PM_SQL_SUM] = "SELECT kind, count(*), sum(size) FROM entry GROUP BY kind",
+    [PM_SQL_REMOVE_ORPHANS] = "DELETE FROM value WHERE id NOT IN (SELECT id FROM entry)",
+    [PM_SQL_CLEAR_ENTRIES] = "DELETE FROM entry",
+    [PM_SQL_CLEAR_VALUES] = "DELETE FROM value",
+    [PM_SQL_FREE_PAGES] = "PRAGMA freelist_count",
+    [PM_SQL_PAGES] = "PRAGMA page_count",
+    [PM_SQL_SHRINK] = "PRAGMA incremental_vacuum",
+    [PM_SQL_CHECK] = "PRAGMA quick_check(1)",
+};
+
+/* ---- waiting ---- */
+
+/* Whether the database was written since the last look. */
+static bool is_written(pm_disk *disk) {
+    struct stat info;
+    if (lstat(disk->path, &info) != 0 ||
+        (info.st_mtim.tv_sec == disk->wrote.tv_sec && info.st_mtim.tv_nsec == disk->wrote.tv_nsec)) {
+        return false;
+    }
+    disk->wrote = info.st_mtim;
+    return true;
+}
+
+/* SQLite's busy handler: waits while patience lasts. Where others write, the lock is not stuck and our turn will come.
+ * Short sleeps, so that many that wait get theirs. */
+static int wait_for_lock(void *ctx, int times) {
+    pm_disk *disk = ctx;
+    bool moves = is_written(disk) && times > 0;
+    if (moves && disk->most_patience > 0) {
+        disk->patience = PM_DISK_PATIENCE_SECONDS;
+    }
+    if (disk->patience <= 0) {
+        return 0;
+    }
+    double begin = pm_seconds();
+    nanosleep(&(struct timespec){.tv_nsec = times < 10 ? 500000 : 2000000}, NULL);
+    double slept = pm_seconds() - begin;
+    disk->patience -= slept;
+    disk->most_patience -= slept;
+    return 1;
+}
+
+/* ---- a connection ---- */
+
+/* The file is untrusted: SQLite is told so, and may do no more than it must. */
+static int harden(sqlite3 *db) {
+    static const struct {
+        int option, value;
+    } settings[] = {{SQLITE_DBCONFIG_DEFENSIVE, 1},      {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+                    {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0}, {SQLITE_DBCONFIG_ENABLE_VIEW, 0},
+                    {SQLITE_DBCONFIG_DQS_DML, 0},        {SQLITE_DBCONFIG_DQS_DDL, 0}};
+    static const struct {
+        int limit, value;
+    } limits[] = {{SQLITE_LIMIT_SQL_LENGTH, 4096}, {SQLITE_LIMIT_COLUMN, 16},       {SQLITE_LIMIT_EXPR_DEPTH, 20},
+                  {SQLITE_LIMIT_VDBE_OP, 25000},   {SQLITE_LIMIT_FUNCTION_ARG, 8},  {SQLITE_LIMIT_ATTACHED, 1},
+                  {SQLITE_LIMIT_TRIGGER_DEPTH, 1}, {SQLITE_LIMIT_WORKER_THREADS, 0}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        int rc = sqlite3_db_config(db, settings[i].option, settings[i].value, NULL);
+        if (rc != SQLITE_OK) {
+            return rc;
+        }
+    }
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        (void)sqlite3_limit(db, limits[i].limit, limits[i].value);
+    }
+    return SQLITE_OK;
+}
+
+/* A rollback journal, not a WAL: that needs memory shared by all who read, which network file systems and read-only
+ * folders do not have, and which a truncated file turns into SIGBUS. */
+static const char settings[] = "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; "
+                               "PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = OFF; "
+                               "PRAGMA cache_size = -8192";
+
+/* `resets`: whatever is in the file counts as nothing, until the option is taken back. */
+static int open_file(pm_disk *disk, const char *path, bool resets, sqlite3 **db) {
+    int rc = sqlite3_open_v2(
+        path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW, NULL);
+    if (*db == NULL) {
+        return SQLITE_NOMEM;
+    }
+    (void)sqlite3_extended_result_codes(*db, 1);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_busy_handler(*db, wait_for_lock, disk);
+    }
+    if (rc == SQLITE_OK) {
+        rc = harden(*db);
+    }
+    if (rc == SQLITE_OK && resets) {
+        rc = sqlite3_db_config(*db, SQLITE_DBCONFIG_RESET_DATABASE, 1, NULL);
+    }
+    return rc == SQLITE_OK ? sqlite3_exec(*db, settings, NULL, NULL, NULL) : rc;
+}
+
+static int query_integer(sqlite3 *db, const char *sql, int64_t *out) {
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(s);
+        *out = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+        rc = rc == SQLITE_ROW ? SQLITE_OK : rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
+    }
+    sqlite3_finalize(s);
+    return rc;
+}
+
+/* Exactly our tables. */
+static int check_tables(sqlite3 *db) {
+    sqlite3_stmt *s = NULL;
+    size_t n = 0;
+    int rc = sqlite3_prepare_v2(db, "SELECT sql FROM sqlite_master ORDER BY rowid", -1, &s, NULL);
+    while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+        rc = sqlite3_step(s);
+        if (rc == SQLITE_ROW) {
+            const char *text = (const char *)sqlite3_column_text(s, 0);
+            rc = n < N_TABLES && text != NULL && strcmp(text, tables[n]) == 0 ? SQLITE_ROW : SQLITE_CORRUPT;
+            n++;
+        }
+    }
+    sqlite3_finalize(s);
+    return rc != SQLITE_DONE ? rc : n == N_TABLES ? SQLITE_OK : SQLITE_CORRUPT;
+}
+
+/* One view of it: another process may be making it anew. */
+static int check_schema(sqlite3 *db, int64_t *made) {
+    int64_t id = 0, version = 0;
+    int rc = sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
+    if (rc == SQLITE_OK) {
+        rc = query_integer(db, "PRAGMA application_id", &id);
+    }
+    if (rc == SQLITE_OK) {
+        rc = query_integer(db, "PRAGMA user_version", &version);
+    }
+    if (rc == SQLITE_OK && (id != APPLICATION_ID || version != VERSION)) {
+        rc = SQLITE_NOTADB;
+    }
+    if (rc == SQLITE_OK) {
+        rc = check_tables(db);
+    }
+    if (rc == SQLITE_OK) {
+        rc = query_integer(db, "SELECT made FROM total", made);
+    }
+    if (sqlite3_get_autocommit(db) == 0) {
+        (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    return rc;
+}
+
+/* ---- making ---- */
+
+#define BEFORE_TABLES "PRAGMA auto_vacuum = INCREMENTAL; "
+
+static int make_tables(pm_disk *disk, sqlite3 *db) {
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_exec(db,
+                          "BEGIN IMMEDIATE; PRAGMA application_id = " TEXT_OF(APPLICATION_ID) "; PRAGMA user_version "
+                                                                                              "= " TEXT_OF(VERSION),
+                          NULL, NULL, NULL);
+    for (size_t i = 0; i < N_TABLES && rc == SQLITE_OK; i++) {
+        rc = sqlite3_exec(db, tables[i], NULL, NULL, NULL);
+    }
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_prepare_v2(db, "INSERT INTO total VALUES(0, 0, ?1)", -1, &s, NULL);
+    }
+    if (rc == SQLITE_OK) {
+        sqlite3_bind_int64(s, 1, pm_disk_now(disk));
+        rc = sqlite3_step(s);
+        rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
+    }
+    sqlite3_finalize(s);
+    return rc == SQLITE_OK ? sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) : rc;
+}
+
+#define NEW "new-"
+#define STALE_SECONDS 3600
+
+/* What processes left that were killed while they made a database. */
+static void remove_stale(const pm_disk *disk) {
+    DIR *dir = opendir(disk->dir);
+    struct dirent *file;
+    while (dir != NULL && (file = readdir(dir)) != NULL) {
+        struct stat info;
+        bool is_new = strncmp(file->d_name, NEW, sizeof NEW - 1) == 0;
+        if (is_new && fstatat(dirfd(dir), file->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+            time(NULL) - info.st_mtime > STALE_SECONDS) {
+            (void)unlinkat(dirfd(dir), file->d_name, 0);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+}
+
+static bool tell_of_old_cache(const pm_disk *disk) {
+    char *old = pm_disk_path(disk->dir, "data.mdb");
+    bool has_memory = old != NULL;
+    if (has_memory && access(old, F_OK) == 0) {
+        pm_logf(disk->log, PM_LOG_WARNING,
+                "trace cache %s: the cache of an older phasemill (data.mdb) is not used and left alone; to remove it: "
+                "data.mdb, data.mdb.damaged, lock.mdb, open.lock and alive.lock",
+                disk->dir);
+    }
+    free(old);
+    return has_memory;
+}
+
+static int make_file(pm_disk *disk, const char *path) {
+    sqlite3 *db = NULL;
+    int rc = open_file(disk, path, false, &db);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_exec(db, BEFORE_TABLES, NULL, NULL, NULL);
+    }
+    if (rc == SQLITE_OK) {
+        rc = make_tables(disk, db);
+    }
+    (void)sqlite3_close(db);
+    return rc;
+}
+
+/* Under a name of its own first: the database is there whole, or not at all. */
+static int make_new(pm_disk *disk) {
+    char *path = pm_disk_path(disk->dir, NEW "XXXXXX");
+    if (path == NULL) {
+        return SQLITE_NOMEM;
+    }
+    int fd = mkstemp(path); /* readable by its owner alone, and so will be what SQLite puts beside it */
+    if (fd < 0) {
+        disk->system_error = errno;
+        free(path);
+        return SQLITE_CANTOPEN;
+    }
+    close(fd);
+    int rc = make_file(disk, path);
+    if (rc == SQLITE_OK && link(path, disk->path) != 0 && errno != EEXIST) { /* another may have been faster */
+        disk->system_error = errno;
+        rc = SQLITE_CANTOPEN;
+    }
+    (void)unlink(path);
+    free(path);
+    return rc;
+}
+
+static int make_if_missing(pm_disk *disk) {
+    struct stat info;
+    if (!pm_disk_set_aside(disk)) {
+        return SQLITE_NOMEM;
+    }
+    if (lstat(disk->path, &info) == 0 || errno != ENOENT) {
+        return SQLITE_OK;
+    }
+    if (pm_disk_make_dir(disk->dir, NULL) != PM_OK) { /* removed while it was open */
+        disk->system_error = ENOENT;
+        return SQLITE_CANTOPEN;
+    }
+    remove_stale(disk);
+    return tell_of_old_cache(disk) ? make_new(disk) : SQLITE_NOMEM;
+}
+
+/* ---- opening ---- */
+
+sqlite3_stmt *pm_disk_statement(pm_disk *disk, pm_disk_sql which, int *rc) {
+    *rc = SQLITE_OK;
+    if (disk->sql[which] == NULL) {
+        *rc = sqlite3_prepare_v3(disk->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &disk->sql[which], NULL);
+    }
+    return disk->sql[which];
+}
+
+void pm_disk_disconnect(pm_disk *disk) {
+    for (size_t i = 0; i < PM_SQL_COUNT; i++) {
+        sqlite3_finalize(disk->sql[i]);
+        disk->sql[i] = NULL;
+    }
+    if (disk->db != NULL) {
+        disk->system_error = sqlite3_system_errno(disk->db);
+        (void)sqlite3_close(disk->db);
+    }
+    disk->db = NULL;
+    disk->is_checked = false;
+    disk->held_since = 0;
+}
+
+static int open_checked(pm_disk *disk) {
+    int rc = open_file(disk, disk->path, false, &disk->db);
+    if (rc == SQLITE_OK) {
+        rc = check_schema(disk->db, &disk->made);
+    }
+    if (rc == SQLITE_OK && sqlite3_db_readonly(disk->db, "main") == 1) {
+        rc = pm_disk_may_write(disk) ? SQLITE_CORRUPT : SQLITE_OK; /* by its header, not by right */
+    }
+    if (rc != SQLITE_OK) {
+        pm_disk_disconnect(disk);
+    }
+    return rc;
+}
+
+int pm_disk_connect(pm_disk *disk) {
+    int rc = make_if_missing(disk);
+    if (rc == SQLITE_OK) {
+        rc = open_checked(disk);
+    }
+    return pm_disk_is_damage(disk, rc) ? pm_disk_rebuild(disk, rc) : rc;
+}
+
+bool pm_disk_is_damage(const pm_disk *disk, int rc) {
+    switch (rc & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_ERROR: /* a table or column that is not there, a sum that overflows */
+    case SQLITE_SCHEMA:
+    case SQLITE_MISMATCH:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_TOOBIG:
+        return true;
+    case SQLITE_READONLY: /* by its header, not by right */
+        return rc == SQLITE_READONLY && pm_disk_may_write(disk);
+    default:
+        return rc == SQLITE_IOERR_SHORT_READ;
+    }
+}
+
+/* ---- making anew ---- */
+
+/* Another process may have been faster. */
+static bool is_another(pm_disk *disk) {
+    sqlite3 *db = NULL;
+    int64_t made;
+    int rc = open_file(disk, disk->path, false, &db);
+    if (rc == SQLITE_OK) {
+        rc = check_schema(db, &made);
+    }
+    (void)sqlite3_close(db);
+    return rc == SQLITE_OK && made != disk->made;
+}
+
+/* In place and under SQLite's own locks, so that others that have the database open are told. The lock is kept until
+ * the tables are there. */
+static int reset(pm_disk *disk, sqlite3 *db) {
+    int rc = sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE; " BEFORE_TABLES "VACUUM", NULL, NULL, NULL);
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_RESET_DATABASE, 0, NULL);
+    return rc == SQLITE_OK ? make_tables(disk, db) : rc;
+}
+
+int pm_disk_rebuild(pm_disk *disk, int why) {
+    sqlite3 *db = NULL;
+    pm_disk_disconnect(disk);
+    int rc = make_if_missing(disk);
+    if (rc == SQLITE_OK && !is_another(disk)) {
+        rc = open_file(disk, disk->path, true, &db);
+        if (rc == SQLITE_OK) {
+            rc = reset(disk, db);
+        }
+        if (rc != SQLITE_OK) {
+            disk->system_error = sqlite3_system_errno(db);
+        }
+        (void)sqlite3_close(db);
+        pm_logf(disk->log, PM_LOG_ERROR, "trace cache %s: the database is damaged (%s); it is %s", disk->dir,
+                sqlite3_errstr(why),
+                rc == SQLITE_OK ? "made anew, and its traces are recorded again"
+                                : "not used, as it cannot be made anew");
+        disk->was_damaged = true;
+    }
+    disk->n_rebuilt++;
+    return rc == SQLITE_OK ? open_checked(disk) : rc;
+}

@@ -1,0 +1,34 @@
+/* The few MessagePack values that traces and messages are made of, written by msgpack-c and read in place.
+ *
+ * Reading accepts the canonical encoding only (the shortest head for each value, as msgpack-c writes it), so that equal
+ * values are equal bytes. Nothing is allocated while reading: msgpack-c's own unpacker makes room for as many elements
+ * as an array's head claims, which untrusted bytes must not decide. */
+#ifndef PM_CODEC_CURSOR_H
+#define PM_CODEC_CURSOR_H
+
+#include "base/buffer.h"
+
+typedef struct pm_cursor {
+    const uint8_t *bytes;
+    size_t size;
+    size_t at;
+} pm_cursor;
+
+/* Errors of all: PM_EDATA with "byte N: expected ..., found ...", N counting from the start of `bytes`. `what`
+ * names the value in the text. */
+pm_status pm_cursor_expect(pm_cursor *c, const uint8_t *bytes, size_t n, const char *what, pm_error *err);
+pm_status pm_cursor_uint(pm_cursor *c, uint64_t *value, const char *what, pm_error *err);
+/* *bytes points into the cursor's memory. */
+pm_status pm_cursor_bin(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err);
+pm_status pm_cursor_int(pm_cursor *c, int64_t *value, const char *what, pm_error *err);
+/* A binary64; NaN and infinities are refused. */
+pm_status pm_cursor_real(pm_cursor *c, double *value, const char *what, pm_error *err);
+pm_status pm_cursor_bool(pm_cursor *c, bool *value, const char *what, pm_error *err);
+/* UTF-8 without U+0000, in the cursor's memory, without a final zero. */
+pm_status pm_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err);
+/* The heads of an array and of a map: how many elements, or pairs, they say follow. */
+pm_status pm_cursor_array(pm_cursor *c, uint64_t *count, const char *what, pm_error *err);
+pm_status pm_cursor_map(pm_cursor *c, uint64_t *count, const char *what, pm_error *err);
+pm_status pm_cursor_end(const pm_cursor *c, pm_error *err);
+
+#endif

@@ -1,0 +1,252 @@
+#include "scc/classes.h"
+
+#include <omp.h>
+#include <string.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "base/machine.h"
+#include "base/mem.h"
+
+/* A digest seen before: of an order as given (then `scc` had it first), or a key (then `class` is its number). */
+typedef struct seen {
+    uint8_t digest[PM_DIGEST_BYTES];
+    uint32_t number;
+    UT_hash_handle hh;
+} seen;
+
+/* SCCs are looked at so many at a time: what can be done for each alone is shared out to threads. */
+#define AT_ONCE 2048
+
+typedef struct scc_at_hand {
+    uint32_t scc;
+    uint32_t twin; /* the SCC that had this order first; itself when it is new */
+    pm_topology topology;
+    uint8_t order[PM_DIGEST_BYTES];
+    pm_canon canon; /* when it is new */
+    pm_status status;
+    pm_error error;
+} scc_at_hand;
+
+typedef struct finder {
+    const pm_split *split;
+    pm_effort effort;
+    const pm_log *log;
+    double seconds; /* left to seek canonical orders in, of processor time */
+    pm_classes *out;
+    seen *orders, *keys;
+    int threads;
+    uint32_t *local; /* n_vertices for each thread */
+    size_t n_local;
+    scc_at_hand *hand; /* AT_ONCE */
+    size_t n_hand;
+    size_t canon_capacity, count_capacity;
+} finder;
+
+static seen *find(seen *table, const uint8_t digest[PM_DIGEST_BYTES]) {
+    seen *found;
+    HASH_FIND(hh, table, digest, PM_DIGEST_BYTES, found);
+    return found;
+}
+
+static pm_status add(seen **table, const uint8_t digest[PM_DIGEST_BYTES], uint32_t number, pm_error *err) {
+    seen *s = pm_calloc(1, sizeof *s);
+    if (s != NULL) {
+        memcpy(s->digest, digest, PM_DIGEST_BYTES);
+        s->number = number;
+        HASH_ADD(hh, *table, digest, PM_DIGEST_BYTES, s);
+    }
+    if (s == NULL || s->hh.tbl == NULL) {
+        free(s);
+        return pm_fail_memory(err, "the table of keys", sizeof *s);
+    }
+    return PM_OK;
+}
+
+static void clear(seen **table) {
+    seen *s, *next;
+    HASH_ITER(hh, *table, s, next) {
+        HASH_DEL(*table, s);
+        free(s);
+    }
+}
+
+static pm_status new_class(finder *f, pm_canon *canon, pm_error *err) {
+    pm_classes *out = f->out;
+    size_t need = (size_t)out->n_classes + 1;
+    if (!pm_reserve((void **)&out->canon, &f->canon_capacity, need, sizeof *out->canon) ||
+        !pm_reserve((void **)&out->n_sccs, &f->count_capacity, need, sizeof *out->n_sccs)) {
+        return pm_fail_memory(err, "the table of SCC classes", need * sizeof *out->canon);
+    }
+    pm_status st = add(&f->keys, canon->key, out->n_classes, err);
+    if (st == PM_OK) {
+        out->canon[out->n_classes] = *canon;
+        out->n_sccs[out->n_classes++] = 0;
+        *canon = (pm_canon){0};
+    }
+    return st;
+}
+
+/* The canonical form of an order that is new may be that of a known class. */
+static pm_status classify(finder *f, scc_at_hand *h, pm_error *err) {
+    pm_canon_log(&h->canon, f->log);
+    memcpy(f->out->names + f->split->scc_first[h->scc], h->canon.name, h->topology.n * sizeof *h->canon.name);
+    const seen *known = find(f->keys, h->canon.key);
+    if (known == NULL) {
+        f->out->class_of[h->scc] = f->out->n_classes;
+        return new_class(f, &h->canon, err);
+    }
+    f->out->class_of[h->scc] = known->number;
+    if (memcmp(f->out->canon[known->number].digest, h->canon.digest, PM_DIGEST_BYTES) != 0) {
+        return pm_fail(err, PM_EDATA,
+                       "hash collision: two different SCCs of %u states have one key; please report this",
+                       h->topology.n);
+    }
+    return PM_OK;
+}
+
+static void copy_twin(finder *f, const scc_at_hand *h) {
+    f->out->class_of[h->scc] = f->out->class_of[h->twin];
+    memcpy(f->out->names + f->split->scc_first[h->scc], f->out->names + f->split->scc_first[h->twin],
+           h->topology.n * sizeof *f->out->names);
+}
+
+/* ---- for each alone ---- */
+
+static void find_order(finder *f, scc_at_hand *h, uint32_t *local) {
+    h->status = pm_topology_of_scc(f->split, h->scc, local, &h->topology, &h->error);
+    if (h->status == PM_OK) {
+        h->status = pm_topology_digest(&h->topology, PM_SHA256, h->order, &h->error);
+    }
+}
+
+static void find_orders(finder *f) {
+#pragma omp parallel for schedule(dynamic, 16) num_threads(f->threads) if (f->threads > 1 && f->n_hand > 1)
+    for (size_t i = 0; i < f->n_hand; i++) {
+        find_order(f, &f->hand[i], f->local + (size_t)omp_get_thread_num() * f->n_local);
+    }
+}
+
+static void find_canons(finder *f) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(f->threads) if (f->threads > 1 && f->n_hand > 1)
+    for (size_t i = 0; i < f->n_hand; i++) {
+        scc_at_hand *h = &f->hand[i];
+        if (h->status == PM_OK && h->twin == h->scc) {
+            double left;
+#pragma omp atomic read
+            left = f->seconds;
+            double begin = left;
+            h->status = pm_canon_find(&h->topology, f->effort, &left, &h->canon, &h->error);
+            double spent = begin - left;
+#pragma omp atomic update
+            f->seconds -= spent;
+        }
+    }
+}
+
+/* ---- in their order ---- */
+
+static pm_status find_twins(finder *f, pm_error *err) {
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < f->n_hand; i++) {
+        scc_at_hand *h = &f->hand[i];
+        const seen *same = h->status == PM_OK ? find(f->orders, h->order) : NULL;
+        h->twin = same != NULL ? same->number : h->scc;
+        if (h->status != PM_OK) {
+            st = pm_fail(err, h->status, "%s", h->error.text);
+        } else if (same == NULL) {
+            st = add(&f->orders, h->order, h->scc, err);
+        }
+    }
+    return st;
+}
+
+static pm_status place_all(finder *f, pm_error *err) {
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < f->n_hand; i++) {
+        scc_at_hand *h = &f->hand[i];
+        if (h->status != PM_OK) {
+            st = pm_fail(err, h->status, "%s", h->error.text);
+        } else if (h->twin == h->scc) {
+            st = classify(f, h, err);
+        } else {
+            copy_twin(f, h);
+        }
+        if (st == PM_OK) {
+            f->out->n_sccs[f->out->class_of[h->scc]]++;
+        }
+    }
+    return st;
+}
+
+static pm_status work_off(finder *f, pm_error *err) {
+    find_orders(f);
+    pm_status st = find_twins(f, err);
+    if (st == PM_OK) {
+        find_canons(f);
+        st = place_all(f, err);
+    }
+    for (size_t i = 0; i < f->n_hand; i++) {
+        pm_topology_free(&f->hand[i].topology);
+        pm_canon_free(&f->hand[i].canon);
+    }
+    f->n_hand = 0;
+    return st;
+}
+
+static pm_status find_all(finder *f, pm_error *err) {
+    pm_status st = PM_OK;
+    for (uint32_t scc = 0; st == PM_OK && scc < f->split->n_sccs; scc++) {
+        f->out->class_of[scc] = PM_NONE;
+        if (f->split->scc_first[scc + 1] - f->split->scc_first[scc] > 1) {
+            f->hand[f->n_hand++] = (scc_at_hand){.scc = scc};
+        }
+        if (f->n_hand == AT_ONCE) {
+            st = work_off(f, err);
+        }
+    }
+    return st == PM_OK ? work_off(f, err) : st;
+}
+
+pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, unsigned threads,
+                          const pm_log *log, pm_classes *out, pm_error *err) {
+    *out = (pm_classes){.class_of = pm_malloc(split->n_sccs, sizeof *out->class_of),
+                        .names = pm_calloc(split->n_transient, sizeof *out->names)};
+    finder f = {.split = split,
+                .effort = effort,
+                .log = log,
+                .seconds = PM_CANON_SECONDS,
+                .out = out,
+                .threads = (int)(threads == 0 ? pm_processors() : threads),
+                .n_local = graph->n_vertices,
+                .hand = pm_malloc(AT_ONCE, sizeof *f.hand)};
+    size_t n_local = 0;
+    bool fits = pm_mul(f.n_local, (size_t)f.threads, &n_local);
+    f.local = fits ? pm_malloc(n_local, sizeof *f.local) : NULL;
+    pm_status st = PM_OK;
+    if (out->class_of == NULL || out->names == NULL || f.local == NULL || f.hand == NULL) {
+        st = pm_fail_memory(err, "the classes of SCCs", (size_t)graph->n_vertices * (8 + 4 * (size_t)f.threads));
+    } else {
+        st = find_all(&f, err);
+    }
+    clear(&f.orders);
+    clear(&f.keys);
+    free(f.local);
+    free(f.hand);
+    if (st != PM_OK) {
+        pm_classes_free(out);
+    }
+    return st;
+}
+
+void pm_classes_free(pm_classes *classes) {
+    for (uint32_t c = 0; c < classes->n_classes; c++) {
+        pm_canon_free(&classes->canon[c]);
+    }
+    free(classes->canon);
+    free(classes->n_sccs);
+    free(classes->class_of);
+    free(classes->names);
+    *classes = (pm_classes){0};
+}

@@ -1,0 +1,163 @@
+#include "scc/topology.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+static pm_status topology_new(uint32_t n, size_t edges, pm_topology *out, pm_error *err) {
+    *out = (pm_topology){
+        .n = n, .row = pm_calloc((size_t)n + 1, sizeof *out->row), .col = pm_malloc(edges, sizeof *out->col)};
+    if (out->row == NULL || out->col == NULL) {
+        pm_topology_free(out);
+        return pm_fail_memory(err, "the inner edges of an SCC", edges * sizeof *out->col);
+    }
+    return PM_OK;
+}
+
+static int compare_u32(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+void pm_sort_u32(uint32_t *values, size_t n) {
+    if (n > 32) {
+        qsort(values, n, sizeof *values, compare_u32);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        uint32_t value = values[i];
+        size_t at = i;
+        for (; at > 0 && values[at - 1] > value; at--) {
+            values[at] = values[at - 1];
+        }
+        values[at] = value;
+    }
+}
+
+/* Sorts row v, which is the last one so far, and drops repeats (parallel edges). */
+static void finish_row(pm_topology *t, uint32_t v, size_t end) {
+    size_t begin = t->row[v];
+    pm_sort_u32(t->col + begin, end - begin);
+    size_t kept = begin;
+    for (size_t i = begin; i < end; i++) {
+        if (kept == begin || t->col[kept - 1] != t->col[i]) {
+            t->col[kept++] = t->col[i];
+        }
+    }
+    t->row[v + 1] = kept;
+}
+
+pm_status pm_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *local, pm_topology *out, pm_error *err) {
+    uint32_t first = split->scc_first[scc];
+    uint32_t n = split->scc_first[scc + 1] - first;
+    size_t edges = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t v = split->member[first + i];
+        local[v] = i;
+        edges += split->row[v + 1] - split->row[v];
+    }
+    pm_status st = topology_new(n, edges, out, err);
+    for (uint32_t i = 0; st == PM_OK && i < n; i++) {
+        uint32_t v = split->member[first + i];
+        size_t end = out->row[i];
+        for (size_t e = split->row[v]; e < split->row[v + 1]; e++) {
+            if (split->scc_of[split->to[e]] == scc) {
+                out->col[end++] = local[split->to[e]];
+            }
+        }
+        finish_row(out, i, end);
+    }
+    return st;
+}
+
+pm_status pm_topology_rename(const pm_topology *topology, const uint32_t *new_name, pm_topology *out, pm_error *err) {
+    uint32_t n = topology->n;
+    pm_status st = topology_new(n, topology->row[n], out, err);
+    uint32_t *old_name = pm_malloc(n, sizeof *old_name);
+    if (st == PM_OK && old_name == NULL) {
+        st = pm_fail_memory(err, "a renaming", n * sizeof *old_name);
+    }
+    if (st == PM_OK) {
+        for (uint32_t v = 0; v < n; v++) {
+            old_name[new_name[v]] = v;
+        }
+        for (uint32_t v = 0; v < n; v++) {
+            size_t end = out->row[v];
+            for (size_t e = topology->row[old_name[v]]; e < topology->row[old_name[v] + 1]; e++) {
+                out->col[end++] = new_name[topology->col[e]];
+            }
+            finish_row(out, v, end);
+        }
+    }
+    free(old_name);
+    if (st != PM_OK) {
+        pm_topology_free(out);
+    }
+    return st;
+}
+
+/* The vertices that 0 leads to, counted; `seen` (n zeros) and `stack` (n) are scratch. */
+static uint32_t count_reached(const pm_topology *t, bool *seen, uint32_t *stack) {
+    uint32_t reached = 1, waiting = 1;
+    stack[0] = 0;
+    seen[0] = true;
+    while (waiting > 0) {
+        uint32_t v = stack[--waiting];
+        for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
+            uint32_t w = t->col[e];
+            if (!seen[w]) {
+                seen[w] = true;
+                stack[waiting++] = w;
+                reached++;
+            }
+        }
+    }
+    return reached;
+}
+
+static pm_status reverse(const pm_topology *t, pm_topology *out, pm_error *err) {
+    pm_status st = topology_new(t->n, t->row[t->n], out, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    for (size_t e = 0; e < t->row[t->n]; e++) {
+        out->row[t->col[e] + 1]++;
+    }
+    for (uint32_t v = 0; v < t->n; v++) {
+        out->row[v + 1] += out->row[v];
+    }
+    for (uint32_t v = 0; v < t->n; v++) {
+        for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
+            out->col[out->row[t->col[e]]++] = v;
+        }
+    }
+    for (uint32_t v = t->n; v > 0; v--) { /* filling moved each row's begin to its end */
+        out->row[v] = out->row[v - 1];
+    }
+    out->row[0] = 0;
+    return PM_OK;
+}
+
+pm_status pm_topology_is_strong(const pm_topology *topology, bool *is_strong, pm_error *err) {
+    uint32_t n = topology->n;
+    pm_topology back = {0};
+    bool *seen = pm_calloc(n, sizeof *seen);
+    uint32_t *stack = pm_malloc(n, sizeof *stack);
+    pm_status st = seen == NULL || stack == NULL ? pm_fail_memory(err, "the ways through an SCC", n * sizeof *stack)
+                                                 : reverse(topology, &back, err);
+    if (st == PM_OK) {
+        *is_strong = count_reached(topology, seen, stack) == n;
+        memset(seen, 0, n * sizeof *seen);
+        *is_strong = *is_strong && count_reached(&back, seen, stack) == n;
+    }
+    pm_topology_free(&back);
+    free(seen);
+    free(stack);
+    return st;
+}
+
+void pm_topology_free(pm_topology *topology) {
+    free(topology->row);
+    free(topology->col);
+    *topology = (pm_topology){0};
+}
