@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/retry.h"
+#include "units/record_units.h"
 
 /* Traces that are there and turn out to be unusable are recorded again, but not for ever. */
 #define MOST_ROUNDS 5
@@ -29,7 +30,7 @@ static pm_retry retry_redis(const collection *c) {
 /* ---- sending again ---- */
 
 static pm_status put_record_back(collection *c, pm_error *err) {
-    pm_job_message job = {.kind = pm_span_of("record"),
+    pm_job_message job = {.kind = pm_span_of(pm_record_units.name),
                           .source = pm_span_of("put back by collect"),
                           .effort = (uint64_t)c->job->effort,
                           .states = c->job->graph->n_vertices,
@@ -104,7 +105,7 @@ static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error
 
 static pm_status watch_traces(collection *c, pm_error *err) {
     pm_watch_options options = {.job = c->job->job,
-                                .kind = "record",
+                                .kind = &pm_record_units,
                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])c->keys,
                                 .n_items = c->job->classes.n_classes,
                                 .send = send_again,

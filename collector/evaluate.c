@@ -6,7 +6,7 @@
 #include "collector/collect.h"
 #include "collector/restore.h"
 #include "collector/slices.h"
-#include "producer/hands.h"
+#include "units/in_flight.h"
 
 /* The most that the result of one slice may take. */
 #define RESULT_LIMIT ((size_t)1 << 30)
@@ -102,7 +102,7 @@ static pm_status send_keys(void *ctx, const uint32_t *numbers, size_t n, pm_erro
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         pm_slice *slice = &b->slices.slices[b->slice_of[numbers[i]]];
-        units[i] = (pm_new_unit){.kind = "evaluate",
+        units[i] = (pm_new_unit){.kind = &pm_evaluate_units,
                                  .items = (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + numbers[i]),
                                  .n_items = 1,
                                  .cost = (uint64_t)(slice->seconds * 1e6)};
@@ -148,11 +148,11 @@ static pm_status send_loose(batch *b, pm_error *err) {
     if (st == PM_OK && numbers == NULL) {
         st = pm_fail_memory(err, "the slices to send", b->n_keys * sizeof *numbers);
     }
-    pm_hands hands = {0};
+    pm_in_flight hands = {0};
     if (st == PM_OK) {
         pm_retry retry = be_patient(b);
         do {
-            st = pm_hands_look(b->p, b->model->graph->digest, "evaluate", &index, b->missing, &hands, err);
+            st = pm_in_flight_look(b->p, b->model->graph->digest, &pm_evaluate_units, &index, b->missing, &hands, err);
         } while (pm_retry_again(&retry, st, err));
     }
     size_t n = 0;
@@ -164,7 +164,7 @@ static pm_status send_loose(batch *b, pm_error *err) {
     if (st == PM_OK && n > 0) {
         st = send_keys(b, numbers, n, err);
     }
-    pm_hands_free(&hands);
+    pm_in_flight_free(&hands);
     pm_item_index_free(&index);
     free(numbers);
     return st;
@@ -177,8 +177,8 @@ static pm_status translate(const batch *b, const pm_watch_report *watch, pm_stat
     for (size_t i = 0; watch->has_failed_unit && i < b->n_keys; i++) {
         uint8_t unit[PM_DIGEST_BYTES];
         pm_error unused;
-        if (pm_unit_id("evaluate", b->model->graph->digest, (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + i), 1, unit,
-                       &unused) == PM_OK &&
+        if (pm_unit_id(pm_evaluate_units.name, b->model->graph->digest,
+                       (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + i), 1, unit, &unused) == PM_OK &&
             memcmp(unit, watch->failed_unit, PM_DIGEST_BYTES) == 0) {
             pm_slice_translate(&b->slices.slices[b->slice_of[i]], err);
             return st;
@@ -189,7 +189,7 @@ static pm_status translate(const batch *b, const pm_watch_report *watch, pm_stat
 
 static pm_status wait_for_all(batch *b, pm_error *err) {
     pm_watch_options options = {.job = b->model->graph->digest,
-                                .kind = "evaluate",
+                                .kind = &pm_evaluate_units,
                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])b->keys,
                                 .n_items = b->n_keys,
                                 .send = send_keys,

@@ -3,7 +3,7 @@
 #define PM_COLLECTOR_RESTORE_H
 
 #include "model/model.h"
-#include "producer/submit.h"
+#include "units/send.h"
 
 /* Sees that manifest and traces of the model's job are in Redis (which refreshes their TTL), and puts back what is not:
  * a model has them all. *n_restored: how many. Waits out Redis. `manifest`: encoded (redis/manifest.h). */

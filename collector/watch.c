@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/retry.h"
-#include "producer/hands.h"
+#include "units/in_flight.h"
 
 /* Between sweeps: at least, at most, and as many times what the last one took. */
 #define SWEEP_LEAST 1.0
@@ -43,31 +43,20 @@ typedef struct watcher {
     bool was_away;  /* a sweep failed: whoever was alive may not have been heard of meanwhile */
 } watcher;
 
-static bool is_kind(const watcher *w, const char *kind) {
-    return strcmp(w->options->kind, kind) == 0;
-}
-
-static bool spans_text(pm_span span, const char *text) {
-    return span.size == strlen(text) && memcmp(span.bytes, text, span.size) == 0;
-}
-
 /* ---- are they there? ---- */
 
 static pm_status ask(watcher *w, size_t n, pm_error *err) {
     pm_redis *redis = w->p->traces->redis;
     const uint8_t(*digests)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])w->digests;
-    if (is_kind(w, "probe")) {
-        return pm_board_ended(redis, digests, n, w->exist, err);
-    }
-    const char *space = is_kind(w, "record") ? PM_SPACE_TRACE : PM_SPACE_RESULT;
-    return pm_blob_exist(redis, space, digests, n, w->exist, err);
+    const char *space = w->options->kind->space;
+    return space == NULL ? pm_board_ended(redis, digests, n, w->exist, err)
+                         : pm_blob_exist(redis, space, digests, n, w->exist, err);
 }
 
 static void tell_progress(const watcher *w) {
     size_t hinted = w->hinted < w->n_missing ? w->hinted : w->n_missing - (w->n_missing > 0 ? 1 : 0);
     size_t done = w->options->n_items - w->n_missing + hinted;
-    const char *stage = is_kind(w, "record") ? "recording" : is_kind(w, "evaluate") ? "evaluating" : "probing";
-    pm_log_progress(w->p->log, stage, done, w->options->n_items);
+    pm_log_progress(w->p->log, w->options->kind->progress, done, w->options->n_items);
 }
 
 static pm_status look_for_items(watcher *w, pm_error *err) {
@@ -149,16 +138,16 @@ static pm_status look_at_outcome(watcher *w, const uint8_t *unit, pm_error *err)
     if (st != PM_OK) {
         return pm_fail(err, st, "%s", why.text);
     }
-    if (note.found && outcome.code != 0 && spans_text(outcome.kind, w->options->kind)) {
+    if (note.found && outcome.code != 0 && pm_span_is(outcome.kind, w->options->kind->name)) {
         st = fail_with(w, &outcome, err);
     }
     pm_note_free(&note);
     return st;
 }
 
-static pm_status look_for_failure(watcher *w, const pm_hands *hands, pm_error *err) {
+static pm_status look_for_failure(watcher *w, const pm_in_flight *hands, pm_error *err) {
     /* another evaluation of this job may have failed, which is no matter of ours */
-    pm_status st = is_kind(w, "evaluate") ? PM_OK : look_at_outcome(w, NULL, err);
+    pm_status st = w->options->kind->fails_alone ? PM_OK : look_at_outcome(w, NULL, err);
     for (size_t i = 0; st == PM_OK && hands != NULL && i < hands->n_ended; i++) {
         st = look_at_outcome(w, hands->ended[i], err);
     }
@@ -178,7 +167,7 @@ static pm_status look_for_failure(watcher *w, const pm_hands *hands, pm_error *e
 
 /* ---- is it lost? ---- */
 
-static void tell_workers(watcher *w, const pm_hands *hands, double now) {
+static void tell_workers(watcher *w, const pm_in_flight *hands, double now) {
     if (w->was_away) {
         w->workers_seen = now;
         w->was_away = false;
@@ -210,7 +199,7 @@ static void tell_workers(watcher *w, const pm_hands *hands, double now) {
 }
 
 /* Numbers of the items that nobody has had for long enough, into `numbers`. */
-static size_t find_lost(watcher *w, const pm_hands *hands) {
+static size_t find_lost(watcher *w, const pm_in_flight *hands) {
     size_t n = 0;
     for (size_t i = 0; i < w->options->n_items; i++) {
         bool is_loose = w->missing[i] && !hands->held[i];
@@ -240,10 +229,10 @@ static pm_status try_sweep(watcher *w, size_t *n_lost, pm_error *err) {
     *n_lost = 0;
     pm_status st = look_for_items(w, err);
     if (st != PM_OK || w->n_missing == 0) {
-        return st == PM_OK && is_kind(w, "probe") ? look_for_failure(w, NULL, err) : st;
+        return st == PM_OK && w->options->kind->space == NULL ? look_for_failure(w, NULL, err) : st;
     }
-    pm_hands hands;
-    st = pm_hands_look(w->p, w->options->job, w->options->kind, &w->index, w->missing, &hands, err);
+    pm_in_flight hands;
+    st = pm_in_flight_look(w->p, w->options->job, w->options->kind, &w->index, w->missing, &hands, err);
     if (st != PM_OK) {
         return st;
     }
@@ -255,7 +244,7 @@ static pm_status try_sweep(watcher *w, size_t *n_lost, pm_error *err) {
     if (st == PM_OK && hands.workers == 0) { /* they cannot be heard of where Redis takes no heartbeats */
         st = pm_redis_try_write(w->p->traces->redis, err);
     }
-    pm_hands_free(&hands);
+    pm_in_flight_free(&hands);
     return st;
 }
 
@@ -296,7 +285,7 @@ static pm_status check_hints(watcher *w, pm_error *err) {
     do {
         st = look_for_items(w, err);
     } while (pm_retry_again(&retry, st, err));
-    return st == PM_OK && w->n_missing == 0 && is_kind(w, "probe") ? sweep(w, err) : st;
+    return st == PM_OK && w->n_missing == 0 && w->options->kind->space == NULL ? sweep(w, err) : st;
 }
 
 /* ---- events ---- */
@@ -323,17 +312,17 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
                 why.text);
         return PM_OK;
     }
-    if (memcmp(event.job, w->options->job, PM_DIGEST_BYTES) == 0 && spans_text(event.kind, w->options->kind)) {
+    if (memcmp(event.job, w->options->job, PM_DIGEST_BYTES) == 0 && pm_span_is(event.kind, w->options->kind->name)) {
         w->report->units_seen++;
         char unit[PM_DIGEST_HEX], type[32];
         pm_hex(event.unit, unit);
         pm_span_text(event.type, type, sizeof type);
         pm_logf(w->p->log, PM_LOG_DEBUG, "unit %s: %s, %llu items in %.3f s", unit, type,
                 (unsigned long long)event.items, event.seconds);
-        if (spans_text(event.type, "astray")) {
+        if (pm_span_is(event.type, "astray")) {
             tell_astray(w, &event);
         }
-        if (spans_text(event.type, "done")) {
+        if (pm_span_is(event.type, "done")) {
             w->hinted += event.items < w->n_missing ? (size_t)event.items : w->n_missing;
         } else {
             w->is_called = true;

@@ -4,11 +4,11 @@
 #define PM_COLLECTOR_WATCH_H
 
 #include "kafka/reader.h"
-#include "producer/submit.h"
+#include "units/send.h"
 
 typedef struct pm_watch_options {
     const uint8_t *job; /* PM_DIGEST_BYTES */
-    const char *kind;   /* of the units: "record", "evaluate", "probe" */
+    const pm_unit_kind *kind;
     const uint8_t (*items)[PM_DIGEST_BYTES];
     size_t n_items;
     /* Sends the items (numbers) anew; NULL: nothing is sent again. */

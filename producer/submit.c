@@ -5,122 +5,10 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/retry.h"
-#include "producer/hands.h"
-#include "producer/pack.h"
 #include "redis/manifest.h"
 #include "trace/codec.h"
-
-/* Units are made and sent so many at a time: their bodies are in memory no longer. */
-#define BODIES_AT_ONCE ((size_t)64)
-
-/* ---- record units from classes ---- */
-
-static pm_status find_pieces(const pm_classes *classes, const uint32_t *numbers, size_t n, pm_piece **out,
-                             uint64_t *total, pm_error *err) {
-    pm_piece *pieces = pm_malloc(n, sizeof *pieces);
-    if (pieces == NULL) {
-        return pm_fail_memory(err, "the SCCs to send", n * sizeof *pieces);
-    }
-    *total = 0;
-    for (size_t i = 0; i < n; i++) {
-        const pm_topology *t = &classes->canon[numbers[i]].topology;
-        size_t n_edges = t->row[t->n];
-        pieces[i] = (pm_piece){.number = numbers[i],
-                               .cost = pm_record_cost(t->n, n_edges),
-                               .bytes = PM_DIGEST_BYTES + 5 + 4 * ((size_t)t->n + n_edges)};
-        *total += pieces[i].cost;
-    }
-    *out = pieces;
-    return PM_OK;
-}
-
-static pm_status pack_classes(const pm_producer *p, const pm_classes *classes, const uint32_t *numbers, size_t n,
-                              pm_packing *out, pm_error *err) {
-    pm_piece *pieces = NULL;
-    uint64_t total = 0;
-    *out = (pm_packing){0};
-    pm_status st = find_pieces(classes, numbers, n, &pieces, &total, err);
-    if (st == PM_OK) {
-        st = pm_pack(pieces, n, pm_unit_limits_for(total, p->n_partitions), out, err);
-        free(pieces);
-    }
-    return st;
-}
-
-/* What the units of one turn borrow from: the digests of their items, and the SCCs of the unit at hand. */
-typedef struct turn {
-    pm_new_unit units[BODIES_AT_ONCE];
-    size_t n;
-    uint8_t (*items)[PM_DIGEST_BYTES];
-    const pm_canon **canons;
-} turn;
-
-static pm_status fill_turn(turn *t, const pm_classes *classes, pm_effort effort, const pm_packing *packing,
-                           size_t first, size_t end, pm_error *err) {
-    size_t base = packing->first[first];
-    pm_status st = PM_OK;
-    t->n = 0;
-    for (size_t u = first; st == PM_OK && u < end; u++) {
-        size_t count = packing->first[u + 1] - packing->first[u];
-        for (size_t i = 0; i < count; i++) {
-            const pm_canon *canon = &classes->canon[packing->numbers[packing->first[u] + i]];
-            memcpy(t->items[packing->first[u] - base + i], canon->key, PM_DIGEST_BYTES);
-            t->canons[i] = canon;
-        }
-        pm_new_unit *unit = &t->units[t->n++];
-        *unit = (pm_new_unit){
-            .kind = "record",
-            .items = (const uint8_t(*)[PM_DIGEST_BYTES])(t->items + (packing->first[u] - base)),
-            .n_items = count,
-            .cost = packing->cost[u],
-        };
-        st = pm_record_body_write(t->canons, count, effort, &unit->body, err);
-    }
-    return st;
-}
-
-static pm_status send_packing(pm_producer *p, const uint8_t *job, const pm_classes *classes, pm_effort effort,
-                              const pm_packing *packing, size_t *n_claims, pm_error *err) {
-    size_t n = packing->first[packing->n_units];
-    turn *t = pm_calloc(1, sizeof *t);
-    pm_status st = PM_OK;
-    if (t != NULL) {
-        t->items = pm_malloc(n, sizeof *t->items);
-        t->canons = pm_malloc(n, sizeof *t->canons);
-    }
-    if (t == NULL || t->items == NULL || t->canons == NULL) {
-        st = pm_fail_memory(err, "units to send", n * sizeof *t->items);
-    }
-    for (size_t first = 0; st == PM_OK && first < packing->n_units; first += BODIES_AT_ONCE) {
-        size_t end = packing->n_units - first < BODIES_AT_ONCE ? packing->n_units : first + BODIES_AT_ONCE;
-        st = fill_turn(t, classes, effort, packing, first, end, err);
-        if (st == PM_OK) {
-            st = pm_send_units(p, job, t->units, t->n, true, n_claims, err);
-        }
-        for (size_t i = 0; i < t->n; i++) {
-            pm_buffer_free(&t->units[i].body);
-        }
-    }
-    if (t != NULL) {
-        free(t->items);
-        free(t->canons);
-    }
-    free(t);
-    return st;
-}
-
-pm_status pm_send_classes(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_classes *classes,
-                          pm_effort effort, const uint32_t *numbers, size_t n, size_t *n_units, size_t *n_claims,
-                          pm_error *err) {
-    pm_packing packing;
-    pm_status st = pack_classes(p, classes, numbers, n, &packing, err);
-    if (st == PM_OK) {
-        *n_units += packing.n_units;
-        st = send_packing(p, job, classes, effort, &packing, n_claims, err);
-    }
-    pm_packing_free(&packing);
-    return st;
-}
+#include "units/in_flight.h"
+#include "units/record_units.h"
 
 /* ---- one submission ---- */
 
@@ -194,7 +82,7 @@ static pm_status put_manifest(submission *s, pm_error *err) {
 static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
     char room[PM_TEXT_MOST + 1]; /* a path may be any bytes */
     pm_span source = pm_span_clean(s->options->source == NULL ? "" : s->options->source, room, sizeof room);
-    pm_job_message job = {.kind = pm_span_of("record"),
+    pm_job_message job = {.kind = pm_span_of(pm_record_units.name),
                           .source = source,
                           .effort = (uint64_t)s->options->effort,
                           .states = s->graph->n_vertices,
@@ -270,10 +158,10 @@ static pm_status leave_out_held(submission *s, pm_error *err) {
     if (st != PM_OK) {
         return st;
     }
-    pm_hands hands = {0};
+    pm_in_flight hands = {0};
     pm_retry retry = pm_producer_retry(s->p, "Kafka or Redis");
     do {
-        st = pm_hands_look(s->p, s->report->job, "record", &index, s->missing, &hands, err);
+        st = pm_in_flight_look(s->p, s->report->job, &pm_record_units, &index, s->missing, &hands, err);
     } while (pm_retry_again(&retry, st, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         n_held += hands.held[i] ? 1 : 0;
@@ -283,7 +171,7 @@ static pm_status leave_out_held(submission *s, pm_error *err) {
         pm_logf(s->p->log, PM_LOG_INFO, "%zu SCCs of this job are with workers or on their way to them already",
                 n_held);
     }
-    pm_hands_free(&hands);
+    pm_in_flight_free(&hands);
     pm_item_index_free(&index);
     return st;
 }
@@ -297,15 +185,15 @@ static pm_status send_missing(submission *s, pm_error *err) {
     }
     pm_packing packing = {0};
     if (st == PM_OK) {
-        st = pack_classes(s->p, s->classes, s->numbers, s->n_numbers, &packing, err);
+        st = pm_pack_classes(s->p, s->classes, s->numbers, s->n_numbers, &packing, err);
     }
     if (st == PM_OK) {
         s->report->units = packing.n_units;
         st = open_job(s, packing.n_units, err);
     }
     if (st == PM_OK) {
-        st = send_packing(s->p, s->report->job, s->classes, s->options->effort, &packing, &s->report->units_by_claim,
-                          err);
+        st = pm_send_packing(s->p, s->report->job, s->classes, s->options->effort, &packing, &s->report->units_by_claim,
+                             err);
     }
     pm_packing_free(&packing);
     return st;

@@ -122,13 +122,13 @@ static pm_status work(child *c, const pm_task_head *head, pm_yield *yield, pm_er
     pm_message_memory borrowed = {0};
     pm_status st = fetch(c, head, &unit, &borrowed, err);
     if (st == PM_OK) {
-        const pm_kind *kind = pm_kind_find(unit.kind);
-        if (kind == NULL) {
-            st = pm_fail(err, PM_EDATA, "a unit of kind \"%.*s\" is not known here, expected one of: " PM_KIND_NAMES,
+        pm_unit_work do_work = pm_unit_work_of(unit.kind);
+        if (do_work == NULL) {
+            st = pm_fail(err, PM_EDATA, "a unit of kind \"%.*s\" is not known here, expected one of: " PM_UNIT_KINDS,
                          (int)unit.kind.size, (const char *)unit.kind.bytes);
         } else {
             open_disk(c);
-            st = kind->work(&c->bench, &unit, yield, err);
+            st = do_work(&c->bench, &unit, yield, err);
         }
     }
     pm_message_memory_free(&borrowed);

@@ -1,18 +1,16 @@
 #include "worker/kinds.h"
 
 #include <math.h>
-#include <string.h>
 
-static const pm_kind kinds[] = {
-    {"record", pm_work_record},
-    {"evaluate", pm_work_evaluate},
-    {"probe", pm_work_probe},
-};
-
-const pm_kind *pm_kind_find(pm_span name) {
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (strlen(kinds[i].name) == name.size && memcmp(kinds[i].name, name.bytes, name.size) == 0) {
-            return &kinds[i];
+pm_unit_work pm_unit_work_of(pm_span kind) {
+    static const struct {
+        const pm_unit_kind *kind;
+        pm_unit_work work;
+    } works[] = {
+        {&pm_record_units, pm_work_record}, {&pm_evaluate_units, pm_work_evaluate}, {&pm_probe_units, pm_work_probe}};
+    for (size_t i = 0; i < sizeof works / sizeof works[0]; i++) {
+        if (pm_span_is(kind, works[i].kind->name)) {
+            return works[i].work;
         }
     }
     return NULL;

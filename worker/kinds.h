@@ -1,9 +1,10 @@
-/* Kinds of units: what a child does with each, by a table. */
+/* What a child does with each kind of units. */
 #ifndef PM_WORKER_KINDS_H
 #define PM_WORKER_KINDS_H
 
 #include "base/retry.h"
 #include "redis/traces.h"
+#include "units/kinds.h"
 #include "wire/units.h"
 #include "worker/page.h"
 
@@ -23,18 +24,12 @@ typedef struct pm_yield {
     bool has_scc;
 } pm_yield;
 
-typedef struct pm_kind {
-    const char *name;
-    /* `body` is the message's body; `unit` its id, for kinds whose item is themselves. */
-    pm_status (*work)(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err);
-} pm_kind;
-
-/* Errors of `work` and what they mean: PM_EUNAVAILABLE and PM_ETEMPORARY do not occur (they are waited out inside);
- * PM_EOSERR is a fault that counts; PM_EPERMISSION and PM_ECONFIG are the worker's and not the unit's; all others are
- * permanent. */
-const pm_kind *pm_kind_find(pm_span name);
-/* "record, evaluate, probe" */
-#define PM_KIND_NAMES "record, evaluate, probe"
+/* What a child does with a unit. Errors and what they mean: PM_EUNAVAILABLE and PM_ETEMPORARY do not occur (they are
+ * waited out inside); PM_EOSERR is a fault that counts; PM_EPERMISSION and PM_ECONFIG are the worker's and not the
+ * unit's; all others are permanent. */
+typedef pm_status (*pm_unit_work)(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err);
+/* NULL for a kind that is not known. */
+pm_unit_work pm_unit_work_of(pm_span kind);
 
 /* Waits on Redis for as long as it takes; the parent, which has its own connection, says so in the log, and kills whom
  * it no longer waits for. */

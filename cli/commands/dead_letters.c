@@ -309,7 +309,7 @@ static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
         cli_cluster_limit_closing(&dead->cluster, st, err);
         pm_sender_close(dead->sender);
     }
-    free(dead->sent.deliveries);
+    free(dead->sent.items);
     return st;
 }
 

@@ -3,12 +3,12 @@
 #define PM_CLI_CLUSTER_H
 
 #include "config/settings.h"
-#include "producer/submit.h"
 #include "support/command.h"
 #include "support/console.h"
 #include "support/options.h"
 #include "support/output.h"
 #include "support/watchdog.h"
+#include "units/producer.h"
 
 #define CLI_CLIENT_TEXT 128
 #define CLI_TIMEOUT 30 /* seconds: preset of commands that wait for nothing but servers */

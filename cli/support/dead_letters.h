@@ -2,9 +2,9 @@
 #ifndef PM_CLI_DEAD_LETTERS_H
 #define PM_CLI_DEAD_LETTERS_H
 
-#include "producer/sent.h"
 #include "support/cluster.h"
 #include "support/letters.h"
+#include "units/deliveries.h"
 
 typedef struct cli_dead_options {
     bool all, json;
@@ -19,7 +19,7 @@ typedef struct cli_dead {
     char **ids;
     cli_letters letters;
     pm_sender *sender;
-    pm_sent sent;
+    pm_deliveries sent;
 } cli_dead;
 
 /* Sends the units of n letters anew, then takes the letters back. Writes what was done to the log. */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "support/dead_letters.h"
+#include "units/kinds.h"
 
 #define MOST_BYTES ((size_t)4 << 30) /* of a unit behind a claim check */
 
@@ -16,17 +17,17 @@
 
 static pm_status open_sender(cli_dead *dead, pm_error *err) {
     return dead->sender != NULL ? PM_OK
-                                : pm_sender_open(&dead->cluster.kafka, PM_DELIVERY_SECONDS, pm_sent_report, &dead->sent,
-                                                 &dead->cluster.console.log, &dead->sender, err);
+                                : pm_sender_open(&dead->cluster.kafka, PM_DELIVERY_SECONDS, pm_deliveries_report,
+                                                 &dead->sent, &dead->cluster.console.log, &dead->sender, err);
 }
 
 /* Sends one message and waits until Kafka has it. */
 static pm_status deliver(cli_dead *dead, pm_outgoing *message, int64_t *offset, pm_error *err) {
-    pm_status st = pm_sent_begin(&dead->sent, 1, err);
+    pm_status st = pm_deliveries_begin(&dead->sent, 1, err);
     if (st != PM_OK) {
         return st;
     }
-    message->opaque = pm_sent_opaque(&dead->sent, 0);
+    message->opaque = pm_deliveries_opaque(&dead->sent, 0);
     st = pm_sender_send(dead->sender, message, err);
     pm_error why = {0};
     double patience = pm_deadline_within(&dead->cluster.deadline, PM_DELIVERY_SECONDS + 5, 0.1);
@@ -34,11 +35,11 @@ static pm_status deliver(cli_dead *dead, pm_outgoing *message, int64_t *offset, 
     if (st == PM_OK && flushed != PM_OK) {
         st = pm_fail(err, flushed, "%s", why.text);
     }
-    if (st == PM_OK && !dead->sent.deliveries[0].arrived) {
+    if (st == PM_OK && !dead->sent.items[0].arrived) {
         st = pm_fail(err, PM_ETEMPORARY, "Kafka did not say that it has the message; try again");
     }
-    *offset = dead->sent.deliveries[0].offset;
-    pm_sent_end(&dead->sent);
+    *offset = dead->sent.items[0].offset;
+    pm_deliveries_end(&dead->sent);
     return st;
 }
 
@@ -54,20 +55,15 @@ static pm_status take_back(cli_dead *dead, const cli_letter *letter, pm_error *e
 /* A unit read out of its letter; all-zero is empty. */
 typedef struct unit_in_letter {
     pm_unit_message unit;
-    pm_message_memory memory, body_memory;
+    pm_message_memory memory;
     pm_buffer blob;
-    pm_span items; /* PM_DIGEST_BYTES each */
-    uint8_t item[PM_DIGEST_BYTES];
+    pm_unit_items items;
 } unit_in_letter;
 
 static void free_unit(unit_in_letter *u) {
     pm_message_memory_free(&u->memory);
-    pm_message_memory_free(&u->body_memory);
+    pm_unit_items_free(&u->items);
     pm_buffer_free(&u->blob);
-}
-
-static bool is_kind(pm_span kind, const char *name) {
-    return kind.size == strlen(name) && memcmp(kind.bytes, name, kind.size) == 0;
 }
 
 /* The unit that waits in Redis behind a claim check. */
@@ -81,25 +77,6 @@ static pm_status fetch(cli_dead *dead, const pm_claim_message *claim, unit_in_le
                      found == PM_BLOB_MISSING ? "gone from" : "damaged in");
     }
     return st == PM_OK ? pm_message_decode(&pm_unit_type, u->blob.bytes, u->blob.size, &u->unit, &u->memory, err) : st;
-}
-
-static pm_status find_items(unit_in_letter *u, pm_error *err) {
-    pm_span body = u->unit.body;
-    pm_status st = PM_OK;
-    if (is_kind(u->unit.kind, "record")) {
-        pm_record_body record;
-        st = pm_message_decode(&pm_record_type, body.bytes, body.size, &record, &u->body_memory, err);
-        u->items = st == PM_OK ? record.keys : (pm_span){0};
-    } else if (is_kind(u->unit.kind, "evaluate")) {
-        pm_evaluate_body evaluation;
-        st = pm_message_decode(&pm_evaluate_type, body.bytes, body.size, &evaluation, &u->body_memory, err);
-        memcpy(u->item, evaluation.result, st == PM_OK ? PM_DIGEST_BYTES : 0);
-        u->items = (pm_span){u->item, PM_DIGEST_BYTES};
-    } else {
-        memcpy(u->item, u->unit.unit, PM_DIGEST_BYTES);
-        u->items = (pm_span){u->item, PM_DIGEST_BYTES};
-    }
-    return st;
 }
 
 /* The message, out of its seal: the letter's headers say of what, and are believed no further than it fits. */
@@ -135,7 +112,7 @@ static pm_status read_letter(cli_dead *dead, const cli_letter *letter, unit_in_l
     if (st == PM_OK && memcmp(u->unit.unit, letter->key, PM_DIGEST_BYTES) != 0) {
         st = pm_fail(err, PM_EDATA, "the unit in it has another id");
     }
-    return st == PM_OK ? find_items(u, err) : st;
+    return st == PM_OK ? pm_unit_items_find(&u->unit, &u->items, err) : st;
 }
 
 /* ---- replay ------------------------------------------------------------------------------------------ */
@@ -188,7 +165,7 @@ static pm_status replay_unit(cli_dead *dead, const cli_letter *letter, const uni
                              .cost = u->unit.cost,
                              .partition = choose_partition(letter, n_partitions),
                              .offset = -1,
-                             .items = u->items};
+                             .items = u->items.bytes};
     memcpy(record.unit, u->unit.unit, PM_DIGEST_BYTES);
     memcpy(record.job, u->unit.job, PM_DIGEST_BYTES);
     pm_status st = pm_board_forgive(redis, record.job, record.unit, err);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "redis/traces.h"
 #include "support/output.h"
+#include "units/kinds.h"
 
 #define LEAST_DIGITS 6
 #define MOST_JOBS 10000 /* looked through for an id's beginning */
@@ -102,21 +103,27 @@ typedef struct item {
     bool exists;
 } item;
 
+/* The items of all units of a kind. */
 typedef struct item_list {
+    const pm_unit_kind *kind;
     item *items;
     size_t n, capacity;
 } item_list;
 
+enum { RECORD, EVALUATE, OTHER, N_LISTS };
+
 typedef struct gathering {
     cli_job_view *view;
     size_t unit_capacity;
-    item_list lists[CLI_N_UNIT_KINDS];
+    item_list lists[N_LISTS];
 } gathering;
 
-static cli_unit_kind kind_of(const char *kind) {
-    return strcmp(kind, "record") == 0     ? CLI_UNIT_RECORD
-           : strcmp(kind, "evaluate") == 0 ? CLI_UNIT_EVALUATE
-                                           : CLI_UNIT_OTHER;
+static item_list *list_of(gathering *g, pm_span kind) {
+    size_t i = 0;
+    while (i < OTHER && !pm_span_is(kind, g->lists[i].kind->name)) {
+        i++;
+    }
+    return &g->lists[i];
 }
 
 static pm_status add_items(item_list *list, const uint8_t *digests, size_t n, size_t unit, pm_error *err) {
@@ -142,30 +149,19 @@ static pm_status gather_unit(void *ctx, const pm_unit_record *record, pm_error *
     memcpy(unit->unit, record->unit, PM_DIGEST_BYTES);
     pm_span_text(record->kind, unit->kind, sizeof unit->kind);
     cli_make_plain(unit->kind);
-    unit->what = kind_of(unit->kind);
-    /* of a unit whose items are not kept anywhere, the item is that it ended */
-    bool is_other = unit->what == CLI_UNIT_OTHER;
-    unit->items = is_other ? 1 : record->items.size / PM_DIGEST_BYTES;
-    return add_items(&g->lists[unit->what], is_other ? record->unit : record->items.bytes, unit->items, view->n_units++,
-                     err);
+    item_list *list = list_of(g, record->kind);
+    bool is_own_item = list->kind->space == NULL;
+    unit->items = is_own_item ? 1 : record->items.size / PM_DIGEST_BYTES;
+    return add_items(list, is_own_item ? record->unit : record->items.bytes, unit->items, view->n_units++, err);
 }
 
 static int by_digest(const void *a, const void *b) {
     return memcmp(((const item *)a)->digest, ((const item *)b)->digest, PM_DIGEST_BYTES);
 }
 
-static pm_status ask(pm_redis *redis, cli_unit_kind what, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                     bool *exist, pm_error *err) {
-    if (what == CLI_UNIT_OTHER) {
-        return pm_board_ended(redis, digests, n, exist, err);
-    }
-    return pm_blob_look(redis, what == CLI_UNIT_RECORD ? PM_SPACE_TRACE : PM_SPACE_RESULT, digests, n, exist, err);
-}
-
 /* Asks for all items of a kind; *distinct and *missing count each digest once, for one may be in several units. */
-static pm_status look_at_items(pm_redis *redis, gathering *g, cli_unit_kind what, uint64_t *distinct, uint64_t *missing,
+static pm_status look_at_items(pm_redis *redis, gathering *g, item_list *list, uint64_t *distinct, uint64_t *missing,
                                pm_error *err) {
-    item_list *list = &g->lists[what];
     *distinct = *missing = 0;
     if (list->n == 0) {
         return PM_OK;
@@ -178,7 +174,9 @@ static pm_status look_at_items(pm_redis *redis, gathering *g, cli_unit_kind what
         for (size_t i = 0; i < list->n; i++) {
             memcpy(digests[i], list->items[i].digest, PM_DIGEST_BYTES);
         }
-        st = ask(redis, what, (const uint8_t(*)[PM_DIGEST_BYTES])digests, list->n, exist, err);
+        const uint8_t(*all)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])digests;
+        st = list->kind->space == NULL ? pm_board_ended(redis, all, list->n, exist, err)
+                                       : pm_blob_look(redis, list->kind->space, all, list->n, exist, err);
     }
     for (size_t i = 0; st == PM_OK && i < list->n; i++) {
         bool is_new = i == 0 || memcmp(digests[i], digests[i - 1], PM_DIGEST_BYTES) != 0;
@@ -192,23 +190,26 @@ static pm_status look_at_items(pm_redis *redis, gathering *g, cli_unit_kind what
 }
 
 static pm_status look_at_units(pm_redis *redis, cli_job_view *view, pm_error *err) {
-    gathering g = {.view = view};
+    gathering g = {.view = view,
+                   .lists = {[RECORD] = {.kind = &pm_record_units},
+                             [EVALUATE] = {.kind = &pm_evaluate_units},
+                             [OTHER] = {.kind = &pm_probe_units}}}; /* and kinds of a later version */
     uint64_t distinct = 0, others = 0, others_missing = 0;
     pm_status st = pm_board_units(redis, view->job, gather_unit, &g, err);
     if (st == PM_OK) {
-        st = look_at_items(redis, &g, CLI_UNIT_RECORD, &distinct, &view->missing, err);
+        st = look_at_items(redis, &g, &g.lists[RECORD], &distinct, &view->missing, err);
     }
     if (st == PM_OK) {
-        st = look_at_items(redis, &g, CLI_UNIT_EVALUATE, &view->slices, &view->slices_missing, err);
+        st = look_at_items(redis, &g, &g.lists[EVALUATE], &view->slices, &view->slices_missing, err);
     }
     if (st == PM_OK) {
-        st = look_at_items(redis, &g, CLI_UNIT_OTHER, &others, &others_missing, err);
+        st = look_at_items(redis, &g, &g.lists[OTHER], &others, &others_missing, err);
     }
     view->missing += others_missing;
     for (size_t i = 0; i < view->n_units; i++) {
         view->n_open += view->units[i].missing > 0;
     }
-    for (size_t k = 0; k < CLI_N_UNIT_KINDS; k++) {
+    for (size_t k = 0; k < N_LISTS; k++) {
         free(g.lists[k].items);
     }
     return st;

@@ -11,12 +11,10 @@ pm_status cli_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_
 pm_status cli_job_find_running(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err);
 
 /* Kinds of units, as far as what their items are is known here. */
-typedef enum cli_unit_kind { CLI_UNIT_RECORD, CLI_UNIT_EVALUATE, CLI_UNIT_OTHER, CLI_N_UNIT_KINDS } cli_unit_kind;
 
 typedef struct cli_unit_view {
     uint8_t unit[PM_DIGEST_BYTES];
     char kind[16];
-    cli_unit_kind what;
     uint64_t partition;
     int64_t offset; /* -1: being sent */
     double time;

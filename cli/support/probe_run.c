@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "kafka/reader.h"
 #include "support/probe.h"
+#include "units/send.h"
 
 #define BATCH ((size_t)512)
 #define POLL_SECONDS 0.2
@@ -55,7 +56,7 @@ static pm_status name_units(probing *p, pm_error *err) {
     for (size_t i = 0; st == PM_OK && i < probe->n; i++) {
         st = name_item(probe, i, p->items[i], err);
         if (st == PM_OK) {
-            st = pm_unit_id("probe", probe->job, (const uint8_t(*)[PM_DIGEST_BYTES])p->items[i], 1,
+            st = pm_unit_id(pm_probe_units.name, probe->job, (const uint8_t(*)[PM_DIGEST_BYTES])p->items[i], 1,
                             probe->units[i].unit, err);
         }
         probe->units[i].sent = (double)i;
@@ -75,7 +76,7 @@ static pm_status name_units(probing *p, pm_error *err) {
 static pm_status make_unit(const probing *p, size_t number, pm_new_unit *unit, pm_error *err) {
     pm_probe_body body = p->probe->body;
     body.number = number;
-    *unit = (pm_new_unit){.kind = "probe",
+    *unit = (pm_new_unit){.kind = &pm_probe_units,
                           .items = (const uint8_t(*)[PM_DIGEST_BYTES])p->items[number],
                           .n_items = 1,
                           .cost = (uint64_t)(1e6 * body.seconds) + 1};

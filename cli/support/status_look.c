@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/retry.h"
-#include "producer/hands.h"
 #include "support/status.h"
+#include "units/in_flight.h"
 
 #define REACH_SECONDS 5.0
 #define LAG_SECONDS 10.0

@@ -8,3 +8,5 @@ short_files() {
         xargs -0 awk 'FNR == 601 { print FILENAME ": over 600 lines"; long = 1 } END { exit long }'
 }
 expect "no file over 600 lines" short_files
+
+expect "folders include only those before them" /usr/bin/python3 tests/layers.py

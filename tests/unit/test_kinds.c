@@ -256,7 +256,7 @@ Test(kinds, the_heading_must_say_what_the_message_says) {
     pm_buffer_free(&value);
     bench_child_unit(&b, "dance", (const uint8_t(*)[PM_DIGEST_BYTES])s.keys, N_SCCS, &s.body, unit, &value);
     bench_child_send(&b, "dance", b.job, unit, value.bytes, value.size);
-    bench_child_expect(&b, PM_EDATA, PM_KIND_NAMES);
+    bench_child_expect(&b, PM_EDATA, PM_UNIT_KINDS);
     pm_buffer_free(&value);
     free_sccs(&s);
     bench_child_stop(&b);

@@ -8,9 +8,9 @@
 #include "base/random.h"
 #include "collector/watch.h"
 #include "mock_kafka.h"
-#include "producer/hands.h"
-#include "producer/sent.h"
 #include "redis_server.h"
+#include "units/deliveries.h"
+#include "units/in_flight.h"
 
 enum { PARTITIONS = 4, ITEMS = 6 };
 
@@ -41,7 +41,7 @@ static void set_up(rig *r) {
                          .patience = 5,
                          .log = &r->mock.log,
                          .trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"};
-    OK(pm_sender_open(&r->mock.options, 10, pm_sent_report, r->p.sent, &r->mock.log, &r->p.sender, &r->err));
+    OK(pm_sender_open(&r->mock.options, 10, pm_deliveries_report, r->p.sent, &r->mock.log, &r->p.sender, &r->err));
     OK(pm_reader_open(&r->mock.options, PM_TOPIC_EVENTS, false, &r->mock.log, &r->events, &r->err));
     for (size_t i = 0; i < ITEMS; i++) {
         fixture_key(i, r->items[i]);
@@ -69,7 +69,7 @@ static void store(rig *r, size_t i) {
 
 /* A unit of items first..first+n-1 with a body of so many random bytes. */
 static void send_unit(rig *r, size_t first, size_t n, size_t bytes, size_t *claims) {
-    pm_new_unit unit = {.kind = "record", .items = items_of(r) + first, .n_items = n, .cost = 5};
+    pm_new_unit unit = {.kind = &pm_record_units, .items = items_of(r) + first, .n_items = n, .cost = 5};
     pm_random random = {.state = 11};
     unit.body.bytes = pm_malloc(bytes, 1);
     unit.body.size = unit.body.capacity = bytes;
@@ -91,7 +91,7 @@ static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error
 
 static pm_status watch(rig *r, double timeout, pm_watch_report *report) {
     pm_watch_options options = {.job = r->job,
-                                .kind = "record",
+                                .kind = &pm_record_units,
                                 .items = items_of(r),
                                 .n_items = ITEMS,
                                 .send = send_again,
@@ -179,18 +179,18 @@ Test(watch, what_is_on_the_topic_is_held_and_what_was_never_sent_is_not, .timeou
     rig *r = &s;
     bool missing[ITEMS] = {true, true, true, false, true, true};
     pm_item_index index;
-    pm_hands hands;
+    pm_in_flight hands;
     set_up(r);
     send_unit(r, 0, 4, 100, NULL);
     OK(pm_item_index_new(items_of(r), ITEMS, &index, &r->err));
-    OK(pm_hands_look(&r->p, r->job, "record", &index, missing, &hands, &r->err));
+    OK(pm_in_flight_look(&r->p, r->job, &pm_record_units, &index, missing, &hands, &r->err));
     const bool expected[ITEMS] = {true, true, true, false, false, false};
     cr_assert_arr_eq(hands.held, expected, sizeof expected);
     cr_assert(hands.units == 1 && hands.n_ended == 0 && hands.workers == 0);
-    pm_hands_free(&hands);
-    OK(pm_hands_look(&r->p, r->job, "evaluate", &index, missing, &hands, &r->err));
+    pm_in_flight_free(&hands);
+    OK(pm_in_flight_look(&r->p, r->job, &pm_evaluate_units, &index, missing, &hands, &r->err));
     cr_assert_eq(hands.units, 0, "of another kind");
-    pm_hands_free(&hands);
+    pm_in_flight_free(&hands);
     pm_item_index_free(&index);
     tear_down(r);
 }
@@ -298,7 +298,7 @@ Test(watch, an_event_is_a_hint_and_not_the_truth, .timeout = 60) {
     OK(pm_sender_flush(r->p.sender, 10, &r->err));
     send_unit(r, 0, ITEMS, 100, NULL);
     pm_watch_options options = {
-        .job = r->job, .kind = "record", .items = items_of(r), .n_items = ITEMS, .sweep_seconds = 100};
+        .job = r->job, .kind = &pm_record_units, .items = items_of(r), .n_items = ITEMS, .sweep_seconds = 100};
     double begun = pm_seconds();
     r->p.deadline = pm_deadline_in(3);
     cr_assert_eq(pm_watch(&r->p, r->events, &options, &report, &r->err), PM_ETEMPORARY, "the event was not true");

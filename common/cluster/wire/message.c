@@ -14,6 +14,10 @@ pm_span pm_span_of(const char *text) {
     return (pm_span){(const uint8_t *)text, strlen(text)};
 }
 
+bool pm_span_is(pm_span span, const char *text) {
+    return span.size == strlen(text) && (span.size == 0 || memcmp(span.bytes, text, span.size) == 0);
+}
+
 void pm_span_text(pm_span span, char *text, size_t n) {
     static const char dots[] = "...";
     if (n == 0) {

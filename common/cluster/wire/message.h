@@ -17,6 +17,7 @@ typedef struct pm_span {
 } pm_span;
 
 pm_span pm_span_of(const char *text);
+bool pm_span_is(pm_span span, const char *text); /* byte for byte */
 
 /* Decoded elements of a PM_FIELD_LIST: `count` structs of the list's type, one after the other. */
 typedef struct pm_list {

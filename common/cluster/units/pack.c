@@ -1,4 +1,4 @@
-#include "producer/pack.h"
+#include "units/pack.h"
 
 #include "base/mem.h"
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "producer/hands.h"
+#include "units/in_flight.h"
 
 /* Waiting for the brokers to say where the group stands. */
 #define LAG_SECONDS 10.0
@@ -18,10 +18,10 @@ typedef struct seen_unit {
 } seen_unit;
 
 typedef struct look {
-    const char *kind;
+    const pm_unit_kind *kind;
     const pm_item_index *index;
     const bool *missing;
-    pm_hands *out;
+    pm_in_flight *out;
     seen_unit *units;
     uint8_t (*ids)[PM_DIGEST_BYTES]; /* of units */
     bool *ended, *running;
@@ -30,10 +30,6 @@ typedef struct look {
     size_t n_numbers, number_capacity;
     pm_lag *lags;
 } look;
-
-static bool is_kind(pm_span kind, const char *name) {
-    return kind.size == strlen(name) && memcmp(kind.bytes, name, kind.size) == 0;
-}
 
 static pm_status add_number(look *l, size_t item, pm_error *err) {
     if (!pm_reserve((void **)&l->numbers, &l->number_capacity, l->n_numbers + 1, sizeof *l->numbers)) {
@@ -45,7 +41,7 @@ static pm_status add_number(look *l, size_t item, pm_error *err) {
 
 static pm_status see_unit(void *ctx, const pm_unit_record *record, pm_error *err) {
     look *l = ctx;
-    if (!is_kind(record->kind, l->kind)) {
+    if (!pm_span_is(record->kind, l->kind->name)) {
         return PM_OK;
     }
     seen_unit unit = {
@@ -103,7 +99,7 @@ static pm_status look_at_workers(pm_producer *p, look *l, pm_error *err) {
 }
 
 static pm_status note_ended(look *l, size_t unit, pm_error *err) {
-    pm_hands *out = l->out;
+    pm_in_flight *out = l->out;
     if (out->ended == NULL) {
         out->ended = pm_malloc(l->n_units, sizeof *out->ended);
         if (out->ended == NULL) {
@@ -134,7 +130,7 @@ static pm_status decide(pm_producer *p, look *l, pm_error *err) {
                                .lags = l->lags,
                                .n_lags = p->n_partitions};
         pm_unit_place place = pm_unit_find(&signs);
-        bool is_held = pm_unit_is_in_hands(place);
+        bool is_held = pm_unit_is_in_flight(place);
         if (place == PM_UNIT_ENDED) {
             st = note_ended(l, u, err);
         } else if (!is_held) {
@@ -192,9 +188,9 @@ static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error 
     return st == PM_OK ? decide(p, l, err) : st;
 }
 
-pm_status pm_hands_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const char *kind,
-                        const pm_item_index *index, const bool *missing, pm_hands *out, pm_error *err) {
-    *out = (pm_hands){.held = pm_calloc(index->n, sizeof *out->held)};
+pm_status pm_in_flight_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_unit_kind *kind,
+                            const pm_item_index *index, const bool *missing, pm_in_flight *out, pm_error *err) {
+    *out = (pm_in_flight){.held = pm_calloc(index->n, sizeof *out->held)};
     if (out->held == NULL) {
         return pm_fail_memory(err, "the items of a job", index->n);
     }
@@ -208,13 +204,13 @@ pm_status pm_hands_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], cons
     free(l.numbers);
     free(l.lags);
     if (st != PM_OK) {
-        pm_hands_free(out);
+        pm_in_flight_free(out);
     }
     return st;
 }
 
-void pm_hands_free(pm_hands *hands) {
+void pm_in_flight_free(pm_in_flight *hands) {
     free(hands->held);
     free(hands->ended);
-    *hands = (pm_hands){0};
+    *hands = (pm_in_flight){0};
 }

@@ -5,14 +5,16 @@
 #include "base/mem.h"
 #include "base/retry.h"
 #include "kafka/headers.h"
-#include "producer/sent.h"
+#include "units/deliveries.h"
+#include "units/producer.h"
 
 /* Until Kafka answers at the start, and what either server may be away later. */
 #define REACH_SECONDS 10.0
 #define PATIENCE_SECONDS 120.0
 
 static pm_status reach(pm_producer *p, pm_error *err) {
-    pm_status st = pm_sender_open(p->kafka, PM_DELIVERY_SECONDS, pm_sent_report, p->sent, p->log, &p->sender, err);
+    pm_status st =
+        pm_sender_open(p->kafka, PM_DELIVERY_SECONDS, pm_deliveries_report, p->deliveries, p->log, &p->sender, err);
     if (st != PM_OK) {
         return st;
     }
@@ -41,9 +43,9 @@ pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, con
                          .patience = PATIENCE_SECONDS,
                          .deadline = *deadline,
                          .log = log,
-                         .sent = pm_calloc(1, sizeof *out->sent)};
-    pm_status st =
-        out->sent != NULL ? set_trace(out, traceparent, err) : pm_fail_memory(err, "a producer", sizeof *out->sent);
+                         .deliveries = pm_calloc(1, sizeof *out->deliveries)};
+    pm_status st = out->deliveries != NULL ? set_trace(out, traceparent, err)
+                                           : pm_fail_memory(err, "a producer", sizeof *out->deliveries);
     if (st == PM_OK) {
         st = reach(out, err);
     }
@@ -89,10 +91,10 @@ void pm_producer_close(pm_producer *p) {
     if (p->sender != NULL) {
         pm_sender_close(p->sender);
     }
-    if (p->sent != NULL) {
-        free(p->sent->deliveries);
+    if (p->deliveries != NULL) {
+        free(p->deliveries->items);
     }
-    free(p->sent);
+    free(p->deliveries);
     free(p->load);
     *p = (pm_producer){0};
 }

@@ -5,8 +5,9 @@
 #include "base/mem.h"
 #include "base/retry.h"
 #include "kafka/headers.h"
-#include "producer/pack.h"
-#include "producer/sent.h"
+#include "units/deliveries.h"
+#include "units/pack.h"
+#include "units/send.h"
 
 /* Units are sent so many at a time, or so many bytes of messages. */
 #define BATCH_UNITS ((size_t)512)
@@ -50,12 +51,12 @@ static pm_status make_claim(pm_producer *p, const pm_unit_message *message, parc
 
 static pm_status make_parcel(pm_producer *p, const uint8_t *job, pm_new_unit *unit, parcel *out, pm_error *err) {
     *out = (parcel){.unit = unit};
-    pm_status st = pm_unit_id(unit->kind, job, unit->items, unit->n_items, out->id, err);
+    pm_status st = pm_unit_id(unit->kind->name, job, unit->items, unit->n_items, out->id, err);
     if (st != PM_OK) {
         return st;
     }
     pm_unit_message message = {
-        .kind = pm_span_of(unit->kind), .cost = unit->cost, .body = {unit->body.bytes, unit->body.size}};
+        .kind = pm_span_of(unit->kind->name), .cost = unit->cost, .body = {unit->body.bytes, unit->body.size}};
     memcpy(message.job, job, PM_DIGEST_BYTES);
     memcpy(message.unit, out->id, PM_DIGEST_BYTES);
     st = pm_message_encode(&pm_unit_type, &message, &out->value, err);
@@ -66,7 +67,7 @@ static pm_status make_parcel(pm_producer *p, const uint8_t *job, pm_new_unit *un
     if (st == PM_OK) {
         char name[PM_SEAL_NAME];
         const pm_redis_options *redis = pm_redis_options_of(p->traces->redis);
-        pm_span span = pm_seal_unit_name(redis->prefix, job, out->id, unit->kind, name);
+        pm_span span = pm_seal_unit_name(redis->prefix, job, out->id, unit->kind->name, name);
         st = pm_seal_put(redis->seal, &pm_unit_type, span, 0, &out->value, err);
     }
     return st;
@@ -89,7 +90,7 @@ static pm_status write_records(pm_producer *p, const uint8_t *job, const parcel 
     double now = pm_now();
     for (size_t i = 0; i < n; i++) {
         const pm_new_unit *unit = parcels[i].unit;
-        records[i] = (pm_unit_record){.kind = pm_span_of(unit->kind),
+        records[i] = (pm_unit_record){.kind = pm_span_of(unit->kind->name),
                                       .cost = unit->cost,
                                       .partition = parcels[i].partition,
                                       .offset = deliveries == NULL ? -1 : deliveries[i].offset,
@@ -111,11 +112,11 @@ static pm_status write_records(pm_producer *p, const uint8_t *job, const parcel 
 
 static pm_status send_one(pm_producer *p, const uint8_t *job, const parcel *one, void *opaque, pm_error *err) {
     char type[64] = "phasemill.unit.";
-    strncat(type, one->unit->kind, sizeof type - strlen(type) - 1);
+    strncat(type, one->unit->kind->name, sizeof type - strlen(type) - 1);
     pm_headers headers;
     pm_headers_begin(&headers, one->id, type, "submit", pm_now());
     pm_headers_add_digest(&headers, "phasemill-job", job);
-    pm_headers_add(&headers, "phasemill-kind", pm_span_of(one->unit->kind));
+    pm_headers_add(&headers, "phasemill-kind", pm_span_of(one->unit->kind->name));
     pm_headers_add(&headers, PM_HEADER_REDIS_PREFIX, pm_span_of(pm_redis_options_of(p->traces->redis)->prefix));
     pm_headers_add(&headers, "traceparent", pm_span_of(p->trace));
     pm_status st = pm_headers_status(&headers, err);
@@ -137,8 +138,8 @@ static pm_status send_one(pm_producer *p, const uint8_t *job, const parcel *one,
 static pm_status try_delivery(pm_producer *p, const uint8_t *job, const parcel *parcels, size_t n, pm_error *err) {
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < n; i++) {
-        if (!p->sent->deliveries[i].arrived) {
-            st = send_one(p, job, &parcels[i], pm_sent_opaque(p->sent, i), err);
+        if (!p->deliveries->items[i].arrived) {
+            st = send_one(p, job, &parcels[i], pm_deliveries_opaque(p->deliveries, i), err);
             pm_sender_poll(p->sender);
         }
     }
@@ -160,13 +161,13 @@ static pm_status look_for_topic(pm_producer *p, const uint8_t *job, parcel *parc
         for (size_t i = 0; i < n; i++) {
             place_parcel(p, job, &parcels[i]);
         }
-        (void)pm_sent_begin(p->sent, n, err);
+        (void)pm_deliveries_begin(p->deliveries, n, err);
     }
     return st;
 }
 
 static pm_status deliver(pm_producer *p, const uint8_t *job, parcel *parcels, size_t n, pm_error *err) {
-    pm_status st = pm_sent_begin(p->sent, n, err);
+    pm_status st = pm_deliveries_begin(p->deliveries, n, err);
     if (st != PM_OK) {
         return st;
     }
@@ -176,7 +177,7 @@ static pm_status deliver(pm_producer *p, const uint8_t *job, parcel *parcels, si
         st = st == PM_EUNAVAILABLE ? look_for_topic(p, job, parcels, n, st, err) : st;
     } while (pm_retry_again(&retry, st, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
-        if (!p->sent->deliveries[i].arrived) {
+        if (!p->deliveries->items[i].arrived) {
             char hex[PM_DIGEST_HEX];
             pm_hex(parcels[i].id, hex);
             st = pm_fail(err, PM_ETEMPORARY, "unit %s: Kafka did not say that it has it; submit again", hex);
@@ -196,9 +197,9 @@ static pm_status send_batch(pm_producer *p, const uint8_t *job, parcel *parcels,
         st = deliver(p, job, parcels, n, err);
     }
     if (st == PM_OK) {
-        st = write_records(p, job, parcels, n, p->sent->deliveries, false, err);
+        st = write_records(p, job, parcels, n, p->deliveries->items, false, err);
     }
-    pm_sent_end(p->sent);
+    pm_deliveries_end(p->deliveries);
     return st;
 }
 

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "producer/hands.h"
-#include "producer/sent.h"
+#include "units/deliveries.h"
+#include "units/in_flight.h"
 
 static const pm_lag partitions[] = {{.committed = 10, .low = 5, .high = 20}, {.committed = -1, .low = 5, .high = 20}};
 
@@ -114,10 +114,10 @@ Test(hands, whom_a_unit_is_sent_for_again) {
     const pm_unit_place held[] = {PM_UNIT_RUNNING, PM_UNIT_SENDING, PM_UNIT_UNKNOWN, PM_UNIT_QUEUED};
     const pm_unit_place free_ones[] = {PM_UNIT_ENDED, PM_UNIT_EXPIRED, PM_UNIT_LOST};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
-        cr_expect(pm_unit_is_in_hands(held[i]), "%d", (int)held[i]);
+        cr_expect(pm_unit_is_in_flight(held[i]), "%d", (int)held[i]);
     }
     for (size_t i = 0; i < sizeof free_ones / sizeof *free_ones; i++) {
-        cr_expect(!pm_unit_is_in_hands(free_ones[i]), "%d", (int)free_ones[i]);
+        cr_expect(!pm_unit_is_in_flight(free_ones[i]), "%d", (int)free_ones[i]);
     }
 }
 
@@ -147,19 +147,19 @@ Test(hands, items_are_found_by_digest) {
 }
 
 Test(sent, reports_of_earlier_batches_touch_nothing) {
-    pm_sent sent = {0};
+    pm_deliveries sent = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_sent_begin(&sent, 3, &err), PM_OK);
-    void *late = pm_sent_opaque(&sent, 1), *first = pm_sent_opaque(&sent, 0);
-    pm_sent_report(&sent, first, 0, 77, PM_OK, NULL);
-    cr_assert(sent.deliveries[0].arrived && sent.deliveries[0].offset == 77);
-    pm_sent_report(&sent, late, 0, 0, PM_ETEMPORARY, &err);
-    cr_assert(!sent.deliveries[1].arrived);
-    cr_assert_eq(pm_sent_begin(&sent, 2, &err), PM_OK);
-    pm_sent_report(&sent, late, 0, 99, PM_OK, NULL);
-    cr_assert(!sent.deliveries[0].arrived && !sent.deliveries[1].arrived);
-    pm_sent_report(&sent, pm_sent_opaque(&sent, 1), 0, 5, PM_OK, NULL);
-    cr_assert(sent.deliveries[1].arrived && sent.deliveries[1].offset == 5);
-    pm_sent_end(&sent);
+    cr_assert_eq(pm_deliveries_begin(&sent, 3, &err), PM_OK);
+    void *late = pm_deliveries_opaque(&sent, 1), *first = pm_deliveries_opaque(&sent, 0);
+    pm_deliveries_report(&sent, first, 0, 77, PM_OK, NULL);
+    cr_assert(sent.items[0].arrived && sent.items[0].offset == 77);
+    pm_deliveries_report(&sent, late, 0, 0, PM_ETEMPORARY, &err);
+    cr_assert(!sent.items[1].arrived);
+    cr_assert_eq(pm_deliveries_begin(&sent, 2, &err), PM_OK);
+    pm_deliveries_report(&sent, late, 0, 99, PM_OK, NULL);
+    cr_assert(!sent.items[0].arrived && !sent.items[1].arrived);
+    pm_deliveries_report(&sent, pm_deliveries_opaque(&sent, 1), 0, 5, PM_OK, NULL);
+    cr_assert(sent.items[1].arrived && sent.items[1].offset == 5);
+    pm_deliveries_end(&sent);
     free(sent.deliveries);
 }

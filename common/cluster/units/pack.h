@@ -1,6 +1,6 @@
 /* Packing: pieces of work into units, units onto partitions. Pure: numbers in, numbers out. */
-#ifndef PM_PRODUCER_PACK_H
-#define PM_PRODUCER_PACK_H
+#ifndef PM_UNITS_PACK_H
+#define PM_UNITS_PACK_H
 
 #include "base/error.h"
 

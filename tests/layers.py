@@ -1,0 +1,40 @@
+#!/usr/bin/python3
+"""Each folder of the libraries includes only those before it: docs/design.md lists them."""
+import pathlib
+import re
+import sys
+
+ENGINE = ["base", "codec", "graph", "examples", "scc", "trace", "eval", "cache", "model"]
+CLUSTER = ["wire", "redis", "kafka", "config", "units"]
+ROLES = ["producer", "worker", "collector"]
+
+
+def includes(path):
+    return re.findall(r'^#include "([^"]+)"', path.read_text(), re.M)
+
+
+def check(folder, allowed):
+    """Complaints about what the files of a folder include; `allowed` are folders."""
+    files = [p for p in sorted(folder.iterdir()) if p.suffix in (".c", ".h", ".inc")]
+    if not files:
+        return [f"{folder}: no source files"]
+    return [f"{path}: includes {name}, of a folder that it may not depend on" for path in files for name in includes(path)
+            if name != "phasemill.h" and name.split("/")[0] not in allowed]
+
+
+def main():
+    found = []
+    for library, folders, below in (("engine", ENGINE, []), ("cluster", CLUSTER, ENGINE)):
+        here = {p.name for p in pathlib.Path("common", library).iterdir()}
+        if here != set(folders):
+            found.append(f"common/{library}: has {sorted(here)}, expected {sorted(folders)}")
+        for i, name in enumerate(folders):
+            found += check(pathlib.Path("common", library, name), below + folders[:i + 1])
+    for role in ROLES:
+        found += check(pathlib.Path(role), ENGINE + CLUSTER + [role])
+    print("\n".join(found))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
