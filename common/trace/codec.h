@@ -1,5 +1,5 @@
 /* The one encoding of a trace, on disk and on the wire: MessagePack, versioned (schemas/trace.schema.json,
- * docs/cache.md). Narrow little-endian integers travel as `bin`. */
+ * docs/cache.md). Narrow little-endian integers, and the gaps of rows, travel as `bin`. */
 #ifndef PM_TRACE_CODEC_H
 #define PM_TRACE_CODEC_H
 
@@ -7,7 +7,7 @@
 #include "trace/trace.h"
 
 #define PM_TRACE_NAME "phasemill.trace"
-#define PM_TRACE_VERSION 1
+#define PM_TRACE_VERSION 2
 
 /* Appends the encoded trace. */
 pm_status pm_trace_encode(const pm_trace *trace, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *out, pm_error *err);
