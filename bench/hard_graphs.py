@@ -12,8 +12,8 @@ hypercube N   2^N states, edges where one bit differs
 cycle N       N states in a ring, one way
 rook N        N times N states, edges along rows and columns
 paley N       N states, N a prime of remainder 1 by 4, edges where the difference is a square (strongly regular)
-latin N       N times N states, edges along rows, columns and equal entries of the cyclic Latin square (strongly regular)
-shrikhande N  the graph of Shrikhande and the rook graph of order 4, alike in all counts, N of each, all to and from a hub
+latin N       N times N states, edges along rows, columns, equal entries of the cyclic Latin square (strongly regular)
+shrikhande N  N graphs of Shrikhande and N rook graphs of order 4, which have the same counts, all to and from a hub
 cubes N       N cubes of 16 states, one of them without one edge, all to and from a hub
 tree N        a random tree with N leaves, edges to and fro
 comb N        a path of N states, and a leaf on each but one
@@ -108,8 +108,8 @@ def comb(n):
     return size + n - 1, edges + both_ways([(i, n + i) for i in range(n - 1)])
 
 
-SHAPES = {shape.__name__: shape for shape in (star, complete, path, grid, hypercube, cycle, rook, paley, latin, shrikhande,
-                                              cubes, tree, comb)}
+SHAPES = {shape.__name__: shape for shape in (star, complete, path, grid, hypercube, cycle, rook, paley, latin,
+                                              shrikhande, cubes, tree, comb)}
 
 
 def graph(shape, n, seed=None):

@@ -58,7 +58,8 @@ class Starts(unittest.TestCase):
         if discrete:
             pdf = sum(p * r * (1 - r) for p, r in zip(start, rates))
         else:
-            pdf = sum(mpf(p.numerator) / p.denominator * float(r) * exp(-2 * mpf(float(r))) for p, r in zip(start, rates))
+            pdf = sum(mpf(p.numerator) / p.denominator * float(r) * exp(-2 * mpf(float(r)))
+                      for p, r in zip(start, rates))
         out = run(g, "--theta", repr(theta), "--normalize-start", "--moments", 2, "--pdf", "--times", 2)
         wants = [(out["moments"][0][0], mean), (out["moments"][0][1], second), (out["pdf"][0][0], pdf)]
         if start[3]:
