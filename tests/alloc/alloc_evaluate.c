@@ -95,7 +95,7 @@ static pm_status whole(void *ctx, bool *tolerated, pm_error *err) {
 }
 
 static const char discrete_json[] =
-    "{\"states\": [[0], [1], [2], [3]], \"edges\": [[1, 2, 0.5], [2, 1, 0.25], [1, 1, 0.25], [2, 3, 0.5]],"
+    "{\"states\": [[0], [1], [2], [3]], \"edges\": [[1, 2, 0.5], [2, 1, 0.25], [1, 1, 0.25], [2, 3, 0.5], [3, 3, 1.0]],"
     " \"start_edges\": [[1, 1.0]], \"param_edges\": [[1, 3, 0.01, 0.02]], \"start_param_edges\": [],"
     " \"param_length\": 2, \"state_length\": 1, \"n_vertices\": 4, \"is_discrete\": true}";
 

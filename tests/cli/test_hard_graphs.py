@@ -48,5 +48,34 @@ class HardGraphs(ProgramCase):
     def test_hypercube_of_10_dimensions(self):
         self.check("hypercube", 10)
 
+    def test_rook_graph_of_20_by_20(self):
+        self.check("rook", 20)
+
+    def test_paley_graph_of_401(self):
+        self.check("paley", 401)
+
+    def test_latin_square_graph_of_16(self):
+        self.check("latin", 16)
+
+    def test_graphs_alike_in_all_counts(self):
+        """Both are strongly regular with the same numbers; with the rook graph in place of the other the key differs."""
+        self.check("shrikhande", 10)
+        rooks = hard_graphs.beside_hub([hard_graphs.rook(4)] * 20)
+        hard_graphs.SHAPES["rooks"] = lambda n: rooks
+        self.addCleanup(hard_graphs.SHAPES.pop, "rooks")
+        path = self.dir / "rooks.json"
+        path.write_text(json.dumps(hard_graphs.graph("rooks", 10)))
+        run = json.loads(self.ok("run", path, "--moments", "1", "--format", "json", "--cache-dir", self.dir / "shrikhande"))
+        self.assertEqual((run["sccs"]["recorded"], run["sccs"]["cached"]), (1, 0))
+
+    def test_cubes_but_for_one_edge(self):
+        self.check("cubes", 60)
+
+    def test_tree_of_60000_leaves(self):
+        self.check("tree", 60000)
+
+    def test_comb_of_50000(self):
+        self.check("comb", 50000)
+
     def test_ring_of_100000(self):
         self.check("cycle", 100000)

@@ -35,6 +35,8 @@ GRAPHS = [
     ("weight_mode log", changed(K, weight_mode="log"), ["weight_mode", "log", "linear"]),
     ("old format", changed(K, param_edges=[[1.0, 2.0, 0.0, 3.0], [2.0, 3.0, 0.0, 1.0]]), ["phasic-0.21"]),
     ("probabilities above one", changed(geometric(), edges=[[1, 2, 1.25]]), ["1.25"]),
+    ("absorbing self-loop above one", changed(geometric(), edges=[[1, 2, 0.25], [2, 2, 5]]),
+     ["theta row 0", "row 2 (state [2])", "add up to 5 ", "expected at most 1"]),
 ]
 
 # JSON that json.dumps does not write, put in place of a number

@@ -115,7 +115,7 @@ class Golden(ProgramCase):
         self.refused(DATA, ["version 1, found 2"], "inspect", "sealed")
 
     def test_trace(self):
-        path = GOLDEN / "trace-v1.msgpack"
+        path = GOLDEN / "trace-v2.msgpack"
         validator("trace-summary").validate(self.json("inspect", "--json", path))
         seen = msgpack.unpackb(path.read_bytes())
         validator("trace").validate(shown_as_schema_has_it(seen))
@@ -135,7 +135,7 @@ class Refused(ProgramCase):
         self.write("version", self.envelope("phasemill.probe", 2, probe))
         self.refused(DATA, ['file "version"', "phasemill.probe", "expected version 1, found 2"], "inspect", "version")
         self.write("trace", self.envelope("phasemill.trace", 7, probe))
-        self.refused(DATA, ['file "trace"', "expected version 1, found 7"], "inspect", "trace")
+        self.refused(DATA, ['file "trace"', "expected version 2, found 7"], "inspect", "trace")
 
     def test_damage_is_located(self):
         encoded = make_messages.encode("job")

@@ -17,7 +17,7 @@ import sys
 import msgpack
 
 PACKED = {"unit", "manifest", "result"}
-TRACE_VERSION, RECORDER_VERSION = 1, 2
+TRACE_VERSION, RECORDER_VERSION = 2, 2
 SECONDS = 1795000000.25
 
 

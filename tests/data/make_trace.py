@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Writes trace-v1.msgpack with Python's own msgpack, from a graph eliminated by plain sets: an encoding that
-phasemill must decode for ever, made without any of its code. Usage: make_trace.py > trace-v1.msgpack"""
+"""Writes trace-v2.msgpack with Python's own msgpack, from a graph eliminated by plain sets: an encoding that
+phasemill must decode for ever, made without any of its code. Usage: make_trace.py > trace-v2.msgpack"""
 import hashlib
 import random
 import struct
@@ -41,6 +41,21 @@ def numbers(values):
     return struct.pack("<%dH" % len(values), *values)
 
 
+def gaps(rows, first):
+    """What may follow and is left out in front of each entry, in groups of seven bits, low ones first."""
+    out = bytearray()
+    for j, row in enumerate(rows):
+        least = first(j)
+        for entry in row:
+            gap = entry - least
+            least = entry + 1
+            while gap > 127:
+                out.append(128 + gap % 128)
+                gap //= 128
+            out.append(gap)
+    return bytes(out)
+
+
 def main():
     rng = random.Random(1)
     found = edges(rng)
@@ -57,12 +72,12 @@ def main():
         "width": 2,
         "pivot": numbers(pivot),
         "l_count": numbers([len(row) for row in lower]),
-        "l": numbers([i for row in lower for i in row]),
+        "l": gaps(lower, lambda j: 0),
         "u_count": numbers([len(row) for row in upper]),
-        "u": numbers([k for row in upper for k in row]),
+        "u": gaps(upper, lambda j: j + 1),
     }, use_bin_type=True)
     checksum = hashlib.sha256(payload).digest()
-    sys.stdout.buffer.write(msgpack.packb(["phasemill.trace", 1, payload, checksum], use_bin_type=True))
+    sys.stdout.buffer.write(msgpack.packb(["phasemill.trace", 2, payload, checksum], use_bin_type=True))
 
 
 main()

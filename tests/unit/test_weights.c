@@ -163,29 +163,35 @@ Test(weights, rows_of_zeros_are_known) {
     pm_graph_free(g);
 }
 
-/* 100 parameters, a start distribution that depends on them. */
-Test(weights, long_rows_are_cut_and_starts_are_named) {
+/* 100 parameters, a start distribution and an edge that depend on them: what only starts use is judged elsewhere. */
+Test(weights, long_rows_are_cut_and_starts_left_alone) {
     enum { P = 100 };
-    double coef[1 + P] = {0}, theta[P], values[4];
+    double coef[1 + P] = {0}, start[1 + P] = {0}, theta[P], ones[P], values[8];
     pm_builder *b;
     pm_graph *g;
     pm_error err;
     for (int k = 0; k < P; k++) {
         coef[1 + k] = 0.125;
+        start[1 + k] = -1.0;
         theta[k] = -1.0;
+        ones[k] = 1.0;
     }
     const int32_t state = 4;
     cr_assert_eq(pm_builder_new(1, P, false, &b, NULL), PM_OK);
     cr_assert_eq(pm_builder_state(b, &state, NULL, NULL), PM_OK);
-    cr_assert_eq(pm_builder_start(b, true, 0, coef, NULL), PM_OK);
+    cr_assert_eq(pm_builder_state(b, &state, NULL, NULL), PM_OK);
+    cr_assert_eq(pm_builder_start(b, true, 0, start, NULL), PM_OK);
+    cr_assert_eq(pm_builder_edge(b, PM_EDGE_PARAM, 0, 1, coef, NULL), PM_OK);
     cr_assert_eq(pm_builder_finish(b, &g, NULL), PM_OK);
     cr_assert_eq(pm_weights_fill(g, theta, 0, 1, 4, values, &err), PM_EDATA);
-    cr_assert_not_null(strstr(err.text, "theta row 0: start edge to row 0: weight -12.5 is negative (constant 0, "
-                                        "coefficients [0.125, 0.125, "),
-                       "%s", err.text);
+    cr_assert_not_null(
+        strstr(err.text, "theta row 0: edge from row 0 (state [4]) to row 1: weight -12.5 is negative (constant 0, "
+                         "coefficients [0.125, 0.125, "),
+        "%s", err.text);
     cr_assert_not_null(strstr(err.text, "0.125, ...], theta [-1, -1, "), "%s", err.text);
     cr_assert_not_null(strstr(err.text, "-1, ...])"), "%s", err.text);
     cr_assert_eq(pm_weights_fill(g, theta, 0, 5, 4, values, &err), PM_ESOFTWARE);
+    cr_assert_eq(pm_weights_fill(g, ones, 0, 1, 4, values, &err), PM_OK);
     pm_graph_free(g);
     pm_builder_free(b);
 }

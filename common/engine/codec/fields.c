@@ -37,6 +37,11 @@ pm_status pm_field_uint(pm_cursor *c, const char *name, uint64_t least, uint64_t
     return st;
 }
 
+pm_status pm_field_bytes(pm_cursor *c, const char *name, const uint8_t **bytes, size_t *n, pm_error *err) {
+    pm_status st = expect_key(c, name, err);
+    return st == PM_OK ? pm_cursor_bin(c, bytes, n, name, err) : st;
+}
+
 pm_status pm_field_bin(pm_cursor *c, const char *name, uint64_t need, const uint8_t **bytes, pm_error *err) {
     size_t n = 0;
     pm_status st = expect_key(c, name, err);

@@ -15,6 +15,8 @@ uint32_t pm_number_at(const uint8_t *bytes, size_t i, unsigned width);
 pm_status pm_field_uint(pm_cursor *c, const char *name, uint64_t least, uint64_t most, uint64_t *value, pm_error *err);
 /* A bin of exactly `need` bytes. */
 pm_status pm_field_bin(pm_cursor *c, const char *name, uint64_t need, const uint8_t **bytes, pm_error *err);
+/* A bin of any length. */
+pm_status pm_field_bytes(pm_cursor *c, const char *name, const uint8_t **bytes, size_t *n, pm_error *err);
 /* `count` numbers into memory of their own, made only once the bytes are known to be there. Free with free(). */
 pm_status pm_field_numbers(pm_cursor *c, const char *name, uint64_t count, unsigned width, uint32_t **numbers,
                            pm_error *err);

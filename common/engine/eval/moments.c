@@ -193,7 +193,7 @@ static pm_status settle_rows(const pm_evaluation *e, size_t first, size_t count,
     pm_status st = PM_OK;
     size_t run = 0; /* rough rows before `row` that wait */
     for (size_t row = first; st == PM_OK && row < first + count; row++) {
-        bool rough = e->start->rough != NULL && e->start->rough[row];
+        bool rough = e->start->rough[row];
         pm_error own;
         pm_status alone = rough ? PM_OK : run_alone(e, row, &rough, &own);
         run += rough ? 1 : 0;
@@ -211,7 +211,7 @@ static pm_status settle_rows(const pm_evaluation *e, size_t first, size_t count,
 }
 
 static bool start_is_rough(const pm_evaluation *e, size_t first, size_t count) {
-    for (size_t row = first; e->start->rough != NULL && row < first + count; row++) {
+    for (size_t row = first; row < first + count; row++) {
         if (e->start->rough[row]) {
             return true;
         }

@@ -1,13 +1,13 @@
 /* What stays in each state of a discrete graph, in wide numbers whatever the kernels are: where nearly all leave, the
  * rounding of a sum would be all that stays. */
 #include <math.h>
+#include <stdlib.h>
 
+#include "eval/absorption.h"
 #include "eval/replay.h"
+#include "eval/row_sums.h"
 #include "graph/exact.h"
 #include "graph/weights.h"
-
-/* Rows of a discrete graph may exceed one by rounding only. */
-#define ROW_SUM_SLACK 1e-12
 
 /* Staying with less probability is summed without rounding: wide numbers would know it to less than 19 digits. */
 #define SMALL_STAY 0x1p-40
@@ -35,6 +35,7 @@ typedef struct place {
     size_t row, lane;
     const double *theta;
     pm_terms terms;
+    bool *reachable; /* rows of the graph at this theta; NULL until somebody asks */
 } place;
 
 /* One minus the sum of all ways out of position i. */
@@ -50,10 +51,28 @@ static pm_wide exact_stay(const pm_replay_setup *s, place *at, uint32_t i) {
     return pm_exact_dot_wide(t->coef, t->n, t->x);
 }
 
+/* A row that exceeds one is an error if this theta lets it be reached. */
+static pm_status check_excess(const pm_replay_setup *s, place *at, uint32_t vertex, double sum, pm_error *err) {
+    const pm_moments_context *c = s->context;
+    pm_status st = PM_OK;
+    if (at->reachable == NULL) {
+        st = pm_reachable_rows(c->graph, c->split, at->theta, &at->reachable, err);
+    }
+    if (st == PM_OK && at->reachable[vertex]) {
+        char text[200];
+        pm_graph_describe(c->graph, vertex, text, sizeof text);
+        st = pm_fail(err, PM_EDATA,
+                     "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
+                     "at most 1",
+                     at->row, text, sum);
+    }
+    return st;
+}
+
 /* stay = 1 - `out`, the sum of all ways out; self-loops are part of staying and only have to leave room for the rest.
  * Where values are given for weights, rounded ones, that of the self-loop says what stays. A row that is normalized
- * lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight. Others that exceed one by
- * rounding are divided by their sum, so that nothing stays. */
+ * lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight. Others that exceed one, by
+ * rounding or where this theta never leads, are divided by their sum, so that nothing stays. */
 static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b, place *at, uint32_t i,
                               pm_error *err) {
     const pm_program *p = s->context->program;
@@ -65,13 +84,9 @@ static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b
         loops = pm_wide_add(loops, pm_replay_get(values, lanes, p->loop_weight[e], lane));
     }
     double sum = pm_wide_double(pm_wide_add(out, loops));
-    if (sum > 1 + ROW_SUM_SLACK) {
-        char text[200];
-        pm_graph_describe(s->context->graph, p->vertex[i], text, sizeof text);
-        return pm_fail(err, PM_EDATA,
-                       "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
-                       "at most 1",
-                       at->row, text, sum);
+    pm_status st = sum > 1 + PM_ROW_SUM_SLACK ? check_excess(s, at, p->vertex[i], sum, err) : PM_OK;
+    if (st != PM_OK) {
+        return st;
     }
     pm_wide stay = pm_wide_difference(pm_wide_of(1), out), excess = pm_wide_of(1);
     const pm_graph *g = s->context->graph;
@@ -113,6 +128,8 @@ pm_status pm_replay_stay(const pm_replay_setup *s, const pm_replay_block *b, siz
         for (uint32_t i = 0; st == PM_OK && i < p->n; i++) {
             st = fill_stay_of(s, b, &at, i, err);
         }
+        free(at.reachable);
+        at.reachable = NULL;
     }
     return st;
 }

@@ -1,5 +1,6 @@
 #include "eval/start.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "base/float_env.h"
@@ -7,61 +8,92 @@
 
 #define SUM_TOLERANCE 1e-9
 
-static pm_status fill_row(const pm_graph *g, const double *theta, size_t row, bool normalize, double *start,
-                          pm_error *err) {
+static pm_status refuse_weight(const pm_graph *g, size_t s, size_t row, double weight, pm_error *err) {
+    return pm_fail(err, PM_EDATA, "theta row %zu: the start edge to row %u has weight %.17g, expected zero or more",
+                   row, g->start_to[s], weight);
+}
+
+static pm_status refuse_sum(size_t row, pm_wide sum, pm_error *err) {
+    int range = pm_wide_range(sum);
+    return pm_fail(err, PM_EDATA,
+                   "theta row %zu: the start distribution sums to %s%.17g, expected 1 (within 1e-9); correct "
+                   "start_edges%s",
+                   row,
+                   range > 0   ? "more than "
+                   : range < 0 ? "less than "
+                               : "",
+                   range > 0   ? DBL_MAX
+                   : range < 0 ? DBL_MIN
+                               : pm_wide_double(sum),
+                   sum.hi > 0 ? ", or rescale it with --normalize-start" : "");
+}
+
+/* The weights and their sum, in doubles. */
+static double weigh(const pm_graph *g, const double *theta, double *start) {
     double sum = 0, error = 0;
-    normalize = normalize || g->normalizes_rows;
     for (size_t s = 0; s < g->n_starts; s++) {
         start[s] = pm_graph_weight(g, g->start_weight[s], theta);
-        if (!(start[s] >= 0 && start[s] < HUGE_VAL)) {
-            return pm_fail(err, PM_EDATA,
-                           "theta row %zu: the start edge to row %u has weight %.17g, expected zero or more", row,
-                           g->start_to[s], start[s]);
-        }
-        if (s == 0) {
-            sum = start[0];
-            continue;
-        }
         double total = sum + start[s], part = total - sum;
         error += (sum - (total - part)) + (start[s] - part); /* Knuth's TwoSum */
         sum = total;
     }
-    sum += error;
-    if (!(sum > 0 && sum < HUGE_VAL) || (!normalize && fabs(sum - 1) > SUM_TOLERANCE)) {
-        return pm_fail(
-            err, PM_EDATA,
-            "theta row %zu: the start distribution sums to %.17g, expected 1 (within 1e-9); correct start_edges%s", row,
-            sum, sum > 0 && sum < HUGE_VAL ? ", or rescale it with --normalize-start" : "");
+    return sum + error;
+}
+
+/* The same row where weights or their sum leave the doubles: only what is divided has to fit. */
+static pm_status fill_wide(const pm_graph *g, const double *theta, size_t row, bool normalize, double *start,
+                           pm_error *err) {
+    pm_wide sum = pm_wide_of(0);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        pm_wide weight = pm_graph_weight_wide(g, g->start_weight[s], theta);
+        if (weight.hi < 0) {
+            return refuse_weight(g, s, row, pm_wide_double(weight), err);
+        }
+        sum = pm_wide_add(sum, weight);
+    }
+    double beyond = pm_wide_double(pm_wide_difference(sum, pm_wide_of(1)));
+    if (!(sum.hi > 0) || (!normalize && fabs(beyond) > SUM_TOLERANCE)) {
+        return refuse_sum(row, sum, err);
+    }
+    pm_wide inverse = pm_wide_invert(sum);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        pm_wide weight = pm_graph_weight_wide(g, g->start_weight[s], theta);
+        start[s] = pm_wide_double(pm_wide_multiply(weight, inverse));
+    }
+    return PM_OK;
+}
+
+/* *rough: some value left the range of doubles on its way. */
+static pm_status fill_row(const pm_graph *g, const double *theta, size_t row, bool normalize, double *start,
+                          bool *rough, pm_error *err) {
+    normalize = normalize || g->normalizes_rows;
+    pm_float_clear();
+    double sum = weigh(g, theta, start);
+    *rough = pm_float_raised() || !(sum >= DBL_MIN && sum <= DBL_MAX);
+    if (*rough) {
+        return fill_wide(g, theta, row, normalize, start, err);
+    }
+    for (size_t s = 0; s < g->n_starts; s++) {
+        if (!(start[s] >= 0)) {
+            return refuse_weight(g, s, row, start[s], err);
+        }
+    }
+    if (!normalize && fabs(sum - 1) > SUM_TOLERANCE) {
+        return refuse_sum(row, pm_wide_of(sum), err);
     }
     for (size_t s = 0; s < g->n_starts; s++) {
         start[s] /= sum;
     }
+    *rough = pm_float_raised();
     return PM_OK;
 }
 
 pm_status pm_start_fill(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, double *start,
                         pm_error *err) {
-    for (size_t b = 0; b < n_theta; b++) {
-        pm_status st = fill_row(graph, theta + b * graph->n_params, b, normalize, start + b * graph->n_starts, err);
-        if (st != PM_OK) {
-            return st;
-        }
-    }
-    return PM_OK;
-}
-
-/* Row by row, which of them leave the range. */
-static pm_status find_rough(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, pm_start *out,
-                            pm_error *err) {
-    out->rough = pm_calloc(n_theta, sizeof *out->rough);
-    if (out->rough == NULL) {
-        return pm_fail_memory(err, "the start distributions", n_theta * sizeof *out->rough);
-    }
     pm_status st = PM_OK;
     for (size_t b = 0; st == PM_OK && b < n_theta; b++) {
-        pm_float_clear();
-        st = pm_start_fill(graph, theta + b * graph->n_params, 1, normalize, out->value + b * graph->n_starts, err);
-        out->rough[b] = pm_float_raised();
+        bool rough;
+        st = fill_row(graph, theta + b * graph->n_params, b, normalize, start + b * graph->n_starts, &rough, err);
     }
     return st;
 }
@@ -73,13 +105,14 @@ pm_status pm_start_new(const pm_graph *graph, const double *theta, size_t n_thet
     if (pm_mul(n_theta, graph->n_starts, &count)) {
         out->value = pm_malloc(count, sizeof *out->value);
     }
-    if (out->value == NULL) {
-        return pm_fail_memory(err, "the start distributions", count * sizeof *out->value);
+    out->rough = pm_malloc(n_theta, sizeof *out->rough);
+    pm_status st = PM_OK;
+    if (out->value == NULL || out->rough == NULL) {
+        st = pm_fail_memory(err, "the start distributions", count * sizeof *out->value);
     }
-    pm_float_clear();
-    pm_status st = pm_start_fill(graph, theta, n_theta, normalize, out->value, err);
-    if (st == PM_OK && pm_float_raised()) {
-        st = find_rough(graph, theta, n_theta, normalize, out, err);
+    for (size_t b = 0; st == PM_OK && b < n_theta; b++) {
+        st = fill_row(graph, theta + b * graph->n_params, b, normalize, out->value + b * graph->n_starts,
+                      &out->rough[b], err);
     }
     if (st != PM_OK) {
         pm_start_free(out);

@@ -5,13 +5,14 @@
 #include "graph/graph.h"
 
 /* start (B, S), S = graph->n_starts: the weights of the start edges at each theta, divided by their sum, which is 1
- * within 1e-9 unless `normalize`. Errors: PM_EDATA for a negative weight or another sum, naming the row of theta. */
+ * within 1e-9 unless `normalize`. Weights and sums may leave the doubles on the way, at either end. Errors: PM_EDATA
+ * for a negative weight or another sum, naming the row of theta. Clears the flags of base/float_env.h. */
 pm_status pm_start_fill(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, double *start,
                         pm_error *err);
 
 typedef struct pm_start {
     double *value; /* (B, S) */
-    bool *rough;   /* (B): some value left the range of doubles on its way; NULL: none did */
+    bool *rough;   /* (B): some value left the range of doubles on its way */
 } pm_start;
 
 /* The same as arrays of their own. Free with pm_start_free. */

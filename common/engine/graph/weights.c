@@ -96,12 +96,6 @@ static void describe_user(const pm_graph *g, uint32_t w, char *text, size_t n) {
             return;
         }
     }
-    for (size_t s = 0; s < g->n_starts; s++) {
-        if (g->start_weight[s] == w) {
-            snprintf(text, n, "start edge to row %u", g->start_to[s]);
-            return;
-        }
-    }
     snprintf(text, n, "weight %u", w);
 }
 
@@ -163,6 +157,33 @@ static void copy_values(const pm_graph *g, const double *theta, size_t count, un
     }
 }
 
+static bool is_bad(double weight) {
+    return !(weight >= 0.0 && weight <= DBL_MAX);
+}
+
+/* The first bad row of theta is reported, then its first bad weight: the same whatever the lanes are. Weights of the
+ * start distribution alone are judged by their sum (eval/start.h). */
+static pm_status refuse_bad(const pm_graph *g, const double *theta, size_t first, size_t count, unsigned lanes,
+                            const double *values, pm_error *err) {
+    bool *is_of_edge = pm_calloc(g->n_weights, sizeof *is_of_edge);
+    if (is_of_edge == NULL) {
+        return pm_fail_memory(err, "the weights of edges", g->n_weights);
+    }
+    for (size_t e = 0; e < g->n_edges; e++) {
+        is_of_edge[g->weight[e]] = true;
+    }
+    pm_status st = PM_OK;
+    for (size_t i = 0; st == PM_OK && i < count; i++) {
+        for (size_t w = 0; st == PM_OK && w < g->n_weights; w++) {
+            if (is_of_edge[w] && is_bad(values[w * lanes + i])) {
+                st = pm_weight_refuse(g, (uint32_t)w, theta + (first + i) * g->n_params, first + i, err);
+            }
+        }
+    }
+    free(is_of_edge);
+    return st;
+}
+
 /* Values that are not divided yet. */
 static pm_status fill_values(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
                              double *values, pm_error *err) {
@@ -175,9 +196,7 @@ static pm_status fill_values(const pm_graph *graph, const double *theta, size_t 
         copy_values(graph, theta + first * n_params, count, lanes, values);
         return PM_OK;
     }
-    /* the first bad row of theta is reported, then its first bad weight: the same whatever the lanes are */
-    size_t bad_row = count;
-    uint32_t bad = 0;
+    bool has_bad = false;
     for (size_t w = 0; w < graph->n_weights; w++) {
         double *out = values + w * lanes;
         fill_weight(graph->weights + w * width, n_params, theta + first * n_params, count, out);
@@ -185,16 +204,10 @@ static pm_status fill_values(const pm_graph *graph, const double *theta, size_t 
             out[i] = out[count - 1];
         }
         for (size_t i = 0; i < count; i++) {
-            if (!(out[i] >= 0.0 && out[i] <= DBL_MAX) && i < bad_row) {
-                bad_row = i;
-                bad = (uint32_t)w;
-            }
+            has_bad |= is_bad(out[i]);
         }
     }
-    if (bad_row < count) {
-        return pm_weight_refuse(graph, bad, theta + (first + bad_row) * n_params, first + bad_row, err);
-    }
-    return PM_OK;
+    return has_bad ? refuse_bad(graph, theta, first, count, lanes, values, err) : PM_OK;
 }
 
 pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,

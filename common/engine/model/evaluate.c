@@ -212,8 +212,7 @@ static pm_status evaluate_defective(const pm_model *m, const pm_request *r, cons
         pm_request rows;
         pm_result out;
         narrow(g, &whole, result, first, count, &rows, &out);
-        pm_start starts = {.value = start->value + first * g->n_starts,
-                           .rough = start->rough == NULL ? NULL : start->rough + first};
+        pm_start starts = {.value = start->value + first * g->n_starts, .rough = start->rough + first};
         st = has_zeros ? evaluate_zeros(m, &rows, starts.value, first, &out, err)
              : m->restriction != NULL
                  ? pm_restriction_evaluate(m->restriction, m, &rows, starts.value, first, &out, err)
@@ -241,7 +240,10 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     }
     pm_float_env before = pm_float_enter();
     pm_start start = {0};
-    st = pm_start_new(model->graph, r.theta, r.n_theta, model->normalize_start, &start, err);
+    st = pm_row_sums_check(&model->row_sums, model->graph, &model->split, r.theta, r.n_theta, err);
+    if (st == PM_OK) {
+        st = pm_start_new(model->graph, r.theta, r.n_theta, model->normalize_start, &start, err);
+    }
     if (st == PM_OK && result->atom != NULL) {
         fill_atoms(model, &r, start.value, result->atom);
     }

@@ -102,6 +102,9 @@ static pm_status make(pm_model *m, const pm_model_options *options, pm_model_rep
                                 : pm_split_graph(m->graph, options->log, &m->split, err);
         split = pm_seconds();
     }
+    if (st == PM_OK) {
+        st = pm_row_sums_new(m->graph, &m->split, m->defective, &m->row_sums, err);
+    }
     if (st == PM_OK && is_defective) {
         st = make_restricted(m, options, report, err);
     } else if (st == PM_OK) {
@@ -164,6 +167,9 @@ pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classe
     }
     st = pm_isa_choose(options->isa, &m->isa, err);
     if (st == PM_OK) {
+        st = pm_row_sums_new(graph, split, m->defective, &m->row_sums, err);
+    }
+    if (st == PM_OK) {
         pm_library_options o = library_options(m, options, cache);
         o.cached_only = cached_only;
         st = pm_library_of_classes(split, classes, &o, &m->library, err);
@@ -198,6 +204,7 @@ void pm_model_free(pm_model *model) {
         }
         pm_program_free(&model->program);
         pm_library_free(&model->library);
+        pm_row_sums_free(&model->row_sums);
         pm_split_free(&model->split);
         pm_graph_free(model->graph);
         free(model);

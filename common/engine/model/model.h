@@ -3,11 +3,13 @@
 #define PM_MODEL_MODEL_H
 
 #include "base/isa.h"
+#include "eval/row_sums.h"
 #include "trace/library.h"
 
 struct pm_model {
     pm_graph *graph; /* held, see pm_graph_hold */
     pm_split split;
+    pm_row_sums row_sums;
     pm_library library;
     pm_program program; /* borrows the library's plans */
     pm_isa isa;

@@ -10,7 +10,7 @@
 #define PM_CANON_SECONDS 5.0
 
 /* Version of the encoding of traces, and part of their keys. */
-#define PM_TRACE_VERSION 1
+#define PM_TRACE_VERSION 2
 
 /* Version of the recorder: raise it when the same topology and effort would give another trace. */
 #define PM_RECORDER_VERSION 2

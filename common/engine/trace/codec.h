@@ -1,5 +1,5 @@
 /* The one encoding of a trace, on disk and on the wire: MessagePack, versioned (schemas/trace.schema.json,
- * docs/cache.md). Narrow little-endian integers travel as `bin`. */
+ * docs/cache.md). Narrow little-endian integers, and the gaps of rows, travel as `bin`. */
 #ifndef PM_TRACE_CODEC_H
 #define PM_TRACE_CODEC_H
 

@@ -5,22 +5,22 @@
 #include "base/mem.h"
 #include "codec/fields.h"
 #include "codec/writer.h"
+#include "trace/gaps.h"
 #include "trace/structure.h"
 
 #define PAYLOAD_KEYS 11
 
 /* ---- encoding ---- */
 
-static void write_rows(pm_writer *w, const char *lengths_name, const char *name, const size_t *row,
+static void write_rows(pm_writer *w, const char *lengths_name, const char *name, pm_gaps_side side, const size_t *row,
                        const uint32_t *entry, uint32_t n, uint32_t *lengths) {
     for (uint32_t j = 0; j < n; j++) {
         lengths[j] = (uint32_t)(row[j + 1] - row[j]);
     }
-    unsigned width = pm_index_width(n);
     pm_writer_text(w, lengths_name);
-    pm_writer_numbers(w, lengths, n, width);
+    pm_writer_numbers(w, lengths, n, pm_index_width(n));
     pm_writer_text(w, name);
-    pm_writer_numbers(w, entry, row[n], width);
+    pm_gaps_write(w, side, row, entry, n);
 }
 
 pm_status pm_trace_encode_payload(const pm_trace *trace, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *out,
@@ -46,16 +46,16 @@ pm_status pm_trace_encode_payload(const pm_trace *trace, const uint8_t key[PM_DI
     pm_writer_uint(&w, pm_index_width(trace->n));
     pm_writer_text(&w, "pivot");
     pm_writer_numbers(&w, trace->pivot, trace->n, pm_index_width(trace->n));
-    write_rows(&w, "l_count", "l", trace->l_row, trace->l, trace->n, lengths);
-    write_rows(&w, "u_count", "u", trace->u_row, trace->u, trace->n, lengths);
+    write_rows(&w, "l_count", "l", PM_GAPS_L, trace->l_row, trace->l, trace->n, lengths);
+    write_rows(&w, "u_count", "u", PM_GAPS_U, trace->u_row, trace->u, trace->n, lengths);
     free(lengths);
     return w.status;
 }
 
 /* ---- decoding ---- */
 
-static pm_status read_rows(pm_cursor *c, const char *lengths_name, const char *name, uint32_t n, unsigned width,
-                           size_t **row, uint32_t **entry, pm_error *err) {
+static pm_status read_rows(pm_cursor *c, const char *lengths_name, const char *name, pm_gaps_side side, uint32_t n,
+                           unsigned width, size_t **row, uint32_t **entry, pm_error *err) {
     const uint8_t *lengths = NULL;
     pm_status st = pm_field_bin(c, lengths_name, (uint64_t)n * width, &lengths, err);
     if (st != PM_OK) {
@@ -71,11 +71,7 @@ static pm_status read_rows(pm_cursor *c, const char *lengths_name, const char *n
         total += pm_number_at(lengths, j, width);
     }
     (*row)[n] = (size_t)total;
-    if (total > c->size) {
-        return pm_fail(err, PM_EDATA, "%s: row lengths add up to %llu entries, more than all %zu bytes hold",
-                       lengths_name, (unsigned long long)total, c->size);
-    }
-    return pm_field_numbers(c, name, total, width, entry, err);
+    return pm_gaps_read(c, name, side, *row, n, entry, err);
 }
 
 static pm_status read_head(pm_cursor *c, pm_trace *out, uint8_t *key, unsigned *width, pm_error *err) {
@@ -115,10 +111,10 @@ pm_status pm_trace_decode_payload(const uint8_t *bytes, size_t n, pm_trace *out,
         st = pm_field_numbers(&c, "pivot", out->n, width, &out->pivot, err);
     }
     if (st == PM_OK) {
-        st = read_rows(&c, "l_count", "l", out->n, width, &out->l_row, &out->l, err);
+        st = read_rows(&c, "l_count", "l", PM_GAPS_L, out->n, width, &out->l_row, &out->l, err);
     }
     if (st == PM_OK) {
-        st = read_rows(&c, "u_count", "u", out->n, width, &out->u_row, &out->u, err);
+        st = read_rows(&c, "u_count", "u", PM_GAPS_U, out->n, width, &out->u_row, &out->u, err);
     }
     if (st == PM_OK) {
         st = pm_cursor_end(&c, err);
