@@ -3,6 +3,7 @@
 #define PM_CLI_JOB_CLUSTER_H
 
 #include "collector/collect.h"
+#include "producer/submit.h"
 #include "support/job.h"
 
 /* Opens Redis, the disk cache and Kafka; --timeout runs from here. Errors: PM_EUNAVAILABLE naming what is missing. */
