@@ -8,7 +8,8 @@ typedef struct cli_probe_unit {
     uint8_t unit[PM_DIGEST_BYTES];
     double sent, ended; /* pm_seconds() */
     bool has_ended, has_failed;
-    bool is_timed; /* an event told when it ended; a sweep only tells that it did */
+    bool is_timed;    /* an event told when it ended; a sweep only tells that it did */
+    unsigned strikes; /* looks in a row that found it in nobody's hands */
 } cli_probe_unit;
 
 typedef struct cli_probe {
@@ -21,7 +22,11 @@ typedef struct cli_probe {
     size_t workers, slots;
     /* filled by cli_probe_run: */
     uint8_t job[PM_DIGEST_BYTES];
-    cli_probe_unit *units; /* by id */
+    cli_probe_unit *units;             /* by id */
+    uint8_t (*items)[PM_DIGEST_BYTES]; /* of each unit, in the order of sending */
+    uint32_t *places;                  /* of each unit in `units`, in the order of sending */
+    size_t n_sent;
+    double last_ended, looked; /* pm_seconds(): when a unit ended; when lost ones were looked for */
     size_t n_ended, n_failed;
     double seconds; /* from the first sent to the last ended */
 } cli_probe;
@@ -29,5 +34,9 @@ typedef struct cli_probe {
 /* Sends and waits until all have ended, the time is over, or the program is stopped. Free with cli_probe_free. */
 pm_status cli_probe_run(cli_probe *probe, pm_error *err);
 void cli_probe_free(cli_probe *probe);
+
+/* After some seconds in which nothing ended: numbers of units to send again, since nobody has them (also on an error
+ * to be freed; NULL when it was not looked). */
+pm_status cli_probe_find_lost(cli_probe *probe, size_t **lost, size_t *n_lost, pm_error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/retry.h"
 #include "kafka/reader.h"
 #include "support/probe.h"
 #include "units/send.h"
@@ -17,9 +18,6 @@
 typedef struct probing {
     cli_probe *probe;
     pm_reader *events;
-    uint8_t (*items)[PM_DIGEST_BYTES]; /* of each unit, in the order of sending */
-    uint32_t *places;                  /* of each unit in probe->units */
-    size_t n_sent;
     double next_sweep;
 } probing;
 
@@ -54,9 +52,9 @@ static pm_status name_units(probing *p, pm_error *err) {
     cli_probe *probe = p->probe;
     pm_status st = name_job(probe, err);
     for (size_t i = 0; st == PM_OK && i < probe->n; i++) {
-        st = name_item(probe, i, p->items[i], err);
+        st = name_item(probe, i, probe->items[i], err);
         if (st == PM_OK) {
-            st = pm_unit_id(pm_probe_units.name, probe->job, (const uint8_t(*)[PM_DIGEST_BYTES])p->items[i], 1,
+            st = pm_unit_id(pm_probe_units.name, probe->job, (const uint8_t(*)[PM_DIGEST_BYTES])probe->items[i], 1,
                             probe->units[i].unit, err);
         }
         probe->units[i].sent = (double)i;
@@ -66,7 +64,7 @@ static pm_status name_units(probing *p, pm_error *err) {
     }
     qsort(probe->units, probe->n, sizeof *probe->units, by_id);
     for (size_t i = 0; i < probe->n; i++) {
-        p->places[(size_t)probe->units[i].sent] = (uint32_t)i;
+        probe->places[(size_t)probe->units[i].sent] = (uint32_t)i;
     }
     return PM_OK;
 }
@@ -77,19 +75,19 @@ static pm_status make_unit(const probing *p, size_t number, pm_new_unit *unit, p
     pm_probe_body body = p->probe->body;
     body.number = number;
     *unit = (pm_new_unit){.kind = &pm_probe_units,
-                          .items = (const uint8_t(*)[PM_DIGEST_BYTES])p->items[number],
+                          .items = (const uint8_t(*)[PM_DIGEST_BYTES])p->probe->items[number],
                           .n_items = 1,
                           .cost = (uint64_t)(1e6 * body.seconds) + 1};
     return pm_message_encode(&pm_probe_type, &body, &unit->body, err);
 }
 
-/* Sends the next n units. */
-static pm_status send_units(probing *p, size_t n, pm_error *err) {
+/* Sends at most BATCH units: `numbers`, or those from `first` on. */
+static pm_status send_batch(probing *p, const size_t *numbers, size_t first, size_t n, pm_error *err) {
     pm_new_unit units[BATCH];
     size_t made = 0, claims = 0;
-    pm_status st = cli_cluster_limit(p->probe->cluster, p->probe->timeout, err);
+    pm_status st = PM_OK;
     for (; st == PM_OK && made < n; made++) {
-        st = make_unit(p, p->n_sent + made, &units[made], err);
+        st = make_unit(p, numbers != NULL ? numbers[made] : first + made, &units[made], err);
     }
     if (st != PM_OK) {
         for (size_t i = 0; i < made; i++) {
@@ -97,12 +95,38 @@ static pm_status send_units(probing *p, size_t n, pm_error *err) {
         }
         return st;
     }
-    double now = pm_seconds();
-    for (size_t i = 0; i < n; i++) {
-        p->probe->units[p->places[p->n_sent + i]].sent = now;
-    }
-    p->n_sent += n;
     return pm_send_units(&p->probe->cluster->producer, p->probe->job, units, n, false, &claims, err);
+}
+
+/* Sends the next n units. */
+static pm_status send_units(probing *p, size_t n, pm_error *err) {
+    cli_probe *probe = p->probe;
+    double now = pm_seconds();
+    size_t first = probe->n_sent;
+    for (size_t i = 0; i < n; i++) {
+        probe->units[probe->places[first + i]].sent = now;
+    }
+    probe->n_sent += n;
+    probe->last_ended = now;
+    pm_status st = cli_cluster_limit(probe->cluster, probe->timeout, err);
+    return st == PM_OK ? send_batch(p, NULL, first, n, err) : st;
+}
+
+/* Kafka may be away while it is looked: later, then. */
+static pm_status send_lost(probing *p, pm_error *err) {
+    size_t *lost, n_lost;
+    pm_status st = cli_probe_find_lost(p->probe, &lost, &n_lost, err);
+    if (pm_is_transient(st)) {
+        pm_logf(&p->probe->cluster->console.log, PM_LOG_DEBUG, "who has which unit is not known: %s", err->text);
+        st = PM_OK;
+    }
+    for (size_t done = 0; st == PM_OK && done < n_lost;) {
+        size_t n = n_lost - done < BATCH ? n_lost - done : BATCH;
+        st = send_batch(p, lost + done, 0, n, err);
+        done += n;
+    }
+    free(lost);
+    return st;
 }
 
 /* ---- seeing them end --------------------------------------------------------------------------------- */
@@ -114,7 +138,7 @@ static void end_unit(cli_probe *probe, cli_probe_unit *unit, bool has_failed, bo
     unit->has_ended = true;
     unit->has_failed = has_failed;
     unit->is_timed = is_timed;
-    unit->ended = pm_seconds();
+    unit->ended = probe->last_ended = pm_seconds();
     probe->n_ended++;
     probe->n_failed += has_failed;
 }
@@ -161,8 +185,8 @@ static pm_status sweep(probing *p, pm_error *err) {
     cli_probe *probe = p->probe;
     pm_status st = PM_OK;
     size_t seen = 0;
-    for (size_t i = 0; st == PM_OK && i < p->n_sent && seen < BATCH; i++) {
-        cli_probe_unit *unit = &probe->units[p->places[i]];
+    for (size_t i = 0; st == PM_OK && i < probe->n_sent && seen < BATCH; i++) {
+        cli_probe_unit *unit = &probe->units[probe->places[i]];
         if (!unit->has_ended) {
             st = look_at_end(probe, unit, err);
             seen++;
@@ -177,6 +201,9 @@ static pm_status see(probing *p, double seconds, pm_error *err) {
     pm_status st = pm_reader_poll(p->events, seconds, see_event, p->probe, err);
     if (st == PM_OK && pm_seconds() >= p->next_sweep) {
         st = sweep(p, err);
+        if (st == PM_OK && p->probe->n_ended < p->probe->n_sent) {
+            st = send_lost(p, err);
+        }
     }
     pm_log_progress(&p->probe->cluster->console.log, "probing", p->probe->n_ended, p->probe->n);
     return st;
@@ -199,8 +226,8 @@ static pm_status wait_for(probing *p, size_t n, pm_error *err) {
 
 static pm_status send_all(probing *p, pm_error *err) {
     pm_status st = PM_OK;
-    while (st == PM_OK && p->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
-        size_t left = p->probe->n - p->n_sent;
+    while (st == PM_OK && p->probe->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
+        size_t left = p->probe->n - p->probe->n_sent;
         st = send_units(p, left < BATCH ? left : BATCH, err);
         if (st == PM_OK) {
             st = see(p, 0, err);
@@ -212,12 +239,12 @@ static pm_status send_all(probing *p, pm_error *err) {
 static pm_status send_one_by_one(probing *p, pm_error *err) {
     pm_status st = PM_OK;
     bool answers = true;
-    while (st == PM_OK && answers && p->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
+    while (st == PM_OK && answers && p->probe->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
         st = send_units(p, 1, err);
         if (st == PM_OK) {
-            st = wait_for(p, p->n_sent, err);
+            st = wait_for(p, p->probe->n_sent, err);
         }
-        answers = p->probe->n_ended == p->n_sent;
+        answers = p->probe->n_ended == p->probe->n_sent;
     }
     return st;
 }
@@ -225,8 +252,8 @@ static pm_status send_one_by_one(probing *p, pm_error *err) {
 static pm_status send_at_rate(probing *p, pm_error *err) {
     double start = pm_seconds();
     pm_status st = PM_OK;
-    while (st == PM_OK && p->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
-        double due = start + (double)p->n_sent / p->probe->rate, now = pm_seconds();
+    while (st == PM_OK && p->probe->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
+        double due = start + (double)p->probe->n_sent / p->probe->rate, now = pm_seconds();
         double ahead = due - now;
         st = ahead > 0 ? see(p, ahead < POLL_SECONDS ? ahead : POLL_SECONDS, err) : send_units(p, 1, err);
     }
@@ -240,7 +267,7 @@ static pm_status run_probe(probing *p, pm_error *err) {
     pm_status st = probe->is_sequential ? send_one_by_one(p, err)
                    : probe->rate > 0    ? send_at_rate(p, err)
                                         : send_all(p, err);
-    if (st == PM_OK && p->n_sent == probe->n) {
+    if (st == PM_OK && probe->n_sent == probe->n) {
         st = wait_for(p, probe->n, err);
     }
     probe->seconds = pm_seconds() - start;
@@ -250,17 +277,18 @@ static pm_status run_probe(probing *p, pm_error *err) {
 /* Nobody waits for what has not ended by now. */
 static void cancel_rest(const probing *p) {
     pm_error unused;
-    if (p->probe->n_ended < p->n_sent) {
+    if (p->probe->n_ended < p->probe->n_sent) {
         (void)pm_board_cancel(p->probe->cluster->redis, p->probe->job, &unused);
     }
 }
 
 pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
     cli_cluster *c = probe->cluster;
-    probing p = {
-        .probe = probe, .items = pm_malloc(probe->n, PM_DIGEST_BYTES), .places = pm_malloc(probe->n, sizeof *p.places)};
+    probing p = {.probe = probe};
+    probe->items = pm_malloc(probe->n, PM_DIGEST_BYTES);
+    probe->places = pm_malloc(probe->n, sizeof *probe->places);
     probe->units = pm_calloc(probe->n, sizeof *probe->units);
-    pm_status st = p.items != NULL && p.places != NULL && probe->units != NULL
+    pm_status st = probe->items != NULL && probe->places != NULL && probe->units != NULL
                        ? name_units(&p, err)
                        : pm_fail_memory(err, "units", probe->n * sizeof *probe->units);
     if (st == PM_OK) {
@@ -273,12 +301,14 @@ pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
     if (p.events != NULL) {
         pm_reader_close(p.events);
     }
-    free(p.items);
-    free(p.places);
     return st;
 }
 
 void cli_probe_free(cli_probe *probe) {
     free(probe->units);
+    free(probe->items);
+    free(probe->places);
     probe->units = NULL;
+    probe->items = NULL;
+    probe->places = NULL;
 }

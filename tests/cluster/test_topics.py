@@ -105,6 +105,22 @@ class Remade(trials.TrialCase):
         self.ends_at_once(worker)
 
 
+    def test_probes_that_die_with_their_topic(self):
+        """Kafka had taken them, and nobody ever sees them: whoever sent them finds out, and sends them again."""
+        self.topics()
+        worker = self.cluster.worker(*faults.QUICK)
+        self.settled(1)
+        worker.stop()
+        probe = self.cluster.start("probe", "--units", 48, "--timeout", 60)
+        support.wait_until(lambda: sum(end for _, end in self.cluster.topics.ends(self.board.topic("units")).values()) >= 48,
+                           20, "all are on the topic")
+        self.remake()
+        worker.cont()
+        self.assertEqual(probe.wait(62), 0, probe.log)
+        self.assertIn("48 units have not ended and are in nobody's hands; they are sent again", probe.log)
+        self.ends_at_once(worker)
+
+
 class Silent(trials.TrialCase):
     def test_a_group_that_does_not_answer(self):
         """Another member heartbeats and never joins again, so that the coordinator waits for it: the worker says so."""

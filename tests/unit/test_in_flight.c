@@ -161,5 +161,5 @@ Test(sent, reports_of_earlier_batches_touch_nothing) {
     pm_deliveries_report(&sent, pm_deliveries_opaque(&sent, 1), 0, 5, PM_OK, NULL);
     cr_assert(sent.items[1].arrived && sent.items[1].offset == 5);
     pm_deliveries_end(&sent);
-    free(sent.deliveries);
+    free(sent.items);
 }

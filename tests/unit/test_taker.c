@@ -144,6 +144,52 @@ Test(taker, commits_the_contiguous_prefix, .timeout = 40) {
     mock_kafka_stop(&b.mock);
 }
 
+static void commit_as_another(bench *b, int partition, int64_t offset, const char *mark) {
+    char words[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "bootstrap.servers", b->mock.options.brokers, words, sizeof words);
+    rd_kafka_conf_set(conf, "group.id", b->mock.options.group, words, sizeof words);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, words, sizeof words);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *one = rd_kafka_topic_partition_list_add(list, "t.units", partition);
+    one->offset = offset;
+    one->metadata = strdup(mark); /* freed with the list */
+    one->metadata_size = strlen(mark);
+    cr_assert_eq(rd_kafka_commit(rk, list, 0), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(rk);
+}
+
+/* The group's offset is of another topic that had this name: its last message was another one, or it was longer. */
+Test(taker, begins_anew_where_the_offset_is_of_another_topic, .timeout = 40) {
+    static const int64_t old[] = {6, 6, 60};
+    bench b;
+    pm_taken unit;
+    bool seen[3][10] = {{false}};
+    set_up(&b);
+    for (int p = 0; p < 3; p++) {
+        send_units(&b, p, 10);
+        commit_as_another(&b, p, old[p], p == 1 ? "no mark" : "0123456789abcdef");
+    }
+    pm_taker *t = open_taker(&b, 100);
+    while (take(&b, t, 6, &unit)) {
+        check_text(&unit);
+        seen[unit.partition][unit.offset] = true;
+        pm_taker_done(t, &unit);
+    }
+    for (int i = 0; i < 10; i++) {
+        cr_assert(seen[0][i], "%d\n%s", i, b.mock.lines);
+        cr_assert_eq(seen[1][i], i >= 6, "%d: nothing tells that it is another one\n%s", i, b.mock.lines);
+        cr_assert(seen[2][i], "%d\n%s", i, b.mock.lines);
+    }
+    cr_assert_eq(mock_kafka_count(&b.mock, "W t.units was deleted and made again"), 1, "%s", b.mock.lines);
+    pm_taker_close(t, 10);
+    for (int p = 0; p < 3; p++) {
+        cr_assert_eq(committed(&b, p), 10);
+    }
+    mock_kafka_stop(&b.mock);
+}
+
 Test(taker, the_window_bounds_what_a_slow_unit_holds_up, .timeout = 40) {
     bench b;
     pm_taken slow, unit;

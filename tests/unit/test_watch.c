@@ -36,12 +36,12 @@ static void set_up(rig *r) {
     r->p = (pm_producer){.kafka = &r->mock.options,
                          .n_partitions = PARTITIONS,
                          .load = pm_calloc(PARTITIONS, sizeof *r->p.load),
-                         .sent = pm_calloc(1, sizeof *r->p.sent),
+                         .deliveries = pm_calloc(1, sizeof *r->p.deliveries),
                          .traces = &r->traces,
                          .patience = 5,
                          .log = &r->mock.log,
                          .trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"};
-    OK(pm_sender_open(&r->mock.options, 10, pm_deliveries_report, r->p.sent, &r->mock.log, &r->p.sender, &r->err));
+    OK(pm_sender_open(&r->mock.options, 10, pm_deliveries_report, r->p.deliveries, &r->mock.log, &r->p.sender, &r->err));
     OK(pm_reader_open(&r->mock.options, PM_TOPIC_EVENTS, false, &r->mock.log, &r->events, &r->err));
     for (size_t i = 0; i < ITEMS; i++) {
         fixture_key(i, r->items[i]);

@@ -150,3 +150,22 @@ Test(window, unknown_offsets_are_harmless) {
     cr_assert_eq(pm_window_advance(&w, INT64_MAX, &mark), -1);
     pm_window_free(&w);
 }
+
+Test(window, what_is_done_in_front_may_go) {
+    pm_window w = {0};
+    pm_error err;
+    uint64_t mark = 0;
+    cr_assert_not(pm_window_is_front_done(&w));
+    for (int64_t offset = 3; offset < 6; offset++) {
+        cr_assert_eq(pm_window_take(&w, offset, 1, &err), PM_OK);
+    }
+    pm_window_done(&w, 4);
+    cr_assert_not(pm_window_is_front_done(&w));
+    pm_window_done(&w, 3);
+    cr_assert(pm_window_is_front_done(&w));
+    cr_assert_eq(pm_window_advance(&w, 4, &mark), 4); /* not beyond what may */
+    cr_assert(pm_window_is_front_done(&w));
+    cr_assert_eq(pm_window_advance(&w, 6, &mark), 5);
+    cr_assert_not(pm_window_is_front_done(&w));
+    pm_window_free(&w);
+}

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,7 +15,7 @@
 #define ASK_MS 2000
 #define DESTROY_SECONDS 2.0
 #define DESTROY_LEAST 0.1
-#define PROVE_SECONDS 0.5            /* how long a close waits for proofs that are under way */
+#define PROVE_SECONDS 1.5            /* how long a close waits for proofs; the first one of all takes a second */
 #define COOPERATIVE_SINCE 0x020a0000 /* as of rd_kafka_version() */
 
 static rd_kafka_conf_t *presets(void) {
@@ -102,6 +101,9 @@ static pm_status set_up(pm_taker *t, pm_error *err) {
         return pm_fail(err, PM_EOSERR, "an event descriptor could not be made: %s", strerror(errno));
     }
     pm_status st = make_handle(t, err);
+    if (st == PM_OK) {
+        st = pm_prover_open(&t->options, t->fd, &t->prover, err);
+    }
     if (st != PM_OK) {
         return st;
     }
@@ -127,6 +129,7 @@ static void free_taker(pm_taker *t, double seconds) {
         pm_window_free(&t->parts[i].window);
     }
     free(t->parts);
+    (void)pm_prover_close(t->prover, seconds / 2);
     if (t->consumer != NULL) {
         rd_kafka_queue_destroy(t->consumer);
     }
@@ -136,7 +139,7 @@ static void free_taker(pm_taker *t, double seconds) {
     if (t->topic != NULL) {
         rd_kafka_topic_destroy(t->topic);
     }
-    if (t->rk != NULL && !pm_kafka_destroy(t->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, seconds, t->health.log)) {
+    if (t->rk != NULL && !pm_kafka_destroy(t->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, seconds / 2, t->health.log)) {
         return;
     }
     if (t->fd >= 0) {
@@ -238,6 +241,10 @@ pm_status pm_taker_serve(pm_taker *t, pm_error *err) {
         }
         rd_kafka_message_destroy(m);
     }
+    pm_status st = pm_prover_check(t->prover, err);
+    if (st != PM_OK) {
+        return st;
+    }
     pm_taker_prove(t);
     pm_taker_mend_stalls(t);
     pm_taker_commit(t);
@@ -285,10 +292,6 @@ static admission miss_given(pm_taker *t, pm_part *p, int64_t given) {
 static admission admit(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, pm_error *err) {
     int64_t offset = m->offset;
     double now = pm_seconds();
-    if (p->proof.is_under_way) {
-        pm_part_hear_proof(t, p, m, now);
-        return SKIP;
-    }
     if (!pm_part_recognise(t, p, m, now)) {
         return SKIP;
     }
@@ -319,7 +322,7 @@ static void hand_out(pm_taker *t, const pm_part *p, rd_kafka_message_t *m, pm_ta
 /* A partition that begins anew is looked at even when the units of its last assignment fill the window: its first
  * offset tells which of them still count. */
 static bool has_room(const pm_taker *t, const pm_part *p) {
-    return p->window.count < t->window || p->window.n_given > 0 || p->is_fresh || p->proof.is_under_way;
+    return p->window.count < t->window || p->window.n_given > 0 || p->is_fresh;
 }
 
 static pm_status take_from(pm_taker *t, pm_part *p, pm_taken *out, bool *taken, pm_error *err) {
@@ -381,6 +384,7 @@ void pm_taker_done(pm_taker *t, pm_taken *unit) {
         }
     }
     let_go(t, unit);
+    pm_taker_prove(t);
     pm_taker_commit(t);
 }
 
@@ -462,29 +466,6 @@ static bool leave_group(pm_taker *t, double until) {
     return is_closed;
 }
 
-static bool is_proving(const pm_taker *t) {
-    for (size_t i = 0; i < t->n_parts; i++) {
-        if (t->parts[i].is_owned && t->parts[i].proof.is_under_way) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What is not proved is not committed, and would be done again. */
-static void wait_for_proofs(pm_taker *t, double seconds) {
-    double until = pm_seconds() + seconds;
-    pm_taker_prove(t);
-    while (is_proving(t) && pm_seconds() < until) {
-        struct pollfd news = {.fd = t->fd, .events = POLLIN};
-        uint64_t count;
-        if (poll(&news, 1, 20) > 0 && read(t->fd, &count, sizeof count) < 0 && errno != EAGAIN) {
-            return;
-        }
-        pm_taker_prove(t);
-    }
-}
-
 void pm_taker_close(pm_taker *t, double seconds) {
     if (t == NULL) {
         return;
@@ -492,7 +473,7 @@ void pm_taker_close(pm_taker *t, double seconds) {
     double until = pm_seconds() + seconds;
     t->is_quiet = true;
     if (!t->health.is_away) {
-        wait_for_proofs(t, fmin(seconds / 4, PROVE_SECONDS));
+        pm_taker_prove_now(t, fmin(seconds / 4, PROVE_SECONDS));
     }
     pm_taker_commit_now(t, t->health.is_away ? 0 : seconds / 2);
     t->is_closing = true;

@@ -7,6 +7,7 @@
 #include "kafka/taker_impl.h"
 
 #define REVOKE_PATIENCE 3.0 /* seconds that a commit may hold up the group */
+#define PROVE_SECONDS 1.5   /* of them, for proofs of what is done */
 #define COMMITTED_MS 3000   /* the same, of asking where it stands */
 
 pm_part *pm_taker_part(const pm_taker *t, int32_t partition) {
@@ -36,7 +37,7 @@ static pm_part *add_part(pm_taker *t, int32_t partition) {
         at--;
     }
     memmove(&t->parts[at + 1], &t->parts[at], (t->n_parts - at) * sizeof *t->parts);
-    t->parts[at] = (pm_part){.partition = partition, .next = -1, .proof.seen = -1};
+    t->parts[at] = (pm_part){.partition = partition, .next = -1, .proof = pm_proof_none(0)};
     t->n_parts++;
     return &t->parts[at];
 }
@@ -72,16 +73,16 @@ static void adopt(pm_taker *t, int32_t partition) {
     p->asked_epoch = PM_NO_EPOCH;
 }
 
-static void disown(pm_part *p) {
+static void disown(pm_taker *t, pm_part *p) {
+    pm_part_end_proof(t, p);
     p->is_owned = false;
     p->is_fresh = false;
-    p->proof.is_under_way = false;
     drop_queue(p);
 }
 
-/* Where to begin, and what to find there: the last message that the group has done tells whether it is still the same
- * topic, by the mark that was committed with it. A coordinator forgets the offsets of a topic that is deleted, but not
- * at once, and takes late commits of it for the next one of that name. */
+/* Where to begin, and what to find before it: the last message that the group has done tells whether it is still the
+ * same topic, by the mark that was committed with it. A coordinator forgets the offsets of a topic that is deleted, but
+ * not at once, and takes late commits of it for the next one of that name. */
 static void set_start(pm_taker *t, rd_kafka_topic_partition_t *start, const rd_kafka_topic_partition_t *group) {
     pm_part *p = pm_taker_part(t, start->partition);
     if (p == NULL || !p->is_owned) {
@@ -92,17 +93,20 @@ static void set_start(pm_taker *t, rd_kafka_topic_partition_t *start, const rd_k
         if (p->known > 0) {
             pm_part_renew(t, p, "the group's offsets are gone");
         }
-        p->proof = (pm_proof){.seen = -1, .came = pm_seconds()};
+        p->proof = pm_proof_none(pm_seconds());
         start->offset = RD_KAFKA_OFFSET_BEGINNING;
         return;
     }
+    pm_proof before = p->proof, *proof = &p->proof;
+    *proof = pm_proof_none(pm_seconds());
     pm_part_begin(p, committed);
     if (committed > 0) {
-        bool is_known = p->proof.seen == committed - 1 && p->proof.has_mark;
-        p->proof.seen = start->offset = committed - 1;
-        p->proof.has_mark = pm_mark_read(group->metadata, group->metadata_size, &p->proof.mark) || is_known;
-        p->proof.is_under_way = true;
-        p->proof.asked = p->proof.came = pm_seconds();
+        bool is_known = before.last == committed - 1;
+        proof->anchor = proof->last = proof->proved = committed - 1;
+        proof->anchor_mark = is_known ? before.last_mark : 0;
+        proof->has_mark = pm_mark_read(group->metadata, group->metadata_size, &proof->anchor_mark) || is_known;
+        proof->last_mark = proof->anchor_mark;
+        proof->is_doubted = true;
     }
 }
 
@@ -117,7 +121,7 @@ static void find_starts(pm_taker *t, rd_kafka_topic_partition_list_t *partitions
         if (own == RD_KAFKA_RESP_ERR_NO_ERROR) {
             set_start(t, start, &asked->elems[i]);
         } else if (p != NULL) {
-            p->proof = (pm_proof){.seen = -1, .came = pm_seconds()};
+            p->proof = pm_proof_none(pm_seconds());
             pm_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: where the group stands is not known: %s",
                     t->topic_name, (int)start->partition, rd_kafka_err2str(own));
         }
@@ -194,12 +198,13 @@ void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic
     t->unanswered = pm_seconds();
     if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
         if (!is_lost && !t->is_topic_missing) { /* what is done of a topic that is gone may not go to the next one */
-            pm_taker_commit_now(t, REVOKE_PATIENCE);
+            pm_taker_prove_now(t, PROVE_SECONDS);
+            pm_taker_commit_now(t, REVOKE_PATIENCE - PROVE_SECONDS);
         }
         for (int i = 0; i < partitions->cnt; i++) {
             pm_part *p = pm_taker_part(t, partitions->elems[i].partition);
             if (p != NULL) {
-                disown(p);
+                disown(t, p);
             }
         }
         log_list(t, is_lost ? "lost" : "given up", partitions);
@@ -207,7 +212,7 @@ void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic
         return;
     }
     for (size_t i = 0; i < t->n_parts; i++) {
-        disown(&t->parts[i]);
+        disown(t, &t->parts[i]);
     }
     pm_logf(t->health.log, PM_LOG_WARNING, "%s: a rebalance failed: %s", t->topic_name, rd_kafka_err2str(code));
     rd_kafka_assign(rk, NULL);

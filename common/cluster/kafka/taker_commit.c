@@ -7,7 +7,7 @@
 
 void pm_part_advance(pm_part *p) {
     size_t before = p->window.count;
-    int64_t prefix = pm_window_advance(&p->window, p->next, &p->prefix_mark);
+    int64_t prefix = pm_window_advance(&p->window, p->proof.proved + 1, &p->prefix_mark);
     if (prefix >= 0) {
         p->prefix = prefix;
         p->n_prefix += before - p->window.count;
@@ -75,8 +75,8 @@ static void read_answer(pm_taker *t, rd_kafka_event_t *event) {
             refused(t, answer->err);
         }
         p->sent = p->committed; /* asked for again the next time */
-        if (answer->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && p->proof.seen >= 0) {
-            pm_part_prove(t, p, pm_seconds()); /* the next topic of this name must not get it */
+        if (answer->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+            pm_part_doubt(t, p); /* the next topic of this name must not get it */
         }
     }
 }
@@ -107,7 +107,7 @@ static void send_commit(pm_taker *t) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)t->n_parts);
     for (size_t i = 0; i < t->n_parts; i++) {
         pm_part *p = &t->parts[i];
-        if (p->is_owned && !p->proof.is_under_way && p->prefix > p->sent && p->prefix > p->committed) {
+        if (p->is_owned && !p->proof.is_doubted && p->prefix > p->sent && p->prefix > p->committed) {
             add_commit(t, p, list);
             p->sent = p->prefix;
             p->n_sent = p->n_prefix;

@@ -6,14 +6,25 @@
 #include "kafka/taker.h"
 #include "kafka/window.h"
 
-/* The last message that came, by which the topic is known: it is read again now and then. */
+/* By which message a partition's topic is known, and how far that is proved: `anchor` is read again after `last` has
+ * come. Messages come in the order of time: when the anchor is still what it was, whatever came between was of its
+ * topic, and is. Offsets are -1 where there is none. */
 typedef struct pm_proof {
-    int64_t seen; /* its offset; -1: none */
-    uint64_t mark;
-    bool has_mark;              /* else whatever is there is taken for it */
-    bool is_under_way;          /* asked for again; nothing is committed until it came */
-    double asked, came, proved; /* pm_seconds(): of the question, of the last message, of the last proof */
+    int64_t anchor;
+    uint64_t anchor_mark;
+    bool has_mark; /* of the anchor; else whatever is there is taken for it */
+    int64_t last;  /* the last message that came: the next anchor */
+    uint64_t last_mark;
+    int64_t asked_last; /* as it was when the question was asked */
+    uint64_t asked_mark;
+    int64_t proved; /* may be committed up to this one */
+    bool is_under_way;
+    bool is_at_end;            /* where the anchor was looked for, the partition ends */
+    bool is_doubted;           /* asked at once, and nothing is committed until it is proved */
+    double asked, came, heard; /* pm_seconds(): of the question, of the last message, of the last proof */
 } pm_proof;
+
+typedef struct pm_prover pm_prover;
 
 #define PM_NO_EPOCH UINT64_MAX
 
@@ -48,8 +59,9 @@ struct pm_taker {
     rd_kafka_topic_t *topic;
     rd_kafka_queue_t *consumer; /* rebalances, errors */
     rd_kafka_queue_t *commits;  /* answers to commits */
-    int fd;                     /* an eventfd that librdkafka writes to */
-    pm_part *parts;             /* ascending */
+    pm_prover *prover;
+    int fd;         /* an eventfd that librdkafka writes to */
+    pm_part *parts; /* ascending */
     size_t n_parts, capacity;
     size_t next; /* the part that is asked first */
     size_t in_hand;
@@ -65,7 +77,7 @@ struct pm_taker {
 };
 
 pm_part *pm_taker_part(const pm_taker *t, int32_t partition); /* NULL: never ours */
-/* Takes what is done off the front of the window. */
+/* Takes what is done, and proved, off the front of the window. */
 void pm_part_advance(pm_part *p);
 
 /* An error that came in the place of a message. */
@@ -82,24 +94,46 @@ uint64_t pm_message_mark(const rd_kafka_message_t *m);
 char *pm_mark_text(uint64_t mark, size_t *size);
 /* False when the text, which may be anything, is no mark. */
 bool pm_mark_read(const void *text, size_t size, uint64_t *mark);
-/* Reads the last message again, before anything is committed. */
-void pm_part_prove(pm_taker *t, pm_part *p, double now);
-/* A message of a partition whose proof is under way. It is used up, whatever it is. */
-void pm_part_hear_proof(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now);
-/* Any other message. False: it is not to be looked at further. */
+/* The proof of a partition of which nothing came yet. */
+pm_proof pm_proof_none(double now);
+/* Takes note of a message that came. False: it is not to be looked at further. */
 bool pm_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now);
+/* It may be another topic. */
+void pm_part_doubt(pm_taker *t, pm_part *p);
+/* The answer is not waited for any more. */
+void pm_part_end_proof(pm_taker *t, pm_part *p);
 /* The topic is another one: all that is known of the partition is forgotten; its reading is to go to the beginning. */
 void pm_part_renew(pm_taker *t, pm_part *p, const char *why);
 /* Where the partitions up to the last that is owned begin, by number; free() it. *high: where they end. NULL when the
  * brokers do not say. */
 int64_t *pm_taker_ends(pm_taker *t, const int64_t **high);
-/* Begins proofs that are due, and hears those that take a partition's queue for themselves. */
+/* Begins proofs that are due, and hears answers. */
 void pm_taker_prove(pm_taker *t);
+/* Proves what is done, for at most `seconds`: what is not proved is not committed, and would be done again. */
+void pm_taker_prove_now(pm_taker *t, double seconds);
+
+/* ---- taker_prover.c ---- */
+
+/* `fd` is written to when an answer comes. */
+pm_status pm_prover_open(const pm_kafka_options *options, int fd, pm_prover **out, pm_error *err);
+/* False when librdkafka did not end within `seconds`: it is left behind. */
+bool pm_prover_close(pm_prover *v, double seconds);
+/* Serves the handle. Errors: PM_EPERMISSION and fatal ones. */
+pm_status pm_prover_check(pm_prover *v, pm_error *err);
+rd_kafka_t *pm_prover_handle(pm_prover *v);
+/* Reads the partition from this offset on, until pm_prover_stop. */
+bool pm_prover_ask(pm_prover *v, int32_t partition, int64_t offset);
+void pm_prover_stop(pm_prover *v, int32_t partition);
+/* The next message, or the end of a partition (err is RD_KAFKA_RESP_ERR__PARTITION_EOF), of those that were asked for;
+ * NULL: none yet. Destroy it. */
+rd_kafka_message_t *pm_prover_answer(pm_prover *v);
 
 /* ---- taker_stall.c ---- */
 
 /* Joins a group again that does not answer, and reads partitions again that should have said something. */
 void pm_taker_mend_stalls(pm_taker *t);
+/* The partition ends at `high`, as the answer to a proof says: what should have come long since is read again. */
+void pm_part_mend_stall(pm_taker *t, pm_part *p, int64_t high, double now);
 
 /* ---- taker_assign.c, taker_commit.c ---- */
 

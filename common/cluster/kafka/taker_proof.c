@@ -1,23 +1,25 @@
 /* Is it still the same topic? librdkafka 2.0.2 knows topics by name alone. Where one was deleted and made again, it
  * reads on at the old offset when there is a message already, or begins anew without a word when there is none; and
- * the coordinator takes commits of old offsets. So each partition's last message is remembered by its time, key and
- * size, and compared whenever it comes again: when the partition is assigned, when something comes after a pause, and
- * now and then while nothing does. A message of Kafka does not change. */
+ * the coordinator takes commits of old offsets. So nothing is committed before it is proved: a message that came
+ * earlier, the anchor, is read again after the last one came, and must have the time, key and size that it had. A
+ * message of Kafka does not change. */
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "kafka/taker_impl.h"
 #include "kafka/topics.h"
 
-#define PAUSE 1.0       /* seconds without a message after which the next one calls for a proof */
+#define LOOK_EVERY 0.2  /* seconds between looks at what is due: then all partitions are asked together */
 #define PROVE_EVERY 5.0 /* seconds between proofs of a partition without messages */
 #define ASK_AGAIN 2.0   /* seconds after which a question that was not answered is asked otherwise */
 #define ENDS_MS 500     /* what asking for the ends of partitions may take */
-#define LOOK_EVERY 0.25 /* seconds between looks at what is due */
 #define SAY_EVERY 30.0  /* seconds: the partitions of one new topic make one line */
 
 static uint64_t add_bytes(uint64_t mark, const void *bytes, size_t n) {
@@ -60,6 +62,10 @@ bool pm_mark_read(const void *text, size_t size, uint64_t *mark) {
     return true;
 }
 
+pm_proof pm_proof_none(double now) {
+    return (pm_proof){.anchor = -1, .last = -1, .proved = -1, .came = now, .heard = now};
+}
+
 void pm_part_renew(pm_taker *t, pm_part *p, const char *why) {
     double now = pm_seconds();
     bool is_news = t->renewed == 0 || now - t->renewed > SAY_EVERY;
@@ -68,11 +74,12 @@ void pm_part_renew(pm_taker *t, pm_part *p, const char *why) {
             "are finished, but not committed",
             t->topic_name, (int)p->partition, why);
     t->renewed = now;
+    pm_part_end_proof(t, p);
     pm_window_free(&p->window);
     p->epoch++;
     p->next = p->prefix = p->sent = p->committed = -1;
     p->n_prefix = p->n_sent = p->n_committed = 0;
-    p->proof = (pm_proof){.seen = -1, .came = now};
+    p->proof = pm_proof_none(now);
     p->is_fresh = p->was_renewed = true;
 }
 
@@ -81,69 +88,70 @@ static void start_anew(pm_taker *t, pm_part *p, const char *why) {
     pm_part_seek(t, p, RD_KAFKA_OFFSET_BEGINNING);
 }
 
-void pm_part_prove(pm_taker *t, pm_part *p, double now) {
-    p->proof.is_under_way = true;
-    p->proof.asked = now;
-    pm_part_seek(t, p, p->proof.seen);
-}
-
-void pm_part_hear_proof(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now) {
-    pm_proof *proof = &p->proof;
-    uint64_t mark = pm_message_mark(m);
-    if (m->offset < proof->seen) {
-        start_anew(t, p, "it ends before what was read");
-        return;
-    }
-    if (m->offset == proof->seen && proof->has_mark && proof->mark != mark) {
-        start_anew(t, p, "its last message is another one");
-        return;
-    }
-    proof->is_under_way = false;
-    proof->proved = proof->came = now;
-    if (m->offset == proof->seen) {
-        proof->mark = mark;
-        proof->has_mark = true;
-    } else { /* retention took it: what comes next stands for it */
-        proof->seen = m->offset - 1;
-        proof->has_mark = false;
-        pm_part_seek(t, p, m->offset);
-    }
-}
-
-static void remember(pm_part *p, const rd_kafka_message_t *m, double now) {
-    p->proof.seen = m->offset;
-    p->proof.mark = pm_message_mark(m);
-    p->proof.has_mark = true;
-    p->proof.proved = now;
-}
+/* ---- what comes ---- */
 
 bool pm_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now) {
     pm_proof *proof = &p->proof;
-    bool is_rest = now - proof->came > PAUSE;
+    uint64_t mark = pm_message_mark(m);
     proof->came = now;
-    if (!pm_window_fits(&p->window, m->offset, pm_message_mark(m))) {
+    if (!pm_window_fits(&p->window, m->offset, mark)) {
         start_anew(t, p, "a unit that was taken is another one");
         return false;
     }
     if (p->is_fresh) {
         pm_part_begin(p, m->offset);
     }
-    /* after a proof, all beyond it comes again */
-    if (m->offset < p->next && m->offset <= proof->seen && pm_window_find(&p->window, m->offset) == PM_WINDOW_UNKNOWN) {
-        pm_part_prove(t, p, now);
-        return false;
-    }
-    if (m->offset < p->next && proof->seen < 0) {
+    /* unasked for, librdkafka goes back where the topic ends before the offset that it was to read */
+    bool went_back = m->offset < p->next && pm_window_find(&p->window, m->offset) == PM_WINDOW_UNKNOWN;
+    if (went_back && p->window.n_given == 0 && !proof->has_mark) {
         start_anew(t, p, "it ends before what the group had committed");
         return false;
     }
+    if (went_back) {
+        pm_part_doubt(t, p);
+    }
     p->next = m->offset >= p->next ? m->offset + 1 : p->next;
-    if (proof->seen >= 0 && is_rest && m->offset > proof->seen && p->window.n_given == 0) {
-        pm_part_prove(t, p, now);
-    } else if (m->offset > proof->seen) {
-        remember(p, m, now);
+    if (m->offset > proof->last) {
+        proof->last = m->offset;
+        proof->last_mark = mark;
+    }
+    if (proof->anchor < 0) {
+        proof->anchor = m->offset;
+        proof->anchor_mark = mark;
+        proof->has_mark = true;
     }
     return true;
+}
+
+/* ---- asking ---- */
+
+void pm_part_doubt(pm_taker *t, pm_part *p) {
+    if (!p->proof.is_doubted && p->proof.anchor >= 0) {
+        pm_part_end_proof(t, p); /* it was asked for before there was doubt */
+        p->proof.is_doubted = true;
+    }
+}
+
+static void ask(pm_taker *t, pm_part *p, double now) {
+    pm_proof *proof = &p->proof;
+    pm_part_end_proof(t, p);
+    proof->asked_last = proof->last;
+    proof->asked_mark = proof->last_mark;
+    proof->asked = now;
+    proof->is_at_end = false;
+    proof->is_under_way = pm_prover_ask(t->prover, p->partition, proof->anchor);
+}
+
+void pm_part_end_proof(pm_taker *t, pm_part *p) {
+    if (p->proof.is_under_way) {
+        pm_prover_stop(t->prover, p->partition);
+    }
+    p->proof.is_under_way = false;
+}
+
+/* Something is done that may not be committed yet. */
+static bool is_wanted(const pm_part *p) {
+    return p->is_owned && p->proof.last > p->proof.proved && pm_window_is_front_done(&p->window);
 }
 
 /* What the last answer of a broker said of the end, for nothing. */
@@ -156,34 +164,66 @@ static bool ends_early(const pm_taker *t, const pm_part *p) {
 
 static bool is_due(const pm_taker *t, const pm_part *p, double now) {
     const pm_proof *proof = &p->proof;
-    bool is_idle = now - proof->came > PAUSE && now - proof->proved > PROVE_EVERY;
-    return proof->seen >= 0 && !p->is_fresh && p->window.n_given == 0 && (is_idle || ends_early(t, p));
+    return p->is_owned && proof->anchor >= 0 && !proof->is_under_way &&
+           (proof->is_doubted || is_wanted(p) || now - proof->heard > PROVE_EVERY || ends_early(t, p));
 }
 
-static bool is_overdue(const pm_part *p, double now) {
-    return p->is_owned && p->proof.is_under_way && now - p->proof.asked > ASK_AGAIN;
-}
-
-static void hear(pm_taker *t, pm_part *p, double now) {
-    rd_kafka_message_t *m;
-    while (p->proof.is_under_way && (m = rd_kafka_consume_queue(p->queue, 0)) != NULL) {
-        if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            pm_part_hear_proof(t, p, m, now);
-        } else {
-            pm_taker_note(t, m);
+static void ask_what_is_due(pm_taker *t, double now) {
+    for (size_t i = 0; i < t->n_parts; i++) {
+        if (is_due(t, &t->parts[i], now)) {
+            ask(t, &t->parts[i], now);
         }
-        rd_kafka_message_destroy(m);
+    }
+    t->next_look = now + LOOK_EVERY;
+}
+
+/* ---- answers ---- */
+
+/* All that came until the question was asked is of this topic. */
+static void accept_proof(pm_taker *t, pm_part *p, double now) {
+    pm_proof *proof = &p->proof;
+    int64_t low = -1, high = -1;
+    proof->heard = now;
+    proof->is_doubted = false;
+    proof->proved = proof->asked_last;
+    if (proof->asked_last >= proof->anchor) {
+        proof->anchor = proof->asked_last;
+        proof->anchor_mark = proof->asked_mark;
+    }
+    pm_part_advance(p);
+    if (rd_kafka_get_watermark_offsets(pm_prover_handle(t->prover), t->topic_name, p->partition, &low, &high) ==
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
+        pm_part_mend_stall(t, p, high, now);
     }
 }
 
-/* A topic that was made again and holds nothing answers no question: its ends do. The group may have the old offset,
- * which the beginning of this one then takes the place of. */
+static void judge(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now) {
+    pm_proof *proof = &p->proof;
+    uint64_t mark = pm_message_mark(m);
+    pm_part_end_proof(t, p);
+    if (m->offset < proof->anchor) {
+        start_anew(t, p, "it ends before what was read");
+        return;
+    }
+    if (m->offset == proof->anchor && proof->has_mark && proof->anchor_mark != mark) {
+        start_anew(t, p, "a message that was read is another one");
+        return;
+    }
+    if (m->offset == proof->anchor && proof->asked_last == proof->anchor) { /* perhaps its first */
+        proof->asked_mark = mark;
+    }
+    proof->has_mark = proof->has_mark || m->offset == proof->anchor || proof->asked_last > proof->anchor;
+    accept_proof(t, p, now); /* a later one: retention took the anchor */
+}
+
+/* Where the anchor should be, there is no message, or none yet. The group may have the old offset, which the beginning
+ * of this topic then takes the place of. */
 static void judge_by_ends(pm_taker *t, pm_part *p, int64_t low, int64_t high, double now) {
-    if (high <= p->proof.seen) {
+    if (high <= p->proof.anchor) {
         start_anew(t, p, "it ends before what was read");
         pm_part_begin(p, low);
     } else {
-        pm_part_prove(t, p, now);
+        ask(t, p, now);
     }
 }
 
@@ -194,14 +234,20 @@ int64_t *pm_taker_ends(pm_taker *t, const int64_t **high) {
     }
     int64_t *low = pm_malloc(2 * n, sizeof *low);
     pm_error why = {.text = "no memory"};
-    if (low == NULL || pm_topic_ends(t->rk, t->topic_name, 0, n, false, ENDS_MS, low, &why) != PM_OK ||
-        pm_topic_ends(t->rk, t->topic_name, 0, n, true, ENDS_MS, low + n, &why) != PM_OK) {
+    rd_kafka_t *rk = pm_prover_handle(t->prover); /* nothing waits there for long */
+    if (low == NULL || pm_topic_ends(rk, t->topic_name, 0, n, false, ENDS_MS, low, &why) != PM_OK ||
+        pm_topic_ends(rk, t->topic_name, 0, n, true, ENDS_MS, low + n, &why) != PM_OK) {
         pm_logf(t->health.log, PM_LOG_DEBUG, "the ends of %s are not known: %s", t->topic_name, why.text);
         free(low);
         return NULL;
     }
     *high = low + n;
     return low;
+}
+
+static bool is_overdue(const pm_part *p, double now) {
+    double patience = p->proof.is_at_end ? LOOK_EVERY : ASK_AGAIN;
+    return p->is_owned && p->proof.is_under_way && now - p->proof.asked > patience;
 }
 
 static void ask_for_ends(pm_taker *t, double now) {
@@ -212,28 +258,62 @@ static void ask_for_ends(pm_taker *t, double now) {
         if (is_overdue(p, now) && low != NULL) {
             judge_by_ends(t, p, low[p->partition], high[p->partition], now);
         } else if (is_overdue(p, now)) {
-            pm_part_prove(t, p, now);
+            ask(t, p, now);
         }
     }
     free(low);
 }
 
+static void hear(pm_taker *t, double now) {
+    rd_kafka_message_t *m;
+    while ((m = pm_prover_answer(t->prover)) != NULL) {
+        pm_part *p = pm_taker_part(t, m->partition);
+        bool is_asked = p != NULL && p->proof.is_under_way;
+        if (is_asked && m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            judge(t, p, m, now);
+        } else if (is_asked) {
+            p->proof.is_at_end = true;
+        }
+        rd_kafka_message_destroy(m);
+    }
+}
+
 void pm_taker_prove(pm_taker *t) {
     double now = pm_seconds();
-    bool is_time = now >= t->next_look, is_late = false;
+    hear(t, now);
+    bool is_late = false, is_doubted = false;
     for (size_t i = 0; i < t->n_parts; i++) {
-        pm_part *p = &t->parts[i];
-        if (!p->is_owned || p->queue == NULL) {
-            continue;
-        }
-        hear(t, p, now);
+        const pm_part *p = &t->parts[i];
         is_late = is_late || is_overdue(p, now);
-        if (is_time && !p->proof.is_under_way && is_due(t, p, now)) {
-            pm_part_prove(t, p, now);
-        }
+        is_doubted = is_doubted || (p->is_owned && p->proof.is_doubted && !p->proof.is_under_way);
     }
     if (is_late) {
         ask_for_ends(t, now);
     }
-    t->next_look = is_time ? now + LOOK_EVERY : t->next_look;
+    if (is_doubted || now >= t->next_look) {
+        ask_what_is_due(t, now);
+    }
+}
+
+static bool is_any_wanted(const pm_taker *t) {
+    for (size_t i = 0; i < t->n_parts; i++) {
+        if (is_wanted(&t->parts[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void pm_taker_prove_now(pm_taker *t, double seconds) {
+    double until = pm_seconds() + seconds;
+    t->next_look = 0;
+    pm_taker_prove(t);
+    while (is_any_wanted(t) && pm_seconds() < until) {
+        struct pollfd news = {.fd = t->fd, .events = POLLIN};
+        uint64_t count;
+        if (poll(&news, 1, 20) > 0 && read(t->fd, &count, sizeof count) < 0 && errno != EAGAIN) {
+            return;
+        }
+        pm_taker_prove(t);
+    }
 }

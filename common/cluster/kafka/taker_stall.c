@@ -49,11 +49,14 @@ static void look_at_group(pm_taker *t, double now) {
 
 /* ---- a partition that is silent ---- */
 
-/* Those of which a message was read are proved now and then, which is a seek as well; but not while a unit that was
- * given back is to come again. */
+static bool is_quiet_for_long(const pm_part *p, double now) {
+    return now - p->proof.came > LOOK_AFTER && rd_kafka_queue_length(p->queue) == 0;
+}
+
+/* Where a message was read, proofs tell the end, for nothing. */
 static bool is_silent(const pm_part *p, double now) {
-    return p->is_owned && p->queue != NULL && (p->proof.seen < 0 || p->window.n_given > 0) && !p->proof.is_under_way &&
-           now - p->proof.came > LOOK_AFTER && rd_kafka_queue_length(p->queue) == 0;
+    return p->is_owned && p->queue != NULL && (p->proof.anchor < 0 || p->window.n_given > 0) &&
+           is_quiet_for_long(p, now);
 }
 
 /* The offset that should have come by now, or -1. */
@@ -63,6 +66,19 @@ static int64_t overdue(const pm_part *p, int64_t low, int64_t high) {
     return next < high ? next : -1;
 }
 
+static void read_again(pm_taker *t, pm_part *p, int64_t offset, double now) {
+    pm_logf(t->health.log, PM_LOG_INFO, "%s partition %d: nothing came for %.0f s: read again from offset %lld",
+            t->topic_name, (int)p->partition, now - p->proof.came, (long long)offset);
+    p->proof.came = now;
+    pm_part_seek(t, p, offset);
+}
+
+void pm_part_mend_stall(pm_taker *t, pm_part *p, int64_t high, double now) {
+    if (!t->is_quiet && p->queue != NULL && p->window.n_given == 0 && p->next < high && is_quiet_for_long(p, now)) {
+        read_again(t, p, p->next, now);
+    }
+}
+
 static void look_at_parts(pm_taker *t, double now) {
     const int64_t *high = NULL;
     int64_t *low = pm_taker_ends(t, &high);
@@ -70,10 +86,7 @@ static void look_at_parts(pm_taker *t, double now) {
         pm_part *p = &t->parts[i];
         int64_t offset = is_silent(p, now) ? overdue(p, low[p->partition], high[p->partition]) : -1;
         if (offset >= 0) {
-            pm_logf(t->health.log, PM_LOG_INFO, "%s partition %d: nothing came for %.0f s: read again from offset %lld",
-                    t->topic_name, (int)p->partition, now - p->proof.came, (long long)offset);
-            p->proof.came = now;
-            pm_part_seek(t, p, offset);
+            read_again(t, p, offset, now);
         }
     }
     free(low);

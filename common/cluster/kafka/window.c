@@ -105,6 +105,10 @@ void pm_window_give(pm_window *w, int64_t offset) {
     }
 }
 
+bool pm_window_is_front_done(const pm_window *w) {
+    return w->count > 0 && entry_at(w, 0)->state == PM_WINDOW_DONE;
+}
+
 size_t pm_window_count(const pm_window *w, pm_window_state state) {
     size_t n = 0;
     for (size_t i = 0; i < w->count; i++) {

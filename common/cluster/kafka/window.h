@@ -28,6 +28,8 @@ bool pm_window_fits(const pm_window *w, int64_t offset, uint64_t mark);
 /* Nothing happens for an offset that is not in hand. */
 void pm_window_done(pm_window *w, int64_t offset);
 void pm_window_give(pm_window *w, int64_t offset);
+/* True when the entry of the lowest offset is done. */
+bool pm_window_is_front_done(const pm_window *w);
 /* How many entries are in that state. */
 size_t pm_window_count(const pm_window *w, pm_window_state state);
 /* The lowest offset that was given back, or -1. */
