@@ -12,10 +12,10 @@ import cut
 import faults
 import lanes
 import network
+import preload
 import processes
 import resp
 import server_set
-import skew
 import support
 
 WORKERS, LANES = 3, 3
@@ -35,7 +35,7 @@ class Soak:
         self.counts, self.injected, self.bad = collections.Counter(), collections.Counter(), collections.Counter()
         # when Redis last lost something, when a server was last down, when units were last refused
         self.emptied = self.away = self.refused = 0.0
-        self.clock = skew.library(cluster.run)
+        self.clock = preload.skew(cluster.run)
         self.is_ending = False
         self.undo = {}  # what is out of order: (when it is mended, how)
         self.workers, self.retired = [], []

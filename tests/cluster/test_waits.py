@@ -7,6 +7,7 @@ import time
 import unittest
 
 import board
+import preload
 import support
 
 TIMEOUT = 3
@@ -196,6 +197,18 @@ class Kafka(WaitCase):
                               PHASEMILL_KAFKA_BROKERS=fake.address)
         finally:
             fake.close()
+
+
+    def test_names_that_nobody_resolves(self):
+        """A name server that is silent: the thread that asks it does not end when told to."""
+        library = preload.slow_names(self.cluster.run)
+        brokers = f"{preload.SLOW_NAME}:9092"
+        for name, (code, log, seconds) in self.commands(LD_PRELOAD=library, PHASEMILL_KAFKA_BROKERS=brokers).items():
+            with self.subTest(command=name):
+                self.assertIn(code, (66, UNAVAILABLE, TEMPORARY), log)
+                self.assertLess(seconds, TIMEOUT + SLACK - 0.3)
+                if name in ("letters", "topics"):
+                    self.assertIn(f"no broker of Kafka answered at {brokers}", log)
 
 
 class Words(WaitCase):
