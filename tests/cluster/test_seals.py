@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import secrets
+import threading
 import time
 import unittest
 
@@ -228,6 +229,31 @@ class Sealed(Keyed, trials.TrialCase):
         self.assertNotIn(": forged", log)
         self.assertRegex(log, f"{key('failed', job)}.*{NO_SEAL}")
         self.assertEqual(self.board.letters(), {})
+        self.assertEqual(worker.terminate(), 0)
+
+    def test_somebody_who_goes_on(self):
+        """Who alters a trace as soon as it is recorded keeps the job from its end, not the command."""
+        self.topics()
+        worker = self.cluster.worker("--no-cache", slots=2)
+        job = self.cluster.submit(self.file)
+        self.collected(job)
+        key = self.board.key("trace", self.board.keys("trace")[0])
+        over = threading.Event()
+
+        def spoil():
+            with self.cluster.redis() as redis:
+                while not over.wait(0.02):
+                    redis("SET", key, b"junk", "EX", 1000)
+
+        thread = threading.Thread(target=spoil)
+        thread.start()
+        try:
+            message = self.refused(69, "5 times in a row", "collect", job, "--theta", "1,2", "--no-cache", timeout=90)
+        finally:
+            over.set()
+            thread.join()
+        self.assertIn(key, message)
+        self.collected(job)
         self.assertEqual(worker.terminate(), 0)
 
     def test_outcomes_of_units_that_wait(self):

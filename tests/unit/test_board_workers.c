@@ -127,7 +127,7 @@ Test(board_workers, heartbeats_that_should_be_gone) {
     MUST(pm_redis_now(d.r, &now, &d.err));
     const double ages[] = {0.0, 15.0, 30.0, 1e6, -30.0};
     for (int i = 0; i < 5; i++) {
-        char id[8];
+        char id[16];
         (void)snprintf(id, sizeof id, "w-%d", i);
         pm_worker_message worker = worker_of(id, 100.0);
         MUST(pm_board_beat(d.r, &worker, &d.err));
