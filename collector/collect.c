@@ -173,6 +173,15 @@ static pm_status watch_and_forgive(collection *c, size_t *n_missing, pm_error *e
     return st;
 }
 
+static pm_status keeps_changing(pm_status st, pm_error *err) {
+    pm_error last = *err;
+    return pm_fail(
+        err, st,
+        "%s: %d times in a row what workers had recorded could not be used or was gone; see the warnings above, "
+        "find out who else writes to Redis or removes from it, and collect again",
+        last.text, MOST_ROUNDS);
+}
+
 /* After a stitch without one of the traces, or without Redis: the next round's watch waits for either. */
 static pm_status run_rounds(collection *c, size_t *n_missing, pm_model **model, pm_error *err) {
     pm_status st;
@@ -186,11 +195,11 @@ static pm_status run_rounds(collection *c, size_t *n_missing, pm_model **model, 
             return st;
         }
         st = stitch(c, model, err);
-        if (pm_is_transient(st)) {
+        if (pm_is_transient(st) && c->report->rounds < MOST_ROUNDS) {
             pm_logf(c->p->log, PM_LOG_WARNING, "%s; the job is taken up once more", err->text);
         }
     } while (pm_is_transient(st) && c->report->rounds < MOST_ROUNDS);
-    return st;
+    return pm_is_transient(st) ? keeps_changing(st, err) : st;
 }
 
 pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,

@@ -38,7 +38,7 @@ static pm_status collect(cli_job *job, pm_error *err) {
     pm_reader *reader = NULL;
     pm_status st = cli_cluster_open_sending(&job->cluster, err);
     if (st == PM_OK) {
-        st = pm_reader_open(&job->cluster.kafka, PM_TOPIC_EVENTS, false, &job->cluster.console.log, &reader, err);
+        st = cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err);
     }
     if (st == PM_OK) {
         st = cli_job_collect(job, reader, err);

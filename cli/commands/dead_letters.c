@@ -273,9 +273,9 @@ static pm_status check_request(const subcommand *sub, const cli_dead *dead, cons
 
 static pm_status read_letters(cli_dead *dead, pm_error *err) {
     pm_reader *reader = NULL;
-    pm_status st = pm_reader_open(&dead->cluster.kafka, PM_TOPIC_DEAD, true, &dead->cluster.console.log, &reader, err);
+    pm_status st = cli_cluster_open_reader(&dead->cluster, PM_TOPIC_DEAD, true, &reader, err);
     if (st == PM_OK) {
-        st = cli_letters_read(&dead->letters, reader, err);
+        st = cli_letters_read(&dead->letters, reader, &dead->cluster.deadline, err);
         pm_reader_close(reader);
     }
     return st;
@@ -346,7 +346,8 @@ const cli_command cli_dead_letters = {
         "\n"
         "  --job JOB       list, replay, drop: those of a job\n"
         "  --all           replay, drop: all\n"
-        "  --timeout S     wait so long (30), for each letter anew, then exit code 75\n"
+        "  --timeout S     wait so long (30), when replaying for each letter, when dropping for each 256\n"
+        "                  anew, then exit code 75\n"
         "  --json          list, show: for machines\n"
         "  --quiet         errors only; --verbose: more about what is done\n"
         "\n"

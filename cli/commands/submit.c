@@ -29,7 +29,7 @@ static pm_status submit_and_wait(cli_job *job, pm_error *err) {
     pm_reader *reader = NULL;
     pm_status st = cli_job_find_parts(job, err);
     if (st == PM_OK) {
-        st = pm_reader_open(&job->cluster.kafka, PM_TOPIC_EVENTS, false, &job->cluster.console.log, &reader, err);
+        st = cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err);
     }
     if (st == PM_OK) {
         st = cli_job_submit(job, &report, err);

@@ -1,11 +1,14 @@
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "support/cluster.h"
 #include "support/json_writer.h"
 
 #define REACH_SECONDS 10.0
-#define METADATA_MS 10000
+#define DESTROY_SECONDS 0.5 /* of librdkafka's threads */
+#define METADATA_SECONDS 10.0
 
 typedef struct topics_options {
     bool check, json;
@@ -60,7 +63,8 @@ static void write_topics(const pm_kafka_options *kafka, const struct rd_kafka_me
 
 static pm_status show(rd_kafka_t *rk, cli_cluster *c, bool as_json, pm_error *err) {
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 1, NULL, &metadata, METADATA_MS);
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(rk, 1, NULL, &metadata, (int)(1e3 * pm_deadline_within(&c->deadline, METADATA_SECONDS, 0.1)));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return pm_fail(err, PM_ETEMPORARY, "the list of topics: %s; try again", rd_kafka_err2str(code));
     }
@@ -74,30 +78,39 @@ static pm_status show(rd_kafka_t *rk, cli_cluster *c, bool as_json, pm_error *er
     return cli_out_close(out, st, err);
 }
 
-static pm_status ensure(cli_cluster *c, const topics_options *o, pm_error *err) {
-    pm_kafka_health health = {.log = &c->console.log};
-    rd_kafka_t *rk = NULL;
+static pm_status ensure(cli_cluster *c, const topics_options *o, rd_kafka_t *rk, pm_kafka_health *health,
+                        pm_error *err) {
     size_t n_partitions = 0;
-    pm_status st = cli_cluster_kafka_options(c, err);
-    if (st == PM_OK) {
-        cli_cluster_waits_for(c, "Kafka");
-        st = cli_cluster_limit(c, (double)o->timeout, err);
-    }
-    if (st == PM_OK) {
-        st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, &health, &rk, err);
-    }
-    if (st != PM_OK) {
-        return st;
-    }
-    st = pm_kafka_reach(rk, &c->kafka, &health, pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err);
+    pm_status st = pm_kafka_reach(rk, &c->kafka, health, pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err);
     if (st == PM_OK) {
         st = pm_topics_ensure(rk, &c->kafka, o->check, &c->console.log, &n_partitions, err);
     }
     if (st == PM_OK) {
         st = show(rk, c, o->json, err);
     }
-    cli_cluster_limit_closing(c, st, err);
-    rd_kafka_destroy(rk);
+    return st;
+}
+
+static pm_status open_and_ensure(cli_cluster *c, const topics_options *o, pm_error *err) {
+    rd_kafka_t *rk = NULL;
+    pm_kafka_health *health = pm_calloc(1, sizeof *health);
+    pm_status st =
+        health != NULL ? cli_cluster_kafka_options(c, err) : pm_fail_memory(err, "a handle's health", sizeof *health);
+    if (st == PM_OK) {
+        health->log = &c->console.log;
+        cli_cluster_waits_for(c, "Kafka");
+        st = cli_cluster_limit(c, (double)o->timeout, err);
+    }
+    if (st == PM_OK) {
+        st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, health, &rk, err);
+    }
+    if (st == PM_OK) {
+        st = ensure(c, o, rk, health, err);
+        cli_cluster_limit_closing(c, st, err);
+    }
+    if (rk == NULL || pm_kafka_destroy(rk, 0, DESTROY_SECONDS, &c->console.log)) {
+        free(health);
+    }
     return st;
 }
 
@@ -108,7 +121,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
     if (st == PM_OK && !is_done) {
-        st = ensure(&c, &o, err);
+        st = open_and_ensure(&c, &o, err);
     }
     return cli_cluster_close(&c, st, err);
 }

@@ -10,6 +10,7 @@
 
 /* For a server that is away when a command begins, and for a Redis that is there, and full or loading. */
 #define AWAY_SECONDS 10.0
+#define REACH_SECONDS 10.0 /* for a broker's first answer */
 #define REFUSED_SECONDS 120.0
 /* After the deadline, until the program is ended. */
 #define MERCY_SECONDS 1.0
@@ -44,6 +45,11 @@ void cli_cluster_waits_for(cli_cluster *c, const char *what) {
 }
 
 /* ---- opening ---- */
+
+pm_status cli_cluster_open_reader(cli_cluster *c, pm_topic topic, bool from_beginning, pm_reader **out, pm_error *err) {
+    return pm_reader_open(&c->kafka, topic, from_beginning, pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1),
+                          &c->console.log, out, err);
+}
 
 pm_status cli_cluster_open_redis(cli_cluster *c, pm_error *err) {
     pm_status st = cli_cluster_redis_options(c, err);

@@ -22,7 +22,8 @@ typedef struct cli_dead {
     pm_deliveries sent;
 } cli_dead;
 
-/* Sends the units of n letters anew, then takes the letters back. Writes what was done to the log. */
+/* Sends the units of n letters anew, then takes the letters back. Writes what was done to the log. PM_EDATA for letters
+ * that cannot be replayed, when all others were. */
 pm_status cli_dead_replay(cli_dead *dead, const cli_letter *const *letters, size_t n, pm_error *err);
 /* Takes the letters back. */
 pm_status cli_dead_drop(cli_dead *dead, const cli_letter *const *letters, size_t n, pm_error *err);

@@ -12,6 +12,7 @@
 #include "units/kinds.h"
 
 #define MOST_BYTES ((size_t)4 << 30) /* of a unit behind a claim check */
+#define BATCH 256                    /* letters that are taken back at once */
 
 /* ---- sending ----------------------------------------------------------------------------------------- */
 
@@ -21,33 +22,42 @@ static pm_status open_sender(cli_dead *dead, pm_error *err) {
                                                  &dead->sent, &dead->cluster.console.log, &dead->sender, err);
 }
 
-/* Sends one message and waits until Kafka has it. */
-static pm_status deliver(cli_dead *dead, pm_outgoing *message, int64_t *offset, pm_error *err) {
-    pm_status st = pm_deliveries_begin(&dead->sent, 1, err);
+/* Sends messages and waits until Kafka has them. */
+static pm_status deliver(cli_dead *dead, pm_outgoing *messages, size_t n, pm_error *err) {
+    pm_error why = {0};
+    size_t arrived = 0;
+    pm_status st = pm_deliveries_begin(&dead->sent, n, err);
     if (st != PM_OK) {
         return st;
     }
-    message->opaque = pm_deliveries_opaque(&dead->sent, 0);
-    st = pm_sender_send(dead->sender, message, err);
-    pm_error why = {0};
+    for (size_t i = 0; st == PM_OK && i < n; i++) {
+        messages[i].opaque = pm_deliveries_opaque(&dead->sent, i);
+        st = pm_sender_send(dead->sender, &messages[i], err);
+    }
     double patience = pm_deadline_within(&dead->cluster.deadline, PM_DELIVERY_SECONDS + 5, 0.1);
     pm_status flushed = pm_sender_flush(dead->sender, patience, &why);
     if (st == PM_OK && flushed != PM_OK) {
         st = pm_fail(err, flushed, "%s", why.text);
     }
-    if (st == PM_OK && !dead->sent.items[0].arrived) {
-        st = pm_fail(err, PM_ETEMPORARY, "Kafka did not say that it has the message; try again");
+    for (size_t i = 0; i < n; i++) {
+        arrived += dead->sent.items[i].arrived;
     }
-    *offset = dead->sent.items[0].offset;
+    if (st == PM_OK && arrived < n) {
+        st =
+            pm_fail(err, PM_ETEMPORARY, "Kafka did not say that it has %zu of %zu messages; try again", n - arrived, n);
+    }
     pm_deliveries_end(&dead->sent);
     return st;
 }
 
+/* A later message with its key and no value. */
+static pm_outgoing tombstone_of(const cli_letter *letter) {
+    return (pm_outgoing){.topic = PM_TOPIC_DEAD, .partition = letter->partition, .key = {letter->key, PM_DIGEST_BYTES}};
+}
+
 static pm_status take_back(cli_dead *dead, const cli_letter *letter, pm_error *err) {
-    int64_t offset;
-    pm_outgoing tombstone = {
-        .topic = PM_TOPIC_DEAD, .partition = letter->partition, .key = {letter->key, PM_DIGEST_BYTES}};
-    return deliver(dead, &tombstone, &offset, err);
+    pm_outgoing tombstone = tombstone_of(letter);
+    return deliver(dead, &tombstone, 1, err);
 }
 
 /* ---- what is in a letter ----------------------------------------------------------------------------- */
@@ -120,14 +130,13 @@ static pm_status read_letter(cli_dead *dead, const cli_letter *letter, unit_in_l
 /* The letter as it was, after all. */
 static void put_back(cli_dead *dead, const cli_letter *letter) {
     pm_error err;
-    int64_t offset;
     pm_outgoing message = {.topic = PM_TOPIC_DEAD,
                            .partition = letter->partition,
                            .key = {letter->key, PM_DIGEST_BYTES},
                            .value = letter->value,
                            .headers = letter->headers,
                            .n_headers = letter->n_headers};
-    if (deliver(dead, &message, &offset, &err) != PM_OK) {
+    if (deliver(dead, &message, 1, &err) != PM_OK) {
         char hex[PM_DIGEST_HEX];
         pm_hex(letter->key, hex);
         pm_logf(&dead->cluster.console.log, PM_LOG_ERROR,
@@ -150,7 +159,11 @@ static pm_status send_unit(cli_dead *dead, const cli_letter *letter, int32_t par
                            .value = letter->value,
                            .headers = headers,
                            .n_headers = n};
-    return deliver(dead, &message, offset, err);
+    pm_status st = deliver(dead, &message, 1, err);
+    if (st == PM_OK) {
+        *offset = dead->sent.items[0].offset;
+    }
+    return st;
 }
 
 /* Ids are digests: their bytes spread evenly. */
@@ -219,18 +232,36 @@ pm_status cli_dead_replay(cli_dead *dead, const cli_letter *const *letters, size
         st = pm_topics_ensure(pm_sender_handle(dead->sender), &dead->cluster.kafka, true, &dead->cluster.console.log,
                               &n_partitions, err);
     }
+    size_t refused = 0;
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
         st = st == PM_OK ? replay(dead, letters[i], n_partitions, err) : st;
+        if (st == PM_EDATA && n > 1) { /* one letter that nobody should have written does not keep the others */
+            pm_logf(&dead->cluster.console.log, PM_LOG_ERROR, "%s", err->text);
+            refused++;
+            st = PM_OK;
+        }
     }
-    return st;
+    return st == PM_OK && refused > 0 ? pm_fail(err, PM_EDATA,
+                                                "%zu of %zu dead letters cannot be replayed and stay; `phasemill "
+                                                "dead-letters drop` takes them back",
+                                                refused, n)
+                                      : st;
+}
+
+static pm_status drop_some(cli_dead *dead, const cli_letter *const *letters, size_t n, pm_error *err) {
+    pm_outgoing tombstones[BATCH];
+    for (size_t i = 0; i < n; i++) {
+        tombstones[i] = tombstone_of(letters[i]);
+    }
+    pm_status st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
+    return st == PM_OK ? deliver(dead, tombstones, n, err) : st;
 }
 
 pm_status cli_dead_drop(cli_dead *dead, const cli_letter *const *letters, size_t n, pm_error *err) {
     pm_status st = open_sender(dead, err);
-    for (size_t i = 0; st == PM_OK && i < n; i++) {
-        st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
-        st = st == PM_OK ? take_back(dead, letters[i], err) : st;
+    for (size_t first = 0; st == PM_OK && first < n; first += BATCH) {
+        st = drop_some(dead, letters + first, n - first < BATCH ? n - first : BATCH, err);
     }
     return st;
 }

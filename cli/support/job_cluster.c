@@ -135,7 +135,7 @@ pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
     pm_reader *reader = NULL;
     pm_status st = job->parts.graph == NULL ? cli_job_find_parts(job, err) : PM_OK;
     if (st == PM_OK) {
-        st = pm_reader_open(&job->cluster.kafka, PM_TOPIC_EVENTS, false, log_of(job), &reader, err);
+        st = cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err);
     }
     if (st == PM_OK) {
         st = cli_job_submit(job, &report, err);

@@ -100,8 +100,9 @@ static void keep_last_of_each(cli_letters *letters) {
     qsort(letters->items, kept, sizeof *letters->items, by_order);
 }
 
-pm_status cli_letters_read(cli_letters *letters, pm_reader *reader, pm_error *err) {
-    pm_status st = pm_reader_drain(reader, PROGRESS_SECONDS, take, letters, err);
+pm_status cli_letters_read(cli_letters *letters, pm_reader *reader, const pm_deadline *deadline, pm_error *err) {
+    double seconds = pm_deadline_within(deadline, PROGRESS_SECONDS, 0.1);
+    pm_status st = pm_reader_drain(reader, seconds, take, letters, err);
     keep_last_of_each(letters);
     return st;
 }

@@ -2,6 +2,7 @@
 #ifndef PM_CLI_LETTERS_H
 #define PM_CLI_LETTERS_H
 
+#include "base/deadline.h"
 #include "base/hash.h"
 #include "kafka/reader.h"
 
@@ -26,7 +27,7 @@ typedef struct cli_letters {
 } cli_letters;
 
 /* Takes in everything up to the present end of the topic; call again for what came since. */
-pm_status cli_letters_read(cli_letters *letters, pm_reader *reader, pm_error *err);
+pm_status cli_letters_read(cli_letters *letters, pm_reader *reader, const pm_deadline *deadline, pm_error *err);
 void cli_letters_free(cli_letters *letters);
 
 /* The span of a header; empty when it is not there. */

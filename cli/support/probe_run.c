@@ -172,11 +172,16 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
 static pm_status look_at_end(cli_probe *probe, cli_probe_unit *unit, pm_error *err) {
     pm_outcome_message outcome;
     pm_note note = {0};
-    pm_status st = pm_board_outcome(probe->cluster->redis, unit->unit, &outcome, &note, err);
+    pm_redis *redis = probe->cluster->redis;
+    pm_status st = pm_board_outcome(redis, unit->unit, &outcome, &note, err);
     if (st == PM_OK && note.found) {
         end_unit(probe, unit, outcome.code != 0, false);
     }
     pm_note_free(&note);
+    if (st == PM_EDATA) {
+        pm_logf(&probe->cluster->console.log, PM_LOG_WARNING, "%s; it is removed", err->text);
+        st = pm_board_forgive(redis, probe->job, unit->unit, err);
+    }
     return st;
 }
 
@@ -292,7 +297,7 @@ pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
                        ? name_units(&p, err)
                        : pm_fail_memory(err, "units", probe->n * sizeof *probe->units);
     if (st == PM_OK) {
-        st = pm_reader_open(&c->kafka, PM_TOPIC_EVENTS, false, &c->console.log, &p.events, err);
+        st = cli_cluster_open_reader(c, PM_TOPIC_EVENTS, false, &p.events, err);
     }
     if (st == PM_OK) {
         st = run_probe(&p, err);

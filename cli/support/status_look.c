@@ -10,8 +10,9 @@
 #include "units/in_flight.h"
 
 #define REACH_SECONDS 5.0
+#define DESTROY_SECONDS 0.5
 #define LAG_SECONDS 10.0
-#define METADATA_MS 5000
+#define METADATA_SECONDS 5.0
 #define SETTLE_SECONDS 5.0
 
 /* ---- workers ----------------------------------------------------------------------------------------- */
@@ -118,10 +119,15 @@ static pm_status open_kafka(cli_status_source *source, pm_error *err) {
     cli_cluster *c = source->cluster;
     pm_status st = PM_OK;
     if (source->rk == NULL) {
-        source->health = (pm_kafka_health){.log = &c->console.log};
-        st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, &source->health, &source->rk, err);
+        free(source->health);
+        source->health = pm_calloc(1, sizeof *source->health);
+        if (source->health == NULL) {
+            return pm_fail_memory(err, "the health of a handle", sizeof *source->health);
+        }
+        source->health->log = &c->console.log;
+        st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, source->health, &source->rk, err);
     }
-    return st == PM_OK ? pm_kafka_reach(source->rk, &c->kafka, &source->health,
+    return st == PM_OK ? pm_kafka_reach(source->rk, &c->kafka, source->health,
                                         pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err)
                        : st;
 }
@@ -129,7 +135,9 @@ static pm_status open_kafka(cli_status_source *source, pm_error *err) {
 /* Partitions of each topic; 0 of one that is not there yet. */
 static pm_status count_partitions(cli_status_source *source, size_t counts[PM_N_TOPICS], pm_error *err) {
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(source->rk, 1, NULL, &metadata, METADATA_MS);
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(source->rk, 1, NULL, &metadata,
+                          (int)(1e3 * pm_deadline_within(&source->cluster->deadline, METADATA_SECONDS, 0.1)));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return pm_fail(err, PM_ETEMPORARY, "the list of topics: %s", rd_kafka_err2str(code));
     }
@@ -169,10 +177,10 @@ static pm_status look_at_letters(cli_status_source *source, cli_status *out, pm_
     cli_cluster *c = source->cluster;
     pm_status st = PM_OK;
     if (source->dead == NULL) {
-        st = pm_reader_open(&c->kafka, PM_TOPIC_DEAD, true, &c->console.log, &source->dead, err);
+        st = cli_cluster_open_reader(c, PM_TOPIC_DEAD, true, &source->dead, err);
     }
     if (st == PM_OK) {
-        st = cli_letters_read(&source->letters, source->dead, err);
+        st = cli_letters_read(&source->letters, source->dead, &c->deadline, err);
         out->n_dead = source->letters.n;
     }
     return st;
@@ -231,8 +239,8 @@ void cli_status_source_close(cli_status_source *source) {
     if (source->dead != NULL) {
         pm_reader_close(source->dead);
     }
-    if (source->rk != NULL) {
-        rd_kafka_destroy(source->rk);
+    if (source->rk == NULL || pm_kafka_destroy(source->rk, 0, DESTROY_SECONDS, &source->cluster->console.log)) {
+        free(source->health);
     }
     cli_letters_free(&source->letters);
 }

@@ -12,10 +12,10 @@ import cut
 import faults
 import lanes
 import network
+import preload
 import processes
 import resp
 import server_set
-import skew
 import support
 
 WORKERS, LANES = 3, 3
@@ -35,7 +35,7 @@ class Soak:
         self.counts, self.injected, self.bad = collections.Counter(), collections.Counter(), collections.Counter()
         # when Redis last lost something, when a server was last down, when units were last refused
         self.emptied = self.away = self.refused = 0.0
-        self.clock = skew.library(cluster.run)
+        self.clock = preload.skew(cluster.run)
         self.is_ending = False
         self.undo = {}  # what is out of order: (when it is mended, how)
         self.workers, self.retired = [], []
@@ -327,6 +327,7 @@ def arguments(argv):
     parser.add_argument("minutes", type=float, metavar="MINUTES")
     parser.add_argument("--seed", type=int, help="of everything random (default: one drawn anew, printed)")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="brokers of Kafka (default 1)")
+    parser.add_argument("--key", action="store_true", help="all have a cluster.key")
     return parser.parse_args(argv)
 
 
@@ -334,6 +335,8 @@ def soak(options, seed, cable):
     where = {"host": cable.host} if cable else {}
     with support.Cluster(brokers=options.brokers, **where) as cluster:
         cluster.fresh("soak")
+        if options.key:
+            cluster.extra["PHASEMILL_CLUSTER_KEY"] = secrets.token_hex(32)
         run = Soak(cluster, random.Random(seed), cable)
         run.go(60 * options.minutes)
         run.check()

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import time
 import unittest
 
 import board
@@ -219,6 +220,24 @@ class DeadLetters(OperatorCase):
         self.assertEqual((record["partition"], record["offset"]), (sent[0].partition(), sent[0].offset()))
         self.cluster.worker("--exit-when-idle", 3).wait()
         self.assertEqual(self.board.outcome(id)["code"], 0)
+
+    def test_those_that_cannot_be_replayed_keep_no_other(self):
+        """Somebody may write as many as they like."""
+        self.cluster.ok("topics")
+        topic = self.board.topic("dead-letters")
+        junk = [(b"junk", forge.sha256(b"%d" % n), forge.headers("probe", JOB, JOB), 0) for n in range(3000)]
+        self.cluster.topics.send_all(topic, junk[:10])
+        id = forge.unit_id("probe", JOB, [JOB])
+        self.bury(forge.unit("probe", JOB, forge.probe(number=5), id), id)
+        self.cluster.topics.send_all(topic, junk[10:])
+        message = self.refused(DATA, "3000 of 3001 dead letters", "dead-letters", "replay", "--all")
+        self.assertEqual(message.count("error: dead letter "), 3000)
+        self.assertEqual([m.key() for m in self.cluster.topics.read(self.board.topic("units"))], [id])
+        self.assertEqual(len(self.letters()), 3000)
+        begun = time.monotonic()
+        self.assertIn("3000 dead letters dropped", self.cluster.ok("dead-letters", "drop", "--all").decode())
+        self.assertLess(time.monotonic() - begun, 10)  # one by one they take half a minute
+        self.assertEqual(self.letters(), [])
 
     def test_what_cannot_be_replayed_is_named_and_stays(self):
         key, gone = bytes([1] * 32), bytes([2] * 32)

@@ -1,8 +1,11 @@
 """With cluster.key: all that is stored and sent has its seal, and what has none, another's, or one that does not fit is
 refused while the job ends right; a key that some have and others do not is named; secrets leave no core files."""
+import json
 import os
 import pathlib
 import secrets
+import threading
+import time
 import unittest
 
 import faults
@@ -227,6 +230,74 @@ class Sealed(Keyed, trials.TrialCase):
         self.assertRegex(log, f"{key('failed', job)}.*{NO_SEAL}")
         self.assertEqual(self.board.letters(), {})
         self.assertEqual(worker.terminate(), 0)
+
+    def test_somebody_who_goes_on(self):
+        """Who alters a trace as soon as it is recorded keeps the job from its end, not the command."""
+        self.topics()
+        worker = self.cluster.worker("--no-cache", slots=2)
+        job = self.cluster.submit(self.file)
+        self.collected(job)
+        key = self.board.key("trace", self.board.keys("trace")[0])
+        over = threading.Event()
+
+        def spoil():
+            with self.cluster.redis() as redis:
+                while not over.wait(0.02):
+                    redis("SET", key, b"junk", "EX", 1000)
+
+        thread = threading.Thread(target=spoil)
+        thread.start()
+        try:
+            message = self.refused(69, "5 times in a row", "collect", job, "--theta", "1,2", "--no-cache", timeout=90)
+        finally:
+            over.set()
+            thread.join()
+        self.assertIn(key, message)
+        self.collected(job)
+        self.assertEqual(worker.terminate(), 0)
+
+    def test_outcomes_of_units_that_wait(self):
+        """Written before a worker begins them: they are begun all the same, and the one who waits sees them end."""
+        self.topics()
+        worker = self.cluster.worker(slots=2)
+        self.settled(1)
+        worker.stop()
+        probe = self.cluster.start("probe", "--units", 5, "--timeout", 60)
+        sent = support.wait_until(lambda: len(m := self.cluster.topics.read(self.board.topic("units"))) == 5 and m, 30)
+        fields = {"job": bytes.fromhex(dict(sent[0].headers())["phasemill-job"].decode()), "kind": "probe", "code": 0,
+                  "error": "", "scc": b"", "attempts": 1, "worker": "w", "topic": "t", "partition": 0, "offset": 0,
+                  "time": 1.0, "seconds": 1.0}
+        keys = [self.board.key("outcome", m.key()) for m in sent]
+        bare = [forge.envelope("phasemill.outcome", {"unit": m.key(), **fields}) for m in sent]
+        sealed = [self.seals.sealed("phasemill.outcome", key, value) for key, value in zip(keys, bare)]
+        self.board.redis.pipeline([("SET", keys[0], bare[0], "EX", 1000), ("SET", keys[1], sealed[0], "EX", 1000),
+                                   ("SET", keys[2], b"junk"), ("RPUSH", keys[3], "x"),
+                                   ("SET", keys[4], test_damage.flipped(sealed[4], len(sealed[4]) - 1))])
+        worker.cont()
+        self.assertEqual(probe.wait(60), 0, probe.log)
+        self.assertRegex(probe.out, "5 units in .* 0 failed")
+        for key in keys:
+            self.assertIn(key, worker.log + probe.log)
+        self.assertEqual(self.board.letters(), {})
+        self.assertEqual(worker.terminate(), 0)
+
+    def test_heartbeats_put_back(self):
+        """A heartbeat of a worker that is gone, as it was, in its own place and for ever: nobody counts it."""
+        self.topics()
+        gone = self.cluster.worker(slots=7)
+        id, = self.settled(1)
+        key, listing = f"{self.board.name}:worker:{id}", f"{self.board.name}:workers"
+        old = self.board.redis("GET", key)
+        gone.kill()
+        support.wait_until(lambda: not self.board.redis("EXISTS", key), 30)
+        time.sleep(6)
+        self.board.redis.pipeline([("SET", key, old), ("ZADD", listing, "9e9", id)])
+        done = self.cluster.phasemill("status", "--json")
+        self.assertEqual(json.loads(done.stdout)["workers"], [])
+        self.assertRegex(done.stderr.decode(), f"{id}.*does not count.* old by Redis's clock")
+        self.cluster.worker("--no-cache", slots=2)
+        self.collected(self.cluster.submit(self.file))
+        self.assertEqual([w["slots"] for w in self.cluster.status()["workers"]], [2])
 
     # ---- keys that differ ----
 

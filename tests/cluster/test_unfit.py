@@ -8,8 +8,8 @@ import unittest
 
 import cut
 import faults
+import preload
 import processes
-import skew
 import support
 import trials
 
@@ -79,7 +79,7 @@ class OtherPrefix(faults.FaultCase):
 class Clocks(faults.FaultCase):
     def test_wrong(self):
         """Two hours and three days, ahead and behind: as if they were right."""
-        library = skew.library(self.cluster.run)
+        library = preload.skew(self.cluster.run)
         far = [self.cluster.worker(*faults.QUICK, "--worker-attempts", 1, LD_PRELOAD=library, SKEW_SECONDS=str(by))
                for by in (7200, -7200, 3 * 86400, -3 * 86400)]
         workers, collector = self.begin(workers=1)

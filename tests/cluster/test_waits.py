@@ -7,6 +7,7 @@ import time
 import unittest
 
 import board
+import preload
 import support
 
 TIMEOUT = 3
@@ -16,10 +17,11 @@ UNAVAILABLE, TEMPORARY = 69, 75
 
 
 class Fake:
-    """A server on loopback that accepts, and answers whatever comes with the same words; none: it says nothing."""
+    """A server on loopback that accepts, and answers whatever comes with the same words; none: it says nothing. With
+    `more`, it then says that for ever, every so many seconds."""
 
-    def __init__(self, words=b""):
-        self._words = words
+    def __init__(self, words=b"", more=b"", every=0.0):
+        self._words, self._more, self._every = words, more, every
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
         self._open = []
@@ -38,6 +40,9 @@ class Fake:
             while one.recv(1 << 16):
                 if self._words:
                     one.sendall(self._words)
+                while self._more:
+                    one.sendall(self._more)
+                    time.sleep(self._every)
 
     def close(self):
         self._listener.close()
@@ -156,6 +161,27 @@ class Redis(WaitCase):
             finally:
                 fake.close()
 
+    def test_answers_without_end(self):
+        """A byte now and then, as many as there is room for, a list that takes all memory."""
+        for words, more, every in [(b"+", b"x", 0.2), (b"+", b"x" * 65536, 0), (b"$500000000\r\n", b"x" * 65536, 0),
+                                   (b"*1000000000\r\n", b"", 0)]:
+            fake = Fake(words, more, every)
+            try:
+                with self.subTest(words=words, more=more[:1]):
+                    self.all_wait_for("time is over|at most 16777216; check redis.address", but=self.alone,
+                                      PHASEMILL_REDIS_ADDRESS=fake.address)
+            finally:
+                fake.close()
+
+    def test_a_worker_leaves_a_server_that_crawls(self):
+        fake = Fake(b"+", b"x", 0.2)
+        self.addCleanup(fake.close)
+        worker = self.cluster.worker("--drain-timeout", 2, PHASEMILL_REDIS_ADDRESS=fake.address)
+        worker.wait_log("Redis.*(no whole answer|no answer) within", 60)
+        begun = time.monotonic()
+        worker.terminate(20)
+        self.assertLess(time.monotonic() - begun, 2 + SLACK + LOAD)
+
 
 class Kafka(WaitCase):
     alone = ("cancel",)  # asks Redis only
@@ -196,6 +222,18 @@ class Kafka(WaitCase):
                               PHASEMILL_KAFKA_BROKERS=fake.address)
         finally:
             fake.close()
+
+
+    def test_names_that_nobody_resolves(self):
+        """A name server that is silent: the thread that asks it does not end when told to."""
+        library = preload.slow_names(self.cluster.run)
+        brokers = f"{preload.SLOW_NAME}:9092"
+        for name, (code, log, seconds) in self.commands(LD_PRELOAD=library, PHASEMILL_KAFKA_BROKERS=brokers).items():
+            with self.subTest(command=name):
+                self.assertIn(code, (66, UNAVAILABLE, TEMPORARY), log)
+                self.assertLess(seconds, TIMEOUT + SLACK - 0.3)
+                if name in ("letters", "topics"):
+                    self.assertIn(f"no broker of Kafka answered at {brokers}", log)
 
 
 class Words(WaitCase):

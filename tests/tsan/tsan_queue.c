@@ -124,7 +124,7 @@ static pm_status count(void *ctx, const pm_read_message *m, pm_error *err) {
 static void *follow(void *argument) {
     client *c = argument;
     pm_reader *r;
-    c->status = pm_reader_open(&c->options, PM_TOPIC_EVENTS, true, &c->log, &r, &c->err);
+    c->status = pm_reader_open(&c->options, PM_TOPIC_EVENTS, true, 10, &c->log, &r, &c->err);
     if (c->status != PM_OK) {
         return NULL;
     }

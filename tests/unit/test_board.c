@@ -333,6 +333,25 @@ Test(board, what_has_ended_is_not_begun) {
     desk_end(&d);
 }
 
+/* Such an outcome is removed, and the unit begun. */
+Test(board, units_that_nobody_ended) {
+    desk d;
+    desk_begin(&d);
+    uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
+    pm_attempt a;
+    fixture_key(1, job);
+    fixture_key(2, unit);
+    const char *const written[][2] = {{"SET", " junk"}, {"RPUSH", " junk"}};
+    for (int i = 0; i < 2; i++) {
+        tell_key(&d, written[i][0], "outcome", 2, written[i][1]);
+        MUST(pm_board_begin(d.r, job, unit, &a, &d.err));
+        cr_expect(!a.is_ended && a.begun == (uint64_t)i + 1);
+        cr_expect(strstr(d.server.folder.last_warning, "test:outcome:{") != NULL, "%s", d.server.folder.last_warning);
+    }
+    cr_expect_eq(d.server.folder.warnings, 2);
+    desk_end(&d);
+}
+
 Test(board, attempts_that_are_no_numbers) {
     desk d;
     desk_begin(&d);
@@ -423,10 +442,10 @@ static size_t all_fail_with(desk *d, pm_status expected) {
     fixture_key(1, key[0]);
     const pm_job_message job = job_of(1, 1.0);
     const pm_unit_record unit = unit_of(1, 1, key[0], 1);
-    const pm_worker_message worker = {.id = pm_span_of("w"),
-                                      .host = pm_span_of("host"),
-                                      .version = pm_span_of("0.1.0"),
-                                      .state = pm_span_of("running")};
+    pm_worker_message worker = {.id = pm_span_of("w"),
+                                .host = pm_span_of("host"),
+                                .version = pm_span_of("0.1.0"),
+                                .state = pm_span_of("running")};
     const pm_outcome_message failed = outcome_of(1, 1, PM_EDATA, "x"), done = outcome_of(1, 1, PM_OK, "");
     pm_job_message j;
     pm_outcome_message o;

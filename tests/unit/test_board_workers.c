@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "desk.h"
-#include "redis/board.h"
+#include "redis/board_impl.h"
 
 typedef struct roll {
     size_t n, units, partitions;
@@ -77,7 +77,7 @@ Test(board_workers, heartbeats) {
 Test(board_workers, the_list_is_kept_by_the_servers_clock) {
     desk d;
     desk_begin(&d);
-    const pm_worker_message behind = worker_of("behind", 100.0), ahead = worker_of("ahead", pm_now() + 3 * 86400.0);
+    pm_worker_message behind = worker_of("behind", 100.0), ahead = worker_of("ahead", pm_now() + 3 * 86400.0);
     (void)redis_server_tell(&d.server, "ZADD test:workers 1000 gone");
     MUST(pm_board_beat(d.r, &behind, &d.err));
     MUST(pm_board_beat(d.r, &ahead, &d.err));
@@ -119,6 +119,31 @@ Test(board_workers, times_are_shown_by_the_servers_clock) {
     desk_end(&d);
 }
 
+/* What its key says of its time to live is not asked: its own time is. */
+Test(board_workers, heartbeats_that_should_be_gone) {
+    desk d;
+    desk_begin(&d);
+    double now;
+    MUST(pm_redis_now(d.r, &now, &d.err));
+    const double ages[] = {0.0, 15.0, 30.0, 1e6, -30.0};
+    for (int i = 0; i < 5; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof id, "w-%d", i);
+        pm_worker_message worker = worker_of(id, 100.0);
+        MUST(pm_board_beat(d.r, &worker, &d.err));
+        worker.time = now - ages[i];
+        char name[40];
+        (void)snprintf(name, sizeof name, "test:worker:%s", id);
+        MUST(pm_board_queue_set(d.r, pm_span_of(name), &pm_worker_type, &worker, 1000, false, &d.err));
+        MUST(pm_redis_flush(d.r, NULL, NULL, &d.err));
+    }
+    roll seen = {0};
+    MUST(pm_board_workers(d.r, see, &seen, &d.err));
+    cr_expect_str_eq(seen.ids, "w-1 w-0 ");
+    cr_expect_eq(d.server.folder.warnings, 3, "%s", d.server.folder.last_warning);
+    desk_end(&d);
+}
+
 Test(board_workers, ids_of_workers_are_checked) {
     desk d;
     desk_begin(&d);
@@ -141,7 +166,7 @@ Test(board_workers, ids_of_workers_are_checked) {
 Test(board_workers, a_list_that_makes_no_sense) {
     desk d;
     desk_begin(&d);
-    const pm_worker_message worker = worker_of("host-1-a", 100.0);
+    pm_worker_message worker = worker_of("host-1-a", 100.0);
     MUST(pm_board_beat(d.r, &worker, &d.err));
     char command[300], id[200];
     memset(id, 'x', sizeof id);

@@ -57,7 +57,7 @@ static void send_text(bench *b, pm_topic topic, const char *key, const char *val
 
 static pm_reader *open_reader(bench *b, pm_topic topic, bool from_beginning) {
     pm_reader *r;
-    cr_assert_eq(pm_reader_open(&b->mock.options, topic, from_beginning, &b->mock.log, &r, &b->err), PM_OK, "%s",
+    cr_assert_eq(pm_reader_open(&b->mock.options, topic, from_beginning, 10, &b->mock.log, &r, &b->err), PM_OK, "%s",
                  b->err.text);
     return r;
 }

@@ -41,8 +41,9 @@ static void set_up(rig *r) {
                          .patience = 5,
                          .log = &r->mock.log,
                          .trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"};
-    OK(pm_sender_open(&r->mock.options, 10, pm_deliveries_report, r->p.deliveries, &r->mock.log, &r->p.sender, &r->err));
-    OK(pm_reader_open(&r->mock.options, PM_TOPIC_EVENTS, false, &r->mock.log, &r->events, &r->err));
+    OK(pm_sender_open(&r->mock.options, 10, pm_deliveries_report, r->p.deliveries, &r->mock.log, &r->p.sender,
+                      &r->err));
+    OK(pm_reader_open(&r->mock.options, PM_TOPIC_EVENTS, false, 10, &r->mock.log, &r->events, &r->err));
     for (size_t i = 0; i < ITEMS; i++) {
         fixture_key(i, r->items[i]);
     }
@@ -135,7 +136,7 @@ static pm_status on_unit(void *ctx, const pm_read_message *m, pm_error *err) {
 static void receive(rig *r, received *got) {
     pm_reader *units;
     *got = (received){0};
-    OK(pm_reader_open(&r->mock.options, PM_TOPIC_UNITS, true, &r->mock.log, &units, &r->err));
+    OK(pm_reader_open(&r->mock.options, PM_TOPIC_UNITS, true, 10, &r->mock.log, &units, &r->err));
     OK(pm_reader_drain(units, 10, on_unit, got, &r->err));
     pm_reader_close(units);
 }

@@ -8,7 +8,6 @@
 #include "kafka/fault.h"
 #include "kafka/topics.h"
 
-#define REACH_SECONDS 10.0
 #define ASK_MS 5000
 #define SLICE_MS 100
 #define DESTROY_SECONDS 0.5
@@ -105,10 +104,10 @@ static pm_status start_partition(pm_reader *r, size_t partition, pm_error *err) 
     return PM_OK;
 }
 
-static pm_status start(pm_reader *r, bool from_beginning, pm_error *err) {
+static pm_status start(pm_reader *r, bool from_beginning, double until, pm_error *err) {
     pm_status st = make_handle(r, err);
     if (st == PM_OK) {
-        st = pm_kafka_reach(r->rk, &r->options, &r->health, REACH_SECONDS, err);
+        st = pm_kafka_reach(r->rk, &r->options, &r->health, until - pm_seconds(), err);
     }
     if (st == PM_OK) {
         st = find_topic(r, err);
@@ -121,15 +120,15 @@ static pm_status start(pm_reader *r, bool from_beginning, pm_error *err) {
     if (r->handle == NULL || r->queue == NULL) {
         return pm_kafka_fail(err, rd_kafka_last_error(), NULL, "reading %s", r->topic.name);
     }
-    st = find_ends(r, !from_beginning, REACH_SECONDS, r->next, err);
+    st = find_ends(r, !from_beginning, until - pm_seconds(), r->next, err);
     for (size_t i = 0; i < r->topic.partitions && st == PM_OK; i++) {
         st = start_partition(r, i, err);
     }
     return st;
 }
 
-pm_status pm_reader_open(const pm_kafka_options *options, pm_topic topic, bool from_beginning, const pm_log *log,
-                         pm_reader **out, pm_error *err) {
+pm_status pm_reader_open(const pm_kafka_options *options, pm_topic topic, bool from_beginning, double seconds,
+                         const pm_log *log, pm_reader **out, pm_error *err) {
     *out = NULL;
     pm_reader *r = pm_calloc(1, sizeof *r);
     if (r == NULL) {
@@ -138,7 +137,7 @@ pm_status pm_reader_open(const pm_kafka_options *options, pm_topic topic, bool f
     r->health.log = log;
     r->options = *options;
     pm_topic_name(options, topic, r->topic.name);
-    pm_status st = start(r, from_beginning, err);
+    pm_status st = start(r, from_beginning, pm_seconds() + seconds, err);
     if (st != PM_OK) {
         pm_reader_close(r);
         return st;

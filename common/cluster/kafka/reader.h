@@ -27,9 +27,9 @@ pm_span pm_read_header(const pm_read_message *m, const char *name);
 typedef pm_status (*pm_read_visit)(void *ctx, const pm_read_message *message, pm_error *err);
 
 /* From the present end of every partition (all that is sent once this has returned is visited), or from the beginning.
- * Errors: PM_EUNAVAILABLE for a topic that is missing, and after 10 s without a broker; PM_EPERMISSION. */
-pm_status pm_reader_open(const pm_kafka_options *options, pm_topic topic, bool from_beginning, const pm_log *log,
-                         pm_reader **out, pm_error *err);
+ * Errors: PM_EUNAVAILABLE for a topic that is missing, and after `seconds` without a broker; PM_EPERMISSION. */
+pm_status pm_reader_open(const pm_kafka_options *options, pm_topic topic, bool from_beginning, double seconds,
+                         const pm_log *log, pm_reader **out, pm_error *err);
 void pm_reader_close(pm_reader *r);
 pm_kafka_health *pm_reader_health(pm_reader *r);
 

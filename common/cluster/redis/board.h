@@ -87,7 +87,8 @@ typedef struct pm_attempt {
     bool is_ended;          /* outcome:{unit} says done or failed; then nothing was counted */
 } pm_attempt;
 /* Before compute: looks and counts in one step (a Lua script by EVAL: the server keeps it compiled, and five hundred
- * bytes cost less than a second path for servers that have forgotten it). */
+ * bytes cost less than a second path for servers that have forgotten it). An outcome that makes no sense is removed,
+ * with a warning line. */
 pm_status pm_board_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
                          pm_attempt *out, pm_error *err);
 pm_status pm_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint64_t *faults, pm_error *err);
@@ -107,11 +108,12 @@ pm_status pm_board_ended(pm_redis *r, const uint8_t (*units)[PM_DIGEST_BYTES], s
 
 /* ---- workers ---- */
 
-/* A heartbeat, which lives for PM_WORKER_SECONDS. An id has at most 160 printable characters (else PM_EDATA). */
-pm_status pm_board_beat(pm_redis *r, const pm_worker_message *worker, pm_error *err);
+/* A heartbeat, which lives for PM_WORKER_SECONDS. Its times are moved from the worker's clock to the server's, in
+ * place. An id has at most 160 printable characters (else PM_EDATA). */
+pm_status pm_board_beat(pm_redis *r, pm_worker_message *worker, pm_error *err);
 pm_status pm_board_leave(pm_redis *r, pm_span id, pm_error *err);
-/* Visits the heartbeats that live, their times as the server's clock has them; one that cannot be read, as a newer
- * program's, and a list that makes no sense are warning lines. */
+/* Visits the heartbeats that live; one that cannot be read, as a newer program's, one whose own time says that it
+ * should be gone, and a list that makes no sense are warning lines. */
 typedef pm_status (*pm_board_worker_visit)(void *ctx, const pm_worker_message *worker, pm_error *err);
 pm_status pm_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, pm_error *err);
 

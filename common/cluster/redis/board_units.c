@@ -186,8 +186,8 @@ static pm_status read_begin(const pm_redis *r, const redisReply *reply, pm_attem
     return PM_OK;
 }
 
-pm_status pm_board_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                         pm_attempt *out, pm_error *err) {
+static pm_status try_to_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
+                              pm_attempt *out, pm_error *err) {
     pm_board_key cancelled, outcome, attempts;
     pm_redis_ttl ttl;
     redisReply *reply = NULL;
@@ -202,13 +202,39 @@ pm_status pm_board_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const 
                             outcome.span,
                             attempts.span,
                             ttl.span};
-    *out = (pm_attempt){0};
     pm_status st = pm_redis_call(r, argv, 7, &reply, err);
     if (st == PM_OK) {
         st = read_begin(r, reply, out, err);
     }
     freeReplyObject(reply);
     return st;
+}
+
+/* An outcome that makes no sense has ended nothing: it is removed. */
+static pm_status check_end(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], bool *has_ended, pm_error *err) {
+    pm_outcome_message outcome;
+    pm_note note = {0};
+    pm_error why = {0};
+    pm_status st = pm_board_outcome(r, unit, &outcome, &note, &why);
+    *has_ended = st == PM_OK && note.found;
+    pm_note_free(&note);
+    if (st == PM_EDATA) {
+        static const char *const spaces[] = {"outcome", NULL};
+        pm_logf(r->log, PM_LOG_WARNING, "%s; it is removed", why.text);
+        return pm_board_send(r, pm_board_queue_unlink(r, spaces, unit, err), err);
+    }
+    return st == PM_OK ? PM_OK : pm_fail(err, st, "%s", why.text);
+}
+
+pm_status pm_board_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
+                         pm_attempt *out, pm_error *err) {
+    bool has_ended = true;
+    *out = (pm_attempt){0};
+    pm_status st = try_to_begin(r, job, unit, out, err);
+    if (st == PM_OK && out->is_ended) {
+        st = check_end(r, unit, &has_ended, err);
+    }
+    return st == PM_OK && !has_ended ? try_to_begin(r, job, unit, out, err) : st;
 }
 
 typedef struct counted {

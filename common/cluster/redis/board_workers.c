@@ -2,13 +2,13 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "redis/board_impl.h"
 
 #define ID_MOST 160        /* bytes of a worker's id, so that its key fits */
+#define BEAT_SLACK 5.0     /* between asking for the time and writing the heartbeat, and the server's clock set */
 #define LISTED_FOR 86400.0 /* seconds that a worker without heartbeat stays on the list */
 
 static pm_status key_of_worker(const pm_redis *r, pm_span id, pm_board_key *out, pm_error *err) {
@@ -38,7 +38,18 @@ static const char beat_script[] =
                      "redis.call('PEXPIRE', KEYS[1], ARGV[5]) "
                      "return mended";
 
-pm_status pm_board_beat(pm_redis *r, const pm_worker_message *worker, pm_error *err) {
+/* From the worker's clock to the server's. */
+static void shift_times(pm_worker_message *worker, double now) {
+    double shift = now - worker->time;
+    pm_running_unit *units = worker->units.items;
+    worker->time = now;
+    worker->started += shift;
+    for (size_t i = 0; i < worker->units.count; i++) {
+        units[i].since += shift;
+    }
+}
+
+static pm_status queue_beat(pm_redis *r, const pm_worker_message *worker, pm_error *err) {
     pm_board_key key, list;
     pm_redis_ttl beat, listed;
     char seconds[24];
@@ -58,6 +69,16 @@ pm_status pm_board_beat(pm_redis *r, const pm_worker_message *worker, pm_error *
         st = pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
     pm_buffer_free(&encoded);
+    return st;
+}
+
+pm_status pm_board_beat(pm_redis *r, pm_worker_message *worker, pm_error *err) {
+    double now;
+    pm_status st = pm_redis_now(r, &now, err);
+    if (st == PM_OK) {
+        shift_times(worker, now);
+        st = queue_beat(r, worker, err);
+    }
     return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
 }
 
@@ -78,42 +99,32 @@ pm_status pm_board_leave(pm_redis *r, pm_span id, pm_error *err) {
 
 typedef struct roll {
     pm_redis *r;
-    const redisReply *list; /* ids, each with its score */
+    const redisReply *list; /* ids */
+    double now;             /* by the server's clock */
     size_t first;           /* of the pipeline: a place in `seats` */
     size_t *seats, n;       /* places of ids in the list */
     pm_board_worker_visit visit;
     void *ctx;
 } roll;
 
-/* The server's time of the last heartbeat. */
-static bool read_score(const redisReply *score, double *out) {
-    char *end = NULL;
-    if (score->type != REDIS_REPLY_STRING) {
-        return false;
+/* Its key may live longer than a heartbeat should: put back, or made to last. */
+static bool is_of_now(const roll *w, const char *id, const pm_worker_message *worker) {
+    double age = w->now - worker->time;
+    if (fabs(age) <= PM_WORKER_SECONDS + BEAT_SLACK) {
+        return true;
     }
-    *out = strtod(score->str, &end);
-    return end != score->str && *end == '\0' && isfinite(*out);
-}
-
-/* From the worker's clock to the server's. */
-static void shift_times(pm_worker_message *worker, double beaten) {
-    double shift = beaten - worker->time;
-    pm_running_unit *units = worker->units.items;
-    worker->time += shift;
-    worker->started += shift;
-    for (size_t i = 0; i < worker->units.count; i++) {
-        units[i].since += shift;
-    }
+    char why[64];
+    (void)snprintf(why, sizeof why, "it is %.0f s old by Redis's clock", age);
+    pm_board_tell_bad(w->r, id, "is a worker whose heartbeat does not count", why);
+    return false;
 }
 
 /* A heartbeat that cannot be read, such as that of a newer program, does not hide the others. */
 static pm_status see_worker(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     roll *w = ctx;
-    size_t seat = w->seats[w->first + i];
-    const redisReply *id = w->list->element[seat];
+    const redisReply *id = w->list->element[w->seats[w->first + i]];
     pm_worker_message worker;
     pm_message_memory memory = {0};
-    double beaten;
     bool found;
     pm_error why = {0};
     pm_board_key key;
@@ -127,10 +138,7 @@ static pm_status see_worker(void *ctx, size_t i, const redisReply *reply, pm_err
         return pm_fail(err, st, "%s", why.text);
     }
     if (found) {
-        if (read_score(w->list->element[seat + 1], &beaten)) {
-            shift_times(&worker, beaten);
-        }
-        st = w->visit(w->ctx, &worker, err);
+        st = is_of_now(w, id->str, &worker) ? w->visit(w->ctx, &worker, err) : PM_OK;
         pm_message_memory_free(&memory);
     }
     return st;
@@ -138,18 +146,18 @@ static pm_status see_worker(void *ctx, size_t i, const redisReply *reply, pm_err
 
 /* Members that are no ids of workers are told of and left out. */
 static pm_status seat_all(roll *w, const char *list, pm_error *err) {
-    size_t n = w->list->elements / 2;
+    size_t n = w->list->elements;
     w->seats = pm_malloc(n, sizeof *w->seats);
     if (w->seats == NULL) {
         return pm_fail_memory(err, "the list of workers", n * sizeof *w->seats);
     }
     for (size_t i = 0; i < n; i++) {
-        const redisReply *id = w->list->element[2 * i];
+        const redisReply *id = w->list->element[i];
         pm_board_key key;
         pm_error why = {0};
         if (id->type == REDIS_REPLY_STRING &&
             key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, &why) == PM_OK) {
-            w->seats[w->n++] = 2 * i;
+            w->seats[w->n++] = i;
         } else {
             pm_board_tell_bad(w->r, list, "has a member that is left out", why.text);
         }
@@ -177,9 +185,10 @@ pm_status pm_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, 
     redisReply *reply = NULL;
     pm_error why = {0};
     pm_board_plain_key(r, "workers", &list);
-    const pm_span argv[] = {pm_span_of("ZREVRANGE"), list.span, pm_span_of("0"), pm_span_of("-1"),
-                            pm_span_of("WITHSCORES")};
-    pm_status st = pm_redis_call(r, argv, 5, &reply, &why);
+    const pm_span argv[] = {pm_span_of("ZREVRANGE"), list.span, pm_span_of("0"), pm_span_of("-1")};
+    double now = 0;
+    pm_status st = pm_redis_now(r, &now, &why);
+    st = st == PM_OK ? pm_redis_call(r, argv, 4, &reply, &why) : st;
     if (st == PM_OK && reply->type != REDIS_REPLY_ARRAY) {
         st = pm_redis_unexpected(r, reply, "an array", &why);
     }
@@ -189,7 +198,7 @@ pm_status pm_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, 
     } else if (st != PM_OK) {
         st = pm_fail(err, st, "%s", why.text);
     } else {
-        roll w = {.r = r, .list = reply, .visit = visit, .ctx = ctx};
+        roll w = {.r = r, .list = reply, .now = now, .visit = visit, .ctx = ctx};
         st = seat_all(&w, list.text, err);
         st = st == PM_OK ? visit_workers(&w, err) : st;
         free(w.seats);

@@ -135,7 +135,7 @@ const pm_redis_options *pm_redis_options_of(const pm_redis *r) {
 
 /* ---- connecting ---- */
 
-static struct timeval timeval_of(double seconds) {
+struct timeval pm_redis_timeval(double seconds) {
     double whole = floor(seconds);
     struct timeval t = {.tv_sec = (time_t)whole, .tv_usec = (suseconds_t)((seconds - whole) * 1e6)};
     if (t.tv_sec == 0 && t.tv_usec == 0) {
@@ -184,40 +184,14 @@ void pm_redis_set_deadline(pm_redis *r, double deadline) {
     r->deadline = deadline;
 }
 
-/* What is left for a step that may take `most` seconds; 0 when time is over. */
-static double seconds_for(const pm_redis *r, double most, double grace) {
-    double left = r->deadline == 0 ? most : r->deadline + grace - pm_seconds();
-    return left <= 0 ? 0 : left < most ? left : most;
-}
-
-static pm_status time_is_over(pm_redis *r, const char *doing, pm_error *err) {
-    pm_redis_disconnect(r);
-    return pm_fail(err, PM_ETEMPORARY, "Redis at %s: %s: time is over", r->options.address, doing);
-}
-
-/* Before each reply that is waited for. */
-static pm_status limit_command(pm_redis *r, pm_error *err) {
-    double seconds = seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
-    if (seconds == 0) {
-        return time_is_over(r, r->current.text, err);
-    }
-    if (seconds != r->patience) {
-        r->patience = seconds;
-        if (redisSetTimeout(r->context, timeval_of(seconds)) != REDIS_OK) {
-            return pm_redis_broken(r, r->current.text, err);
-        }
-    }
-    return PM_OK;
-}
-
 static pm_status make_context(pm_redis *r, pm_error *err) {
-    double seconds = seconds_for(r, r->options.connect_seconds, 0);
+    double seconds = pm_redis_seconds_for(r, r->options.connect_seconds, 0);
     if (seconds == 0) {
-        return time_is_over(r, "connecting", err);
+        return pm_redis_time_is_over(r, "connecting", err);
     }
-    struct timeval limit = timeval_of(seconds);
+    struct timeval limit = pm_redis_timeval(seconds);
     r->has_answered = false;
-    r->patience = seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
+    r->patience = pm_redis_seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
     r->context =
         r->port == 0 ? redisConnectUnixWithTimeout(r->host, limit) : redisConnectWithTimeout(r->host, r->port, limit);
     if (r->context == NULL) {
@@ -229,7 +203,8 @@ static pm_status make_context(pm_redis *r, pm_error *err) {
         pm_redis_disconnect(r);
         return st;
     }
-    if (redisSetTimeout(r->context, timeval_of(r->patience)) != REDIS_OK ||
+    pm_redis_bound_lists(r);
+    if (redisSetTimeout(r->context, pm_redis_timeval(r->patience)) != REDIS_OK ||
         (r->port != 0 && redisEnableKeepAlive(r->context) != REDIS_OK)) {
         return pm_redis_broken(r, "connecting", err);
     }
@@ -245,12 +220,11 @@ static pm_status exchange(pm_redis *r, const pm_span *argv, size_t argc, redisRe
         sizes[i] = argv[i].size;
     }
     (void)snprintf(r->current.text, sizeof r->current.text, "%s", texts[0]);
-    *reply = redisCommandArgv(r->context, (int)argc, texts, sizes);
-    if (*reply == NULL) {
+    if (redisAppendCommandArgv(r->context, (int)argc, texts, sizes) != REDIS_OK) {
         return pm_redis_broken(r, r->current.text, err);
     }
-    r->has_answered = true;
-    return pm_redis_reply_status(r, *reply, err);
+    pm_status st = pm_redis_wait(r, r->current.text, reply, err);
+    return st == PM_OK ? pm_redis_reply_status(r, *reply, err) : st;
 }
 
 static pm_status introduce(pm_redis *r, pm_error *err) {
@@ -368,18 +342,14 @@ pm_status pm_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error 
         ctx = r;
     }
     for (size_t i = 0; i < n; i++) {
-        void *reply = NULL;
+        redisReply *reply = NULL;
+        char doing[96] = "";
         r->current = r->queued[i];
-        pm_status st = limit_command(r, err);
+        (void)snprintf(doing, sizeof doing, "%s (command %zu of %zu sent together)", r->current.text, i + 1, n);
+        pm_status st = pm_redis_wait(r, n == 1 ? r->current.text : doing, &reply, err);
         if (st != PM_OK) {
             return st;
         }
-        if (redisGetReply(r->context, &reply) != REDIS_OK || reply == NULL) {
-            char doing[96];
-            (void)snprintf(doing, sizeof doing, "%s (command %zu of %zu sent together)", r->current.text, i + 1, n);
-            return pm_redis_broken(r, n == 1 ? r->current.text : doing, err);
-        }
-        r->has_answered = true;
         if (first == PM_OK) {
             first = visit(ctx, i, reply, err);
         }
@@ -398,16 +368,12 @@ pm_status pm_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisRepl
     if (st != PM_OK) {
         return st;
     }
-    void *answer = NULL;
+    redisReply *answer = NULL;
     r->current = r->queued[0];
-    st = limit_command(r, err);
+    st = pm_redis_wait(r, r->current.text, &answer, err);
     if (st != PM_OK) {
         return st;
     }
-    if (redisGetReply(r->context, &answer) != REDIS_OK || answer == NULL) {
-        return pm_redis_broken(r, r->current.text, err);
-    }
-    r->has_answered = true;
     r->n_queued = 0;
     st = pm_redis_reply_status(r, answer, err);
     if (st != PM_OK) {

@@ -27,7 +27,11 @@ struct pm_redis {
     pm_redis_name current;        /* the command whose reply is looked at */
     uint64_t told[PM_REDIS_TOLD]; /* hashes of keys whose values were called bad in a log line; 0: free */
     size_t n_told;
-    bool is_key_checked; /* the cluster has our key, or none as we have */
+    struct {
+        redisReplyObjectFunctions *usual, bounded;
+        long long refused; /* elements of a list that is too long; 0: none */
+    } replies;             /* how hiredis makes them */
+    bool is_key_checked;   /* the cluster has our key, or none as we have */
 };
 
 /* Connects and says who we are, unless connected. */
@@ -37,6 +41,16 @@ void pm_redis_disconnect(pm_redis *r);
 
 /* The context's fault as an error; closes the connection. */
 pm_status pm_redis_broken(pm_redis *r, const char *doing, pm_error *err);
+
+/* The next reply, by the deadline, and within command_seconds for each read; free with freeReplyObject. `doing` is
+ * named in errors, which close the connection. */
+pm_status pm_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err);
+/* Of a new context: lists longer than any that we ask for are refused. */
+void pm_redis_bound_lists(pm_redis *r);
+/* What is left for a step that may take `most` seconds; 0 when time is over. */
+double pm_redis_seconds_for(const pm_redis *r, double most, double grace);
+pm_status pm_redis_time_is_over(pm_redis *r, const char *doing, pm_error *err);
+struct timeval pm_redis_timeval(double seconds);
 
 /* Milliseconds of a TTL as text, and as an argument. */
 typedef struct pm_redis_ttl {

@@ -1,12 +1,12 @@
-"""A clock that is wrong, for one program: a library for LD_PRELOAD that adds SKEW_SECONDS to the time of day.
+"""Libraries for LD_PRELOAD: a clock that is wrong for one program, and names that take long to resolve.
 
 (faketime will not do: it changes the time of day, but not what C11's cnd_timedwait, which librdkafka calls, compares it
 with; its threads then wait for hours, or not at all.)"""
 import pathlib
 import subprocess
 
-SOURCE = r"""
-#define _GNU_SOURCE
+SKEW = r"""
+#define _GNU_SKEW
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -56,11 +56,38 @@ int cnd_timedwait(cnd_t *restrict c, mtx_t *restrict m, const struct timespec *r
     return real(c, m, &true_time);
 }
 """
+SLOW_NAME = "slow.invalid"
+NAMES = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (name != NULL && strcmp(name, "slow.invalid") == 0) {
+        sleep(60);
+        return EAI_AGAIN;
+    }
+    return real(name, service, hints, found);
+}
+"""
 
 
-def library(folder):
-    """The path of the library, compiled into a folder."""
-    source, made = pathlib.Path(folder) / "skew.c", pathlib.Path(folder) / "skew.so"
-    source.write_text(SOURCE)
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl"], check=True)
-    return str(made)
+def _compile(folder, name, source):
+    path = pathlib.Path(folder) / f"{name}.c"
+    path.write_text(source)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", path.with_suffix(".so"), path, "-ldl"], check=True)
+    return str(path.with_suffix(".so"))
+
+
+def skew(folder):
+    """The path of a library, compiled into a folder, that adds SKEW_SECONDS to the time of day."""
+    return _compile(folder, "skew", SKEW)
+
+
+def slow_names(folder):
+    """One with which SLOW_NAME takes a minute, and does not resolve then."""
+    return _compile(folder, "names", NAMES)
