@@ -68,7 +68,7 @@ pm_graph *bench_graph(const char *model, const int64_t *args, size_t n_args) {
     const pm_model_info *info = find_model(model);
     int64_t all[PM_MODEL_MAX_ARGS] = {0};
     for (size_t i = 0; i < PM_MODEL_MAX_ARGS && info->args[i].name != NULL; i++) {
-        all[i] = i < n_args ? args[i] : info->args[i].preset;
+        all[i] = i < n_args ? args[i] : info->args[i].default_value;
     }
     pm_graph *graph;
     pm_error err;

@@ -140,7 +140,7 @@ static pm_status look(batch *b, size_t *n_missing, pm_error *err) {
     return st;
 }
 
-/* Sends what is missing and in nobody's hands. */
+/* Sends what is missing and unclaimed. */
 static pm_status send_loose(batch *b, pm_error *err) {
     pm_item_index index;
     pm_status st = pm_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->n_keys, &index, err);

@@ -14,7 +14,7 @@
 #define SWEEP_LEAST 1.0
 #define SWEEP_MOST 5.0
 #define SWEEP_SHARE 20.0
-/* An item is sent again when so many sweeps in a row found it in nobody's hands: what one sweep reads here and there is
+/* An item is sent again when so many sweeps in a row found it unclaimed: what one sweep reads here and there is
  * not of one moment. */
 #define STRIKES 2
 /* One that was sent again, and is lost again, waits twice as many sweeps as the time before, up to so many doublings:
@@ -217,7 +217,7 @@ static pm_status send_lost(watcher *w, size_t n, pm_error *err) {
     if (n == 0 || w->options->send == NULL) {
         return PM_OK;
     }
-    pm_logf(w->p->log, PM_LOG_WARNING, "%zu items are missing and in nobody's hands; they are sent again", n);
+    pm_logf(w->p->log, PM_LOG_WARNING, "%zu items are missing and unclaimed; they are sent again", n);
     w->report->sent_again += n;
     return w->options->send(w->options->ctx, w->numbers, n, err);
 }

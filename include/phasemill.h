@@ -39,7 +39,7 @@ typedef enum pm_status {
     PM_EIO = 74,          /* reading or writing failed */
     PM_ETEMPORARY = 75,   /* a time limit, or a server that refuses for now: the same again may work */
     PM_EPERMISSION = 77,  /* a server refused who we are, or what we may do */
-    PM_ECONFIG = 78       /* a setting, here or of a server, that does not do */
+    PM_ECONFIG = 78       /* a setting, here or of a server, that is not valid */
 } pm_status;
 
 #define PM_ERROR_TEXT 1024

@@ -223,7 +223,7 @@ static pm_status hear(pm_slots *s, size_t i, pm_slots_ended ended, void *ctx, pm
     }
     bool is_whole = read_answer(slot, &is_broken);
     if (is_broken) {
-        pm_logf(s->log, PM_LOG_ERROR, "the compute child %d of slot %zu gave an answer that is none; it is killed",
+        pm_logf(s->log, PM_LOG_ERROR, "the compute child %d of slot %zu sent a malformed reply; it is killed",
                 (int)slot->pid, i);
         slot->is_mad = true;
         close_fd(slot);
@@ -248,7 +248,7 @@ static void describe_death(const pm_slot *slot, int status, char *text, size_t n
         written = snprintf(text, n, "it %s, and its child was killed", slot->lateness);
     } else if (slot->is_mad) {
         written =
-            snprintf(text, n, "its compute child (pid %d) gave an answer that is none, and was killed", (int)slot->pid);
+            snprintf(text, n, "its compute child (pid %d) sent a malformed reply, and was killed", (int)slot->pid);
     } else if (WIFSIGNALED(status)) {
         int number = WTERMSIG(status);
         written =

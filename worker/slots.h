@@ -44,7 +44,7 @@ typedef struct pm_slot {
     pm_span value;
     size_t sent, got;
     pm_answer answer;
-    bool is_dismissed, is_late, is_mad; /* killed on request; for taking too long; for an answer that is none */
+    bool is_dismissed, is_late, is_mad; /* killed on request; for taking too long; for a malformed reply */
     char lateness[80];                  /* is_late: in which way */
     pm_signs signs;
     double kill_asked; /* pm_seconds(); 0: not */

@@ -76,7 +76,7 @@ const cli_command cli_config = {
     .help = "usage: phasemill config show [OPTIONS]\n"
             "\n"
             "Shows every setting: its value (those of secrets hidden) and where that comes from. Flags win over the\n"
-            "environment, the environment over the file, the file over presets. Setting redis.address is\n"
+            "environment, the environment over the file, the file over defaults. Setting redis.address is\n"
             "--redis-address, PHASEMILL_REDIS_ADDRESS, and `address = ...` in section [redis] of the file. A text may\n"
             "stand in a file of its own: PHASEMILL_REDIS_PASSWORD_FILE=/run/secrets/redis, or `password-file = ...`.\n"
             "Properties of librdkafka: -X PROP=VALUE, PHASEMILL_KAFKA_X_PROP_WITH_UNDERSCORES (also with _FILE), and\n"

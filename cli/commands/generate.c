@@ -38,7 +38,7 @@ static void make_options(const pm_model_info *model, cli_option options[PM_MODEL
                                   .offset = offsetof(generate_options, args) + i * sizeof fields->args[0],
                                   .least = (size_t)a->minimum,
                                   .most = (size_t)a->maximum};
-        fields->args[i] = (size_t)a->preset;
+        fields->args[i] = (size_t)a->default_value;
     }
     memcpy(options + n, fixed, sizeof fixed);
     options[n + N_FIXED] = (cli_option){0};
@@ -55,14 +55,14 @@ static pm_status read_pair(const pm_model_info *model, const cli_option *options
         }
     }
     return pm_fail(err, PM_EUSAGE, "generate %s: found \"%s\", expected an argument such as %s=%lld", model->name, pair,
-                   model->args[0].name, (long long)model->args[0].preset);
+                   model->args[0].name, (long long)model->args[0].default_value);
 }
 
 static void write_model(cli_out *out, const pm_model_info *model) {
     cli_out_format(out, "%s\n  %s\n  theta: %s\n", model->name, model->help, model->params);
     for (size_t i = 0; i < count_args(model); i++) {
         const pm_model_arg *a = &model->args[i];
-        cli_out_format(out, "  --%-8s %s (%lld; from %lld to %lld)\n", a->name, a->help, (long long)a->preset,
+        cli_out_format(out, "  --%-8s %s (%lld; from %lld to %lld)\n", a->name, a->help, (long long)a->default_value,
                        (long long)a->minimum, (long long)a->maximum);
     }
 }

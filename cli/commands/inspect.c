@@ -211,7 +211,7 @@ const cli_command cli_inspect = {
             "  --json              for machines\n"
             "  --discrete, --continuous  what the graph is, where its file does not say (is_discrete)\n"
             "  --format phasic-0.21  the graph was written by phasic 0.21 or earlier\n"
-            "  --effort E          search for pivot orders: fast, balanced (the usual) or best\n"
+            "  --effort E          search for pivot orders: fast, balanced (default) or best\n"
             "  --threads N         threads (one for each processor that the container allows)\n"
             "  --memory BYTES      what traces and replay may take, such as 500M or 2G (most of the\n"
             "                      machine's, or of its container's)\n"

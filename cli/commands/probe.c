@@ -188,11 +188,11 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
 
 const cli_command cli_probe_command = {
     .name = "probe",
-    .summary = "send units that compute nothing: is the cluster alive, and how fast",
+    .summary = "send no-op units: is the cluster alive, and how fast",
     .help =
         "usage: phasemill probe [OPTIONS]\n"
         "\n"
-        "Sends units that compute nothing through the cluster, and measures how long each takes there and back. All\n"
+        "Sends no-op units through the cluster, and measures how long each takes there and back. All\n"
         "are sent at once: then the time of a unit is mostly that of those before it. With --sequential each waits\n"
         "for the one before: the time that one small unit takes on an idle cluster. Units that nobody has any more,\n"
         "since their topic was deleted, are sent again.\n"

@@ -98,7 +98,7 @@ const cli_command cli_submit = {
         "                      options (`phasemill collect --help`)\n"
         "  --timeout SECONDS   how long to wait, for servers and with --wait for workers; then exit code 75, and what\n"
         "                      was sent goes on\n"
-        "  --effort E          search for pivot orders: fast, balanced (the usual) or best\n"
+        "  --effort E          search for pivot orders: fast, balanced (default) or best\n"
         "  --min-size N        graphs of fewer states are recorded here and stored at once (50)\n"
         "  --memory BYTES      what recording here may take (most of the machine's)\n"
         "  --cache-dir D       folder of the trace cache; traces that only it has are uploaded\n"

@@ -12,7 +12,7 @@
 #include "units/producer.h"
 
 #define CLI_CLIENT_TEXT 128
-#define CLI_TIMEOUT 30 /* seconds: preset of commands that wait for nothing but servers */
+#define CLI_TIMEOUT 30 /* seconds: default of commands that wait for nothing but servers */
 
 /* All-zero before cli_cluster_parse; cli_cluster_close at the end, whatever happened. Must not move. */
 typedef struct cli_cluster {
@@ -76,7 +76,7 @@ pm_status cli_cluster_open_store(cli_cluster *c, bool no_cache, const char *cach
                                  pm_error *err);
 pm_status cli_cluster_open_sending(cli_cluster *c, pm_error *err);
 
-/* Both: Redis, the disk cache (unless no_cache; dir NULL and limit 0: the usual ones), and the producer, whose
+/* Both: Redis, the disk cache (unless no_cache; dir NULL and limit 0: the default ones), and the producer, whose
  * is_stopped is cli_cluster_is_stopped. TRACEPARENT of the environment goes with what is sent. */
 pm_status cli_cluster_open_producer(cli_cluster *c, bool no_cache, const char *cache_dir, size_t cache_limit,
                                     pm_error *err);

@@ -192,7 +192,7 @@ static void make_console(cli_cluster *c) {
     }
 }
 
-/* Those that are no presets, gathered for a log line. */
+/* Those that are no defaults, gathered for a log line. */
 typedef struct settings_line {
     pm_log_field fields[MAX_SETTINGS];
     size_t n;
@@ -201,7 +201,7 @@ typedef struct settings_line {
 static pm_status gather(void *ctx, const char *name, const char *value, const char *origin, pm_error *err) {
     (void)err;
     settings_line *line = ctx;
-    if (value != NULL && strcmp(origin, "preset") != 0 && line->n < MAX_SETTINGS) {
+    if (value != NULL && strcmp(origin, "default") != 0 && line->n < MAX_SETTINGS) {
         line->fields[line->n++] = (pm_log_field){.name = name, .text = value};
     }
     return PM_OK;
@@ -213,7 +213,7 @@ static pm_status log_settings(cli_cluster *c, pm_error *err) {
     pm_status st = pm_settings_each(&c->settings, gather, &line, err);
     if (st == PM_OK) {
         pm_log_event(&c->console.log, c->command->runs_for_long ? PM_LOG_INFO : PM_LOG_DEBUG, line.fields, line.n,
-                     "settings that are no presets:");
+                     "settings other than the defaults:");
     }
     return st;
 }
@@ -295,13 +295,14 @@ pm_status cli_cluster_redis_options(cli_cluster *c, pm_error *err) {
 
 #define COLUMN 31
 
-static void write_line(cli_out *out, const char *flag, const char *value, const char *help, const char *preset) {
+static void write_line(cli_out *out, const char *flag, const char *value, const char *help, const char *default_value) {
     char left[96];
     int n = snprintf(left, sizeof left, "  %s%s%s", flag, value == NULL ? "" : " ", value == NULL ? "" : value);
     if (n > 0) {
-        bool has_preset = preset != NULL && strcmp(preset, "0") != 0 && strcmp(preset, "false") != 0;
-        cli_out_format(out, "%-*s %s%s%s%s\n", COLUMN, left, help, has_preset ? " (" : "", has_preset ? preset : "",
-                       has_preset ? ")" : "");
+        bool has_default =
+            default_value != NULL && strcmp(default_value, "0") != 0 && strcmp(default_value, "false") != 0;
+        cli_out_format(out, "%-*s %s%s%s%s\n", COLUMN, left, help, has_default ? " (" : "",
+                       has_default ? default_value : "", has_default ? ")" : "");
     }
 }
 
@@ -311,7 +312,7 @@ void cli_cluster_help(cli_out *out) {
     for (const pm_setting *setting = pm_settings_table; setting->name != NULL; setting++) {
         char name[NAME_TEXT], flag[NAME_TEXT + 2];
         if (write_flag(setting, name) && snprintf(flag, sizeof flag, "--%s", name) > 0) {
-            write_line(out, flag, setting->value, setting->help, setting->preset);
+            write_line(out, flag, setting->value, setting->help, setting->default_value);
         }
     }
     write_line(out, "--config", "FILE", "the file of settings", "$PHASEMILL_CONFIG");

@@ -87,7 +87,7 @@ static void collect_graph(const cli_inspect_report *r, figures *f) {
     count(f, "graph", "absorbing", "reachable absorbing states", s->n_absorbing);
     count(f, "graph", "unreachable", "unreachable states", s->n_unreachable);
     count(f, "sccs", "total", "SCCs", s->n_total);
-    count(f, "sccs", "nontrivial", "of two states or more", s->n_nontrivial);
+    count(f, "sccs", "nontrivial", "with at least 2 states", s->n_nontrivial);
     count(f, "sccs", "largest", "states of the largest", s->largest);
     count(f, "sccs", "distinct", "distinct keys", r->made->sccs_distinct);
     count(f, "sccs", "recorded", "traces recorded now", r->made->sccs_recorded);
@@ -98,7 +98,7 @@ static void collect_graph(const cli_inspect_report *r, figures *f) {
 static void collect_replay(const cli_inspect_report *r, figures *f) {
     const pm_program *p = &r->model->program;
     double batch = (double)r->lane_bytes * r->lanes * r->threads;
-    count(f, "replay", "edges_inside", "edges inside SCCs of two states or more", r->edges_inside);
+    count(f, "replay", "edges_inside", "edges inside SCCs of at least 2 states", r->edges_inside);
     count(f, "replay", "fill", "entries of L and U there", r->fill);
     if (r->edges_inside > 0) {
         add(f, "replay", "fill_ratio", "entries for each edge", (double)r->fill / (double)r->edges_inside, false);

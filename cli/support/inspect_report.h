@@ -11,7 +11,7 @@ typedef struct cli_inspect_report {
     const pm_model_report *made;
     unsigned threads;
     /* filled by cli_inspect_measure: */
-    size_t edges_inside, fill; /* of all SCCs of two states or more: inner edges, and entries of L and U */
+    size_t edges_inside, fill; /* of all SCCs of at least 2 states: inner edges, and entries of L and U */
     size_t trace_bytes;        /* of the distinct traces in memory */
     size_t lane_bytes;         /* working arrays of one theta, for two moments */
     unsigned lanes;

@@ -69,7 +69,7 @@ pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) 
                              report, err);
     if (st == PM_OK) {
         pm_logf(log_of(job), PM_LOG_INFO,
-                "%zu states, %zu SCCs of two states or more, %zu of them distinct: %zu known, %zu recorded here, %zu "
+                "%zu states, %zu SCCs of at least 2 states, %zu of them distinct: %zu known, %zu recorded here, %zu "
                 "units sent (%zu by claim check)",
                 report->states, report->sccs, report->items, report->known, report->recorded_here, report->units,
                 report->units_by_claim);

@@ -1,4 +1,4 @@
-/* Probes: units that compute nothing, sent and timed. */
+/* Probes: no-op units, sent and timed. */
 #ifndef PM_CLI_PROBE_H
 #define PM_CLI_PROBE_H
 
@@ -9,7 +9,7 @@ typedef struct cli_probe_unit {
     double sent, ended; /* pm_seconds() */
     bool has_ended, has_failed;
     bool is_timed;    /* an event told when it ended; a sweep only tells that it did */
-    unsigned strikes; /* looks in a row that found it in nobody's hands */
+    unsigned strikes; /* looks in a row that found it unclaimed */
 } cli_probe_unit;
 
 typedef struct cli_probe {

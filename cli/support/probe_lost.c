@@ -16,7 +16,7 @@ static void mark_missing(const cli_probe *probe, bool *missing) {
     }
 }
 
-/* Numbers of the units that were in nobody's hands at each of the last looks. */
+/* Numbers of the units that were unclaimed at each of the last looks. */
 static size_t find_lost(cli_probe *probe, const bool *missing, const bool *held, size_t *numbers) {
     size_t n = 0;
     for (size_t i = 0; i < probe->n_sent; i++) {
@@ -59,13 +59,13 @@ pm_status cli_probe_find_lost(cli_probe *probe, size_t **lost, size_t *n_lost, p
     size_t *numbers = pm_malloc(probe->n_sent, sizeof *numbers);
     pm_status st = missing != NULL && numbers != NULL
                        ? look(probe, missing, numbers, n_lost, err)
-                       : pm_fail_memory(err, "units in nobody's hands", probe->n_sent * sizeof *numbers);
+                       : pm_fail_memory(err, "unclaimed units", probe->n_sent * sizeof *numbers);
     free(missing);
     probe->looked = now;
     *lost = numbers;
     if (*n_lost > 0) {
         pm_logf(&probe->cluster->console.log, PM_LOG_WARNING,
-                "%zu units have not ended and are in nobody's hands; they are sent again", *n_lost);
+                "%zu units have not ended and are unclaimed; they are sent again", *n_lost);
     }
     return st;
 }

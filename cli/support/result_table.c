@@ -166,9 +166,9 @@ static void heading(const cli_result *r, cli_out *out) {
     cli_out_format(out, "%s phase-type distribution: %u states, %zu edges, %u parameters (job %.12s)\n",
                    r->graph->is_discrete ? "Discrete" : "Continuous", (unsigned)r->graph->n_vertices, r->graph->n_edges,
                    (unsigned)r->graph->n_params, job);
-    cli_out_format(out, "SCCs: %zu, of two states or more %zu", m->sccs_total, m->sccs_nontrivial);
+    cli_out_format(out, "%zu SCCs: %zu with at least 2 states", m->sccs_total, m->sccs_nontrivial);
     if (cli_result_sought_keys(m)) {
-        cli_out_format(out, ", distinct %zu; recorded %zu, from the cache %zu\n", m->sccs_distinct, m->sccs_recorded,
+        cli_out_format(out, ", %zu distinct; %zu recorded, %zu from the cache\n", m->sccs_distinct, m->sccs_recorded,
                        m->sccs_cached);
     } else {
         cli_out_text(out, "; densities need no traces of them\n");

@@ -26,8 +26,8 @@ class SettingsCase(ProgramCase):
 class Show(SettingsCase):
     def test_presets(self):
         found = self.settings()
-        self.assertEqual(found["kafka.brokers"], (None, "preset"))
-        self.assertEqual(found["redis.prefix"], ("phasemill", "preset"))
+        self.assertEqual(found["kafka.brokers"], (None, "default"))
+        self.assertEqual(found["redis.prefix"], ("phasemill", "default"))
 
     def test_each_value_tells_its_origin(self):
         self.write("a.conf", "[kafka]\nbrokers = file:1\npartitions = 7\ngroup = g\n[kafka-x]\nlinger.ms = 3\n")

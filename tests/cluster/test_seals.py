@@ -330,7 +330,7 @@ class Sealed(Keyed, trials.TrialCase):
         collecting = self.cluster.start("collect", job, *self.ASKED)
         bare.wait_log("it has a seal, and no cluster.key is set here")
         collecting.wait_log(f"worker:.*{NO_SEAL}")
-        collecting.wait_log("in nobody's hands; they are sent again", 30)
+        collecting.wait_log("unclaimed; they are sent again", 30)
         self.assertTrue(collecting.running())
         self.assertEqual(bare.terminate(), 0)
         self.cluster.worker("--no-cache", slots=2)

@@ -117,7 +117,7 @@ class Remade(trials.TrialCase):
         self.remake()
         worker.cont()
         self.assertEqual(probe.wait(62), 0, probe.log)
-        self.assertIn("48 units have not ended and are in nobody's hands; they are sent again", probe.log)
+        self.assertIn("48 units have not ended and are unclaimed; they are sent again", probe.log)
         self.ends_at_once(worker)
 
 

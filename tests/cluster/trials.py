@@ -8,7 +8,7 @@ import board
 import forge
 import support
 
-PARTITIONS = 24  # the preset of kafka.partitions
+PARTITIONS = 24  # the default of kafka.partitions
 
 
 class TrialCase(support.ClusterCase):

@@ -31,7 +31,7 @@ static pm_graph *make_graph(int64_t n) {
     pm_error err = {0};
     pm_graph *graph;
     for (size_t i = 0; i < PM_MODEL_MAX_ARGS && info->args[i].name != NULL; i++) {
-        args[i] = strcmp(info->args[i].name, "n") == 0 ? n : info->args[i].preset;
+        args[i] = strcmp(info->args[i].name, "n") == 0 ? n : info->args[i].default_value;
     }
     MUST(info->make(args, &graph, &err));
     return graph;

@@ -299,7 +299,7 @@ Test(model, wrong_requests_say_what_is_expected) {
     pm_graph_free(g);
 }
 
-Test(model, presets) {
+Test(model, defaults) {
     pm_model_options options;
     memset(&options, 0xff, sizeof options);
     pm_model_options_default(&options);

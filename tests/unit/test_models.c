@@ -202,7 +202,7 @@ Test(models, every_preset_keeps_the_convention) {
     for (const pm_model_info *m = models; m < models + n; m++) {
         int64_t args[PM_MODEL_MAX_ARGS] = {0};
         for (size_t k = 0; m->args[k].name != NULL; k++) {
-            args[k] = m->args[k].preset;
+            args[k] = m->args[k].default_value;
             cr_assert(m->args[k].minimum <= args[k] && args[k] <= m->args[k].maximum, "%s", m->name);
         }
         pm_graph *g = make(m->name, args[0], args[1], args[2], args[3]);
@@ -231,17 +231,17 @@ Test(models, arguments_out_of_range_are_refused_by_name) {
     for (const pm_model_info *m = models; m < models + n; m++) {
         int64_t args[PM_MODEL_MAX_ARGS] = {0};
         for (size_t k = 0; m->args[k].name != NULL; k++) {
-            args[k] = m->args[k].preset;
+            args[k] = m->args[k].default_value;
         }
         for (size_t k = 0; m->args[k].name != NULL; k++) {
-            int64_t preset = args[k];
+            int64_t default_value = args[k];
             args[k] = m->args[k].minimum - 1;
             refused(m, args, m->args[k].name);
             if (m->args[k].maximum < INT64_MAX) {
                 args[k] = m->args[k].maximum + 1;
                 refused(m, args, m->args[k].name);
             }
-            args[k] = preset;
+            args[k] = default_value;
         }
     }
 }

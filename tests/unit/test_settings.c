@@ -63,13 +63,13 @@ static char *temp_file(const char *content) {
     return path;
 }
 
-Test(settings, presets) {
+Test(settings, defaults) {
     cr_assert_null(s.values.kafka_brokers);
     cr_assert_str_eq(s.values.redis_prefix, "phasemill");
     cr_assert_gt(s.values.redis_ttl_hours, s.values.kafka_retention_hours);
     cr_assert_eq(pm_settings_check(&s, &err), PM_OK);
-    shows("kafka.brokers", "NULL preset");
-    shows("worker.attempts", "3 preset");
+    shows("kafka.brokers", "NULL default");
+    shows("worker.attempts", "3 default");
 }
 
 Test(settings, every_entry_of_the_table_is_whole) {
@@ -144,7 +144,7 @@ Test(settings, variables_of_others_are_left_alone) {
                            "NOEQUALS",
                            NULL};
     cr_assert_eq(pm_settings_read_environment(&s, environment, &err), PM_OK, "%s", err.text);
-    shows("redis.user", "NULL preset");
+    shows("redis.user", "NULL default");
 }
 
 Test(settings, malformed_files) {

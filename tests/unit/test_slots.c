@@ -304,7 +304,7 @@ Test(slots, nonsense_is_no_answer) {
     open_desk(&d, 1, 10, &log);
     job j = run_one(&d, "n");
     cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
-    cr_assert(strstr(j.text, "an answer that is none") != NULL, "%s", j.text);
+    cr_assert(strstr(j.text, "a malformed reply") != NULL, "%s", j.text);
     cr_assert_eq(d.errors, 1);
     cr_assert_eq(run_one(&d, "i").ending.how, PM_ENDED_ANSWER);
     close_desk(&d, 1);

@@ -59,8 +59,8 @@ pm_status pm_settings_init(pm_settings *s, pm_error *err) {
     }
     pm_status st = PM_OK;
     for (const pm_setting *setting = pm_settings_table; st == PM_OK && setting->name != NULL; setting++) {
-        if (setting->preset != NULL) {
-            st = pm_settings_set(s, setting->name, setting->preset, "preset", err);
+        if (setting->default_value != NULL) {
+            st = pm_settings_set(s, setting->name, setting->default_value, "default", err);
         }
     }
     return st;
@@ -279,7 +279,7 @@ pm_status pm_settings_each(const pm_settings *s, pm_setting_visit visit, void *c
         const pm_setting_given *given = &s->given[setting - pm_settings_table];
         bool is_hidden = given->text != NULL && pm_setting_is_secret(setting);
         st = visit(ctx, setting->name, is_hidden ? "(hidden)" : given->text,
-                   given->origin == NULL ? "preset" : given->origin, err);
+                   given->origin == NULL ? "default" : given->origin, err);
     }
     for (size_t i = 0; st == PM_OK && i < s->n_properties; i++) {
         const pm_property *property = &s->properties[i];

@@ -1,4 +1,4 @@
-/* Settings of the cluster: one table of names, read from flags over environment over file over presets.
+/* Settings of the cluster: one table of names, read from flags over environment over file over defaults.
  *
  * Setting "redis.address" is --redis-address, PHASEMILL_REDIS_ADDRESS, and `address` in section [redis] of the file. A
  * text may stand in a file of its own (one final newline is no part of it): "redis.password-file",
@@ -45,8 +45,8 @@ typedef struct pm_setting {
     pm_setting_kind kind;
     size_t offset; /* in pm_setting_values */
     size_t least, most;
-    const char *preset; /* as text; NULL: not set */
-    const char *value;  /* "HOST:PORT,...", for the help */
+    const char *default_value; /* as text; NULL: not set */
+    const char *value;         /* "HOST:PORT,...", for the help */
     const char *help;
     const char *choices; /* "text|json": values 0, 1 */
 } pm_setting;
@@ -90,7 +90,7 @@ pm_status pm_settings_check(const pm_settings *s, pm_error *err);
 bool pm_settings_hold_secret(const pm_settings *s);
 
 /* Each setting in the order of the table, then each property: value ("(hidden)" for a secret that is set, NULL when it
- * is not set) and origin ("preset", "--redis-address", "PHASEMILL_REDIS_ADDRESS", "phasemill.conf line 3"). */
+ * is not set) and origin ("default", "--redis-address", "PHASEMILL_REDIS_ADDRESS", "phasemill.conf line 3"). */
 typedef pm_status (*pm_setting_visit)(void *ctx, const char *name, const char *value, const char *origin,
                                       pm_error *err);
 pm_status pm_settings_each(const pm_settings *s, pm_setting_visit visit, void *ctx, pm_error *err);

@@ -29,7 +29,7 @@ static pm_status try_property(const char *name, const char *value, const char *o
                        name, origin);
     }
     return pm_fail(err, pm_origin_code(origin), "property \"%s\" (%s) is refused by librdkafka: %s", name, origin,
-                   pm_property_is_secret(name) ? "its value does not do" : words);
+                   pm_property_is_secret(name) ? "invalid value" : words);
 }
 
 static pm_status put_property(pm_settings *s, const char *name, const char *value, const char *origin, pm_error *err) {

@@ -18,7 +18,7 @@
 #define PROVE_SECONDS 1.5            /* how long a close waits for proofs; the first one of all takes a second */
 #define COOPERATIVE_SINCE 0x020a0000 /* as of rd_kafka_version() */
 
-static rd_kafka_conf_t *presets(void) {
+static rd_kafka_conf_t *defaults(void) {
     static const pm_property ours[] = {
         {"partition.assignment.strategy", "roundrobin"},
         /* enough at hand for a second of small units, since a broker is asked anew only when its answer is in; both
@@ -64,7 +64,7 @@ static pm_status make_handle(pm_taker *t, pm_error *err) {
         {"auto.offset.reset", "earliest"},
         {NULL, NULL},
     };
-    rd_kafka_conf_t *conf = presets();
+    rd_kafka_conf_t *conf = defaults();
     if (conf == NULL) {
         return pm_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the taker");
     }

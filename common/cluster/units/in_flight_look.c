@@ -154,7 +154,7 @@ static pm_status ask_lags(pm_producer *p, look *l, pm_error *err) {
                         pm_deadline_within(&p->deadline, LAG_SECONDS, 0.1), err);
 }
 
-/* A units topic that was deleted is made again: what was on it is then in nobody's hands. */
+/* A units topic that was deleted is made again: what was on it is then unclaimed. */
 static pm_status find_lags(pm_producer *p, look *l, pm_error *err) {
     pm_error why;
     pm_status st = ask_lags(p, l, err);

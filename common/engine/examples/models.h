@@ -7,7 +7,7 @@
 typedef struct pm_model_arg {
     const char *name; /* "n" */
     const char *help; /* one line */
-    int64_t minimum, maximum, preset;
+    int64_t minimum, maximum, default_value;
 } pm_model_arg;
 
 #define PM_MODEL_MAX_ARGS 6

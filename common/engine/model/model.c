@@ -134,10 +134,10 @@ static pm_status model_empty(pm_graph *graph, const pm_model_options *options, p
 
 pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, pm_model **out, pm_model_report *report,
                        pm_error *err) {
-    pm_model_options preset;
+    pm_model_options defaults;
     if (options == NULL) {
-        pm_model_options_default(&preset);
-        options = &preset;
+        pm_model_options_default(&defaults);
+        options = &defaults;
     }
     pm_model *m;
     *out = NULL;

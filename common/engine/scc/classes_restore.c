@@ -86,7 +86,7 @@ pm_status pm_classes_restore(const pm_graph *graph, const pm_split *split, pm_ef
                              pm_error *err) {
     *out = (pm_classes){0};
     if (n_classes > split->n_nontrivial) {
-        return pm_fail(err, PM_EDATA, "%u classes, expected at most %u: the SCCs of two states or more", n_classes,
+        return pm_fail(err, PM_EDATA, "%u classes, expected at most %u: the SCCs of at least 2 states", n_classes,
                        split->n_nontrivial);
     }
     *out = (pm_classes){.n_classes = n_classes,

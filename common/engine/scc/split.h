@@ -23,7 +23,7 @@ typedef struct pm_split {
     uint32_t n_transient; /* = scc_first[n_sccs] */
     uint32_t n_absorbing; /* reachable ones */
     uint32_t n_unreachable;
-    uint32_t n_nontrivial; /* SCCs of two states or more */
+    uint32_t n_nontrivial; /* SCCs of at least 2 states */
     uint32_t n_total;      /* all SCCs of the reachable graph: transient, absorbing, and the start vertex */
     uint32_t largest;      /* states of the largest SCC */
 } pm_split;
