@@ -58,7 +58,7 @@ static pm_status put_manifest_back(collection *c, pm_error *err) {
 static pm_status try_to_restore(collection *c, pm_error *err) {
     bool exists = false;
     pm_job_message job;
-    pm_note note = {0};
+    pm_stored note = {0};
     pm_status st = pm_blob_exist(c->p->traces->redis, PM_SPACE_MANIFEST, (const uint8_t(*)[PM_DIGEST_BYTES])c->job->job,
                                  1, &exists, err);
     if (st == PM_OK && !exists) {
@@ -78,7 +78,7 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
     } else if (st == PM_OK) {
         st = pm_board_keep_job(c->p->traces->redis, c->job->job, err);
     }
-    pm_note_free(&note);
+    pm_stored_free(&note);
     return st;
 }
 

@@ -127,7 +127,7 @@ static pm_status fail_with(watcher *w, const pm_outcome_message *o, pm_error *er
 static pm_status look_at_outcome(watcher *w, const uint8_t *unit, pm_error *err) {
     pm_redis *redis = w->p->traces->redis;
     pm_outcome_message outcome;
-    pm_note note = {0};
+    pm_stored note = {0};
     pm_error why = {0};
     pm_status st = unit == NULL ? pm_board_failure(redis, w->options->job, &outcome, &note, &why)
                                 : pm_board_outcome(redis, unit, &outcome, &note, &why);
@@ -141,7 +141,7 @@ static pm_status look_at_outcome(watcher *w, const uint8_t *unit, pm_error *err)
     if (note.found && outcome.code != 0 && pm_span_is(outcome.kind, w->options->kind->name)) {
         st = fail_with(w, &outcome, err);
     }
-    pm_note_free(&note);
+    pm_stored_free(&note);
     return st;
 }
 

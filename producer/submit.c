@@ -47,7 +47,7 @@ static pm_status find_known(submission *s, pm_error *err) {
 /* The manifest of a job that was submitted with another effort is replaced: its traces have other keys. */
 static pm_status look_at_old_job(submission *s, pm_error *err) {
     pm_job_message old;
-    pm_note note = {0};
+    pm_stored note = {0};
     pm_error why = {0};
     pm_status st = pm_board_job(s->p->traces->redis, s->report->job, &old, &note, &why);
     if (st == PM_EDATA) {
@@ -61,7 +61,7 @@ static pm_status look_at_old_job(submission *s, pm_error *err) {
         pm_logf(s->p->log, PM_LOG_INFO,
                 "the job was submitted with another --effort before; its manifest is replaced by this one's");
     }
-    pm_note_free(&note);
+    pm_stored_free(&note);
     return st;
 }
 

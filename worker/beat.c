@@ -37,14 +37,14 @@ static size_t list_running(const pm_worker *w, pm_running_unit *units) {
         if (slot->state == PM_SLOT_BUSY) {
             const pm_held *h = slot->unit;
             pm_running_unit *u = &units[n++];
-            *u = (pm_running_unit){.kind = pm_span_of(h->heading.kind),
+            *u = (pm_running_unit){.kind = pm_span_of(h->unit_headers.kind),
                                    .pid = (uint64_t)slot->pid,
                                    .attempt = h->attempt.begun,
                                    .item = atomic_load(&w->slots.pages[i].item),
                                    .items = atomic_load(&w->slots.pages[i].items),
                                    .since = h->since};
-            memcpy(u->unit, h->heading.unit, PM_DIGEST_BYTES);
-            memcpy(u->job, h->heading.job, PM_DIGEST_BYTES);
+            memcpy(u->unit, h->unit_headers.unit, PM_DIGEST_BYTES);
+            memcpy(u->job, h->unit_headers.job, PM_DIGEST_BYTES);
         }
     }
     return n;
@@ -107,7 +107,7 @@ static pm_status look_for_cancelled(pm_worker *w, pm_error *err) {
         st = pm_fail_memory(err, "the jobs in hand", w->n_held * (sizeof *jobs + sizeof *cancelled));
     } else {
         for (size_t i = 0; i < w->n_held; i++) {
-            memcpy(jobs[i], w->held[i]->heading.job, PM_DIGEST_BYTES);
+            memcpy(jobs[i], w->held[i]->unit_headers.job, PM_DIGEST_BYTES);
         }
         st = pm_board_cancelled(w->redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, w->n_held, cancelled, err);
     }

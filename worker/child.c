@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "worker/kinds.h"
 #include "worker/limits.h"
-#include "worker/models.h"
+#include "worker/program_cache.h"
 #include "worker/task.h"
 
 /* Freed memory goes back to the system after units that took so much more than there was. */
@@ -20,7 +20,7 @@ typedef struct child {
     size_t slot;
     int fd;
     char unit[PM_DIGEST_HEX];
-    pm_bench bench;
+    pm_child_context bench;
     bool tried_disk;
     pm_buffer value, blob;
 } child;
@@ -65,7 +65,7 @@ static pm_status fetch_claim(child *c, const pm_task_head *head, pm_error *err) 
                      (unsigned long long)claim.size, PM_UNIT_UNPACKED);
     }
     if (st == PM_OK) {
-        pm_retry retry = pm_bench_patience(&c->bench);
+        pm_retry retry = pm_child_patience(&c->bench);
         do {
             c->blob.size = 0;
             st = pm_blob_get(c->bench.traces.redis, PM_SPACE_BLOB, claim.blob, claim.size, &c->blob, &found, err);
@@ -117,7 +117,7 @@ static void open_disk(child *c) {
     c->tried_disk = true;
 }
 
-static pm_status work(child *c, const pm_task_head *head, pm_yield *yield, pm_error *err) {
+static pm_status work(child *c, const pm_task_head *head, pm_unit_result *yield, pm_error *err) {
     pm_unit_message unit;
     pm_message_memory borrowed = {0};
     pm_status st = fetch(c, head, &unit, &borrowed, err);
@@ -182,19 +182,19 @@ static bool serve(child *c) {
         return false;
     }
     size_t before = pm_data_bytes();
-    pm_yield yield = {0};
+    pm_unit_result yield = {0};
     pm_error err = {0};
-    pm_page_begin(c->bench.page, 0);
+    pm_progress_page_begin(c->bench.page, 0);
     pm_status st = pm_limit_data(c->bench.memory, &err);
     if (st == PM_OK) {
         st = work(c, &head, &yield, &err);
     }
-    pm_page_phase(c->bench.page, PM_PHASE_IDLE);
+    pm_progress_page_phase(c->bench.page, PM_PHASE_IDLE);
     pm_answer answer = {.status = (uint32_t)st,
                         .items = yield.items,
                         .recorded = yield.recorded,
                         .known = yield.known,
-                        .seconds = pm_page_computed(c->bench.page),
+                        .seconds = pm_progress_page_computed(c->bench.page),
                         .has_scc = yield.has_scc};
     memcpy(answer.scc, yield.scc, sizeof answer.scc);
     memcpy(answer.text, err.text, sizeof answer.text);
@@ -211,11 +211,11 @@ static bool serve(child *c) {
 
 static pm_status open_bench(child *c, pm_error *err) {
     pm_status st = pm_redis_open(c->options->redis, &c->log, &c->bench.traces.redis, err);
-    return st == PM_OK ? pm_models_new(c->options->unit_memory / 4, &c->bench.models, err) : st;
+    return st == PM_OK ? pm_program_cache_new(c->options->unit_memory / 4, &c->bench.models, err) : st;
 }
 
 static void close_bench(child *c) {
-    pm_models_free(c->bench.models);
+    pm_program_cache_free(c->bench.models);
     pm_traces_close(&c->bench.traces);
     pm_redis_close(c->bench.traces.redis);
     pm_disk_close(c->bench.traces.disk);
@@ -227,7 +227,7 @@ int pm_child_run(void *ctx, size_t slot, int fd) {
     const pm_child_options *o = ctx;
     child c = {.options = o, .slot = slot, .fd = fd};
     c.log = (pm_log){.ctx = &c, .line = log_line};
-    c.bench = (pm_bench){.isa = o->isa, .memory = o->unit_memory, .page = &o->pages[slot], .log = &c.log};
+    c.bench = (pm_child_context){.isa = o->isa, .memory = o->unit_memory, .page = &o->pages[slot], .log = &c.log};
     c.bench.traces.log = &c.log;
     pm_error err = {0};
     if (open_bench(&c, &err) == PM_OK) {

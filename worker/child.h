@@ -4,7 +4,7 @@
 
 #include "base/isa.h"
 #include "redis/redis.h"
-#include "worker/page.h"
+#include "worker/progress_page.h"
 
 /* Made before the spawner is forked; a child sees it as it was then. */
 typedef struct pm_child_options {
@@ -13,8 +13,8 @@ typedef struct pm_child_options {
     const char *cache_dir;
     size_t cache_limit;
     pm_isa isa;
-    size_t unit_memory; /* bytes beyond what the child has when a unit begins */
-    pm_page *pages;     /* shared, one for each slot */
+    size_t unit_memory;      /* bytes beyond what the child has when a unit begins */
+    pm_progress_page *pages; /* shared, one for each slot */
     const pm_log *log;
 } pm_child_options;
 

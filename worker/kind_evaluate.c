@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "worker/models.h"
+#include "worker/program_cache.h"
 
 /* One slice under work: the request's arrays, and the results'. */
 typedef struct slice {
@@ -115,7 +115,7 @@ static bool fuses(pm_isa isa) {
     return isa != PM_ISA_X86_64_V2;
 }
 
-static pm_status choose_isa(const pm_bench *bench, bool fused, pm_isa *isa, pm_error *err) {
+static pm_status choose_isa(const pm_child_context *bench, bool fused, pm_isa *isa, pm_error *err) {
     *isa = bench->isa;
     if (fuses(bench->isa) == fused) {
         return PM_OK;
@@ -136,7 +136,7 @@ static pm_span values(const double *array, size_t count) {
     return array == NULL ? (pm_span){0} : pm_f64s(array, count);
 }
 
-static pm_status store(pm_bench *bench, const slice *s, pm_error *err) {
+static pm_status store(pm_child_context *bench, const slice *s, pm_error *err) {
     pm_result_message message = {.n_theta = s->request.n_theta,
                                  .moments = values(s->result.moments, s->n_moments),
                                  .covariance = values(s->result.covariance, s->n_covariance),
@@ -152,8 +152,8 @@ static pm_status store(pm_bench *bench, const slice *s, pm_error *err) {
     if (st == PM_OK) {
         pm_blob_item item = {.bytes = encoded.bytes, .size = encoded.size};
         memcpy(item.digest, s->body.result, PM_DIGEST_BYTES);
-        pm_page_phase(bench->page, PM_PHASE_STORE);
-        pm_retry retry = pm_bench_patience(bench);
+        pm_progress_page_phase(bench->page, PM_PHASE_STORE);
+        pm_retry retry = pm_child_patience(bench);
         do {
             st = pm_blob_put(bench->traces.redis, PM_SPACE_RESULT, &item, 1, false, err);
         } while (pm_retry_again(&retry, st, err));
@@ -162,12 +162,12 @@ static pm_status store(pm_bench *bench, const slice *s, pm_error *err) {
     return st;
 }
 
-static pm_status is_there(pm_bench *bench, const uint8_t result[PM_DIGEST_BYTES], bool *there, pm_error *err) {
+static pm_status is_there(pm_child_context *bench, const uint8_t result[PM_DIGEST_BYTES], bool *there, pm_error *err) {
     uint8_t digests[1][PM_DIGEST_BYTES];
     memcpy(digests[0], result, PM_DIGEST_BYTES);
-    pm_retry retry = pm_bench_patience(bench);
+    pm_retry retry = pm_child_patience(bench);
     pm_status st;
-    pm_page_phase(bench->page, PM_PHASE_FETCH);
+    pm_progress_page_phase(bench->page, PM_PHASE_FETCH);
     do {
         st = pm_blob_exist(bench->traces.redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 1, there,
                            err);
@@ -187,12 +187,12 @@ static pm_status check_key(const slice *s, const pm_model *model, bool *fits, pm
 
 /* The job's model, the request read and its key found right. A model that was kept may be of an earlier manifest (of
  * another effort): then it is loaded again, once. */
-static pm_status prepare(pm_bench *bench, const uint8_t *job, slice *s, const pm_model **model, pm_error *err) {
+static pm_status prepare(pm_child_context *bench, const uint8_t *job, slice *s, const pm_model **model, pm_error *err) {
     pm_isa isa;
     bool fits = false, was_kept = false;
     pm_status st = choose_isa(bench, s->body.fused, &isa, err);
     if (st == PM_OK) {
-        st = pm_models_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
+        st = pm_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
     }
     if (st == PM_OK) {
         st = read_request(s, (*model)->graph, err);
@@ -201,8 +201,8 @@ static pm_status prepare(pm_bench *bench, const uint8_t *job, slice *s, const pm
         st = check_key(s, *model, &fits, err);
     }
     if (st == PM_OK && !fits && was_kept) {
-        pm_models_forget(bench->models, *model);
-        st = pm_models_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
+        pm_program_cache_forget(bench->models, *model);
+        st = pm_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
         if (st == PM_OK) {
             st = check_key(s, *model, &fits, err);
         }
@@ -218,26 +218,26 @@ static pm_status prepare(pm_bench *bench, const uint8_t *job, slice *s, const pm
     return st;
 }
 
-static pm_status compute(pm_bench *bench, const uint8_t *job, slice *s, pm_error *err) {
+static pm_status compute(pm_child_context *bench, const uint8_t *job, slice *s, pm_error *err) {
     const pm_model *model = NULL;
     pm_status st = prepare(bench, job, s, &model, err);
     if (st == PM_OK) {
         st = new_results(s, err);
     }
     if (st == PM_OK) {
-        pm_page_phase(bench->page, PM_PHASE_COMPUTE);
+        pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
         st = pm_evaluate(model, &s->request, &s->result, err);
     }
     return st;
 }
 
-pm_status pm_work_evaluate(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err) {
+pm_status pm_work_evaluate(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
     slice s = {.theta = NULL};
     bool there = false;
     yield->items = 1;
     pm_status st = pm_message_decode(&pm_evaluate_type, unit->body.bytes, unit->body.size, &s.body, &s.borrowed, err);
     if (st == PM_OK) {
-        pm_page_item(bench->page, 0, s.body.result);
+        pm_progress_page_item(bench->page, 0, s.body.result);
         st = is_there(bench, s.body.result, &there, err);
     }
     if (st == PM_OK && !there) {

@@ -34,7 +34,7 @@ static pm_status fill(size_t bytes, size_t limit, uint8_t **memory, pm_error *er
     return PM_OK;
 }
 
-pm_status pm_work_probe(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err) {
+pm_status pm_work_probe(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
     pm_probe_body body;
     pm_message_memory borrowed = {0};
     pm_status st = pm_message_decode(&pm_probe_type, unit->body.bytes, unit->body.size, &body, &borrowed, err);
@@ -43,7 +43,7 @@ pm_status pm_work_probe(pm_bench *bench, const pm_unit_message *unit, pm_yield *
     }
     uint8_t *memory = NULL;
     yield->items = 1;
-    pm_page_phase(bench->page, PM_PHASE_COMPUTE);
+    pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
     if (!(body.seconds >= 0 && body.seconds <= PROBE_SECONDS)) {
         st = pm_fail(err, PM_EDATA, "a probe's seconds: expected 0 to %g, found %g", PROBE_SECONDS, body.seconds);
     } else {

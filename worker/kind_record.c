@@ -16,7 +16,7 @@ typedef struct batch {
     uint8_t keys[BATCH_TRACES][PM_DIGEST_BYTES];
 } batch;
 
-static pm_status flush(pm_bench *bench, batch *b, pm_error *err) {
+static pm_status flush(pm_child_context *bench, batch *b, pm_error *err) {
     if (b->n == 0) {
         return PM_OK;
     }
@@ -29,21 +29,21 @@ static pm_status flush(pm_bench *bench, batch *b, pm_error *err) {
         entries[i].bytes = b->bytes.bytes + b->first[i];
         entries[i].size = b->first[i + 1] - b->first[i];
     }
-    pm_page_phase(bench->page, PM_PHASE_STORE);
+    pm_progress_page_phase(bench->page, PM_PHASE_STORE);
     pm_trace_cache cache = pm_traces_cache(&bench->traces);
-    pm_retry retry = pm_bench_patience(bench);
+    pm_retry retry = pm_child_patience(bench);
     pm_status st;
     do {
         st = cache.put(cache.ctx, entries, b->n, err);
     } while (pm_retry_again(&retry, st, err));
-    pm_page_phase(bench->page, PM_PHASE_COMPUTE);
+    pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
     free(entries);
     b->n = 0;
     b->bytes.size = 0;
     return st;
 }
 
-static pm_status record_one(pm_bench *bench, const pm_canon *scc, pm_effort effort, batch *b, pm_error *err) {
+static pm_status record_one(pm_child_context *bench, const pm_canon *scc, pm_effort effort, batch *b, pm_error *err) {
     pm_plan plan;
     pm_record_options options = {.effort = effort, .memory = bench->memory, .isa = bench->isa};
     pm_status st = pm_record(scc, &options, &plan, err);
@@ -61,7 +61,7 @@ static pm_status record_one(pm_bench *bench, const pm_canon *scc, pm_effort effo
 }
 
 /* The error's text with the SCC before it. */
-static void blame(const pm_record_reader *reader, size_t i, uint32_t n, pm_yield *yield, pm_error *err) {
+static void blame(const pm_record_reader *reader, size_t i, uint32_t n, pm_unit_result *yield, pm_error *err) {
     char hex[PM_DIGEST_HEX];
     memcpy(yield->scc, reader->body.keys.bytes + i * PM_DIGEST_BYTES, PM_DIGEST_BYTES);
     yield->has_scc = true;
@@ -73,10 +73,10 @@ static void blame(const pm_record_reader *reader, size_t i, uint32_t n, pm_yield
     }
 }
 
-static pm_status record_item(pm_bench *bench, pm_record_reader *reader, size_t i, bool is_known, batch *b,
-                             pm_yield *yield, pm_error *err) {
+static pm_status record_item(pm_child_context *bench, pm_record_reader *reader, size_t i, bool is_known, batch *b,
+                             pm_unit_result *yield, pm_error *err) {
     pm_canon scc;
-    pm_page_item(bench->page, i, reader->body.keys.bytes + i * PM_DIGEST_BYTES);
+    pm_progress_page_item(bench->page, i, reader->body.keys.bytes + i * PM_DIGEST_BYTES);
     pm_status st = pm_record_reader_next(reader, &scc, err);
     if (st != PM_OK) {
         blame(reader, i, 0, yield, err);
@@ -99,20 +99,20 @@ static pm_status record_item(pm_bench *bench, pm_record_reader *reader, size_t i
     return st;
 }
 
-static pm_status find_known(pm_bench *bench, const pm_record_reader *reader, bool *known, pm_error *err) {
+static pm_status find_known(pm_child_context *bench, const pm_record_reader *reader, bool *known, pm_error *err) {
     const uint8_t(*keys)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])reader->body.keys.bytes;
-    pm_retry retry = pm_bench_patience(bench);
+    pm_retry retry = pm_child_patience(bench);
     pm_status st;
     size_t uploaded;
-    pm_page_phase(bench->page, PM_PHASE_FETCH);
+    pm_progress_page_phase(bench->page, PM_PHASE_FETCH);
     do {
         st = pm_traces_known(&bench->traces, keys, reader->n, known, &uploaded, err);
     } while (pm_retry_again(&retry, st, err));
-    pm_page_phase(bench->page, PM_PHASE_COMPUTE);
+    pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
     return st;
 }
 
-static pm_status record_all(pm_bench *bench, pm_record_reader *reader, pm_yield *yield, pm_error *err) {
+static pm_status record_all(pm_child_context *bench, pm_record_reader *reader, pm_unit_result *yield, pm_error *err) {
     bool *known = pm_calloc(reader->n, sizeof *known);
     batch *b = pm_calloc(1, sizeof *b);
     pm_status st = PM_OK;
@@ -138,9 +138,9 @@ static pm_status record_all(pm_bench *bench, pm_record_reader *reader, pm_yield 
     return st;
 }
 
-pm_status pm_work_record(pm_bench *bench, const pm_unit_message *unit, pm_yield *yield, pm_error *err) {
+pm_status pm_work_record(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
     pm_record_reader reader;
-    pm_page_phase(bench->page, PM_PHASE_COMPUTE);
+    pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
     pm_status st = pm_record_reader_open(unit->body, &reader, err);
     if (st != PM_OK) {
         return st;

@@ -17,10 +17,10 @@ pm_unit_work pm_unit_work_of(pm_span kind) {
 }
 
 static bool give_sign(void *ctx) {
-    pm_page_sign(ctx);
+    pm_progress_page_sign(ctx);
     return false;
 }
 
-pm_retry pm_bench_patience(pm_bench *bench) {
+pm_retry pm_child_patience(pm_child_context *bench) {
     return pm_retry_begin("Redis", INFINITY, give_sign, bench->page, NULL);
 }

@@ -29,7 +29,7 @@
 /* What the spawner may take for a birth or a death. */
 #define SPAWNER_SECONDS 30.0
 
-pm_status pm_pages_new(size_t n, pm_page **pages, pm_error *err) {
+pm_status pm_pages_new(size_t n, pm_progress_page **pages, pm_error *err) {
     size_t bytes;
     *pages = NULL;
     if (n == 0 || !pm_mul(n, sizeof **pages, &bytes)) {
@@ -43,13 +43,13 @@ pm_status pm_pages_new(size_t n, pm_page **pages, pm_error *err) {
     return PM_OK;
 }
 
-void pm_pages_free(pm_page *pages, size_t n) {
+void pm_pages_free(pm_progress_page *pages, size_t n) {
     if (pages != NULL) {
         munmap(pages, n * sizeof *pages);
     }
 }
 
-pm_status pm_slots_start(size_t n, pm_page *pages, pm_child_main child, void *ctx, double unit_seconds,
+pm_status pm_slots_start(size_t n, pm_progress_page *pages, pm_child_main child, void *ctx, double unit_seconds,
                          const pm_log *log, pm_slots *out, pm_error *err) {
     *out = (pm_slots){.n = n, .pages = pages, .unit_seconds = unit_seconds, .quiet_seconds = QUIET_SECONDS, .log = log};
     out->slots = pm_calloc(n, sizeof *out->slots);
@@ -143,7 +143,7 @@ static void send_more(pm_slot *slot) {
 
 void pm_slots_give(pm_slots *s, size_t slot, const pm_task_head *head, pm_span value, void *unit) {
     pm_slot *to = &s->slots[slot];
-    pm_page_clear(&s->pages[slot]);
+    pm_progress_page_clear(&s->pages[slot]);
     to->state = PM_SLOT_BUSY;
     to->since = pm_seconds();
     to->unit = unit;
@@ -266,7 +266,7 @@ static void describe_death(const pm_slot *slot, int status, char *text, size_t n
 static void end_of_dead(pm_slots *s, size_t i, int status, pm_slots_ended ended, void *ctx) {
     static const uint8_t none[PM_DIGEST_BYTES];
     pm_slot *slot = &s->slots[i];
-    const pm_page *page = &s->pages[i];
+    const pm_progress_page *page = &s->pages[i];
     char text[256];
     describe_death(slot, status, text, sizeof text);
     bool was_begun = slot->is_mad || atomic_load(&page->phase) != PM_PHASE_IDLE;
@@ -274,7 +274,7 @@ static void end_of_dead(pm_slots *s, size_t i, int status, pm_slots_ended ended,
                                : was_begun        ? PM_ENDED_FAULT
                                                   : PM_ENDED_UNBEGUN,
                         .text = text};
-    ending.answer.seconds = pm_page_computed(page);
+    ending.answer.seconds = pm_progress_page_computed(page);
     ending.answer.items = atomic_load(&page->items);
     memcpy(ending.answer.scc, page->scc, PM_DIGEST_BYTES);
     ending.answer.has_scc = memcmp(page->scc, none, sizeof none) != 0;
@@ -363,7 +363,7 @@ double pm_slots_due(const pm_slots *s, double now, double most) {
 
 /* ---- what takes too long ---- */
 
-static void look_for_signs(pm_slot *slot, const pm_page *page, double now) {
+static void look_for_signs(pm_slot *slot, const pm_progress_page *page, double now) {
     pm_signs *signs = &slot->signs;
     int phase = atomic_load(&page->phase);
     uint64_t waits = atomic_load(&page->signs);
@@ -392,7 +392,7 @@ static pm_status end_late(pm_slots *s, size_t i, double now, pm_error *err) {
     }
     double longest = fmax(s->unit_seconds, s->quiet_seconds);
     look_for_signs(slot, &s->pages[i], now);
-    if (pm_page_computed(&s->pages[i]) > s->unit_seconds) {
+    if (pm_progress_page_computed(&s->pages[i]) > s->unit_seconds) {
         be_late(slot, "overran its", s->unit_seconds, "seconds of computing");
     } else if (now - slot->signs.moved > s->quiet_seconds) {
         be_late(slot, "gave no sign of life for", s->quiet_seconds, "s outside of computing");

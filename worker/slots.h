@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "wire/message.h"
-#include "worker/page.h"
+#include "worker/progress_page.h"
 #include "worker/spawner.h"
 #include "worker/task.h"
 
@@ -53,7 +53,7 @@ typedef struct pm_slot {
 typedef struct pm_slots {
     size_t n;
     pm_slot *slots;
-    pm_page *pages; /* shared with the children */
+    pm_progress_page *pages; /* shared with the children */
     pm_spawner *spawner;
     double unit_seconds;
     double quiet_seconds; /* without a sign of life, outside of computing */
@@ -75,11 +75,11 @@ typedef struct pm_ending {
 } pm_ending;
 
 /* Shared pages for n slots: made first, because children must know them. Free with pm_pages_free. */
-pm_status pm_pages_new(size_t n, pm_page **pages, pm_error *err);
-void pm_pages_free(pm_page *pages, size_t n);
+pm_status pm_pages_new(size_t n, pm_progress_page **pages, pm_error *err);
+void pm_pages_free(pm_progress_page *pages, size_t n);
 
 /* Forks the spawner; children come with pm_slots_serve. Close with pm_slots_stop. */
-pm_status pm_slots_start(size_t n, pm_page *pages, pm_child_main child, void *ctx, double unit_seconds,
+pm_status pm_slots_start(size_t n, pm_progress_page *pages, pm_child_main child, void *ctx, double unit_seconds,
                          const pm_log *log, pm_slots *out, pm_error *err);
 void pm_slots_stop(pm_slots *s);
 

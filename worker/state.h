@@ -7,9 +7,9 @@
 #include "kafka/taker.h"
 #include "redis/board.h"
 #include "worker/child.h"
-#include "worker/heading.h"
 #include "worker/health.h"
 #include "worker/slots.h"
+#include "worker/unit_headers.h"
 #include "worker/watchdog.h"
 #include "worker/worker.h"
 
@@ -35,7 +35,7 @@ typedef enum pm_step {
 typedef struct pm_held {
     pm_taken taken;
     pm_span value; /* of the message, out of its seal */
-    pm_heading heading;
+    pm_unit_headers unit_headers;
     pm_step step;
     double not_before; /* pm_seconds(): the step is not tried earlier */
     pm_attempt attempt;

@@ -46,7 +46,7 @@ static pm_status start_watchdog(pm_worker *w, pm_error *err) {
 
 static pm_status start_children(pm_worker *w, pm_error *err) {
     const pm_worker_options *o = w->options;
-    pm_page *pages = NULL;
+    pm_progress_page *pages = NULL;
     pm_isa isa;
     pm_status st = pm_isa_choose(o->isa, &isa, err);
     if (st != PM_OK) {
@@ -112,7 +112,7 @@ static pm_status open_worker(pm_worker *w, pm_error *err) {
 }
 
 static void close_worker(pm_worker *w) {
-    pm_page *pages = w->child.pages;
+    pm_progress_page *pages = w->child.pages;
     pm_health_close(&w->health);
     pm_sender_close(w->sender);
     pm_redis_close(w->redis);
@@ -130,7 +130,7 @@ static void close_worker(pm_worker *w) {
 /* Whether the message is of somebody who has the cluster's key, and is the unit of the job that its headers name. */
 static pm_status open_seal(const pm_worker *w, pm_held *h, pm_error *err) {
     char name[PM_SEAL_NAME], job[PM_DIGEST_HEX], unit[PM_DIGEST_HEX];
-    const pm_heading *said = &h->heading;
+    const pm_unit_headers *said = &h->unit_headers;
     const pm_redis_options *redis = w->options->redis;
     pm_span span = pm_seal_unit_name(redis->prefix, said->job, said->unit, said->kind, name);
     pm_status st =
@@ -147,7 +147,7 @@ static pm_status open_seal(const pm_worker *w, pm_held *h, pm_error *err) {
  */
 static pm_status disown(pm_held *h) {
     pm_error why = {0};
-    if (pm_heading_disown(h->taken.message, &h->heading, &why) != PM_OK) {
+    if (pm_unit_headers_disown(h->taken.message, &h->unit_headers, &why) != PM_OK) {
         h->error = why;
     }
     return why.code;
@@ -156,9 +156,10 @@ static pm_status disown(pm_held *h) {
 /* Where its way begins. Errors: PM_EOSERR, PM_ESOFTWARE. */
 static pm_status judge(const pm_worker *w, pm_held *h) {
     const pm_redis_options *redis = w->options->redis;
-    pm_status st = pm_heading_read(h->taken.message, &h->heading, &h->error);
+    pm_status st = pm_unit_headers_read(h->taken.message, &h->unit_headers, &h->error);
     bool is_heading_bad = st == PM_EDATA;
-    if (st == PM_OK && h->heading.redis_prefix[0] != '\0' && strcmp(h->heading.redis_prefix, redis->prefix) != 0) {
+    if (st == PM_OK && h->unit_headers.redis_prefix[0] != '\0' &&
+        strcmp(h->unit_headers.redis_prefix, redis->prefix) != 0) {
         h->step = PM_STEP_ASTRAY;
         return PM_OK;
     }
@@ -217,9 +218,9 @@ static void hand_out(pm_worker *w) {
         }
         if (h->step == PM_STEP_READY) {
             pm_task_head head = {.size = h->value.size};
-            memcpy(head.job, h->heading.job, PM_DIGEST_BYTES);
-            memcpy(head.unit, h->heading.unit, PM_DIGEST_BYTES);
-            memcpy(head.kind, h->heading.kind, PM_KIND_NAME);
+            memcpy(head.job, h->unit_headers.job, PM_DIGEST_BYTES);
+            memcpy(head.unit, h->unit_headers.unit, PM_DIGEST_BYTES);
+            memcpy(head.kind, h->unit_headers.kind, PM_KIND_NAME);
             h->step = PM_STEP_RUNNING;
             h->since = pm_now();
             pm_slots_give(&w->slots, slot, &head, h->value, h);
@@ -328,7 +329,7 @@ static void say_goodbye(pm_worker *w) {
     for (size_t i = 0; i < w->n_held; i++) {
         pm_held *h = w->held[i];
         if (h->is_begun && w->link.is_up && h->step != PM_STEP_END && h->step != PM_STEP_BURYING) {
-            pm_link_note(w, pm_board_give_back(w->redis, h->heading.unit, &err), &err);
+            pm_link_note(w, pm_board_give_back(w->redis, h->unit_headers.unit, &err), &err);
         }
         pm_taker_drop(w->taker, &h->taken);
         free(h);

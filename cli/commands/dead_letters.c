@@ -37,7 +37,8 @@ static bool are_digits(const char *text) {
     return text[n] == '\0' && n >= LEAST_ID && n < PM_DIGEST_HEX;
 }
 
-static pm_status find_letter(const cli_letters *letters, const char *id, const cli_letter **out, pm_error *err) {
+static pm_status find_letter(const cli_dead_letter_list *letters, const char *id, const cli_letter **out,
+                             pm_error *err) {
     size_t found = 0;
     if (!are_digits(id)) {
         return pm_fail(err, PM_EUSAGE, "\"%s\": expected the id of a dead letter, or its first %d or more digits", id,
@@ -275,7 +276,7 @@ static pm_status read_letters(cli_dead *dead, pm_error *err) {
     pm_reader *reader = NULL;
     pm_status st = cli_cluster_open_reader(&dead->cluster, PM_TOPIC_DEAD, true, &reader, err);
     if (st == PM_OK) {
-        st = cli_letters_read(&dead->letters, reader, &dead->cluster.deadline, err);
+        st = cli_dead_letter_list_read(&dead->letters, reader, &dead->cluster.deadline, err);
         pm_reader_close(reader);
     }
     return st;
@@ -304,7 +305,7 @@ static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
         st = sub->run(dead, &chosen, err);
     }
     free(chosen.items);
-    cli_letters_free(&dead->letters);
+    cli_dead_letter_list_free(&dead->letters);
     if (dead->sender != NULL) {
         cli_cluster_limit_closing(&dead->cluster, st, err);
         pm_sender_close(dead->sender);

@@ -3,7 +3,7 @@
 #define PM_CLI_DEAD_LETTERS_H
 
 #include "support/cluster.h"
-#include "support/letters.h"
+#include "support/dead_letter_list.h"
 #include "units/deliveries.h"
 
 typedef struct cli_dead_options {
@@ -17,7 +17,7 @@ typedef struct cli_dead {
     cli_dead_options options;
     int n_ids;
     char **ids;
-    cli_letters letters;
+    cli_dead_letter_list letters;
     pm_sender *sender;
     pm_deliveries sent;
 } cli_dead;

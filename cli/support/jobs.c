@@ -39,10 +39,10 @@ static pm_status find_by_digits(pm_redis *redis, const char *text, uint8_t job[P
 
 static pm_status check_there(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], const char *text, pm_error *err) {
     pm_job_message message;
-    pm_note note = {0};
+    pm_stored note = {0};
     pm_status st = pm_board_job(redis, job, &message, &note, err);
     bool found = note.found;
-    pm_note_free(&note);
+    pm_stored_free(&note);
     if (st == PM_EDATA) { /* it is there, and whoever looks closer is told what is wrong with it */
         return PM_OK;
     }
@@ -244,7 +244,7 @@ static pm_status note_fault(cli_job_view *view, pm_status st, const pm_error *wh
 
 static pm_status look_at_end(pm_redis *redis, cli_job_view *view, pm_error *err) {
     pm_outcome_message outcome;
-    pm_note note = {0};
+    pm_stored note = {0};
     const uint8_t(*job)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])view->job;
     pm_status st = pm_board_cancelled(redis, job, 1, &view->is_cancelled, err);
     if (st == PM_OK) {
@@ -254,7 +254,7 @@ static pm_status look_at_end(pm_redis *redis, cli_job_view *view, pm_error *err)
     if (st == PM_OK && note.found) {
         describe_failure(view, &outcome);
     }
-    pm_note_free(&note);
+    pm_stored_free(&note);
     return st;
 }
 
@@ -272,7 +272,7 @@ static void take_record(cli_job_view *view, const pm_job_message *message) {
 pm_status cli_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_job_view *out, bool *found,
                        pm_error *err) {
     pm_job_message message;
-    pm_note note = {0};
+    pm_stored note = {0};
     pm_error why = {0};
     *out = (cli_job_view){0};
     memcpy(out->job, job, PM_DIGEST_BYTES);
@@ -281,7 +281,7 @@ pm_status cli_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_
     if (note.found) {
         take_record(out, &message);
     }
-    pm_note_free(&note);
+    pm_stored_free(&note);
     if (st == PM_OK && *found) {
         st = look_at_units(redis, out, err);
     }

@@ -171,13 +171,13 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
 
 static pm_status look_at_end(cli_probe *probe, cli_probe_unit *unit, pm_error *err) {
     pm_outcome_message outcome;
-    pm_note note = {0};
+    pm_stored note = {0};
     pm_redis *redis = probe->cluster->redis;
     pm_status st = pm_board_outcome(redis, unit->unit, &outcome, &note, err);
     if (st == PM_OK && note.found) {
         end_unit(probe, unit, outcome.code != 0, false);
     }
-    pm_note_free(&note);
+    pm_stored_free(&note);
     if (st == PM_EDATA) {
         pm_logf(&probe->cluster->console.log, PM_LOG_WARNING, "%s; it is removed", err->text);
         st = pm_board_forgive(redis, probe->job, unit->unit, err);

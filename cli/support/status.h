@@ -3,8 +3,8 @@
 #define PM_CLI_STATUS_H
 
 #include "support/cluster.h"
+#include "support/dead_letter_list.h"
 #include "support/jobs.h"
-#include "support/letters.h"
 
 typedef struct cli_running_view {
     uint8_t unit[PM_DIGEST_BYTES], job[PM_DIGEST_BYTES];
@@ -44,7 +44,7 @@ typedef struct cli_status_source {
     pm_kafka_health *health; /* of rk, which may outlive us */
     rd_kafka_t *rk;
     pm_reader *dead;
-    cli_letters letters;
+    cli_dead_letter_list letters;
 } cli_status_source;
 
 /* Never fails as a whole: errors are in the result, but for memory. */

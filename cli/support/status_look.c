@@ -180,7 +180,7 @@ static pm_status look_at_letters(cli_status_source *source, cli_status *out, pm_
         st = cli_cluster_open_reader(c, PM_TOPIC_DEAD, true, &source->dead, err);
     }
     if (st == PM_OK) {
-        st = cli_letters_read(&source->letters, source->dead, &c->deadline, err);
+        st = cli_dead_letter_list_read(&source->letters, source->dead, &c->deadline, err);
         out->n_dead = source->letters.n;
     }
     return st;
@@ -242,7 +242,7 @@ void cli_status_source_close(cli_status_source *source) {
     if (source->rk == NULL || pm_kafka_destroy(source->rk, 0, DESTROY_SECONDS, &source->cluster->console.log)) {
         free(source->health);
     }
-    cli_letters_free(&source->letters);
+    cli_dead_letter_list_free(&source->letters);
 }
 
 uint64_t cli_lag_of(const pm_lag *lag) {

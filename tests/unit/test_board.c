@@ -57,7 +57,7 @@ Test(board, jobs_there_and_back) {
     desk_begin(&d);
     const pm_job_message job = job_of(1, 1234.5);
     pm_job_message read;
-    pm_note note = {0};
+    pm_stored note = {0};
     MUST(pm_board_job(d.r, job.job, &read, &note, &d.err));
     cr_expect_not(note.found);
     MUST(pm_board_open_job(d.r, &job, &d.err));
@@ -69,7 +69,7 @@ Test(board, jobs_there_and_back) {
         cr_expect_float_eq(read.created, pm_now(), 60, "by the server's clock, not by ours");
         cr_expect_eq(read.units, 2);
     }
-    pm_note_free(&note);
+    pm_stored_free(&note);
     cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 3);
     desk_end(&d);
 }
@@ -80,7 +80,7 @@ Test(board, opening_a_job_forgets_its_end) {
     const pm_job_message job = job_of(1, 1.0);
     const pm_outcome_message failed = outcome_of(1, 5, PM_EDATA, "bad unit");
     pm_outcome_message read;
-    pm_note note = {0};
+    pm_stored note = {0};
     bool cancelled[3];
     uint8_t jobs[3][PM_DIGEST_BYTES];
     for (uint64_t i = 0; i < 3; i++) {
@@ -99,7 +99,7 @@ Test(board, opening_a_job_forgets_its_end) {
     cr_expect_not(cancelled[1]);
     MUST(pm_board_failure(d.r, job.job, &read, &note, &d.err));
     cr_expect_not(note.found);
-    pm_note_free(&note);
+    pm_stored_free(&note);
     desk_end(&d);
 }
 
@@ -251,7 +251,7 @@ Test(board, damaged_records_are_passed_over) {
     cr_expect_eq(t.n, 1);
     /* a message that does not decode, and a key of another type */
     pm_job_message read;
-    pm_note note = {0};
+    pm_stored note = {0};
     tell_key(&d, "SET", "job", 2, " nonsense EX 100");
     cr_expect_eq(pm_board_job(d.r, job, &read, &note, &d.err), PM_EDATA);
     cr_expect(strstr(d.err.text, "test:job:{") != NULL, "%s", d.err.text);
@@ -378,7 +378,7 @@ Test(board, how_units_end) {
     bool ended[4];
     pm_attempt a;
     pm_outcome_message read;
-    pm_note note = {0};
+    pm_stored note = {0};
     fixture_key(1, job);
     for (uint64_t i = 0; i < 4; i++) {
         fixture_key(10 + i, units[i]);
@@ -424,7 +424,7 @@ Test(board, how_units_end) {
     MUST(pm_board_place(d.r, &again, 1, true, &d.err));
     MUST(pm_board_ended(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])units, 2, ended, &d.err));
     cr_expect_not(ended[1]);
-    pm_note_free(&note);
+    pm_stored_free(&note);
     desk_end(&d);
 }
 
@@ -449,7 +449,7 @@ static size_t all_fail_with(desk *d, pm_status expected) {
     const pm_outcome_message failed = outcome_of(1, 1, PM_EDATA, "x"), done = outcome_of(1, 1, PM_OK, "");
     pm_job_message j;
     pm_outcome_message o;
-    pm_note note = {0};
+    pm_stored note = {0};
     pm_attempt a;
     uint64_t faults;
     uint8_t(*jobs)[PM_DIGEST_BYTES];

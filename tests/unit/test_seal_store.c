@@ -208,7 +208,7 @@ Test(seal_store, outcomes_and_failures) {
     begin(&b);
     pm_redis *r = open_as(&b, b.seal), *bare = open_as(&b, NULL);
     pm_outcome_message out = {.kind = pm_span_of("record"), .code = PM_EDATA, .error = pm_span_of("e")}, back;
-    pm_note note = {0};
+    pm_stored note = {0};
     fixture_key(1, out.unit);
     fixture_key(2, out.job);
     cr_assert_eq(pm_board_end(bare, &out, 1, &b.err), PM_OK, "%s", b.err.text);
@@ -220,7 +220,7 @@ Test(seal_store, outcomes_and_failures) {
     cr_assert_eq(pm_board_failure(r, out.job, &back, &note, &b.err), PM_OK, "%s", b.err.text);
     cr_assert(note.found && back.code == PM_EDATA);
     cr_assert_eq(pm_board_outcome(bare, out.unit, &back, &note, &b.err), PM_EDATA);
-    pm_note_free(&note);
+    pm_stored_free(&note);
     pm_redis_close(r);
     pm_redis_close(bare);
     end(&b);

@@ -29,7 +29,7 @@ static bool take(int fd, void *bytes, size_t n) {
 }
 
 static int act(void *ctx, size_t slot, int fd) {
-    pm_page *page = &((pm_page *)ctx)[slot];
+    pm_progress_page *page = &((pm_progress_page *)ctx)[slot];
     pm_task_head head;
     while (take(fd, &head, sizeof head)) {
         char *value = malloc(head.size + 1);
@@ -38,9 +38,9 @@ static int act(void *ctx, size_t slot, int fd) {
         }
         pm_answer answer = {.items = head.size, .recorded = slot, .status = PM_OK};
         uint8_t scc[PM_DIGEST_BYTES] = {7};
-        pm_page_begin(page, 5);
-        pm_page_item(page, 3, scc);
-        pm_page_phase(page, PM_PHASE_COMPUTE);
+        pm_progress_page_begin(page, 5);
+        pm_progress_page_item(page, 3, scc);
+        pm_progress_page_phase(page, PM_PHASE_COMPUTE);
         switch (value[0]) {
         case 'e': /* an error */
             answer.status = PM_EDATA;
@@ -56,18 +56,18 @@ static int act(void *ctx, size_t slot, int fd) {
                 pause();
             }
         case 'w': /* waits, and computes nothing */
-            pm_page_phase(page, PM_PHASE_FETCH);
+            pm_progress_page_phase(page, PM_PHASE_FETCH);
             nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
             break;
         case 'q': /* the same, and says so */
-            pm_page_phase(page, PM_PHASE_FETCH);
+            pm_progress_page_phase(page, PM_PHASE_FETCH);
             for (int i = 0; i < 20; i++) {
-                pm_page_sign(page);
+                pm_progress_page_sign(page);
                 nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
             }
             break;
         case 'b': /* works, and does not compute */
-            pm_page_phase(page, PM_PHASE_FETCH);
+            pm_progress_page_phase(page, PM_PHASE_FETCH);
             for (;;) {
             }
         case 'n': /* no answer */
@@ -77,8 +77,8 @@ static int act(void *ctx, size_t slot, int fd) {
             break;
         }
         free(value);
-        pm_page_phase(page, PM_PHASE_IDLE);
-        answer.seconds = pm_page_computed(page);
+        pm_progress_page_phase(page, PM_PHASE_IDLE);
+        answer.seconds = pm_progress_page_computed(page);
         if (write(fd, &answer, sizeof answer) != (ssize_t)sizeof answer) {
             return 1;
         }
@@ -96,7 +96,7 @@ typedef struct job {
 } job;
 
 typedef struct desk {
-    pm_page *pages;
+    pm_progress_page *pages;
     pm_slots slots;
     size_t n_ended;
     int errors;

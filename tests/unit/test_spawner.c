@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "worker/page.h"
+#include "worker/progress_page.h"
 #include "worker/spawner.h"
 
 static void pause_ms(long ms) {
@@ -249,21 +249,21 @@ Test(spawner, children_inherit_no_sockets_of_others) {
 
 static int work_on_page(void *ctx, size_t slot, int fd) {
     (void)slot;
-    pm_page *page = ctx;
+    pm_progress_page *page = ctx;
     uint8_t scc[PM_DIGEST_BYTES] = {1, 2, 3};
     char byte = 'r';
-    pm_page_begin(page, 9);
-    pm_page_phase(page, PM_PHASE_COMPUTE);
-    pm_page_item(page, 4, scc);
+    pm_progress_page_begin(page, 9);
+    pm_progress_page_phase(page, PM_PHASE_COMPUTE);
+    pm_progress_page_item(page, 4, scc);
     if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1) {
         return 1;
     }
-    pm_page_phase(page, PM_PHASE_STORE);
+    pm_progress_page_phase(page, PM_PHASE_STORE);
     return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 0 ? 0 : 1;
 }
 
 Test(spawner, a_page_shows_what_the_child_is_at) {
-    pm_page *page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pm_progress_page *page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(page, MAP_FAILED);
     pm_spawner *s = start(1, work_on_page, page);
     pm_spawner_news born = spawn(s, 0);
@@ -273,15 +273,15 @@ Test(spawner, a_page_shows_what_the_child_is_at) {
     cr_assert_eq(atomic_load(&page->item), 4);
     cr_assert_eq(atomic_load(&page->items), 9);
     cr_assert_eq(page->scc[2], 3);
-    double before = pm_page_computed(page);
+    double before = pm_progress_page_computed(page);
     pause_ms(50);
-    cr_assert(pm_page_computed(page) >= before + 0.04, "the clock of a compute phase must run");
+    cr_assert(pm_progress_page_computed(page) >= before + 0.04, "the clock of a compute phase must run");
     cr_assert_eq(write(born.fd, &byte, 1), 1);
     cr_assert_eq(read(born.fd, &byte, 1), 1);
-    double stored = pm_page_computed(page);
+    double stored = pm_progress_page_computed(page);
     cr_assert(stored >= 0.04);
     pause_ms(20);
-    cr_assert_eq(pm_page_computed(page), stored, "outside of compute the clock stands");
+    cr_assert_eq(pm_progress_page_computed(page), stored, "outside of compute the clock stands");
     close(born.fd);
     pm_spawner_stop(s);
     munmap(page, sizeof *page);

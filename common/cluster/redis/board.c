@@ -6,10 +6,10 @@
 
 #include "base/mem.h"
 
-void pm_note_free(pm_note *note) {
+void pm_stored_free(pm_stored *note) {
     pm_buffer_free(&note->bytes);
     pm_message_memory_free(&note->memory);
-    *note = (pm_note){0};
+    *note = (pm_stored){0};
 }
 
 void pm_board_key_of(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_board_key *out) {
@@ -145,7 +145,7 @@ pm_status pm_board_decode(const pm_redis *r, const char *key, const redisReply *
 
 /* What is decoded borrows from its bytes, so that they must outlive the reply. */
 static pm_status see_note(const pm_redis *r, pm_span key, const pm_message_type *type, void *out,
-                          const redisReply *reply, pm_note *note, pm_error *err) {
+                          const redisReply *reply, pm_stored *note, pm_error *err) {
     redisReply copy = *reply;
     if (reply->type == REDIS_REPLY_STRING) {
         pm_status st = pm_buffer_add(&note->bytes, reply->str, reply->len, err);
@@ -162,7 +162,7 @@ typedef struct read_one {
     pm_span key;
     const pm_message_type *type;
     void *out;
-    pm_note *note;
+    pm_stored *note;
 } read_one;
 
 static pm_status see_one(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
@@ -171,16 +171,16 @@ static pm_status see_one(void *ctx, size_t i, const redisReply *reply, pm_error 
     return see_note(one->r, one->key, one->type, one->out, reply, one->note, err);
 }
 
-pm_status pm_board_read(pm_redis *r, pm_span key, const pm_message_type *type, void *out, pm_note *note,
+pm_status pm_board_read(pm_redis *r, pm_span key, const pm_message_type *type, void *out, pm_stored *note,
                         pm_error *err) {
-    pm_note_free(note);
+    pm_stored_free(note);
     read_one one = {.r = r, .key = key, .type = type, .out = out, .note = note};
     pm_status st = pm_board_queue_get(r, key, err);
     if (st == PM_OK) {
         st = pm_redis_flush(r, see_one, &one, err);
     }
     if (st != PM_OK) {
-        pm_note_free(note);
+        pm_stored_free(note);
     }
     return st;
 }

@@ -13,14 +13,14 @@
 #define PM_WORKER_SECONDS 15.0 /* a heartbeat lives so long */
 #define PM_WORKER_WAIT 10.0    /* within which every live worker has had one, also when Redis was emptied or away */
 
-/* A decoded message with what it borrows from. All-zero is empty; free with pm_note_free. Reading into one again frees
- * what it held. */
-typedef struct pm_note {
+/* A decoded message with what it borrows from. All-zero is empty; free with pm_stored_free. Reading into one again
+ * frees what it held. */
+typedef struct pm_stored {
     bool found;
     pm_buffer bytes;
     pm_message_memory memory;
-} pm_note;
-void pm_note_free(pm_note *note);
+} pm_stored;
+void pm_stored_free(pm_stored *note);
 
 /* ---- jobs ---- */
 
@@ -31,7 +31,7 @@ pm_status pm_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *er
 pm_status pm_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint64_t known, pm_error *err);
 /* What is kept of the job lives on for another TTL: for whoever works with it, not for whoever looks. */
 pm_status pm_board_keep_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err);
-pm_status pm_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_note *note,
+pm_status pm_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_stored *note,
                        pm_error *err);
 /* The newest `most` jobs on the list whose record is still there (one may come twice when jobs are submitted
  * meanwhile); *digests is freed with free(). */
@@ -63,7 +63,7 @@ pm_status pm_board_cancelled(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES]
                              pm_error *err);
 
 /* The first failed unit of a job. */
-pm_status pm_board_failure(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_outcome_message *out, pm_note *note,
+pm_status pm_board_failure(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
                            pm_error *err);
 /* Forgets failure, the unit's outcome and its attempts (NULL: of none): before a dead letter is replayed. */
 pm_status pm_board_forgive(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
@@ -101,7 +101,7 @@ pm_status pm_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm
  * the unit has ended as done; a done one takes the place of any other, forgets the unit's attempts, and counts its
  * items. */
 pm_status pm_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err);
-pm_status pm_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_note *note,
+pm_status pm_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
                            pm_error *err);
 /* Which of n units have ended (done or failed). */
 pm_status pm_board_ended(pm_redis *r, const uint8_t (*units)[PM_DIGEST_BYTES], size_t n, bool *ended, pm_error *err);

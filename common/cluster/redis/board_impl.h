@@ -55,7 +55,8 @@ pm_status pm_board_queue_get(pm_redis *r, pm_span key, pm_error *err);
 pm_status pm_board_decode(const pm_redis *r, const char *key, const redisReply *reply, const pm_message_type *type,
                           void *out, pm_message_memory *memory, bool *found, pm_error *err);
 /* The value of one key; the message borrows from `note`. */
-pm_status pm_board_read(pm_redis *r, pm_span key, const pm_message_type *type, void *out, pm_note *note, pm_error *err);
+pm_status pm_board_read(pm_redis *r, pm_span key, const pm_message_type *type, void *out, pm_stored *note,
+                        pm_error *err);
 
 /* The members of SMEMBERS or ZREVRANGE as digests; *digests is freed with free(). One of another size is a warning line
  * that names `key`, and left out. */

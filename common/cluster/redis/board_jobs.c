@@ -86,7 +86,7 @@ pm_status pm_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint64
     return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
 }
 
-pm_status pm_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_note *note,
+pm_status pm_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_stored *note,
                        pm_error *err) {
     pm_board_key key;
     pm_board_key_of(r, "job", job, &key);
@@ -212,7 +212,7 @@ pm_status pm_board_cancelled(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES]
     return pm_board_exist(r, "cancelled", jobs, n, cancelled, err);
 }
 
-pm_status pm_board_failure(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_outcome_message *out, pm_note *note,
+pm_status pm_board_failure(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
                            pm_error *err) {
     pm_board_key key;
     pm_board_key_of(r, "failed", job, &key);

@@ -213,11 +213,11 @@ static pm_status try_to_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], c
 /* An outcome that makes no sense has ended nothing: it is removed. */
 static pm_status check_end(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], bool *has_ended, pm_error *err) {
     pm_outcome_message outcome;
-    pm_note note = {0};
+    pm_stored note = {0};
     pm_error why = {0};
     pm_status st = pm_board_outcome(r, unit, &outcome, &note, &why);
     *has_ended = st == PM_OK && note.found;
-    pm_note_free(&note);
+    pm_stored_free(&note);
     if (st == PM_EDATA) {
         static const char *const spaces[] = {"outcome", NULL};
         pm_logf(r->log, PM_LOG_WARNING, "%s; it is removed", why.text);
@@ -353,12 +353,12 @@ static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64
  * that dies between them leaves a unit that is tried again, not one that has ended while its job waits. */
 static pm_status end_failed(pm_redis *r, const pm_outcome_message *outcome, pm_span key, pm_error *err) {
     pm_outcome_message standing;
-    pm_note note = {0};
+    pm_stored note = {0};
     pm_board_key failed;
     pm_board_key_of(r, "failed", outcome->job, &failed);
     pm_status st = pm_board_read(r, key, &pm_outcome_type, &standing, &note, err);
     bool is_done = st == PM_OK && note.found && standing.code == PM_OK;
-    pm_note_free(&note);
+    pm_stored_free(&note);
     if (st == PM_EDATA) { /* what makes no sense is written over */
         const pm_span argv[] = {pm_span_of("UNLINK"), key};
         st = pm_board_send(r, pm_redis_queue(r, argv, 2, err), err);
@@ -380,7 +380,7 @@ pm_status pm_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t 
                                   : end_failed(r, outcome, key.span, err);
 }
 
-pm_status pm_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_note *note,
+pm_status pm_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
                            pm_error *err) {
     pm_board_key key;
     pm_board_key_of(r, "outcome", unit, &key);

@@ -1,4 +1,4 @@
-#include "worker/heading.h"
+#include "worker/unit_headers.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static bool read_kind(pm_span text, char kind[PM_KIND_NAME]) {
     return fits;
 }
 
-static void read_trace(pm_span text, pm_heading *out) {
+static void read_trace(pm_span text, pm_unit_headers *out) {
     char parent[PM_TRACEPARENT];
     if (text.size == PM_TRACEPARENT - 1 && memchr(text.bytes, '\0', text.size) == NULL) {
         memcpy(parent, text.bytes, text.size);
@@ -66,9 +66,9 @@ static pm_status wrong(const char *name, const char *expected, pm_span found, pm
                : pm_fail(err, PM_EDATA, "the message's header %s: expected %s, found \"%s\"", name, expected, text);
 }
 
-pm_status pm_heading_parse(const rd_kafka_headers_t *headers, const char *topic, int32_t partition, int64_t offset,
-                           pm_heading *out, pm_error *err) {
-    *out = (pm_heading){.has_job = false};
+pm_status pm_unit_headers_parse(const rd_kafka_headers_t *headers, const char *topic, int32_t partition, int64_t offset,
+                                pm_unit_headers *out, pm_error *err) {
+    *out = (pm_unit_headers){.has_job = false};
     pm_span job = find(headers, "phasemill-job"), unit = find(headers, "ce_id"), kind = find(headers, "phasemill-kind");
     pm_span version = find(headers, "phasemill-version");
     out->has_job = read_digest(job, out->job);
@@ -89,16 +89,18 @@ pm_status pm_heading_parse(const rd_kafka_headers_t *headers, const char *topic,
     return has_kind ? PM_OK : wrong("phasemill-kind", "a name of lower-case letters", kind, err);
 }
 
-pm_status pm_heading_read(const rd_kafka_message_t *message, pm_heading *out, pm_error *err) {
+pm_status pm_unit_headers_read(const rd_kafka_message_t *message, pm_unit_headers *out, pm_error *err) {
     rd_kafka_headers_t *headers = NULL;
     if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         headers = NULL;
     }
-    return pm_heading_parse(headers, rd_kafka_topic_name(message->rkt), message->partition, message->offset, out, err);
+    return pm_unit_headers_parse(headers, rd_kafka_topic_name(message->rkt), message->partition, message->offset, out,
+                                 err);
 }
 
-pm_status pm_heading_disown(const rd_kafka_message_t *message, pm_heading *heading, pm_error *err) {
-    heading->has_job = false;
-    heading->has_unit = false;
-    return name_by_position(rd_kafka_topic_name(message->rkt), message->partition, message->offset, heading->unit, err);
+pm_status pm_unit_headers_disown(const rd_kafka_message_t *message, pm_unit_headers *unit_headers, pm_error *err) {
+    unit_headers->has_job = false;
+    unit_headers->has_unit = false;
+    return name_by_position(rd_kafka_topic_name(message->rkt), message->partition, message->offset, unit_headers->unit,
+                            err);
 }

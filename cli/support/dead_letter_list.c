@@ -1,4 +1,4 @@
-#include "support/letters.h"
+#include "support/dead_letter_list.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +8,12 @@
 
 #define PROGRESS_SECONDS 15.0
 
-void cli_letters_free(cli_letters *letters) {
+void cli_dead_letter_list_free(cli_dead_letter_list *letters) {
     for (size_t i = 0; i < letters->n; i++) {
         free(letters->items[i].bytes);
     }
     free(letters->items);
-    *letters = (cli_letters){0};
+    *letters = (cli_dead_letter_list){0};
 }
 
 /* ---- taking in --------------------------------------------------------------------------------------- */
@@ -48,7 +48,7 @@ static void copy_message(cli_letter *letter, const pm_read_message *m) {
 }
 
 static pm_status take(void *ctx, const pm_read_message *m, pm_error *err) {
-    cli_letters *letters = ctx;
+    cli_dead_letter_list *letters = ctx;
     if (m->key.size != PM_DIGEST_BYTES) {
         letters->n_strange++;
         return PM_OK;
@@ -81,7 +81,7 @@ static int by_order(const void *a, const void *b) {
     return (x->order > y->order) - (x->order < y->order);
 }
 
-static void keep_last_of_each(cli_letters *letters) {
+static void keep_last_of_each(cli_dead_letter_list *letters) {
     size_t kept = 0;
     if (letters->n == 0) {
         return;
@@ -100,7 +100,8 @@ static void keep_last_of_each(cli_letters *letters) {
     qsort(letters->items, kept, sizeof *letters->items, by_order);
 }
 
-pm_status cli_letters_read(cli_letters *letters, pm_reader *reader, const pm_deadline *deadline, pm_error *err) {
+pm_status cli_dead_letter_list_read(cli_dead_letter_list *letters, pm_reader *reader, const pm_deadline *deadline,
+                                    pm_error *err) {
     double seconds = pm_deadline_within(deadline, PROGRESS_SECONDS, 0.1);
     pm_status st = pm_reader_drain(reader, seconds, take, letters, err);
     keep_last_of_each(letters);

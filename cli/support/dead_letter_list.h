@@ -1,6 +1,6 @@
 /* Dead letters: the messages of a compacted topic, of which the last one of each key counts. */
-#ifndef PM_CLI_LETTERS_H
-#define PM_CLI_LETTERS_H
+#ifndef PM_CLI_DEAD_LETTER_LIST_H
+#define PM_CLI_DEAD_LETTER_LIST_H
 
 #include "base/deadline.h"
 #include "base/hash.h"
@@ -19,16 +19,17 @@ typedef struct cli_letter {
     uint8_t *bytes;
 } cli_letter;
 
-/* All-zero is empty; free with cli_letters_free. */
-typedef struct cli_letters {
+/* All-zero is empty; free with cli_dead_letter_list_free. */
+typedef struct cli_dead_letter_list {
     cli_letter *items; /* by time */
     size_t n, capacity, arrived;
     size_t n_strange; /* messages whose key is not of 32 bytes: not ours, left out */
-} cli_letters;
+} cli_dead_letter_list;
 
 /* Takes in everything up to the present end of the topic; call again for what came since. */
-pm_status cli_letters_read(cli_letters *letters, pm_reader *reader, const pm_deadline *deadline, pm_error *err);
-void cli_letters_free(cli_letters *letters);
+pm_status cli_dead_letter_list_read(cli_dead_letter_list *letters, pm_reader *reader, const pm_deadline *deadline,
+                                    pm_error *err);
+void cli_dead_letter_list_free(cli_dead_letter_list *letters);
 
 /* The span of a header; empty when it is not there. */
 pm_span cli_letter_header(const cli_letter *letter, const char *name);

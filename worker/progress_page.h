@@ -1,6 +1,6 @@
 /* A page that a child and its worker share: what the child is doing. While the child has a unit, it alone writes. */
-#ifndef PM_WORKER_PAGE_H
-#define PM_WORKER_PAGE_H
+#ifndef PM_WORKER_PROGRESS_PAGE_H
+#define PM_WORKER_PROGRESS_PAGE_H
 
 #include <stdatomic.h>
 
@@ -13,24 +13,24 @@ typedef enum pm_phase {
     PM_PHASE_STORE
 } pm_phase;
 
-typedef struct pm_page {
+typedef struct pm_progress_page {
     _Atomic int phase;
     _Atomic uint64_t computed_us;  /* compute phases of this unit that are over */
     _Atomic uint64_t compute_from; /* microseconds of pm_seconds() at which the present one began */
     _Atomic uint64_t item, items;
     _Atomic uint64_t signs;       /* of life, while it waits for Redis */
     uint8_t scc[PM_DIGEST_BYTES]; /* of the item; torn reads are harmless, it is for people */
-} pm_page;
+} pm_progress_page;
 
 /* Parent, before it hands a unit over: idle, nothing computed. */
-void pm_page_clear(pm_page *page);
+void pm_progress_page_clear(pm_progress_page *page);
 /* Child: a unit begins, a phase begins. */
-void pm_page_begin(pm_page *page, uint64_t items);
-void pm_page_phase(pm_page *page, pm_phase phase);
+void pm_progress_page_begin(pm_progress_page *page, uint64_t items);
+void pm_progress_page_phase(pm_progress_page *page, pm_phase phase);
 /* Child: it waits, and lives. */
-void pm_page_sign(pm_page *page);
-void pm_page_item(pm_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTES]);
+void pm_progress_page_sign(pm_progress_page *page);
+void pm_progress_page_item(pm_progress_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTES]);
 /* Parent: seconds of compute so far. */
-double pm_page_computed(const pm_page *page);
+double pm_progress_page_computed(const pm_progress_page *page);
 
 #endif

@@ -40,7 +40,7 @@ static void judge_attempt(pm_worker *w, pm_held *h) {
 static void begin(pm_worker *w, pm_held *h) {
     pm_error err = {0};
     pm_attempt attempt = {0};
-    pm_status st = pm_board_begin(w->redis, h->heading.job, h->heading.unit, &attempt, &err);
+    pm_status st = pm_board_begin(w->redis, h->unit_headers.job, h->unit_headers.unit, &attempt, &err);
     pm_link_note(w, st, &err);
     if (st == PM_EDATA) { /* what Redis holds of this unit makes no sense, and will not by itself */
         h->error = err;
@@ -116,7 +116,7 @@ void pm_held_ended(void *ctx, const pm_ending *ending) {
 static void count_fault(pm_worker *w, pm_held *h, double now) {
     pm_error err = {0};
     uint64_t faults = 0;
-    pm_status st = pm_board_fault(w->redis, h->heading.unit, &faults, &err);
+    pm_status st = pm_board_fault(w->redis, h->unit_headers.unit, &faults, &err);
     pm_link_note(w, st, &err);
     if (st == PM_EDATA) {
         h->error = err;
@@ -202,7 +202,7 @@ void pm_held_reported(void *ctx, void *opaque, int32_t partition, int64_t offset
 
 static void end(pm_worker *w, pm_held *h) {
     bool is_done = h->error.code == PM_OK;
-    if (h->heading.has_job && h->heading.has_unit) {
+    if (h->unit_headers.has_job && h->unit_headers.has_unit) {
         pm_error err = {0};
         pm_status st = pm_held_write_end(w, h, &err);
         pm_link_note(w, st, &err);
@@ -229,7 +229,7 @@ static void go_astray(pm_worker *w, pm_held *h) {
     pm_fail(&h->error, PM_ECONFIG,
             "worker %s has redis.prefix %s, and takes units from the topics of redis.prefix %s, which it cannot do: "
             "give it that prefix, or a kafka.topic-prefix of its own",
-            w->options->id, w->options->redis->prefix, h->heading.redis_prefix);
+            w->options->id, w->options->redis->prefix, h->unit_headers.redis_prefix);
     pm_utf8_mend(h->error.text);
     pm_held_log(w, h, w->astray == 0 ? PM_LOG_ERROR : PM_LOG_DEBUG, "%s", h->error.text);
     w->astray++;
@@ -240,7 +240,7 @@ static void go_astray(pm_worker *w, pm_held *h) {
 static void give_back(pm_worker *w, pm_held *h) {
     pm_error err = {0};
     if (h->is_begun && w->link.is_up && w->fatal.code == PM_OK) {
-        pm_status st = pm_board_give_back(w->redis, h->heading.unit, &err);
+        pm_status st = pm_board_give_back(w->redis, h->unit_headers.unit, &err);
         pm_link_note(w, st, &err);
     }
     pm_held_log(w, h, PM_LOG_DEBUG, "given back");
@@ -256,7 +256,7 @@ static void stop_counting(pm_worker *w, pm_held *h) {
     if (!h->is_begun || !w->link.is_up || is_between || pm_taker_owns(w->taker, &h->taken)) {
         return;
     }
-    pm_status st = pm_board_give_back(w->redis, h->heading.unit, &err);
+    pm_status st = pm_board_give_back(w->redis, h->unit_headers.unit, &err);
     pm_link_note(w, st, &err);
     h->is_begun = st != PM_OK && pm_is_transient(st);
 }
@@ -271,7 +271,7 @@ static bool is_unwanted(const pm_worker *w, const pm_held *h) {
 
 static bool needs_redis(const pm_held *h) {
     return h->step == PM_STEP_BEGIN || h->step == PM_STEP_FAULT ||
-           (h->step == PM_STEP_END && h->heading.has_job && h->heading.has_unit);
+           (h->step == PM_STEP_END && h->unit_headers.has_job && h->unit_headers.has_unit);
 }
 
 static void advance_once(pm_worker *w, pm_held *h, double now) {

@@ -1,4 +1,4 @@
-#include "worker/models.h"
+#include "worker/program_cache.h"
 
 #include <string.h>
 
@@ -15,13 +15,13 @@ typedef struct entry {
     uint64_t used; /* larger is later */
 } entry;
 
-struct pm_models {
-    entry entries[PM_MODELS_KEPT];
+struct pm_program_cache {
+    entry entries[PM_PROGRAMS_KEPT];
     size_t limit;
     uint64_t clock;
 };
 
-pm_status pm_models_new(size_t bytes, pm_models **out, pm_error *err) {
+pm_status pm_program_cache_new(size_t bytes, pm_program_cache **out, pm_error *err) {
     *out = pm_calloc(1, sizeof **out);
     if (*out == NULL) {
         return pm_fail_memory(err, "the models under evaluation", sizeof **out);
@@ -35,15 +35,15 @@ static void drop(entry *e) {
     *e = (entry){.model = NULL};
 }
 
-void pm_models_free(pm_models *models) {
-    for (size_t i = 0; models != NULL && i < PM_MODELS_KEPT; i++) {
+void pm_program_cache_free(pm_program_cache *models) {
+    for (size_t i = 0; models != NULL && i < PM_PROGRAMS_KEPT; i++) {
         drop(&models->entries[i]);
     }
     free(models);
 }
 
-static entry *find(pm_models *m, const uint8_t *job, pm_isa isa, bool normalize_start) {
-    for (size_t i = 0; i < PM_MODELS_KEPT; i++) {
+static entry *find(pm_program_cache *m, const uint8_t *job, pm_isa isa, bool normalize_start) {
+    for (size_t i = 0; i < PM_PROGRAMS_KEPT; i++) {
         entry *e = &m->entries[i];
         if (e->model != NULL && e->isa == isa && e->normalize_start == normalize_start &&
             memcmp(e->job, job, PM_DIGEST_BYTES) == 0) {
@@ -53,9 +53,9 @@ static entry *find(pm_models *m, const uint8_t *job, pm_isa isa, bool normalize_
     return NULL;
 }
 
-static entry *least_recently_used(pm_models *m) {
+static entry *least_recently_used(pm_program_cache *m) {
     entry *least = &m->entries[0];
-    for (size_t i = 1; i < PM_MODELS_KEPT; i++) {
+    for (size_t i = 1; i < PM_PROGRAMS_KEPT; i++) {
         if (m->entries[i].used < least->used) {
             least = &m->entries[i];
         }
@@ -63,21 +63,21 @@ static entry *least_recently_used(pm_models *m) {
     return least;
 }
 
-static size_t total_bytes(const pm_models *m) {
+static size_t total_bytes(const pm_program_cache *m) {
     size_t total = 0;
-    for (size_t i = 0; i < PM_MODELS_KEPT; i++) {
+    for (size_t i = 0; i < PM_PROGRAMS_KEPT; i++) {
         total += m->entries[i].bytes;
     }
     return total;
 }
 
 /* Room for one more: a free entry, and the rest within the limit. */
-static entry *make_room(pm_models *m) {
+static entry *make_room(pm_program_cache *m) {
     entry *e = least_recently_used(m);
     drop(e);
     while (total_bytes(m) > m->limit) {
         entry *next = NULL;
-        for (size_t i = 0; i < PM_MODELS_KEPT; i++) {
+        for (size_t i = 0; i < PM_PROGRAMS_KEPT; i++) {
             entry *other = &m->entries[i];
             if (other->model != NULL && (next == NULL || other->used < next->used)) {
                 next = other;
@@ -93,9 +93,9 @@ static entry *make_room(pm_models *m) {
 /* A cache that waits out Redis, so that what is unavailable is missing. */
 static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
                              pm_error *err) {
-    pm_bench *bench = ctx;
+    pm_child_context *bench = ctx;
     pm_trace_cache cache = pm_traces_cache(&bench->traces);
-    pm_retry retry = pm_bench_patience(bench);
+    pm_retry retry = pm_child_patience(bench);
     pm_status st;
     do {
         st = cache.get(cache.ctx, key, value, found, err);
@@ -104,9 +104,9 @@ static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_b
 }
 
 static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
-    pm_bench *bench = ctx;
+    pm_child_context *bench = ctx;
     pm_trace_cache cache = pm_traces_cache(&bench->traces);
-    pm_retry retry = pm_bench_patience(bench);
+    pm_retry retry = pm_child_patience(bench);
     pm_status st;
     do {
         st = cache.remove(cache.ctx, key, err);
@@ -114,8 +114,8 @@ static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], p
     return st;
 }
 
-static pm_status get_job(pm_bench *bench, const uint8_t *digest, pm_job *job, pm_error *err) {
-    pm_retry retry = pm_bench_patience(bench);
+static pm_status get_job(pm_child_context *bench, const uint8_t *digest, pm_job *job, pm_error *err) {
+    pm_retry retry = pm_child_patience(bench);
     pm_buffer encoded = {0};
     pm_status st;
     do {
@@ -126,7 +126,7 @@ static pm_status get_job(pm_bench *bench, const uint8_t *digest, pm_job *job, pm
     return st;
 }
 
-static pm_status warm(pm_bench *bench, const pm_classes *classes, pm_error *err) {
+static pm_status warm(pm_child_context *bench, const pm_classes *classes, pm_error *err) {
     uint8_t(*keys)[PM_DIGEST_BYTES] = pm_malloc(classes->n_classes, sizeof *keys);
     if (keys == NULL) {
         return pm_fail_memory(err, "the keys of a job", classes->n_classes * sizeof *keys);
@@ -134,7 +134,7 @@ static pm_status warm(pm_bench *bench, const pm_classes *classes, pm_error *err)
     for (uint32_t c = 0; c < classes->n_classes; c++) {
         memcpy(keys[c], classes->canon[c].key, PM_DIGEST_BYTES);
     }
-    pm_retry retry = pm_bench_patience(bench);
+    pm_retry retry = pm_child_patience(bench);
     pm_status st;
     do {
         st = pm_traces_warm(&bench->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, classes->n_classes, err);
@@ -143,7 +143,7 @@ static pm_status warm(pm_bench *bench, const pm_classes *classes, pm_error *err)
     return st;
 }
 
-static pm_status load(pm_bench *bench, const uint8_t *digest, pm_isa isa, bool normalize_start, pm_model **out,
+static pm_status load(pm_child_context *bench, const uint8_t *digest, pm_isa isa, bool normalize_start, pm_model **out,
                       pm_error *err) {
     pm_job job = {0};
     pm_status st = get_job(bench, digest, &job, err);
@@ -171,9 +171,9 @@ static pm_status load(pm_bench *bench, const uint8_t *digest, pm_isa isa, bool n
     return st;
 }
 
-pm_status pm_models_get(pm_bench *bench, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa, bool normalize_start,
-                        const pm_model **out, bool *was_kept, pm_error *err) {
-    pm_models *m = bench->models;
+pm_status pm_program_cache_get(pm_child_context *bench, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa,
+                               bool normalize_start, const pm_model **out, bool *was_kept, pm_error *err) {
+    pm_program_cache *m = bench->models;
     entry *e = find(m, job, isa, normalize_start);
     pm_status st = PM_OK;
     *out = NULL;
@@ -197,8 +197,8 @@ pm_status pm_models_get(pm_bench *bench, const uint8_t job[PM_DIGEST_BYTES], pm_
     return st;
 }
 
-void pm_models_forget(pm_models *models, const pm_model *model) {
-    for (size_t i = 0; i < PM_MODELS_KEPT; i++) {
+void pm_program_cache_forget(pm_program_cache *models, const pm_model *model) {
+    for (size_t i = 0; i < PM_PROGRAMS_KEPT; i++) {
         if (models->entries[i].model == model) {
             drop(&models->entries[i]);
         }

@@ -14,22 +14,22 @@ void pm_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const
     va_start(arguments, format);
     int written = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    pm_hex(h->heading.job, job);
-    pm_hex(h->heading.unit, unit);
+    pm_hex(h->unit_headers.job, job);
+    pm_hex(h->unit_headers.unit, unit);
     const pm_log_field fields[] = {
         {.name = "worker", .text = w->options->id},
-        {.name = "job", .text = h->heading.has_job ? job : "unknown"},
+        {.name = "job", .text = h->unit_headers.has_job ? job : "unknown"},
         {.name = "unit", .text = unit},
-        {.name = "kind", .text = h->heading.kind},
+        {.name = "kind", .text = h->unit_headers.kind},
         {.name = "attempt", .number = (double)h->attempt.begun},
         {.name = "topic", .text = rd_kafka_topic_name(h->taken.message->rkt)},
         {.name = "partition", .number = (double)h->taken.partition},
         {.name = "offset", .number = (double)h->taken.offset},
         {.name = "seconds", .number = h->seconds},
-        {.name = "trace", .text = h->heading.trace},
+        {.name = "trace", .text = h->unit_headers.trace},
     };
     size_t n = sizeof fields / sizeof fields[0];
-    pm_log_event(w->options->log, level, fields, h->heading.trace[0] != '\0' ? n : n - 1, "%s",
+    pm_log_event(w->options->log, level, fields, h->unit_headers.trace[0] != '\0' ? n : n - 1, "%s",
                  written < 0 ? format : text);
 }
 
@@ -37,7 +37,7 @@ void pm_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const
 
 static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm_error *err) {
     pm_event_message event = {.type = pm_span_of(type),
-                              .kind = pm_span_of(h->heading.kind),
+                              .kind = pm_span_of(h->unit_headers.kind),
                               .worker = pm_span_of(w->options->id),
                               .time = pm_now(),
                               .seconds = h->seconds,
@@ -45,18 +45,18 @@ static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm
                               .recorded = h->recorded,
                               .known = h->known,
                               .error = pm_span_of(h->error.code == PM_OK ? "" : h->error.text)};
-    memcpy(event.job, h->heading.job, PM_DIGEST_BYTES);
-    memcpy(event.unit, h->heading.unit, PM_DIGEST_BYTES);
+    memcpy(event.job, h->unit_headers.job, PM_DIGEST_BYTES);
+    memcpy(event.unit, h->unit_headers.unit, PM_DIGEST_BYTES);
     pm_headers headers;
     char name[64], attempt[24];
     snprintf(name, sizeof name, "phasemill.event.%s", type);
     snprintf(attempt, sizeof attempt, "%llu", (unsigned long long)h->attempt.begun);
-    pm_headers_begin(&headers, h->heading.unit, name, w->options->id, event.time);
-    pm_headers_add_digest(&headers, "phasemill-job", h->heading.job);
+    pm_headers_begin(&headers, h->unit_headers.unit, name, w->options->id, event.time);
+    pm_headers_add_digest(&headers, "phasemill-job", h->unit_headers.job);
     pm_headers_add(&headers, "phasemill-kind", event.kind);
     pm_headers_add(&headers, "phasemill-attempt", pm_span_of(attempt));
-    if (h->heading.traceparent[0] != '\0') {
-        pm_headers_add(&headers, "traceparent", pm_span_of(h->heading.traceparent));
+    if (h->unit_headers.traceparent[0] != '\0') {
+        pm_headers_add(&headers, "traceparent", pm_span_of(h->unit_headers.traceparent));
     }
     pm_buffer value = {0};
     char place[PM_SEAL_NAME];
@@ -68,7 +68,7 @@ static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm
     }
     if (st == PM_OK) {
         pm_outgoing message = {.topic = PM_TOPIC_EVENTS,
-                               .key = {h->heading.job, PM_DIGEST_BYTES},
+                               .key = {h->unit_headers.job, PM_DIGEST_BYTES},
                                .value = {value.bytes, value.size},
                                .headers = headers.list,
                                .n_headers = headers.n};
@@ -133,7 +133,7 @@ pm_status pm_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
     static const uint8_t nothing[1];
     pm_span value = h->taken.value.bytes == NULL ? (pm_span){nothing, 0} : h->taken.value; /* none is a tombstone */
     pm_outgoing message = {.topic = PM_TOPIC_DEAD,
-                           .key = {h->heading.unit, PM_DIGEST_BYTES},
+                           .key = {h->unit_headers.unit, PM_DIGEST_BYTES},
                            .value = value,
                            .headers = list,
                            .n_headers = n + ours.n,
@@ -144,7 +144,7 @@ pm_status pm_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
 /* ---- the end ---- */
 
 pm_status pm_held_write_end(pm_worker *w, const pm_held *h, pm_error *err) {
-    pm_outcome_message outcome = {.kind = pm_span_of(h->heading.kind),
+    pm_outcome_message outcome = {.kind = pm_span_of(h->unit_headers.kind),
                                   .code = (uint64_t)h->error.code,
                                   .error = pm_span_of(h->error.code == PM_OK ? "" : h->error.text),
                                   .scc = h->has_scc ? (pm_span){h->scc, PM_DIGEST_BYTES} : (pm_span){0},
@@ -155,7 +155,7 @@ pm_status pm_held_write_end(pm_worker *w, const pm_held *h, pm_error *err) {
                                   .offset = h->taken.offset,
                                   .time = pm_now(),
                                   .seconds = h->seconds};
-    memcpy(outcome.unit, h->heading.unit, PM_DIGEST_BYTES);
-    memcpy(outcome.job, h->heading.job, PM_DIGEST_BYTES);
+    memcpy(outcome.unit, h->unit_headers.unit, PM_DIGEST_BYTES);
+    memcpy(outcome.job, h->unit_headers.job, PM_DIGEST_BYTES);
     return pm_board_end(w->redis, &outcome, h->items, err);
 }
