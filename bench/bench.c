@@ -49,14 +49,14 @@ void bench_print_machine(void) {
     pm_isa isa;
     char versions[1024];
     print_processor();
-    bench_check(pm_isa_choose(getenv("PHASEMILL_ISA"), &isa, &err), &err);
+    bench_check(pmi_isa_choose(getenv("PHASEMILL_ISA"), &isa, &err), &err);
     pm_versions(versions, sizeof versions);
-    printf("cores: %ld, instruction set: %s\ncompiler: %s\n%s\n", sysconf(_SC_NPROCESSORS_ONLN), pm_isa_name(isa),
+    printf("cores: %ld, instruction set: %s\ncompiler: %s\n%s\n", sysconf(_SC_NPROCESSORS_ONLN), pmi_isa_name(isa),
            __VERSION__, versions);
 }
 
 static const pm_model_info *find_model(const char *model) {
-    const pm_model_info *info = pm_model_find(model);
+    const pm_model_info *info = pmi_model_find(model);
     if (info == NULL) {
         fprintf(stderr, "there is no model \"%s\"; see phasemill generate --list\n", model);
         exit(PM_EUSAGE);

@@ -44,7 +44,7 @@ static pm_disk_entry *make_entries(size_t n) {
     }
     for (size_t i = 0; i < n; i++) {
         pm_error err;
-        must(pm_digest(PM_SHA256, &i, sizeof i, entries[i].key, &err), &err);
+        must(pmi_digest(PM_SHA256, &i, sizeof i, entries[i].key, &err), &err);
         entries[i].bytes = bytes;
         entries[i].size = size_of(i);
     }
@@ -54,49 +54,49 @@ static pm_disk_entry *make_entries(size_t n) {
 static pm_disk *open_disk(const char *folder) {
     pm_disk *disk;
     pm_error err;
-    must(pm_disk_open(folder, LIMIT, NULL, &disk, &err), &err);
+    must(pmi_disk_open(folder, LIMIT, NULL, &disk, &err), &err);
     return disk;
 }
 
 static void get_all(pm_disk *disk, const pm_disk_entry *entries, size_t n) {
     pm_buffer value = {0};
     pm_error err;
-    pm_disk_hold(disk);
+    pmi_disk_hold(disk);
     for (size_t i = 0; i < n; i++) {
         pm_disk_found found;
         value.size = 0;
-        must(pm_disk_get(disk, PM_DISK_TRACE, entries[i].key, &value, &found, &err), &err);
+        must(pmi_disk_get(disk, PM_DISK_TRACE, entries[i].key, &value, &found, &err), &err);
         if (found != PM_DISK_FOUND || value.size != entries[i].size) {
             fprintf(stderr, "bench_cache: entry %zu is not there\n", i);
             exit(PM_ESOFTWARE);
         }
     }
-    pm_disk_release(disk);
-    pm_buffer_free(&value);
+    pmi_disk_release(disk);
+    pmi_buffer_free(&value);
 }
 
 static void measure(const char *folder, pm_disk_entry *entries, size_t n, figures *f) {
     pm_error err;
     size_t removed;
     pm_disk *disk = open_disk(folder);
-    must(pm_disk_clear(disk, &removed, &err), &err);
+    must(pmi_disk_clear(disk, &removed, &err), &err);
     double t[8];
-    t[0] = pm_seconds();
-    must(pm_disk_put(disk, entries, n - 1, &err), &err);
-    pm_disk_close(disk);
-    t[1] = pm_seconds();
-    pm_disk_close(open_disk(folder));
-    t[2] = pm_seconds();
+    t[0] = pmi_seconds();
+    must(pmi_disk_put(disk, entries, n - 1, &err), &err);
+    pmi_disk_close(disk);
+    t[1] = pmi_seconds();
+    pmi_disk_close(open_disk(folder));
+    t[2] = pmi_seconds();
     disk = open_disk(folder);
-    t[3] = pm_seconds();
+    t[3] = pmi_seconds();
     get_all(disk, entries, n - 1);
-    t[4] = pm_seconds();
-    pm_disk_close(disk);
-    t[5] = pm_seconds();
+    t[4] = pmi_seconds();
+    pmi_disk_close(disk);
+    t[5] = pmi_seconds();
     disk = open_disk(folder);
-    must(pm_disk_put(disk, entries + n - 1, 1, &err), &err);
-    pm_disk_close(disk);
-    t[6] = pm_seconds();
+    must(pmi_disk_put(disk, entries + n - 1, 1, &err), &err);
+    pmi_disk_close(disk);
+    t[6] = pmi_seconds();
     f->put = fmin(f->put, t[1] - t[0]);
     f->open = fmin(f->open, t[2] - t[1]);
     f->get = fmin(f->get, t[4] - t[3]);
@@ -104,9 +104,9 @@ static void measure(const char *folder, pm_disk_entry *entries, size_t n, figure
     f->one = fmin(f->one, t[6] - t[5]);
     pm_disk_stat stat;
     disk = open_disk(folder);
-    must(pm_disk_stat_of(disk, &stat, &err), &err);
+    must(pmi_disk_stat_of(disk, &stat, &err), &err);
     f->file_bytes = stat.file_bytes;
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
 }
 
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where) {

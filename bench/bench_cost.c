@@ -1,4 +1,4 @@
-/* What recording an SCC costs, beside what pm_record_cost says: how units are cut and placed.
+/* What recording an SCC costs, beside what pmi_record_cost says: how units are cut and placed.
  *
  * Usage: bench_cost [MODEL ARGS...]
  * For each model and effort: microseconds of processor time to record its distinct SCCs, what the estimate for effort
@@ -28,9 +28,9 @@ static double record(const pm_canon *canon, pm_effort effort) {
     pm_plan plan;
     pm_error err;
     double begin = bench_thread_seconds();
-    bench_check(pm_record(canon, &options, &plan, &err), &err);
+    bench_check(pmi_record(canon, &options, &plan, &err), &err);
     double seconds = bench_thread_seconds() - begin;
-    pm_plan_free(&plan);
+    pmi_plan_free(&plan);
     return seconds;
 }
 
@@ -48,10 +48,10 @@ static void run(const char *model, const int64_t *args, size_t n_args, bool each
     pm_error err;
     char name[64];
     bench_name(model, args, n_args, name, sizeof name);
-    bench_check(pm_split_graph(graph, NULL, &split, &err), &err);
+    bench_check(pmi_split_graph(graph, NULL, &split, &err), &err);
     for (pm_effort effort = PM_EFFORT_FAST; effort <= PM_EFFORT_BEST; effort++) {
         pm_classes classes;
-        bench_check(pm_classes_find(graph, &split, effort, 1, NULL, &classes, &err), &err);
+        bench_check(pmi_classes_find(graph, &split, effort, 1, NULL, &classes, &err), &err);
         sums s = {.quotients = calloc(classes.n_classes + 1, sizeof(double))};
         if (s.quotients == NULL) {
             exit(PM_EOSERR);
@@ -59,7 +59,7 @@ static void run(const char *model, const int64_t *args, size_t n_args, bool each
         for (uint32_t c = 0; c < classes.n_classes; c++) {
             const pm_topology *t = &classes.canon[c].topology;
             double seconds = record(&classes.canon[c], effort);
-            double estimate = 1e-6 * (double)pm_record_cost(t->n, t->row[t->n]);
+            double estimate = 1e-6 * (double)pmi_record_cost(t->n, t->row[t->n]);
             add(&s, seconds, estimate);
             if (each) {
                 printf("%s %s %u %zu %.1f %.1f\n", name, effort_names[effort], t->n, t->row[t->n], 1e6 * seconds,
@@ -74,9 +74,9 @@ static void run(const char *model, const int64_t *args, size_t n_args, bool each
             fflush(stdout);
         }
         free(s.quotients);
-        pm_classes_free(&classes);
+        pmi_classes_free(&classes);
     }
-    pm_split_free(&split);
+    pmi_split_free(&split);
     pm_graph_free(graph);
 }
 

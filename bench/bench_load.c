@@ -59,7 +59,7 @@ static void generate(const input *in, report *out) {
     }
     pm_error err;
     pm_byte_sink sink = {.ctx = file, .write = write_bytes};
-    bench_check(pm_graph_write(graph, in->encoding, &sink, &err), &err);
+    bench_check(pmi_graph_write(graph, in->encoding, &sink, &err), &err);
     out->file = (size_t)ftell(file);
     out->states = graph->n_vertices;
     out->edges = graph->n_edges + graph->n_starts;
@@ -93,7 +93,7 @@ static void load_msgpack(const input *in, report *out) {
     (void)out;
     pm_buffer bytes = {0};
     pm_error err;
-    bench_check(pm_file_read(in->path, &bytes, &err), &err);
+    bench_check(pmi_file_read(in->path, &bytes, &err), &err);
     msgpack_unpacked tree;
     msgpack_unpacked_init(&tree);
     size_t at = 0;
@@ -102,7 +102,7 @@ static void load_msgpack(const input *in, report *out) {
         exit(EXIT_FAILURE);
     }
     msgpack_unpacked_destroy(&tree);
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
 }
 
 static size_t peak_bytes(void) {

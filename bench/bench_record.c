@@ -39,11 +39,11 @@ static void weigh(const pm_model *m, figures *f) {
     f->n_distinct = m->library.n_classes;
     for (uint32_t c = 0; c < m->library.n_classes; c++) {
         const pm_trace *trace = &m->library.classes[c].plan.trace;
-        bench_check(pm_trace_encode(trace, m->library.classes[c].key, &encoded, &err), &err);
+        bench_check(pmi_trace_encode(trace, m->library.classes[c].key, &encoded, &err), &err);
         f->fill += trace->l_row[trace->n] + trace->u_row[trace->n];
     }
     f->encoded = encoded.size;
-    pm_buffer_free(&encoded);
+    pmi_buffer_free(&encoded);
 }
 
 static void record(const pm_graph *graph, pm_effort effort, size_t rounds, figures *f) {

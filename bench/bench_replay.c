@@ -35,15 +35,15 @@ static double replay(const pm_model *m, const settings *s, const double *theta, 
     pm_request request = {.n_theta = s->theta, .theta = theta, .n_moments = s->moments, .threads = threads};
     pm_result result = {.moments = out};
     pm_error err;
-    double begin = threads == 1 ? bench_thread_seconds() : pm_seconds();
+    double begin = threads == 1 ? bench_thread_seconds() : pmi_seconds();
     bench_check(pm_evaluate(m, &request, &result, &err), &err);
-    return (threads == 1 ? bench_thread_seconds() : pm_seconds()) - begin;
+    return (threads == 1 ? bench_thread_seconds() : pmi_seconds()) - begin;
 }
 
 /* Until the system has spread the two threads over two cores. */
 static void warm_up(const pm_model *m, const settings *s, const double *theta, double *out) {
-    double begin = pm_seconds();
-    while (pm_seconds() - begin < 0.3) {
+    double begin = pmi_seconds();
+    while (pmi_seconds() - begin < 0.3) {
         replay(m, s, theta, 2, out);
     }
 }

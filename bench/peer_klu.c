@@ -58,7 +58,7 @@ static size_t list_entries(const pm_model *m, const int *number, entry *entries)
     const pm_graph *g = m->graph;
     size_t n = 0;
     for (size_t e = 0; e < g->n_edges; e++) {
-        if (number[g->from[e]] >= 0 && !pm_graph_weight_is_zero(g, g->weight[e])) {
+        if (number[g->from[e]] >= 0 && !pmi_graph_weight_is_zero(g, g->weight[e])) {
             entries[n++] = (entry){number[g->from[e]], number[g->to[e]], e};
         }
     }
@@ -141,27 +141,27 @@ static void place_entries(const pm_graph *g, bench_klu *k, const entry *entries,
 static void build_matrix(const pm_model *m, const int *number, bench_klu *k) {
     const pm_graph *g = m->graph;
     size_t n = (size_t)k->n, edges = g->n_edges;
-    entry *entries = need(pm_malloc(edges, sizeof *entries));
+    entry *entries = need(pmi_malloc(edges, sizeof *entries));
     size_t n_entries = list_entries(m, number, entries);
-    k->col = need(pm_calloc(n + 2, sizeof *k->col));
-    k->row = need(pm_malloc(n_entries + n, sizeof *k->row));
+    k->col = need(pmi_calloc(n + 2, sizeof *k->col));
+    k->row = need(pmi_malloc(n_entries + n, sizeof *k->row));
     scatter(k, entries, n_entries);
-    int *last = need(pm_malloc(n, sizeof *last));
+    int *last = need(pmi_malloc(n, sizeof *last));
     merge_doubles(k, last);
     free(last);
-    k->value = need(pm_calloc((size_t)k->col[n], sizeof *k->value));
-    k->fixed = need(pm_calloc((size_t)k->col[n], sizeof *k->fixed));
-    k->coef = need(pm_malloc(n_entries * g->n_params, sizeof *k->coef));
-    k->off = need(pm_malloc(n_entries, sizeof *k->off));
-    k->diagonal = need(pm_malloc(n_entries, sizeof *k->diagonal));
+    k->value = need(pmi_calloc((size_t)k->col[n], sizeof *k->value));
+    k->fixed = need(pmi_calloc((size_t)k->col[n], sizeof *k->fixed));
+    k->coef = need(pmi_malloc(n_entries * g->n_params, sizeof *k->coef));
+    k->off = need(pmi_malloc(n_entries, sizeof *k->off));
+    k->diagonal = need(pmi_malloc(n_entries, sizeof *k->diagonal));
     place_entries(g, k, entries, n_entries);
     free(entries);
 }
 
 static void build_start(const pm_graph *g, const int *number, bench_klu *k) {
     k->n_starts = g->n_starts;
-    k->start = need(pm_malloc(g->n_starts, sizeof *k->start));
-    k->start_weight = need(pm_malloc(g->n_starts, sizeof *k->start_weight));
+    k->start = need(pmi_malloc(g->n_starts, sizeof *k->start));
+    k->start_weight = need(pmi_malloc(g->n_starts, sizeof *k->start_weight));
     for (size_t s = 0; s < g->n_starts; s++) {
         k->start[s] = number[g->start_to[s]];
         k->start_weight[s] = g->weights[(size_t)g->start_weight[s] * (1 + g->n_params)];
@@ -231,9 +231,9 @@ static void undirected(int n, const int *col, const int *row, idx_t *first, idx_
 /* KLU's hook for an ordering of its blocks; returns a guess of the factor's entries, which KLU only reports. */
 static int metis_order(int n, int *col, int *row, int *order, klu_common *common) {
     (void)common;
-    idx_t *first = need(pm_calloc((size_t)n + 2, sizeof *first));
-    idx_t *to = need(pm_malloc(2 * (size_t)col[n], sizeof *to));
-    idx_t *inverse = need(pm_malloc((size_t)n, sizeof *inverse)), *seen = need(pm_malloc((size_t)n, sizeof *seen));
+    idx_t *first = need(pmi_calloc((size_t)n + 2, sizeof *first));
+    idx_t *to = need(pmi_malloc(2 * (size_t)col[n], sizeof *to));
+    idx_t *inverse = need(pmi_malloc((size_t)n, sizeof *inverse)), *seen = need(pmi_malloc((size_t)n, sizeof *seen));
     undirected(n, col, row, first, to, seen);
     idx_t count = n;
     int status = METIS_NodeND(&count, first, to, NULL, NULL, order, inverse);
@@ -263,13 +263,13 @@ static bool factor(bench_klu *k, int ordering, const double *theta) {
 }
 
 static bench_klu *open_numbered(const pm_model *m, int numbering) {
-    bench_klu *k = need(pm_calloc(1, sizeof *k));
-    int *number = need(pm_malloc(m->graph->n_vertices, sizeof *number));
+    bench_klu *k = need(pmi_calloc(1, sizeof *k));
+    int *number = need(pmi_malloc(m->graph->n_vertices, sizeof *number));
     number_states(m, numbering, number);
     k->numbering = numbering;
     k->n = (int)m->program.n;
     k->n_params = m->graph->n_params;
-    k->x = need(pm_malloc((size_t)k->n, sizeof *k->x));
+    k->x = need(pmi_malloc((size_t)k->n, sizeof *k->x));
     build_matrix(m, number, k);
     build_start(m->graph, number, k);
     free(number);

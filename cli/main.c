@@ -82,7 +82,7 @@ pm_status cli_show_help(const cli_command *command, pm_error *err) {
 }
 
 static pm_status unknown_command(const char *name, pm_error *err) {
-    return pm_fail(err, PM_EUSAGE, "unknown command \"%s\"; see `phasemill --help` for those there are", name);
+    return pmi_fail(err, PM_EUSAGE, "unknown command \"%s\"; see `phasemill --help` for those there are", name);
 }
 
 static void write_overview(cli_out *out) {
@@ -109,7 +109,7 @@ static void write_names(cli_out *out) {
 static pm_status run_help(const cli_command *self, int argc, char **argv, pm_error *err) {
     const char *topic = argc > 1 ? argv[1] : NULL;
     if (argc > 2) {
-        return pm_fail(err, PM_EUSAGE, "help: \"%s\" is one operand too many, expected one command", argv[2]);
+        return pmi_fail(err, PM_EUSAGE, "help: \"%s\" is one operand too many, expected one command", argv[2]);
     }
     if (topic != NULL && (strcmp(topic, "--help") == 0 || strcmp(topic, "-h") == 0)) {
         return cli_show(self->help, err);
@@ -132,12 +132,12 @@ static pm_status run_version(const cli_command *self, int argc, char **argv, pm_
         return cli_show(self->help, err);
     }
     if (argc > 1) {
-        return pm_fail(err, PM_EUSAGE, "version: \"%s\" is one operand too many, expected none", argv[1]);
+        return pmi_fail(err, PM_EUSAGE, "version: \"%s\" is one operand too many, expected none", argv[1]);
     }
     pm_isa isa;
-    pm_status st = pm_isa_choose(getenv("PHASEMILL_ISA"), &isa, err);
+    pm_status st = pmi_isa_choose(getenv("PHASEMILL_ISA"), &isa, err);
     if (st != PM_OK) {
-        return pm_fail_prefix(err, "PHASEMILL_ISA");
+        return pmi_fail_prefix(err, "PHASEMILL_ISA");
     }
     char versions[2048];
     pm_versions(versions, sizeof versions);
@@ -145,7 +145,7 @@ static pm_status run_version(const cli_command *self, int argc, char **argv, pm_
     st = cli_out_open(NULL, &out, err);
     if (st == PM_OK) {
         cli_out_text(out, versions);
-        cli_out_format(out, "kernels %s\n", pm_isa_name(isa));
+        cli_out_format(out, "kernels %s\n", pmi_isa_name(isa));
     }
     return cli_out_close(out, st, err);
 }
@@ -153,7 +153,7 @@ static pm_status run_version(const cli_command *self, int argc, char **argv, pm_
 static pm_status dispatch(int argc, char **argv, pm_error *err) {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (name == NULL) {
-        return pm_fail(err, PM_EUSAGE, "a command is missing; see `phasemill --help`");
+        return pmi_fail(err, PM_EUSAGE, "a command is missing; see `phasemill --help`");
     }
     char *help_argv[] = {"help", NULL};
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {

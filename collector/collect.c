@@ -24,33 +24,33 @@ typedef struct collection {
 } collection;
 
 static pm_retry retry_redis(const collection *c) {
-    return pm_producer_retry(c->p, "Redis");
+    return pmi_producer_retry(c->p, "Redis");
 }
 
 /* ---- sending again ---- */
 
 static pm_status put_record_back(collection *c, pm_error *err) {
-    pm_job_message job = {.kind = pm_span_of(pm_record_units.name),
-                          .source = pm_span_of("put back by collect"),
+    pm_job_message job = {.kind = pmi_span_of(pmi_record_units.name),
+                          .source = pmi_span_of("put back by collect"),
                           .effort = (uint64_t)c->job->effort,
                           .states = c->job->graph->n_vertices,
                           .items = c->job->classes.n_classes,
                           .known = c->n_known,
-                          .trace = pm_span_of(c->p->trace)};
+                          .trace = pmi_span_of(c->p->trace)};
     memcpy(job.job, c->job->job, PM_DIGEST_BYTES);
-    return pm_board_open_job(c->p->traces->redis, &job, err);
+    return pmi_board_open_job(c->p->traces->redis, &job, err);
 }
 
 static pm_status put_manifest_back(collection *c, pm_error *err) {
     if (c->options->manifest != NULL) {
-        return pm_manifest_put(c->p->traces->redis, c->job->job, c->options->manifest, err);
+        return pmi_manifest_put(c->p->traces->redis, c->job->job, c->options->manifest, err);
     }
     pm_buffer encoded = {0};
-    pm_status st = pm_manifest_encode(c->job->graph, &c->job->classes, &c->job->split, c->job->effort, &encoded, err);
+    pm_status st = pmi_manifest_encode(c->job->graph, &c->job->classes, &c->job->split, c->job->effort, &encoded, err);
     if (st == PM_OK) {
-        st = pm_manifest_put(c->p->traces->redis, c->job->job, &encoded, err);
+        st = pmi_manifest_put(c->p->traces->redis, c->job->job, &encoded, err);
     }
-    pm_buffer_free(&encoded);
+    pmi_buffer_free(&encoded);
     return st;
 }
 
@@ -59,26 +59,26 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
     bool exists = false;
     pm_job_message job;
     pm_stored note = {0};
-    pm_status st = pm_blob_exist(c->p->traces->redis, PM_SPACE_MANIFEST, (const uint8_t(*)[PM_DIGEST_BYTES])c->job->job,
-                                 1, &exists, err);
+    pm_status st = pmi_blob_exist(c->p->traces->redis, PM_SPACE_MANIFEST,
+                                  (const uint8_t(*)[PM_DIGEST_BYTES])c->job->job, 1, &exists, err);
     if (st == PM_OK && !exists) {
-        pm_logf(c->p->log, PM_LOG_WARNING, "the job's manifest is gone from Redis; it is put back");
+        pmi_logf(c->p->log, PM_LOG_WARNING, "the job's manifest is gone from Redis; it is put back");
         c->was_emptied = true;
         st = put_manifest_back(c, err);
     }
     if (st == PM_OK) {
-        st = pm_board_job(c->p->traces->redis, c->job->job, &job, &note, err);
+        st = pmi_board_job(c->p->traces->redis, c->job->job, &job, &note, err);
     }
     if (st == PM_EDATA) {
-        pm_logf(c->p->log, PM_LOG_WARNING, "%s; the job's record is written anew", err->text);
+        pmi_logf(c->p->log, PM_LOG_WARNING, "%s; the job's record is written anew", err->text);
         st = put_record_back(c, err);
     } else if (st == PM_OK && !note.found) {
         c->was_emptied = true;
         st = put_record_back(c, err);
     } else if (st == PM_OK) {
-        st = pm_board_keep_job(c->p->traces->redis, c->job->job, err);
+        st = pmi_board_keep_job(c->p->traces->redis, c->job->job, err);
     }
-    pm_stored_free(&note);
+    pmi_stored_free(&note);
     return st;
 }
 
@@ -87,7 +87,7 @@ static pm_status restore(collection *c, pm_error *err) {
     pm_retry retry = retry_redis(c);
     do {
         st = try_to_restore(c, err);
-    } while (pm_retry_again(&retry, st, err));
+    } while (pmi_retry_again(&retry, st, err));
     return st;
 }
 
@@ -97,36 +97,36 @@ static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error
     pm_status st = restore(c, err);
     size_t n_units = 0, n_claims = 0;
     return st != PM_OK ? st
-                       : pm_send_classes(c->p, c->job->job, &c->job->classes, c->job->effort, items, n, &n_units,
-                                         &n_claims, err);
+                       : pmi_send_classes(c->p, c->job->job, &c->job->classes, c->job->effort, items, n, &n_units,
+                                          &n_claims, err);
 }
 
 /* ---- rounds ---- */
 
 static pm_status watch_traces(collection *c, pm_error *err) {
     pm_watch_options options = {.job = c->job->job,
-                                .kind = &pm_record_units,
+                                .kind = &pmi_record_units,
                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])c->keys,
                                 .n_items = c->job->classes.n_classes,
                                 .send = send_again,
                                 .ctx = c};
     pm_error unused;
-    (void)pm_board_keep_job(c->p->traces->redis, c->job->job, &unused); /* somebody works with it */
-    return pm_watch(c->p, c->reader, &options, &c->report->watch, err);
+    (void)pmi_board_keep_job(c->p->traces->redis, c->job->job, &unused); /* somebody works with it */
+    return pmi_watch(c->p, c->reader, &options, &c->report->watch, err);
 }
 
 /* A trace that does not fit its SCC, however well it is made, is removed by whoever stitches, and missing then. */
 static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
     pm_status st;
-    pm_trace_cache cache = pm_traces_cache(c->p->traces);
+    pm_trace_cache cache = pmi_traces_cache(c->p->traces);
     pm_retry retry = retry_redis(c);
     do {
-        st = pm_traces_warm(c->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])c->keys, c->job->classes.n_classes, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_traces_warm(c->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])c->keys, c->job->classes.n_classes, err);
+    } while (pmi_retry_again(&retry, st, err));
     if (st == PM_OK) {
-        st = pm_model_of_parts(c->job->graph, &c->job->split, &c->job->classes, &cache, true, c->options->model, model,
-                               &c->report->model, err);
-        pm_traces_settle(c->p->traces, st == PM_OK);
+        st = pmi_model_of_parts(c->job->graph, &c->job->split, &c->job->classes, &cache, true, c->options->model, model,
+                                &c->report->model, err);
+        pmi_traces_settle(c->p->traces, st == PM_OK);
     }
     return st;
 }
@@ -135,7 +135,7 @@ static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
 static void note_all_there(const collection *c) {
     pm_error unused;
     if (c->report->watch.missing > 0) {
-        (void)pm_board_known(c->p->traces->redis, c->job->job, c->job->classes.n_classes, &unused);
+        (void)pmi_board_known(c->p->traces->redis, c->job->job, c->job->classes.n_classes, &unused);
     }
 }
 
@@ -152,8 +152,8 @@ static pm_status forgive(collection *c, bool *forgiven, pm_error *err) {
     }
     pm_retry retry = retry_redis(c);
     do {
-        st = pm_board_forgive(c->p->traces->redis, c->job->job, watch->failed_unit, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_board_forgive(c->p->traces->redis, c->job->job, watch->failed_unit, err);
+    } while (pmi_retry_again(&retry, st, err));
     c->n_forgiven++;
     *forgiven = st == PM_OK;
     return st;
@@ -175,7 +175,7 @@ static pm_status watch_and_forgive(collection *c, size_t *n_missing, pm_error *e
 
 static pm_status keeps_changing(pm_status st, pm_error *err) {
     pm_error last = *err;
-    return pm_fail(
+    return pmi_fail(
         err, st,
         "%s: %d times in a row what workers had recorded could not be used or was gone; see the warnings above, "
         "find out who else writes to Redis or removes from it, and collect again",
@@ -195,15 +195,15 @@ static pm_status run_rounds(collection *c, size_t *n_missing, pm_model **model, 
             return st;
         }
         st = stitch(c, model, err);
-        if (pm_is_transient(st) && c->report->rounds < MOST_ROUNDS) {
-            pm_logf(c->p->log, PM_LOG_WARNING, "%s; the job is taken up once more", err->text);
+        if (pmi_is_transient(st) && c->report->rounds < MOST_ROUNDS) {
+            pmi_logf(c->p->log, PM_LOG_WARNING, "%s; the job is taken up once more", err->text);
         }
-    } while (pm_is_transient(st) && c->report->rounds < MOST_ROUNDS);
-    return pm_is_transient(st) ? keeps_changing(st, err) : st;
+    } while (pmi_is_transient(st) && c->report->rounds < MOST_ROUNDS);
+    return pmi_is_transient(st) ? keeps_changing(st, err) : st;
 }
 
-pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
-                     pm_model **model, pm_collect_report *report, pm_error *err) {
+pm_status pmi_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
+                      pm_model **model, pm_collect_report *report, pm_error *err) {
     if (model != NULL) {
         *model = NULL;
     }
@@ -213,10 +213,10 @@ pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, cons
                     .job = job,
                     .options = options,
                     .report = report,
-                    .keys = pm_malloc(job->classes.n_classes, sizeof *c.keys),
-                    .begun = pm_seconds()};
+                    .keys = pmi_malloc(job->classes.n_classes, sizeof *c.keys),
+                    .begun = pmi_seconds()};
     if (c.keys == NULL) {
-        return pm_fail_memory(err, "the SCCs of a job", job->classes.n_classes * sizeof *c.keys);
+        return pmi_fail_memory(err, "the SCCs of a job", job->classes.n_classes * sizeof *c.keys);
     }
     for (size_t i = 0; i < job->classes.n_classes; i++) {
         memcpy(c.keys[i], job->classes.canon[i].key, PM_DIGEST_BYTES);
@@ -224,7 +224,7 @@ pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, cons
     size_t n_missing = 0;
     pm_status st = run_rounds(&c, &n_missing, model, err);
     if (st == PM_OK && model != NULL) {
-        report->model.seconds_record = pm_seconds() - c.begun - report->model.seconds_stitch;
+        report->model.seconds_record = pmi_seconds() - c.begun - report->model.seconds_stitch;
         report->model.sccs_recorded = n_missing;
         report->model.sccs_cached = report->model.sccs_distinct - n_missing;
     }

@@ -19,10 +19,10 @@ typedef struct pm_collect_report {
 } pm_collect_report;
 
 /* Watches the job until all its traces are there, fetches and stitches. A trace that was altered in Redis is named in a
- * log line, removed, and recorded again. Split and classes of `job` (pm_manifest_get) move into the model, which holds
+ * log line, removed, and recorded again. Split and classes of `job` (pmi_manifest_get) move into the model, which holds
  * its graph; the job stays the caller's to free. `model` NULL: only waits, and the job stays as it is. */
-pm_status pm_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
-                     pm_model **model, pm_collect_report *report, pm_error *err);
+pm_status pmi_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
+                      pm_model **model, pm_collect_report *report, pm_error *err);
 
 typedef struct pm_evaluate_report {
     size_t slices, known, units; /* known: results that were there already */
@@ -32,9 +32,9 @@ typedef struct pm_evaluate_report {
 /* Evaluates on the cluster: theta cut into slices by cost, a unit each; results keyed by content, so that what was
  * asked before is not computed again. The arrays are the same bits as pm_evaluate's. Traces and manifest of the job
  * (`manifest`, encoded) are put into Redis where they are gone. Errors: as pm_evaluate's, naming the row of the whole
- * batch; those of pm_watch. */
-pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
-                                 const pm_request *request, const pm_buffer *manifest, pm_result *result,
-                                 pm_evaluate_report *report, pm_error *err);
+ * batch; those of pmi_watch. */
+pm_status pmi_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
+                                  const pm_request *request, const pm_buffer *manifest, pm_result *result,
+                                  pm_evaluate_report *report, pm_error *err);
 
 #endif

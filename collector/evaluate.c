@@ -30,19 +30,19 @@ typedef struct batch {
 } batch;
 
 static pm_retry be_patient(const batch *b) {
-    return pm_producer_retry(b->p, "Kafka or Redis");
+    return pmi_producer_retry(b->p, "Kafka or Redis");
 }
 
 /* ---- slices and their keys ---- */
 
 static pm_status cut(batch *b, pm_error *err) {
-    double *seconds = pm_malloc(b->request->n_theta, sizeof *seconds);
+    double *seconds = pmi_malloc(b->request->n_theta, sizeof *seconds);
     if (seconds == NULL) {
-        return pm_fail_memory(err, "the costs of theta", b->request->n_theta * sizeof *seconds);
+        return pmi_fail_memory(err, "the costs of theta", b->request->n_theta * sizeof *seconds);
     }
-    pm_status st = pm_slice_costs(b->model, b->request, b->result, seconds, err);
+    pm_status st = pmi_slice_costs(b->model, b->request, b->result, seconds, err);
     if (st == PM_OK) {
-        st = pm_slices_cut(b->model, b->request, seconds, &b->slices, err);
+        st = pmi_slices_cut(b->model, b->request, seconds, &b->slices, err);
     }
     free(seconds);
     return st;
@@ -54,21 +54,21 @@ static pm_status number_keys(batch *b, pm_error *err) {
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < b->slices.n; i++) {
         body.size = 0;
-        st = pm_slice_body(b->model, b->request, &b->slices.slices[i], &body, err);
+        st = pmi_slice_body(b->model, b->request, &b->slices.slices[i], &body, err);
     }
-    pm_buffer_free(&body);
+    pmi_buffer_free(&body);
     for (size_t i = 0; st == PM_OK && i < b->slices.n; i++) {
         memcpy(b->keys[i], b->slices.slices[i].key, PM_DIGEST_BYTES);
     }
     pm_item_index index;
-    st = st == PM_OK ? pm_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->slices.n, &index, err) : st;
+    st = st == PM_OK ? pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->slices.n, &index, err) : st;
     if (st != PM_OK) {
         return st;
     }
     for (size_t i = 0; i < b->slices.n; i++) {
-        b->slice_of[i] = (uint32_t)pm_item_find(&index, b->slices.slices[i].key);
+        b->slice_of[i] = (uint32_t)pmi_item_find(&index, b->slices.slices[i].key);
     }
-    pm_item_index_free(&index);
+    pmi_item_index_free(&index);
     for (size_t i = 0; i < b->slices.n; i++) {
         size_t same = b->slice_of[i];
         if (same == i) {
@@ -92,28 +92,28 @@ static pm_status number_keys(batch *b, pm_error *err) {
 static pm_status send_keys(void *ctx, const uint32_t *numbers, size_t n, pm_error *err) {
     batch *b = ctx;
     size_t n_restored;
-    pm_status st = pm_restore_job(b->p, b->model, b->manifest, &n_restored, err);
+    pm_status st = pmi_restore_job(b->p, b->model, b->manifest, &n_restored, err);
     if (st != PM_OK) {
         return st;
     }
-    pm_new_unit *units = pm_calloc(n, sizeof *units);
+    pm_new_unit *units = pmi_calloc(n, sizeof *units);
     if (units == NULL) {
-        return pm_fail_memory(err, "the slices to send", n * sizeof *units);
+        return pmi_fail_memory(err, "the slices to send", n * sizeof *units);
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         pm_slice *slice = &b->slices.slices[b->slice_of[numbers[i]]];
-        units[i] = (pm_new_unit){.kind = &pm_evaluate_units,
+        units[i] = (pm_new_unit){.kind = &pmi_evaluate_units,
                                  .items = (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + numbers[i]),
                                  .n_items = 1,
                                  .cost = (uint64_t)(slice->seconds * 1e6)};
-        st = pm_slice_body(b->model, b->request, slice, &units[i].body, err);
+        st = pmi_slice_body(b->model, b->request, slice, &units[i].body, err);
     }
     if (st == PM_OK) {
         b->report->units += n;
-        st = pm_send_units(b->p, b->model->graph->digest, units, n, true, NULL, err);
+        st = pmi_send_units(b->p, b->model->graph->digest, units, n, true, NULL, err);
     }
     for (size_t i = 0; i < n; i++) {
-        pm_buffer_free(&units[i].body);
+        pmi_buffer_free(&units[i].body);
     }
     free(units);
     return st;
@@ -121,16 +121,16 @@ static pm_status send_keys(void *ctx, const uint32_t *numbers, size_t n, pm_erro
 
 /* Leaves in `missing` the results that are not there. */
 static pm_status look(batch *b, size_t *n_missing, pm_error *err) {
-    bool *exist = pm_calloc(b->n_keys, sizeof *exist);
+    bool *exist = pmi_calloc(b->n_keys, sizeof *exist);
     if (exist == NULL) {
-        return pm_fail_memory(err, "the slices of theta", b->n_keys);
+        return pmi_fail_memory(err, "the slices of theta", b->n_keys);
     }
     pm_status st;
     pm_retry retry = be_patient(b);
     do {
-        st = pm_blob_exist(b->p->traces->redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->n_keys,
-                           exist, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_blob_exist(b->p->traces->redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->n_keys,
+                            exist, err);
+    } while (pmi_retry_again(&retry, st, err));
     *n_missing = 0;
     for (size_t i = 0; i < b->n_keys; i++) {
         b->missing[i] = !exist[i];
@@ -143,17 +143,18 @@ static pm_status look(batch *b, size_t *n_missing, pm_error *err) {
 /* Sends what is missing and unclaimed. */
 static pm_status send_loose(batch *b, pm_error *err) {
     pm_item_index index;
-    pm_status st = pm_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->n_keys, &index, err);
-    uint32_t *numbers = pm_malloc(b->n_keys, sizeof *numbers);
+    pm_status st = pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->n_keys, &index, err);
+    uint32_t *numbers = pmi_malloc(b->n_keys, sizeof *numbers);
     if (st == PM_OK && numbers == NULL) {
-        st = pm_fail_memory(err, "the slices to send", b->n_keys * sizeof *numbers);
+        st = pmi_fail_memory(err, "the slices to send", b->n_keys * sizeof *numbers);
     }
     pm_in_flight hands = {0};
     if (st == PM_OK) {
         pm_retry retry = be_patient(b);
         do {
-            st = pm_in_flight_look(b->p, b->model->graph->digest, &pm_evaluate_units, &index, b->missing, &hands, err);
-        } while (pm_retry_again(&retry, st, err));
+            st =
+                pmi_in_flight_look(b->p, b->model->graph->digest, &pmi_evaluate_units, &index, b->missing, &hands, err);
+        } while (pmi_retry_again(&retry, st, err));
     }
     size_t n = 0;
     for (size_t i = 0; st == PM_OK && i < b->n_keys; i++) {
@@ -164,8 +165,8 @@ static pm_status send_loose(batch *b, pm_error *err) {
     if (st == PM_OK && n > 0) {
         st = send_keys(b, numbers, n, err);
     }
-    pm_in_flight_free(&hands);
-    pm_item_index_free(&index);
+    pmi_in_flight_free(&hands);
+    pmi_item_index_free(&index);
     free(numbers);
     return st;
 }
@@ -177,10 +178,10 @@ static pm_status translate(const batch *b, const pm_watch_report *watch, pm_stat
     for (size_t i = 0; watch->has_failed_unit && i < b->n_keys; i++) {
         uint8_t unit[PM_DIGEST_BYTES];
         pm_error unused;
-        if (pm_unit_id(pm_evaluate_units.name, b->model->graph->digest,
-                       (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + i), 1, unit, &unused) == PM_OK &&
+        if (pmi_unit_id(pmi_evaluate_units.name, b->model->graph->digest,
+                        (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + i), 1, unit, &unused) == PM_OK &&
             memcmp(unit, watch->failed_unit, PM_DIGEST_BYTES) == 0) {
-            pm_slice_translate(&b->slices.slices[b->slice_of[i]], err);
+            pmi_slice_translate(&b->slices.slices[b->slice_of[i]], err);
             return st;
         }
     }
@@ -189,12 +190,12 @@ static pm_status translate(const batch *b, const pm_watch_report *watch, pm_stat
 
 static pm_status wait_for_all(batch *b, pm_error *err) {
     pm_watch_options options = {.job = b->model->graph->digest,
-                                .kind = &pm_evaluate_units,
+                                .kind = &pmi_evaluate_units,
                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])b->keys,
                                 .n_items = b->n_keys,
                                 .send = send_keys,
                                 .ctx = b};
-    pm_status st = pm_watch(b->p, b->reader, &options, &b->report->watch, err);
+    pm_status st = pmi_watch(b->p, b->reader, &options, &b->report->watch, err);
     return st == PM_OK ? st : translate(b, &b->report->watch, st, err);
 }
 
@@ -204,7 +205,7 @@ static pm_status take_everywhere(batch *b, size_t key, const pm_result_message *
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < b->slices.n; i++) {
         if (b->key_of[i] == key) {
-            st = pm_slice_take(b->request, &b->slices.slices[i], message, b->result, err);
+            st = pmi_slice_take(b->request, &b->slices.slices[i], message, b->result, err);
         }
     }
     return st;
@@ -213,10 +214,10 @@ static pm_status take_everywhere(batch *b, size_t key, const pm_result_message *
 static pm_status take(batch *b, size_t key, pm_span value, pm_error *err) {
     pm_result_message message;
     pm_message_memory memory = {0};
-    pm_status st = pm_message_decode(&pm_result_type, value.bytes, value.size, &message, &memory, err);
+    pm_status st = pmi_message_decode(&pmi_result_type, value.bytes, value.size, &message, &memory, err);
     if (st == PM_OK) {
         st = take_everywhere(b, key, &message, err);
-        pm_message_memory_free(&memory);
+        pmi_message_memory_free(&memory);
     }
     return st;
 }
@@ -229,21 +230,21 @@ static pm_status fetch(batch *b, size_t key, bool *usable, pm_error *err) {
     pm_retry retry = be_patient(b);
     do {
         value.size = 0;
-        st = pm_blob_get(b->p->traces->redis, PM_SPACE_RESULT, b->keys[key], RESULT_LIMIT, &value, &found, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_blob_get(b->p->traces->redis, PM_SPACE_RESULT, b->keys[key], RESULT_LIMIT, &value, &found, err);
+    } while (pmi_retry_again(&retry, st, err));
     *usable = false;
     if (st == PM_OK && found == PM_BLOB_FOUND) {
         pm_error why = {0};
         st = take(b, key, (pm_span){value.bytes, value.size}, &why);
         *usable = st == PM_OK;
         if (st == PM_EDATA) {
-            pm_logf(b->p->log, PM_LOG_ERROR, "%s; it is removed and computed again", why.text);
-            st = pm_blob_remove(b->p->traces->redis, PM_SPACE_RESULT, b->keys[key], err);
+            pmi_logf(b->p->log, PM_LOG_ERROR, "%s; it is removed and computed again", why.text);
+            st = pmi_blob_remove(b->p->traces->redis, PM_SPACE_RESULT, b->keys[key], err);
         } else if (st != PM_OK) {
-            st = pm_fail(err, st, "%s", why.text);
+            st = pmi_fail(err, st, "%s", why.text);
         }
     }
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     return st;
 }
 
@@ -266,8 +267,8 @@ static pm_status forgive(batch *b, pm_error *err) {
     pm_status st;
     pm_retry retry = be_patient(b);
     do {
-        st = pm_board_forgive(b->p->traces->redis, b->model->graph->digest, b->report->watch.failed_unit, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_board_forgive(b->p->traces->redis, b->model->graph->digest, b->report->watch.failed_unit, err);
+    } while (pmi_retry_again(&retry, st, err));
     return st;
 }
 
@@ -277,7 +278,7 @@ static pm_status wait_or_restore(batch *b, bool *again, pm_error *err) {
     size_t n_restored = 0;
     pm_error unused;
     if (st == PM_EDATA && b->report->watch.has_failed_unit &&
-        pm_restore_job(b->p, b->model, b->manifest, &n_restored, &unused) == PM_OK && n_restored > 0) {
+        pmi_restore_job(b->p, b->model, b->manifest, &n_restored, &unused) == PM_OK && n_restored > 0) {
         *again = true;
         return forgive(b, err);
     }
@@ -311,10 +312,10 @@ static pm_status run_rounds(batch *b, pm_error *err) {
         }
     }
     return !again ? PM_OK
-                  : pm_fail(err, PM_ETEMPORARY,
-                            "what the slices need, or their results, went missing in Redis %d times in a row; try "
-                            "again",
-                            MOST_ROUNDS);
+                  : pmi_fail(err, PM_ETEMPORARY,
+                             "what the slices need, or their results, went missing in Redis %d times in a row; try "
+                             "again",
+                             MOST_ROUNDS);
 }
 
 static pm_status evaluate(batch *b, pm_error *err) {
@@ -324,20 +325,20 @@ static pm_status evaluate(batch *b, pm_error *err) {
     if (st != PM_OK || n == 0) {
         return st;
     }
-    b->keys = pm_malloc(n, sizeof *b->keys);
-    b->slice_of = pm_malloc(n, sizeof *b->slice_of);
-    b->key_of = pm_malloc(n, sizeof *b->key_of);
-    b->missing = pm_malloc(n, sizeof *b->missing);
+    b->keys = pmi_malloc(n, sizeof *b->keys);
+    b->slice_of = pmi_malloc(n, sizeof *b->slice_of);
+    b->key_of = pmi_malloc(n, sizeof *b->key_of);
+    b->missing = pmi_malloc(n, sizeof *b->missing);
     if (b->keys == NULL || b->slice_of == NULL || b->key_of == NULL || b->missing == NULL) {
-        return pm_fail_memory(err, "the slices of theta", n * (PM_DIGEST_BYTES + 9));
+        return pmi_fail_memory(err, "the slices of theta", n * (PM_DIGEST_BYTES + 9));
     }
     st = number_keys(b, err);
     return st == PM_OK ? run_rounds(b, err) : st;
 }
 
-pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
-                                 const pm_request *request, const pm_buffer *manifest, pm_result *result,
-                                 pm_evaluate_report *report, pm_error *err) {
+pm_status pmi_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
+                                  const pm_request *request, const pm_buffer *manifest, pm_result *result,
+                                  pm_evaluate_report *report, pm_error *err) {
     *report = (pm_evaluate_report){0};
     result->steps = 0;
     result->error_bound = 0;
@@ -349,7 +350,7 @@ pm_status pm_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const
                .result = result,
                .report = report};
     pm_status st = evaluate(&b, err);
-    pm_slices_free(&b.slices);
+    pmi_slices_free(&b.slices);
     free(b.keys);
     free(b.slice_of);
     free(b.key_of);

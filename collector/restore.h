@@ -7,7 +7,7 @@
 
 /* Sees that manifest and traces of the model's job are in Redis (which refreshes their TTL), and puts back what is not:
  * a model has them all. *n_restored: how many. Waits out Redis. `manifest`: encoded (redis/manifest.h). */
-pm_status pm_restore_job(pm_producer *p, const pm_model *model, const pm_buffer *manifest, size_t *n_restored,
-                         pm_error *err);
+pm_status pmi_restore_job(pm_producer *p, const pm_model *model, const pm_buffer *manifest, size_t *n_restored,
+                          pm_error *err);
 
 #endif

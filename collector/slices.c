@@ -80,8 +80,8 @@ static pm_status check_signs(const pm_graph *g, const pm_request *r, size_t firs
     for (size_t row = first; row < first + count; row++) {
         const double *theta = r->theta + row * g->n_params;
         for (uint32_t w = 0; w < g->n_weights; w++) {
-            if (pm_graph_weight_wide(g, w, theta).hi < 0) {
-                return pm_weight_refuse(g, w, theta, row, err);
+            if (pmi_graph_weight_wide(g, w, theta).hi < 0) {
+                return pmi_weight_refuse(g, w, theta, row, err);
             }
         }
     }
@@ -92,14 +92,14 @@ static pm_status cost_block(const pm_model *m, const pm_request *r, size_t first
                             double *start, double *seconds, pm_error *err) {
     const pm_graph *g = m->graph;
     size_t left = r->n_theta - first, count = left < LANES ? left : LANES;
-    pm_status st = pm_weights_fill(g, r->theta, first, count, LANES, values, err);
+    pm_status st = pmi_weights_fill(g, r->theta, first, count, LANES, values, err);
     if (st == PM_EDATA && !wants_densities(r)) {
         st = check_signs(g, r, first, count, err);
     }
     if (st == PM_OK) {
-        st = pm_start_fill(g, r->theta + first * g->n_params, count, m->normalize_start, start, err);
+        st = pmi_start_fill(g, r->theta + first * g->n_params, count, m->normalize_start, start, err);
         if (st != PM_OK) {
-            pm_slice_translate(&(pm_slice){.first = first}, err);
+            pmi_slice_translate(&(pm_slice){.first = first}, err);
         }
     }
     if (st != PM_OK) {
@@ -116,24 +116,24 @@ static pm_status cost_block(const pm_model *m, const pm_request *r, size_t first
     return PM_OK;
 }
 
-pm_status pm_slice_costs(const pm_model *model, const pm_request *request, const pm_result *result, double *seconds,
-                         pm_error *err) {
+pm_status pmi_slice_costs(const pm_model *model, const pm_request *request, const pm_result *result, double *seconds,
+                          pm_error *err) {
     static const double no_parameters = 0;
     const pm_graph *g = model->graph;
     pm_request r = *request;
     r.theta = g->n_params == 0 ? &no_parameters : r.theta;
-    pm_status st = pm_request_check(g, &r, result, err);
+    pm_status st = pmi_request_check(g, &r, result, err);
     if (st == PM_OK && wants_densities(&r)) {
-        st = pm_density_check_times(&r, g->is_discrete, err);
+        st = pmi_density_check_times(&r, g->is_discrete, err);
     }
     if (st != PM_OK) {
         return st;
     }
-    double *values = pm_malloc((size_t)g->n_weights * LANES, sizeof *values);
-    double *out = pm_malloc((size_t)g->n_vertices * LANES, sizeof *out);
-    double *start = pm_malloc((size_t)g->n_starts * LANES, sizeof *start);
+    double *values = pmi_malloc((size_t)g->n_weights * LANES, sizeof *values);
+    double *out = pmi_malloc((size_t)g->n_vertices * LANES, sizeof *out);
+    double *start = pmi_malloc((size_t)g->n_starts * LANES, sizeof *start);
     if (values == NULL || out == NULL || start == NULL) {
-        st = pm_fail_memory(err, "the costs of slices", ((size_t)g->n_weights + g->n_vertices) * LANES * 8);
+        st = pmi_fail_memory(err, "the costs of slices", ((size_t)g->n_weights + g->n_vertices) * LANES * 8);
     }
     for (size_t first = 0; st == PM_OK && first < r.n_theta; first += LANES) {
         st = cost_block(model, &r, first, values, out, start, seconds, err);
@@ -177,8 +177,8 @@ static size_t slice_grain(const pm_request *r, const double *seconds, double tar
     return row * (double)LANES <= 2 * target ? LANES : row * 4 <= 2 * target ? 4 : 1;
 }
 
-pm_status pm_slices_cut(const pm_model *model, const pm_request *request, const double *seconds, pm_slices *out,
-                        pm_error *err) {
+pm_status pmi_slices_cut(const pm_model *model, const pm_request *request, const double *seconds, pm_slices *out,
+                         pm_error *err) {
     *out = (pm_slices){0};
     if (request->n_theta == 0) {
         return PM_OK;
@@ -195,21 +195,21 @@ pm_status pm_slices_cut(const pm_model *model, const pm_request *request, const 
             last->seconds += seconds[row];
             continue;
         }
-        if (!pm_reserve((void **)&out->slices, &capacity, out->n + 1, sizeof *out->slices)) {
-            pm_slices_free(out);
-            return pm_fail_memory(err, "the slices of theta", (out->n + 1) * sizeof *out->slices);
+        if (!pmi_reserve((void **)&out->slices, &capacity, out->n + 1, sizeof *out->slices)) {
+            pmi_slices_free(out);
+            return pmi_fail_memory(err, "the slices of theta", (out->n + 1) * sizeof *out->slices);
         }
         out->slices[out->n++] = (pm_slice){.first = row, .n = 1, .seconds = seconds[row]};
     }
     return PM_OK;
 }
 
-void pm_slices_free(pm_slices *slices) {
+void pmi_slices_free(pm_slices *slices) {
     free(slices->slices);
     *slices = (pm_slices){0};
 }
 
-pm_request pm_slice_request(const pm_request *request, size_t n_params, const pm_slice *slice) {
+pm_request pmi_slice_request(const pm_request *request, size_t n_params, const pm_slice *slice) {
     pm_request part = *request;
     part.n_theta = slice->n;
     part.theta = request->theta == NULL ? NULL : request->theta + slice->first * n_params;
@@ -221,31 +221,31 @@ pm_request pm_slice_request(const pm_request *request, size_t n_params, const pm
 
 /* ---- bodies and keys ---- */
 
-pm_status pm_slice_body(const pm_model *model, const pm_request *request, pm_slice *slice, pm_buffer *body,
-                        pm_error *err) {
+pm_status pmi_slice_body(const pm_model *model, const pm_request *request, pm_slice *slice, pm_buffer *body,
+                         pm_error *err) {
     const pm_graph *g = model->graph;
-    pm_request r = pm_slice_request(request, g->n_params, slice);
+    pm_request r = pmi_slice_request(request, g->n_params, slice);
     size_t n_times = r.times_per_theta ? r.n_theta * r.n_times : r.n_times;
     pm_evaluate_body b = {.fused = model->isa != PM_ISA_X86_64_V2,
                           .normalize_start = model->normalize_start,
                           .n_theta = r.n_theta,
                           .n_params = g->n_params,
-                          .theta = pm_f64s(r.theta, r.n_theta * g->n_params),
+                          .theta = pmi_f64s(r.theta, r.n_theta * g->n_params),
                           .n_moments = r.n_moments,
                           .factorial = r.factorial,
                           .covariance = r.covariance,
                           .n_rewards = r.n_rewards,
-                          .rewards = pm_f64s(r.rewards, r.n_rewards * g->n_vertices),
+                          .rewards = pmi_f64s(r.rewards, r.n_rewards * g->n_vertices),
                           .n_times = r.n_times,
-                          .times = pm_f64s(r.times, n_times),
+                          .times = pmi_f64s(r.times, n_times),
                           .times_per_theta = r.times_per_theta,
                           .pdf = r.pdf,
                           .cdf = r.cdf,
                           .tolerance = r.tolerance,
                           .tail_accuracy = r.tail_accuracy};
-    pm_status st = pm_result_key(g->digest, &model->library, &b, slice->key, err);
+    pm_status st = pmi_result_key(g->digest, &model->library, &b, slice->key, err);
     memcpy(b.result, slice->key, PM_DIGEST_BYTES);
-    return st == PM_OK ? pm_message_encode(&pm_evaluate_type, &b, body, err) : st;
+    return st == PM_OK ? pmi_message_encode(&pmi_evaluate_type, &b, body, err) : st;
 }
 
 /* ---- assembly ---- */
@@ -265,27 +265,27 @@ static pm_status take_array(const char *name, pm_span span, const pm_slice *slic
         return PM_OK;
     }
     size_t expected = 0;
-    if (!pm_mul(slice->n, width, &expected) || !pm_mul(expected, sizeof *to, &expected) || span.size != expected) {
-        return pm_fail(err, PM_EDATA, "the result of theta rows %zu to %zu: %zu bytes of %s, expected %zu",
-                       slice->first, slice->first + slice->n - 1, span.size, name, expected);
+    if (!pmi_mul(slice->n, width, &expected) || !pmi_mul(expected, sizeof *to, &expected) || span.size != expected) {
+        return pmi_fail(err, PM_EDATA, "the result of theta rows %zu to %zu: %zu bytes of %s, expected %zu",
+                        slice->first, slice->first + slice->n - 1, span.size, name, expected);
     }
     if (expected > 0) {
         memcpy(to + slice->first * width, span.bytes, expected);
     }
     if (!is_finite(to + slice->first * width, slice->n * width)) {
-        return pm_fail(err, PM_EDATA, "the result of theta rows %zu to %zu has %s that are not finite", slice->first,
-                       slice->first + slice->n - 1, name);
+        return pmi_fail(err, PM_EDATA, "the result of theta rows %zu to %zu has %s that are not finite", slice->first,
+                        slice->first + slice->n - 1, name);
     }
     return PM_OK;
 }
 
-pm_status pm_slice_take(const pm_request *request, const pm_slice *slice, const pm_result_message *message,
-                        pm_result *result, pm_error *err) {
+pm_status pmi_slice_take(const pm_request *request, const pm_slice *slice, const pm_result_message *message,
+                         pm_result *result, pm_error *err) {
     const pm_request *r = request;
     size_t f = n_vectors(r);
     if (message->n_theta != slice->n || memcmp(message->result, slice->key, PM_DIGEST_BYTES) != 0) {
-        return pm_fail(err, PM_EDATA, "the result of theta rows %zu to %zu is of another slice, of %llu rows",
-                       slice->first, slice->first + slice->n - 1, (unsigned long long)message->n_theta);
+        return pmi_fail(err, PM_EDATA, "the result of theta rows %zu to %zu is of another slice, of %llu rows",
+                        slice->first, slice->first + slice->n - 1, (unsigned long long)message->n_theta);
     }
     const struct {
         const char *name;
@@ -311,7 +311,7 @@ pm_status pm_slice_take(const pm_request *request, const pm_slice *slice, const 
     return st;
 }
 
-void pm_slice_translate(const pm_slice *slice, pm_error *err) {
+void pmi_slice_translate(const pm_slice *slice, pm_error *err) {
     static const char *const marks[] = {"theta row ", "times: row "};
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         char *at = strstr(err->text, marks[i]);

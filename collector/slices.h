@@ -19,31 +19,31 @@ typedef struct pm_slices {
 
 /* Checks every row of theta as far as its weights and start distribution go, and estimates the seconds of one core that
  * each takes. Errors: those of pm_evaluate that need no evaluation, naming the row. */
-pm_status pm_slice_costs(const pm_model *model, const pm_request *request, const pm_result *result, double *seconds,
-                         pm_error *err);
+pm_status pmi_slice_costs(const pm_model *model, const pm_request *request, const pm_result *result, double *seconds,
+                          pm_error *err);
 
 /* Cuts the batch: slices of 16 rows (the lanes of a block) times a whole number, fewer where rows take long; at least
  * about 50 ms each, at most half a second where the batch is large. Cuts depend on the batch and the request alone, not
- * on who will compute them, so that the same request has the same slices. Keys are not set. Free with pm_slices_free.
+ * on who will compute them, so that the same request has the same slices. Keys are not set. Free with pmi_slices_free.
  */
-pm_status pm_slices_cut(const pm_model *model, const pm_request *request, const double *seconds, pm_slices *out,
-                        pm_error *err);
-void pm_slices_free(pm_slices *slices);
+pm_status pmi_slices_cut(const pm_model *model, const pm_request *request, const double *seconds, pm_slices *out,
+                         pm_error *err);
+void pmi_slices_free(pm_slices *slices);
 
 /* The part of the request that a slice is. */
-pm_request pm_slice_request(const pm_request *request, size_t n_params, const pm_slice *slice);
+pm_request pmi_slice_request(const pm_request *request, size_t n_params, const pm_slice *slice);
 
 /* The unit's body, and the slice's key: SHA-256 over the graph, the keys of its traces (they tell effort and versions),
  * and the body's fields. Appends to `body`. */
-pm_status pm_slice_body(const pm_model *model, const pm_request *request, pm_slice *slice, pm_buffer *body,
-                        pm_error *err);
+pm_status pmi_slice_body(const pm_model *model, const pm_request *request, pm_slice *slice, pm_buffer *body,
+                         pm_error *err);
 
 /* Takes the untrusted result of a slice: every length is checked, then the arrays are copied to their rows; steps and
  * error_bound grow. Errors: PM_EDATA. */
-pm_status pm_slice_take(const pm_request *request, const pm_slice *slice, const pm_result_message *message,
-                        pm_result *result, pm_error *err);
+pm_status pmi_slice_take(const pm_request *request, const pm_slice *slice, const pm_result_message *message,
+                         pm_result *result, pm_error *err);
 
 /* Rewrites "theta row 3" (or "times: row 3") of a slice's error to the row of the whole batch. */
-void pm_slice_translate(const pm_slice *slice, pm_error *err);
+void pmi_slice_translate(const pm_slice *slice, pm_error *err);
 
 #endif

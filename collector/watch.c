@@ -49,14 +49,14 @@ static pm_status ask(watcher *w, size_t n, pm_error *err) {
     pm_redis *redis = w->p->traces->redis;
     const uint8_t(*digests)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])w->digests;
     const char *space = w->options->kind->space;
-    return space == NULL ? pm_board_ended(redis, digests, n, w->exist, err)
-                         : pm_blob_exist(redis, space, digests, n, w->exist, err);
+    return space == NULL ? pmi_board_ended(redis, digests, n, w->exist, err)
+                         : pmi_blob_exist(redis, space, digests, n, w->exist, err);
 }
 
 static void tell_progress(const watcher *w) {
     size_t hinted = w->hinted < w->n_missing ? w->hinted : w->n_missing - (w->n_missing > 0 ? 1 : 0);
     size_t done = w->options->n_items - w->n_missing + hinted;
-    pm_log_progress(w->p->log, w->options->kind->progress, done, w->options->n_items);
+    pmi_log_progress(w->p->log, w->options->kind->progress, done, w->options->n_items);
 }
 
 static pm_status look_for_items(watcher *w, pm_error *err) {
@@ -84,12 +84,12 @@ static pm_status look_for_items(watcher *w, pm_error *err) {
 
 static void tell_failure(const watcher *w, const pm_outcome_message *o, const char *text) {
     char unit[PM_DIGEST_HEX], job[PM_DIGEST_HEX], scc[PM_DIGEST_HEX] = "", topic[256], worker[256];
-    pm_hex(o->unit, unit);
-    pm_hex(o->job, job);
-    pm_span_text(o->topic, topic, sizeof topic);
-    pm_span_text(o->worker, worker, sizeof worker);
+    pmi_hex(o->unit, unit);
+    pmi_hex(o->job, job);
+    pmi_span_text(o->topic, topic, sizeof topic);
+    pmi_span_text(o->worker, worker, sizeof worker);
     if (o->scc.size == PM_DIGEST_BYTES) {
-        pm_hex(o->scc.bytes, scc);
+        pmi_hex(o->scc.bytes, scc);
     }
     const pm_log_field fields[] = {{"job", job, 0},
                                    {"unit", unit, 0},
@@ -99,27 +99,27 @@ static void tell_failure(const watcher *w, const pm_outcome_message *o, const ch
                                    {"partition", NULL, (double)o->partition},
                                    {"offset", NULL, (double)o->offset},
                                    {"worker", worker, 0}};
-    pm_log_event(w->p->log, PM_LOG_ERROR, fields, sizeof fields / sizeof *fields, "a unit failed: %s", text);
+    pmi_log_event(w->p->log, PM_LOG_ERROR, fields, sizeof fields / sizeof *fields, "a unit failed: %s", text);
 }
 
 static pm_status fail_with(watcher *w, const pm_outcome_message *o, pm_error *err) {
     char text[PM_TEXT_MOST + 8], unit[PM_DIGEST_HEX], scc[PM_DIGEST_HEX + 8] = "", topic[256];
-    pm_span_text(o->error, text, sizeof text);
-    pm_span_text(o->topic, topic, sizeof topic);
-    pm_hex(o->unit, unit);
+    pmi_span_text(o->error, text, sizeof text);
+    pmi_span_text(o->topic, topic, sizeof topic);
+    pmi_hex(o->unit, unit);
     if (o->scc.size == PM_DIGEST_BYTES) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(o->scc.bytes, hex);
+        pmi_hex(o->scc.bytes, hex);
         snprintf(scc, sizeof scc, ", SCC %s", hex);
     }
     memcpy(w->report->failed_unit, o->unit, PM_DIGEST_BYTES);
     w->report->failed_code = o->code;
     w->report->has_failed_unit = true;
     tell_failure(w, o, text);
-    return pm_fail(err, PM_EDATA,
-                   "%s (unit %s%s, %llu attempts, %s partition %llu offset %lld; see `phasemill dead-letters show`)",
-                   text, unit, scc, (unsigned long long)o->attempts, topic, (unsigned long long)o->partition,
-                   (long long)o->offset);
+    return pmi_fail(err, PM_EDATA,
+                    "%s (unit %s%s, %llu attempts, %s partition %llu offset %lld; see `phasemill dead-letters show`)",
+                    text, unit, scc, (unsigned long long)o->attempts, topic, (unsigned long long)o->partition,
+                    (long long)o->offset);
 }
 
 /* The outcome of one unit, or the first failure of the job when `unit` is NULL. What makes no sense is removed: the
@@ -129,19 +129,19 @@ static pm_status look_at_outcome(watcher *w, const uint8_t *unit, pm_error *err)
     pm_outcome_message outcome;
     pm_stored note = {0};
     pm_error why = {0};
-    pm_status st = unit == NULL ? pm_board_failure(redis, w->options->job, &outcome, &note, &why)
-                                : pm_board_outcome(redis, unit, &outcome, &note, &why);
+    pm_status st = unit == NULL ? pmi_board_failure(redis, w->options->job, &outcome, &note, &why)
+                                : pmi_board_outcome(redis, unit, &outcome, &note, &why);
     if (st == PM_EDATA) {
-        pm_logf(w->p->log, PM_LOG_WARNING, "%s; it is removed", why.text);
-        return pm_board_forgive(redis, w->options->job, unit, err);
+        pmi_logf(w->p->log, PM_LOG_WARNING, "%s; it is removed", why.text);
+        return pmi_board_forgive(redis, w->options->job, unit, err);
     }
     if (st != PM_OK) {
-        return pm_fail(err, st, "%s", why.text);
+        return pmi_fail(err, st, "%s", why.text);
     }
-    if (note.found && outcome.code != 0 && pm_span_is(outcome.kind, w->options->kind->name)) {
+    if (note.found && outcome.code != 0 && pmi_span_is(outcome.kind, w->options->kind->name)) {
         st = fail_with(w, &outcome, err);
     }
-    pm_stored_free(&note);
+    pmi_stored_free(&note);
     return st;
 }
 
@@ -155,12 +155,12 @@ static pm_status look_for_failure(watcher *w, const pm_in_flight *hands, pm_erro
         return st;
     }
     bool cancelled = false;
-    st =
-        pm_board_cancelled(w->p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])w->options->job, 1, &cancelled, err);
+    st = pmi_board_cancelled(w->p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])w->options->job, 1, &cancelled,
+                             err);
     if (st == PM_OK && cancelled) {
         char job[PM_DIGEST_HEX];
-        pm_hex(w->options->job, job);
-        st = pm_fail(err, PM_EDATA, "job %s was cancelled; submit it again to take it up", job);
+        pmi_hex(w->options->job, job);
+        st = pmi_fail(err, PM_EDATA, "job %s was cancelled; submit it again to take it up", job);
     }
     return st;
 }
@@ -176,13 +176,13 @@ static void tell_workers(watcher *w, const pm_in_flight *hands, double now) {
         w->workers_seen = now;
         w->report->workers = hands->workers > w->report->workers ? hands->workers : w->report->workers;
         if (w->is_alone) {
-            pm_logf(w->p->log, PM_LOG_INFO, "workers are back: %zu with %zu slots", hands->workers, hands->slots);
+            pmi_logf(w->p->log, PM_LOG_INFO, "workers are back: %zu with %zu slots", hands->workers, hands->slots);
         }
         w->is_alone = false;
     } else if (!w->is_alone && now - w->workers_seen >= NO_WORKER_SECONDS) {
-        pm_logf(w->p->log, PM_LOG_WARNING,
-                "no worker has been alive for %.0f s; the job waits until one is started (`phasemill worker`)",
-                now - w->workers_seen);
+        pmi_logf(w->p->log, PM_LOG_WARNING,
+                 "no worker has been alive for %.0f s; the job waits until one is started (`phasemill worker`)",
+                 now - w->workers_seen);
         w->is_alone = true;
     }
     if (now - w->told >= TELL_SECONDS) {
@@ -192,8 +192,8 @@ static void tell_workers(watcher *w, const pm_in_flight *hands, double now) {
         if (done > 0) {
             snprintf(left, sizeof left, ", about %.0f s left", (double)w->n_missing / rate);
         }
-        pm_logf(w->p->log, PM_LOG_INFO, "%zu of %zu items are there, %zu units to go, %zu workers with %zu slots%s",
-                done, w->options->n_items, hands->units, hands->workers, hands->slots, left);
+        pmi_logf(w->p->log, PM_LOG_INFO, "%zu of %zu items are there, %zu units to go, %zu workers with %zu slots%s",
+                 done, w->options->n_items, hands->units, hands->workers, hands->slots, left);
         w->told = now;
     }
 }
@@ -217,7 +217,7 @@ static pm_status send_lost(watcher *w, size_t n, pm_error *err) {
     if (n == 0 || w->options->send == NULL) {
         return PM_OK;
     }
-    pm_logf(w->p->log, PM_LOG_WARNING, "%zu items are missing and unclaimed; they are sent again", n);
+    pmi_logf(w->p->log, PM_LOG_WARNING, "%zu items are missing and unclaimed; they are sent again", n);
     w->report->sent_again += n;
     return w->options->send(w->options->ctx, w->numbers, n, err);
 }
@@ -232,44 +232,44 @@ static pm_status try_sweep(watcher *w, size_t *n_lost, pm_error *err) {
         return st == PM_OK && w->options->kind->space == NULL ? look_for_failure(w, NULL, err) : st;
     }
     pm_in_flight hands;
-    st = pm_in_flight_look(w->p, w->options->job, w->options->kind, &w->index, w->missing, &hands, err);
+    st = pmi_in_flight_look(w->p, w->options->job, w->options->kind, &w->index, w->missing, &hands, err);
     if (st != PM_OK) {
         return st;
     }
     st = look_for_failure(w, &hands, err);
     if (st == PM_OK) {
-        tell_workers(w, &hands, pm_seconds());
+        tell_workers(w, &hands, pmi_seconds());
         *n_lost = find_lost(w, &hands);
     }
     if (st == PM_OK && hands.workers == 0) { /* they cannot be heard of where Redis takes no heartbeats */
-        st = pm_redis_try_write(w->p->traces->redis, err);
+        st = pmi_redis_try_write(w->p->traces->redis, err);
     }
-    pm_in_flight_free(&hands);
+    pmi_in_flight_free(&hands);
     return st;
 }
 
 static double seconds_left(const watcher *w) {
-    return pm_deadline_left(&w->p->deadline);
+    return pmi_deadline_left(&w->p->deadline);
 }
 
 static pm_retry be_patient(const watcher *w) {
-    return pm_producer_retry(w->p, "Kafka or Redis");
+    return pmi_producer_retry(w->p, "Kafka or Redis");
 }
 
 static pm_status sweep(watcher *w, pm_error *err) {
-    double start = pm_seconds();
+    double start = pmi_seconds();
     size_t n_lost;
     pm_status st;
     w->is_called = false;
     pm_retry retry = be_patient(w);
     do {
         st = try_sweep(w, &n_lost, err);
-        w->was_away = w->was_away || pm_is_transient(st);
-    } while (pm_retry_again(&retry, st, err));
+        w->was_away = w->was_away || pmi_is_transient(st);
+    } while (pmi_retry_again(&retry, st, err));
     if (st == PM_OK && w->n_missing > 0) {
         st = send_lost(w, n_lost, err);
     }
-    double now = pm_seconds(), wait = SWEEP_SHARE * (now - start);
+    double now = pmi_seconds(), wait = SWEEP_SHARE * (now - start);
     wait = w->options->sweep_seconds > 0 ? w->options->sweep_seconds
            : wait < SWEEP_LEAST          ? SWEEP_LEAST
            : wait > SWEEP_MOST           ? SWEEP_MOST
@@ -284,7 +284,7 @@ static pm_status check_hints(watcher *w, pm_error *err) {
     pm_retry retry = be_patient(w);
     do {
         st = look_for_items(w, err);
-    } while (pm_retry_again(&retry, st, err));
+    } while (pmi_retry_again(&retry, st, err));
     return st == PM_OK && w->n_missing == 0 && w->options->kind->space == NULL ? sweep(w, err) : st;
 }
 
@@ -293,8 +293,8 @@ static pm_status check_hints(watcher *w, pm_error *err) {
 /* Who takes units and cannot do them says so itself; each such worker would say it again and again. */
 static void tell_astray(watcher *w, const pm_event_message *event) {
     char text[PM_TEXT_MOST + 8];
-    pm_span_text(event->error, text, sizeof text);
-    pm_logf(w->p->log, w->is_astray ? PM_LOG_DEBUG : PM_LOG_WARNING, "a unit went astray: %s", text);
+    pmi_span_text(event->error, text, sizeof text);
+    pmi_logf(w->p->log, w->is_astray ? PM_LOG_DEBUG : PM_LOG_WARNING, "a unit went astray: %s", text);
     w->is_astray = true;
 }
 
@@ -305,42 +305,42 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
     pm_message_memory memory = {0};
     pm_error why = {0};
     char name[PM_SEAL_NAME];
-    const pm_redis_options *redis = pm_redis_options_of(w->p->traces->redis);
-    if (pm_sealed_decode(redis->seal, pm_seal_event_name(redis->prefix, name), &pm_event_type, message->value.bytes,
-                         message->value.size, &event, &memory, &why) != PM_OK) {
-        pm_logf(w->p->log, PM_LOG_DEBUG, "an event at offset %lld is passed over: %s", (long long)message->offset,
-                why.text);
+    const pm_redis_options *redis = pmi_redis_options_of(w->p->traces->redis);
+    if (pmi_sealed_decode(redis->seal, pmi_seal_event_name(redis->prefix, name), &pmi_event_type, message->value.bytes,
+                          message->value.size, &event, &memory, &why) != PM_OK) {
+        pmi_logf(w->p->log, PM_LOG_DEBUG, "an event at offset %lld is passed over: %s", (long long)message->offset,
+                 why.text);
         return PM_OK;
     }
-    if (memcmp(event.job, w->options->job, PM_DIGEST_BYTES) == 0 && pm_span_is(event.kind, w->options->kind->name)) {
+    if (memcmp(event.job, w->options->job, PM_DIGEST_BYTES) == 0 && pmi_span_is(event.kind, w->options->kind->name)) {
         w->report->units_seen++;
         char unit[PM_DIGEST_HEX], type[32];
-        pm_hex(event.unit, unit);
-        pm_span_text(event.type, type, sizeof type);
-        pm_logf(w->p->log, PM_LOG_DEBUG, "unit %s: %s, %llu items in %.3f s", unit, type,
-                (unsigned long long)event.items, event.seconds);
-        if (pm_span_is(event.type, "astray")) {
+        pmi_hex(event.unit, unit);
+        pmi_span_text(event.type, type, sizeof type);
+        pmi_logf(w->p->log, PM_LOG_DEBUG, "unit %s: %s, %llu items in %.3f s", unit, type,
+                 (unsigned long long)event.items, event.seconds);
+        if (pmi_span_is(event.type, "astray")) {
             tell_astray(w, &event);
         }
-        if (pm_span_is(event.type, "done")) {
+        if (pmi_span_is(event.type, "done")) {
             w->hinted += event.items < w->n_missing ? (size_t)event.items : w->n_missing;
         } else {
             w->is_called = true;
         }
     }
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
     return PM_OK;
 }
 
 static pm_status follow_events(watcher *w, pm_error *err) {
-    double wait = w->next_sweep - pm_seconds(), left = seconds_left(w);
+    double wait = w->next_sweep - pmi_seconds(), left = seconds_left(w);
     wait = wait > left ? left : wait;
     wait = wait > 0 ? wait : 0;
     pm_status st;
     pm_retry retry = be_patient(w);
     do {
-        st = pm_reader_poll(w->reader, wait, see_event, w, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_reader_poll(w->reader, wait, see_event, w, err);
+    } while (pmi_retry_again(&retry, st, err));
     if (st == PM_OK) {
         tell_progress(w);
     }
@@ -351,20 +351,20 @@ static pm_status follow_events(watcher *w, pm_error *err) {
 
 static pm_status give_up(const watcher *w, pm_error *err) {
     char job[PM_DIGEST_HEX];
-    pm_hex(w->options->job, job);
+    pmi_hex(w->options->job, job);
     bool stopped = w->p->is_stopped != NULL && w->p->is_stopped(w->p->ctx);
     size_t workers = 0, slots = 0;
     pm_error why = {0};
-    pm_status st = pm_count_workers(w->p->traces->redis, &workers, &slots, &why);
+    pm_status st = pmi_count_workers(w->p->traces->redis, &workers, &slots, &why);
     if (st == PM_OK && workers == 0) {
-        st = pm_redis_try_write(w->p->traces->redis, &why);
+        st = pmi_redis_try_write(w->p->traces->redis, &why);
     }
     double begun = w->p->deadline.at > 0 ? w->p->deadline.begun : w->begun;
-    return pm_fail(
+    return pmi_fail(
         err, PM_ETEMPORARY,
         "%s: %zu of %zu items of job %s are missing after %.1f s; %zu workers are alive%s%s. The job goes on; "
         "`phasemill collect %s` takes it up again",
-        stopped ? "stopped" : "time is over (--timeout)", w->n_missing, w->options->n_items, job, pm_seconds() - begun,
+        stopped ? "stopped" : "time is over (--timeout)", w->n_missing, w->options->n_items, job, pmi_seconds() - begun,
         workers, st == PM_OK ? "" : "; ", why.text, job);
 }
 
@@ -379,7 +379,7 @@ static pm_status watch(watcher *w, pm_error *err) {
         if (st == PM_OK && w->hinted >= w->n_missing) {
             st = check_hints(w, err);
         }
-        if (st == PM_OK && w->n_missing > 0 && (w->is_called || pm_seconds() >= w->next_sweep)) {
+        if (st == PM_OK && w->n_missing > 0 && (w->is_called || pmi_seconds() >= w->next_sweep)) {
             st = sweep(w, err);
         }
     }
@@ -388,23 +388,23 @@ static pm_status watch(watcher *w, pm_error *err) {
 
 static pm_status allocate(watcher *w, pm_error *err) {
     size_t n = w->options->n_items;
-    w->missing = pm_malloc(n, sizeof *w->missing);
-    w->strikes = pm_calloc(n, sizeof *w->strikes);
-    w->sent = pm_calloc(n, sizeof *w->sent);
-    w->numbers = pm_malloc(n, sizeof *w->numbers);
-    w->digests = pm_malloc(n, sizeof *w->digests);
-    w->exist = pm_malloc(n, sizeof *w->exist);
+    w->missing = pmi_malloc(n, sizeof *w->missing);
+    w->strikes = pmi_calloc(n, sizeof *w->strikes);
+    w->sent = pmi_calloc(n, sizeof *w->sent);
+    w->numbers = pmi_malloc(n, sizeof *w->numbers);
+    w->digests = pmi_malloc(n, sizeof *w->digests);
+    w->exist = pmi_malloc(n, sizeof *w->exist);
     if (w->missing == NULL || w->strikes == NULL || w->sent == NULL || w->numbers == NULL || w->digests == NULL ||
         w->exist == NULL) {
-        return pm_fail_memory(err, "the items of a job", n * (PM_DIGEST_BYTES + 8));
+        return pmi_fail_memory(err, "the items of a job", n * (PM_DIGEST_BYTES + 8));
     }
     memset(w->missing, true, n);
-    return pm_item_index_new(w->options->items, n, &w->index, err);
+    return pmi_item_index_new(w->options->items, n, &w->index, err);
 }
 
-pm_status pm_watch(pm_producer *producer, pm_reader *reader, const pm_watch_options *options, pm_watch_report *report,
-                   pm_error *err) {
-    double now = pm_seconds();
+pm_status pmi_watch(pm_producer *producer, pm_reader *reader, const pm_watch_options *options, pm_watch_report *report,
+                    pm_error *err) {
+    double now = pmi_seconds();
     watcher w = {.p = producer,
                  .reader = reader,
                  .options = options,
@@ -418,8 +418,8 @@ pm_status pm_watch(pm_producer *producer, pm_reader *reader, const pm_watch_opti
     if (st == PM_OK) {
         st = watch(&w, err);
     }
-    report->seconds = pm_seconds() - now;
-    pm_item_index_free(&w.index);
+    report->seconds = pmi_seconds() - now;
+    pmi_item_index_free(&w.index);
     free(w.missing);
     free(w.strikes);
     free(w.sent);
@@ -441,33 +441,33 @@ static pm_status count_worker(void *ctx, const pm_worker_message *worker, pm_err
     return PM_OK;
 }
 
-pm_status pm_count_workers(pm_redis *r, size_t *workers, size_t *slots, pm_error *err) {
+pm_status pmi_count_workers(pm_redis *r, size_t *workers, size_t *slots, pm_error *err) {
     worker_count count = {0};
-    pm_status st = pm_board_workers(r, count_worker, &count, err);
+    pm_status st = pmi_board_workers(r, count_worker, &count, err);
     *workers = count.workers;
     *slots = count.slots;
     return st;
 }
 
-pm_status pm_wait_for_workers(pm_producer *p, size_t *workers, size_t *slots, pm_error *err) {
+pm_status pmi_wait_for_workers(pm_producer *p, size_t *workers, size_t *slots, pm_error *err) {
     const struct timespec pause = {.tv_nsec = 200000000};
-    double begun = pm_seconds();
+    double begun = pmi_seconds();
     bool is_told = false;
     for (;;) {
         pm_status st;
-        pm_retry retry = pm_producer_retry(p, "Redis");
+        pm_retry retry = pmi_producer_retry(p, "Redis");
         do {
-            st = pm_count_workers(p->traces->redis, workers, slots, err);
-            st = st == PM_OK && *workers == 0 ? pm_redis_try_write(p->traces->redis, err) : st;
-            begun = pm_is_transient(st) ? pm_seconds() : begun;
-        } while (pm_retry_again(&retry, st, err));
-        double left = begun + PM_WORKER_WAIT - pm_seconds();
+            st = pmi_count_workers(p->traces->redis, workers, slots, err);
+            st = st == PM_OK && *workers == 0 ? pmi_redis_try_write(p->traces->redis, err) : st;
+            begun = pmi_is_transient(st) ? pmi_seconds() : begun;
+        } while (pmi_retry_again(&retry, st, err));
+        double left = begun + PM_WORKER_WAIT - pmi_seconds();
         bool is_stopped = p->is_stopped != NULL && p->is_stopped(p->ctx);
-        if (st != PM_OK || *workers > 0 || left <= 0 || pm_deadline_left(&p->deadline) <= 0 || is_stopped) {
+        if (st != PM_OK || *workers > 0 || left <= 0 || pmi_deadline_left(&p->deadline) <= 0 || is_stopped) {
             return st;
         }
         if (!is_told) {
-            pm_logf(p->log, PM_LOG_INFO, "no worker has been heard of; waiting %.0f s for one", left);
+            pmi_logf(p->log, PM_LOG_INFO, "no worker has been heard of; waiting %.0f s for one", left);
             is_told = true;
         }
         nanosleep(&pause, NULL);

@@ -26,7 +26,7 @@ typedef struct submission {
 } submission;
 
 static pm_retry retry_redis(pm_producer *p) {
-    return pm_producer_retry(p, "Redis");
+    return pmi_producer_retry(p, "Redis");
 }
 
 static pm_status find_known(submission *s, pm_error *err) {
@@ -34,9 +34,9 @@ static pm_status find_known(submission *s, pm_error *err) {
     pm_retry retry = retry_redis(s->p);
     do {
         s->report->uploaded = 0;
-        st = pm_traces_known(s->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])s->keys, s->classes->n_classes, s->known,
-                             &s->report->uploaded, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_traces_known(s->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])s->keys, s->classes->n_classes, s->known,
+                              &s->report->uploaded, err);
+    } while (pmi_retry_again(&retry, st, err));
     for (size_t i = 0; st == PM_OK && i < s->classes->n_classes; i++) {
         s->missing[i] = !s->known[i];
         s->report->known += s->known[i] ? 1 : 0;
@@ -49,54 +49,54 @@ static pm_status look_at_old_job(submission *s, pm_error *err) {
     pm_job_message old;
     pm_stored note = {0};
     pm_error why = {0};
-    pm_status st = pm_board_job(s->p->traces->redis, s->report->job, &old, &note, &why);
+    pm_status st = pmi_board_job(s->p->traces->redis, s->report->job, &old, &note, &why);
     if (st == PM_EDATA) {
-        pm_logf(s->p->log, PM_LOG_WARNING, "%s; it is replaced", why.text);
+        pmi_logf(s->p->log, PM_LOG_WARNING, "%s; it is replaced", why.text);
         return PM_OK;
     }
     if (st != PM_OK) {
-        return pm_fail(err, st, "%s", why.text);
+        return pmi_fail(err, st, "%s", why.text);
     }
     if (note.found && old.effort != (uint64_t)s->options->effort) {
-        pm_logf(s->p->log, PM_LOG_INFO,
-                "the job was submitted with another --effort before; its manifest is replaced by this one's");
+        pmi_logf(s->p->log, PM_LOG_INFO,
+                 "the job was submitted with another --effort before; its manifest is replaced by this one's");
     }
-    pm_stored_free(&note);
+    pmi_stored_free(&note);
     return st;
 }
 
 static pm_status put_manifest(submission *s, pm_error *err) {
     pm_buffer own = {0};
     pm_buffer *encoded = s->options->manifest != NULL ? s->options->manifest : &own;
-    pm_status st = pm_manifest_encode(s->graph, s->classes, s->split, s->options->effort, encoded, err);
+    pm_status st = pmi_manifest_encode(s->graph, s->classes, s->split, s->options->effort, encoded, err);
     pm_retry retry = retry_redis(s->p);
     if (st == PM_OK) {
         do {
-            st = pm_manifest_put(s->p->traces->redis, s->report->job, encoded, err);
-        } while (pm_retry_again(&retry, st, err));
+            st = pmi_manifest_put(s->p->traces->redis, s->report->job, encoded, err);
+        } while (pmi_retry_again(&retry, st, err));
     }
-    pm_buffer_free(&own);
+    pmi_buffer_free(&own);
     return st;
 }
 
 static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
     char room[PM_TEXT_MOST + 1]; /* a path may be any bytes */
-    pm_span source = pm_span_clean(s->options->source == NULL ? "" : s->options->source, room, sizeof room);
-    pm_job_message job = {.kind = pm_span_of(pm_record_units.name),
+    pm_span source = pmi_span_clean(s->options->source == NULL ? "" : s->options->source, room, sizeof room);
+    pm_job_message job = {.kind = pmi_span_of(pmi_record_units.name),
                           .source = source,
                           .effort = (uint64_t)s->options->effort,
                           .states = s->graph->n_vertices,
                           .items = s->classes->n_classes,
                           .known = s->report->known,
                           .units = n_units,
-                          .trace = pm_span_of(s->p->trace)};
+                          .trace = pmi_span_of(s->p->trace)};
     memcpy(job.job, s->report->job, PM_DIGEST_BYTES);
     pm_status st;
     pm_retry retry = retry_redis(s->p);
     do {
         st = look_at_old_job(s, err);
-        st = st == PM_OK ? pm_board_open_job(s->p->traces->redis, &job, err) : st;
-    } while (pm_retry_again(&retry, st, err));
+        st = st == PM_OK ? pmi_board_open_job(s->p->traces->redis, &job, err) : st;
+    } while (pmi_retry_again(&retry, st, err));
     return st;
 }
 
@@ -106,21 +106,21 @@ static pm_status record_here(submission *s, const pm_canon *canon, pm_isa isa, p
     pm_record_options options = {.effort = s->options->effort, .memory = s->options->memory, .isa = isa};
     pm_plan plan = {0};
     pm_buffer encoded = {0};
-    pm_status st = pm_record(canon, &options, &plan, err);
+    pm_status st = pmi_record(canon, &options, &plan, err);
     if (st == PM_OK) {
-        st = pm_trace_encode(&plan.trace, canon->key, &encoded, err);
-        pm_plan_free(&plan);
+        st = pmi_trace_encode(&plan.trace, canon->key, &encoded, err);
+        pmi_plan_free(&plan);
     }
     if (st == PM_OK) {
         pm_cache_entry entry = {.bytes = encoded.bytes, .size = encoded.size};
         memcpy(entry.key, canon->key, PM_DIGEST_BYTES);
-        pm_trace_cache cache = pm_traces_cache(s->p->traces);
+        pm_trace_cache cache = pmi_traces_cache(s->p->traces);
         pm_retry retry = retry_redis(s->p);
         do {
             st = cache.put(cache.ctx, &entry, 1, err);
-        } while (pm_retry_again(&retry, st, err));
+        } while (pmi_retry_again(&retry, st, err));
     }
-    pm_buffer_free(&encoded);
+    pmi_buffer_free(&encoded);
     return st;
 }
 
@@ -128,14 +128,14 @@ static pm_status note_all_known(submission *s, pm_error *err) {
     pm_status st;
     pm_retry retry = retry_redis(s->p);
     do {
-        st = pm_board_known(s->p->traces->redis, s->report->job, s->classes->n_classes, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_board_known(s->p->traces->redis, s->report->job, s->classes->n_classes, err);
+    } while (pmi_retry_again(&retry, st, err));
     return st;
 }
 
 static pm_status record_all_here(submission *s, pm_error *err) {
     pm_isa isa;
-    pm_status st = pm_isa_choose(NULL, &isa, err);
+    pm_status st = pmi_isa_choose(NULL, &isa, err);
     for (size_t i = 0; st == PM_OK && i < s->classes->n_classes; i++) {
         if (s->missing[i]) {
             st = record_here(s, &s->classes->canon[i], isa, err);
@@ -143,8 +143,8 @@ static pm_status record_all_here(submission *s, pm_error *err) {
         }
     }
     st = st == PM_OK ? note_all_known(s, err) : st;
-    pm_logf(s->p->log, PM_LOG_DEBUG, "%zu states are fewer than --min-size %zu: %zu SCCs were recorded here",
-            s->report->states, s->options->min_size, s->report->recorded_here);
+    pmi_logf(s->p->log, PM_LOG_DEBUG, "%zu states are fewer than --min-size %zu: %zu SCCs were recorded here",
+             s->report->states, s->options->min_size, s->report->recorded_here);
     return st;
 }
 
@@ -154,25 +154,25 @@ static pm_status record_all_here(submission *s, pm_error *err) {
 static pm_status leave_out_held(submission *s, pm_error *err) {
     size_t n = s->classes->n_classes, n_held = 0;
     pm_item_index index;
-    pm_status st = pm_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])s->keys, n, &index, err);
+    pm_status st = pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])s->keys, n, &index, err);
     if (st != PM_OK) {
         return st;
     }
     pm_in_flight hands = {0};
-    pm_retry retry = pm_producer_retry(s->p, "Kafka or Redis");
+    pm_retry retry = pmi_producer_retry(s->p, "Kafka or Redis");
     do {
-        st = pm_in_flight_look(s->p, s->report->job, &pm_record_units, &index, s->missing, &hands, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_in_flight_look(s->p, s->report->job, &pmi_record_units, &index, s->missing, &hands, err);
+    } while (pmi_retry_again(&retry, st, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         n_held += hands.held[i] ? 1 : 0;
         s->missing[i] = s->missing[i] && !hands.held[i];
     }
     if (n_held > 0) {
-        pm_logf(s->p->log, PM_LOG_INFO, "%zu SCCs of this job are with workers or on their way to them already",
-                n_held);
+        pmi_logf(s->p->log, PM_LOG_INFO, "%zu SCCs of this job are with workers or on their way to them already",
+                 n_held);
     }
-    pm_in_flight_free(&hands);
-    pm_item_index_free(&index);
+    pmi_in_flight_free(&hands);
+    pmi_item_index_free(&index);
     return st;
 }
 
@@ -185,17 +185,17 @@ static pm_status send_missing(submission *s, pm_error *err) {
     }
     pm_packing packing = {0};
     if (st == PM_OK) {
-        st = pm_pack_classes(s->p, s->classes, s->numbers, s->n_numbers, &packing, err);
+        st = pmi_pack_classes(s->p, s->classes, s->numbers, s->n_numbers, &packing, err);
     }
     if (st == PM_OK) {
         s->report->units = packing.n_units;
         st = open_job(s, packing.n_units, err);
     }
     if (st == PM_OK) {
-        st = pm_send_packing(s->p, s->report->job, s->classes, s->options->effort, &packing, &s->report->units_by_claim,
-                             err);
+        st = pmi_send_packing(s->p, s->report->job, s->classes, s->options->effort, &packing,
+                              &s->report->units_by_claim, err);
     }
-    pm_packing_free(&packing);
+    pmi_packing_free(&packing);
     return st;
 }
 
@@ -212,12 +212,12 @@ static pm_status send_or_record(submission *s, pm_error *err) {
  * that was killed before it is made again. */
 static pm_status submit(submission *s, pm_error *err) {
     size_t n = s->classes->n_classes;
-    s->keys = pm_malloc(n, sizeof *s->keys);
-    s->known = pm_calloc(n, sizeof *s->known);
-    s->missing = pm_calloc(n, sizeof *s->missing);
-    s->numbers = pm_malloc(n, sizeof *s->numbers);
+    s->keys = pmi_malloc(n, sizeof *s->keys);
+    s->known = pmi_calloc(n, sizeof *s->known);
+    s->missing = pmi_calloc(n, sizeof *s->missing);
+    s->numbers = pmi_malloc(n, sizeof *s->numbers);
     if (s->keys == NULL || s->known == NULL || s->missing == NULL || s->numbers == NULL) {
-        return pm_fail_memory(err, "the SCCs of a job", n * (PM_DIGEST_BYTES + 8));
+        return pmi_fail_memory(err, "the SCCs of a job", n * (PM_DIGEST_BYTES + 8));
     }
     for (size_t i = 0; i < n; i++) {
         memcpy(s->keys[i], s->classes->canon[i].key, PM_DIGEST_BYTES);
@@ -233,18 +233,18 @@ static pm_status submit(submission *s, pm_error *err) {
     return st == PM_OK ? put_manifest(s, err) : st;
 }
 
-pm_status pm_submit(pm_producer *p, const pm_graph *graph, const pm_split *split, const pm_classes *classes,
-                    const pm_submit_options *options, pm_submit_report *report, pm_error *err) {
+pm_status pmi_submit(pm_producer *p, const pm_graph *graph, const pm_split *split, const pm_classes *classes,
+                     const pm_submit_options *options, pm_submit_report *report, pm_error *err) {
     pm_split own_split = {0};
     pm_classes own_classes = {0};
     pm_status st = PM_OK;
     *report = (pm_submit_report){0};
     if (split == NULL) {
-        st = pm_split_graph(graph, p->log, &own_split, err);
+        st = pmi_split_graph(graph, p->log, &own_split, err);
         split = &own_split;
     }
     if (st == PM_OK && classes == NULL) {
-        st = pm_classes_find(graph, split, options->effort, 0, p->log, &own_classes, err);
+        st = pmi_classes_find(graph, split, options->effort, 0, p->log, &own_classes, err);
         classes = &own_classes;
     }
     if (st == PM_OK) {
@@ -256,7 +256,7 @@ pm_status pm_submit(pm_producer *p, const pm_graph *graph, const pm_split *split
         free(s.missing);
         free(s.numbers);
     }
-    pm_classes_free(&own_classes);
-    pm_split_free(&own_split);
+    pmi_classes_free(&own_classes);
+    pmi_split_free(&own_split);
     return st;
 }

@@ -19,7 +19,7 @@ typedef struct pm_submit_report {
 
 /* Submits: twice, or again after a kill, is one job. `split` and `classes` may be NULL (then they are found). Errors:
  * those of the graph; Redis and Kafka away beyond patience; PM_ETEMPORARY when stopped. */
-pm_status pm_submit(pm_producer *p, const pm_graph *graph, const pm_split *split, const pm_classes *classes,
-                    const pm_submit_options *options, pm_submit_report *report, pm_error *err);
+pm_status pmi_submit(pm_producer *p, const pm_graph *graph, const pm_split *split, const pm_classes *classes,
+                     const pm_submit_options *options, pm_submit_report *report, pm_error *err);
 
 #endif

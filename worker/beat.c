@@ -15,17 +15,17 @@ static const char *state_of(const pm_worker *w) {
     if (w->is_leaving) {
         return "draining";
     }
-    bool is_out = w->was_unfit && !pm_taker_is_joined(w->taker);
-    if (!w->link.is_up || is_out || pm_taker_health(w->taker)->is_away) {
+    bool is_out = w->was_unfit && !pmi_taker_is_joined(w->taker);
+    if (!w->link.is_up || is_out || pmi_taker_health(w->taker)->is_away) {
         return "waiting";
     }
     return w->has_owned ? "running" : "starting";
 }
 
 static uint64_t resident(const pm_worker *w) {
-    uint64_t bytes = pm_resident_bytes(getpid()) + pm_resident_bytes(pm_spawner_pid(w->slots.spawner));
+    uint64_t bytes = pmi_resident_bytes(getpid()) + pmi_resident_bytes(pmi_spawner_pid(w->slots.spawner));
     for (size_t i = 0; i < w->slots.n; i++) {
-        bytes += w->slots.slots[i].pid > 0 ? pm_resident_bytes(w->slots.slots[i].pid) : 0;
+        bytes += w->slots.slots[i].pid > 0 ? pmi_resident_bytes(w->slots.slots[i].pid) : 0;
     }
     return bytes;
 }
@@ -37,7 +37,7 @@ static size_t list_running(const pm_worker *w, pm_running_unit *units) {
         if (slot->state == PM_SLOT_BUSY) {
             const pm_held *h = slot->unit;
             pm_running_unit *u = &units[n++];
-            *u = (pm_running_unit){.kind = pm_span_of(h->unit_headers.kind),
+            *u = (pm_running_unit){.kind = pmi_span_of(h->unit_headers.kind),
                                    .pid = (uint64_t)slot->pid,
                                    .attempt = h->attempt.begun,
                                    .item = atomic_load(&w->slots.pages[i].item),
@@ -51,31 +51,31 @@ static size_t list_running(const pm_worker *w, pm_running_unit *units) {
 }
 
 static pm_status write_beat(pm_worker *w, pm_error *err) {
-    pm_running_unit *units = pm_calloc(w->slots.n, sizeof *units);
-    uint32_t *partitions = pm_calloc(BEAT_PARTITIONS, sizeof *partitions);
+    pm_running_unit *units = pmi_calloc(w->slots.n, sizeof *units);
+    uint32_t *partitions = pmi_calloc(BEAT_PARTITIONS, sizeof *partitions);
     pm_status st = PM_OK;
     if (units == NULL || partitions == NULL) {
-        st = pm_fail_memory(err, "a heartbeat", w->slots.n * sizeof *units + BEAT_PARTITIONS * sizeof *partitions);
+        st = pmi_fail_memory(err, "a heartbeat", w->slots.n * sizeof *units + BEAT_PARTITIONS * sizeof *partitions);
     } else {
         size_t n = list_running(w, units);
-        size_t owned = pm_taker_partitions(w->taker, partitions, BEAT_PARTITIONS);
-        pm_worker_message message = {.id = pm_span_of(w->options->id),
-                                     .host = pm_span_of(w->host),
-                                     .version = pm_span_of(PM_VERSION),
+        size_t owned = pmi_taker_partitions(w->taker, partitions, BEAT_PARTITIONS);
+        pm_worker_message message = {.id = pmi_span_of(w->options->id),
+                                     .host = pmi_span_of(w->host),
+                                     .version = pmi_span_of(PM_VERSION),
                                      .pid = (uint64_t)getpid(),
-                                     .state = pm_span_of(state_of(w)),
+                                     .state = pmi_span_of(state_of(w)),
                                      .started = w->started,
-                                     .time = pm_now(),
+                                     .time = pmi_now(),
                                      .slots = w->slots.n,
                                      .units = {units, n},
                                      .partitions =
-                                         pm_u32s(partitions, owned < BEAT_PARTITIONS ? owned : BEAT_PARTITIONS),
+                                         pmi_u32s(partitions, owned < BEAT_PARTITIONS ? owned : BEAT_PARTITIONS),
                                      .done = w->done,
                                      .failed = w->failed,
                                      .recorded = w->recorded,
                                      .known = w->known,
                                      .resident = resident(w)};
-        st = pm_board_beat(w->redis, &message, err);
+        st = pmi_board_beat(w->redis, &message, err);
     }
     free(partitions);
     free(units);
@@ -90,7 +90,7 @@ static void cancel(pm_worker *w, pm_held *h) {
         h->step = PM_STEP_CANCELLED;
     } else if (h->step == PM_STEP_RUNNING) {
         h->is_cancelled = true;
-        if (pm_slots_dismiss(&w->slots, h, &err) != PM_OK) {
+        if (pmi_slots_dismiss(&w->slots, h, &err) != PM_OK) {
             w->fatal = err;
         }
     }
@@ -100,16 +100,16 @@ static pm_status look_for_cancelled(pm_worker *w, pm_error *err) {
     if (w->n_held == 0) {
         return PM_OK;
     }
-    uint8_t(*jobs)[PM_DIGEST_BYTES] = pm_calloc(w->n_held, sizeof *jobs);
-    bool *cancelled = pm_calloc(w->n_held, sizeof *cancelled);
+    uint8_t(*jobs)[PM_DIGEST_BYTES] = pmi_calloc(w->n_held, sizeof *jobs);
+    bool *cancelled = pmi_calloc(w->n_held, sizeof *cancelled);
     pm_status st = PM_OK;
     if (jobs == NULL || cancelled == NULL) {
-        st = pm_fail_memory(err, "the jobs in hand", w->n_held * (sizeof *jobs + sizeof *cancelled));
+        st = pmi_fail_memory(err, "the jobs in hand", w->n_held * (sizeof *jobs + sizeof *cancelled));
     } else {
         for (size_t i = 0; i < w->n_held; i++) {
             memcpy(jobs[i], w->held[i]->unit_headers.job, PM_DIGEST_BYTES);
         }
-        st = pm_board_cancelled(w->redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, w->n_held, cancelled, err);
+        st = pmi_board_cancelled(w->redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, w->n_held, cancelled, err);
     }
     for (size_t i = 0; st == PM_OK && i < w->n_held; i++) {
         if (cancelled[i]) {
@@ -121,7 +121,7 @@ static pm_status look_for_cancelled(pm_worker *w, pm_error *err) {
     return st;
 }
 
-void pm_worker_beat(pm_worker *w, double now) {
+void pmi_worker_beat(pm_worker *w, double now) {
     if (now < w->next_beat || !w->link.is_up) {
         return;
     }
@@ -129,12 +129,12 @@ void pm_worker_beat(pm_worker *w, double now) {
     w->next_beat = now + BEAT_SECONDS;
     pm_status st = write_beat(w, &err);
     if (st == PM_OK) {
-        w->beaten = pm_seconds();
+        w->beaten = pmi_seconds();
         st = look_for_cancelled(w, &err);
     }
     if (st == PM_EDATA || st == PM_EOSERR || st == PM_ESOFTWARE) {
-        pm_logf(w->options->log, PM_LOG_WARNING, "no heartbeat: %s", err.text);
+        pmi_logf(w->options->log, PM_LOG_WARNING, "no heartbeat: %s", err.text);
     } else {
-        pm_link_note(w, st, &err);
+        pmi_link_note(w, st, &err);
     }
 }

@@ -32,7 +32,7 @@ static void log_line(void *ctx, pm_log_level level, const char *text) {
     const pm_log_field fields[] = {{.name = "worker", .text = c->options->worker},
                                    {.name = "slot", .number = (double)c->slot},
                                    {"unit", c->unit, 0}};
-    pm_log_event(c->options->log, level, fields, c->unit[0] != '\0' ? 3 : 2, "%s", text);
+    pmi_log_event(c->options->log, level, fields, c->unit[0] != '\0' ? 3 : 2, "%s", text);
 }
 
 /* ---- what a unit is ---- */
@@ -48,7 +48,7 @@ static pm_status agree(const pm_task_head *head, pm_span kind, const uint8_t *jo
     }
     return what == NULL
                ? PM_OK
-               : pm_fail(err, PM_EDATA, "the message's %s is not what its header phasemill-%s says", what, what);
+               : pmi_fail(err, PM_EDATA, "the message's %s is not what its header phasemill-%s says", what, what);
 }
 
 /* The unit behind a claim check, into c->blob. */
@@ -56,37 +56,37 @@ static pm_status fetch_claim(child *c, const pm_task_head *head, pm_error *err) 
     pm_claim_message claim;
     pm_message_memory borrowed = {0};
     pm_blob_found found = PM_BLOB_MISSING;
-    pm_status st = pm_message_decode(&pm_claim_type, c->value.bytes, c->value.size, &claim, &borrowed, err);
+    pm_status st = pmi_message_decode(&pmi_claim_type, c->value.bytes, c->value.size, &claim, &borrowed, err);
     if (st == PM_OK) {
         st = agree(head, claim.kind, claim.job, claim.unit, err);
     }
     if (st == PM_OK && (claim.size == 0 || claim.size > PM_UNIT_UNPACKED)) {
-        st = pm_fail(err, PM_EDATA, "claim check: a unit of %llu bytes, expected 1 to %zu",
-                     (unsigned long long)claim.size, PM_UNIT_UNPACKED);
+        st = pmi_fail(err, PM_EDATA, "claim check: a unit of %llu bytes, expected 1 to %zu",
+                      (unsigned long long)claim.size, PM_UNIT_UNPACKED);
     }
     if (st == PM_OK) {
-        pm_retry retry = pm_child_patience(&c->bench);
+        pm_retry retry = pmi_child_patience(&c->bench);
         do {
             c->blob.size = 0;
-            st = pm_blob_get(c->bench.traces.redis, PM_SPACE_BLOB, claim.blob, claim.size, &c->blob, &found, err);
-        } while (pm_retry_again(&retry, st, err));
+            st = pmi_blob_get(c->bench.traces.redis, PM_SPACE_BLOB, claim.blob, claim.size, &c->blob, &found, err);
+        } while (pmi_retry_again(&retry, st, err));
     }
     uint8_t digest[PM_DIGEST_BYTES] = {0};
     if (st == PM_OK && found == PM_BLOB_FOUND) {
-        st = pm_digest(PM_SHA256, c->blob.bytes, c->blob.size, digest, err);
+        st = pmi_digest(PM_SHA256, c->blob.bytes, c->blob.size, digest, err);
     }
     bool is_whole = c->blob.size == claim.size && memcmp(digest, claim.blob, PM_DIGEST_BYTES) == 0;
     if (st == PM_OK && (found != PM_BLOB_FOUND || !is_whole)) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(claim.blob, hex);
-        st =
-            found == PM_BLOB_MISSING
-                ? pm_fail(err, PM_ENOINPUT, "the unit's blob %s of %llu bytes is gone from Redis; submit the job again",
-                          hex, (unsigned long long)claim.size)
-                : pm_fail(err, PM_EDATA, "the unit's blob %s in Redis was altered: it is not the %llu bytes sent", hex,
-                          (unsigned long long)claim.size);
+        pmi_hex(claim.blob, hex);
+        st = found == PM_BLOB_MISSING
+                 ? pmi_fail(err, PM_ENOINPUT,
+                            "the unit's blob %s of %llu bytes is gone from Redis; submit the job again", hex,
+                            (unsigned long long)claim.size)
+                 : pmi_fail(err, PM_EDATA, "the unit's blob %s in Redis was altered: it is not the %llu bytes sent",
+                            hex, (unsigned long long)claim.size);
     }
-    pm_message_memory_free(&borrowed);
+    pmi_message_memory_free(&borrowed);
     return st;
 }
 
@@ -94,13 +94,13 @@ static pm_status fetch(child *c, const pm_task_head *head, pm_unit_message *unit
                        pm_error *err) {
     pm_envelope envelope;
     const pm_buffer *bytes = &c->value;
-    pm_status st = pm_envelope_open(c->value.bytes, c->value.size, &envelope, err);
-    if (st == PM_OK && strcmp(envelope.name, pm_claim_type.name) == 0) {
+    pm_status st = pmi_envelope_open(c->value.bytes, c->value.size, &envelope, err);
+    if (st == PM_OK && strcmp(envelope.name, pmi_claim_type.name) == 0) {
         st = fetch_claim(c, head, err);
         bytes = &c->blob;
     }
     if (st == PM_OK) {
-        st = pm_message_decode(&pm_unit_type, bytes->bytes, bytes->size, unit, borrowed, err);
+        st = pmi_message_decode(&pmi_unit_type, bytes->bytes, bytes->size, unit, borrowed, err);
     }
     return st == PM_OK ? agree(head, unit->kind, unit->job, unit->unit, err) : st;
 }
@@ -110,9 +110,9 @@ static void open_disk(child *c) {
     const pm_child_options *o = c->options;
     pm_error why = {0};
     if (!c->tried_disk && o->cache_dir != NULL &&
-        pm_disk_open(o->cache_dir, o->cache_limit, &c->log, &c->bench.traces.disk, &why) != PM_OK) {
+        pmi_disk_open(o->cache_dir, o->cache_limit, &c->log, &c->bench.traces.disk, &why) != PM_OK) {
         c->bench.traces.disk = NULL;
-        pm_logf(&c->log, PM_LOG_WARNING, "traces are not kept on disk: %s", why.text);
+        pmi_logf(&c->log, PM_LOG_WARNING, "traces are not kept on disk: %s", why.text);
     }
     c->tried_disk = true;
 }
@@ -122,16 +122,16 @@ static pm_status work(child *c, const pm_task_head *head, pm_unit_result *yield,
     pm_message_memory borrowed = {0};
     pm_status st = fetch(c, head, &unit, &borrowed, err);
     if (st == PM_OK) {
-        pm_unit_work do_work = pm_unit_work_of(unit.kind);
+        pm_unit_work do_work = pmi_unit_work_of(unit.kind);
         if (do_work == NULL) {
-            st = pm_fail(err, PM_EDATA, "a unit of kind \"%.*s\" is not known here, expected one of: " PM_UNIT_KINDS,
-                         (int)unit.kind.size, (const char *)unit.kind.bytes);
+            st = pmi_fail(err, PM_EDATA, "a unit of kind \"%.*s\" is not known here, expected one of: " PM_UNIT_KINDS,
+                          (int)unit.kind.size, (const char *)unit.kind.bytes);
         } else {
             open_disk(c);
             st = do_work(&c->bench, &unit, yield, err);
         }
     }
-    pm_message_memory_free(&borrowed);
+    pmi_message_memory_free(&borrowed);
     return st;
 }
 
@@ -168,8 +168,8 @@ static bool receive(child *c, pm_task_head *head) {
         return false;
     }
     head->kind[PM_KIND_NAME - 1] = '\0';
-    pm_hex(head->unit, c->unit);
-    if (!pm_reserve((void **)&c->value.bytes, &c->value.capacity, head->size, 1)) {
+    pmi_hex(head->unit, c->unit);
+    if (!pmi_reserve((void **)&c->value.bytes, &c->value.capacity, head->size, 1)) {
         return false;
     }
     c->value.size = head->size;
@@ -181,49 +181,49 @@ static bool serve(child *c) {
     if (!receive(c, &head)) {
         return false;
     }
-    size_t before = pm_data_bytes();
+    size_t before = pmi_data_bytes();
     pm_unit_result yield = {0};
     pm_error err = {0};
-    pm_progress_page_begin(c->bench.page, 0);
-    pm_status st = pm_limit_data(c->bench.memory, &err);
+    pmi_progress_page_begin(c->bench.page, 0);
+    pm_status st = pmi_limit_data(c->bench.memory, &err);
     if (st == PM_OK) {
         st = work(c, &head, &yield, &err);
     }
-    pm_progress_page_phase(c->bench.page, PM_PHASE_IDLE);
+    pmi_progress_page_phase(c->bench.page, PM_PHASE_IDLE);
     pm_answer answer = {.status = (uint32_t)st,
                         .items = yield.items,
                         .recorded = yield.recorded,
                         .known = yield.known,
-                        .seconds = pm_progress_page_computed(c->bench.page),
+                        .seconds = pmi_progress_page_computed(c->bench.page),
                         .has_scc = yield.has_scc};
     memcpy(answer.scc, yield.scc, sizeof answer.scc);
     memcpy(answer.text, err.text, sizeof answer.text);
-    if (pm_limit_data(0, &err) != PM_OK) {
-        pm_logf(&c->log, PM_LOG_WARNING, "%s", err.text);
+    if (pmi_limit_data(0, &err) != PM_OK) {
+        pmi_logf(&c->log, PM_LOG_WARNING, "%s", err.text);
     }
-    if (c->value.capacity > TRIM_BYTES || c->blob.capacity > TRIM_BYTES || pm_data_bytes() > before + TRIM_BYTES) {
-        pm_buffer_free(&c->value);
-        pm_buffer_free(&c->blob);
+    if (c->value.capacity > TRIM_BYTES || c->blob.capacity > TRIM_BYTES || pmi_data_bytes() > before + TRIM_BYTES) {
+        pmi_buffer_free(&c->value);
+        pmi_buffer_free(&c->blob);
         malloc_trim(0);
     }
     return write_all(c->fd, &answer, sizeof answer);
 }
 
 static pm_status open_bench(child *c, pm_error *err) {
-    pm_status st = pm_redis_open(c->options->redis, &c->log, &c->bench.traces.redis, err);
-    return st == PM_OK ? pm_program_cache_new(c->options->unit_memory / 4, &c->bench.models, err) : st;
+    pm_status st = pmi_redis_open(c->options->redis, &c->log, &c->bench.traces.redis, err);
+    return st == PM_OK ? pmi_program_cache_new(c->options->unit_memory / 4, &c->bench.models, err) : st;
 }
 
 static void close_bench(child *c) {
-    pm_program_cache_free(c->bench.models);
-    pm_traces_close(&c->bench.traces);
-    pm_redis_close(c->bench.traces.redis);
-    pm_disk_close(c->bench.traces.disk);
-    pm_buffer_free(&c->value);
-    pm_buffer_free(&c->blob);
+    pmi_program_cache_free(c->bench.models);
+    pmi_traces_close(&c->bench.traces);
+    pmi_redis_close(c->bench.traces.redis);
+    pmi_disk_close(c->bench.traces.disk);
+    pmi_buffer_free(&c->value);
+    pmi_buffer_free(&c->blob);
 }
 
-int pm_child_run(void *ctx, size_t slot, int fd) {
+int pmi_child_run(void *ctx, size_t slot, int fd) {
     const pm_child_options *o = ctx;
     child c = {.options = o, .slot = slot, .fd = fd};
     c.log = (pm_log){.ctx = &c, .line = log_line};
@@ -234,7 +234,7 @@ int pm_child_run(void *ctx, size_t slot, int fd) {
         while (serve(&c)) {
         }
     } else {
-        pm_logf(&c.log, PM_LOG_ERROR, "a compute child cannot begin: %s", err.text);
+        pmi_logf(&c.log, PM_LOG_ERROR, "a compute child cannot begin: %s", err.text);
     }
     close_bench(&c);
     close(fd);

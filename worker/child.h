@@ -19,6 +19,6 @@ typedef struct pm_child_options {
 } pm_child_options;
 
 /* A pm_child_main; ctx is the pm_child_options. */
-int pm_child_run(void *ctx, size_t slot, int fd);
+int pmi_child_run(void *ctx, size_t slot, int fd);
 
 #endif

@@ -16,32 +16,32 @@ static const char *why_unfit(const pm_worker *w, double since) {
 
 static void join(pm_worker *w) {
     pm_error err = {0};
-    if (pm_taker_join(w->taker, &err) != PM_OK) {
+    if (pmi_taker_join(w->taker, &err) != PM_OK) {
         w->fatal = err;
     } else if (w->was_unfit) {
-        pm_logf(w->options->log, PM_LOG_INFO, "this worker can do its work again: it joins the group");
+        pmi_logf(w->options->log, PM_LOG_INFO, "this worker can do its work again: it joins the group");
     }
 }
 
 static void withdraw(pm_worker *w, const char *why) {
     pm_error err = {0};
     w->was_unfit = true;
-    pm_logf(w->options->log, PM_LOG_WARNING,
-            "this worker has not been able to do its work for %g s: %s; other workers get its partitions until it can",
-            UNFIT_SECONDS, why);
-    if (pm_taker_withdraw(w->taker, &err) != PM_OK) {
+    pmi_logf(w->options->log, PM_LOG_WARNING,
+             "this worker has not been able to do its work for %g s: %s; other workers get its partitions until it can",
+             UNFIT_SECONDS, why);
+    if (pmi_taker_withdraw(w->taker, &err) != PM_OK) {
         w->fatal = err;
     }
 }
 
-void pm_worker_judge_fitness(pm_worker *w, double now) {
+void pmi_worker_judge_fitness(pm_worker *w, double now) {
     if (w->is_leaving || w->fatal.code != PM_OK) {
         return;
     }
-    if (pm_slots_fit(&w->slots) > 0) {
+    if (pmi_slots_fit(&w->slots) > 0) {
         w->slots_fit = now;
     }
-    if (pm_taker_is_joined(w->taker)) {
+    if (pmi_taker_is_joined(w->taker)) {
         const char *why = why_unfit(w, now - UNFIT_SECONDS);
         if (why != NULL) {
             withdraw(w, why);

@@ -47,17 +47,17 @@ static bool make_file(pm_health *h, const char *hidden) {
         return true;
     }
     int why = errno;
-    pm_health_close(h);
+    pmi_health_close(h);
     errno = why;
     return false;
 }
 
-pm_status pm_health_open(const char *folder, pm_health *out, pm_error *err) {
+pm_status pmi_health_open(const char *folder, pm_health *out, pm_error *err) {
     char hidden[PM_HEALTH_PATH];
     *out = (pm_health){.fd = -1};
     if (!folder_path(folder, out->folder) || !write_path(out->path, "%s/worker-%ld" ENDING, out->folder, getpid()) ||
         !write_path(hidden, "%s/.worker-%ld", out->folder, getpid())) {
-        return pm_fail(err, PM_ECANTCREAT, "health file: the path of the temporary folder is too long");
+        return pmi_fail(err, PM_ECANTCREAT, "health file: the path of the temporary folder is too long");
     }
     /* another worker that ends may remove the folder in between */
     for (int i = 0; i < MAX_TRIES; i++) {
@@ -71,16 +71,16 @@ pm_status pm_health_open(const char *folder, pm_health *out, pm_error *err) {
             break;
         }
     }
-    return pm_fail(err, PM_ECANTCREAT, "health file \"%s\" cannot be made: %s", out->path, strerror(errno));
+    return pmi_fail(err, PM_ECANTCREAT, "health file \"%s\" cannot be made: %s", out->path, strerror(errno));
 }
 
-void pm_health_beat(pm_health *h) {
+void pmi_health_beat(pm_health *h) {
     if (h->fd >= 0) {
         futimens(h->fd, NULL);
     }
 }
 
-void pm_health_close(pm_health *h) {
+void pmi_health_close(pm_health *h) {
     if (h->fd >= 0) {
         unlink(h->path);
         close(h->fd);
@@ -112,7 +112,7 @@ static pm_status look_at(const char *folder, const char *name, double now, pm_he
         if (fd >= 0) {
             close(fd);
         }
-        return why == ENOENT ? PM_OK : pm_fail(err, PM_EIO, "health file \"%s\": %s", path, strerror(why));
+        return why == ENOENT ? PM_OK : pmi_fail(err, PM_EIO, "health file \"%s\": %s", path, strerror(why));
     }
     if (find_owner(fd, &owner)) {
         double age = now - ((double)info.st_mtim.tv_sec + 1e-9 * (double)info.st_mtim.tv_nsec);
@@ -134,15 +134,15 @@ static bool is_health_file(const char *name) {
     return n > k && strcmp(name + n - k, ENDING) == 0;
 }
 
-pm_status pm_health_check(const char *folder, double now, pm_health_report *report, pm_error *err) {
+pm_status pmi_health_check(const char *folder, double now, pm_health_report *report, pm_error *err) {
     char path[PM_HEALTH_PATH];
     *report = (pm_health_report){0};
     if (!folder_path(folder, path)) {
-        return pm_fail(err, PM_EIO, "health files: the path of the temporary folder is too long");
+        return pmi_fail(err, PM_EIO, "health files: the path of the temporary folder is too long");
     }
     DIR *dir = is_ours(path) ? opendir(path) : NULL;
     if (dir == NULL) {
-        return errno == ENOENT ? PM_OK : pm_fail(err, PM_EIO, "folder \"%s\": %s", path, strerror(errno));
+        return errno == ENOENT ? PM_OK : pmi_fail(err, PM_EIO, "folder \"%s\": %s", path, strerror(errno));
     }
     pm_status st = PM_OK;
     for (struct dirent *entry = readdir(dir); st == PM_OK && entry != NULL; entry = readdir(dir)) {

@@ -20,10 +20,10 @@ typedef struct pm_health {
 
 /* `folder` NULL: $TMPDIR or /tmp. Call after the forks: the lock is this process's alone. Errors: PM_ECANTCREAT, also
  * when the folder inside belongs to somebody else. */
-pm_status pm_health_open(const char *folder, pm_health *out, pm_error *err);
-void pm_health_beat(pm_health *h);
+pm_status pmi_health_open(const char *folder, pm_health *out, pm_error *err);
+void pmi_health_beat(pm_health *h);
 /* Removes the file, and the folder when it is empty. */
-void pm_health_close(pm_health *h);
+void pmi_health_close(pm_health *h);
 
 /* The workers of this user on this host whose files are in `folder`. Removes files of dead workers. */
 typedef struct pm_health_report {
@@ -33,6 +33,6 @@ typedef struct pm_health_report {
     double age;     /* of that file, seconds */
 } pm_health_report;
 /* `now` is seconds since 1970. No folder is no worker. Errors: PM_EIO. */
-pm_status pm_health_check(const char *folder, double now, pm_health_report *report, pm_error *err);
+pm_status pmi_health_check(const char *folder, double now, pm_health_report *report, pm_error *err);
 
 #endif

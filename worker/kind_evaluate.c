@@ -23,7 +23,7 @@ static void slice_free(slice *s) {
     free(s->result.pdf);
     free(s->result.cdf);
     free(s->result.survival);
-    pm_message_memory_free(&s->borrowed);
+    pmi_message_memory_free(&s->borrowed);
 }
 
 /* ---- the request ---- */
@@ -33,22 +33,22 @@ static pm_status read_values(const char *what, pm_span span, uint64_t rows, uint
                              pm_error *err) {
     size_t expected, count;
     *out = NULL;
-    if (!pm_mul(rows, columns, &expected)) {
-        return pm_fail(err, PM_EDATA, "the slice's %s: %llu rows of %llu values are too many", what,
-                       (unsigned long long)rows, (unsigned long long)columns);
+    if (!pmi_mul(rows, columns, &expected)) {
+        return pmi_fail(err, PM_EDATA, "the slice's %s: %llu rows of %llu values are too many", what,
+                        (unsigned long long)rows, (unsigned long long)columns);
     }
     if (span.size / sizeof(double) != expected) {
-        return pm_fail(err, PM_EDATA, "the slice's %s: expected %llu x %llu values, found %zu", what,
-                       (unsigned long long)rows, (unsigned long long)columns, span.size / sizeof(double));
+        return pmi_fail(err, PM_EDATA, "the slice's %s: expected %llu x %llu values, found %zu", what,
+                        (unsigned long long)rows, (unsigned long long)columns, span.size / sizeof(double));
     }
-    return pm_f64s_read(span, out, &count, err);
+    return pmi_f64s_read(span, out, &count, err);
 }
 
 static pm_status read_request(slice *s, const pm_graph *graph, pm_error *err) {
     const pm_evaluate_body *b = &s->body;
     if (b->n_params != graph->n_params) {
-        return pm_fail(err, PM_EDATA, "the slice's theta has %llu columns, the job's graph %u parameters",
-                       (unsigned long long)b->n_params, graph->n_params);
+        return pmi_fail(err, PM_EDATA, "the slice's theta has %llu columns, the job's graph %u parameters",
+                        (unsigned long long)b->n_params, graph->n_params);
     }
     pm_status st = read_values("theta", b->theta, b->n_theta, b->n_params, &s->theta, err);
     if (st == PM_OK) {
@@ -76,18 +76,18 @@ static pm_status read_request(slice *s, const pm_graph *graph, pm_error *err) {
 }
 
 static pm_status new_values(size_t count, double **out, pm_error *err) {
-    *out = pm_calloc(count, sizeof **out);
-    return *out != NULL ? PM_OK : pm_fail_memory(err, "the results of a slice", count * sizeof **out);
+    *out = pmi_calloc(count, sizeof **out);
+    return *out != NULL ? PM_OK : pmi_fail_memory(err, "the results of a slice", count * sizeof **out);
 }
 
 static pm_status new_results(slice *s, pm_error *err) {
     const pm_request *r = &s->request;
     size_t rewards = r->n_rewards == 0 ? 1 : r->n_rewards, per_row, square;
-    if (!pm_mul(rewards, r->n_moments, &per_row) || !pm_mul(per_row, r->n_theta, &s->n_moments) ||
-        !pm_mul(rewards, rewards, &square) || !pm_mul(square, r->n_theta, &s->n_covariance) ||
-        !pm_mul(r->n_times, r->n_theta, &s->n_times)) {
-        return pm_fail(err, PM_EDATA, "a slice of %zu rows, %zu moments, %zu rewards and %zu times is too large",
-                       r->n_theta, r->n_moments, r->n_rewards, r->n_times);
+    if (!pmi_mul(rewards, r->n_moments, &per_row) || !pmi_mul(per_row, r->n_theta, &s->n_moments) ||
+        !pmi_mul(rewards, rewards, &square) || !pmi_mul(square, r->n_theta, &s->n_covariance) ||
+        !pmi_mul(r->n_times, r->n_theta, &s->n_times)) {
+        return pmi_fail(err, PM_EDATA, "a slice of %zu rows, %zu moments, %zu rewards and %zu times is too large",
+                        r->n_theta, r->n_moments, r->n_rewards, r->n_times);
     }
     pm_status st = new_values(r->n_theta, &s->result.atom, err);
     if (st == PM_OK && r->n_moments > 0) {
@@ -120,11 +120,11 @@ static pm_status choose_isa(const pm_child_context *bench, bool fused, pm_isa *i
     if (fuses(bench->isa) == fused) {
         return PM_OK;
     }
-    pm_status st = pm_isa_choose(pm_isa_name(fused ? PM_ISA_X86_64_V3 : PM_ISA_X86_64_V2), isa, err);
+    pm_status st = pmi_isa_choose(pmi_isa_name(fused ? PM_ISA_X86_64_V3 : PM_ISA_X86_64_V2), isa, err);
     if (st != PM_OK) {
-        pm_fail_prefix(err,
-                       "the slice asks for the bits of %s multiply-add, which this worker's processor does not have",
-                       fused ? "fused" : "plain");
+        pmi_fail_prefix(err,
+                        "the slice asks for the bits of %s multiply-add, which this worker's processor does not have",
+                        fused ? "fused" : "plain");
         st = err->code = PM_EDATA;
     }
     return st;
@@ -133,7 +133,7 @@ static pm_status choose_isa(const pm_child_context *bench, bool fused, pm_isa *i
 /* ---- storing ---- */
 
 static pm_span values(const double *array, size_t count) {
-    return array == NULL ? (pm_span){0} : pm_f64s(array, count);
+    return array == NULL ? (pm_span){0} : pmi_f64s(array, count);
 }
 
 static pm_status store(pm_child_context *bench, const slice *s, pm_error *err) {
@@ -148,30 +148,30 @@ static pm_status store(pm_child_context *bench, const slice *s, pm_error *err) {
                                  .error_bound = s->result.error_bound};
     memcpy(message.result, s->body.result, PM_DIGEST_BYTES);
     pm_buffer encoded = {0};
-    pm_status st = pm_message_encode(&pm_result_type, &message, &encoded, err);
+    pm_status st = pmi_message_encode(&pmi_result_type, &message, &encoded, err);
     if (st == PM_OK) {
         pm_blob_item item = {.bytes = encoded.bytes, .size = encoded.size};
         memcpy(item.digest, s->body.result, PM_DIGEST_BYTES);
-        pm_progress_page_phase(bench->page, PM_PHASE_STORE);
-        pm_retry retry = pm_child_patience(bench);
+        pmi_progress_page_phase(bench->page, PM_PHASE_STORE);
+        pm_retry retry = pmi_child_patience(bench);
         do {
-            st = pm_blob_put(bench->traces.redis, PM_SPACE_RESULT, &item, 1, false, err);
-        } while (pm_retry_again(&retry, st, err));
+            st = pmi_blob_put(bench->traces.redis, PM_SPACE_RESULT, &item, 1, false, err);
+        } while (pmi_retry_again(&retry, st, err));
     }
-    pm_buffer_free(&encoded);
+    pmi_buffer_free(&encoded);
     return st;
 }
 
 static pm_status is_there(pm_child_context *bench, const uint8_t result[PM_DIGEST_BYTES], bool *there, pm_error *err) {
     uint8_t digests[1][PM_DIGEST_BYTES];
     memcpy(digests[0], result, PM_DIGEST_BYTES);
-    pm_retry retry = pm_child_patience(bench);
+    pm_retry retry = pmi_child_patience(bench);
     pm_status st;
-    pm_progress_page_phase(bench->page, PM_PHASE_FETCH);
+    pmi_progress_page_phase(bench->page, PM_PHASE_FETCH);
     do {
-        st = pm_blob_exist(bench->traces.redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 1, there,
-                           err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_blob_exist(bench->traces.redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 1, there,
+                            err);
+    } while (pmi_retry_again(&retry, st, err));
     return st;
 }
 
@@ -180,7 +180,7 @@ static pm_status is_there(pm_child_context *bench, const uint8_t result[PM_DIGES
 /* Whether the slice's key follows from what it asks and from this model. */
 static pm_status check_key(const slice *s, const pm_model *model, bool *fits, pm_error *err) {
     uint8_t key[PM_DIGEST_BYTES];
-    pm_status st = pm_result_key(model->graph->digest, &model->library, &s->body, key, err);
+    pm_status st = pmi_result_key(model->graph->digest, &model->library, &s->body, key, err);
     *fits = st == PM_OK && memcmp(key, s->body.result, PM_DIGEST_BYTES) == 0;
     return st;
 }
@@ -192,7 +192,7 @@ static pm_status prepare(pm_child_context *bench, const uint8_t *job, slice *s, 
     bool fits = false, was_kept = false;
     pm_status st = choose_isa(bench, s->body.fused, &isa, err);
     if (st == PM_OK) {
-        st = pm_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
+        st = pmi_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
     }
     if (st == PM_OK) {
         st = read_request(s, (*model)->graph, err);
@@ -201,19 +201,19 @@ static pm_status prepare(pm_child_context *bench, const uint8_t *job, slice *s, 
         st = check_key(s, *model, &fits, err);
     }
     if (st == PM_OK && !fits && was_kept) {
-        pm_program_cache_forget(bench->models, *model);
-        st = pm_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
+        pmi_program_cache_forget(bench->models, *model);
+        st = pmi_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
         if (st == PM_OK) {
             st = check_key(s, *model, &fits, err);
         }
     }
     if (st == PM_OK && !fits) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(s->body.result, hex);
-        st = pm_fail(err, PM_EDATA,
-                     "the slice's key %s is not that of what it asks: the job was submitted again with another effort "
-                     "meanwhile, or the unit was made by another version",
-                     hex);
+        pmi_hex(s->body.result, hex);
+        st = pmi_fail(err, PM_EDATA,
+                      "the slice's key %s is not that of what it asks: the job was submitted again with another effort "
+                      "meanwhile, or the unit was made by another version",
+                      hex);
     }
     return st;
 }
@@ -225,19 +225,20 @@ static pm_status compute(pm_child_context *bench, const uint8_t *job, slice *s, 
         st = new_results(s, err);
     }
     if (st == PM_OK) {
-        pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
+        pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
         st = pm_evaluate(model, &s->request, &s->result, err);
     }
     return st;
 }
 
-pm_status pm_work_evaluate(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
+pm_status pmi_work_evaluate(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield,
+                            pm_error *err) {
     slice s = {.theta = NULL};
     bool there = false;
     yield->items = 1;
-    pm_status st = pm_message_decode(&pm_evaluate_type, unit->body.bytes, unit->body.size, &s.body, &s.borrowed, err);
+    pm_status st = pmi_message_decode(&pmi_evaluate_type, unit->body.bytes, unit->body.size, &s.body, &s.borrowed, err);
     if (st == PM_OK) {
-        pm_progress_page_item(bench->page, 0, s.body.result);
+        pmi_progress_page_item(bench->page, 0, s.body.result);
         st = is_there(bench, s.body.result, &there, err);
     }
     if (st == PM_OK && !there) {

@@ -22,10 +22,10 @@ static void spin(double seconds) {
 
 /* Memory counts once it is written to. */
 static pm_status fill(size_t bytes, size_t limit, uint8_t **memory, pm_error *err) {
-    *memory = pm_malloc(bytes, 1);
+    *memory = pmi_malloc(bytes, 1);
     if (*memory == NULL) {
-        return pm_fail(err, PM_EOSERR, "a probe of %zu bytes does not fit the unit's memory limit of %zu bytes", bytes,
-                       limit);
+        return pmi_fail(err, PM_EOSERR, "a probe of %zu bytes does not fit the unit's memory limit of %zu bytes", bytes,
+                        limit);
     }
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     for (size_t at = 0; at < bytes; at += page) {
@@ -34,18 +34,18 @@ static pm_status fill(size_t bytes, size_t limit, uint8_t **memory, pm_error *er
     return PM_OK;
 }
 
-pm_status pm_work_probe(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
+pm_status pmi_work_probe(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
     pm_probe_body body;
     pm_message_memory borrowed = {0};
-    pm_status st = pm_message_decode(&pm_probe_type, unit->body.bytes, unit->body.size, &body, &borrowed, err);
+    pm_status st = pmi_message_decode(&pmi_probe_type, unit->body.bytes, unit->body.size, &body, &borrowed, err);
     if (st != PM_OK) {
         return st;
     }
     uint8_t *memory = NULL;
     yield->items = 1;
-    pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
+    pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
     if (!(body.seconds >= 0 && body.seconds <= PROBE_SECONDS)) {
-        st = pm_fail(err, PM_EDATA, "a probe's seconds: expected 0 to %g, found %g", PROBE_SECONDS, body.seconds);
+        st = pmi_fail(err, PM_EDATA, "a probe's seconds: expected 0 to %g, found %g", PROBE_SECONDS, body.seconds);
     } else {
         st = fill(body.bytes, bench->memory, &memory, err);
     }
@@ -58,6 +58,6 @@ pm_status pm_work_probe(pm_child_context *bench, const pm_unit_message *unit, pm
         abort();
     }
     free(memory);
-    pm_message_memory_free(&borrowed);
+    pmi_message_memory_free(&borrowed);
     return st;
 }

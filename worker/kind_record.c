@@ -20,23 +20,23 @@ static pm_status flush(pm_child_context *bench, batch *b, pm_error *err) {
     if (b->n == 0) {
         return PM_OK;
     }
-    pm_cache_entry *entries = pm_calloc(b->n, sizeof *entries);
+    pm_cache_entry *entries = pmi_calloc(b->n, sizeof *entries);
     if (entries == NULL) {
-        return pm_fail_memory(err, "new traces", b->n * sizeof *entries);
+        return pmi_fail_memory(err, "new traces", b->n * sizeof *entries);
     }
     for (size_t i = 0; i < b->n; i++) {
         memcpy(entries[i].key, b->keys[i], PM_DIGEST_BYTES);
         entries[i].bytes = b->bytes.bytes + b->first[i];
         entries[i].size = b->first[i + 1] - b->first[i];
     }
-    pm_progress_page_phase(bench->page, PM_PHASE_STORE);
-    pm_trace_cache cache = pm_traces_cache(&bench->traces);
-    pm_retry retry = pm_child_patience(bench);
+    pmi_progress_page_phase(bench->page, PM_PHASE_STORE);
+    pm_trace_cache cache = pmi_traces_cache(&bench->traces);
+    pm_retry retry = pmi_child_patience(bench);
     pm_status st;
     do {
         st = cache.put(cache.ctx, entries, b->n, err);
-    } while (pm_retry_again(&retry, st, err));
-    pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
+    } while (pmi_retry_again(&retry, st, err));
+    pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
     free(entries);
     b->n = 0;
     b->bytes.size = 0;
@@ -46,13 +46,13 @@ static pm_status flush(pm_child_context *bench, batch *b, pm_error *err) {
 static pm_status record_one(pm_child_context *bench, const pm_canon *scc, pm_effort effort, batch *b, pm_error *err) {
     pm_plan plan;
     pm_record_options options = {.effort = effort, .memory = bench->memory, .isa = bench->isa};
-    pm_status st = pm_record(scc, &options, &plan, err);
+    pm_status st = pmi_record(scc, &options, &plan, err);
     if (st != PM_OK) {
         return st;
     }
     b->first[b->n] = b->bytes.size;
-    st = pm_trace_encode(&plan.trace, scc->key, &b->bytes, err);
-    pm_plan_free(&plan);
+    st = pmi_trace_encode(&plan.trace, scc->key, &b->bytes, err);
+    pmi_plan_free(&plan);
     if (st == PM_OK) {
         memcpy(b->keys[b->n], scc->key, PM_DIGEST_BYTES);
         b->first[++b->n] = b->bytes.size;
@@ -65,19 +65,19 @@ static void blame(const pm_record_reader *reader, size_t i, uint32_t n, pm_unit_
     char hex[PM_DIGEST_HEX];
     memcpy(yield->scc, reader->body.keys.bytes + i * PM_DIGEST_BYTES, PM_DIGEST_BYTES);
     yield->has_scc = true;
-    pm_hex(yield->scc, hex);
+    pmi_hex(yield->scc, hex);
     if (n > 0) {
-        pm_fail_prefix(err, "recording the SCC %s of %u states", hex, n);
+        pmi_fail_prefix(err, "recording the SCC %s of %u states", hex, n);
     } else {
-        pm_fail_prefix(err, "the unit's SCC %zu of %zu, %s", i + 1, reader->n, hex);
+        pmi_fail_prefix(err, "the unit's SCC %zu of %zu, %s", i + 1, reader->n, hex);
     }
 }
 
 static pm_status record_item(pm_child_context *bench, pm_record_reader *reader, size_t i, bool is_known, batch *b,
                              pm_unit_result *yield, pm_error *err) {
     pm_canon scc;
-    pm_progress_page_item(bench->page, i, reader->body.keys.bytes + i * PM_DIGEST_BYTES);
-    pm_status st = pm_record_reader_next(reader, &scc, err);
+    pmi_progress_page_item(bench->page, i, reader->body.keys.bytes + i * PM_DIGEST_BYTES);
+    pm_status st = pmi_record_reader_next(reader, &scc, err);
     if (st != PM_OK) {
         blame(reader, i, 0, yield, err);
         return st;
@@ -92,7 +92,7 @@ static pm_status record_item(pm_child_context *bench, pm_record_reader *reader, 
             yield->recorded++;
         }
     }
-    pm_canon_free(&scc);
+    pmi_canon_free(&scc);
     if (st == PM_OK && (b->n == BATCH_TRACES || b->bytes.size >= BATCH_BYTES)) {
         st = flush(bench, b, err);
     }
@@ -101,25 +101,25 @@ static pm_status record_item(pm_child_context *bench, pm_record_reader *reader, 
 
 static pm_status find_known(pm_child_context *bench, const pm_record_reader *reader, bool *known, pm_error *err) {
     const uint8_t(*keys)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])reader->body.keys.bytes;
-    pm_retry retry = pm_child_patience(bench);
+    pm_retry retry = pmi_child_patience(bench);
     pm_status st;
     size_t uploaded;
-    pm_progress_page_phase(bench->page, PM_PHASE_FETCH);
+    pmi_progress_page_phase(bench->page, PM_PHASE_FETCH);
     do {
-        st = pm_traces_known(&bench->traces, keys, reader->n, known, &uploaded, err);
-    } while (pm_retry_again(&retry, st, err));
-    pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
+        st = pmi_traces_known(&bench->traces, keys, reader->n, known, &uploaded, err);
+    } while (pmi_retry_again(&retry, st, err));
+    pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
     return st;
 }
 
 static pm_status record_all(pm_child_context *bench, pm_record_reader *reader, pm_unit_result *yield, pm_error *err) {
-    bool *known = pm_calloc(reader->n, sizeof *known);
-    batch *b = pm_calloc(1, sizeof *b);
+    bool *known = pmi_calloc(reader->n, sizeof *known);
+    batch *b = pmi_calloc(1, sizeof *b);
     pm_status st = PM_OK;
     yield->items = reader->n;
     atomic_store(&bench->page->items, reader->n);
     if (known == NULL || b == NULL) {
-        st = pm_fail_memory(err, "the traces of a unit", sizeof *b + reader->n);
+        st = pmi_fail_memory(err, "the traces of a unit", sizeof *b + reader->n);
     }
     if (st == PM_OK) {
         st = find_known(bench, reader, known, err);
@@ -131,21 +131,21 @@ static pm_status record_all(pm_child_context *bench, pm_record_reader *reader, p
         st = flush(bench, b, err);
     }
     if (b != NULL) {
-        pm_buffer_free(&b->bytes);
+        pmi_buffer_free(&b->bytes);
     }
     free(b);
     free(known);
     return st;
 }
 
-pm_status pm_work_record(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
+pm_status pmi_work_record(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
     pm_record_reader reader;
-    pm_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
-    pm_status st = pm_record_reader_open(unit->body, &reader, err);
+    pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
+    pm_status st = pmi_record_reader_open(unit->body, &reader, err);
     if (st != PM_OK) {
         return st;
     }
     st = record_all(bench, &reader, yield, err);
-    pm_record_reader_close(&reader);
+    pmi_record_reader_close(&reader);
     return st;
 }

@@ -30,14 +30,14 @@ typedef struct pm_unit_result {
 typedef pm_status (*pm_unit_work)(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield,
                                   pm_error *err);
 /* NULL for a kind that is not known. */
-pm_unit_work pm_unit_work_of(pm_span kind);
+pm_unit_work pmi_unit_work_of(pm_span kind);
 
 /* Waits on Redis for as long as it takes; the parent, which has its own connection, says so in the log, and kills whom
  * it no longer waits for. */
-pm_retry pm_child_patience(pm_child_context *bench);
+pm_retry pmi_child_patience(pm_child_context *bench);
 
-pm_status pm_work_record(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err);
-pm_status pm_work_evaluate(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err);
-pm_status pm_work_probe(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err);
+pm_status pmi_work_record(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err);
+pm_status pmi_work_evaluate(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err);
+pm_status pmi_work_probe(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err);
 
 #endif

@@ -34,14 +34,14 @@ static size_t statm(const char *process, int which) {
         pages = strtoull(at, &at, 10);
     }
     size_t bytes;
-    return pm_mul((size_t)pages, (size_t)sysconf(_SC_PAGESIZE), &bytes) ? bytes : 0;
+    return pmi_mul((size_t)pages, (size_t)sysconf(_SC_PAGESIZE), &bytes) ? bytes : 0;
 }
 
-size_t pm_data_bytes(void) {
+size_t pmi_data_bytes(void) {
     return statm("self", 5);
 }
 
-double pm_cpu_seconds(pid_t pid) {
+double pmi_cpu_seconds(pid_t pid) {
     char path[64], text[1024];
     int n = snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
     if (n < 0 || (size_t)n >= sizeof path || !read_text(path, text, sizeof text)) {
@@ -55,23 +55,23 @@ double pm_cpu_seconds(pid_t pid) {
     return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
 }
 
-size_t pm_resident_bytes(pid_t pid) {
+size_t pmi_resident_bytes(pid_t pid) {
     char process[24];
     int n = snprintf(process, sizeof process, "%d", (int)pid);
     return n > 0 && (size_t)n < sizeof process ? statm(process, 1) : 0;
 }
 
-pm_status pm_limit_data(size_t bytes, pm_error *err) {
+pm_status pmi_limit_data(size_t bytes, pm_error *err) {
     struct rlimit limit;
     size_t most;
     if (getrlimit(RLIMIT_DATA, &limit) != 0) {
-        return pm_fail(err, PM_EOSERR, "cannot read the limit on memory: %s", strerror(errno));
+        return pmi_fail(err, PM_EOSERR, "cannot read the limit on memory: %s", strerror(errno));
     }
-    bool is_limited = bytes > 0 && pm_add(pm_data_bytes(), bytes, &most);
+    bool is_limited = bytes > 0 && pmi_add(pmi_data_bytes(), bytes, &most);
     limit.rlim_cur = is_limited && (limit.rlim_max == RLIM_INFINITY || most < limit.rlim_max) ? most : limit.rlim_max;
     if (setrlimit(RLIMIT_DATA, &limit) != 0) {
-        return pm_fail(err, PM_EOSERR, "cannot limit the memory of a unit to %zu bytes more: %s", bytes,
-                       strerror(errno));
+        return pmi_fail(err, PM_EOSERR, "cannot limit the memory of a unit to %zu bytes more: %s", bytes,
+                        strerror(errno));
     }
     return PM_OK;
 }

@@ -8,15 +8,15 @@
 
 /* Bytes of this process's private writable memory, what RLIMIT_DATA counts (files mapped to be shared are not); 0 when
  * /proc does not tell. */
-size_t pm_data_bytes(void);
+size_t pmi_data_bytes(void);
 
 /* Bytes that a process has in memory; 0 when there is none of that number. */
-size_t pm_resident_bytes(pid_t pid);
+size_t pmi_resident_bytes(pid_t pid);
 
 /* Seconds of processor time that a process has used; 0 when there is none of that number. */
-double pm_cpu_seconds(pid_t pid);
+double pmi_cpu_seconds(pid_t pid);
 
 /* From here on `bytes` more than now may be had; 0: no limit. Memory beyond it is refused as if there were none. */
-pm_status pm_limit_data(size_t bytes, pm_error *err);
+pm_status pmi_limit_data(size_t bytes, pm_error *err);
 
 #endif

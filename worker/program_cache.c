@@ -21,10 +21,10 @@ struct pm_program_cache {
     uint64_t clock;
 };
 
-pm_status pm_program_cache_new(size_t bytes, pm_program_cache **out, pm_error *err) {
-    *out = pm_calloc(1, sizeof **out);
+pm_status pmi_program_cache_new(size_t bytes, pm_program_cache **out, pm_error *err) {
+    *out = pmi_calloc(1, sizeof **out);
     if (*out == NULL) {
-        return pm_fail_memory(err, "the models under evaluation", sizeof **out);
+        return pmi_fail_memory(err, "the models under evaluation", sizeof **out);
     }
     (*out)->limit = bytes;
     return PM_OK;
@@ -35,7 +35,7 @@ static void drop(entry *e) {
     *e = (entry){.model = NULL};
 }
 
-void pm_program_cache_free(pm_program_cache *models) {
+void pmi_program_cache_free(pm_program_cache *models) {
     for (size_t i = 0; models != NULL && i < PM_PROGRAMS_KEPT; i++) {
         drop(&models->entries[i]);
     }
@@ -94,51 +94,51 @@ static entry *make_room(pm_program_cache *m) {
 static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
                              pm_error *err) {
     pm_child_context *bench = ctx;
-    pm_trace_cache cache = pm_traces_cache(&bench->traces);
-    pm_retry retry = pm_child_patience(bench);
+    pm_trace_cache cache = pmi_traces_cache(&bench->traces);
+    pm_retry retry = pmi_child_patience(bench);
     pm_status st;
     do {
         st = cache.get(cache.ctx, key, value, found, err);
-    } while (pm_retry_again(&retry, st, err));
+    } while (pmi_retry_again(&retry, st, err));
     return st;
 }
 
 static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
     pm_child_context *bench = ctx;
-    pm_trace_cache cache = pm_traces_cache(&bench->traces);
-    pm_retry retry = pm_child_patience(bench);
+    pm_trace_cache cache = pmi_traces_cache(&bench->traces);
+    pm_retry retry = pmi_child_patience(bench);
     pm_status st;
     do {
         st = cache.remove(cache.ctx, key, err);
-    } while (pm_retry_again(&retry, st, err));
+    } while (pmi_retry_again(&retry, st, err));
     return st;
 }
 
 static pm_status get_job(pm_child_context *bench, const uint8_t *digest, pm_job *job, pm_error *err) {
-    pm_retry retry = pm_child_patience(bench);
+    pm_retry retry = pmi_child_patience(bench);
     pm_buffer encoded = {0};
     pm_status st;
     do {
         encoded.size = 0;
-        st = pm_manifest_get(bench->traces.redis, digest, bench->memory, NULL, job, &encoded, err);
-    } while (pm_retry_again(&retry, st, err));
-    pm_buffer_free(&encoded);
+        st = pmi_manifest_get(bench->traces.redis, digest, bench->memory, NULL, job, &encoded, err);
+    } while (pmi_retry_again(&retry, st, err));
+    pmi_buffer_free(&encoded);
     return st;
 }
 
 static pm_status warm(pm_child_context *bench, const pm_classes *classes, pm_error *err) {
-    uint8_t(*keys)[PM_DIGEST_BYTES] = pm_malloc(classes->n_classes, sizeof *keys);
+    uint8_t(*keys)[PM_DIGEST_BYTES] = pmi_malloc(classes->n_classes, sizeof *keys);
     if (keys == NULL) {
-        return pm_fail_memory(err, "the keys of a job", classes->n_classes * sizeof *keys);
+        return pmi_fail_memory(err, "the keys of a job", classes->n_classes * sizeof *keys);
     }
     for (uint32_t c = 0; c < classes->n_classes; c++) {
         memcpy(keys[c], classes->canon[c].key, PM_DIGEST_BYTES);
     }
-    pm_retry retry = pm_child_patience(bench);
+    pm_retry retry = pmi_child_patience(bench);
     pm_status st;
     do {
-        st = pm_traces_warm(&bench->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, classes->n_classes, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_traces_warm(&bench->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, classes->n_classes, err);
+    } while (pmi_retry_again(&retry, st, err));
     free(keys);
     return st;
 }
@@ -156,23 +156,23 @@ static pm_status load(pm_child_context *bench, const uint8_t *digest, pm_isa isa
                                     .threads = 1,
                                     .memory = bench->memory,
                                     .normalize_start = normalize_start,
-                                    .isa = pm_isa_name(isa),
+                                    .isa = pmi_isa_name(isa),
                                     .log = bench->log};
-        st = pm_model_of_parts(job.graph, &job.split, &job.classes, &cache, true, &options, out, NULL, err);
-        pm_traces_settle(&bench->traces, st == PM_OK);
+        st = pmi_model_of_parts(job.graph, &job.split, &job.classes, &cache, true, &options, out, NULL, err);
+        pmi_traces_settle(&bench->traces, st == PM_OK);
     }
-    pm_job_free(&job);
+    pmi_job_free(&job);
     if (st == PM_EUNAVAILABLE || st == PM_ENOINPUT) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(digest, hex);
-        pm_fail_prefix(err, "loading the job %s; collect it again without --evaluate cluster to bring it back", hex);
+        pmi_hex(digest, hex);
+        pmi_fail_prefix(err, "loading the job %s; collect it again without --evaluate cluster to bring it back", hex);
         st = err->code = PM_EDATA;
     }
     return st;
 }
 
-pm_status pm_program_cache_get(pm_child_context *bench, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa,
-                               bool normalize_start, const pm_model **out, bool *was_kept, pm_error *err) {
+pm_status pmi_program_cache_get(pm_child_context *bench, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa,
+                                bool normalize_start, const pm_model **out, bool *was_kept, pm_error *err) {
     pm_program_cache *m = bench->models;
     entry *e = find(m, job, isa, normalize_start);
     pm_status st = PM_OK;
@@ -180,10 +180,10 @@ pm_status pm_program_cache_get(pm_child_context *bench, const uint8_t job[PM_DIG
     *was_kept = e != NULL;
     if (e == NULL) {
         e = make_room(m);
-        size_t before = pm_data_bytes();
+        size_t before = pmi_data_bytes();
         st = load(bench, job, isa, normalize_start, &e->model, err);
         if (st == PM_OK) {
-            size_t after = pm_data_bytes();
+            size_t after = pmi_data_bytes();
             e->bytes = after > before ? after - before : 0;
             e->isa = isa;
             e->normalize_start = normalize_start;
@@ -197,7 +197,7 @@ pm_status pm_program_cache_get(pm_child_context *bench, const uint8_t job[PM_DIG
     return st;
 }
 
-void pm_program_cache_forget(pm_program_cache *models, const pm_model *model) {
+void pmi_program_cache_forget(pm_program_cache *models, const pm_model *model) {
     for (size_t i = 0; i < PM_PROGRAMS_KEPT; i++) {
         if (models->entries[i].model == model) {
             drop(&models->entries[i]);

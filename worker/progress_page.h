@@ -16,21 +16,21 @@ typedef enum pm_phase {
 typedef struct pm_progress_page {
     _Atomic int phase;
     _Atomic uint64_t computed_us;  /* compute phases of this unit that are over */
-    _Atomic uint64_t compute_from; /* microseconds of pm_seconds() at which the present one began */
+    _Atomic uint64_t compute_from; /* microseconds of pmi_seconds() at which the present one began */
     _Atomic uint64_t item, items;
     _Atomic uint64_t signs;       /* of life, while it waits for Redis */
     uint8_t scc[PM_DIGEST_BYTES]; /* of the item; torn reads are harmless, it is for people */
 } pm_progress_page;
 
 /* Parent, before it hands a unit over: idle, nothing computed. */
-void pm_progress_page_clear(pm_progress_page *page);
+void pmi_progress_page_clear(pm_progress_page *page);
 /* Child: a unit begins, a phase begins. */
-void pm_progress_page_begin(pm_progress_page *page, uint64_t items);
-void pm_progress_page_phase(pm_progress_page *page, pm_phase phase);
+void pmi_progress_page_begin(pm_progress_page *page, uint64_t items);
+void pmi_progress_page_phase(pm_progress_page *page, pm_phase phase);
 /* Child: it waits, and lives. */
-void pm_progress_page_sign(pm_progress_page *page);
-void pm_progress_page_item(pm_progress_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTES]);
+void pmi_progress_page_sign(pm_progress_page *page);
+void pmi_progress_page_item(pm_progress_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTES]);
 /* Parent: seconds of compute so far. */
-double pm_progress_page_computed(const pm_progress_page *page);
+double pmi_progress_page_computed(const pm_progress_page *page);
 
 #endif

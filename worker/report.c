@@ -8,14 +8,14 @@
 
 /* ---- log lines ---- */
 
-void pm_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const char *format, ...) {
+void pmi_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const char *format, ...) {
     char text[PM_ERROR_TEXT], job[PM_DIGEST_HEX], unit[PM_DIGEST_HEX];
     va_list arguments;
     va_start(arguments, format);
     int written = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    pm_hex(h->unit_headers.job, job);
-    pm_hex(h->unit_headers.unit, unit);
+    pmi_hex(h->unit_headers.job, job);
+    pmi_hex(h->unit_headers.unit, unit);
     const pm_log_field fields[] = {
         {.name = "worker", .text = w->options->id},
         {.name = "job", .text = h->unit_headers.has_job ? job : "unknown"},
@@ -29,42 +29,42 @@ void pm_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const
         {.name = "trace", .text = h->unit_headers.trace},
     };
     size_t n = sizeof fields / sizeof fields[0];
-    pm_log_event(w->options->log, level, fields, h->unit_headers.trace[0] != '\0' ? n : n - 1, "%s",
-                 written < 0 ? format : text);
+    pmi_log_event(w->options->log, level, fields, h->unit_headers.trace[0] != '\0' ? n : n - 1, "%s",
+                  written < 0 ? format : text);
 }
 
 /* ---- events ---- */
 
 static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm_error *err) {
-    pm_event_message event = {.type = pm_span_of(type),
-                              .kind = pm_span_of(h->unit_headers.kind),
-                              .worker = pm_span_of(w->options->id),
-                              .time = pm_now(),
+    pm_event_message event = {.type = pmi_span_of(type),
+                              .kind = pmi_span_of(h->unit_headers.kind),
+                              .worker = pmi_span_of(w->options->id),
+                              .time = pmi_now(),
                               .seconds = h->seconds,
                               .items = h->items,
                               .recorded = h->recorded,
                               .known = h->known,
-                              .error = pm_span_of(h->error.code == PM_OK ? "" : h->error.text)};
+                              .error = pmi_span_of(h->error.code == PM_OK ? "" : h->error.text)};
     memcpy(event.job, h->unit_headers.job, PM_DIGEST_BYTES);
     memcpy(event.unit, h->unit_headers.unit, PM_DIGEST_BYTES);
     pm_headers headers;
     char name[64], attempt[24];
     snprintf(name, sizeof name, "phasemill.event.%s", type);
     snprintf(attempt, sizeof attempt, "%llu", (unsigned long long)h->attempt.begun);
-    pm_headers_begin(&headers, h->unit_headers.unit, name, w->options->id, event.time);
-    pm_headers_add_digest(&headers, "phasemill-job", h->unit_headers.job);
-    pm_headers_add(&headers, "phasemill-kind", event.kind);
-    pm_headers_add(&headers, "phasemill-attempt", pm_span_of(attempt));
+    pmi_headers_begin(&headers, h->unit_headers.unit, name, w->options->id, event.time);
+    pmi_headers_add_digest(&headers, "phasemill-job", h->unit_headers.job);
+    pmi_headers_add(&headers, "phasemill-kind", event.kind);
+    pmi_headers_add(&headers, "phasemill-attempt", pmi_span_of(attempt));
     if (h->unit_headers.traceparent[0] != '\0') {
-        pm_headers_add(&headers, "traceparent", pm_span_of(h->unit_headers.traceparent));
+        pmi_headers_add(&headers, "traceparent", pmi_span_of(h->unit_headers.traceparent));
     }
     pm_buffer value = {0};
     char place[PM_SEAL_NAME];
     const pm_redis_options *redis = w->options->redis;
-    pm_status st = pm_headers_status(&headers, err);
+    pm_status st = pmi_headers_status(&headers, err);
     if (st == PM_OK) {
-        st = pm_sealed_encode(redis->seal, pm_seal_event_name(redis->prefix, place), &pm_event_type, &event, &value,
-                              err);
+        st = pmi_sealed_encode(redis->seal, pmi_seal_event_name(redis->prefix, place), &pmi_event_type, &event, &value,
+                               err);
     }
     if (st == PM_OK) {
         pm_outgoing message = {.topic = PM_TOPIC_EVENTS,
@@ -72,16 +72,17 @@ static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm
                                .value = {value.bytes, value.size},
                                .headers = headers.list,
                                .n_headers = headers.n};
-        st = pm_sender_send(w->sender, &message, err);
+        st = pmi_sender_send(w->sender, &message, err);
     }
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     return st;
 }
 
-void pm_held_tell(pm_worker *w, const pm_held *h, const char *type) {
+void pmi_held_tell(pm_worker *w, const pm_held *h, const char *type) {
     pm_error err = {0};
     if (send_event(w, h, type, &err) != PM_OK) {
-        pm_held_log(w, h, PM_LOG_DEBUG, "its event was not sent; collectors will find out by themselves: %s", err.text);
+        pmi_held_log(w, h, PM_LOG_DEBUG, "its event was not sent; collectors will find out by themselves: %s",
+                     err.text);
     }
 }
 
@@ -108,22 +109,22 @@ static size_t add_original(const pm_held *h, pm_header *list, size_t most) {
     return n;
 }
 
-pm_status pm_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
+pm_status pmi_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
     char partition[16], offset[24], attempts[24];
     pm_headers ours = {.n = 0};
     snprintf(partition, sizeof partition, "%d", (int)h->taken.partition);
     snprintf(offset, sizeof offset, "%lld", (long long)h->taken.offset);
     snprintf(attempts, sizeof attempts, "%llu", (unsigned long long)h->attempt.begun);
-    pm_headers_add(&ours, "__dlq.errors.topic", pm_span_of(rd_kafka_topic_name(h->taken.message->rkt)));
-    pm_headers_add(&ours, "__dlq.errors.partition", pm_span_of(partition));
-    pm_headers_add(&ours, "__dlq.errors.offset", pm_span_of(offset));
-    pm_headers_add(&ours, "__dlq.errors.group", pm_span_of(w->options->kafka->group));
-    pm_headers_add(&ours, "__dlq.errors.message", pm_span_of(h->error.text));
-    pm_headers_add(&ours, "phasemill-attempts", pm_span_of(attempts));
+    pmi_headers_add(&ours, "__dlq.errors.topic", pmi_span_of(rd_kafka_topic_name(h->taken.message->rkt)));
+    pmi_headers_add(&ours, "__dlq.errors.partition", pmi_span_of(partition));
+    pmi_headers_add(&ours, "__dlq.errors.offset", pmi_span_of(offset));
+    pmi_headers_add(&ours, "__dlq.errors.group", pmi_span_of(w->options->kafka->group));
+    pmi_headers_add(&ours, "__dlq.errors.message", pmi_span_of(h->error.text));
+    pmi_headers_add(&ours, "phasemill-attempts", pmi_span_of(attempts));
     if (h->has_scc) {
-        pm_headers_add_digest(&ours, "phasemill-scc", h->scc);
+        pmi_headers_add_digest(&ours, "phasemill-scc", h->scc);
     }
-    pm_status st = pm_headers_status(&ours, err);
+    pm_status st = pmi_headers_status(&ours, err);
     if (st != PM_OK) {
         return st;
     }
@@ -138,24 +139,24 @@ pm_status pm_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
                            .headers = list,
                            .n_headers = n + ours.n,
                            .opaque = h};
-    return pm_sender_send(w->sender, &message, err);
+    return pmi_sender_send(w->sender, &message, err);
 }
 
 /* ---- the end ---- */
 
-pm_status pm_held_write_end(pm_worker *w, const pm_held *h, pm_error *err) {
-    pm_outcome_message outcome = {.kind = pm_span_of(h->unit_headers.kind),
+pm_status pmi_held_write_end(pm_worker *w, const pm_held *h, pm_error *err) {
+    pm_outcome_message outcome = {.kind = pmi_span_of(h->unit_headers.kind),
                                   .code = (uint64_t)h->error.code,
-                                  .error = pm_span_of(h->error.code == PM_OK ? "" : h->error.text),
+                                  .error = pmi_span_of(h->error.code == PM_OK ? "" : h->error.text),
                                   .scc = h->has_scc ? (pm_span){h->scc, PM_DIGEST_BYTES} : (pm_span){0},
                                   .attempts = h->attempt.begun,
-                                  .worker = pm_span_of(w->options->id),
-                                  .topic = pm_span_of(rd_kafka_topic_name(h->taken.message->rkt)),
+                                  .worker = pmi_span_of(w->options->id),
+                                  .topic = pmi_span_of(rd_kafka_topic_name(h->taken.message->rkt)),
                                   .partition = (uint64_t)h->taken.partition,
                                   .offset = h->taken.offset,
-                                  .time = pm_now(),
+                                  .time = pmi_now(),
                                   .seconds = h->seconds};
     memcpy(outcome.unit, h->unit_headers.unit, PM_DIGEST_BYTES);
     memcpy(outcome.job, h->unit_headers.job, PM_DIGEST_BYTES);
-    return pm_board_end(w->redis, &outcome, h->items, err);
+    return pmi_board_end(w->redis, &outcome, h->items, err);
 }

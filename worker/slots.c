@@ -29,37 +29,37 @@
 /* What the spawner may take for a birth or a death. */
 #define SPAWNER_SECONDS 30.0
 
-pm_status pm_pages_new(size_t n, pm_progress_page **pages, pm_error *err) {
+pm_status pmi_pages_new(size_t n, pm_progress_page **pages, pm_error *err) {
     size_t bytes;
     *pages = NULL;
-    if (n == 0 || !pm_mul(n, sizeof **pages, &bytes)) {
-        return pm_fail(err, PM_EUSAGE, "slots: expected at least 1, found %zu", n);
+    if (n == 0 || !pmi_mul(n, sizeof **pages, &bytes)) {
+        return pmi_fail(err, PM_EUSAGE, "slots: expected at least 1, found %zu", n);
     }
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
-        return pm_fail_memory(err, "the pages shared with compute children", bytes);
+        return pmi_fail_memory(err, "the pages shared with compute children", bytes);
     }
     *pages = memory;
     return PM_OK;
 }
 
-void pm_pages_free(pm_progress_page *pages, size_t n) {
+void pmi_pages_free(pm_progress_page *pages, size_t n) {
     if (pages != NULL) {
         munmap(pages, n * sizeof *pages);
     }
 }
 
-pm_status pm_slots_start(size_t n, pm_progress_page *pages, pm_child_main child, void *ctx, double unit_seconds,
-                         const pm_log *log, pm_slots *out, pm_error *err) {
+pm_status pmi_slots_start(size_t n, pm_progress_page *pages, pm_child_main child, void *ctx, double unit_seconds,
+                          const pm_log *log, pm_slots *out, pm_error *err) {
     *out = (pm_slots){.n = n, .pages = pages, .unit_seconds = unit_seconds, .quiet_seconds = QUIET_SECONDS, .log = log};
-    out->slots = pm_calloc(n, sizeof *out->slots);
+    out->slots = pmi_calloc(n, sizeof *out->slots);
     if (out->slots == NULL) {
-        return pm_fail_memory(err, "the slots", n * sizeof *out->slots);
+        return pmi_fail_memory(err, "the slots", n * sizeof *out->slots);
     }
     for (size_t i = 0; i < n; i++) {
         out->slots[i].fd = -1;
     }
-    pm_status st = pm_spawner_start(n, child, ctx, &out->spawner, err);
+    pm_status st = pmi_spawner_start(n, child, ctx, &out->spawner, err);
     if (st != PM_OK) {
         free(out->slots);
         *out = (pm_slots){0};
@@ -74,16 +74,16 @@ static void close_fd(pm_slot *slot) {
     slot->fd = -1;
 }
 
-void pm_slots_stop(pm_slots *s) {
+void pmi_slots_stop(pm_slots *s) {
     for (size_t i = 0; i < s->n; i++) {
         close_fd(&s->slots[i]);
     }
-    pm_spawner_stop(s->spawner);
+    pmi_spawner_stop(s->spawner);
     free(s->slots);
     *s = (pm_slots){0};
 }
 
-size_t pm_slots_idle(const pm_slots *s) {
+size_t pmi_slots_idle(const pm_slots *s) {
     size_t i = 0;
     while (i < s->n && (s->slots[i].state != PM_SLOT_IDLE || s->slots[i].fd < 0)) {
         i++;
@@ -91,7 +91,7 @@ size_t pm_slots_idle(const pm_slots *s) {
     return i;
 }
 
-size_t pm_slots_busy(const pm_slots *s) {
+size_t pmi_slots_busy(const pm_slots *s) {
     size_t busy = 0;
     for (size_t i = 0; i < s->n; i++) {
         busy += s->slots[i].state == PM_SLOT_BUSY;
@@ -99,8 +99,8 @@ size_t pm_slots_busy(const pm_slots *s) {
     return busy;
 }
 
-size_t pm_slots_fit(const pm_slots *s) {
-    double now = pm_seconds();
+size_t pmi_slots_fit(const pm_slots *s) {
+    double now = pmi_seconds();
     size_t fit = 0;
     for (size_t i = 0; i < s->n; i++) {
         const pm_slot *slot = &s->slots[i];
@@ -111,8 +111,8 @@ size_t pm_slots_fit(const pm_slots *s) {
 }
 
 static pm_status kill_child(pm_slots *s, size_t i, pm_error *err) {
-    s->slots[i].kill_asked = s->slots[i].kill_asked == 0 ? pm_seconds() : s->slots[i].kill_asked;
-    return pm_spawner_kill(s->spawner, i, err);
+    s->slots[i].kill_asked = s->slots[i].kill_asked == 0 ? pmi_seconds() : s->slots[i].kill_asked;
+    return pmi_spawner_kill(s->spawner, i, err);
 }
 
 /* ---- a unit's way in and out ---- */
@@ -141,11 +141,11 @@ static void send_more(pm_slot *slot) {
     }
 }
 
-void pm_slots_give(pm_slots *s, size_t slot, const pm_task_head *head, pm_span value, void *unit) {
+void pmi_slots_give(pm_slots *s, size_t slot, const pm_task_head *head, pm_span value, void *unit) {
     pm_slot *to = &s->slots[slot];
-    pm_progress_page_clear(&s->pages[slot]);
+    pmi_progress_page_clear(&s->pages[slot]);
     to->state = PM_SLOT_BUSY;
-    to->since = pm_seconds();
+    to->since = pmi_seconds();
     to->unit = unit;
     to->head = *head;
     to->value = value;
@@ -162,7 +162,7 @@ static void end_unit(pm_slot *slot, pm_ending *ending, pm_slots_ended ended, voi
     ended(ctx, ending);
 }
 
-pm_status pm_slots_dismiss(pm_slots *s, const void *unit, pm_error *err) {
+pm_status pmi_slots_dismiss(pm_slots *s, const void *unit, pm_error *err) {
     for (size_t i = 0; i < s->n; i++) {
         pm_slot *slot = &s->slots[i];
         if (slot->state == PM_SLOT_BUSY && slot->unit == unit && !slot->is_dismissed) {
@@ -223,8 +223,8 @@ static pm_status hear(pm_slots *s, size_t i, pm_slots_ended ended, void *ctx, pm
     }
     bool is_whole = read_answer(slot, &is_broken);
     if (is_broken) {
-        pm_logf(s->log, PM_LOG_ERROR, "the compute child %d of slot %zu sent a malformed reply; it is killed",
-                (int)slot->pid, i);
+        pmi_logf(s->log, PM_LOG_ERROR, "the compute child %d of slot %zu sent a malformed reply; it is killed",
+                 (int)slot->pid, i);
         slot->is_mad = true;
         close_fd(slot);
         return kill_child(s, i, err);
@@ -274,7 +274,7 @@ static void end_of_dead(pm_slots *s, size_t i, int status, pm_slots_ended ended,
                                : was_begun        ? PM_ENDED_FAULT
                                                   : PM_ENDED_UNBEGUN,
                         .text = text};
-    ending.answer.seconds = pm_progress_page_computed(page);
+    ending.answer.seconds = pmi_progress_page_computed(page);
     ending.answer.items = atomic_load(&page->items);
     memcpy(ending.answer.scc, page->scc, PM_DIGEST_BYTES);
     ending.answer.has_scc = memcmp(page->scc, none, sizeof none) != 0;
@@ -290,14 +290,14 @@ static void bury_child(pm_slots *s, const pm_spawner_news *news, double now, pm_
     pm_slot *slot = &s->slots[news->slot];
     bool was_busy = slot->state == PM_SLOT_BUSY;
     if (news->pid == 0) {
-        pm_logf(s->log, slot->is_refused ? PM_LOG_DEBUG : PM_LOG_WARNING,
-                "slot %zu: cannot fork a compute child: %s; trying again", news->slot, strerror(news->status));
+        pmi_logf(s->log, slot->is_refused ? PM_LOG_DEBUG : PM_LOG_WARNING,
+                 "slot %zu: cannot fork a compute child: %s; trying again", news->slot, strerror(news->status));
         slot->is_refused = true;
     } else if (!was_busy && slot->state != PM_SLOT_DOOMED) {
         char text[256];
         describe_death(slot, news->status, text, sizeof text);
-        pm_logf(s->log, slot->misses == 0 ? PM_LOG_WARNING : PM_LOG_DEBUG, "slot %zu had no unit when %s; replaced",
-                news->slot, text);
+        pmi_logf(s->log, slot->misses == 0 ? PM_LOG_WARNING : PM_LOG_DEBUG, "slot %zu had no unit when %s; replaced",
+                 news->slot, text);
     }
     slot->misses = was_busy || slot->state == PM_SLOT_DOOMED ? 0 : slot->misses + 1;
     if (was_busy) {
@@ -315,7 +315,7 @@ static pm_status read_news(pm_slots *s, double now, pm_slots_ended ended, void *
     pm_spawner_news news;
     bool got = false;
     pm_status st;
-    while ((st = pm_spawner_read(s->spawner, &news, &got, err)) == PM_OK && got) {
+    while ((st = pmi_spawner_read(s->spawner, &news, &got, err)) == PM_OK && got) {
         pm_slot *slot = &s->slots[news.slot];
         if (news.is_born) {
             slot->state = PM_SLOT_IDLE;
@@ -338,8 +338,8 @@ static pm_status read_news(pm_slots *s, double now, pm_slots_ended ended, void *
 
 /* ---- the rounds ---- */
 
-void pm_slots_poll(const pm_slots *s, struct pollfd *fds) {
-    fds[0] = (struct pollfd){.fd = pm_spawner_fd(s->spawner), .events = POLLIN};
+void pmi_slots_poll(const pm_slots *s, struct pollfd *fds) {
+    fds[0] = (struct pollfd){.fd = pmi_spawner_fd(s->spawner), .events = POLLIN};
     for (size_t i = 0; i < s->n; i++) {
         const pm_slot *slot = &s->slots[i];
         bool is_sending = slot->state == PM_SLOT_BUSY && slot->sent < sizeof slot->head + slot->value.size;
@@ -349,7 +349,7 @@ void pm_slots_poll(const pm_slots *s, struct pollfd *fds) {
     }
 }
 
-double pm_slots_due(const pm_slots *s, double now, double most) {
+double pmi_slots_due(const pm_slots *s, double now, double most) {
     double due = most;
     for (size_t i = 0; i < s->n; i++) {
         const pm_slot *slot = &s->slots[i];
@@ -374,7 +374,7 @@ static void look_for_signs(pm_slot *slot, const pm_progress_page *page, double n
     signs->waits = waits;
     signs->sent = slot->sent;
     if (now - signs->moved > SIGN_SECONDS && now - signs->looked > SIGN_SECONDS) {
-        double cpu = pm_cpu_seconds(slot->pid);
+        double cpu = pmi_cpu_seconds(slot->pid);
         signs->moved = cpu > signs->cpu ? now : signs->moved;
         signs->cpu = cpu;
         signs->looked = now;
@@ -392,12 +392,12 @@ static pm_status end_late(pm_slots *s, size_t i, double now, pm_error *err) {
     }
     double longest = fmax(s->unit_seconds, s->quiet_seconds);
     look_for_signs(slot, &s->pages[i], now);
-    if (pm_progress_page_computed(&s->pages[i]) > s->unit_seconds) {
+    if (pmi_progress_page_computed(&s->pages[i]) > s->unit_seconds) {
         be_late(slot, "overran its", s->unit_seconds, "seconds of computing");
     } else if (now - slot->signs.moved > s->quiet_seconds) {
         be_late(slot, "gave no sign of life for", s->quiet_seconds, "s outside of computing");
-        pm_logf(s->log, PM_LOG_WARNING, "slot %zu: the compute child %d gave no sign of life for %g s; it is killed", i,
-                (int)slot->pid, s->quiet_seconds);
+        pmi_logf(s->log, PM_LOG_WARNING, "slot %zu: the compute child %d gave no sign of life for %g s; it is killed",
+                 i, (int)slot->pid, s->quiet_seconds);
     } else if (now - slot->signs.advanced > longest) {
         be_late(slot, "was at one thing for", longest, "s outside of computing");
     }
@@ -411,11 +411,12 @@ static pm_status miss_spawner(const pm_slots *s, size_t i, double now, pm_error 
     if (asked == 0 || now - asked <= SPAWNER_SECONDS) {
         return PM_OK;
     }
-    return pm_fail(err, PM_ESOFTWARE,
-                   "the spawner of compute children (pid %d) has not %s one for %g s: was it stopped? Start the worker "
-                   "again",
-                   (int)pm_spawner_pid(s->spawner), slot->state == PM_SLOT_ASKED ? "forked" : "reported the death of",
-                   SPAWNER_SECONDS);
+    return pmi_fail(
+        err, PM_ESOFTWARE,
+        "the spawner of compute children (pid %d) has not %s one for %g s: was it stopped? Start the worker "
+        "again",
+        (int)pmi_spawner_pid(s->spawner), slot->state == PM_SLOT_ASKED ? "forked" : "reported the death of",
+        SPAWNER_SECONDS);
 }
 
 static pm_status look_after(pm_slots *s, size_t i, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
@@ -431,12 +432,12 @@ static pm_status look_after(pm_slots *s, size_t i, double now, pm_slots_ended en
     if (st == PM_OK && slot->state == PM_SLOT_EMPTY && slot->spawn_at <= now) {
         slot->state = PM_SLOT_ASKED;
         slot->spawn_at = now;
-        st = pm_spawner_spawn(s->spawner, i, err);
+        st = pmi_spawner_spawn(s->spawner, i, err);
     }
     return st == PM_OK ? miss_spawner(s, i, now, err) : st;
 }
 
-pm_status pm_slots_serve(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
+pm_status pmi_slots_serve(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
     pm_status st = read_news(s, now, ended, ctx, err);
     for (size_t i = 0; st == PM_OK && i < s->n; i++) {
         st = look_after(s, i, now, ended, ctx, err);

@@ -25,8 +25,8 @@ typedef struct pm_signs {
     uint64_t waits;  /* turns of waiting for Redis */
     size_t sent;     /* bytes that it took of its task */
     double cpu;      /* seconds */
-    double moved;    /* pm_seconds(): any of these changed */
-    double advanced; /* pm_seconds(): phase, waits or bytes changed */
+    double moved;    /* pmi_seconds(): any of these changed */
+    double advanced; /* pmi_seconds(): phase, waits or bytes changed */
     double looked;
 } pm_signs;
 
@@ -47,7 +47,7 @@ typedef struct pm_slot {
     bool is_dismissed, is_late, is_mad; /* killed on request; for taking too long; for a malformed reply */
     char lateness[80];                  /* is_late: in which way */
     pm_signs signs;
-    double kill_asked; /* pm_seconds(); 0: not */
+    double kill_asked; /* pmi_seconds(); 0: not */
 } pm_slot;
 
 typedef struct pm_slots {
@@ -64,7 +64,7 @@ typedef enum pm_ending_how {
     PM_ENDED_ANSWER,   /* `answer` holds what came of it */
     PM_ENDED_FAULT,    /* the child died, or was killed for taking too long: `text` */
     PM_ENDED_UNBEGUN,  /* the child had died before it looked at the unit: `text` */
-    PM_ENDED_DISMISSED /* pm_slots_dismiss */
+    PM_ENDED_DISMISSED /* pmi_slots_dismiss */
 } pm_ending_how;
 
 typedef struct pm_ending {
@@ -74,35 +74,35 @@ typedef struct pm_ending {
     const char *text;
 } pm_ending;
 
-/* Shared pages for n slots: made first, because children must know them. Free with pm_pages_free. */
-pm_status pm_pages_new(size_t n, pm_progress_page **pages, pm_error *err);
-void pm_pages_free(pm_progress_page *pages, size_t n);
+/* Shared pages for n slots: made first, because children must know them. Free with pmi_pages_free. */
+pm_status pmi_pages_new(size_t n, pm_progress_page **pages, pm_error *err);
+void pmi_pages_free(pm_progress_page *pages, size_t n);
 
-/* Forks the spawner; children come with pm_slots_serve. Close with pm_slots_stop. */
-pm_status pm_slots_start(size_t n, pm_progress_page *pages, pm_child_main child, void *ctx, double unit_seconds,
-                         const pm_log *log, pm_slots *out, pm_error *err);
-void pm_slots_stop(pm_slots *s);
+/* Forks the spawner; children come with pmi_slots_serve. Close with pmi_slots_stop. */
+pm_status pmi_slots_start(size_t n, pm_progress_page *pages, pm_child_main child, void *ctx, double unit_seconds,
+                          const pm_log *log, pm_slots *out, pm_error *err);
+void pmi_slots_stop(pm_slots *s);
 
 /* An idle slot, or n. */
-size_t pm_slots_idle(const pm_slots *s);
-size_t pm_slots_busy(const pm_slots *s);
+size_t pmi_slots_idle(const pm_slots *s);
+size_t pmi_slots_busy(const pm_slots *s);
 /* Slots whose child lives, and did not only begin to. */
-size_t pm_slots_fit(const pm_slots *s);
+size_t pmi_slots_fit(const pm_slots *s);
 /* Gives the idle slot a unit; head->size is value.size. `value` is borrowed until the unit's ending. */
-void pm_slots_give(pm_slots *s, size_t slot, const pm_task_head *head, pm_span value, void *unit);
+void pmi_slots_give(pm_slots *s, size_t slot, const pm_task_head *head, pm_span value, void *unit);
 /* Kills the unit's child; the ending is PM_ENDED_DISMISSED, unless it was answered before. */
-pm_status pm_slots_dismiss(pm_slots *s, const void *unit, pm_error *err);
+pm_status pmi_slots_dismiss(pm_slots *s, const void *unit, pm_error *err);
 
 /* Fills 1 + n descriptors to poll. */
-void pm_slots_poll(const pm_slots *s, struct pollfd *fds);
+void pmi_slots_poll(const pm_slots *s, struct pollfd *fds);
 /* Seconds until serve is due without any descriptor being ready; at most `most`. */
-double pm_slots_due(const pm_slots *s, double now, double most);
+double pmi_slots_due(const pm_slots *s, double now, double most);
 
 /* Spawns, sends, reads, kills what is late: a unit that computes for longer than unit_seconds; a child that outside of
  * computing gives no sign of life for quiet_seconds (it was stopped, or waits for a lock), or works on one thing for
  * longer than both. `ended` sees each unit that ended, whose slot is free of it. Errors: PM_ESOFTWARE when the spawner
  * is gone or does not answer. */
 typedef void (*pm_slots_ended)(void *ctx, const pm_ending *ending);
-pm_status pm_slots_serve(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err);
+pm_status pmi_slots_serve(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err);
 
 #endif

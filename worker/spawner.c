@@ -21,19 +21,19 @@ struct pm_spawner {
     size_t slots;
 };
 
-pm_status pm_spawner_start(size_t slots, pm_child_main child, void *ctx, pm_spawner **out, pm_error *err) {
+pm_status pmi_spawner_start(size_t slots, pm_child_main child, void *ctx, pm_spawner **out, pm_error *err) {
     *out = NULL;
     if (slots == 0 || slots > UINT32_MAX) {
-        return pm_fail(err, PM_EUSAGE, "slots: expected at least 1, found %zu", slots);
+        return pmi_fail(err, PM_EUSAGE, "slots: expected at least 1, found %zu", slots);
     }
-    pm_spawner *s = pm_calloc(1, sizeof *s);
+    pm_spawner *s = pmi_calloc(1, sizeof *s);
     if (s == NULL) {
-        return pm_fail_memory(err, "the spawner", sizeof *s);
+        return pmi_fail_memory(err, "the spawner", sizeof *s);
     }
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         free(s);
-        return pm_fail(err, PM_EOSERR, "cannot make the socket to the spawner: %s", strerror(errno));
+        return pmi_fail(err, PM_EOSERR, "cannot make the socket to the spawner: %s", strerror(errno));
     }
     pid_t self = getpid();
     s->slots = slots;
@@ -43,14 +43,14 @@ pm_status pm_spawner_start(size_t slots, pm_child_main child, void *ctx, pm_spaw
         close(pair[0]);
         free(s);
         pm_spawner_job job = {.slots = slots, .child = child, .ctx = ctx, .control = pair[1], .worker = self};
-        _exit(pm_spawner_process(&job));
+        _exit(pmi_spawner_process(&job));
     }
     int reason = errno;
     close(pair[1]);
     if (s->pid < 0) {
         close(pair[0]);
         free(s);
-        return pm_fail(err, PM_EOSERR, "cannot fork the spawner of compute children: %s", strerror(reason));
+        return pmi_fail(err, PM_EOSERR, "cannot fork the spawner of compute children: %s", strerror(reason));
     }
     *out = s;
     return PM_OK;
@@ -59,43 +59,43 @@ pm_status pm_spawner_start(size_t slots, pm_child_main child, void *ctx, pm_spaw
 static pm_status order(pm_spawner *s, pm_spawner_verb verb, size_t slot, pm_error *err) {
     pm_spawner_order o = {.verb = (uint32_t)verb, .slot = (uint32_t)slot};
     if (slot >= s->slots) {
-        return pm_fail(err, PM_ESOFTWARE, "slot %zu of %zu does not exist", slot, s->slots);
+        return pmi_fail(err, PM_ESOFTWARE, "slot %zu of %zu does not exist", slot, s->slots);
     }
     ssize_t sent;
     do {
         sent = send(s->control, &o, sizeof o, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     if (sent != (ssize_t)sizeof o) {
-        return pm_fail(err, PM_ESOFTWARE, "the spawner of compute children (pid %d) cannot be reached: %s", (int)s->pid,
-                       strerror(errno));
+        return pmi_fail(err, PM_ESOFTWARE, "the spawner of compute children (pid %d) cannot be reached: %s",
+                        (int)s->pid, strerror(errno));
     }
     return PM_OK;
 }
 
-pm_status pm_spawner_spawn(pm_spawner *s, size_t slot, pm_error *err) {
+pm_status pmi_spawner_spawn(pm_spawner *s, size_t slot, pm_error *err) {
     return order(s, PM_SPAWNER_SPAWN, slot, err);
 }
 
-pm_status pm_spawner_kill(pm_spawner *s, size_t slot, pm_error *err) {
+pm_status pmi_spawner_kill(pm_spawner *s, size_t slot, pm_error *err) {
     return order(s, PM_SPAWNER_KILL, slot, err);
 }
 
-int pm_spawner_fd(const pm_spawner *s) {
+int pmi_spawner_fd(const pm_spawner *s) {
     return s->control;
 }
 
-pid_t pm_spawner_pid(const pm_spawner *s) {
+pid_t pmi_spawner_pid(const pm_spawner *s) {
     return s->pid;
 }
 
 static pm_status gone(const pm_spawner *s, const char *why, pm_error *err) {
-    return pm_fail(err, PM_ESOFTWARE,
-                   "the spawner of compute children (pid %d) is gone (%s), and its children with it; start the worker "
-                   "again",
-                   (int)s->pid, why);
+    return pmi_fail(err, PM_ESOFTWARE,
+                    "the spawner of compute children (pid %d) is gone (%s), and its children with it; start the worker "
+                    "again",
+                    (int)s->pid, why);
 }
 
-pm_status pm_spawner_read(pm_spawner *s, pm_spawner_news *news, bool *got, pm_error *err) {
+pm_status pmi_spawner_read(pm_spawner *s, pm_spawner_news *news, bool *got, pm_error *err) {
     union {
         struct cmsghdr head;
         char bytes[CMSG_SPACE(sizeof(int))];
@@ -131,15 +131,15 @@ pm_status pm_spawner_read(pm_spawner *s, pm_spawner_news *news, bool *got, pm_er
     return PM_OK;
 }
 
-void pm_spawner_stop(pm_spawner *s) {
+void pmi_spawner_stop(pm_spawner *s) {
     if (s == NULL) {
         return;
     }
     close(s->control); /* for the spawner, the end */
-    double deadline = pm_seconds() + STOP_SECONDS;
+    double deadline = pmi_seconds() + STOP_SECONDS;
     pid_t ended;
     while ((ended = waitpid(s->pid, NULL, WNOHANG)) == 0 || (ended < 0 && errno == EINTR)) {
-        if (pm_seconds() > deadline) {
+        if (pmi_seconds() > deadline) {
             kill(s->pid, SIGKILL);
             deadline += STOP_SECONDS;
         }

@@ -31,7 +31,7 @@ static void ignore_signals(void) {
 
 /* Where memory runs out, the system should take a child and not the worker. */
 static void volunteer_for_oom(void) {
-    (void)pm_write_own_proc("oom_score_adj", "500"); /* not granted: the score stays */
+    (void)pmi_write_own_proc("oom_score_adj", "500"); /* not granted: the score stays */
 }
 
 static void die_with(pid_t parent) {
@@ -170,7 +170,7 @@ static void end_children(room *r) {
     }
 }
 
-int pm_spawner_process(const pm_spawner_job *job) {
+int pmi_spawner_process(const pm_spawner_job *job) {
     die_with(job->worker);
     prctl(PR_SET_NAME, "phasemill-spawn");
     ignore_signals();
@@ -181,7 +181,7 @@ int pm_spawner_process(const pm_spawner_job *job) {
     sigprocmask(SIG_SETMASK, &mask, NULL);
     room r = {.job = job,
               .deaths = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK),
-              .pids = pm_calloc(job->slots, sizeof *r.pids)};
+              .pids = pmi_calloc(job->slots, sizeof *r.pids)};
     if (r.deaths < 0 || r.pids == NULL) {
         return 1;
     }

@@ -26,6 +26,6 @@ typedef struct pm_spawner_job {
 } pm_spawner_job;
 
 /* Runs until the worker closes its end or dies; returns the exit status. */
-int pm_spawner_process(const pm_spawner_job *job);
+int pmi_spawner_process(const pm_spawner_job *job);
 
 #endif

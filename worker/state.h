@@ -37,7 +37,7 @@ typedef struct pm_held {
     pm_span value; /* of the message, out of its seal */
     pm_unit_headers unit_headers;
     pm_step step;
-    double not_before; /* pm_seconds(): the step is not tried earlier */
+    double not_before; /* pmi_seconds(): the step is not tried earlier */
     pm_attempt attempt;
     bool is_begun;     /* counted in `begun`, and not ended */
     bool is_cancelled; /* why its child was dismissed; else the worker is leaving */
@@ -52,7 +52,7 @@ typedef struct pm_held {
 typedef struct pm_link {
     bool is_up;                            /* Redis answered and was found fit */
     bool is_reported;                      /* that it is away */
-    double away_since, up_since, next_try; /* pm_seconds(); away_since: of a fault that comes and goes, its first */
+    double away_since, up_since, next_try; /* pmi_seconds(); away_since: of a fault that comes and goes, its first */
     char words[PM_ERROR_TEXT];             /* what it was away for last */
     pm_backoff backoff;
 } pm_link;
@@ -76,11 +76,11 @@ typedef struct pm_worker {
     bool is_leaving;    /* takes nothing more */
     bool is_dismissing; /* the deadline is over, or a second signal came: children are killed */
     bool has_owned;     /* partitions were assigned at some time */
-    double deadline;    /* of leaving, pm_seconds() */
-    double idle_since;  /* pm_seconds() */
+    double deadline;    /* of leaving, pmi_seconds() */
+    double idle_since;  /* pmi_seconds() */
     double next_beat, started;
-    double begun;                                 /* pm_seconds() */
-    double beaten;                                /* pm_seconds() of the last heartbeat that was written; 0: none */
+    double begun;                                 /* pmi_seconds() */
+    double beaten;                                /* pmi_seconds() of the last heartbeat that was written; 0: none */
     double slots_fit;                             /* the same of the last moment when a child could take a unit */
     bool was_unfit;                               /* said so */
     bool is_event_refused;                        /* said so */
@@ -91,38 +91,38 @@ typedef struct pm_worker {
 
 /* ---- link.c ---- */
 
-void pm_link_init(pm_link *link, uint64_t seed);
+void pmi_link_init(pm_link *link, uint64_t seed);
 /* Tries Redis when it is time to; from then on `is_up` says whether it is there. */
-void pm_link_serve(pm_worker *w, double now);
+void pmi_link_serve(pm_worker *w, double now);
 /* What a call to Redis came to: transient faults take the link down; refusals end the worker. */
-void pm_link_note(pm_worker *w, pm_status st, const pm_error *err);
+void pmi_link_note(pm_worker *w, pm_status st, const pm_error *err);
 
 /* ---- steps.c ---- */
 
 /* Takes the unit as far as it goes now. */
-void pm_held_advance(pm_worker *w, pm_held *h, double now);
+void pmi_held_advance(pm_worker *w, pm_held *h, double now);
 /* A pm_slots_ended; ctx is the worker. */
-void pm_held_ended(void *ctx, const pm_ending *ending);
+void pmi_held_ended(void *ctx, const pm_ending *ending);
 /* A pm_sender_report; ctx is the worker. */
-void pm_held_reported(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st, const pm_error *err);
+void pmi_held_reported(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st, const pm_error *err);
 
 /* ---- notices.c ---- */
 
 /* One line about a unit, with all that tells which. */
-void pm_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const char *format, ...) PM_PRINTF(4, 5);
-pm_status pm_held_bury(pm_worker *w, pm_held *h, pm_error *err);
-pm_status pm_held_write_end(pm_worker *w, const pm_held *h, pm_error *err);
+void pmi_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const char *format, ...) PM_PRINTF(4, 5);
+pm_status pmi_held_bury(pm_worker *w, pm_held *h, pm_error *err);
+pm_status pmi_held_write_end(pm_worker *w, const pm_held *h, pm_error *err);
 /* "done", "failed", "cancelled" or "astray". An event is a hint: one that cannot be sent is a debug line. */
-void pm_held_tell(pm_worker *w, const pm_held *h, const char *type);
+void pmi_held_tell(pm_worker *w, const pm_held *h, const char *type);
 
 /* ---- fitness.c ---- */
 
 /* Joins the group once the worker can do its work, leaves it while it cannot. */
-void pm_worker_judge_fitness(pm_worker *w, double now);
+void pmi_worker_judge_fitness(pm_worker *w, double now);
 
 /* ---- beat.c ---- */
 
 /* Writes the heartbeat, and looks which of the jobs in hand were cancelled. */
-void pm_worker_beat(pm_worker *w, double now);
+void pmi_worker_beat(pm_worker *w, double now);
 
 #endif

@@ -21,7 +21,7 @@ static bool read_digest(pm_span text, uint8_t digest[PM_DIGEST_BYTES]) {
     }
     memcpy(hex, text.bytes, text.size);
     hex[text.size] = '\0';
-    return pm_unhex(hex, digest);
+    return pmi_unhex(hex, digest);
 }
 
 static bool read_kind(pm_span text, char kind[PM_KIND_NAME]) {
@@ -40,7 +40,7 @@ static void read_trace(pm_span text, pm_unit_headers *out) {
     if (text.size == PM_TRACEPARENT - 1 && memchr(text.bytes, '\0', text.size) == NULL) {
         memcpy(parent, text.bytes, text.size);
         parent[text.size] = '\0';
-        if (pm_traceparent_is_valid(parent)) {
+        if (pmi_traceparent_is_valid(parent)) {
             memcpy(out->traceparent, parent, sizeof parent);
             memcpy(out->trace, parent + 3, 32);
         }
@@ -53,21 +53,21 @@ static pm_status name_by_position(const char *topic, int32_t partition, int64_t 
     char position[PM_TOPIC_NAME + 64];
     int n = snprintf(position, sizeof position, "%s/%d/%lld", topic, (int)partition, (long long)offset);
     return n < 0 || (size_t)n >= sizeof position
-               ? pm_fail(err, PM_ESOFTWARE, "the name of a message's position does not fit")
-               : pm_digest(PM_SHA256, position, (size_t)n, unit, err);
+               ? pmi_fail(err, PM_ESOFTWARE, "the name of a message's position does not fit")
+               : pmi_digest(PM_SHA256, position, (size_t)n, unit, err);
 }
 
 static pm_status wrong(const char *name, const char *expected, pm_span found, pm_error *err) {
     char text[80];
-    pm_span_text(found, text, sizeof text);
+    pmi_span_text(found, text, sizeof text);
     return found.bytes == NULL
-               ? pm_fail(err, PM_EDATA, "the message has no header %s (%s): it was not sent by phasemill submit", name,
-                         expected)
-               : pm_fail(err, PM_EDATA, "the message's header %s: expected %s, found \"%s\"", name, expected, text);
+               ? pmi_fail(err, PM_EDATA, "the message has no header %s (%s): it was not sent by phasemill submit", name,
+                          expected)
+               : pmi_fail(err, PM_EDATA, "the message's header %s: expected %s, found \"%s\"", name, expected, text);
 }
 
-pm_status pm_unit_headers_parse(const rd_kafka_headers_t *headers, const char *topic, int32_t partition, int64_t offset,
-                                pm_unit_headers *out, pm_error *err) {
+pm_status pmi_unit_headers_parse(const rd_kafka_headers_t *headers, const char *topic, int32_t partition,
+                                 int64_t offset, pm_unit_headers *out, pm_error *err) {
     *out = (pm_unit_headers){.has_job = false};
     pm_span job = find(headers, "phasemill-job"), unit = find(headers, "ce_id"), kind = find(headers, "phasemill-kind");
     pm_span version = find(headers, "phasemill-version");
@@ -75,7 +75,7 @@ pm_status pm_unit_headers_parse(const rd_kafka_headers_t *headers, const char *t
     out->has_unit = read_digest(unit, out->unit);
     bool has_kind = read_kind(kind, out->kind);
     read_trace(find(headers, "traceparent"), out);
-    pm_span_text(find(headers, PM_HEADER_REDIS_PREFIX), out->redis_prefix, sizeof out->redis_prefix);
+    pmi_span_text(find(headers, PM_HEADER_REDIS_PREFIX), out->redis_prefix, sizeof out->redis_prefix);
     if (!out->has_unit) {
         pm_status st = name_by_position(topic, partition, offset, out->unit, err);
         return st == PM_OK ? wrong("ce_id", "a unit's id of 64 hexadecimal digits", unit, err) : st;
@@ -89,16 +89,16 @@ pm_status pm_unit_headers_parse(const rd_kafka_headers_t *headers, const char *t
     return has_kind ? PM_OK : wrong("phasemill-kind", "a name of lower-case letters", kind, err);
 }
 
-pm_status pm_unit_headers_read(const rd_kafka_message_t *message, pm_unit_headers *out, pm_error *err) {
+pm_status pmi_unit_headers_read(const rd_kafka_message_t *message, pm_unit_headers *out, pm_error *err) {
     rd_kafka_headers_t *headers = NULL;
     if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         headers = NULL;
     }
-    return pm_unit_headers_parse(headers, rd_kafka_topic_name(message->rkt), message->partition, message->offset, out,
-                                 err);
+    return pmi_unit_headers_parse(headers, rd_kafka_topic_name(message->rkt), message->partition, message->offset, out,
+                                  err);
 }
 
-pm_status pm_unit_headers_disown(const rd_kafka_message_t *message, pm_unit_headers *unit_headers, pm_error *err) {
+pm_status pmi_unit_headers_disown(const rd_kafka_message_t *message, pm_unit_headers *unit_headers, pm_error *err) {
     unit_headers->has_job = false;
     unit_headers->has_unit = false;
     return name_by_position(rd_kafka_topic_name(message->rkt), message->partition, message->offset, unit_headers->unit,

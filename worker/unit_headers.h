@@ -18,14 +18,14 @@ typedef struct pm_unit_headers {
 
 /* Reads untrusted headers. Fills what can be told, also after a failure. Errors: PM_EDATA naming the header that is
  * missing or wrong; a version that is not known. */
-pm_status pm_unit_headers_read(const rd_kafka_message_t *message, pm_unit_headers *out, pm_error *err);
+pm_status pmi_unit_headers_read(const rd_kafka_message_t *message, pm_unit_headers *out, pm_error *err);
 
 /* The same of headers (NULL: none) of a message at this position. */
-pm_status pm_unit_headers_parse(const rd_kafka_headers_t *headers, const char *topic, int32_t partition, int64_t offset,
-                                pm_unit_headers *out, pm_error *err);
+pm_status pmi_unit_headers_parse(const rd_kafka_headers_t *headers, const char *topic, int32_t partition,
+                                 int64_t offset, pm_unit_headers *out, pm_error *err);
 
 /* Takes back what the headers say of job and unit: a message that is not believed is named by its position. Errors:
  * PM_ESOFTWARE, PM_EOSERR. */
-pm_status pm_unit_headers_disown(const rd_kafka_message_t *message, pm_unit_headers *unit_headers, pm_error *err);
+pm_status pmi_unit_headers_disown(const rd_kafka_message_t *message, pm_unit_headers *unit_headers, pm_error *err);
 
 #endif

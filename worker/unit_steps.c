@@ -24,13 +24,13 @@ static void judge_attempt(pm_worker *w, pm_held *h) {
     uint64_t lost = a->begun > a->faults ? a->begun - a->faults : 0;
     h->is_begun = true;
     if (a->faults >= w->options->attempts) {
-        pm_fail(&h->error, PM_EOSERR, "the unit failed %llu times before, of %zu that it may",
-                (unsigned long long)a->faults, w->options->attempts);
+        pmi_fail(&h->error, PM_EOSERR, "the unit failed %llu times before, of %zu that it may",
+                 (unsigned long long)a->faults, w->options->attempts);
         bury(h);
     } else if (lost > PM_LOST_LIMIT) {
-        pm_fail(&h->error, PM_EOSERR,
-                "the unit was begun %llu times and neither ended nor failed in %d of them: it takes its worker down",
-                (unsigned long long)(a->begun - 1), PM_LOST_LIMIT);
+        pmi_fail(&h->error, PM_EOSERR,
+                 "the unit was begun %llu times and neither ended nor failed in %d of them: it takes its worker down",
+                 (unsigned long long)(a->begun - 1), PM_LOST_LIMIT);
         bury(h);
     } else {
         h->step = PM_STEP_READY;
@@ -40,13 +40,13 @@ static void judge_attempt(pm_worker *w, pm_held *h) {
 static void begin(pm_worker *w, pm_held *h) {
     pm_error err = {0};
     pm_attempt attempt = {0};
-    pm_status st = pm_board_begin(w->redis, h->unit_headers.job, h->unit_headers.unit, &attempt, &err);
-    pm_link_note(w, st, &err);
+    pm_status st = pmi_board_begin(w->redis, h->unit_headers.job, h->unit_headers.unit, &attempt, &err);
+    pmi_link_note(w, st, &err);
     if (st == PM_EDATA) { /* what Redis holds of this unit makes no sense, and will not by itself */
         h->error = err;
         bury(h);
     } else if (st == PM_OK && attempt.is_ended) {
-        pm_held_log(w, h, PM_LOG_DEBUG, "the unit had ended before");
+        pmi_held_log(w, h, PM_LOG_DEBUG, "the unit had ended before");
         h->step = PM_STEP_OVER;
     } else if (st == PM_OK && attempt.is_cancelled) {
         h->step = PM_STEP_CANCELLED;
@@ -90,7 +90,7 @@ static void take_answer(pm_worker *w, pm_held *h, const pm_answer *a) {
     }
 }
 
-void pm_held_ended(void *ctx, const pm_ending *ending) {
+void pmi_held_ended(void *ctx, const pm_ending *ending) {
     pm_worker *w = ctx;
     pm_held *h = ending->unit;
     h->seconds = ending->answer.seconds;
@@ -100,12 +100,12 @@ void pm_held_ended(void *ctx, const pm_ending *ending) {
         break;
     case PM_ENDED_FAULT:
         keep_scc(h, &ending->answer);
-        pm_fail(&h->error, PM_EOSERR, "the unit failed: %s", ending->text);
+        pmi_fail(&h->error, PM_EOSERR, "the unit failed: %s", ending->text);
         h->step = PM_STEP_FAULT;
         break;
     case PM_ENDED_UNBEGUN:
         h->step = PM_STEP_BEGIN;
-        h->not_before = pm_seconds() + AGAIN_LEAST;
+        h->not_before = pmi_seconds() + AGAIN_LEAST;
         break;
     case PM_ENDED_DISMISSED:
         h->step = h->is_cancelled ? PM_STEP_CANCELLED : PM_STEP_GIVE_BACK;
@@ -116,8 +116,8 @@ void pm_held_ended(void *ctx, const pm_ending *ending) {
 static void count_fault(pm_worker *w, pm_held *h, double now) {
     pm_error err = {0};
     uint64_t faults = 0;
-    pm_status st = pm_board_fault(w->redis, h->unit_headers.unit, &faults, &err);
-    pm_link_note(w, st, &err);
+    pm_status st = pmi_board_fault(w->redis, h->unit_headers.unit, &faults, &err);
+    pmi_link_note(w, st, &err);
     if (st == PM_EDATA) {
         h->error = err;
         bury(h);
@@ -131,8 +131,8 @@ static void count_fault(pm_worker *w, pm_held *h, double now) {
         bury(h);
         return;
     }
-    pm_held_log(w, h, PM_LOG_WARNING, "%s; fault %llu of %zu, tried again", h->error.text, (unsigned long long)faults,
-                w->options->attempts);
+    pmi_held_log(w, h, PM_LOG_WARNING, "%s; fault %llu of %zu, tried again", h->error.text, (unsigned long long)faults,
+                 w->options->attempts);
     h->error = (pm_error){.code = PM_OK};
     h->has_scc = false;
     double wait = AGAIN_LEAST * exp2((double)faults);
@@ -143,13 +143,13 @@ static void count_fault(pm_worker *w, pm_held *h, double now) {
 /* ---- dead letters ---- */
 
 static void fail_letter(pm_worker *w, pm_held *h, pm_status st, const pm_error *err) {
-    if (pm_is_transient(st)) {
-        pm_held_log(w, h, PM_LOG_DEBUG, "its dead letter is sent again: %s", err->text);
+    if (pmi_is_transient(st)) {
+        pmi_held_log(w, h, PM_LOG_DEBUG, "its dead letter is sent again: %s", err->text);
         h->step = PM_STEP_BURY;
-        h->not_before = pm_seconds() + LETTER_AGAIN;
+        h->not_before = pmi_seconds() + LETTER_AGAIN;
     } else if (st == PM_EDATA || st == PM_ECONFIG) {
         /* too large for the topic, or refused, and so it will be: its error is still told by its outcome */
-        pm_held_log(w, h, PM_LOG_ERROR, "the unit becomes no dead letter: %s", err->text);
+        pmi_held_log(w, h, PM_LOG_ERROR, "the unit becomes no dead letter: %s", err->text);
         h->step = PM_STEP_END;
     } else {
         w->fatal = *err;
@@ -161,7 +161,7 @@ static void fail_letter(pm_worker *w, pm_held *h, pm_status st, const pm_error *
 static void send_letter(pm_worker *w, pm_held *h) {
     pm_error err = {0};
     h->step = PM_STEP_BURYING; /* before sending: its report may come at once */
-    pm_status st = pm_held_bury(w, h, &err);
+    pm_status st = pmi_held_bury(w, h, &err);
     if (st == PM_OK) {
         return;
     }
@@ -172,13 +172,13 @@ static void send_letter(pm_worker *w, pm_held *h) {
 static void hear_of_event(pm_worker *w, pm_status st, const pm_error *err) {
     bool is_refused = st == PM_ECONFIG || st == PM_EDATA;
     if (is_refused && !w->is_event_refused) {
-        pm_logf(w->options->log, PM_LOG_ERROR,
-                "events are refused; whoever collects a job learns later what is done: %s", err->text);
+        pmi_logf(w->options->log, PM_LOG_ERROR,
+                 "events are refused; whoever collects a job learns later what is done: %s", err->text);
     }
     w->is_event_refused = is_refused || (w->is_event_refused && st != PM_OK);
 }
 
-void pm_held_reported(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st, const pm_error *err) {
+void pmi_held_reported(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st, const pm_error *err) {
     pm_worker *w = ctx;
     (void)partition, (void)offset;
     if (opaque == NULL) {
@@ -204,47 +204,47 @@ static void end(pm_worker *w, pm_held *h) {
     bool is_done = h->error.code == PM_OK;
     if (h->unit_headers.has_job && h->unit_headers.has_unit) {
         pm_error err = {0};
-        pm_status st = pm_held_write_end(w, h, &err);
-        pm_link_note(w, st, &err);
+        pm_status st = pmi_held_write_end(w, h, &err);
+        pmi_link_note(w, st, &err);
         if (st == PM_EDATA) {
-            pm_held_log(w, h, PM_LOG_ERROR, "how the unit ended cannot be written to Redis: %s", err.text);
+            pmi_held_log(w, h, PM_LOG_ERROR, "how the unit ended cannot be written to Redis: %s", err.text);
         } else if (st != PM_OK) {
             return;
         }
-        pm_held_tell(w, h, is_done ? "done" : "failed");
+        pmi_held_tell(w, h, is_done ? "done" : "failed");
     }
     w->done += is_done ? 1 : 0;
     w->failed += is_done ? 0 : 1;
     if (is_done) {
-        pm_held_log(w, h, PM_LOG_DEBUG, "done: %llu items, %llu recorded, %llu known", (unsigned long long)h->items,
-                    (unsigned long long)h->recorded, (unsigned long long)h->known);
+        pmi_held_log(w, h, PM_LOG_DEBUG, "done: %llu items, %llu recorded, %llu known", (unsigned long long)h->items,
+                     (unsigned long long)h->recorded, (unsigned long long)h->known);
     } else {
-        pm_held_log(w, h, PM_LOG_ERROR, "a dead letter: %s", h->error.text);
+        pmi_held_log(w, h, PM_LOG_ERROR, "a dead letter: %s", h->error.text);
     }
     h->step = PM_STEP_OVER;
 }
 
 /* Its job is with another Redis. Whoever collects it hears of it, and sends it again; held back, it would wait here. */
 static void go_astray(pm_worker *w, pm_held *h) {
-    pm_fail(&h->error, PM_ECONFIG,
-            "worker %s has redis.prefix %s, and takes units from the topics of redis.prefix %s, which it cannot do: "
-            "give it that prefix, or a kafka.topic-prefix of its own",
-            w->options->id, w->options->redis->prefix, h->unit_headers.redis_prefix);
-    pm_utf8_mend(h->error.text);
-    pm_held_log(w, h, w->astray == 0 ? PM_LOG_ERROR : PM_LOG_DEBUG, "%s", h->error.text);
+    pmi_fail(&h->error, PM_ECONFIG,
+             "worker %s has redis.prefix %s, and takes units from the topics of redis.prefix %s, which it cannot do: "
+             "give it that prefix, or a kafka.topic-prefix of its own",
+             w->options->id, w->options->redis->prefix, h->unit_headers.redis_prefix);
+    pmi_utf8_mend(h->error.text);
+    pmi_held_log(w, h, w->astray == 0 ? PM_LOG_ERROR : PM_LOG_DEBUG, "%s", h->error.text);
     w->astray++;
-    pm_held_tell(w, h, "astray");
+    pmi_held_tell(w, h, "astray");
     h->step = PM_STEP_OVER;
 }
 
 static void give_back(pm_worker *w, pm_held *h) {
     pm_error err = {0};
     if (h->is_begun && w->link.is_up && w->fatal.code == PM_OK) {
-        pm_status st = pm_board_give_back(w->redis, h->unit_headers.unit, &err);
-        pm_link_note(w, st, &err);
+        pm_status st = pmi_board_give_back(w->redis, h->unit_headers.unit, &err);
+        pmi_link_note(w, st, &err);
     }
-    pm_held_log(w, h, PM_LOG_DEBUG, "given back");
-    pm_taker_drop(w->taker, &h->taken);
+    pmi_held_log(w, h, PM_LOG_DEBUG, "given back");
+    pmi_taker_drop(w->taker, &h->taken);
     h->step = PM_STEP_GONE;
 }
 
@@ -252,13 +252,13 @@ static void give_back(pm_worker *w, pm_held *h) {
  * workers that join one after the other must not make it look as if it took them down. */
 static void stop_counting(pm_worker *w, pm_held *h) {
     pm_error err = {0};
-    bool is_between = pm_taker_partitions(w->taker, NULL, 0) == 0; /* of a rebalance: it may yet come back */
-    if (!h->is_begun || !w->link.is_up || is_between || pm_taker_owns(w->taker, &h->taken)) {
+    bool is_between = pmi_taker_partitions(w->taker, NULL, 0) == 0; /* of a rebalance: it may yet come back */
+    if (!h->is_begun || !w->link.is_up || is_between || pmi_taker_owns(w->taker, &h->taken)) {
         return;
     }
-    pm_status st = pm_board_give_back(w->redis, h->unit_headers.unit, &err);
-    pm_link_note(w, st, &err);
-    h->is_begun = st != PM_OK && pm_is_transient(st);
+    pm_status st = pmi_board_give_back(w->redis, h->unit_headers.unit, &err);
+    pmi_link_note(w, st, &err);
+    h->is_begun = st != PM_OK && pmi_is_transient(st);
 }
 
 /* ---- all together ---- */
@@ -266,7 +266,7 @@ static void stop_counting(pm_worker *w, pm_held *h) {
 /* A unit that waits for its turn is let go of when the worker leaves, or when its partition has gone to another. */
 static bool is_unwanted(const pm_worker *w, const pm_held *h) {
     return (h->step == PM_STEP_BEGIN || h->step == PM_STEP_READY) &&
-           (w->is_leaving || !pm_taker_owns(w->taker, &h->taken));
+           (w->is_leaving || !pmi_taker_owns(w->taker, &h->taken));
 }
 
 static bool needs_redis(const pm_held *h) {
@@ -289,15 +289,15 @@ static void advance_once(pm_worker *w, pm_held *h, double now) {
         count_fault(w, h, now);
         break;
     case PM_STEP_BURY:
-        pm_utf8_mend(h->error.text); /* it may quote the message */
+        pmi_utf8_mend(h->error.text); /* it may quote the message */
         send_letter(w, h);
         break;
     case PM_STEP_END:
         end(w, h);
         break;
     case PM_STEP_CANCELLED:
-        pm_held_log(w, h, PM_LOG_DEBUG, "its job was cancelled");
-        pm_held_tell(w, h, "cancelled");
+        pmi_held_log(w, h, PM_LOG_DEBUG, "its job was cancelled");
+        pmi_held_tell(w, h, "cancelled");
         h->step = PM_STEP_OVER;
         break;
     case PM_STEP_ASTRAY:
@@ -308,7 +308,7 @@ static void advance_once(pm_worker *w, pm_held *h, double now) {
         break;
     case PM_STEP_OVER:
         w->over++;
-        pm_taker_done(w->taker, &h->taken);
+        pmi_taker_done(w->taker, &h->taken);
         h->step = PM_STEP_GONE;
         break;
     case PM_STEP_RUNNING:
@@ -321,7 +321,7 @@ static void advance_once(pm_worker *w, pm_held *h, double now) {
     }
 }
 
-void pm_held_advance(pm_worker *w, pm_held *h, double now) {
+void pmi_held_advance(pm_worker *w, pm_held *h, double now) {
     pm_step before;
     do {
         before = h->step;

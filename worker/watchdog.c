@@ -57,20 +57,20 @@ static void hear(pm_watchdog *w) {
         if (count == 1) {
             atomic_store(&w->first, (int)info.ssi_signo);
         }
-        bring_forward(w, count > 2 ? 0 : pm_seconds() + wait);
+        bring_forward(w, count > 2 ? 0 : pmi_seconds() + wait);
         atomic_store(&w->count, count);
         ring(w->news);
     }
 }
 
 static int wait_ms(const pm_watchdog *w) {
-    double left = fmin(atomic_load(&w->end), atomic_load(&w->limit)) - pm_seconds();
+    double left = fmin(atomic_load(&w->end), atomic_load(&w->limit)) - pmi_seconds();
     return left > 3600 ? 3600000 : left > 0 ? (int)ceil(left * 1000) : 0;
 }
 
 /* True when it was time, and a test's end came back. */
 static bool end_if_due(pm_watchdog *w) {
-    double now = pm_seconds();
+    double now = pmi_seconds();
     const pm_watchdog_options *o = &w->options;
     if (atomic_load(&w->is_stopped)) {
         return false;
@@ -106,16 +106,16 @@ static pm_status open_all(pm_watchdog *w, pm_error *err) {
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0) {
-        return pm_fail(err, PM_EOSERR, "signals cannot be held: %s", strerror(errno));
+        return pmi_fail(err, PM_EOSERR, "signals cannot be held: %s", strerror(errno));
     }
     w->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     w->news = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->control = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (w->signals < 0 || w->news < 0 || w->control < 0) {
-        return pm_fail(err, PM_EOSERR, "signals cannot be received: %s", strerror(errno));
+        return pmi_fail(err, PM_EOSERR, "signals cannot be received: %s", strerror(errno));
     }
     int why = pthread_create(&w->thread, NULL, watch, w);
-    return why == 0 ? PM_OK : pm_fail(err, PM_EOSERR, "no thread for signals: %s", strerror(why));
+    return why == 0 ? PM_OK : pmi_fail(err, PM_EOSERR, "no thread for signals: %s", strerror(why));
 }
 
 static void close_all(pm_watchdog *w) {
@@ -128,11 +128,11 @@ static void close_all(pm_watchdog *w) {
     free(w);
 }
 
-pm_status pm_watchdog_start(const pm_watchdog_options *options, pm_watchdog **out, pm_error *err) {
+pm_status pmi_watchdog_start(const pm_watchdog_options *options, pm_watchdog **out, pm_error *err) {
     *out = NULL;
-    pm_watchdog *w = pm_calloc(1, sizeof *w);
+    pm_watchdog *w = pmi_calloc(1, sizeof *w);
     if (w == NULL) {
-        return pm_fail_memory(err, "the watchdog", sizeof *w);
+        return pmi_fail_memory(err, "the watchdog", sizeof *w);
     }
     w->options = *options;
     w->signals = w->news = w->control = -1;
@@ -147,34 +147,34 @@ pm_status pm_watchdog_start(const pm_watchdog_options *options, pm_watchdog **ou
     return PM_OK;
 }
 
-int pm_watchdog_fd(const pm_watchdog *w) {
+int pmi_watchdog_fd(const pm_watchdog *w) {
     return w->news;
 }
 
-unsigned pm_watchdog_signals(pm_watchdog *w, int *first) {
+unsigned pmi_watchdog_signals(pm_watchdog *w, int *first) {
     hush(w->news);
     *first = atomic_load(&w->first);
     return atomic_load(&w->count);
 }
 
-void pm_watchdog_arm(pm_watchdog *w, double when, pm_status code) {
+void pmi_watchdog_arm(pm_watchdog *w, double when, pm_status code) {
     atomic_store(&w->code, (int)code);
     bring_forward(w, when);
     ring(w->control);
 }
 
-void pm_watchdog_limit(pm_watchdog *w, double when, pm_status code, const char *why) {
+void pmi_watchdog_limit(pm_watchdog *w, double when, pm_status code, const char *why) {
     atomic_store(&w->limit_code, (int)code);
     atomic_store(&w->limit_why, why);
     atomic_store(&w->limit, when);
     ring(w->control);
 }
 
-double pm_watchdog_end(const pm_watchdog *w) {
+double pmi_watchdog_end(const pm_watchdog *w) {
     return atomic_load(&w->end);
 }
 
-void pm_watchdog_stop(pm_watchdog *w) {
+void pmi_watchdog_stop(pm_watchdog *w) {
     if (w == NULL) {
         return;
     }

@@ -16,19 +16,19 @@ typedef struct pm_watchdog_options {
 } pm_watchdog_options;
 
 /* Blocks SIGTERM and SIGINT in the calling thread and those it makes from now on. */
-pm_status pm_watchdog_start(const pm_watchdog_options *options, pm_watchdog **out, pm_error *err);
-/* Readable when a signal came; reading it is pm_watchdog_signals' matter. */
-int pm_watchdog_fd(const pm_watchdog *w);
+pm_status pmi_watchdog_start(const pm_watchdog_options *options, pm_watchdog **out, pm_error *err);
+/* Readable when a signal came; reading it is pmi_watchdog_signals' matter. */
+int pmi_watchdog_fd(const pm_watchdog *w);
 /* How many signals came so far, and the first one. The third ends the process at once. */
-unsigned pm_watchdog_signals(pm_watchdog *w, int *first);
-/* The process is to end by then, pm_seconds(), if it is not to end earlier; with this code. */
-void pm_watchdog_arm(pm_watchdog *w, double when, pm_status code);
+unsigned pmi_watchdog_signals(pm_watchdog *w, int *first);
+/* The process is to end by then, pmi_seconds(), if it is not to end earlier; with this code. */
+void pmi_watchdog_arm(pm_watchdog *w, double when, pm_status code);
 /* While something is under way that may hang, the process is to end by then, with this code and reason; INFINITY: it is
  * done. */
-void pm_watchdog_limit(pm_watchdog *w, double when, pm_status code, const char *why);
-/* pm_seconds() of the end, INFINITY as long as there is none. */
-double pm_watchdog_end(const pm_watchdog *w);
+void pmi_watchdog_limit(pm_watchdog *w, double when, pm_status code, const char *why);
+/* pmi_seconds() of the end, INFINITY as long as there is none. */
+double pmi_watchdog_end(const pm_watchdog *w);
 /* NULL is allowed. Signals stay blocked. */
-void pm_watchdog_stop(pm_watchdog *w);
+void pmi_watchdog_stop(pm_watchdog *w);
 
 #endif

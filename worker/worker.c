@@ -41,18 +41,18 @@ static pm_status start_watchdog(pm_worker *w, pm_error *err) {
     const pm_worker_options *o = w->options;
     pm_watchdog_options options = {
         .drain_seconds = o->drain_seconds, .grace_seconds = GRACE_SECONDS, .end = o->end, .ctx = o->ctx};
-    return pm_watchdog_start(&options, &w->watchdog, err);
+    return pmi_watchdog_start(&options, &w->watchdog, err);
 }
 
 static pm_status start_children(pm_worker *w, pm_error *err) {
     const pm_worker_options *o = w->options;
     pm_progress_page *pages = NULL;
     pm_isa isa;
-    pm_status st = pm_isa_choose(o->isa, &isa, err);
+    pm_status st = pmi_isa_choose(o->isa, &isa, err);
     if (st != PM_OK) {
         return st;
     }
-    st = pm_pages_new(o->slots, &pages, err);
+    st = pmi_pages_new(o->slots, &pages, err);
     if (st != PM_OK) {
         return st;
     }
@@ -64,7 +64,7 @@ static pm_status start_children(pm_worker *w, pm_error *err) {
                                   .unit_memory = o->unit_memory,
                                   .pages = pages,
                                   .log = o->log};
-    return pm_slots_start(o->slots, pages, pm_child_run, &w->child, o->unit_seconds, o->log, &w->slots, err);
+    return pmi_slots_start(o->slots, pages, pmi_child_run, &w->child, o->unit_seconds, o->log, &w->slots, err);
 }
 
 static pm_status open_handles(pm_worker *w, pm_error *err) {
@@ -72,12 +72,12 @@ static pm_status open_handles(pm_worker *w, pm_error *err) {
     w->redis_options = *o->redis;
     w->redis_options.connect_seconds = fmin(o->redis->connect_seconds, REDIS_SECONDS);
     w->redis_options.command_seconds = fmin(o->redis->command_seconds, REDIS_SECONDS);
-    pm_status st = pm_redis_open(&w->redis_options, o->log, &w->redis, err);
+    pm_status st = pmi_redis_open(&w->redis_options, o->log, &w->redis, err);
     if (st == PM_OK) { /* silent: the taker tells when Kafka is away, and what is refused comes as an error */
-        st = pm_sender_open(o->kafka, DEAD_LETTER_SECONDS, pm_held_reported, w, NULL, &w->sender, err);
+        st = pmi_sender_open(o->kafka, DEAD_LETTER_SECONDS, pmi_held_reported, w, NULL, &w->sender, err);
     }
     if (st == PM_OK) {
-        st = pm_taker_open(o->kafka, TAKER_WINDOW, o->log, &w->taker, err);
+        st = pmi_taker_open(o->kafka, TAKER_WINDOW, o->log, &w->taker, err);
     }
     return st;
 }
@@ -89,38 +89,38 @@ static pm_status open_worker(pm_worker *w, pm_error *err) {
         st = start_watchdog(w, err);
     }
     if (st == PM_OK && gethostname(w->host, sizeof w->host - 1) != 0) {
-        st = pm_fail(err, PM_EOSERR, "this machine has no name: %s", strerror(errno));
+        st = pmi_fail(err, PM_EOSERR, "this machine has no name: %s", strerror(errno));
     }
     if (st == PM_OK) {
-        w->held = pm_calloc(2 * slots, sizeof *w->held);
-        w->fds = pm_calloc(slots + 3, sizeof *w->fds);
+        w->held = pmi_calloc(2 * slots, sizeof *w->held);
+        w->fds = pmi_calloc(slots + 3, sizeof *w->fds);
         st = w->held != NULL && w->fds != NULL ? PM_OK
-                                               : pm_fail_memory(err, "the units in hand", slots * sizeof *w->fds);
+                                               : pmi_fail_memory(err, "the units in hand", slots * sizeof *w->fds);
     }
     if (st == PM_OK) { /* librdkafka waits for ever for threads that it was refused */
-        pm_watchdog_limit(w->watchdog, pm_seconds() + OPEN_SECONDS, PM_EOSERR,
-                          "it could not begin; its memory (ulimit -v, the container's) or its processes and threads "
-                          "(ulimit -u, pids.max) may be limited");
+        pmi_watchdog_limit(w->watchdog, pmi_seconds() + OPEN_SECONDS, PM_EOSERR,
+                           "it could not begin; its memory (ulimit -v, the container's) or its processes and threads "
+                           "(ulimit -u, pids.max) may be limited");
         st = open_handles(w, err);
-        pm_watchdog_limit(w->watchdog, INFINITY, PM_OK, NULL);
+        pmi_watchdog_limit(w->watchdog, INFINITY, PM_OK, NULL);
     }
     pm_error why = {0};
-    if (st == PM_OK && pm_health_open(NULL, &w->health, &why) != PM_OK) {
-        pm_logf(w->options->log, PM_LOG_WARNING, "`phasemill worker check` will not see this worker: %s", why.text);
+    if (st == PM_OK && pmi_health_open(NULL, &w->health, &why) != PM_OK) {
+        pmi_logf(w->options->log, PM_LOG_WARNING, "`phasemill worker check` will not see this worker: %s", why.text);
     }
     return st;
 }
 
 static void close_worker(pm_worker *w) {
     pm_progress_page *pages = w->child.pages;
-    pm_health_close(&w->health);
-    pm_sender_close(w->sender);
-    pm_redis_close(w->redis);
+    pmi_health_close(&w->health);
+    pmi_sender_close(w->sender);
+    pmi_redis_close(w->redis);
     if (w->slots.n > 0) {
-        pm_slots_stop(&w->slots);
+        pmi_slots_stop(&w->slots);
     }
-    pm_pages_free(pages, w->options->slots);
-    pm_watchdog_stop(w->watchdog);
+    pmi_pages_free(pages, w->options->slots);
+    pmi_watchdog_stop(w->watchdog);
     free(w->held);
     free(w->fds);
 }
@@ -132,13 +132,13 @@ static pm_status open_seal(const pm_worker *w, pm_held *h, pm_error *err) {
     char name[PM_SEAL_NAME], job[PM_DIGEST_HEX], unit[PM_DIGEST_HEX];
     const pm_unit_headers *said = &h->unit_headers;
     const pm_redis_options *redis = w->options->redis;
-    pm_span span = pm_seal_unit_name(redis->prefix, said->job, said->unit, said->kind, name);
+    pm_span span = pmi_seal_unit_name(redis->prefix, said->job, said->unit, said->kind, name);
     pm_status st =
-        pm_seal_open(redis->seal, &pm_unit_type, span, h->taken.value.bytes, h->taken.value.size, &h->value, err);
+        pmi_seal_open(redis->seal, &pmi_unit_type, span, h->taken.value.bytes, h->taken.value.size, &h->value, err);
     if (st == PM_EDATA) {
-        pm_hex(said->job, job);
-        pm_hex(said->unit, unit);
-        pm_fail_prefix(err, "the message says that it is unit %s of job %s, and is not believed", unit, job);
+        pmi_hex(said->job, job);
+        pmi_hex(said->unit, unit);
+        pmi_fail_prefix(err, "the message says that it is unit %s of job %s, and is not believed", unit, job);
     }
     return st;
 }
@@ -147,7 +147,7 @@ static pm_status open_seal(const pm_worker *w, pm_held *h, pm_error *err) {
  */
 static pm_status disown(pm_held *h) {
     pm_error why = {0};
-    if (pm_unit_headers_disown(h->taken.message, &h->unit_headers, &why) != PM_OK) {
+    if (pmi_unit_headers_disown(h->taken.message, &h->unit_headers, &why) != PM_OK) {
         h->error = why;
     }
     return why.code;
@@ -156,7 +156,7 @@ static pm_status disown(pm_held *h) {
 /* Where its way begins. Errors: PM_EOSERR, PM_ESOFTWARE. */
 static pm_status judge(const pm_worker *w, pm_held *h) {
     const pm_redis_options *redis = w->options->redis;
-    pm_status st = pm_unit_headers_read(h->taken.message, &h->unit_headers, &h->error);
+    pm_status st = pmi_unit_headers_read(h->taken.message, &h->unit_headers, &h->error);
     bool is_heading_bad = st == PM_EDATA;
     if (st == PM_OK && h->unit_headers.redis_prefix[0] != '\0' &&
         strcmp(h->unit_headers.redis_prefix, redis->prefix) != 0) {
@@ -173,15 +173,15 @@ static pm_status judge(const pm_worker *w, pm_held *h) {
 
 /* Keeps the unit, or gives it back when there is no memory for it. */
 static void hold(pm_worker *w, pm_taken *taken) {
-    pm_held *h = pm_calloc(1, sizeof *h);
+    pm_held *h = pmi_calloc(1, sizeof *h);
     if (h == NULL) {
-        pm_taker_drop(w->taker, taken);
+        pmi_taker_drop(w->taker, taken);
         return;
     }
     h->taken = *taken;
     if (judge(w, h) != PM_OK) {
-        pm_held_log(w, h, PM_LOG_DEBUG, "given back: %s", h->error.text);
-        pm_taker_drop(w->taker, taken);
+        pmi_held_log(w, h, PM_LOG_DEBUG, "given back: %s", h->error.text);
+        pmi_taker_drop(w->taker, taken);
         free(h);
         return;
     }
@@ -199,7 +199,7 @@ static bool take_units(pm_worker *w) {
     while (w->fatal.code == PM_OK && taken && is_wanted(w)) {
         pm_taken unit;
         pm_error err = {0};
-        if (pm_taker_take(w->taker, &unit, &taken, &err) != PM_OK) {
+        if (pmi_taker_take(w->taker, &unit, &taken, &err) != PM_OK) {
             w->fatal = err;
         } else if (taken) {
             hold(w, &unit);
@@ -212,7 +212,7 @@ static bool take_units(pm_worker *w) {
 static void hand_out(pm_worker *w) {
     for (size_t i = 0; i < w->n_held; i++) {
         pm_held *h = w->held[i];
-        size_t slot = pm_slots_idle(&w->slots);
+        size_t slot = pmi_slots_idle(&w->slots);
         if (slot == w->slots.n) {
             return;
         }
@@ -222,15 +222,15 @@ static void hand_out(pm_worker *w) {
             memcpy(head.unit, h->unit_headers.unit, PM_DIGEST_BYTES);
             memcpy(head.kind, h->unit_headers.kind, PM_KIND_NAME);
             h->step = PM_STEP_RUNNING;
-            h->since = pm_now();
-            pm_slots_give(&w->slots, slot, &head, h->value, h);
+            h->since = pmi_now();
+            pmi_slots_give(&w->slots, slot, &head, h->value, h);
         }
     }
 }
 
 static void advance_all(pm_worker *w, double now) {
     for (size_t i = 0; i < w->n_held && w->fatal.code == PM_OK; i++) {
-        pm_held_advance(w, w->held[i], now);
+        pmi_held_advance(w, w->held[i], now);
         hand_out(w);
     }
     size_t kept = 0;
@@ -263,11 +263,11 @@ static void leave(pm_worker *w, double now, const char *why) {
     if (!w->is_leaving) {
         w->is_leaving = true;
         w->deadline = now + w->options->drain_seconds;
-        pm_watchdog_arm(w->watchdog, w->deadline + GRACE_SECONDS, PM_OK);
+        pmi_watchdog_arm(w->watchdog, w->deadline + GRACE_SECONDS, PM_OK);
         w->next_beat = 0;
-        pm_taker_quiet(w->taker);
-        pm_logf(w->options->log, PM_LOG_INFO, "leaving: %s; %zu units in hand, at most %g s to finish what runs", why,
-                w->n_held, w->options->drain_seconds);
+        pmi_taker_quiet(w->taker);
+        pmi_logf(w->options->log, PM_LOG_INFO, "leaving: %s; %zu units in hand, at most %g s to finish what runs", why,
+                 w->n_held, w->options->drain_seconds);
     }
 }
 
@@ -276,7 +276,7 @@ static void dismiss_all(pm_worker *w, double now) {
     w->is_dismissing = true;
     w->deadline = fmin(w->deadline, now);
     for (size_t i = 0; i < w->n_held; i++) {
-        if (w->held[i]->step == PM_STEP_RUNNING && pm_slots_dismiss(&w->slots, w->held[i], &err) != PM_OK) {
+        if (w->held[i]->step == PM_STEP_RUNNING && pmi_slots_dismiss(&w->slots, w->held[i], &err) != PM_OK) {
             w->fatal = err;
         }
     }
@@ -284,12 +284,12 @@ static void dismiss_all(pm_worker *w, double now) {
 
 static void read_signals(pm_worker *w, double now) {
     int first;
-    unsigned signals = pm_watchdog_signals(w->watchdog, &first);
+    unsigned signals = pmi_watchdog_signals(w->watchdog, &first);
     if (signals > 0 && !w->is_leaving) {
         leave(w, now, first == SIGINT ? "SIGINT" : "SIGTERM");
     }
     if (signals > 1 && !w->is_dismissing) {
-        pm_logf(w->options->log, PM_LOG_WARNING, "a second signal: what runs is killed and given back");
+        pmi_logf(w->options->log, PM_LOG_WARNING, "a second signal: what runs is killed and given back");
         dismiss_all(w, now);
     }
 }
@@ -297,7 +297,7 @@ static void read_signals(pm_worker *w, double now) {
 static void look_whether_to_leave(pm_worker *w, double now) {
     const pm_worker_options *o = w->options;
     uint32_t partition;
-    w->has_owned = w->has_owned || pm_taker_partitions(w->taker, &partition, 1) > 0;
+    w->has_owned = w->has_owned || pmi_taker_partitions(w->taker, &partition, 1) > 0;
     double patience = o->idle_seconds + (w->has_owned ? 0 : JOIN_SECONDS);
     if (o->max_units > 0 && w->over >= o->max_units) {
         leave(w, now, "as many units as it was to do are done");
@@ -305,9 +305,9 @@ static void look_whether_to_leave(pm_worker *w, double now) {
         leave(w, now, "no unit for as long as it was to wait");
     }
     if (w->is_leaving && !w->is_dismissing && now >= w->deadline) {
-        if (pm_slots_busy(&w->slots) > 0) {
-            pm_logf(w->options->log, PM_LOG_WARNING,
-                    "the deadline is over: %zu running units are killed and given back", pm_slots_busy(&w->slots));
+        if (pmi_slots_busy(&w->slots) > 0) {
+            pmi_logf(w->options->log, PM_LOG_WARNING,
+                     "the deadline is over: %zu running units are killed and given back", pmi_slots_busy(&w->slots));
         }
         dismiss_all(w, now);
     }
@@ -318,40 +318,41 @@ static bool has_left(const pm_worker *w, double now) {
 }
 
 static double seconds_left(const pm_worker *w, double most) {
-    return fmax(fmin(pm_watchdog_end(w->watchdog) - pm_seconds() - CLOSE_MARGIN, most), 0.1);
+    return fmax(fmin(pmi_watchdog_end(w->watchdog) - pmi_seconds() - CLOSE_MARGIN, most), 0.1);
 }
 
 /* Lets go of what is left, tells everybody, and leaves the group, so that nobody waits for a session to run out. */
 static void say_goodbye(pm_worker *w) {
     pm_error err = {0};
-    pm_watchdog_arm(w->watchdog, pm_seconds() + (w->is_leaving ? CLOSE_SECONDS + FLUSH_SECONDS : FAILED_CLOSE_SECONDS),
-                    w->fatal.code);
+    pmi_watchdog_arm(w->watchdog,
+                     pmi_seconds() + (w->is_leaving ? CLOSE_SECONDS + FLUSH_SECONDS : FAILED_CLOSE_SECONDS),
+                     w->fatal.code);
     for (size_t i = 0; i < w->n_held; i++) {
         pm_held *h = w->held[i];
         if (h->is_begun && w->link.is_up && h->step != PM_STEP_END && h->step != PM_STEP_BURYING) {
-            pm_link_note(w, pm_board_give_back(w->redis, h->unit_headers.unit, &err), &err);
+            pmi_link_note(w, pmi_board_give_back(w->redis, h->unit_headers.unit, &err), &err);
         }
-        pm_taker_drop(w->taker, &h->taken);
+        pmi_taker_drop(w->taker, &h->taken);
         free(h);
     }
     w->n_held = 0;
     double flush = w->is_dismissing || w->fatal.code != PM_OK ? 1 : FLUSH_SECONDS;
-    if (pm_sender_flush(w->sender, seconds_left(w, 4 * flush) / 4, &err) != PM_OK) {
-        pm_logf(w->options->log, PM_LOG_DEBUG, "some events were not delivered: %s", err.text);
+    if (pmi_sender_flush(w->sender, seconds_left(w, 4 * flush) / 4, &err) != PM_OK) {
+        pmi_logf(w->options->log, PM_LOG_DEBUG, "some events were not delivered: %s", err.text);
     }
-    if (w->link.is_up && pm_board_leave(w->redis, pm_span_of(w->options->id), &err) != PM_OK) {
-        pm_logf(w->options->log, PM_LOG_DEBUG, "the heartbeat is left to expire: %s", err.text);
+    if (w->link.is_up && pmi_board_leave(w->redis, pmi_span_of(w->options->id), &err) != PM_OK) {
+        pmi_logf(w->options->log, PM_LOG_DEBUG, "the heartbeat is left to expire: %s", err.text);
     }
-    pm_taker_close(w->taker, seconds_left(w, CLOSE_SECONDS));
-    pm_logf(w->options->log, PM_LOG_INFO, "left: %llu units done, %llu failed, %llu traces recorded, %llu known",
-            (unsigned long long)w->done, (unsigned long long)w->failed, (unsigned long long)w->recorded,
-            (unsigned long long)w->known);
+    pmi_taker_close(w->taker, seconds_left(w, CLOSE_SECONDS));
+    pmi_logf(w->options->log, PM_LOG_INFO, "left: %llu units done, %llu failed, %llu traces recorded, %llu known",
+             (unsigned long long)w->done, (unsigned long long)w->failed, (unsigned long long)w->recorded,
+             (unsigned long long)w->known);
 }
 
 /* ---- the loop ---- */
 
 static double due(const pm_worker *w, double now) {
-    double wait = w->has_more ? 0 : pm_slots_due(&w->slots, now, TURN_SECONDS);
+    double wait = w->has_more ? 0 : pmi_slots_due(&w->slots, now, TURN_SECONDS);
     for (size_t i = 0; i < w->n_held; i++) {
         const pm_held *h = w->held[i];
         if (h->step == PM_STEP_BURYING) {
@@ -367,51 +368,51 @@ static double due(const pm_worker *w, double now) {
 }
 
 static void wait_for_news(pm_worker *w) {
-    double now = pm_seconds();
-    w->fds[0] = (struct pollfd){.fd = pm_watchdog_fd(w->watchdog), .events = POLLIN};
-    w->fds[1] = (struct pollfd){.fd = pm_taker_fd(w->taker), .events = POLLIN};
-    pm_slots_poll(&w->slots, w->fds + 2);
+    double now = pmi_seconds();
+    w->fds[0] = (struct pollfd){.fd = pmi_watchdog_fd(w->watchdog), .events = POLLIN};
+    w->fds[1] = (struct pollfd){.fd = pmi_taker_fd(w->taker), .events = POLLIN};
+    pmi_slots_poll(&w->slots, w->fds + 2);
     int ms = (int)ceil(due(w, now) * 1000);
     if (poll(w->fds, (nfds_t)(w->slots.n + 3), ms) < 0 && errno != EINTR) {
-        pm_fail(&w->fatal, PM_EOSERR, "the worker cannot wait: %s", strerror(errno));
+        pmi_fail(&w->fatal, PM_EOSERR, "the worker cannot wait: %s", strerror(errno));
     }
 }
 
 static void turn(pm_worker *w) {
-    double now = pm_seconds();
+    double now = pmi_seconds();
     pm_error err = {0};
     read_signals(w, now);
-    pm_link_serve(w, now);
-    if (w->fatal.code == PM_OK && pm_taker_serve(w->taker, &err) != PM_OK) {
+    pmi_link_serve(w, now);
+    if (w->fatal.code == PM_OK && pmi_taker_serve(w->taker, &err) != PM_OK) {
         w->fatal = err;
     }
-    pm_sender_poll(w->sender);
-    if (pm_sender_health(w->sender)->fatal.code == PM_EPERMISSION) {
-        w->fatal = pm_sender_health(w->sender)->fatal;
+    pmi_sender_poll(w->sender);
+    if (pmi_sender_health(w->sender)->fatal.code == PM_EPERMISSION) {
+        w->fatal = pmi_sender_health(w->sender)->fatal;
     }
-    if (w->fatal.code == PM_OK && pm_slots_serve(&w->slots, now, pm_held_ended, w, &err) != PM_OK) {
+    if (w->fatal.code == PM_OK && pmi_slots_serve(&w->slots, now, pmi_held_ended, w, &err) != PM_OK) {
         w->fatal = err;
     }
     w->has_more = work_off(w, now);
-    if (w->n_held > 0 || !w->link.is_up || !pm_taker_is_joined(w->taker) || pm_taker_health(w->taker)->is_away) {
+    if (w->n_held > 0 || !w->link.is_up || !pmi_taker_is_joined(w->taker) || pmi_taker_health(w->taker)->is_away) {
         w->idle_since = now;
     }
-    pm_worker_beat(w, now);
-    pm_worker_judge_fitness(w, pm_seconds());
-    pm_health_beat(&w->health);
+    pmi_worker_beat(w, now);
+    pmi_worker_judge_fitness(w, pmi_seconds());
+    pmi_health_beat(&w->health);
     look_whether_to_leave(w, now);
 }
 
-pm_status pm_worker_run(const pm_worker_options *options, pm_error *err) {
+pm_status pmi_worker_run(const pm_worker_options *options, pm_error *err) {
     pm_worker w = {.options = options, .health.fd = -1};
     pm_status st = open_worker(&w, err);
     if (st == PM_OK) {
-        w.started = pm_now();
-        w.begun = w.idle_since = pm_seconds();
-        pm_link_init(&w.link, (uint64_t)getpid());
-        pm_logf(options->log, PM_LOG_INFO, "worker %s: %zu slots, kernels %s", options->id, options->slots,
-                pm_isa_name(w.child.isa));
-        while (w.fatal.code == PM_OK && !has_left(&w, pm_seconds())) {
+        w.started = pmi_now();
+        w.begun = w.idle_since = pmi_seconds();
+        pmi_link_init(&w.link, (uint64_t)getpid());
+        pmi_logf(options->log, PM_LOG_INFO, "worker %s: %zu slots, kernels %s", options->id, options->slots,
+                 pmi_isa_name(w.child.isa));
+        while (w.fatal.code == PM_OK && !has_left(&w, pmi_seconds())) {
             turn(&w);
             if (w.fatal.code == PM_OK) {
                 wait_for_news(&w);

@@ -29,6 +29,6 @@ typedef struct pm_worker_options {
  * kills them, a third ends the process at once), max_units or idle_seconds. Two seconds after the deadline `end` is
  * called, whatever hangs. Forks the spawner first: no thread, no OpenMP region and no connection may exist in the
  * process. Waits out Kafka and Redis being away. Errors: PM_EPERMISSION, PM_ECONFIG, PM_EUSAGE, PM_ESOFTWARE. */
-pm_status pm_worker_run(const pm_worker_options *options, pm_error *err);
+pm_status pmi_worker_run(const pm_worker_options *options, pm_error *err);
 
 #endif

@@ -18,10 +18,10 @@ pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_di
     char *usual = NULL;
     pm_status st = PM_OK;
     if (dir == NULL) {
-        st = pm_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), &usual, err);
+        st = pmi_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), &usual, err);
     }
     if (st == PM_OK) {
-        st = pm_disk_open(dir == NULL ? usual : dir, limit == 0 ? PM_DISK_DEFAULT_LIMIT : limit, log, out, err);
+        st = pmi_disk_open(dir == NULL ? usual : dir, limit == 0 ? PM_DISK_DEFAULT_LIMIT : limit, log, out, err);
     }
     free(usual);
     return st;
@@ -32,7 +32,7 @@ pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_di
 static pm_status run_stat(cli_cache *cache, pm_error *err) {
     pm_disk_stat stat;
     cli_out *out;
-    pm_status st = pm_disk_stat_of(cache->disk, &stat, err);
+    pm_status st = pmi_disk_stat_of(cache->disk, &stat, err);
     if (st == PM_OK) {
         st = cli_out_open(NULL, &out, err);
     }
@@ -116,7 +116,7 @@ static pm_status list_item(void *ctx, const pm_disk_item *item, pm_error *err) {
     (void)err;
     listing *l = ctx;
     char key[PM_DIGEST_HEX], used[32] = "";
-    pm_hex(item->key, key);
+    pmi_hex(item->key, key);
     time_t seconds = (time_t)item->last_used;
     struct tm parts;
     if (gmtime_r(&seconds, &parts) != NULL) {
@@ -128,7 +128,7 @@ static pm_status list_item(void *ctx, const pm_disk_item *item, pm_error *err) {
         is_damaged = cli_trace_decode(item->bytes, item->size, &trace, NULL) != PM_OK;
     }
     (l->as_json ? list_as_json : list_as_text)(l, key, used, item, is_trace && !is_damaged ? &trace : NULL, is_damaged);
-    pm_trace_free(&trace.trace);
+    pmi_trace_free(&trace.trace);
     return PM_OK;
 }
 
@@ -145,7 +145,7 @@ static pm_status run_list(cli_cache *cache, pm_error *err) {
         cli_out_format(l.out, "%-64s %-7s %10s %14s %12s  %s\n", "key", "kind", "states", "flops", "bytes",
                        "last used");
     }
-    st = pm_disk_each(cache->disk, list_item, &l, err);
+    st = pmi_disk_each(cache->disk, list_item, &l, err);
     if (l.as_json) {
         cli_json_close(&l.json, ']');
         cli_out_text(l.out, "\n");
@@ -157,16 +157,16 @@ static pm_status run_list(cli_cache *cache, pm_error *err) {
 
 pm_status cli_cache_show(pm_disk *disk, const char *hex, bool as_json, pm_error *err) {
     uint8_t key[PM_DIGEST_BYTES];
-    if (!pm_unhex(hex, key)) {
-        return pm_fail(err, PM_EUSAGE, "\"%s\": expected a key of 64 hexadecimal digits, as `cache list` shows", hex);
+    if (!pmi_unhex(hex, key)) {
+        return pmi_fail(err, PM_EUSAGE, "\"%s\": expected a key of 64 hexadecimal digits, as `cache list` shows", hex);
     }
     pm_buffer value = {0};
     pm_disk_found found;
-    pm_status st = pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, err);
+    pm_status st = pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, err);
     if (st == PM_OK && found != PM_DISK_FOUND) {
         st = found == PM_DISK_MISSING
-                 ? pm_fail(err, PM_ENOINPUT, "key %s: not in the cache; see `phasemill cache list`", hex)
-                 : pm_fail(err, PM_EDATA, "key %s: the entry was damaged and is removed; a run records it again", hex);
+                 ? pmi_fail(err, PM_ENOINPUT, "key %s: not in the cache; see `phasemill cache list`", hex)
+                 : pmi_fail(err, PM_EDATA, "key %s: the entry was damaged and is removed; a run records it again", hex);
     }
     cli_trace trace = {0};
     if (st == PM_OK) {
@@ -180,8 +180,8 @@ pm_status cli_cache_show(pm_disk *disk, const char *hex, bool as_json, pm_error 
         cli_trace_write(&trace, as_json, out);
     }
     st = cli_out_close(out, st, err);
-    pm_trace_free(&trace.trace);
-    pm_buffer_free(&value);
+    pmi_trace_free(&trace.trace);
+    pmi_buffer_free(&value);
     return st;
 }
 
@@ -205,10 +205,10 @@ typedef struct verification {
 
 static pm_status note_damage(verification *v, const pm_disk_item *item, const char *why, pm_error *err) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(item->key, hex);
-    pm_logf(v->log, PM_LOG_ERROR, "key %s: %s", hex, why);
-    if (!pm_reserve((void **)&v->damaged, &v->capacity, v->n_damaged + 1, sizeof *v->damaged)) {
-        return pm_fail_memory(err, "damaged keys", v->n_damaged * sizeof *v->damaged);
+    pmi_hex(item->key, hex);
+    pmi_logf(v->log, PM_LOG_ERROR, "key %s: %s", hex, why);
+    if (!pmi_reserve((void **)&v->damaged, &v->capacity, v->n_damaged + 1, sizeof *v->damaged)) {
+        return pmi_fail_memory(err, "damaged keys", v->n_damaged * sizeof *v->damaged);
     }
     damaged_entry *d = &v->damaged[v->n_damaged++];
     d->kind = item->kind;
@@ -221,13 +221,13 @@ static pm_status check_value(const pm_disk_item *item, pm_error *why) {
     cli_trace trace = {0};
     pm_envelope envelope;
     if (item->kind != PM_DISK_TRACE) {
-        return pm_envelope_open(item->bytes, item->size, &envelope, why);
+        return pmi_envelope_open(item->bytes, item->size, &envelope, why);
     }
     pm_status st = cli_trace_decode(item->bytes, item->size, &trace, why);
     if (st == PM_OK && memcmp(trace.key, item->key, PM_DIGEST_BYTES) != 0) {
-        st = pm_fail(why, PM_EDATA, "it holds the trace of another key");
+        st = pmi_fail(why, PM_EDATA, "it holds the trace of another key");
     }
-    pm_trace_free(&trace.trace);
+    pmi_trace_free(&trace.trace);
     return st;
 }
 
@@ -245,20 +245,20 @@ static pm_status remove_damaged(cli_cache *cache, const verification *v, pm_erro
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < v->n_damaged; i++) {
         bool removed;
-        st = pm_disk_remove(cache->disk, v->damaged[i].kind, v->damaged[i].key, &removed, err);
+        st = pmi_disk_remove(cache->disk, v->damaged[i].kind, v->damaged[i].key, &removed, err);
     }
     return st;
 }
 
 static pm_status run_verify(cli_cache *cache, pm_error *err) {
     verification v = {.log = &cache->console.log};
-    pm_status st = pm_disk_each(cache->disk, verify_item, &v, err);
+    pm_status st = pmi_disk_each(cache->disk, verify_item, &v, err);
     if (st == PM_OK && cache->options.remove) {
         st = remove_damaged(cache, &v, err);
     }
     if (st == PM_OK && v.n_damaged > 0) {
-        st = pm_fail(err, PM_EDATA, "%zu of %zu entries are damaged%s", v.n_damaged, v.entries,
-                     cache->options.remove ? " and were removed" : "; --remove takes them out");
+        st = pmi_fail(err, PM_EDATA, "%zu of %zu entries are damaged%s", v.n_damaged, v.entries,
+                      cache->options.remove ? " and were removed" : "; --remove takes them out");
     }
     free(v.damaged);
     if (st != PM_OK) {
@@ -271,7 +271,7 @@ static pm_status run_verify(cli_cache *cache, pm_error *err) {
 
 static pm_status run_clear(cli_cache *cache, pm_error *err) {
     size_t removed = 0;
-    pm_status st = pm_disk_clear(cache->disk, &removed, err);
+    pm_status st = pmi_disk_clear(cache->disk, &removed, err);
     if (st != PM_OK) {
         return st;
     }
@@ -321,10 +321,10 @@ static const subcommand *find_subcommand(const char *name) {
 static pm_status check_options(const subcommand *sub, const cli_cache_options *o, pm_error *err) {
     bool has_json = sub->run == run_stat || sub->run == run_list || sub->run == run_show;
     if (o->json && !has_json) {
-        return pm_fail(err, PM_EUSAGE, "cache %s: --json is for stat, list and show", sub->name);
+        return pmi_fail(err, PM_EUSAGE, "cache %s: --json is for stat, list and show", sub->name);
     }
     if (o->remove && sub->run != run_verify) {
-        return pm_fail(err, PM_EUSAGE, "cache %s: --remove is for verify", sub->name);
+        return pmi_fail(err, PM_EUSAGE, "cache %s: --remove is for verify", sub->name);
     }
     return PM_OK;
 }
@@ -343,8 +343,8 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
         return cli_show(self->help, err);
     }
     if (st == PM_OK && sub == NULL) {
-        st = pm_fail(err, PM_EUSAGE, "cache: found \"%s\", expected stat, list, show, verify, clear, export or import",
-                     argc > 1 ? argv[1] : "nothing");
+        st = pmi_fail(err, PM_EUSAGE, "cache: found \"%s\", expected stat, list, show, verify, clear, export or import",
+                      argc > 1 ? argv[1] : "nothing");
     }
     if (st == PM_OK) {
         st = check_options(sub, &cache.options, err);
@@ -359,7 +359,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     if (st == PM_OK) {
         st = sub->run(&cache, err);
     }
-    pm_disk_close(cache.disk);
+    pmi_disk_close(cache.disk);
     return st;
 }
 

@@ -21,7 +21,7 @@ static pm_status cancel_unless_done(pm_redis *redis, const uint8_t job[PM_DIGEST
     pm_status st = cli_job_look(redis, job, &view, &found, err);
     *is_done = st == PM_OK && found && view.fault[0] == '\0' && strcmp(cli_job_state(&view), "done") == 0;
     cli_job_view_free(&view);
-    return st == PM_OK && !*is_done ? pm_board_cancel(redis, job, err) : st;
+    return st == PM_OK && !*is_done ? pmi_board_cancel(redis, job, err) : st;
 }
 
 static pm_status cancel(cli_cluster *c, const char *text, const cancel_options *o, pm_error *err) {
@@ -48,7 +48,7 @@ static pm_status cancel(cli_cluster *c, const char *text, const cancel_options *
         return st;
     }
     char hex[PM_DIGEST_HEX], line[PM_DIGEST_HEX + 64];
-    pm_hex(job, hex);
+    pmi_hex(job, hex);
     snprintf(line, sizeof line, "%s %s\n", hex, is_done ? "is done: nothing to cancel" : "cancelled");
     return cli_show(line, err);
 }

@@ -11,26 +11,26 @@
 
 /* A whole id names a job whose record may be gone; a part of one is looked up on the list of jobs. */
 static pm_status read_id(cli_job *job, uint8_t id[PM_DIGEST_BYTES], pm_error *err) {
-    return pm_unhex(job->options.job, id) ? PM_OK : cli_job_find(job->cluster.redis, job->options.job, id, err);
+    return pmi_unhex(job->options.job, id) ? PM_OK : cli_job_find(job->cluster.redis, job->options.job, id, err);
 }
 
 /* Before Kafka is reached: an unknown job makes no topics. The manifest becomes job->parts, and its graph the job's. */
 static pm_status fetch(cli_job *job, const uint8_t *id, pm_error *err) {
-    double start = pm_seconds();
+    double start = pmi_seconds();
     cli_cluster *c = &job->cluster;
-    size_t limit = job->options.memory == 0 ? pm_default_memory() : job->options.memory;
+    size_t limit = job->options.memory == 0 ? pmi_default_memory() : job->options.memory;
     pm_status st;
-    pm_retry retry = pm_retry_begin("Redis", pm_deadline_within(&c->deadline, FETCH_SECONDS, 0), cli_cluster_is_stopped,
-                                    c, &c->console.log);
+    pm_retry retry = pmi_retry_begin("Redis", pmi_deadline_within(&c->deadline, FETCH_SECONDS, 0),
+                                     cli_cluster_is_stopped, c, &c->console.log);
     do {
         job->manifest.size = 0;
-        st = pm_manifest_get(c->redis, id, limit, &c->console.log, &job->parts, &job->manifest, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_manifest_get(c->redis, id, limit, &c->console.log, &job->parts, &job->manifest, err);
+    } while (pmi_retry_again(&retry, st, err));
     if (st == PM_OK) {
         job->graph = job->parts.graph;
-        pm_graph_hold(job->graph);
+        pmi_graph_hold(job->graph);
     }
-    job->result.seconds_read = pm_seconds() - start;
+    job->result.seconds_read = pmi_seconds() - start;
     return st;
 }
 
@@ -47,7 +47,7 @@ static pm_status collect(cli_job *job, pm_error *err) {
         st = cli_job_evaluate_anywhere(job, reader, err);
     }
     if (reader != NULL) {
-        pm_reader_close(reader);
+        pmi_reader_close(reader);
     }
     return st == PM_OK ? cli_job_write(job, err) : st;
 }

@@ -11,7 +11,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     bool help;
     pm_status st = cli_parse(argc, argv, options, NULL, &shell, &help, err);
     if (st == PM_OK && shell.n == 1 && strcmp(shell.values[0], "bash") != 0) {
-        st = pm_fail(err, PM_EUSAGE, "completion: found \"%s\", expected bash", shell.values[0]);
+        st = pmi_fail(err, PM_EUSAGE, "completion: found \"%s\", expected bash", shell.values[0]);
     }
     return st == PM_OK ? cli_show(help ? self->help : (const char *)completion_script, err) : st;
 }

@@ -41,14 +41,14 @@ static pm_status show(const cli_cluster *c, bool as_json, pm_error *err) {
         return st;
     }
     if (!as_json) {
-        st = pm_settings_each(&c->settings, write_row, out, err);
+        st = pmi_settings_each(&c->settings, write_row, out, err);
         return cli_out_close(out, st, err);
     }
     cli_json j = {.out = out};
     cli_json_open(&j, '{');
     cli_json_key(&j, "settings");
     cli_json_open(&j, '[');
-    st = pm_settings_each(&c->settings, write_object, &j, err);
+    st = pmi_settings_each(&c->settings, write_object, &j, err);
     cli_json_close(&j, ']');
     cli_json_close(&j, '}');
     cli_out_text(out, "\n");
@@ -64,8 +64,8 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     if (st == PM_OK && !is_done) {
         st = operands.n == 1 && strcmp(operands.values[0], "show") == 0
                  ? show(&c, o.json, err)
-                 : pm_fail(err, PM_EUSAGE, "config: found \"%s\", expected show",
-                           operands.n == 0 ? "nothing" : operands.values[0]);
+                 : pmi_fail(err, PM_EUSAGE, "config: found \"%s\", expected show",
+                            operands.n == 0 ? "nothing" : operands.values[0]);
     }
     return cli_cluster_close(&c, st, err);
 }

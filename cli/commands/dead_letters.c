@@ -25,7 +25,7 @@ typedef struct selection {
 
 static bool begins_with(const cli_letter *letter, const char *digits) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(letter->key, hex);
+    pmi_hex(letter->key, hex);
     return strncasecmp(hex, digits, strlen(digits)) == 0;
 }
 
@@ -41,8 +41,8 @@ static pm_status find_letter(const cli_dead_letter_list *letters, const char *id
                              pm_error *err) {
     size_t found = 0;
     if (!are_digits(id)) {
-        return pm_fail(err, PM_EUSAGE, "\"%s\": expected the id of a dead letter, or its first %d or more digits", id,
-                       LEAST_ID);
+        return pmi_fail(err, PM_EUSAGE, "\"%s\": expected the id of a dead letter, or its first %d or more digits", id,
+                        LEAST_ID);
     }
     for (size_t i = 0; i < letters->n; i++) {
         if (begins_with(&letters->items[i], id)) {
@@ -51,10 +51,10 @@ static pm_status find_letter(const cli_dead_letter_list *letters, const char *id
         }
     }
     if (found != 1) {
-        return pm_fail(err, found == 0 ? PM_ENOINPUT : PM_EUSAGE,
-                       found == 0 ? "dead letter %s: not there; see `phasemill dead-letters list`"
-                                  : "dead letter %s: more than one begins so; give more digits",
-                       id);
+        return pmi_fail(err, found == 0 ? PM_ENOINPUT : PM_EUSAGE,
+                        found == 0 ? "dead letter %s: not there; see `phasemill dead-letters list`"
+                                   : "dead letter %s: more than one begins so; give more digits",
+                        id);
     }
     return PM_OK;
 }
@@ -77,8 +77,8 @@ static pm_status select_by_ids(const cli_dead *dead, selection *out, pm_error *e
 
 static pm_status select_by_job(const cli_dead *dead, selection *out, pm_error *err) {
     if (!are_digits(dead->options.job)) {
-        return pm_fail(err, PM_EUSAGE, "--job: found \"%s\", expected the id of a job, or its first %d or more digits",
-                       dead->options.job, LEAST_ID);
+        return pmi_fail(err, PM_EUSAGE, "--job: found \"%s\", expected the id of a job, or its first %d or more digits",
+                        dead->options.job, LEAST_ID);
     }
     for (size_t i = 0; i < dead->letters.n; i++) {
         char job[PM_DIGEST_HEX + 4];
@@ -92,9 +92,9 @@ static pm_status select_by_job(const cli_dead *dead, selection *out, pm_error *e
 
 static pm_status select_letters(const cli_dead *dead, selection *out, pm_error *err) {
     size_t room = dead->letters.n + 1;
-    out->items = pm_malloc(room, sizeof *out->items);
+    out->items = pmi_malloc(room, sizeof *out->items);
     if (out->items == NULL) {
-        return pm_fail_memory(err, "a list of dead letters", room * sizeof *out->items);
+        return pmi_fail_memory(err, "a list of dead letters", room * sizeof *out->items);
     }
     if (dead->n_ids > 0) {
         return select_by_ids(dead, out, err);
@@ -112,15 +112,15 @@ static pm_status select_letters(const cli_dead *dead, selection *out, pm_error *
 
 static void write_row(const cli_letter *letter, cli_out *out) {
     char hex[PM_DIGEST_HEX], job[SHORT_ID + 1], kind[16], attempts[8], error[100], when[PM_TIME_TEXT];
-    pm_hex(letter->key, hex);
+    pmi_hex(letter->key, hex);
     cli_letter_text(letter, "phasemill-kind", kind, sizeof kind);
     cli_letter_text(letter, "phasemill-attempts", attempts, sizeof attempts);
     cli_letter_text(letter, ERROR_HEADER, error, sizeof error);
-    pm_time_text(letter->time, when);
+    pmi_time_text(letter->time, when);
     uint8_t digest[PM_DIGEST_BYTES];
     char full[PM_DIGEST_HEX] = "-";
     if (cli_letter_job(letter, digest)) {
-        pm_hex(digest, full);
+        pmi_hex(digest, full);
     }
     snprintf(job, sizeof job, "%.*s", SHORT_ID, full);
     cli_out_format(out, "%.*s  %-12s  %-8s  %8s  %.19s  %s\n", SHORT_ID, hex, job, kind, attempts, when, error);
@@ -128,8 +128,8 @@ static void write_row(const cli_letter *letter, cli_out *out) {
 
 static void write_object(const cli_letter *letter, cli_json *j) {
     char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_TEXT_MOST + 8];
-    pm_hex(letter->key, hex);
-    pm_time_text(letter->time, when);
+    pmi_hex(letter->key, hex);
+    pmi_time_text(letter->time, when);
     cli_json_open(j, '{');
     cli_json_key(j, "id");
     cli_json_string(j, hex);
@@ -150,8 +150,8 @@ static void write_object(const cli_letter *letter, cli_json *j) {
 
 static void write_letter(const cli_letter *letter, cli_out *out) {
     char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_TEXT_MOST + 8];
-    pm_hex(letter->key, hex);
-    pm_time_text(letter->time, when);
+    pmi_hex(letter->key, hex);
+    pmi_time_text(letter->time, when);
     cli_out_format(out, "%-28s %s\n%-28s %s\n%-28s %zu\n", "id", hex, "time", when, "bytes", letter->value.size);
     for (size_t i = 0; i < letter->n_headers; i++) {
         cli_letter_text(letter, letter->headers[i].name, text, sizeof text);
@@ -256,18 +256,18 @@ static const subcommand *find_subcommand(const char *name) {
 static pm_status check_request(const subcommand *sub, const cli_dead *dead, const char *given, pm_error *err) {
     const cli_dead_options *o = &dead->options;
     if (sub == NULL) {
-        return pm_fail(err, PM_EUSAGE, "dead-letters: found \"%s\", expected list, show, replay or drop", given);
+        return pmi_fail(err, PM_EUSAGE, "dead-letters: found \"%s\", expected list, show, replay or drop", given);
     }
     int choices = (dead->n_ids > 0) + o->all + (o->job != NULL);
     if (dead->n_ids < sub->least || dead->n_ids > sub->most || (sub->needs_choice && choices != 1)) {
-        return pm_fail(err, PM_EUSAGE, "dead-letters %s: expected %s; see `phasemill dead-letters --help`", sub->name,
-                       sub->needs_choice ? "one of ID..., --job JOB and --all"
-                       : sub->least == 1 ? "one ID"
-                                         : "no ID");
+        return pmi_fail(err, PM_EUSAGE, "dead-letters %s: expected %s; see `phasemill dead-letters --help`", sub->name,
+                        sub->needs_choice ? "one of ID..., --job JOB and --all"
+                        : sub->least == 1 ? "one ID"
+                                          : "no ID");
     }
     if (!sub->needs_choice && (o->all || (o->job != NULL && sub->least == 1))) {
-        return pm_fail(err, PM_EUSAGE, "dead-letters %s: --all and --job are for replay and drop, --job also for list",
-                       sub->name);
+        return pmi_fail(err, PM_EUSAGE, "dead-letters %s: --all and --job are for replay and drop, --job also for list",
+                        sub->name);
     }
     return PM_OK;
 }
@@ -277,7 +277,7 @@ static pm_status read_letters(cli_dead *dead, pm_error *err) {
     pm_status st = cli_cluster_open_reader(&dead->cluster, PM_TOPIC_DEAD, true, &reader, err);
     if (st == PM_OK) {
         st = cli_dead_letter_list_read(&dead->letters, reader, &dead->cluster.deadline, err);
-        pm_reader_close(reader);
+        pmi_reader_close(reader);
     }
     return st;
 }
@@ -308,7 +308,7 @@ static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
     cli_dead_letter_list_free(&dead->letters);
     if (dead->sender != NULL) {
         cli_cluster_limit_closing(&dead->cluster, st, err);
-        pm_sender_close(dead->sender);
+        pmi_sender_close(dead->sender);
     }
     free(dead->sent.items);
     return st;

@@ -54,8 +54,8 @@ static pm_status read_pair(const pm_model_info *model, const cli_option *options
             return cli_read_value(&options[i], equals + 1, fields, err);
         }
     }
-    return pm_fail(err, PM_EUSAGE, "generate %s: found \"%s\", expected an argument such as %s=%lld", model->name, pair,
-                   model->args[0].name, (long long)model->args[0].default_value);
+    return pmi_fail(err, PM_EUSAGE, "generate %s: found \"%s\", expected an argument such as %s=%lld", model->name,
+                    pair, model->args[0].name, (long long)model->args[0].default_value);
 }
 
 static void write_model(cli_out *out, const pm_model_info *model) {
@@ -76,7 +76,7 @@ static pm_status list_models(const cli_command *self, listing what, pm_error *er
         return st;
     }
     size_t n;
-    const pm_model_info *models = pm_models(&n);
+    const pm_model_info *models = pmi_models(&n);
     if (what == LIST_HELP) {
         cli_out_text(out, self->help);
         cli_out_text(out, "\nmodels:\n");
@@ -147,10 +147,10 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     if (strcmp(name, "--list") == 0 || strcmp(name, "--names") == 0) {
         return list_models(self, strcmp(name, "--list") == 0 ? LIST_MODELS : LIST_NAMES, err);
     }
-    const pm_model_info *model = pm_model_find(name);
+    const pm_model_info *model = pmi_model_find(name);
     if (model == NULL) {
-        return pm_fail(err, PM_EUSAGE,
-                       "generate: found \"%s\", expected a model first; see `phasemill generate --list`", name);
+        return pmi_fail(err, PM_EUSAGE,
+                        "generate: found \"%s\", expected a model first; see `phasemill generate --list`", name);
     }
     return generate(model, argc - 1, argv + 1, err);
 }

@@ -70,7 +70,7 @@ static pm_status write_trace(const pm_buffer *bytes, const inspect_options *o, c
     if (st == PM_OK) {
         cli_trace_write(&trace, o->json, out);
     }
-    pm_trace_free(&trace.trace);
+    pmi_trace_free(&trace.trace);
     return st;
 }
 
@@ -82,12 +82,12 @@ static pm_status write_envelope(const char *path, const pm_buffer *bytes, const 
     if (is_trace_path(path)) {
         return write_trace(bytes, o, out, err);
     }
-    pm_status st = pm_seal_peel(bytes->bytes, bytes->size, &inside, id, err);
+    pm_status st = pmi_seal_peel(bytes->bytes, bytes->size, &inside, id, err);
     if (st == PM_OK && id[0] != '\0') {
         return cli_message_write(bytes->bytes, bytes->size, out, err);
     }
     if (st == PM_OK) {
-        st = pm_envelope_open(bytes->bytes, bytes->size, &envelope, err);
+        st = pmi_envelope_open(bytes->bytes, bytes->size, &envelope, err);
     }
     if (st != PM_OK) {
         return st;
@@ -99,16 +99,16 @@ static pm_status write_envelope(const char *path, const pm_buffer *bytes, const 
 static pm_status inspect_envelope(const char *path, const inspect_options *o, pm_error *err) {
     pm_buffer bytes = {0};
     cli_out *out = NULL;
-    pm_status st = pm_file_read(path, &bytes, err);
+    pm_status st = pmi_file_read(path, &bytes, err);
     if (st == PM_OK) {
         st = cli_out_open(NULL, &out, err);
     }
     if (st == PM_OK) {
         st = write_envelope(path, &bytes, o, out, err);
-        st = st == PM_OK ? PM_OK : pm_fail_prefix(err, "file \"%s\"", path);
+        st = st == PM_OK ? PM_OK : pmi_fail_prefix(err, "file \"%s\"", path);
     }
     st = cli_out_close(out, st, err);
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
     return st;
 }
 
@@ -118,7 +118,7 @@ static pm_status inspect_key(const char *key, const inspect_options *o, const pm
     if (st == PM_OK) {
         st = cli_cache_show(disk, key, o->json, err);
     }
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     return st;
 }
 
@@ -143,7 +143,7 @@ static pm_status write_report(const pm_graph *graph, const pm_model *model, cons
     cli_inspect_report report = {.graph = graph,
                                  .model = model,
                                  .made = made,
-                                 .threads = o->threads == 0 ? pm_processors() : (unsigned)o->threads};
+                                 .threads = o->threads == 0 ? pmi_processors() : (unsigned)o->threads};
     cli_inspect_measure(&report);
     cli_out *out;
     pm_status st = cli_out_open(NULL, &out, err);
@@ -190,7 +190,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     cli_console console;
     cli_console_init(&console, o.quiet, o.verbose);
     uint8_t key[PM_DIGEST_BYTES];
-    if (pm_unhex(what.values[0], key)) {
+    if (pmi_unhex(what.values[0], key)) {
         return inspect_key(what.values[0], &o, &console.log, err);
     }
     return holds_envelope(what.values[0]) ? inspect_envelope(what.values[0], &o, err)

@@ -37,9 +37,9 @@ static pm_status read_number(const char *flag, const char *text, double most, do
     if (text == NULL) {
         return PM_OK;
     }
-    pm_number_fault fault = pm_number_parse(text, strlen(text), out);
+    pm_number_fault fault = pmi_number_parse(text, strlen(text), out);
     if (fault != PM_NUMBER_OK || !(*out >= 0) || *out > most) {
-        return pm_fail(err, PM_EUSAGE, "%s: found \"%s\", expected a number from 0 to %g", flag, text, most);
+        return pmi_fail(err, PM_EUSAGE, "%s: found \"%s\", expected a number from 0 to %g", flag, text, most);
     }
     return PM_OK;
 }
@@ -95,9 +95,9 @@ static void write_json(const cli_probe *probe, const double *trips, size_t n, cl
 
 static pm_status write_report(const cli_probe *probe, bool as_json, pm_error *err) {
     size_t n = 0;
-    double *trips = pm_malloc(probe->n, sizeof *trips);
+    double *trips = pmi_malloc(probe->n, sizeof *trips);
     if (trips == NULL) {
-        return pm_fail_memory(err, "times", probe->n * sizeof *trips);
+        return pmi_fail_memory(err, "times", probe->n * sizeof *trips);
     }
     for (size_t i = 0; i < probe->n; i++) {
         if (probe->units[i].is_timed) {
@@ -118,21 +118,21 @@ static pm_status write_report(const cli_probe *probe, bool as_json, pm_error *er
 
 static pm_status check_outcome(const cli_probe *probe, const probe_options *o, pm_error *err) {
     if (probe->n_ended < probe->n) {
-        return pm_fail(err, PM_ETEMPORARY, "%zu of %zu units did not end within %zu s; see `phasemill status`",
-                       probe->n - probe->n_ended, probe->n, o->timeout);
+        return pmi_fail(err, PM_ETEMPORARY, "%zu of %zu units did not end within %zu s; see `phasemill status`",
+                        probe->n - probe->n_ended, probe->n, o->timeout);
     }
     size_t expected = o->crash ? probe->n : 0;
     if (probe->n_failed != expected) {
-        return pm_fail(err, PM_EDATA, "%zu of %zu units failed, expected %zu; see `phasemill dead-letters list`",
-                       probe->n_failed, probe->n, expected);
+        return pmi_fail(err, PM_EDATA, "%zu of %zu units failed, expected %zu; see `phasemill dead-letters list`",
+                        probe->n_failed, probe->n, expected);
     }
     return PM_OK;
 }
 
 static pm_status count_workers(cli_cluster *c, cli_probe *probe, pm_error *err) {
-    pm_status st = pm_wait_for_workers(&c->producer, &probe->workers, &probe->slots, err);
+    pm_status st = pmi_wait_for_workers(&c->producer, &probe->workers, &probe->slots, err);
     return st == PM_OK && probe->workers == 0
-               ? pm_fail(err, PM_EUNAVAILABLE, "no worker is alive; start one with `phasemill worker`")
+               ? pmi_fail(err, PM_EUNAVAILABLE, "no worker is alive; start one with `phasemill worker`")
                : st;
 }
 
@@ -178,7 +178,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
     if (st == PM_OK && !is_done && o.sequential && o.rate != NULL) {
-        st = pm_fail(err, PM_EUSAGE, "probe: --rate and --sequential contradict each other");
+        st = pmi_fail(err, PM_EUSAGE, "probe: --rate and --sequential contradict each other");
     }
     if (st == PM_OK && !is_done) {
         st = serve(&c, &o, err);

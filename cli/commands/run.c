@@ -13,8 +13,8 @@ static bool records_on_threads(const cli_job *job, size_t min_size) {
     size_t n = pm_graph_n_vertices(job->graph);
     bool is_small = n < min_size;
     bool on_threads = !is_small && threads > 1;
-    pm_logf(&job->cluster.console.log, PM_LOG_DEBUG, "strategy %s: %zu states, %s --min-size %zu, %u threads",
-            on_threads ? "threads" : "sequential", n, is_small ? "below" : "not below", min_size, threads);
+    pmi_logf(&job->cluster.console.log, PM_LOG_DEBUG, "strategy %s: %zu states, %s --min-size %zu, %u threads",
+             on_threads ? "threads" : "sequential", n, is_small ? "below" : "not below", min_size, threads);
     return on_threads;
 }
 
@@ -53,13 +53,14 @@ static pm_status open_cluster(cli_job *job, pm_error *err) {
     }
     if (!cli_cluster_is_configured(&job->cluster)) {
         const pm_setting_values *v = &job->cluster.settings.values;
-        return pm_fail(err, PM_EUNAVAILABLE, "--strategy cluster: %s%s%s missing; name them, or use --strategy threads",
-                       v->kafka_brokers == NULL ? "Kafka brokers (--kafka-brokers, PHASEMILL_KAFKA_BROKERS)" : "",
-                       v->kafka_brokers == NULL && v->redis_address == NULL ? " and " : "",
-                       v->redis_address == NULL ? "a Redis server (--redis-address, PHASEMILL_REDIS_ADDRESS)" : "");
+        return pmi_fail(err, PM_EUNAVAILABLE,
+                        "--strategy cluster: %s%s%s missing; name them, or use --strategy threads",
+                        v->kafka_brokers == NULL ? "Kafka brokers (--kafka-brokers, PHASEMILL_KAFKA_BROKERS)" : "",
+                        v->kafka_brokers == NULL && v->redis_address == NULL ? " and " : "",
+                        v->redis_address == NULL ? "a Redis server (--redis-address, PHASEMILL_REDIS_ADDRESS)" : "");
     }
     pm_status st = cli_job_open_cluster(job, err);
-    return st == PM_EUNAVAILABLE ? pm_fail_prefix(err, "--strategy cluster") : st;
+    return st == PM_EUNAVAILABLE ? pmi_fail_prefix(err, "--strategy cluster") : st;
 }
 
 static pm_status run_steps(cli_job *job, pm_error *err) {

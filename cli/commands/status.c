@@ -94,7 +94,7 @@ static pm_status open_servers(cli_cluster *c, pm_error *err) {
     if (st == PM_OK) {
         st = cli_cluster_redis_options(c, err);
     }
-    return st == PM_OK ? pm_redis_open(&c->redis_options, &c->console.log, &c->redis, err) : st;
+    return st == PM_OK ? pmi_redis_open(&c->redis_options, &c->console.log, &c->redis, err) : st;
 }
 
 static pm_status serve(cli_cluster *c, const char *text, const status_options *o, pm_error *err) {

@@ -4,7 +4,7 @@
 /* The job's id, the only thing on standard output unless something is evaluated. */
 static pm_status show_id(cli_job *job, pm_error *err) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(job->graph->digest, hex);
+    pmi_hex(job->graph->digest, hex);
     cli_out *out = NULL;
     pm_status st = cli_cluster_limit(&job->cluster, 0, err);
     st = st == PM_OK ? cli_out_open(NULL, &out, err) : st;
@@ -38,7 +38,7 @@ static pm_status submit_and_wait(cli_job *job, pm_error *err) {
         st = cli_job_wait(job, reader, err);
     }
     if (reader != NULL) {
-        pm_reader_close(reader);
+        pmi_reader_close(reader);
     }
     cli_console_clear(&job->cluster.console);
     return st == PM_OK ? show_id(job, err) : st;

@@ -48,7 +48,7 @@ static void write_topics(const pm_kafka_options *kafka, const struct rd_kafka_me
     }
     for (pm_topic topic = 0; topic < PM_N_TOPICS; topic++) {
         char name[PM_TOPIC_NAME];
-        pm_topic_name(kafka, topic, name);
+        pmi_topic_name(kafka, topic, name);
         for (int i = 0; i < metadata->topic_cnt; i++) {
             if (strcmp(metadata->topics[i].topic, name) == 0) {
                 write_topic(&metadata->topics[i], as_json ? &j : NULL, out);
@@ -63,10 +63,10 @@ static void write_topics(const pm_kafka_options *kafka, const struct rd_kafka_me
 
 static pm_status show(rd_kafka_t *rk, cli_cluster *c, bool as_json, pm_error *err) {
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t code =
-        rd_kafka_metadata(rk, 1, NULL, &metadata, (int)(1e3 * pm_deadline_within(&c->deadline, METADATA_SECONDS, 0.1)));
+    rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 1, NULL, &metadata,
+                                                 (int)(1e3 * pmi_deadline_within(&c->deadline, METADATA_SECONDS, 0.1)));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return pm_fail(err, PM_ETEMPORARY, "the list of topics: %s; try again", rd_kafka_err2str(code));
+        return pmi_fail(err, PM_ETEMPORARY, "the list of topics: %s; try again", rd_kafka_err2str(code));
     }
     cli_out *out = NULL;
     pm_status st = cli_cluster_limit(c, 0, err);
@@ -81,9 +81,9 @@ static pm_status show(rd_kafka_t *rk, cli_cluster *c, bool as_json, pm_error *er
 static pm_status ensure(cli_cluster *c, const topics_options *o, rd_kafka_t *rk, pm_kafka_health *health,
                         pm_error *err) {
     size_t n_partitions = 0;
-    pm_status st = pm_kafka_reach(rk, &c->kafka, health, pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err);
+    pm_status st = pmi_kafka_reach(rk, &c->kafka, health, pmi_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err);
     if (st == PM_OK) {
-        st = pm_topics_ensure(rk, &c->kafka, o->check, &c->console.log, &n_partitions, err);
+        st = pmi_topics_ensure(rk, &c->kafka, o->check, &c->console.log, &n_partitions, err);
     }
     if (st == PM_OK) {
         st = show(rk, c, o->json, err);
@@ -93,22 +93,22 @@ static pm_status ensure(cli_cluster *c, const topics_options *o, rd_kafka_t *rk,
 
 static pm_status open_and_ensure(cli_cluster *c, const topics_options *o, pm_error *err) {
     rd_kafka_t *rk = NULL;
-    pm_kafka_health *health = pm_calloc(1, sizeof *health);
+    pm_kafka_health *health = pmi_calloc(1, sizeof *health);
     pm_status st =
-        health != NULL ? cli_cluster_kafka_options(c, err) : pm_fail_memory(err, "a handle's health", sizeof *health);
+        health != NULL ? cli_cluster_kafka_options(c, err) : pmi_fail_memory(err, "a handle's health", sizeof *health);
     if (st == PM_OK) {
         health->log = &c->console.log;
         cli_cluster_waits_for(c, "Kafka");
         st = cli_cluster_limit(c, (double)o->timeout, err);
     }
     if (st == PM_OK) {
-        st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, health, &rk, err);
+        st = pmi_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, health, &rk, err);
     }
     if (st == PM_OK) {
         st = ensure(c, o, rk, health, err);
         cli_cluster_limit_closing(c, st, err);
     }
-    if (rk == NULL || pm_kafka_destroy(rk, 0, DESTROY_SECONDS, &c->console.log)) {
+    if (rk == NULL || pmi_kafka_destroy(rk, 0, DESTROY_SECONDS, &c->console.log)) {
         free(health);
     }
     return st;

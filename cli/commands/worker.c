@@ -41,8 +41,8 @@ static void find_cache(const worker_options *o, const pm_log *log, char **found,
     if (o->no_cache || o->cache_dir != NULL) {
         return;
     }
-    if (pm_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), found, &why) != PM_OK) {
-        pm_logf(log, PM_LOG_WARNING, "%s; traces are not kept on disk", why.text);
+    if (pmi_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), found, &why) != PM_OK) {
+        pmi_logf(log, PM_LOG_WARNING, "%s; traces are not kept on disk", why.text);
     }
     *dir = *found;
 }
@@ -53,15 +53,15 @@ static void end_process(void *ctx, pm_status code, const char *why) {
     const cli_cluster *c = ctx;
     struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0 && ftrylockfile(stderr) == 0) {
-        pm_logf(&c->console.log, code == PM_OK ? PM_LOG_WARNING : PM_LOG_ERROR, "the worker hangs, and is ended: %s",
-                why);
+        pmi_logf(&c->console.log, code == PM_OK ? PM_LOG_WARNING : PM_LOG_ERROR, "the worker hangs, and is ended: %s",
+                 why);
     }
     _exit((int)code);
 }
 
 static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
     const pm_setting_values *v = &c->settings.values;
-    size_t slots = v->worker_slots > 0 ? v->worker_slots : pm_processors();
+    size_t slots = v->worker_slots > 0 ? v->worker_slots : pmi_processors();
     char *found;
     pm_worker_options w = {.kafka = &c->kafka,
                            .redis = &c->redis_options,
@@ -69,7 +69,7 @@ static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
                            .slots = slots,
                            .attempts = v->worker_attempts,
                            .unit_memory =
-                               v->worker_unit_memory > 0 ? v->worker_unit_memory : pm_default_memory() / slots,
+                               v->worker_unit_memory > 0 ? v->worker_unit_memory : pmi_default_memory() / slots,
                            .unit_seconds = (double)v->worker_unit_seconds,
                            .drain_seconds = (double)v->worker_drain_timeout,
                            .idle_seconds = (double)o->exit_when_idle,
@@ -80,12 +80,12 @@ static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
                            .isa = getenv("PHASEMILL_ISA"),
                            .log = &c->console.log};
     pm_isa isa;
-    pm_status st = pm_isa_choose(w.isa, &isa, err);
+    pm_status st = pmi_isa_choose(w.isa, &isa, err);
     if (st != PM_OK) {
-        return pm_fail_prefix(err, "PHASEMILL_ISA");
+        return pmi_fail_prefix(err, "PHASEMILL_ISA");
     }
     find_cache(o, &c->console.log, &found, &w.cache_dir);
-    st = pm_worker_run(&w, err);
+    st = pmi_worker_run(&w, err);
     free(found);
     return st;
 }

@@ -22,7 +22,7 @@ typedef struct cli_cache {
 /* Names of the kinds, which are the endings of exported files too. */
 extern const char *const cli_cache_kinds[PM_DISK_KINDS];
 
-/* Opens the cache in `dir`, or in the default folder when it is NULL. Close with pm_disk_close. */
+/* Opens the cache in `dir`, or in the default folder when it is NULL. Close with pmi_disk_close. */
 pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err);
 
 /* Writes one trace to standard output. Errors: PM_EUSAGE for what is no key, PM_ENOINPUT for one that is not there. */

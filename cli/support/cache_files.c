@@ -29,7 +29,7 @@ typedef struct export_walk {
 static pm_status refuse_link(const char *path, pm_error *err) {
     struct stat info;
     if (lstat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
-        return pm_fail(err, PM_ECANTCREAT, "output \"%s\" is there already and is no regular file; remove it", path);
+        return pmi_fail(err, PM_ECANTCREAT, "output \"%s\" is there already and is no regular file; remove it", path);
     }
     return PM_OK;
 }
@@ -37,13 +37,13 @@ static pm_status refuse_link(const char *path, pm_error *err) {
 static pm_status export_item(void *ctx, const pm_disk_item *item, pm_error *err) {
     export_walk *walk = ctx;
     char key[PM_DIGEST_HEX];
-    pm_hex(item->key, key);
+    pmi_hex(item->key, key);
     if (item->damaged) {
-        return pm_fail(err, PM_EDATA, "key %s is damaged; `phasemill cache verify --remove` takes it out", key);
+        return pmi_fail(err, PM_EDATA, "key %s is damaged; `phasemill cache verify --remove` takes it out", key);
     }
     char *path = NULL;
     if (asprintf(&path, "%s/%s.%s", walk->folder, key, cli_cache_kinds[item->kind]) < 0) {
-        return pm_fail_memory(err, "a path", strlen(walk->folder));
+        return pmi_fail_memory(err, "a path", strlen(walk->folder));
     }
     cli_out *out = NULL;
     pm_status st = refuse_link(path, err);
@@ -62,9 +62,9 @@ static pm_status export_item(void *ctx, const pm_disk_item *item, pm_error *err)
 pm_status cli_cache_export(cli_cache *cache, pm_error *err) {
     export_walk walk = {.folder = cache->operands[0]};
     if (mkdir(walk.folder, 0777) != 0 && errno != EEXIST) {
-        return pm_fail(err, PM_ECANTCREAT, "folder \"%s\" cannot be made: %s", walk.folder, strerror(errno));
+        return pmi_fail(err, PM_ECANTCREAT, "folder \"%s\" cannot be made: %s", walk.folder, strerror(errno));
     }
-    pm_status st = pm_disk_each(cache->disk, export_item, &walk, err);
+    pm_status st = pmi_disk_each(cache->disk, export_item, &walk, err);
     if (st != PM_OK) {
         return st;
     }
@@ -87,9 +87,9 @@ static void free_paths(path_list *list) {
 
 /* Takes the path over. */
 static pm_status add_path(path_list *list, char *path, pm_error *err) {
-    if (path == NULL || !pm_reserve((void **)&list->paths, &list->capacity, list->n + 1, sizeof *list->paths)) {
+    if (path == NULL || !pmi_reserve((void **)&list->paths, &list->capacity, list->n + 1, sizeof *list->paths)) {
         free(path);
-        return pm_fail_memory(err, "paths", list->n * sizeof *list->paths);
+        return pmi_fail_memory(err, "paths", list->n * sizeof *list->paths);
     }
     list->paths[list->n++] = path;
     return PM_OK;
@@ -108,10 +108,10 @@ static pm_status add_folder(path_list *list, const char *folder, pm_error *err) 
     struct dirent **entries;
     int n = scandir(folder, &entries, is_entry_file, alphasort);
     if (n < 0) {
-        return pm_fail(err, PM_ENOINPUT, "folder \"%s\" cannot be read: %s", folder, strerror(errno));
+        return pmi_fail(err, PM_ENOINPUT, "folder \"%s\" cannot be read: %s", folder, strerror(errno));
     }
     pm_status st =
-        n > 0 ? PM_OK : pm_fail(err, PM_ENOINPUT, "folder \"%s\" holds no file *.trace or *.classes", folder);
+        n > 0 ? PM_OK : pmi_fail(err, PM_ENOINPUT, "folder \"%s\" holds no file *.trace or *.classes", folder);
     for (int i = 0; i < n; i++) {
         char *path = NULL;
         if (st == PM_OK) {
@@ -140,7 +140,7 @@ static pm_status check_trace(const pm_buffer *bytes, pm_disk_entry *entry, pm_er
     cli_trace trace = {0};
     pm_status st = cli_trace_decode(bytes->bytes, bytes->size, &trace, err);
     memcpy(entry->key, trace.key, PM_DIGEST_BYTES);
-    pm_trace_free(&trace.trace);
+    pmi_trace_free(&trace.trace);
     return st;
 }
 
@@ -150,19 +150,19 @@ static pm_status check_classes(const char *path, const pm_buffer *bytes, pm_disk
     char hex[PM_DIGEST_HEX];
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
     (void)snprintf(hex, sizeof hex, "%s", name);
-    if (strlen(name) != strlen(hex) + strlen(cli_path_ending(name)) || !pm_unhex(hex, entry->key)) {
-        return pm_fail(err, PM_EDATA, "its name is not KEY.classes, with a key of 64 hexadecimal digits");
+    if (strlen(name) != strlen(hex) + strlen(cli_path_ending(name)) || !pmi_unhex(hex, entry->key)) {
+        return pmi_fail(err, PM_EDATA, "its name is not KEY.classes, with a key of 64 hexadecimal digits");
     }
-    return pm_envelope_open(bytes->bytes, bytes->size, &envelope, err);
+    return pmi_envelope_open(bytes->bytes, bytes->size, &envelope, err);
 }
 
 /* The bytes of a file, once they have proved to be a sound entry. */
 static pm_status read_entry(const char *path, pm_buffer *bytes, pm_disk_entry *entry, pm_error *err) {
     struct stat info;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
-        return pm_fail(err, PM_ENOINPUT, "\"%s\" is no regular file", path);
+        return pmi_fail(err, PM_ENOINPUT, "\"%s\" is no regular file", path);
     }
-    pm_status st = pm_file_read(path, bytes, err);
+    pm_status st = pmi_file_read(path, bytes, err);
     if (st != PM_OK) {
         return st;
     }
@@ -170,7 +170,7 @@ static pm_status read_entry(const char *path, pm_buffer *bytes, pm_disk_entry *e
     st = entry->kind == PM_DISK_TRACE ? check_trace(bytes, entry, err) : check_classes(path, bytes, entry, err);
     entry->bytes = bytes->bytes;
     entry->size = bytes->size;
-    return st == PM_OK ? PM_OK : pm_fail_prefix(err, "file \"%s\"", path);
+    return st == PM_OK ? PM_OK : pmi_fail_prefix(err, "file \"%s\"", path);
 }
 
 static pm_status check_all(const path_list *list, pm_error *err) {
@@ -179,7 +179,7 @@ static pm_status check_all(const path_list *list, pm_error *err) {
         pm_buffer bytes = {0};
         pm_disk_entry entry;
         st = read_entry(list->paths[i], &bytes, &entry, err);
-        pm_buffer_free(&bytes);
+        pmi_buffer_free(&bytes);
     }
     return st;
 }
@@ -192,10 +192,10 @@ typedef struct batch {
 
 static pm_status put_batch(pm_disk *disk, batch *b, pm_status st, pm_error *err) {
     if (st == PM_OK && b->n > 0) {
-        st = pm_disk_put(disk, b->entries, b->n, err);
+        st = pmi_disk_put(disk, b->entries, b->n, err);
     }
     for (size_t i = 0; i < b->n; i++) {
-        pm_buffer_free(&b->buffers[i]);
+        pmi_buffer_free(&b->buffers[i]);
     }
     b->n = 0;
     b->bytes = 0;
@@ -218,8 +218,8 @@ static pm_status put_all(pm_disk *disk, const path_list *list, batch *b, pm_erro
 
 pm_status cli_cache_import(cli_cache *cache, pm_error *err) {
     path_list list = {0};
-    batch *b = pm_calloc(1, sizeof *b);
-    pm_status st = b == NULL ? pm_fail_memory(err, "a batch of entries", sizeof *b) : list_paths(cache, &list, err);
+    batch *b = pmi_calloc(1, sizeof *b);
+    pm_status st = b == NULL ? pmi_fail_memory(err, "a batch of entries", sizeof *b) : list_paths(cache, &list, err);
     if (st == PM_OK) {
         st = check_all(&list, err);
     }

@@ -26,7 +26,7 @@ pm_status cli_cluster_hold_signals(cli_cluster *c, pm_error *err) {
     }
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0 || sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
-        return pm_fail(err, PM_EOSERR, "signals cannot be held: %s", strerror(errno));
+        return pmi_fail(err, PM_EOSERR, "signals cannot be held: %s", strerror(errno));
     }
     c->signal_fd = fd;
     return PM_OK;
@@ -54,12 +54,12 @@ bool cli_cluster_is_stopped(void *ctx) {
 
 /* Fails for want of time: the time limit, then what was waited for. */
 static pm_status say_time_is_over(const cli_cluster *c, pm_status st, pm_error *err) {
-    if (!pm_is_transient(st) || c->deadline.at == 0 || pm_deadline_left(&c->deadline) > 0 ||
+    if (!pmi_is_transient(st) || c->deadline.at == 0 || pmi_deadline_left(&c->deadline) > 0 ||
         strncmp(err->text, "time is over", 12) == 0) {
         return st;
     }
     err->code = PM_ETEMPORARY;
-    return pm_fail_prefix(err, "time is over (--timeout)");
+    return pmi_fail_prefix(err, "time is over (--timeout)");
 }
 
 /* Closing waits for threads of librdkafka. What there is to say then is said by the watchdog. */
@@ -68,13 +68,13 @@ void cli_cluster_limit_closing(cli_cluster *c, pm_status st, const pm_error *err
     if (st != PM_OK) {
         last_words = *err;
     }
-    (void)cli_watchdog_set(&c->watchdog, pm_seconds() + CLOSE_SECONDS, &last_words, &c->console, &unused);
+    (void)cli_watchdog_set(&c->watchdog, pmi_seconds() + CLOSE_SECONDS, &last_words, &c->console, &unused);
 }
 
 static void close_producer(cli_cluster *c, pm_status st, const pm_error *err) {
     if (c->has_producer) {
         cli_cluster_limit_closing(c, st, err);
-        pm_producer_close(&c->producer);
+        pmi_producer_close(&c->producer);
         c->has_producer = false;
     }
     cli_watchdog_stop(&c->watchdog);
@@ -91,8 +91,8 @@ pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err) {
         cli_console_error(&c->console, err);
         err->text[0] = '\0';
     }
-    pm_seal_free(c->seal);
+    pmi_seal_free(c->seal);
     c->seal = NULL;
-    pm_settings_free(&c->settings);
+    pmi_settings_free(&c->settings);
     return st;
 }

@@ -62,7 +62,7 @@ pm_status cli_cluster_redis_options(cli_cluster *c, pm_error *err);
 pm_status cli_cluster_limit(cli_cluster *c, double seconds, pm_error *err);
 /* Before handles on Kafka are closed: that ends within a second and a half, as `st` and `err` have it. */
 void cli_cluster_limit_closing(cli_cluster *c, pm_status st, const pm_error *err);
-/* pm_reader_open within the limit. */
+/* pmi_reader_open within the limit. */
 pm_status cli_cluster_open_reader(cli_cluster *c, pm_topic topic, bool from_beginning, pm_reader **out, pm_error *err);
 /* "Kafka": for the last words of a program that is ended. */
 void cli_cluster_waits_for(cli_cluster *c, const char *what);

@@ -20,15 +20,15 @@
 static pm_status set_watchdog(cli_cluster *c, pm_error *err) {
     pm_error last_words;
     double at = c->deadline.at == 0 ? 0 : c->deadline.at + MERCY_SECONDS;
-    (void)pm_fail(&last_words, PM_ETEMPORARY, "time is over (--timeout): still waiting for %s after %.1f s",
-                  c->waits_for[0] != '\0' ? c->waits_for : "the cluster", at - c->deadline.begun);
+    (void)pmi_fail(&last_words, PM_ETEMPORARY, "time is over (--timeout): still waiting for %s after %.1f s",
+                   c->waits_for[0] != '\0' ? c->waits_for : "the cluster", at - c->deadline.begun);
     return cli_watchdog_set(&c->watchdog, at, &last_words, &c->console, err);
 }
 
 pm_status cli_cluster_limit(cli_cluster *c, double seconds, pm_error *err) {
-    c->deadline = pm_deadline_in(seconds);
+    c->deadline = pmi_deadline_in(seconds);
     if (c->redis != NULL) {
-        pm_redis_set_deadline(c->redis, c->deadline.at);
+        pmi_redis_set_deadline(c->redis, c->deadline.at);
     }
     if (c->has_producer) {
         c->producer.deadline = c->deadline;
@@ -47,28 +47,28 @@ void cli_cluster_waits_for(cli_cluster *c, const char *what) {
 /* ---- opening ---- */
 
 pm_status cli_cluster_open_reader(cli_cluster *c, pm_topic topic, bool from_beginning, pm_reader **out, pm_error *err) {
-    return pm_reader_open(&c->kafka, topic, from_beginning, pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1),
-                          &c->console.log, out, err);
+    return pmi_reader_open(&c->kafka, topic, from_beginning, pmi_deadline_within(&c->deadline, REACH_SECONDS, 0.1),
+                           &c->console.log, out, err);
 }
 
 pm_status cli_cluster_open_redis(cli_cluster *c, pm_error *err) {
     pm_status st = cli_cluster_redis_options(c, err);
     if (st == PM_OK) {
-        st = pm_redis_open(&c->redis_options, &c->console.log, &c->redis, err);
+        st = pmi_redis_open(&c->redis_options, &c->console.log, &c->redis, err);
     }
     if (st != PM_OK) {
         return st;
     }
     cli_cluster_waits_for(c, "Redis");
-    pm_redis_set_deadline(c->redis, c->deadline.at);
+    pmi_redis_set_deadline(c->redis, c->deadline.at);
     c->traces = (pm_traces){.redis = c->redis, .log = &c->console.log};
-    double begun = pm_seconds();
-    pm_retry retry = pm_retry_begin("Redis", 0, cli_cluster_is_stopped, c, &c->console.log);
+    double begun = pmi_seconds();
+    pm_retry retry = pmi_retry_begin("Redis", 0, cli_cluster_is_stopped, c, &c->console.log);
     do {
-        st = pm_redis_check(c->redis, err);
+        st = pmi_redis_check(c->redis, err);
         double patience = st == PM_ETEMPORARY ? REFUSED_SECONDS : AWAY_SECONDS;
         retry.give_up = fmin(begun + patience, c->deadline.at == 0 ? INFINITY : c->deadline.at);
-    } while (pm_retry_again(&retry, st, err));
+    } while (pmi_retry_again(&retry, st, err));
     return st;
 }
 
@@ -80,9 +80,9 @@ pm_status cli_cluster_open_store(cli_cluster *c, bool no_cache, const char *cach
         st = cli_cluster_open_redis(c, err);
     }
     if (st == PM_OK && !no_cache) {
-        st = pm_disk_open_if_usable(cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"),
-                                    cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : cache_limit, &c->console.log, &c->disk,
-                                    err);
+        st = pmi_disk_open_if_usable(cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"),
+                                     cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : cache_limit, &c->console.log, &c->disk,
+                                     err);
         c->traces.disk = c->disk;
     }
     return st;
@@ -91,8 +91,8 @@ pm_status cli_cluster_open_store(cli_cluster *c, bool no_cache, const char *cach
 pm_status cli_cluster_open_sending(cli_cluster *c, pm_error *err) {
     const char *trace = getenv("TRACEPARENT");
     cli_cluster_waits_for(c, "Kafka");
-    pm_status st = pm_producer_open(&c->kafka, &c->traces, trace != NULL && trace[0] != '\0' ? trace : NULL,
-                                    &c->deadline, &c->console.log, &c->producer, err);
+    pm_status st = pmi_producer_open(&c->kafka, &c->traces, trace != NULL && trace[0] != '\0' ? trace : NULL,
+                                     &c->deadline, &c->console.log, &c->producer, err);
     c->has_producer = st == PM_OK;
     if (c->has_producer) {
         c->producer.is_stopped = cli_cluster_is_stopped;
@@ -109,12 +109,12 @@ pm_status cli_cluster_open_producer(cli_cluster *c, bool no_cache, const char *c
 }
 
 void cli_cluster_close_store(cli_cluster *c) {
-    pm_traces_close(&c->traces);
+    pmi_traces_close(&c->traces);
     if (c->disk != NULL) {
-        pm_disk_close(c->disk);
+        pmi_disk_close(c->disk);
     }
     if (c->redis != NULL) {
-        pm_redis_close(c->redis);
+        pmi_redis_close(c->redis);
     }
     c->traces = (pm_traces){0};
     c->redis = NULL;

@@ -32,7 +32,7 @@ typedef struct setting_options {
 
 /* "redis-address" of "redis.address"; of a secret, only its file has a flag. */
 static bool write_flag(const pm_setting *setting, char name[NAME_TEXT]) {
-    int n = snprintf(name, NAME_TEXT, "%s%s", setting->name, pm_setting_is_secret(setting) ? "-file" : "");
+    int n = snprintf(name, NAME_TEXT, "%s%s", setting->name, pmi_setting_is_secret(setting) ? "-file" : "");
     char *dot = strchr(name, '.');
     if (n < 0 || n >= NAME_TEXT || dot == NULL) {
         return false;
@@ -57,17 +57,17 @@ static pm_status refuse_secrets(const setting_options *o, pm_error *err) {
     }
     const char *name = o->secrets.items[0].name;
     memset(o->secrets.items[0].text, '*', strlen(o->secrets.items[0].text));
-    return pm_fail(err, PM_EUSAGE,
-                   "--%s: a secret on the command line shows in the list of processes; give --%s-file FILE, or one of "
-                   "the variables that `phasemill config --help` names",
-                   name, name);
+    return pmi_fail(err, PM_EUSAGE,
+                    "--%s: a secret on the command line shows in the list of processes; give --%s-file FILE, or one of "
+                    "the variables that `phasemill config --help` names",
+                    name, name);
 }
 
 static pm_status make_options(setting_options *o, pm_error *err) {
     size_t n = 0;
-    for (const pm_setting *setting = pm_settings_table; setting->name != NULL; setting++, n++) {
+    for (const pm_setting *setting = pmi_settings_table; setting->name != NULL; setting++, n++) {
         if (n == MAX_SETTINGS || !write_flag(setting, o->names[n])) {
-            return pm_fail(err, PM_ESOFTWARE, "setting %s cannot be made an option", setting->name);
+            return pmi_fail(err, PM_ESOFTWARE, "setting %s cannot be made an option", setting->name);
         }
         o->settings[n] = setting;
         o->options[n] = (cli_option){.name = o->names[n],
@@ -75,7 +75,7 @@ static pm_status make_options(setting_options *o, pm_error *err) {
                                      .offset = offsetof(setting_options, given)};
     }
     for (size_t i = 0; i < n && o->n_secrets < MAX_SECRETS; i++) {
-        if (pm_setting_is_secret(o->settings[i])) {
+        if (pmi_setting_is_secret(o->settings[i])) {
             catch_secret(o, o->names[i], &o->options[n + o->n_secrets]);
         }
     }
@@ -88,13 +88,13 @@ static pm_status apply_option(pm_settings *s, const setting_options *o, const cl
         i++;
     }
     char name[NAME_TEXT], flag[NAME_TEXT + 2];
-    bool is_secret = pm_setting_is_secret(o->settings[i]);
+    bool is_secret = pmi_setting_is_secret(o->settings[i]);
     int n = snprintf(name, sizeof name, "%s%s", o->settings[i]->name, is_secret ? "-file" : "");
     int k = snprintf(flag, sizeof flag, "--%s", item->name);
     if (n < 0 || k < 0) {
-        return pm_fail(err, PM_ESOFTWARE, "--%s cannot be named", item->name);
+        return pmi_fail(err, PM_ESOFTWARE, "--%s cannot be named", item->name);
     }
-    return pm_settings_set(s, name, item->text == NULL ? "true" : item->text, flag, err);
+    return pmi_settings_set(s, name, item->text == NULL ? "true" : item->text, flag, err);
 }
 
 /* What -X gave shows in the list of processes until it is overwritten there. */
@@ -104,7 +104,7 @@ static void hide_secret(char *assignment) {
         return;
     }
     *equals = '\0';
-    bool is_secret = pm_property_is_secret(assignment);
+    bool is_secret = pmi_property_is_secret(assignment);
     *equals = '=';
     if (is_secret) {
         memset(equals + 1, '*', strlen(equals + 1));
@@ -131,11 +131,11 @@ static const cli_option common[] = {
 
 static pm_status read_sources(cli_cluster *c, pm_error *err) {
     const char *path = c->config != NULL ? c->config : getenv("PHASEMILL_CONFIG");
-    pm_status st = pm_settings_init(&c->settings, err);
+    pm_status st = pmi_settings_init(&c->settings, err);
     if (st == PM_OK && path != NULL && path[0] != '\0') {
-        st = pm_settings_read_file(&c->settings, path, err);
+        st = pmi_settings_read_file(&c->settings, path, err);
     }
-    return st == PM_OK ? pm_settings_read_environment(&c->settings, environ, err) : st;
+    return st == PM_OK ? pmi_settings_read_environment(&c->settings, environ, err) : st;
 }
 
 static pm_status apply_flags(cli_cluster *c, const setting_options *o, const cli_given *properties, pm_error *err) {
@@ -144,7 +144,7 @@ static pm_status apply_flags(cli_cluster *c, const setting_options *o, const cli
         st = apply_option(&c->settings, o, &o->given.items[i], err);
     }
     for (size_t i = 0; st == PM_OK && i < properties->n; i++) {
-        st = pm_settings_set_property(&c->settings, properties->items[i].text, "-X", err);
+        st = pmi_settings_set_property(&c->settings, properties->items[i].text, "-X", err);
         hide_secret(properties->items[i].text);
     }
     return st;
@@ -167,7 +167,7 @@ static pm_status list_properties(pm_error *err) {
     cli_out *out;
     pm_status st = cli_out_open(NULL, &out, err);
     if (st == PM_OK) {
-        pm_properties_list(write_properties, out);
+        pmi_properties_list(write_properties, out);
     }
     return cli_out_close(out, st, err);
 }
@@ -176,10 +176,10 @@ static pm_status name_client(cli_cluster *c, pm_error *err) {
     char host[65] = "";
     uint32_t drawn;
     if (gethostname(host, sizeof host - 1) != 0 || getrandom(&drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn) {
-        return pm_fail(err, PM_EOSERR, "a name of this process cannot be made: %s", strerror(errno));
+        return pmi_fail(err, PM_EOSERR, "a name of this process cannot be made: %s", strerror(errno));
     }
     int n = snprintf(c->client, sizeof c->client, "%s-%ld-%04x", host, (long)getpid(), (unsigned)(drawn & 0xffff));
-    return n > 0 && n < (int)sizeof c->client ? PM_OK : pm_fail(err, PM_ESOFTWARE, "the host's name is too long");
+    return n > 0 && n < (int)sizeof c->client ? PM_OK : pmi_fail(err, PM_ESOFTWARE, "the host's name is too long");
 }
 
 static void make_console(cli_cluster *c) {
@@ -210,10 +210,10 @@ static pm_status gather(void *ctx, const char *name, const char *value, const ch
 /* What a program that runs for long was started with should be in its log. */
 static pm_status log_settings(cli_cluster *c, pm_error *err) {
     settings_line line = {.n = 0};
-    pm_status st = pm_settings_each(&c->settings, gather, &line, err);
+    pm_status st = pmi_settings_each(&c->settings, gather, &line, err);
     if (st == PM_OK) {
-        pm_log_event(&c->console.log, c->command->runs_for_long ? PM_LOG_INFO : PM_LOG_DEBUG, line.fields, line.n,
-                     "settings other than the defaults:");
+        pmi_log_event(&c->console.log, c->command->runs_for_long ? PM_LOG_INFO : PM_LOG_DEBUG, line.fields, line.n,
+                      "settings other than the defaults:");
     }
     return st;
 }
@@ -227,10 +227,10 @@ static pm_status read_settings(cli_cluster *c, const setting_options *o, const c
         st = apply_flags(c, o, properties, err);
     }
     if (st == PM_OK) {
-        st = pm_settings_check(&c->settings, err);
+        st = pmi_settings_check(&c->settings, err);
     }
-    if (st == PM_OK && pm_settings_hold_secret(&c->settings)) {
-        st = pm_forbid_dumps(err);
+    if (st == PM_OK && pmi_settings_hold_secret(&c->settings)) {
+        st = pmi_forbid_dumps(err);
     }
     if (st == PM_OK) {
         st = name_client(c, err);
@@ -271,7 +271,7 @@ pm_status cli_cluster_parse(cli_cluster *c, const cli_command *command, int argc
 }
 
 pm_status cli_cluster_set(cli_cluster *c, const char *setting, const char *text, const char *flag, pm_error *err) {
-    return text == NULL ? PM_OK : pm_settings_set(&c->settings, setting, text, flag, err);
+    return text == NULL ? PM_OK : pmi_settings_set(&c->settings, setting, text, flag, err);
 }
 
 bool cli_cluster_is_configured(const cli_cluster *c) {
@@ -279,13 +279,13 @@ bool cli_cluster_is_configured(const cli_cluster *c) {
 }
 
 pm_status cli_cluster_kafka_options(cli_cluster *c, pm_error *err) {
-    return pm_settings_kafka(&c->settings, c->client, &c->kafka, err);
+    return pmi_settings_kafka(&c->settings, c->client, &c->kafka, err);
 }
 
 pm_status cli_cluster_redis_options(cli_cluster *c, pm_error *err) {
-    pm_status st = pm_settings_redis(&c->settings, &c->redis_options, err);
+    pm_status st = pmi_settings_redis(&c->settings, &c->redis_options, err);
     if (st == PM_OK && c->seal == NULL) {
-        st = pm_settings_seal(&c->settings, &c->seal, err);
+        st = pmi_settings_seal(&c->settings, &c->seal, err);
     }
     c->redis_options.seal = c->seal;
     return st;
@@ -309,7 +309,7 @@ static void write_line(cli_out *out, const char *flag, const char *value, const 
 void cli_cluster_help(cli_out *out) {
     cli_out_text(out, "\n"
                       "settings, each also as PHASEMILL_SECTION_NAME and in a file (`phasemill config show`):\n");
-    for (const pm_setting *setting = pm_settings_table; setting->name != NULL; setting++) {
+    for (const pm_setting *setting = pmi_settings_table; setting->name != NULL; setting++) {
         char name[NAME_TEXT], flag[NAME_TEXT + 2];
         if (write_flag(setting, name) && snprintf(flag, sizeof flag, "--%s", name) > 0) {
             write_line(out, flag, setting->value, setting->help, setting->default_value);

@@ -40,7 +40,7 @@ static void show_event(void *ctx, pm_log_level level, const char *text, const pm
                                    .text = text,
                                    .fields = fields,
                                    .n_fields = n_fields,
-                                   .time = console->is_json || console->has_times ? pm_now() : -1});
+                                   .time = console->is_json || console->has_times ? pmi_now() : -1});
 }
 
 static void show_line(void *ctx, pm_log_level level, const char *text) {
@@ -74,7 +74,7 @@ static void draw_bar(cli_console *console, const char *stage, double share, doub
 
 static void show_progress(void *ctx, const char *stage, uint64_t done, uint64_t total) {
     cli_console *console = ctx;
-    double now = pm_seconds();
+    double now = pmi_seconds();
     if (console->stage == NULL || strcmp(console->stage, stage) != 0) {
         cli_console_clear(console);
         console->stage = stage;
@@ -98,8 +98,8 @@ static void show_progress(void *ctx, const char *stage, uint64_t done, uint64_t 
     } else if (!console->is_terminal && now - console->last_shown >= LINE_SECONDS) {
         const pm_log_field fields[] = {{"done", NULL, (double)done}, {"total", NULL, (double)total}};
         describe_progress(console, done, total, now - console->stage_start, detail, sizeof detail);
-        pm_log_event(&console->log, PM_LOG_INFO, fields, console->is_json ? 2 : 0, "%s: %.0f %% after %.0f s, %s",
-                     stage, 100 * share, now - console->stage_start, detail);
+        pmi_log_event(&console->log, PM_LOG_INFO, fields, console->is_json ? 2 : 0, "%s: %.0f %% after %.0f s, %s",
+                      stage, 100 * share, now - console->stage_start, detail);
         console->last_shown = now;
     }
 }

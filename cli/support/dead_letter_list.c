@@ -54,11 +54,11 @@ static pm_status take(void *ctx, const pm_read_message *m, pm_error *err) {
         return PM_OK;
     }
     size_t size = message_size(m);
-    uint8_t *bytes = pm_malloc(size, 1);
+    uint8_t *bytes = pmi_malloc(size, 1);
     if (bytes == NULL ||
-        !pm_reserve((void **)&letters->items, &letters->capacity, letters->n + 1, sizeof *letters->items)) {
+        !pmi_reserve((void **)&letters->items, &letters->capacity, letters->n + 1, sizeof *letters->items)) {
         free(bytes);
-        return pm_fail_memory(err, "dead letters", size);
+        return pmi_fail_memory(err, "dead letters", size);
     }
     cli_letter *letter = &letters->items[letters->n++];
     *letter = (cli_letter){
@@ -102,8 +102,8 @@ static void keep_last_of_each(cli_dead_letter_list *letters) {
 
 pm_status cli_dead_letter_list_read(cli_dead_letter_list *letters, pm_reader *reader, const pm_deadline *deadline,
                                     pm_error *err) {
-    double seconds = pm_deadline_within(deadline, PROGRESS_SECONDS, 0.1);
-    pm_status st = pm_reader_drain(reader, seconds, take, letters, err);
+    double seconds = pmi_deadline_within(deadline, PROGRESS_SECONDS, 0.1);
+    pm_status st = pmi_reader_drain(reader, seconds, take, letters, err);
     keep_last_of_each(letters);
     return st;
 }
@@ -120,7 +120,7 @@ pm_span cli_letter_header(const cli_letter *letter, const char *name) {
 }
 
 void cli_letter_text(const cli_letter *letter, const char *name, char *text, size_t n) {
-    pm_span_text(cli_letter_header(letter, name), text, n);
+    pmi_span_text(cli_letter_header(letter, name), text, n);
     cli_make_plain(text);
     if (text[0] == '\0') {
         memcpy(text, "-", 2);
@@ -130,7 +130,7 @@ void cli_letter_text(const cli_letter *letter, const char *name, char *text, siz
 bool cli_letter_job(const cli_letter *letter, uint8_t job[PM_DIGEST_BYTES]) {
     char hex[PM_DIGEST_HEX + 4];
     cli_letter_text(letter, "phasemill-job", hex, sizeof hex);
-    return pm_unhex(hex, job);
+    return pmi_unhex(hex, job);
 }
 
 bool cli_letter_header_is_added(const char *name) {

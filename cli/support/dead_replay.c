@@ -18,35 +18,35 @@
 
 static pm_status open_sender(cli_dead *dead, pm_error *err) {
     return dead->sender != NULL ? PM_OK
-                                : pm_sender_open(&dead->cluster.kafka, PM_DELIVERY_SECONDS, pm_deliveries_report,
-                                                 &dead->sent, &dead->cluster.console.log, &dead->sender, err);
+                                : pmi_sender_open(&dead->cluster.kafka, PM_DELIVERY_SECONDS, pmi_deliveries_report,
+                                                  &dead->sent, &dead->cluster.console.log, &dead->sender, err);
 }
 
 /* Sends messages and waits until Kafka has them. */
 static pm_status deliver(cli_dead *dead, pm_outgoing *messages, size_t n, pm_error *err) {
     pm_error why = {0};
     size_t arrived = 0;
-    pm_status st = pm_deliveries_begin(&dead->sent, n, err);
+    pm_status st = pmi_deliveries_begin(&dead->sent, n, err);
     if (st != PM_OK) {
         return st;
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
-        messages[i].opaque = pm_deliveries_opaque(&dead->sent, i);
-        st = pm_sender_send(dead->sender, &messages[i], err);
+        messages[i].opaque = pmi_deliveries_opaque(&dead->sent, i);
+        st = pmi_sender_send(dead->sender, &messages[i], err);
     }
-    double patience = pm_deadline_within(&dead->cluster.deadline, PM_DELIVERY_SECONDS + 5, 0.1);
-    pm_status flushed = pm_sender_flush(dead->sender, patience, &why);
+    double patience = pmi_deadline_within(&dead->cluster.deadline, PM_DELIVERY_SECONDS + 5, 0.1);
+    pm_status flushed = pmi_sender_flush(dead->sender, patience, &why);
     if (st == PM_OK && flushed != PM_OK) {
-        st = pm_fail(err, flushed, "%s", why.text);
+        st = pmi_fail(err, flushed, "%s", why.text);
     }
     for (size_t i = 0; i < n; i++) {
         arrived += dead->sent.items[i].arrived;
     }
     if (st == PM_OK && arrived < n) {
-        st =
-            pm_fail(err, PM_ETEMPORARY, "Kafka did not say that it has %zu of %zu messages; try again", n - arrived, n);
+        st = pmi_fail(err, PM_ETEMPORARY, "Kafka did not say that it has %zu of %zu messages; try again", n - arrived,
+                      n);
     }
-    pm_deliveries_end(&dead->sent);
+    pmi_deliveries_end(&dead->sent);
     return st;
 }
 
@@ -71,22 +71,23 @@ typedef struct unit_in_letter {
 } unit_in_letter;
 
 static void free_unit(unit_in_letter *u) {
-    pm_message_memory_free(&u->memory);
-    pm_unit_items_free(&u->items);
-    pm_buffer_free(&u->blob);
+    pmi_message_memory_free(&u->memory);
+    pmi_unit_items_free(&u->items);
+    pmi_buffer_free(&u->blob);
 }
 
 /* The unit that waits in Redis behind a claim check. */
 static pm_status fetch(cli_dead *dead, const pm_claim_message *claim, unit_in_letter *u, pm_error *err) {
     char hex[PM_DIGEST_HEX];
     pm_blob_found found;
-    pm_hex(claim->blob, hex);
-    pm_status st = pm_blob_get(dead->cluster.redis, PM_SPACE_BLOB, claim->blob, MOST_BYTES, &u->blob, &found, err);
+    pmi_hex(claim->blob, hex);
+    pm_status st = pmi_blob_get(dead->cluster.redis, PM_SPACE_BLOB, claim->blob, MOST_BYTES, &u->blob, &found, err);
     if (st == PM_OK && found != PM_BLOB_FOUND) {
-        st = pm_fail(err, PM_EDATA, "its blob %s is %s Redis: submit the graph again, and drop the letter", hex,
-                     found == PM_BLOB_MISSING ? "gone from" : "damaged in");
+        st = pmi_fail(err, PM_EDATA, "its blob %s is %s Redis: submit the graph again, and drop the letter", hex,
+                      found == PM_BLOB_MISSING ? "gone from" : "damaged in");
     }
-    return st == PM_OK ? pm_message_decode(&pm_unit_type, u->blob.bytes, u->blob.size, &u->unit, &u->memory, err) : st;
+    return st == PM_OK ? pmi_message_decode(&pmi_unit_type, u->blob.bytes, u->blob.size, &u->unit, &u->memory, err)
+                       : st;
 }
 
 /* The message, out of its seal: the letter's headers say of what, and are believed no further than it fits. */
@@ -96,11 +97,11 @@ static pm_status open_letter(const cli_dead *dead, const cli_letter *letter, pm_
     const pm_redis_options *redis = &dead->cluster.redis_options;
     cli_letter_text(letter, "phasemill-kind", kind, sizeof kind);
     cli_letter_text(letter, "ce_id", hex, sizeof hex);
-    bool is_named = cli_letter_job(letter, job) && pm_unhex(hex, unit);
-    pm_span place = pm_seal_unit_name(redis->prefix, job, unit, kind, name);
+    bool is_named = cli_letter_job(letter, job) && pmi_unhex(hex, unit);
+    pm_span place = pmi_seal_unit_name(redis->prefix, job, unit, kind, name);
     pm_status st =
-        pm_seal_open(redis->seal, &pm_unit_type, place, letter->value.bytes, letter->value.size, message, err);
-    return st == PM_EDATA && !is_named ? pm_fail_prefix(err, "its headers name no unit of a job") : st;
+        pmi_seal_open(redis->seal, &pmi_unit_type, place, letter->value.bytes, letter->value.size, message, err);
+    return st == PM_EDATA && !is_named ? pmi_fail_prefix(err, "its headers name no unit of a job") : st;
 }
 
 static pm_status read_letter(cli_dead *dead, const cli_letter *letter, unit_in_letter *u, pm_error *err) {
@@ -112,17 +113,18 @@ static pm_status read_letter(cli_dead *dead, const cli_letter *letter, unit_in_l
     pm_claim_message claim;
     pm_message_memory memory = {0};
     pm_error ignored;
-    bool is_claim = pm_message_decode(&pm_claim_type, message.bytes, message.size, &claim, &memory, &ignored) == PM_OK;
-    pm_message_memory_free(&memory);
+    bool is_claim =
+        pmi_message_decode(&pmi_claim_type, message.bytes, message.size, &claim, &memory, &ignored) == PM_OK;
+    pmi_message_memory_free(&memory);
     if (is_claim) {
         st = fetch(dead, &claim, u, err);
     } else {
-        st = pm_message_decode(&pm_unit_type, message.bytes, message.size, &u->unit, &u->memory, err);
+        st = pmi_message_decode(&pmi_unit_type, message.bytes, message.size, &u->unit, &u->memory, err);
     }
     if (st == PM_OK && memcmp(u->unit.unit, letter->key, PM_DIGEST_BYTES) != 0) {
-        st = pm_fail(err, PM_EDATA, "the unit in it has another id");
+        st = pmi_fail(err, PM_EDATA, "the unit in it has another id");
     }
-    return st == PM_OK ? pm_unit_items_find(&u->unit, &u->items, err) : st;
+    return st == PM_OK ? pmi_unit_items_find(&u->unit, &u->items, err) : st;
 }
 
 /* ---- replay ------------------------------------------------------------------------------------------ */
@@ -138,9 +140,9 @@ static void put_back(cli_dead *dead, const cli_letter *letter) {
                            .n_headers = letter->n_headers};
     if (deliver(dead, &message, 1, &err) != PM_OK) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(letter->key, hex);
-        pm_logf(&dead->cluster.console.log, PM_LOG_ERROR,
-                "dead letter %s was taken back and could not be put back: %s; submit its graph again", hex, err.text);
+        pmi_hex(letter->key, hex);
+        pmi_logf(&dead->cluster.console.log, PM_LOG_ERROR,
+                 "dead letter %s was taken back and could not be put back: %s; submit its graph again", hex, err.text);
     }
 }
 
@@ -181,9 +183,9 @@ static pm_status replay_unit(cli_dead *dead, const cli_letter *letter, const uni
                              .items = u->items.bytes};
     memcpy(record.unit, u->unit.unit, PM_DIGEST_BYTES);
     memcpy(record.job, u->unit.job, PM_DIGEST_BYTES);
-    pm_status st = pm_board_forgive(redis, record.job, record.unit, err);
+    pm_status st = pmi_board_forgive(redis, record.job, record.unit, err);
     if (st == PM_OK) {
-        st = pm_board_place(redis, &record, 1, true, err);
+        st = pmi_board_place(redis, &record, 1, true, err);
     }
     if (st == PM_OK) {
         st = take_back(dead, letter, err);
@@ -196,16 +198,16 @@ static pm_status replay_unit(cli_dead *dead, const cli_letter *letter, const uni
         put_back(dead, letter);
         return st;
     }
-    st = pm_board_place(redis, &record, 1, false, err);
+    st = pmi_board_place(redis, &record, 1, false, err);
     if (st == PM_OK) {
         char unit[PM_DIGEST_HEX], job[PM_DIGEST_HEX];
-        pm_hex(record.unit, unit);
-        pm_hex(record.job, job);
+        pmi_hex(record.unit, unit);
+        pmi_hex(record.job, job);
         const pm_log_field fields[] = {{"unit", unit, 0},
                                        {"job", job, 0},
                                        {"partition", NULL, (double)record.partition},
                                        {"offset", NULL, (double)record.offset}};
-        pm_log_event(&dead->cluster.console.log, PM_LOG_DEBUG, fields, 4, "replayed");
+        pmi_log_event(&dead->cluster.console.log, PM_LOG_DEBUG, fields, 4, "replayed");
     }
     return st;
 }
@@ -219,8 +221,8 @@ static pm_status replay(cli_dead *dead, const cli_letter *letter, size_t n_parti
     free_unit(&u);
     if (st != PM_OK) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(letter->key, hex);
-        pm_fail_prefix(err, "dead letter %s", hex);
+        pmi_hex(letter->key, hex);
+        pmi_fail_prefix(err, "dead letter %s", hex);
     }
     return st;
 }
@@ -229,23 +231,23 @@ pm_status cli_dead_replay(cli_dead *dead, const cli_letter *const *letters, size
     size_t n_partitions = 0;
     pm_status st = open_sender(dead, err);
     if (st == PM_OK) {
-        st = pm_topics_ensure(pm_sender_handle(dead->sender), &dead->cluster.kafka, true, &dead->cluster.console.log,
-                              &n_partitions, err);
+        st = pmi_topics_ensure(pmi_sender_handle(dead->sender), &dead->cluster.kafka, true, &dead->cluster.console.log,
+                               &n_partitions, err);
     }
     size_t refused = 0;
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
         st = st == PM_OK ? replay(dead, letters[i], n_partitions, err) : st;
         if (st == PM_EDATA && n > 1) { /* one letter that nobody should have written does not keep the others */
-            pm_logf(&dead->cluster.console.log, PM_LOG_ERROR, "%s", err->text);
+            pmi_logf(&dead->cluster.console.log, PM_LOG_ERROR, "%s", err->text);
             refused++;
             st = PM_OK;
         }
     }
-    return st == PM_OK && refused > 0 ? pm_fail(err, PM_EDATA,
-                                                "%zu of %zu dead letters cannot be replayed and stay; `phasemill "
-                                                "dead-letters drop` takes them back",
-                                                refused, n)
+    return st == PM_OK && refused > 0 ? pmi_fail(err, PM_EDATA,
+                                                 "%zu of %zu dead letters cannot be replayed and stay; `phasemill "
+                                                 "dead-letters drop` takes them back",
+                                                 refused, n)
                                       : st;
 }
 

@@ -10,7 +10,7 @@
 pm_status cli_read_format(int bits, pm_graph_format *out, pm_error *err) {
     int both = CLI_READ_PHASIC | CLI_READ_PHASIC_021;
     if ((bits & both) == both) {
-        return pm_fail(err, PM_EUSAGE, "--format: found both phasic and phasic-0.21, expected one");
+        return pmi_fail(err, PM_EUSAGE, "--format: found both phasic and phasic-0.21, expected one");
     }
     *out = (bits & CLI_READ_PHASIC_021) != 0 ? PM_FORMAT_PHASIC_021 : PM_FORMAT_PHASIC;
     return PM_OK;
@@ -18,7 +18,7 @@ pm_status cli_read_format(int bits, pm_graph_format *out, pm_error *err) {
 
 pm_status cli_read_kind(bool discrete, bool continuous, pm_graph_kind *out, pm_error *err) {
     if (discrete && continuous) {
-        return pm_fail(err, PM_EUSAGE, "--discrete contradicts --continuous");
+        return pmi_fail(err, PM_EUSAGE, "--discrete contradicts --continuous");
     }
     *out = discrete ? PM_KIND_DISCRETE : continuous ? PM_KIND_CONTINUOUS : PM_KIND_AS_GIVEN;
     return PM_OK;
@@ -27,17 +27,18 @@ pm_status cli_read_kind(bool discrete, bool continuous, pm_graph_kind *out, pm_e
 void cli_warn_kind(const pm_graph *graph, const char *source, bool is_job, const double *theta, size_t n_theta,
                    const pm_log *log) {
     if (pm_graph_may_be_discrete(graph, theta, n_theta)) {
-        pm_logf(log, PM_LOG_WARNING,
-                "%s%s: has no is_discrete, and the weights out of every state add up to at most 1: taken as continuous "
-                "(weights are rates); %s --continuous, or --discrete if they are probabilities of a step",
-                is_job ? "job " : "", strcmp(source, "-") == 0 ? "standard input" : source,
-                is_job ? "submit again with" : "say");
+        pmi_logf(
+            log, PM_LOG_WARNING,
+            "%s%s: has no is_discrete, and the weights out of every state add up to at most 1: taken as continuous "
+            "(weights are rates); %s --continuous, or --discrete if they are probabilities of a step",
+            is_job ? "job " : "", strcmp(source, "-") == 0 ? "standard input" : source,
+            is_job ? "submit again with" : "say");
     }
 }
 
 pm_status cli_name_graph(pm_status st, const char *path, pm_error *err) {
     if (st == PM_EDATA) {
-        pm_fail_prefix(err, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
+        pmi_fail_prefix(err, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
     }
     return st;
 }
@@ -58,11 +59,11 @@ static int encoding_of_ending(const char *path) {
 pm_status cli_choose_encoding(const char *option, int chosen, const char *path, pm_graph_encoding *out, pm_error *err) {
     int ending = encoding_of_ending(path);
     if (chosen != 0 && ending != 0 && chosen != ending) {
-        return pm_fail(err, PM_EUSAGE, "output \"%s\": its ending contradicts %s", path, option);
+        return pmi_fail(err, PM_EUSAGE, "output \"%s\": its ending contradicts %s", path, option);
     }
     if (chosen == 0 && ending == 0 && path != NULL) {
-        return pm_fail(err, PM_EUSAGE, "output \"%s\": expected an ending .json, .msgpack or .mpk, or %s", path,
-                       option);
+        return pmi_fail(err, PM_EUSAGE, "output \"%s\": expected an ending .json, .msgpack or .mpk, or %s", path,
+                        option);
     }
     *out = (chosen | ending) == CLI_WRITE_MSGPACK ? PM_GRAPH_MSGPACK : PM_GRAPH_JSON;
     return PM_OK;
@@ -76,13 +77,13 @@ static pm_status write_piece(void *ctx, const void *bytes, size_t n, pm_error *e
 
 pm_status cli_write_graph(const pm_graph *graph, pm_graph_encoding encoding, const char *path, pm_error *err) {
     if (path == NULL && encoding == PM_GRAPH_MSGPACK && isatty(STDOUT_FILENO) == 1) {
-        return pm_fail(err, PM_EUSAGE, "MessagePack is not for a terminal: name a file or send it through a pipe");
+        return pmi_fail(err, PM_EUSAGE, "MessagePack is not for a terminal: name a file or send it through a pipe");
     }
     cli_out *out;
     pm_status st = cli_out_open(path, &out, err);
     if (st == PM_OK) {
         const pm_byte_sink sink = {.ctx = out, .write = write_piece};
-        st = pm_graph_write(graph, encoding, &sink, err);
+        st = pmi_graph_write(graph, encoding, &sink, err);
     }
     return cli_out_close(out, st, err);
 }

@@ -21,7 +21,7 @@ static void measure_traces(cli_inspect_report *r) {
         size_t fill = t->l_row[t->n] + t->u_row[t->n];
         r->fill += fill * library->classes[i].n_sccs;
         r->edges_inside += (size_t)t->n_edges * library->classes[i].n_sccs;
-        r->trace_bytes += pm_trace_bytes(t->n, fill);
+        r->trace_bytes += pmi_trace_bytes(t->n, fill);
     }
 }
 
@@ -33,8 +33,8 @@ void cli_inspect_measure(cli_inspect_report *r) {
                                         .memory = r->model->memory};
     const pm_request request = {.n_theta = 1024, .n_moments = 2, .threads = r->threads};
     measure_traces(r);
-    r->lane_bytes = pm_moments_lane_bytes(&context, &request);
-    r->lanes = pm_moments_lanes(&context, &request, r->threads);
+    r->lane_bytes = pmi_moments_lane_bytes(&context, &request);
+    r->lanes = pmi_moments_lanes(&context, &request, r->threads);
     r->theta_seconds = (double)r->model->program.flops / expected_speed(r->model->isa);
 }
 
@@ -154,7 +154,7 @@ void cli_inspect_json(const cli_inspect_report *r, cli_out *out) {
     cli_json j = {.out = out};
     figures f = {.n = 0};
     char job[PM_DIGEST_HEX];
-    pm_hex(r->graph->digest, job);
+    pmi_hex(r->graph->digest, job);
     collect_graph(r, &f);
     collect_replay(r, &f);
     cli_json_open(&j, '{');
@@ -188,7 +188,7 @@ void cli_inspect_json(const cli_inspect_report *r, cli_out *out) {
 void cli_inspect_text(const cli_inspect_report *r, cli_out *out) {
     figures f = {.n = 0};
     char job[PM_DIGEST_HEX];
-    pm_hex(r->graph->digest, job);
+    pmi_hex(r->graph->digest, job);
     collect_graph(r, &f);
     collect_replay(r, &f);
     cli_out_format(out, "%s phase-type distribution%s%s, job %s\nkernels for %s\n",

@@ -17,12 +17,12 @@ pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
     free(v->cdf);
     free(v->survival);
     pm_model_free(job->model);
-    pm_job_free(&job->parts);
-    pm_buffer_free(&job->manifest);
+    pmi_job_free(&job->parts);
+    pmi_buffer_free(&job->manifest);
     pm_graph_free(job->graph);
-    pm_matrix_free(&job->theta);
-    pm_matrix_free(&job->times);
-    pm_matrix_free(&job->rewards);
+    pmi_matrix_free(&job->theta);
+    pmi_matrix_free(&job->times);
+    pmi_matrix_free(&job->rewards);
     return cli_cluster_close(&job->cluster, st, err);
 }
 
@@ -30,8 +30,8 @@ static pm_status read_matrix(const char *option, const char *text, pm_matrix *ou
     if (text == NULL) {
         return PM_OK;
     }
-    pm_status st = pm_matrix_read(text, out, err);
-    return st == PM_OK ? PM_OK : pm_fail_prefix(err, "%s", option);
+    pm_status st = pmi_matrix_read(text, out, err);
+    return st == PM_OK ? PM_OK : pmi_fail_prefix(err, "%s", option);
 }
 
 pm_status cli_job_read_numbers(cli_job *job, pm_error *err) {
@@ -48,18 +48,19 @@ pm_status cli_job_read_numbers(cli_job *job, pm_error *err) {
 
 /* A fault of numbers written out is one of the request; of numbers in a file, one of the data. */
 static pm_status fault_of(const char *text) {
-    return pm_matrix_is_path(text) ? PM_EDATA : PM_EUSAGE;
+    return pmi_matrix_is_path(text) ? PM_EDATA : PM_EUSAGE;
 }
 
 static pm_status set_theta(cli_job *job, pm_error *err) {
     const char *text = job->options.theta;
     size_t n_params = pm_graph_n_params(job->graph);
     if (text == NULL && n_params > 0) {
-        return pm_fail(err, PM_EUSAGE, "--theta is missing: the graph has %zu parameters", n_params);
+        return pmi_fail(err, PM_EUSAGE, "--theta is missing: the graph has %zu parameters", n_params);
     }
     if (text != NULL && job->theta.cols != n_params) {
-        return pm_fail(err, fault_of(text), "--theta: rows of %zu values, expected %zu: the graph has %zu parameters%s",
-                       job->theta.cols, n_params, n_params, n_params == 0 ? "; leave --theta out" : "");
+        return pmi_fail(err, fault_of(text),
+                        "--theta: rows of %zu values, expected %zu: the graph has %zu parameters%s", job->theta.cols,
+                        n_params, n_params, n_params == 0 ? "; leave --theta out" : "");
     }
     job->request.n_theta = text == NULL ? 1 : job->theta.rows;
     job->request.theta = job->theta.data;
@@ -73,12 +74,12 @@ static pm_status set_times(cli_job *job, pm_error *err) {
     }
     size_t rows = job->times.rows, n_theta = job->request.n_theta;
     if (job->times.cols == 0 || rows == 0) {
-        return pm_fail(err, fault_of(text), "--times: no times, expected at least one");
+        return pmi_fail(err, fault_of(text), "--times: no times, expected at least one");
     }
     if (rows != 1 && rows != n_theta) {
-        return pm_fail(err, fault_of(text),
-                       "--times: %zu rows, expected one row for all theta, or %zu: a row for each theta", rows,
-                       n_theta);
+        return pmi_fail(err, fault_of(text),
+                        "--times: %zu rows, expected one row for all theta, or %zu: a row for each theta", rows,
+                        n_theta);
     }
     job->request.n_times = job->times.cols;
     job->request.times = job->times.data;
@@ -93,10 +94,10 @@ static pm_status set_rewards(cli_job *job, pm_error *err) {
     }
     size_t n = pm_graph_n_vertices(job->graph);
     if (job->rewards.rows == 0 || job->rewards.cols != n) {
-        return pm_fail(err, fault_of(text),
-                       "--rewards: %zu rows of %zu values, expected reward vectors of %zu: one value for each row of "
-                       "the graph",
-                       job->rewards.rows, job->rewards.cols, n);
+        return pmi_fail(err, fault_of(text),
+                        "--rewards: %zu rows of %zu values, expected reward vectors of %zu: one value for each row of "
+                        "the graph",
+                        job->rewards.rows, job->rewards.cols, n);
     }
     job->request.n_rewards = job->rewards.rows;
     job->request.rewards = job->rewards.data;
@@ -107,12 +108,12 @@ static pm_status make_request(cli_job *job, pm_error *err) {
     const cli_run_options *o = &job->options;
     bool is_discrete = pm_graph_is_discrete(job->graph);
     if (o->factorial && !is_discrete) {
-        return pm_fail(err, PM_EUSAGE, "--factorial: the graph is continuous; factorial moments are of discrete ones");
+        return pmi_fail(err, PM_EUSAGE, "--factorial: the graph is continuous; factorial moments are of discrete ones");
     }
     if (o->method != 0 && is_discrete) {
-        return pm_fail(err, PM_EUSAGE,
-                       "--method uniformization: the graph is discrete, its probabilities come from stepping; leave "
-                       "--method out");
+        return pmi_fail(err, PM_EUSAGE,
+                        "--method uniformization: the graph is discrete, its probabilities come from stepping; leave "
+                        "--method out");
     }
     job->request = (pm_request){
         .n_moments = o->moments,
@@ -122,7 +123,7 @@ static pm_status make_request(cli_job *job, pm_error *err) {
         .cdf = o->cdf,
         .tolerance = o->tolerance,
         .tail_accuracy = o->tail_accuracy,
-        .threads = o->threads == 0 ? pm_processors() : (unsigned)o->threads,
+        .threads = o->threads == 0 ? pmi_processors() : (unsigned)o->threads,
     };
     pm_status st = set_theta(job, err);
     if (st == PM_OK) {
@@ -136,9 +137,9 @@ static pm_status allocate(double **out, bool is_wanted, size_t a, size_t b, size
     if (!is_wanted) {
         return PM_OK;
     }
-    bool fits = pm_mul(a, b, &count) && pm_mul(count, c, &count);
-    *out = fits ? pm_calloc(count, sizeof **out) : NULL;
-    return *out != NULL ? PM_OK : pm_fail_memory(err, "results", fits ? count * sizeof **out : SIZE_MAX);
+    bool fits = pmi_mul(a, b, &count) && pmi_mul(count, c, &count);
+    *out = fits ? pmi_calloc(count, sizeof **out) : NULL;
+    return *out != NULL ? PM_OK : pmi_fail_memory(err, "results", fits ? count * sizeof **out : SIZE_MAX);
 }
 
 static pm_status allocate_results(cli_job *job, pm_error *err) {
@@ -180,9 +181,9 @@ pm_status cli_job_request(cli_job *job, pm_error *err) {
 }
 
 pm_status cli_job_load(cli_job *job, pm_error *err) {
-    double start = pm_seconds();
+    double start = pmi_seconds();
     pm_status st = pm_graph_load(job->options.graph, job->options.read_format, job->options.kind, &job->graph, err);
-    job->result.seconds_read = pm_seconds() - start;
+    job->result.seconds_read = pmi_seconds() - start;
     return st;
 }
 
@@ -217,9 +218,9 @@ pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err) {
 /* ---- evaluation and output ---- */
 
 pm_status cli_job_evaluate(cli_job *job, pm_error *err) {
-    double start = pm_seconds();
+    double start = pmi_seconds();
     pm_status st = pm_evaluate(job->model, &job->request, &job->result.values, err);
-    job->result.seconds_evaluate = pm_seconds() - start;
+    job->result.seconds_evaluate = pmi_seconds() - start;
     return st;
 }
 

@@ -33,27 +33,27 @@ pm_status cli_job_open_cluster(cli_job *job, pm_error *err) {
 
 pm_status cli_job_need_workers(cli_job *job, pm_error *err) {
     size_t workers, slots;
-    pm_status st = pm_wait_for_workers(&job->cluster.producer, &workers, &slots, err);
+    pm_status st = pmi_wait_for_workers(&job->cluster.producer, &workers, &slots, err);
     if (st == PM_OK && workers == 0) {
-        st = pm_fail(err, PM_EUNAVAILABLE,
-                     "no worker is alive; start some with `phasemill worker`, or use --strategy threads");
+        st = pmi_fail(err, PM_EUNAVAILABLE,
+                      "no worker is alive; start some with `phasemill worker`, or use --strategy threads");
     }
     return st;
 }
 
 pm_status cli_job_find_parts(cli_job *job, pm_error *err) {
-    double start = pm_seconds();
+    double start = pmi_seconds();
     pm_job *parts = &job->parts;
     parts->effort = (pm_effort)job->options.effort;
     parts->graph = job->graph;
-    pm_graph_hold(parts->graph);
+    pmi_graph_hold(parts->graph);
     memcpy(parts->job, job->graph->digest, PM_DIGEST_BYTES);
-    pm_status st = pm_split_graph(parts->graph, log_of(job), &parts->split, err);
+    pm_status st = pmi_split_graph(parts->graph, log_of(job), &parts->split, err);
     if (st == PM_OK) {
-        st = pm_classes_find(parts->graph, &parts->split, parts->effort, (unsigned)job->options.threads, log_of(job),
-                             &parts->classes, err);
+        st = pmi_classes_find(parts->graph, &parts->split, parts->effort, (unsigned)job->options.threads, log_of(job),
+                              &parts->classes, err);
     }
-    job->result.model.seconds_split = pm_seconds() - start;
+    job->result.model.seconds_split = pmi_seconds() - start;
     return cli_name_graph(st, job->options.graph, err);
 }
 
@@ -62,17 +62,17 @@ pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) 
     cli_job_model_options(job, &model);
     pm_submit_options options = {.effort = job->parts.effort,
                                  .min_size = model.min_size,
-                                 .memory = model.memory == 0 ? pm_default_memory() : model.memory,
+                                 .memory = model.memory == 0 ? pmi_default_memory() : model.memory,
                                  .source = job->options.graph,
                                  .manifest = &job->manifest};
-    pm_status st = pm_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes, &options,
-                             report, err);
+    pm_status st = pmi_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes,
+                              &options, report, err);
     if (st == PM_OK) {
-        pm_logf(log_of(job), PM_LOG_INFO,
-                "%zu states, %zu SCCs of at least 2 states, %zu of them distinct: %zu known, %zu recorded here, %zu "
-                "units sent (%zu by claim check)",
-                report->states, report->sccs, report->items, report->known, report->recorded_here, report->units,
-                report->units_by_claim);
+        pmi_logf(log_of(job), PM_LOG_INFO,
+                 "%zu states, %zu SCCs of at least 2 states, %zu of them distinct: %zu known, %zu recorded here, %zu "
+                 "units sent (%zu by claim check)",
+                 report->states, report->sccs, report->items, report->known, report->recorded_here, report->units,
+                 report->units_by_claim);
     }
     return st;
 }
@@ -85,14 +85,14 @@ static pm_status collect(cli_job *job, pm_reader *reader, pm_model **out, pm_err
     double split = job->result.model.seconds_split;
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
     if (st == PM_OK) {
-        st = pm_collect(&job->cluster.producer, reader, &job->parts, &options, out, &report, err);
+        st = pmi_collect(&job->cluster.producer, reader, &job->parts, &options, out, &report, err);
     }
     cli_cluster_release_signals(&job->cluster);
     if (st == PM_OK) {
         job->result.model = report.model;
         job->result.model.seconds_split = split;
-        pm_logf(log_of(job), PM_LOG_DEBUG, "traces are there after %.3f s: %zu units seen, %zu SCCs sent again",
-                report.watch.seconds, report.watch.units_seen, report.watch.sent_again);
+        pmi_logf(log_of(job), PM_LOG_DEBUG, "traces are there after %.3f s: %zu units seen, %zu SCCs sent again",
+                 report.watch.seconds, report.watch.units_seen, report.watch.sent_again);
     }
     return st;
 }
@@ -107,17 +107,17 @@ pm_status cli_job_wait(cli_job *job, pm_reader *reader, pm_error *err) {
 
 static pm_status evaluate_there(cli_job *job, pm_reader *reader, pm_error *err) {
     pm_evaluate_report report;
-    double start = pm_seconds();
+    double start = pmi_seconds();
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
     if (st == PM_OK) {
-        st = pm_evaluate_on_cluster(&job->cluster.producer, reader, job->model, &job->request, &job->manifest,
-                                    &job->result.values, &report, err);
+        st = pmi_evaluate_on_cluster(&job->cluster.producer, reader, job->model, &job->request, &job->manifest,
+                                     &job->result.values, &report, err);
     }
     cli_cluster_release_signals(&job->cluster);
-    job->result.seconds_evaluate = pm_seconds() - start;
+    job->result.seconds_evaluate = pmi_seconds() - start;
     if (st == PM_OK) {
-        pm_logf(log_of(job), PM_LOG_INFO, "%zu slices of theta: %zu results known, %zu units sent", report.slices,
-                report.known, report.units);
+        pmi_logf(log_of(job), PM_LOG_INFO, "%zu slices of theta: %zu results known, %zu units sent", report.slices,
+                 report.known, report.units);
     }
     return st;
 }
@@ -147,7 +147,7 @@ pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
         st = cli_job_evaluate_anywhere(job, reader, err);
     }
     if (reader != NULL) {
-        pm_reader_close(reader);
+        pmi_reader_close(reader);
     }
     return st;
 }
@@ -158,7 +158,7 @@ pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
 static pm_status estimate_most(cli_job *job, double *seconds, pm_error *err) {
     pm_split split;
     uint64_t cost = 0;
-    pm_status st = pm_split_graph(job->graph, NULL, &split, err);
+    pm_status st = pmi_split_graph(job->graph, NULL, &split, err);
     for (uint32_t scc = 0; st == PM_OK && scc < split.n_sccs; scc++) {
         size_t n_edges = 0;
         uint32_t first = split.scc_first[scc], n = split.scc_first[scc + 1] - first;
@@ -166,10 +166,10 @@ static pm_status estimate_most(cli_job *job, double *seconds, pm_error *err) {
             uint32_t v = split.member[first + i];
             n_edges += split.row[v + 1] - split.row[v];
         }
-        cost += n > 1 ? pm_record_cost(n, n_edges) : 0;
+        cost += n > 1 ? pmi_record_cost(n, n_edges) : 0;
     }
     *seconds = 1e-6 * (double)cost;
-    pm_split_free(&split);
+    pmi_split_free(&split);
     return cli_name_graph(st, job->options.graph, err);
 }
 
@@ -177,22 +177,22 @@ static pm_status estimate_most(cli_job *job, double *seconds, pm_error *err) {
 static pm_status estimate_missing(cli_job *job, double *seconds, pm_error *err) {
     const pm_classes *classes = &job->parts.classes;
     size_t n = classes->n_classes, uploaded;
-    uint8_t(*keys)[PM_DIGEST_BYTES] = pm_malloc(n, sizeof *keys);
-    bool *known = pm_calloc(n, sizeof *known);
+    uint8_t(*keys)[PM_DIGEST_BYTES] = pmi_malloc(n, sizeof *keys);
+    bool *known = pmi_calloc(n, sizeof *known);
     uint64_t cost = 0;
     pm_status st = PM_OK;
     if (keys == NULL || known == NULL) {
-        st = pm_fail_memory(err, "the keys of SCCs", n * sizeof *keys);
+        st = pmi_fail_memory(err, "the keys of SCCs", n * sizeof *keys);
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         memcpy(keys[i], classes->canon[i].key, PM_DIGEST_BYTES);
     }
     if (st == PM_OK) {
-        st = pm_traces_known(&job->cluster.traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, n, known, &uploaded, err);
+        st = pmi_traces_known(&job->cluster.traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, n, known, &uploaded, err);
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         const pm_topology *t = &classes->canon[i].topology;
-        cost += known[i] ? 0 : pm_record_cost(t->n, t->row[t->n]);
+        cost += known[i] ? 0 : pmi_record_cost(t->n, t->row[t->n]);
     }
     *seconds = 1e-6 * (double)cost;
     free(keys);
@@ -203,9 +203,10 @@ static pm_status estimate_missing(cli_job *job, double *seconds, pm_error *err) 
 static pm_status ask_cluster(cli_job *job, bool *chosen, pm_error *err) {
     size_t workers = 0, slots = 0;
     double seconds = 0, here;
-    pm_status st = pm_count_workers(job->cluster.redis, &workers, &slots, err);
+    pm_status st = pmi_count_workers(job->cluster.redis, &workers, &slots, err);
     if (st == PM_OK && slots == 0) {
-        pm_logf(log_of(job), PM_LOG_INFO, "strategy threads: a cluster is configured, but no worker has been heard of");
+        pmi_logf(log_of(job), PM_LOG_INFO,
+                 "strategy threads: a cluster is configured, but no worker has been heard of");
         return PM_OK;
     }
     if (st == PM_OK) {
@@ -217,9 +218,9 @@ static pm_status ask_cluster(cli_job *job, bool *chosen, pm_error *err) {
     here = seconds / job->request.threads;
     double there = seconds / (double)slots + JOB_SECONDS;
     *chosen = there < here;
-    pm_logf(log_of(job), PM_LOG_INFO,
-            "strategy %s: recording is estimated at %.1f s by %u threads here, %.1f s by %zu slots of %zu workers",
-            *chosen ? "cluster" : "threads", here, job->request.threads, there, slots, workers);
+    pmi_logf(log_of(job), PM_LOG_INFO,
+             "strategy %s: recording is estimated at %.1f s by %u threads here, %.1f s by %zu slots of %zu workers",
+             *chosen ? "cluster" : "threads", here, job->request.threads, there, slots, workers);
     return PM_OK;
 }
 
@@ -251,8 +252,8 @@ pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *
         st = st == PM_OK ? ask_cluster(job, chosen, &why) : st;
     }
     if (st != PM_OK) {
-        pm_logf(log_of(job), PM_LOG_WARNING, "strategy threads: a cluster is configured, but cannot be used: %s",
-                why.text);
+        pmi_logf(log_of(job), PM_LOG_WARNING, "strategy threads: a cluster is configured, but cannot be used: %s",
+                 why.text);
     }
     return cli_cluster_limit(&job->cluster, *chosen ? (double)job->options.timeout : 0, err);
 }
@@ -262,10 +263,10 @@ pm_status cli_job_record_parts(cli_job *job, unsigned threads, pm_error *err) {
     cli_job_model_options(job, &options);
     options.threads = threads;
     double split = job->result.model.seconds_split;
-    pm_trace_cache cache = pm_disk_traces(job->cluster.disk);
-    pm_status st = pm_model_of_parts(job->parts.graph, &job->parts.split, &job->parts.classes,
-                                     job->cluster.disk != NULL ? &cache : NULL, false, &options, &job->model,
-                                     &job->result.model, err);
+    pm_trace_cache cache = pmi_disk_traces(job->cluster.disk);
+    pm_status st = pmi_model_of_parts(job->parts.graph, &job->parts.split, &job->parts.classes,
+                                      job->cluster.disk != NULL ? &cache : NULL, false, &options, &job->model,
+                                      &job->result.model, err);
     job->result.model.seconds_split = split;
     return cli_name_graph(st, job->options.graph, err);
 }

@@ -26,7 +26,7 @@ pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err);
 /* The same without a model. */
 pm_status cli_job_wait(cli_job *job, pm_reader *reader, pm_error *err);
 
-/* pm_evaluate, or pm_evaluate_on_cluster with --evaluate cluster. */
+/* pm_evaluate, or pmi_evaluate_on_cluster with --evaluate cluster. */
 pm_status cli_job_evaluate_anywhere(cli_job *job, pm_reader *reader, pm_error *err);
 
 /* Submits, collects, evaluates: --strategy cluster, and submit --wait with something to evaluate. */

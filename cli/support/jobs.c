@@ -18,10 +18,10 @@
 static pm_status find_by_digits(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
     uint8_t(*jobs)[PM_DIGEST_BYTES] = NULL;
     size_t n = 0, found = 0;
-    pm_status st = pm_board_jobs(redis, MOST_JOBS, &jobs, &n, err);
+    pm_status st = pmi_board_jobs(redis, MOST_JOBS, &jobs, &n, err);
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(jobs[i], hex);
+        pmi_hex(jobs[i], hex);
         if (strncasecmp(hex, text, strlen(text)) == 0) {
             memcpy(job, jobs[i], PM_DIGEST_BYTES);
             found++;
@@ -29,10 +29,10 @@ static pm_status find_by_digits(pm_redis *redis, const char *text, uint8_t job[P
     }
     free(jobs);
     if (st == PM_OK && found != 1) {
-        st = pm_fail(err, found == 0 ? PM_ENOINPUT : PM_EUSAGE,
-                     found == 0 ? "job %s: not there; see `phasemill status`"
-                                : "job %s: more than one begins so; give more digits",
-                     text);
+        st = pmi_fail(err, found == 0 ? PM_ENOINPUT : PM_EUSAGE,
+                      found == 0 ? "job %s: not there; see `phasemill status`"
+                                 : "job %s: more than one begins so; give more digits",
+                      text);
     }
     return st;
 }
@@ -40,13 +40,13 @@ static pm_status find_by_digits(pm_redis *redis, const char *text, uint8_t job[P
 static pm_status check_there(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], const char *text, pm_error *err) {
     pm_job_message message;
     pm_stored note = {0};
-    pm_status st = pm_board_job(redis, job, &message, &note, err);
+    pm_status st = pmi_board_job(redis, job, &message, &note, err);
     bool found = note.found;
-    pm_stored_free(&note);
+    pmi_stored_free(&note);
     if (st == PM_EDATA) { /* it is there, and whoever looks closer is told what is wrong with it */
         return PM_OK;
     }
-    return st == PM_OK && !found ? pm_fail(err, PM_ENOINPUT, "job %s: not there; see `phasemill status`", text) : st;
+    return st == PM_OK && !found ? pmi_fail(err, PM_ENOINPUT, "job %s: not there; see `phasemill status`", text) : st;
 }
 
 pm_status cli_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
@@ -55,10 +55,10 @@ pm_status cli_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_
         n++;
     }
     if (text[n] != '\0' || n < LEAST_DIGITS || n >= PM_DIGEST_HEX) {
-        return pm_fail(err, PM_EUSAGE, "\"%s\": expected the id of a job, or its first %d or more digits", text,
-                       LEAST_DIGITS);
+        return pmi_fail(err, PM_EUSAGE, "\"%s\": expected the id of a job, or its first %d or more digits", text,
+                        LEAST_DIGITS);
     }
-    return pm_unhex(text, job) ? check_there(redis, job, text, err) : find_by_digits(redis, text, job, err);
+    return pmi_unhex(text, job) ? check_there(redis, job, text, err) : find_by_digits(redis, text, job, err);
 }
 
 typedef struct running_search {
@@ -73,7 +73,7 @@ static pm_status search_worker(void *ctx, const pm_worker_message *worker, pm_er
     (void)err;
     for (size_t i = 0; i < worker->units.count; i++) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(units[i].job, hex);
+        pmi_hex(units[i].job, hex);
         bool is_new = s->n_found == 0 || memcmp(units[i].job, s->job, PM_DIGEST_BYTES) != 0;
         if (is_new && strncasecmp(hex, s->text, strlen(s->text)) == 0) {
             memcpy(s->job, units[i].job, PM_DIGEST_BYTES);
@@ -85,12 +85,12 @@ static pm_status search_worker(void *ctx, const pm_worker_message *worker, pm_er
 
 pm_status cli_job_find_running(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
     running_search s = {.text = text, .job = job};
-    pm_status st = pm_board_workers(redis, search_worker, &s, err);
+    pm_status st = pmi_board_workers(redis, search_worker, &s, err);
     if (st == PM_OK && s.n_found != 1) {
-        st = pm_fail(err, s.n_found == 0 ? PM_ENOINPUT : PM_EUSAGE,
-                     s.n_found == 0 ? "job %s: neither on the board nor with a worker; see `phasemill status`"
-                                    : "job %s: more than one begins so; give more digits",
-                     text);
+        st = pmi_fail(err, s.n_found == 0 ? PM_ENOINPUT : PM_EUSAGE,
+                      s.n_found == 0 ? "job %s: neither on the board nor with a worker; see `phasemill status`"
+                                     : "job %s: more than one begins so; give more digits",
+                      text);
     }
     return st;
 }
@@ -120,15 +120,15 @@ typedef struct gathering {
 
 static item_list *list_of(gathering *g, pm_span kind) {
     size_t i = 0;
-    while (i < OTHER && !pm_span_is(kind, g->lists[i].kind->name)) {
+    while (i < OTHER && !pmi_span_is(kind, g->lists[i].kind->name)) {
         i++;
     }
     return &g->lists[i];
 }
 
 static pm_status add_items(item_list *list, const uint8_t *digests, size_t n, size_t unit, pm_error *err) {
-    if (!pm_reserve((void **)&list->items, &list->capacity, list->n + n, sizeof *list->items)) {
-        return pm_fail_memory(err, "items of a job", (list->n + n) * sizeof *list->items);
+    if (!pmi_reserve((void **)&list->items, &list->capacity, list->n + n, sizeof *list->items)) {
+        return pmi_fail_memory(err, "items of a job", (list->n + n) * sizeof *list->items);
     }
     for (size_t i = 0; i < n; i++) {
         item *one = &list->items[list->n++];
@@ -141,13 +141,13 @@ static pm_status add_items(item_list *list, const uint8_t *digests, size_t n, si
 static pm_status gather_unit(void *ctx, const pm_unit_record *record, pm_error *err) {
     gathering *g = ctx;
     cli_job_view *view = g->view;
-    if (!pm_reserve((void **)&view->units, &g->unit_capacity, view->n_units + 1, sizeof *view->units)) {
-        return pm_fail_memory(err, "units of a job", (view->n_units + 1) * sizeof *view->units);
+    if (!pmi_reserve((void **)&view->units, &g->unit_capacity, view->n_units + 1, sizeof *view->units)) {
+        return pmi_fail_memory(err, "units of a job", (view->n_units + 1) * sizeof *view->units);
     }
     cli_unit_view *unit = &view->units[view->n_units];
     *unit = (cli_unit_view){.partition = record->partition, .offset = record->offset, .time = record->time};
     memcpy(unit->unit, record->unit, PM_DIGEST_BYTES);
-    pm_span_text(record->kind, unit->kind, sizeof unit->kind);
+    pmi_span_text(record->kind, unit->kind, sizeof unit->kind);
     cli_make_plain(unit->kind);
     item_list *list = list_of(g, record->kind);
     bool is_own_item = list->kind->space == NULL;
@@ -166,17 +166,17 @@ static pm_status look_at_items(pm_redis *redis, gathering *g, item_list *list, u
     if (list->n == 0) {
         return PM_OK;
     }
-    uint8_t(*digests)[PM_DIGEST_BYTES] = pm_malloc(list->n, PM_DIGEST_BYTES);
-    bool *exist = pm_malloc(list->n, sizeof *exist);
-    pm_status st = digests == NULL || exist == NULL ? pm_fail_memory(err, "items", list->n * PM_DIGEST_BYTES) : PM_OK;
+    uint8_t(*digests)[PM_DIGEST_BYTES] = pmi_malloc(list->n, PM_DIGEST_BYTES);
+    bool *exist = pmi_malloc(list->n, sizeof *exist);
+    pm_status st = digests == NULL || exist == NULL ? pmi_fail_memory(err, "items", list->n * PM_DIGEST_BYTES) : PM_OK;
     if (st == PM_OK) {
         qsort(list->items, list->n, sizeof *list->items, by_digest);
         for (size_t i = 0; i < list->n; i++) {
             memcpy(digests[i], list->items[i].digest, PM_DIGEST_BYTES);
         }
         const uint8_t(*all)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])digests;
-        st = list->kind->space == NULL ? pm_board_ended(redis, all, list->n, exist, err)
-                                       : pm_blob_look(redis, list->kind->space, all, list->n, exist, err);
+        st = list->kind->space == NULL ? pmi_board_ended(redis, all, list->n, exist, err)
+                                       : pmi_blob_look(redis, list->kind->space, all, list->n, exist, err);
     }
     for (size_t i = 0; st == PM_OK && i < list->n; i++) {
         bool is_new = i == 0 || memcmp(digests[i], digests[i - 1], PM_DIGEST_BYTES) != 0;
@@ -191,11 +191,11 @@ static pm_status look_at_items(pm_redis *redis, gathering *g, item_list *list, u
 
 static pm_status look_at_units(pm_redis *redis, cli_job_view *view, pm_error *err) {
     gathering g = {.view = view,
-                   .lists = {[RECORD] = {.kind = &pm_record_units},
-                             [EVALUATE] = {.kind = &pm_evaluate_units},
-                             [OTHER] = {.kind = &pm_probe_units}}}; /* and kinds of a later version */
+                   .lists = {[RECORD] = {.kind = &pmi_record_units},
+                             [EVALUATE] = {.kind = &pmi_evaluate_units},
+                             [OTHER] = {.kind = &pmi_probe_units}}}; /* and kinds of a later version */
     uint64_t distinct = 0, others = 0, others_missing = 0;
-    pm_status st = pm_board_units(redis, view->job, gather_unit, &g, err);
+    pm_status st = pmi_board_units(redis, view->job, gather_unit, &g, err);
     if (st == PM_OK) {
         st = look_at_items(redis, &g, &g.lists[RECORD], &distinct, &view->missing, err);
     }
@@ -218,14 +218,14 @@ static pm_status look_at_units(pm_redis *redis, cli_job_view *view, pm_error *er
 static void describe_failure(cli_job_view *view, const pm_outcome_message *o) {
     char unit[PM_DIGEST_HEX], scc[PM_DIGEST_HEX + 8] = "", topic[256];
     view->has_failed = true;
-    pm_hex(o->unit, unit);
-    pm_span_text(o->topic, topic, sizeof topic);
-    pm_span_text(o->error, view->failure, sizeof view->failure);
+    pmi_hex(o->unit, unit);
+    pmi_span_text(o->topic, topic, sizeof topic);
+    pmi_span_text(o->error, view->failure, sizeof view->failure);
     cli_make_plain(topic);
     cli_make_plain(view->failure);
     if (o->scc.size == PM_DIGEST_BYTES) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(o->scc.bytes, hex);
+        pmi_hex(o->scc.bytes, hex);
         snprintf(scc, sizeof scc, ", SCC %s", hex);
     }
     snprintf(view->failure_place, sizeof view->failure_place, "unit %s%s, %llu attempts, %s partition %llu offset %lld",
@@ -239,28 +239,28 @@ static pm_status note_fault(cli_job_view *view, pm_status st, const pm_error *wh
         cli_make_plain(view->fault);
         return PM_OK;
     }
-    return st == PM_OK ? PM_OK : pm_fail(err, st, "%s", why->text);
+    return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why->text);
 }
 
 static pm_status look_at_end(pm_redis *redis, cli_job_view *view, pm_error *err) {
     pm_outcome_message outcome;
     pm_stored note = {0};
     const uint8_t(*job)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])view->job;
-    pm_status st = pm_board_cancelled(redis, job, 1, &view->is_cancelled, err);
+    pm_status st = pmi_board_cancelled(redis, job, 1, &view->is_cancelled, err);
     if (st == PM_OK) {
         pm_error why = {0};
-        st = note_fault(view, pm_board_failure(redis, view->job, &outcome, &note, &why), &why, err);
+        st = note_fault(view, pmi_board_failure(redis, view->job, &outcome, &note, &why), &why, err);
     }
     if (st == PM_OK && note.found) {
         describe_failure(view, &outcome);
     }
-    pm_stored_free(&note);
+    pmi_stored_free(&note);
     return st;
 }
 
 static void take_record(cli_job_view *view, const pm_job_message *message) {
-    pm_span_text(message->kind, view->kind, sizeof view->kind);
-    pm_span_text(message->source, view->source, sizeof view->source);
+    pmi_span_text(message->kind, view->kind, sizeof view->kind);
+    pmi_span_text(message->source, view->source, sizeof view->source);
     cli_make_plain(view->kind);
     cli_make_plain(view->source);
     view->created = message->created;
@@ -276,12 +276,12 @@ pm_status cli_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_
     pm_error why = {0};
     *out = (cli_job_view){0};
     memcpy(out->job, job, PM_DIGEST_BYTES);
-    pm_status st = note_fault(out, pm_board_job(redis, job, &message, &note, &why), &why, err);
+    pm_status st = note_fault(out, pmi_board_job(redis, job, &message, &note, &why), &why, err);
     *found = note.found || out->fault[0] != '\0';
     if (note.found) {
         take_record(out, &message);
     }
-    pm_stored_free(&note);
+    pmi_stored_free(&note);
     if (st == PM_OK && *found) {
         st = look_at_units(redis, out, err);
     }
@@ -336,16 +336,16 @@ static void take_counts(cli_job_view *view, const pm_glance *counts) {
 pm_status cli_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, cli_job_view *views,
                           size_t *n_found, pm_error *err) {
     static const pm_glance_visits visits = {see_job, see_failure, see_bad};
-    pm_glance *counts = pm_calloc(n, sizeof *counts);
-    glancing g = {.views = views, .found = pm_calloc(n, sizeof *g.found)};
-    pm_status st = counts == NULL || g.found == NULL ? pm_fail_memory(err, "jobs", n * sizeof *counts) : PM_OK;
+    pm_glance *counts = pmi_calloc(n, sizeof *counts);
+    glancing g = {.views = views, .found = pmi_calloc(n, sizeof *g.found)};
+    pm_status st = counts == NULL || g.found == NULL ? pmi_fail_memory(err, "jobs", n * sizeof *counts) : PM_OK;
     *n_found = 0;
     for (size_t i = 0; i < n; i++) {
         views[i] = (cli_job_view){0};
         memcpy(views[i].job, jobs[i], PM_DIGEST_BYTES);
     }
     if (st == PM_OK) {
-        st = pm_board_glance(redis, jobs, n, counts, &visits, &g, err);
+        st = pmi_board_glance(redis, jobs, n, counts, &visits, &g, err);
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (g.found[i]) {
@@ -370,10 +370,10 @@ pm_status cli_job_look_closer(pm_redis *redis, cli_job_view *view, size_t most, 
         }
         pm_attempt attempt = {0};
         const uint8_t(*id)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])unit->unit;
-        st = pm_board_ended(redis, id, 1, &unit->has_ended, err);
+        st = pmi_board_ended(redis, id, 1, &unit->has_ended, err);
         if (st == PM_OK) {
             pm_error why = {0};
-            st = note_fault(view, pm_board_attempts(redis, unit->unit, &attempt, &why), &why, err);
+            st = note_fault(view, pmi_board_attempts(redis, unit->unit, &attempt, &why), &why, err);
         }
         unit->begun = attempt.begun;
         unit->faults = attempt.faults;

@@ -26,7 +26,7 @@ void cli_json_close(cli_json *j, char bracket) {
 static void write_quoted(cli_json *j, const char *text, size_t n) {
     cli_out_text(j->out, "\"");
     for (size_t at = 0, length; at < n; at += length == 0 ? 1 : length) {
-        uint32_t code = pm_utf8_steers(text + at, n - at, &length);
+        uint32_t code = pmi_utf8_steers(text + at, n - at, &length);
         if (length == 0) {
             cli_out_text(j->out, "\\ufffd");
         } else if (code != 0) {

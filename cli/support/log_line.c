@@ -38,7 +38,7 @@ static bool add_shown(cli_log_line *line, const char *text) {
     bool fits = true;
     while (fits && left > 0) {
         char shown[PM_UTF8_SHOWN];
-        size_t taken = pm_utf8_show(text, left, shown);
+        size_t taken = pmi_utf8_show(text, left, shown);
         fits = add(line, "%s", shown);
         text += taken;
         left -= taken;
@@ -51,7 +51,7 @@ void cli_log_as_text(const cli_log_entry *entry, cli_log_line *line) {
     line->used = 0;
     if (entry->time >= 0) {
         char time[PM_TIME_TEXT];
-        pm_time_text(entry->time, time);
+        pmi_time_text(entry->time, time);
         add(line, "%s ", time);
     }
     add(line, "phasemill: %s", labels[entry->level]);
@@ -67,7 +67,7 @@ void cli_log_as_text(const cli_log_entry *entry, cli_log_line *line) {
 static bool add_character(cli_log_line *line, const char **at) {
     const char *c = *at;
     size_t n;
-    uint32_t code = pm_utf8_steers(c, strnlen(c, 4), &n);
+    uint32_t code = pmi_utf8_steers(c, strnlen(c, 4), &n);
     *at += n == 0 ? 1 : n;
     if (n == 0) {
         return add(line, "\\ufffd");
@@ -93,7 +93,7 @@ static void add_string(cli_log_line *line, const char *text) {
 void cli_log_as_json(const cli_log_entry *entry, const char *component, cli_log_line *line) {
     static const char *const levels[] = {"debug", "info", "warning", "error"};
     char time[PM_TIME_TEXT];
-    pm_time_text(entry->time, time);
+    pmi_time_text(entry->time, time);
     line->used = 0;
     add(line, "{\"ts\": \"%s\", \"level\": \"%s\", \"component\": \"%s\", \"msg\": ", time, levels[entry->level],
         component);

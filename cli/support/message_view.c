@@ -106,7 +106,7 @@ static void write_list(cli_json *j, const pm_field *list, const pm_list *items) 
 
 /* The type of a unit's body; NULL for a kind that is not known. */
 static const pm_message_type *body_type(pm_span kind) {
-    const pm_message_type *types[] = {&pm_record_type, &pm_evaluate_type, &pm_probe_type};
+    const pm_message_type *types[] = {&pmi_record_type, &pmi_evaluate_type, &pmi_probe_type};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         const char *name = types[i]->name + strlen("phasemill.");
         if (strlen(name) == kind.size && memcmp(name, kind.bytes, kind.size) == 0) {
@@ -127,23 +127,23 @@ static pm_status write_field(cli_json *j, const pm_message_type *type, const pm_
         return PM_OK;
     }
     const pm_unit_message *unit = message;
-    const pm_message_type *body = type == &pm_unit_type && strcmp(f->name, "body") == 0 ? body_type(unit->kind) : NULL;
+    const pm_message_type *body = type == &pmi_unit_type && strcmp(f->name, "body") == 0 ? body_type(unit->kind) : NULL;
     if (body == NULL) {
         write_value(j, f, message);
         return PM_OK;
     }
     pm_status st = write_message(j, body, unit->body.bytes, unit->body.size, err);
-    return st == PM_OK ? PM_OK : pm_fail_prefix(err, "%s: body", type->name);
+    return st == PM_OK ? PM_OK : pmi_fail_prefix(err, "%s: body", type->name);
 }
 
 static pm_status write_message(cli_json *j, const pm_message_type *type, const uint8_t *bytes, size_t n,
                                pm_error *err) {
     pm_message_memory memory = {.n_lists = 0};
-    void *message = pm_calloc(1, type->size);
+    void *message = pmi_calloc(1, type->size);
     if (message == NULL) {
-        return pm_fail_memory(err, "a message", type->size);
+        return pmi_fail_memory(err, "a message", type->size);
     }
-    pm_status st = pm_message_decode(type, bytes, n, message, &memory, err);
+    pm_status st = pmi_message_decode(type, bytes, n, message, &memory, err);
     if (st == PM_OK) {
         cli_json_open(j, '{');
         cli_json_key(j, "name");
@@ -158,7 +158,7 @@ static pm_status write_message(cli_json *j, const pm_message_type *type, const u
         cli_json_close(j, '}');
         cli_json_close(j, '}');
     }
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
     free(message);
     return st;
 }
@@ -178,17 +178,18 @@ pm_status cli_message_write(const uint8_t *bytes, size_t n, cli_out *out, pm_err
     pm_envelope envelope;
     pm_span inside;
     char id[PM_SEAL_ID_TEXT];
-    pm_status st = pm_seal_peel(bytes, n, &inside, id, err);
+    pm_status st = pmi_seal_peel(bytes, n, &inside, id, err);
     if (st == PM_OK) {
-        st = pm_envelope_open(inside.bytes, inside.size, &envelope, err);
+        st = pmi_envelope_open(inside.bytes, inside.size, &envelope, err);
     }
     if (st != PM_OK) {
         return st;
     }
-    const pm_message_type *type = pm_message_type_find(envelope.name);
+    const pm_message_type *type = pmi_message_type_find(envelope.name);
     if (type == NULL) {
-        return pm_fail(err, PM_EDATA, "expected a trace or a message of phasemill, found \"%s\", which is unknown here",
-                       envelope.name);
+        return pmi_fail(err, PM_EDATA,
+                        "expected a trace or a message of phasemill, found \"%s\", which is unknown here",
+                        envelope.name);
     }
     cli_json j = {.out = out};
     if (id[0] != '\0') {

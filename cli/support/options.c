@@ -14,9 +14,9 @@
 
 static pm_status read_count(const cli_option *o, const char *text, size_t *out, pm_error *err) {
     size_t value;
-    if (!pm_count_parse(text, &value) || value < o->least || value > o->most) {
-        return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected a whole number from %zu to %zu", o->name, text,
-                       o->least, o->most);
+    if (!pmi_count_parse(text, &value) || value < o->least || value > o->most) {
+        return pmi_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected a whole number from %zu to %zu", o->name, text,
+                        o->least, o->most);
     }
     *out = value;
     return PM_OK;
@@ -24,9 +24,9 @@ static pm_status read_count(const cli_option *o, const char *text, size_t *out, 
 
 static pm_status read_bytes(const cli_option *o, const char *text, size_t *out, pm_error *err) {
     size_t value;
-    if (!pm_bytes_parse(text, &value) || value == 0) {
-        return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected bytes such as 4096, 64K, 500M or 2G", o->name,
-                       text);
+    if (!pmi_bytes_parse(text, &value) || value == 0) {
+        return pmi_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected bytes such as 4096, 64K, 500M or 2G", o->name,
+                        text);
     }
     *out = value;
     return PM_OK;
@@ -34,9 +34,9 @@ static pm_status read_bytes(const cli_option *o, const char *text, size_t *out, 
 
 static pm_status read_fraction(const cli_option *o, const char *text, double *out, pm_error *err) {
     double value;
-    pm_number_fault fault = pm_number_parse(text, strlen(text), &value);
+    pm_number_fault fault = pmi_number_parse(text, strlen(text), &value);
     if (fault != PM_NUMBER_OK || !(value > 0) || !(value < 1)) {
-        return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected a number above 0 and below 1", o->name, text);
+        return pmi_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected a number above 0 and below 1", o->name, text);
     }
     *out = value;
     return PM_OK;
@@ -57,12 +57,12 @@ static pm_status read_choice(const cli_option *o, const char *text, int *out, pm
         }
         used += (size_t)n;
     }
-    return pm_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected %s", o->name, text, names);
+    return pmi_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected %s", o->name, text, names);
 }
 
 static pm_status keep_given(const cli_option *o, char *text, cli_given *given, pm_error *err) {
-    if (!pm_reserve((void **)&given->items, &given->capacity, given->n + 1, sizeof *given->items)) {
-        return pm_fail_memory(err, "options", (given->n + 1) * sizeof *given->items);
+    if (!pmi_reserve((void **)&given->items, &given->capacity, given->n + 1, sizeof *given->items)) {
+        return pmi_fail_memory(err, "options", (given->n + 1) * sizeof *given->items);
     }
     given->items[given->n++] = (cli_given_item){.name = o->name, .text = text};
     return PM_OK;
@@ -107,18 +107,18 @@ static pm_status option_fault(int found, int at, int argc, char **argv, pm_error
     const char *what = found == ':'                                            ? "a value is missing after"
                        : optopt >= FIRST || (optopt == HELP && word[1] == '-') ? "no value is allowed for"
                                                                                : "unknown option";
-    return pm_fail(err, PM_EUSAGE, "%s: %s %s; see `phasemill %s --help`", argv[0], what, word, argv[0]);
+    return pmi_fail(err, PM_EUSAGE, "%s: %s %s; see `phasemill %s --help`", argv[0], what, word, argv[0]);
 }
 
 static pm_status take_operands(int argc, char **argv, cli_operands *operands, pm_error *err) {
     int n = argc - optind;
     if (n < operands->least) {
-        return pm_fail(err, PM_EUSAGE, "%s: %s is missing; see `phasemill %s --help`", argv[0], operands->what,
-                       argv[0]);
+        return pmi_fail(err, PM_EUSAGE, "%s: %s is missing; see `phasemill %s --help`", argv[0], operands->what,
+                        argv[0]);
     }
     if (n > operands->most) {
-        return pm_fail(err, PM_EUSAGE, "%s: \"%s\" is one operand too many, expected %s; see `phasemill %s --help`",
-                       argv[0], argv[optind + operands->most], operands->what, argv[0]);
+        return pmi_fail(err, PM_EUSAGE, "%s: \"%s\" is one operand too many, expected %s; see `phasemill %s --help`",
+                        argv[0], argv[optind + operands->most], operands->what, argv[0]);
     }
     operands->n = n;
     operands->values = argv + optind;
@@ -152,7 +152,7 @@ static pm_status make_index(option_index *index, const cli_option_set *sets, siz
     for (size_t s = 0; s < n_sets; s++) {
         for (const cli_option *o = sets[s].options; o->name != NULL; o++) {
             if (index->n == CLI_MAX_OPTIONS) {
-                return pm_fail(err, PM_ESOFTWARE, "a command has more than %d options", CLI_MAX_OPTIONS);
+                return pmi_fail(err, PM_ESOFTWARE, "a command has more than %d options", CLI_MAX_OPTIONS);
             }
             add_option(index, o, sets[s].fields, &n_names, &n_letters);
         }

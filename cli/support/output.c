@@ -37,7 +37,7 @@ static char *final_path(const char *path) {
 static char *temp_path(const char *path) {
     static const char ending[] = ".part.XXXXXX";
     size_t n = strlen(path);
-    char *temp = pm_malloc(n + sizeof ending, 1);
+    char *temp = pmi_malloc(n + sizeof ending, 1);
     if (temp != NULL) {
         memcpy(temp, path, n);
         memcpy(temp + n, ending, sizeof ending);
@@ -62,7 +62,7 @@ static mode_t wanted_mode(const char *path) {
 }
 
 static pm_status cannot_make(const char *path, pm_error *err) {
-    return pm_fail(err, PM_ECANTCREAT, "output \"%s\" cannot be made: %s", path, strerror(errno));
+    return pmi_fail(err, PM_ECANTCREAT, "output \"%s\" cannot be made: %s", path, strerror(errno));
 }
 
 static pm_status open_beside(cli_out *out, const char *path, pm_error *err) {
@@ -74,7 +74,7 @@ static pm_status open_beside(cli_out *out, const char *path, pm_error *err) {
     out->path = final_path(path);
     out->temp = out->path == NULL ? NULL : temp_path(out->path);
     if (out->temp == NULL) {
-        return pm_fail_memory(err, "an output path", strlen(path));
+        return pmi_fail_memory(err, "an output path", strlen(path));
     }
     out->fd = mkstemp(out->temp);
     if (out->fd < 0) {
@@ -100,9 +100,9 @@ static void drop(cli_out *out) {
 
 pm_status cli_out_open(const char *path, cli_out **result, pm_error *err) {
     *result = NULL;
-    cli_out *out = pm_calloc(1, sizeof *out);
+    cli_out *out = pmi_calloc(1, sizeof *out);
     if (out == NULL) {
-        return pm_fail_memory(err, "an output buffer", sizeof *out);
+        return pmi_fail_memory(err, "an output buffer", sizeof *out);
     }
     out->fd = -1;
     out->name = path == NULL ? "standard output" : path;
@@ -180,7 +180,7 @@ void cli_out_text(cli_out *out, const char *text) {
 void cli_out_shown(cli_out *out, const char *text) {
     for (size_t left = strlen(text); left > 0;) {
         char shown[PM_UTF8_SHOWN];
-        size_t taken = pm_utf8_show(text, left, shown);
+        size_t taken = pmi_utf8_show(text, left, shown);
         cli_out_text(out, shown);
         text += taken;
         left -= taken;
@@ -219,7 +219,7 @@ static bool finish_file(cli_out *out) {
 }
 
 pm_status cli_out_status(const cli_out *out, pm_error *err) {
-    return out->error == 0 ? PM_OK : pm_fail(err, PM_EIO, "writing to %s failed: %s", out->name, strerror(out->error));
+    return out->error == 0 ? PM_OK : pmi_fail(err, PM_EIO, "writing to %s failed: %s", out->name, strerror(out->error));
 }
 
 pm_status cli_out_close(cli_out *out, pm_status st, pm_error *err) {
@@ -256,5 +256,5 @@ pm_status cli_show_count(size_t count, const char *what, pm_error *err) {
 }
 
 void cli_make_plain(char *text) {
-    pm_utf8_mend(text);
+    pmi_utf8_mend(text);
 }

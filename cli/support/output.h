@@ -15,7 +15,7 @@ pm_status cli_out_open(const char *path, cli_out **out, pm_error *err);
 /* Bytes go through a buffer; the first failure is kept for cli_out_close. */
 void cli_out_bytes(cli_out *out, const void *bytes, size_t n);
 void cli_out_text(cli_out *out, const char *text);
-/* A text from elsewhere, in which what could steer a terminal is escaped (pm_utf8_show). */
+/* A text from elsewhere, in which what could steer a terminal is escaped (pmi_utf8_show). */
 void cli_out_shown(cli_out *out, const char *text);
 void cli_out_format(cli_out *out, const char *format, ...) PM_PRINTF(2, 3);
 
@@ -31,7 +31,7 @@ pm_status cli_show(const char *text, pm_error *err);
 /* The same of "12 traces removed". */
 pm_status cli_show_count(size_t count, const char *what, pm_error *err);
 
-/* What came from elsewhere must not steer a terminal, nor make JSON that is none (pm_utf8_mend). */
+/* What came from elsewhere must not steer a terminal, nor make JSON that is none (pmi_utf8_mend). */
 void cli_make_plain(char *text);
 
 /* A path's ending (".json"), or "" when it has none. */

@@ -6,7 +6,7 @@
 
 typedef struct cli_probe_unit {
     uint8_t unit[PM_DIGEST_BYTES];
-    double sent, ended; /* pm_seconds() */
+    double sent, ended; /* pmi_seconds() */
     bool has_ended, has_failed;
     bool is_timed;    /* an event told when it ended; a sweep only tells that it did */
     unsigned strikes; /* looks in a row that found it unclaimed */
@@ -26,7 +26,7 @@ typedef struct cli_probe {
     uint8_t (*items)[PM_DIGEST_BYTES]; /* of each unit, in the order of sending */
     uint32_t *places;                  /* of each unit in `units`, in the order of sending */
     size_t n_sent;
-    double last_ended, looked; /* pm_seconds(): when a unit ended; when lost ones were looked for */
+    double last_ended, looked; /* pmi_seconds(): when a unit ended; when lost ones were looked for */
     size_t n_ended, n_failed;
     double seconds; /* from the first sent to the last ended */
 } cli_probe;

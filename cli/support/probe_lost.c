@@ -34,38 +34,38 @@ static pm_status look(cli_probe *probe, bool *missing, size_t *numbers, size_t *
     pm_item_index index;
     pm_in_flight hands;
     const uint8_t(*items)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])probe->items;
-    pm_status st = pm_item_index_new(items, probe->n_sent, &index, err);
+    pm_status st = pmi_item_index_new(items, probe->n_sent, &index, err);
     if (st != PM_OK) {
         return st;
     }
     mark_missing(probe, missing);
-    st = pm_in_flight_look(&probe->cluster->producer, probe->job, &pm_probe_units, &index, missing, &hands, err);
+    st = pmi_in_flight_look(&probe->cluster->producer, probe->job, &pmi_probe_units, &index, missing, &hands, err);
     if (st == PM_OK) {
         *n_lost = find_lost(probe, missing, hands.held, numbers);
-        pm_in_flight_free(&hands);
+        pmi_in_flight_free(&hands);
     }
-    pm_item_index_free(&index);
+    pmi_item_index_free(&index);
     return st;
 }
 
 pm_status cli_probe_find_lost(cli_probe *probe, size_t **lost, size_t *n_lost, pm_error *err) {
-    double now = pm_seconds();
+    double now = pmi_seconds();
     *lost = NULL;
     *n_lost = 0;
     if (now < probe->looked + STALL_SECONDS || now < probe->last_ended + STALL_SECONDS) {
         return PM_OK;
     }
-    bool *missing = pm_calloc(probe->n_sent, sizeof *missing);
-    size_t *numbers = pm_malloc(probe->n_sent, sizeof *numbers);
+    bool *missing = pmi_calloc(probe->n_sent, sizeof *missing);
+    size_t *numbers = pmi_malloc(probe->n_sent, sizeof *numbers);
     pm_status st = missing != NULL && numbers != NULL
                        ? look(probe, missing, numbers, n_lost, err)
-                       : pm_fail_memory(err, "unclaimed units", probe->n_sent * sizeof *numbers);
+                       : pmi_fail_memory(err, "unclaimed units", probe->n_sent * sizeof *numbers);
     free(missing);
     probe->looked = now;
     *lost = numbers;
     if (*n_lost > 0) {
-        pm_logf(&probe->cluster->console.log, PM_LOG_WARNING,
-                "%zu units have not ended and are unclaimed; they are sent again", *n_lost);
+        pmi_logf(&probe->cluster->console.log, PM_LOG_WARNING,
+                 "%zu units have not ended and are unclaimed; they are sent again", *n_lost);
     }
     return st;
 }

@@ -26,8 +26,8 @@ typedef struct probing {
 /* A job of its own for each probing, so that nothing is known yet. */
 static pm_status name_job(cli_probe *probe, pm_error *err) {
     char text[CLI_CLIENT_TEXT + 64];
-    int n = snprintf(text, sizeof text, "phasemill probe %s %.9f", probe->cluster->client, pm_now());
-    return n < 0 ? PM_ESOFTWARE : pm_digest(PM_SHA256, text, (size_t)n, probe->job, err);
+    int n = snprintf(text, sizeof text, "phasemill probe %s %.9f", probe->cluster->client, pmi_now());
+    return n < 0 ? PM_ESOFTWARE : pmi_digest(PM_SHA256, text, (size_t)n, probe->job, err);
 }
 
 static pm_status name_item(const cli_probe *probe, size_t number, uint8_t item[PM_DIGEST_BYTES], pm_error *err) {
@@ -35,7 +35,7 @@ static pm_status name_item(const cli_probe *probe, size_t number, uint8_t item[P
     uint64_t value = number;
     memcpy(bytes, probe->job, PM_DIGEST_BYTES);
     memcpy(bytes + PM_DIGEST_BYTES, &value, sizeof value);
-    return pm_digest(PM_SHA256, bytes, sizeof bytes, item, err);
+    return pmi_digest(PM_SHA256, bytes, sizeof bytes, item, err);
 }
 
 static int by_id(const void *a, const void *b) {
@@ -54,8 +54,8 @@ static pm_status name_units(probing *p, pm_error *err) {
     for (size_t i = 0; st == PM_OK && i < probe->n; i++) {
         st = name_item(probe, i, probe->items[i], err);
         if (st == PM_OK) {
-            st = pm_unit_id(pm_probe_units.name, probe->job, (const uint8_t(*)[PM_DIGEST_BYTES])probe->items[i], 1,
-                            probe->units[i].unit, err);
+            st = pmi_unit_id(pmi_probe_units.name, probe->job, (const uint8_t(*)[PM_DIGEST_BYTES])probe->items[i], 1,
+                             probe->units[i].unit, err);
         }
         probe->units[i].sent = (double)i;
     }
@@ -74,11 +74,11 @@ static pm_status name_units(probing *p, pm_error *err) {
 static pm_status make_unit(const probing *p, size_t number, pm_new_unit *unit, pm_error *err) {
     pm_probe_body body = p->probe->body;
     body.number = number;
-    *unit = (pm_new_unit){.kind = &pm_probe_units,
+    *unit = (pm_new_unit){.kind = &pmi_probe_units,
                           .items = (const uint8_t(*)[PM_DIGEST_BYTES])p->probe->items[number],
                           .n_items = 1,
                           .cost = (uint64_t)(1e6 * body.seconds) + 1};
-    return pm_message_encode(&pm_probe_type, &body, &unit->body, err);
+    return pmi_message_encode(&pmi_probe_type, &body, &unit->body, err);
 }
 
 /* Sends at most BATCH units: `numbers`, or those from `first` on. */
@@ -91,17 +91,17 @@ static pm_status send_batch(probing *p, const size_t *numbers, size_t first, siz
     }
     if (st != PM_OK) {
         for (size_t i = 0; i < made; i++) {
-            pm_buffer_free(&units[i].body);
+            pmi_buffer_free(&units[i].body);
         }
         return st;
     }
-    return pm_send_units(&p->probe->cluster->producer, p->probe->job, units, n, false, &claims, err);
+    return pmi_send_units(&p->probe->cluster->producer, p->probe->job, units, n, false, &claims, err);
 }
 
 /* Sends the next n units. */
 static pm_status send_units(probing *p, size_t n, pm_error *err) {
     cli_probe *probe = p->probe;
-    double now = pm_seconds();
+    double now = pmi_seconds();
     size_t first = probe->n_sent;
     for (size_t i = 0; i < n; i++) {
         probe->units[probe->places[first + i]].sent = now;
@@ -116,8 +116,8 @@ static pm_status send_units(probing *p, size_t n, pm_error *err) {
 static pm_status send_lost(probing *p, pm_error *err) {
     size_t *lost, n_lost;
     pm_status st = cli_probe_find_lost(p->probe, &lost, &n_lost, err);
-    if (pm_is_transient(st)) {
-        pm_logf(&p->probe->cluster->console.log, PM_LOG_DEBUG, "who has which unit is not known: %s", err->text);
+    if (pmi_is_transient(st)) {
+        pmi_logf(&p->probe->cluster->console.log, PM_LOG_DEBUG, "who has which unit is not known: %s", err->text);
         st = PM_OK;
     }
     for (size_t done = 0; st == PM_OK && done < n_lost;) {
@@ -138,7 +138,7 @@ static void end_unit(cli_probe *probe, cli_probe_unit *unit, bool has_failed, bo
     unit->has_ended = true;
     unit->has_failed = has_failed;
     unit->is_timed = is_timed;
-    unit->ended = probe->last_ended = pm_seconds();
+    unit->ended = probe->last_ended = pmi_seconds();
     probe->n_ended++;
     probe->n_failed += has_failed;
 }
@@ -157,15 +157,15 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
     char name[PM_SEAL_NAME];
     const pm_redis_options *redis = &probe->cluster->redis_options;
     if (message->value.bytes == NULL ||
-        pm_sealed_decode(redis->seal, pm_seal_event_name(redis->prefix, name), &pm_event_type, message->value.bytes,
-                         message->value.size, &event, &memory, &ignored) != PM_OK) {
+        pmi_sealed_decode(redis->seal, pmi_seal_event_name(redis->prefix, name), &pmi_event_type, message->value.bytes,
+                          message->value.size, &event, &memory, &ignored) != PM_OK) {
         return PM_OK;
     }
     cli_probe_unit *unit = memcmp(event.job, probe->job, PM_DIGEST_BYTES) == 0 ? find_unit(probe, event.unit) : NULL;
     if (unit != NULL) {
         end_unit(probe, unit, !is_type(event.type, "done"), true);
     }
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
     return PM_OK;
 }
 
@@ -173,14 +173,14 @@ static pm_status look_at_end(cli_probe *probe, cli_probe_unit *unit, pm_error *e
     pm_outcome_message outcome;
     pm_stored note = {0};
     pm_redis *redis = probe->cluster->redis;
-    pm_status st = pm_board_outcome(redis, unit->unit, &outcome, &note, err);
+    pm_status st = pmi_board_outcome(redis, unit->unit, &outcome, &note, err);
     if (st == PM_OK && note.found) {
         end_unit(probe, unit, outcome.code != 0, false);
     }
-    pm_stored_free(&note);
+    pmi_stored_free(&note);
     if (st == PM_EDATA) {
-        pm_logf(&probe->cluster->console.log, PM_LOG_WARNING, "%s; it is removed", err->text);
-        st = pm_board_forgive(redis, probe->job, unit->unit, err);
+        pmi_logf(&probe->cluster->console.log, PM_LOG_WARNING, "%s; it is removed", err->text);
+        st = pmi_board_forgive(redis, probe->job, unit->unit, err);
     }
     return st;
 }
@@ -197,29 +197,29 @@ static pm_status sweep(probing *p, pm_error *err) {
             seen++;
         }
     }
-    p->next_sweep = pm_seconds() + SWEEP_SECONDS;
+    p->next_sweep = pmi_seconds() + SWEEP_SECONDS;
     return st;
 }
 
 /* Takes in what has ended within `seconds`, at most. */
 static pm_status see(probing *p, double seconds, pm_error *err) {
-    pm_status st = pm_reader_poll(p->events, seconds, see_event, p->probe, err);
-    if (st == PM_OK && pm_seconds() >= p->next_sweep) {
+    pm_status st = pmi_reader_poll(p->events, seconds, see_event, p->probe, err);
+    if (st == PM_OK && pmi_seconds() >= p->next_sweep) {
         st = sweep(p, err);
         if (st == PM_OK && p->probe->n_ended < p->probe->n_sent) {
             st = send_lost(p, err);
         }
     }
-    pm_log_progress(&p->probe->cluster->console.log, "probing", p->probe->n_ended, p->probe->n);
+    pmi_log_progress(&p->probe->cluster->console.log, "probing", p->probe->n_ended, p->probe->n);
     return st;
 }
 
 static bool is_over(const probing *p, double until) {
-    return pm_seconds() >= until || cli_cluster_is_stopped(p->probe->cluster);
+    return pmi_seconds() >= until || cli_cluster_is_stopped(p->probe->cluster);
 }
 
 static pm_status wait_for(probing *p, size_t n, pm_error *err) {
-    double until = pm_seconds() + p->probe->timeout;
+    double until = pmi_seconds() + p->probe->timeout;
     pm_status st = cli_cluster_limit(p->probe->cluster, p->probe->timeout, err);
     while (st == PM_OK && p->probe->n_ended < n && !is_over(p, until)) {
         st = see(p, POLL_SECONDS, err);
@@ -255,10 +255,10 @@ static pm_status send_one_by_one(probing *p, pm_error *err) {
 }
 
 static pm_status send_at_rate(probing *p, pm_error *err) {
-    double start = pm_seconds();
+    double start = pmi_seconds();
     pm_status st = PM_OK;
     while (st == PM_OK && p->probe->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
-        double due = start + (double)p->probe->n_sent / p->probe->rate, now = pm_seconds();
+        double due = start + (double)p->probe->n_sent / p->probe->rate, now = pmi_seconds();
         double ahead = due - now;
         st = ahead > 0 ? see(p, ahead < POLL_SECONDS ? ahead : POLL_SECONDS, err) : send_units(p, 1, err);
     }
@@ -267,7 +267,7 @@ static pm_status send_at_rate(probing *p, pm_error *err) {
 
 static pm_status run_probe(probing *p, pm_error *err) {
     cli_probe *probe = p->probe;
-    double start = pm_seconds();
+    double start = pmi_seconds();
     p->next_sweep = start + SWEEP_SECONDS;
     pm_status st = probe->is_sequential ? send_one_by_one(p, err)
                    : probe->rate > 0    ? send_at_rate(p, err)
@@ -275,7 +275,7 @@ static pm_status run_probe(probing *p, pm_error *err) {
     if (st == PM_OK && probe->n_sent == probe->n) {
         st = wait_for(p, probe->n, err);
     }
-    probe->seconds = pm_seconds() - start;
+    probe->seconds = pmi_seconds() - start;
     return st;
 }
 
@@ -283,19 +283,19 @@ static pm_status run_probe(probing *p, pm_error *err) {
 static void cancel_rest(const probing *p) {
     pm_error unused;
     if (p->probe->n_ended < p->probe->n_sent) {
-        (void)pm_board_cancel(p->probe->cluster->redis, p->probe->job, &unused);
+        (void)pmi_board_cancel(p->probe->cluster->redis, p->probe->job, &unused);
     }
 }
 
 pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
     cli_cluster *c = probe->cluster;
     probing p = {.probe = probe};
-    probe->items = pm_malloc(probe->n, PM_DIGEST_BYTES);
-    probe->places = pm_malloc(probe->n, sizeof *probe->places);
-    probe->units = pm_calloc(probe->n, sizeof *probe->units);
+    probe->items = pmi_malloc(probe->n, PM_DIGEST_BYTES);
+    probe->places = pmi_malloc(probe->n, sizeof *probe->places);
+    probe->units = pmi_calloc(probe->n, sizeof *probe->units);
     pm_status st = probe->items != NULL && probe->places != NULL && probe->units != NULL
                        ? name_units(&p, err)
-                       : pm_fail_memory(err, "units", probe->n * sizeof *probe->units);
+                       : pmi_fail_memory(err, "units", probe->n * sizeof *probe->units);
     if (st == PM_OK) {
         st = cli_cluster_open_reader(c, PM_TOPIC_EVENTS, false, &p.events, err);
     }
@@ -304,7 +304,7 @@ pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
         cancel_rest(&p);
     }
     if (p.events != NULL) {
-        pm_reader_close(p.events);
+        pmi_reader_close(p.events);
     }
     return st;
 }

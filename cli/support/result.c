@@ -30,10 +30,10 @@ bool cli_result_has_atom(const cli_result *r) {
 static pm_status check_array(const char *name, const double *values, size_t rows, size_t width, pm_error *err) {
     for (size_t i = 0; values != NULL && i < rows * width; i++) {
         if (!isfinite(values[i])) {
-            return pm_fail(err, PM_ESOFTWARE,
-                           "internal error: %s of theta row %zu holds %g, which is not a number to give out; please "
-                           "report it with the graph and theta",
-                           name, i / width, values[i]);
+            return pmi_fail(err, PM_ESOFTWARE,
+                            "internal error: %s of theta row %zu holds %g, which is not a number to give out; please "
+                            "report it with the graph and theta",
+                            name, i / width, values[i]);
         }
     }
     return PM_OK;

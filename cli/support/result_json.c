@@ -99,7 +99,7 @@ static void write_seconds(cli_json *j, const cli_result *r, double write_start) 
         double seconds;
     } parts[] = {{"read", r->seconds_read},           {"split", r->model.seconds_split},
                  {"record", r->model.seconds_record}, {"stitch", r->model.seconds_stitch},
-                 {"evaluate", r->seconds_evaluate},   {"write", pm_seconds() - write_start}};
+                 {"evaluate", r->seconds_evaluate},   {"write", pmi_seconds() - write_start}};
     cli_json_key(j, "seconds");
     cli_json_open(j, '{');
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -110,10 +110,10 @@ static void write_seconds(cli_json *j, const cli_result *r, double write_start) 
 }
 
 void cli_result_json(const cli_result *r, cli_out *out) {
-    double write_start = pm_seconds();
+    double write_start = pmi_seconds();
     cli_json j = {.out = out};
     char job[PM_DIGEST_HEX];
-    pm_hex(r->graph->digest, job);
+    pmi_hex(r->graph->digest, job);
     cli_json_open(&j, '{');
     cli_json_key(&j, "job");
     cli_json_string(&j, job);

@@ -162,7 +162,7 @@ static void probability_table(const cli_result *r, const char *heading, const ch
 static void heading(const cli_result *r, cli_out *out) {
     const pm_model_report *m = &r->model;
     char job[PM_DIGEST_HEX];
-    pm_hex(r->graph->digest, job);
+    pmi_hex(r->graph->digest, job);
     cli_out_format(out, "%s phase-type distribution: %u states, %zu edges, %u parameters (job %.12s)\n",
                    r->graph->is_discrete ? "Discrete" : "Continuous", (unsigned)r->graph->n_vertices, r->graph->n_edges,
                    (unsigned)r->graph->n_params, job);

@@ -74,9 +74,9 @@ static const struct {
 static pm_status check_strategy(const char *strategy, bool defective, pm_error *err) {
     static const char *const known[] = {"sequential", "threads", "cluster", "auto"};
     if (defective && strcmp(strategy, "cluster") == 0) {
-        return pm_fail(err, PM_EUSAGE,
-                       "--defective: a chain that is not surely absorbed is evaluated on this machine only; use "
-                       "--strategy threads");
+        return pmi_fail(err, PM_EUSAGE,
+                        "--defective: a chain that is not surely absorbed is evaluated on this machine only; use "
+                        "--strategy threads");
     }
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(strategy, known[i]) == 0) {
@@ -84,20 +84,21 @@ static pm_status check_strategy(const char *strategy, bool defective, pm_error *
         }
     }
     if (strcmp(strategy, "vmap") == 0) {
-        return pm_fail(err, PM_EUSAGE,
-                       "--strategy vmap: a batch is evaluated as a whole here; use --strategy sequential and give all "
-                       "rows in --theta");
+        return pmi_fail(err, PM_EUSAGE,
+                        "--strategy vmap: a batch is evaluated as a whole here; use --strategy sequential and give all "
+                        "rows in --theta");
     }
     if (strcmp(strategy, "pmap") == 0) {
-        return pm_fail(err, PM_EUSAGE,
-                       "--strategy pmap: processors share a batch by threads here; use --strategy threads, with "
-                       "--threads N, and give all rows in --theta");
+        return pmi_fail(err, PM_EUSAGE,
+                        "--strategy pmap: processors share a batch by threads here; use --strategy threads, with "
+                        "--threads N, and give all rows in --theta");
     }
-    return pm_fail(err, PM_EUSAGE, "--strategy: found \"%s\", expected sequential, threads, cluster or auto", strategy);
+    return pmi_fail(err, PM_EUSAGE, "--strategy: found \"%s\", expected sequential, threads, cluster or auto",
+                    strategy);
 }
 
 static pm_status needs(const char *option, const char *what, pm_error *err) {
-    return pm_fail(err, PM_EUSAGE, "%s needs %s", option, what);
+    return pmi_fail(err, PM_EUSAGE, "%s needs %s", option, what);
 }
 
 static pm_status check_quantities(const cli_run_options *o, pm_error *err) {
@@ -125,10 +126,10 @@ static pm_status check_quantities(const cli_run_options *o, pm_error *err) {
 
 static pm_status check_cache(const cli_run_options *o, pm_error *err) {
     if (o->no_cache && (o->cache_dir != NULL || o->cache_limit > 0 || o->strict_cache)) {
-        return pm_fail(err, PM_EUSAGE, "--no-cache contradicts %s",
-                       o->cache_dir != NULL ? "--cache-dir"
-                       : o->cache_limit > 0 ? "--cache-limit"
-                                            : "--strict-cache");
+        return pmi_fail(err, PM_EUSAGE, "--no-cache contradicts %s",
+                        o->cache_dir != NULL ? "--cache-dir"
+                        : o->cache_limit > 0 ? "--cache-limit"
+                                             : "--strict-cache");
     }
     return PM_OK;
 }
@@ -149,7 +150,7 @@ static cli_format format_of_path(const char *path) {
 static pm_status choose_write_format(cli_run_options *o, pm_error *err) {
     int asked = o->formats & (WRITE_TABLE | WRITE_JSON | WRITE_CSV);
     if ((asked & (asked - 1)) != 0) {
-        return pm_fail(err, PM_EUSAGE, "--format: expected one of table, json and csv");
+        return pmi_fail(err, PM_EUSAGE, "--format: expected one of table, json and csv");
     }
     cli_format named = asked == WRITE_TABLE  ? CLI_FORMAT_TABLE
                        : asked == WRITE_JSON ? CLI_FORMAT_JSON
@@ -162,19 +163,19 @@ static pm_status choose_write_format(cli_run_options *o, pm_error *err) {
     }
     cli_format ending = format_of_path(o->output);
     if (named != CLI_FORMAT_NONE && ending != CLI_FORMAT_NONE && named != ending) {
-        return pm_fail(err, PM_EUSAGE, "--output \"%s\": its ending contradicts --format", o->output);
+        return pmi_fail(err, PM_EUSAGE, "--output \"%s\": its ending contradicts --format", o->output);
     }
     if (named == CLI_FORMAT_NONE && ending == CLI_FORMAT_NONE) {
-        return pm_fail(err, PM_EUSAGE, "--output \"%s\": expected an ending .json, .csv or .npy, or --format",
-                       o->output);
+        return pmi_fail(err, PM_EUSAGE, "--output \"%s\": expected an ending .json, .csv or .npy, or --format",
+                        o->output);
     }
     o->write_format = named != CLI_FORMAT_NONE ? named : ending;
     int quantities = (o->moments > 0) + o->covariance + o->pdf + o->cdf;
     if (o->write_format == CLI_FORMAT_NPY && quantities != 1) {
-        return pm_fail(err, PM_EUSAGE,
-                       "--output \"%s\": a .npy file holds one quantity, found %d; ask for one of --moments, "
-                       "--covariance, --pdf and --cdf, or write .json",
-                       o->output, quantities);
+        return pmi_fail(err, PM_EUSAGE,
+                        "--output \"%s\": a .npy file holds one quantity, found %d; ask for one of --moments, "
+                        "--covariance, --pdf and --cdf, or write .json",
+                        o->output, quantities);
     }
     return PM_OK;
 }
@@ -186,7 +187,7 @@ static pm_status check_evaluate(cli_run_options *o, cli_run_role role, pm_error 
     }
     o->on_cluster = strcmp(o->evaluate, "cluster") == 0;
     if (!o->on_cluster && strcmp(o->evaluate, "local") != 0) {
-        return pm_fail(err, PM_EUSAGE, "--evaluate: found \"%s\", expected local or cluster", o->evaluate);
+        return pmi_fail(err, PM_EUSAGE, "--evaluate: found \"%s\", expected local or cluster", o->evaluate);
     }
     if (o->on_cluster && role == CLI_ROLE_RUN && strcmp(o->strategy, "cluster") != 0) {
         return needs("--evaluate cluster", "--strategy cluster", err);
@@ -258,7 +259,7 @@ pm_status cli_run_options_read(cli_cluster *cluster, const cli_command *command,
     }
     *(role == CLI_ROLE_COLLECT ? &out->job : &out->graph) = operands.values[0];
     if (cluster->quiet && cluster->verbose) {
-        return pm_fail(err, PM_EUSAGE, "--quiet contradicts --verbose");
+        return pmi_fail(err, PM_EUSAGE, "--quiet contradicts --verbose");
     }
     return check_all(out, role, err);
 }

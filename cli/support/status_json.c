@@ -16,13 +16,13 @@ static void put_text(cli_json *j, const char *key, const char *value) {
 
 static void put_digest(cli_json *j, const char *key, const uint8_t digest[PM_DIGEST_BYTES]) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(digest, hex);
+    pmi_hex(digest, hex);
     put_text(j, key, hex);
 }
 
 static void put_time(cli_json *j, const char *key, double time) {
     char text[PM_TIME_TEXT];
-    pm_time_text(time, text);
+    pmi_time_text(time, text);
     put_text(j, key, text);
 }
 

@@ -18,15 +18,15 @@
 /* ---- workers ----------------------------------------------------------------------------------------- */
 
 static void copy_text(pm_span span, char *text, size_t n) {
-    pm_span_text(span, text, n);
+    pmi_span_text(span, text, n);
     cli_make_plain(text);
 }
 
 static pm_status copy_running(const pm_worker_message *message, cli_worker_view *worker, pm_error *err) {
     const pm_running_unit *units = message->units.items;
-    worker->running = pm_calloc(message->units.count, sizeof *worker->running);
+    worker->running = pmi_calloc(message->units.count, sizeof *worker->running);
     if (worker->running == NULL) {
-        return pm_fail_memory(err, "units of a worker", message->units.count * sizeof *worker->running);
+        return pmi_fail_memory(err, "units of a worker", message->units.count * sizeof *worker->running);
     }
     worker->n_running = message->units.count;
     for (size_t i = 0; i < worker->n_running; i++) {
@@ -45,9 +45,9 @@ static pm_status copy_running(const pm_worker_message *message, cli_worker_view 
 
 static pm_status see_worker(void *ctx, const pm_worker_message *message, pm_error *err) {
     cli_status *status = ctx;
-    if (!pm_reserve((void **)&status->workers, &status->worker_capacity, status->n_workers + 1,
-                    sizeof *status->workers)) {
-        return pm_fail_memory(err, "workers", (status->n_workers + 1) * sizeof *status->workers);
+    if (!pmi_reserve((void **)&status->workers, &status->worker_capacity, status->n_workers + 1,
+                     sizeof *status->workers)) {
+        return pmi_fail_memory(err, "workers", (status->n_workers + 1) * sizeof *status->workers);
     }
     cli_worker_view *worker = &status->workers[status->n_workers++];
     *worker = (cli_worker_view){.started = message->started,
@@ -84,10 +84,10 @@ static pm_status look_at_jobs(cli_status_source *source, cli_status *out, pm_err
     pm_redis *redis = source->cluster->redis;
     uint8_t(*jobs)[PM_DIGEST_BYTES] = NULL;
     size_t n = 1;
-    pm_status st = source->job != NULL ? PM_OK : pm_board_jobs(redis, source->most, &jobs, &n, err);
+    pm_status st = source->job != NULL ? PM_OK : pmi_board_jobs(redis, source->most, &jobs, &n, err);
     if (st == PM_OK) {
-        out->jobs = pm_calloc(n, sizeof *out->jobs);
-        st = out->jobs != NULL ? PM_OK : pm_fail_memory(err, "jobs", n * sizeof *out->jobs);
+        out->jobs = pmi_calloc(n, sizeof *out->jobs);
+        st = out->jobs != NULL ? PM_OK : pmi_fail_memory(err, "jobs", n * sizeof *out->jobs);
     }
     if (st == PM_OK) {
         st = source->job != NULL
@@ -102,15 +102,15 @@ static pm_status look_at_jobs(cli_status_source *source, cli_status *out, pm_err
 static pm_status look_at_redis(cli_status_source *source, cli_status *out, pm_error *err) {
     cli_cluster *c = source->cluster;
     cli_cluster_waits_for(c, "Redis");
-    pm_redis_set_deadline(c->redis, (c->deadline.begun + c->deadline.at) / 2);
-    pm_status st = pm_redis_see_key(c->redis, err);
+    pmi_redis_set_deadline(c->redis, (c->deadline.begun + c->deadline.at) / 2);
+    pm_status st = pmi_redis_see_key(c->redis, err);
     if (st == PM_OK) {
-        st = pm_redis_now(c->redis, &out->now, err);
+        st = pmi_redis_now(c->redis, &out->now, err);
     }
     if (st == PM_OK) {
         st = look_at_jobs(source, out, err);
     }
-    return st == PM_OK ? pm_board_workers(c->redis, see_worker, out, err) : st;
+    return st == PM_OK ? pmi_board_workers(c->redis, see_worker, out, err) : st;
 }
 
 /* ---- Kafka ------------------------------------------------------------------------------------------- */
@@ -120,15 +120,15 @@ static pm_status open_kafka(cli_status_source *source, pm_error *err) {
     pm_status st = PM_OK;
     if (source->rk == NULL) {
         free(source->health);
-        source->health = pm_calloc(1, sizeof *source->health);
+        source->health = pmi_calloc(1, sizeof *source->health);
         if (source->health == NULL) {
-            return pm_fail_memory(err, "the health of a handle", sizeof *source->health);
+            return pmi_fail_memory(err, "the health of a handle", sizeof *source->health);
         }
         source->health->log = &c->console.log;
-        st = pm_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, source->health, &source->rk, err);
+        st = pmi_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, source->health, &source->rk, err);
     }
-    return st == PM_OK ? pm_kafka_reach(source->rk, &c->kafka, source->health,
-                                        pm_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err)
+    return st == PM_OK ? pmi_kafka_reach(source->rk, &c->kafka, source->health,
+                                         pmi_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err)
                        : st;
 }
 
@@ -137,13 +137,13 @@ static pm_status count_partitions(cli_status_source *source, size_t counts[PM_N_
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_resp_err_t code =
         rd_kafka_metadata(source->rk, 1, NULL, &metadata,
-                          (int)(1e3 * pm_deadline_within(&source->cluster->deadline, METADATA_SECONDS, 0.1)));
+                          (int)(1e3 * pmi_deadline_within(&source->cluster->deadline, METADATA_SECONDS, 0.1)));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return pm_fail(err, PM_ETEMPORARY, "the list of topics: %s", rd_kafka_err2str(code));
+        return pmi_fail(err, PM_ETEMPORARY, "the list of topics: %s", rd_kafka_err2str(code));
     }
     for (pm_topic topic = 0; topic < PM_N_TOPICS; topic++) {
         char name[PM_TOPIC_NAME];
-        pm_topic_name(&source->cluster->kafka, topic, name);
+        pmi_topic_name(&source->cluster->kafka, topic, name);
         counts[topic] = 0;
         for (int i = 0; i < metadata->topic_cnt; i++) {
             if (strcmp(metadata->topics[i].topic, name) == 0) {
@@ -158,13 +158,13 @@ static pm_status count_partitions(cli_status_source *source, size_t counts[PM_N_
 static pm_status look_at_lag(cli_status_source *source, size_t n, cli_status *out, pm_error *err) {
     free(out->lags);
     out->n_partitions = 0;
-    out->lags = pm_calloc(n, sizeof *out->lags);
+    out->lags = pmi_calloc(n, sizeof *out->lags);
     if (out->lags == NULL) {
-        return pm_fail_memory(err, "lags of partitions", n * sizeof *out->lags);
+        return pmi_fail_memory(err, "lags of partitions", n * sizeof *out->lags);
     }
     pm_status st = n == 0 ? PM_OK
-                          : pm_group_lag(source->rk, &source->cluster->kafka, n, out->lags,
-                                         pm_deadline_within(&source->cluster->deadline, LAG_SECONDS, 0.1), err);
+                          : pmi_group_lag(source->rk, &source->cluster->kafka, n, out->lags,
+                                          pmi_deadline_within(&source->cluster->deadline, LAG_SECONDS, 0.1), err);
     if (st != PM_OK) {
         free(out->lags);
         out->lags = NULL;
@@ -203,9 +203,9 @@ static pm_status look_at_kafka(cli_status_source *source, cli_status *out, pm_er
     if (st != PM_OK) {
         return st;
     }
-    double until = pm_seconds() + pm_deadline_within(&source->cluster->deadline, SETTLE_SECONDS, 0);
+    double until = pmi_seconds() + pmi_deadline_within(&source->cluster->deadline, SETTLE_SECONDS, 0);
     st = try_kafka(source, out, err);
-    while (pm_is_transient(st) && pm_seconds() < until && !cli_cluster_is_stopped(source->cluster)) {
+    while (pmi_is_transient(st) && pmi_seconds() < until && !cli_cluster_is_stopped(source->cluster)) {
         nanosleep(&pause, NULL);
         st = try_kafka(source, out, err);
     }
@@ -215,11 +215,11 @@ static pm_status look_at_kafka(cli_status_source *source, cli_status *out, pm_er
 /* ---- all --------------------------------------------------------------------------------------------- */
 
 pm_status cli_status_look(cli_status_source *source, cli_status *out, pm_error *err) {
-    *out = (cli_status){.now = pm_now()};
+    *out = (cli_status){.now = pmi_now()};
     out->redis_st = look_at_redis(source, out, &out->redis_err);
     out->kafka_st = look_at_kafka(source, out, &out->kafka_err);
     bool is_out_of_memory = out->redis_st == PM_EOSERR || out->kafka_st == PM_EOSERR;
-    return is_out_of_memory ? pm_fail(err, PM_EOSERR, "status: out of memory") : PM_OK;
+    return is_out_of_memory ? pmi_fail(err, PM_EOSERR, "status: out of memory") : PM_OK;
 }
 
 void cli_status_free(cli_status *status) {
@@ -237,9 +237,9 @@ void cli_status_free(cli_status *status) {
 
 void cli_status_source_close(cli_status_source *source) {
     if (source->dead != NULL) {
-        pm_reader_close(source->dead);
+        pmi_reader_close(source->dead);
     }
-    if (source->rk == NULL || pm_kafka_destroy(source->rk, 0, DESTROY_SECONDS, &source->cluster->console.log)) {
+    if (source->rk == NULL || pmi_kafka_destroy(source->rk, 0, DESTROY_SECONDS, &source->cluster->console.log)) {
         free(source->health);
     }
     cli_dead_letter_list_free(&source->letters);
@@ -276,7 +276,7 @@ void cli_unit_state(const cli_status *status, const cli_job_view *job, const cli
                            .is_running = worker != NULL,
                            .lags = status->lags,
                            .n_lags = status->n_partitions};
-    pm_unit_place place = pm_unit_find(&signs);
+    pm_unit_place place = pmi_unit_find(&signs);
     if (place == PM_UNIT_ENDED) {
         snprintf(text, n, "%s", job->has_failed ? "failed" : "ended");
     } else if (place == PM_UNIT_RUNNING) {

@@ -9,14 +9,14 @@
 #define MIB 0x1p20
 
 static const char *short_id(const uint8_t digest[PM_DIGEST_BYTES], char hex[PM_DIGEST_HEX]) {
-    pm_hex(digest, hex);
+    pmi_hex(digest, hex);
     hex[SHORT] = '\0';
     return hex;
 }
 
 static void write_job(const cli_job_view *job, cli_out *out) {
     char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], done[48];
-    pm_time_text(job->created, when);
+    pmi_time_text(job->created, when);
     snprintf(done, sizeof done, "%llu/%llu", (unsigned long long)(job->items - job->missing),
              (unsigned long long)job->items);
     cli_out_format(out, "%s  %-10s  %15s  %6zu  %.19s  %.100s\n", short_id(job->job, hex), cli_job_state(job), done,
@@ -102,7 +102,7 @@ static void write_unit(const cli_status *status, const cli_job_view *job, const 
 
 static void write_detail(const cli_status *status, const cli_job_view *job, cli_out *out) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(job->job, hex);
+    pmi_hex(job->job, hex);
     cli_out_format(out, "\njob %s\n  %s, %llu states, %llu items of which %llu were known when it was submitted\n", hex,
                    cli_job_state(job), (unsigned long long)job->states, (unsigned long long)job->items,
                    (unsigned long long)job->known);

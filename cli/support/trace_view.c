@@ -4,7 +4,7 @@
 
 pm_status cli_trace_decode(const uint8_t *bytes, size_t n, cli_trace *out, pm_error *err) {
     out->encoded_bytes = n;
-    return pm_trace_decode(bytes, n, &out->trace, out->key, err);
+    return pmi_trace_decode(bytes, n, &out->trace, out->key, err);
 }
 
 typedef struct figure {
@@ -24,7 +24,7 @@ static void figures_of(const cli_trace *t, figure figures[N_FIGURES]) {
         {"u_entries", "entries of U", u},
         {"flops", "flops of a theta", trace->flops},
         {"bytes", "bytes encoded", t->encoded_bytes},
-        {"memory", "bytes in memory", pm_trace_bytes(trace->n, (size_t)(l + u))},
+        {"memory", "bytes in memory", pmi_trace_bytes(trace->n, (size_t)(l + u))},
     };
     for (size_t i = 0; i < N_FIGURES; i++) {
         figures[i] = all[i];
@@ -49,8 +49,8 @@ static void write_json(const char *key, const char *digest, const figure *figure
 void cli_trace_write(const cli_trace *t, bool as_json, cli_out *out) {
     char key[PM_DIGEST_HEX], digest[PM_DIGEST_HEX];
     figure figures[N_FIGURES];
-    pm_hex(t->key, key);
-    pm_hex(t->trace.digest, digest);
+    pmi_hex(t->key, key);
+    pmi_hex(t->trace.digest, digest);
     figures_of(t, figures);
     if (as_json) {
         write_json(key, digest, figures, out);

@@ -11,7 +11,7 @@ typedef struct cli_trace {
     size_t encoded_bytes;
 } cli_trace;
 
-/* Decodes. Free with pm_trace_free(&out->trace). */
+/* Decodes. Free with pmi_trace_free(&out->trace). */
 pm_status cli_trace_decode(const uint8_t *bytes, size_t n, cli_trace *out, pm_error *err);
 
 /* Writes it, as lines of text or as one JSON object. */

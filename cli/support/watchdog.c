@@ -28,7 +28,7 @@ static void wait_until(cli_watchdog *w, double at) {
         pthread_cond_wait(&w->changed, &w->mutex);
         return;
     }
-    double left = at - pm_seconds();
+    double left = at - pmi_seconds();
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     double nanoseconds = (double)t.tv_nsec + 1e9 * (left > 0 ? left : 0);
@@ -39,8 +39,8 @@ static void wait_until(cli_watchdog *w, double at) {
 
 /* Time is over: whether it is with waiting that it went. The mutex is held, and given up meanwhile. */
 static bool is_waiting(cli_watchdog *w) {
-    double at = w->at, before = cpu_seconds(w->watched), until = pm_seconds() + SAMPLE_SECONDS;
-    while (w->at == at && !w->is_ending && pm_seconds() < until) {
+    double at = w->at, before = cpu_seconds(w->watched), until = pmi_seconds() + SAMPLE_SECONDS;
+    while (w->at == at && !w->is_ending && pmi_seconds() < until) {
         wait_until(w, until);
     }
     return w->at == at && !w->is_ending && cpu_seconds(w->watched) - before < COMPUTES * SAMPLE_SECONDS;
@@ -68,7 +68,7 @@ static void *watch(void *ctx) {
     cli_watchdog *w = ctx;
     pthread_mutex_lock(&w->mutex);
     while (!w->is_ending) {
-        if (w->at != 0 && pm_seconds() >= w->at) {
+        if (w->at != 0 && pmi_seconds() >= w->at) {
             if (is_waiting(w)) {
                 end_program(w);
             }
@@ -102,7 +102,7 @@ static pm_status start(cli_watchdog *w, pm_error *err) {
     if (code != 0) {
         pthread_cond_destroy(&w->changed);
         pthread_mutex_destroy(&w->mutex);
-        return pm_fail(err, PM_EOSERR, "a thread that keeps the time limit cannot be started: %s", strerror(code));
+        return pmi_fail(err, PM_EOSERR, "a thread that keeps the time limit cannot be started: %s", strerror(code));
     }
     w->is_running = true;
     return PM_OK;

@@ -13,7 +13,7 @@ typedef struct cli_watchdog {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool is_running, is_ending;
-    double at; /* pm_seconds(); 0: asleep */
+    double at; /* pmi_seconds(); 0: asleep */
     pm_error last_words;
     cli_console *console;
 } cli_watchdog;

@@ -15,7 +15,7 @@ typedef struct job {
 } job;
 
 static pm_status append(void *ctx, const void *bytes, size_t n, pm_error *err) {
-    return pm_buffer_add(ctx, bytes, n, err);
+    return pmi_buffer_add(ctx, bytes, n, err);
 }
 
 static pm_status write_graph(void *ctx, bool *tolerated, pm_error *err) {
@@ -23,8 +23,8 @@ static pm_status write_graph(void *ctx, bool *tolerated, pm_error *err) {
     const job *j = ctx;
     pm_buffer out = {0};
     const pm_byte_sink sink = {.ctx = &out, .write = append};
-    pm_status st = pm_graph_write(j->graph, j->encoding, &sink, err);
-    pm_buffer_free(&out);
+    pm_status st = pmi_graph_write(j->graph, j->encoding, &sink, err);
+    pmi_buffer_free(&out);
     return st;
 }
 
@@ -40,13 +40,13 @@ static pm_status read_graph(void *ctx, bool *tolerated, pm_error *err) {
 static int sweep(const pm_graph *graph, pm_graph_encoding encoding, const char *writing, const char *reading) {
     job j = {.graph = graph, .encoding = encoding};
     const pm_byte_sink sink = {.ctx = &j.bytes, .write = append};
-    if (pm_graph_write(graph, encoding, &sink, NULL) != PM_OK) {
+    if (pmi_graph_write(graph, encoding, &sink, NULL) != PM_OK) {
         printf("not ok %s: could not be prepared\n", reading);
         return 1;
     }
     int faults = failing_sweep(writing, write_graph, &j);
     faults += failing_sweep(reading, read_graph, &j);
-    pm_buffer_free(&j.bytes);
+    pmi_buffer_free(&j.bytes);
     return faults;
 }
 
@@ -59,7 +59,7 @@ int main(void) {
     /* a document of several windows, so that tokens are cut and kept */
     const int64_t args[PM_MODEL_MAX_ARGS] = {60};
     pm_graph *graph = NULL;
-    if (pm_model_find("rabbits")->make(args, &graph, NULL) != PM_OK) {
+    if (pmi_model_find("rabbits")->make(args, &graph, NULL) != PM_OK) {
         printf("not ok graphs: could not be prepared\n");
         return EXIT_FAILURE;
     }

@@ -60,7 +60,7 @@ static pm_status generate(void *ctx, bool *tolerated, pm_error *err) {
     (void)tolerated;
     const model_request *request = ctx;
     pm_graph *graph = NULL;
-    pm_status st = pm_model_find(request->name)->make(request->args, &graph, err);
+    pm_status st = pmi_model_find(request->name)->make(request->args, &graph, err);
     pm_graph_free(graph);
     return st;
 }
@@ -72,15 +72,15 @@ static pm_status record(void *ctx, bool *tolerated, pm_error *err) {
     pm_split split = {0};
     pm_library library = {0};
     pm_library_options options = {.record = {.effort = PM_EFFORT_BEST, .memory = MEMORY}, .threads = 1};
-    pm_status st = pm_isa_choose(NULL, &options.record.isa, err);
+    pm_status st = pmi_isa_choose(NULL, &options.record.isa, err);
     if (st == PM_OK) {
-        st = pm_split_graph(graph, NULL, &split, err);
+        st = pmi_split_graph(graph, NULL, &split, err);
     }
     if (st == PM_OK) {
-        st = pm_library_make(graph, &split, &options, &library, err);
+        st = pmi_library_make(graph, &split, &options, &library, err);
     }
-    pm_library_free(&library);
-    pm_split_free(&split);
+    pmi_library_free(&library);
+    pmi_split_free(&split);
     return st;
 }
 
@@ -90,12 +90,12 @@ static pm_status encode_and_decode(void *ctx, bool *tolerated, pm_error *err) {
     pm_buffer bytes = {0};
     pm_trace trace = {0};
     uint8_t key[PM_DIGEST_BYTES];
-    pm_status st = pm_trace_encode(&class->plan.trace, class->key, &bytes, err);
+    pm_status st = pmi_trace_encode(&class->plan.trace, class->key, &bytes, err);
     if (st == PM_OK) {
-        st = pm_trace_decode(bytes.bytes, bytes.size, &trace, key, err);
+        st = pmi_trace_decode(bytes.bytes, bytes.size, &trace, key, err);
     }
-    pm_trace_free(&trace);
-    pm_buffer_free(&bytes);
+    pmi_trace_free(&trace);
+    pmi_buffer_free(&bytes);
     return st;
 }
 
@@ -110,7 +110,7 @@ static pm_status get_known(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buf
                            pm_error *err) {
     const seen_graph *seen = ctx;
     *found = PM_CACHE_FOUND;
-    return pm_trace_encode(&seen->library->classes[key[0]].plan.trace, key, value, err);
+    return pmi_trace_encode(&seen->library->classes[key[0]].plan.trace, key, value, err);
 }
 
 static void fill_kept(const seen_graph *seen, pm_kept_classes *kept) {
@@ -134,23 +134,23 @@ static pm_status see_again(void *ctx, bool *tolerated, pm_error *err) {
     pm_kept_classes kept = {.n_sccs = seen->split->n_sccs,
                             .n_states = seen->split->n_transient,
                             .n_classes = n_classes,
-                            .keys = pm_malloc(n_classes, sizeof *kept.keys),
-                            .class_of = pm_malloc(seen->split->n_sccs, sizeof *kept.class_of),
-                            .names = pm_malloc(seen->split->n_transient, sizeof *kept.names)};
+                            .keys = pmi_malloc(n_classes, sizeof *kept.keys),
+                            .class_of = pmi_malloc(seen->split->n_sccs, sizeof *kept.class_of),
+                            .names = pmi_malloc(seen->split->n_transient, sizeof *kept.names)};
     pm_trace_cache cache = {.ctx = ctx, .get = get_known};
     pm_library_options options = {.record = {.effort = PM_EFFORT_FAST}, .threads = 1, .cache = &cache};
     pm_library library = {0};
     bool made = false;
     pm_status st = PM_OK;
     if (kept.keys == NULL || kept.class_of == NULL || kept.names == NULL) {
-        st = pm_fail_memory(err, "what is kept of a graph", kept.n_states * sizeof *kept.names);
+        st = pmi_fail_memory(err, "what is kept of a graph", kept.n_states * sizeof *kept.names);
     } else {
         fill_kept(seen, &kept);
-        st = pm_library_of_kept(seen->graph, seen->split, &kept, &options, &library, &made, err);
-        st = st == PM_OK && !made ? pm_fail(err, PM_ESOFTWARE, "the traces do not fit their own graph") : st;
+        st = pmi_library_of_kept(seen->graph, seen->split, &kept, &options, &library, &made, err);
+        st = st == PM_OK && !made ? pmi_fail(err, PM_ESOFTWARE, "the traces do not fit their own graph") : st;
     }
-    pm_library_free(&library);
-    pm_kept_classes_free(&kept);
+    pmi_library_free(&library);
+    pmi_kept_classes_free(&kept);
     return st;
 }
 
@@ -159,22 +159,22 @@ static pm_status seal_and_open(void *ctx, bool *tolerated, pm_error *err) {
     (void)ctx;
     (void)tolerated;
     const char key[] = "0123456789abcdef0123456789abcdef";
-    const pm_job_message job = {.kind = pm_span_of("record"), .states = 7};
-    const pm_span name = pm_span_of("p:job:{1}");
+    const pm_job_message job = {.kind = pmi_span_of("record"), .states = 7};
+    const pm_span name = pmi_span_of("p:job:{1}");
     pm_job_message back;
     pm_message_memory memory = {0};
     pm_buffer bytes = {0};
     pm_seal *seal = NULL;
-    pm_status st = pm_seal_new(key, sizeof key - 1, &seal, err);
+    pm_status st = pmi_seal_new(key, sizeof key - 1, &seal, err);
     if (st == PM_OK) {
-        st = pm_sealed_encode(seal, name, &pm_job_type, &job, &bytes, err);
+        st = pmi_sealed_encode(seal, name, &pmi_job_type, &job, &bytes, err);
     }
     if (st == PM_OK) {
-        st = pm_sealed_decode(seal, name, &pm_job_type, bytes.bytes, bytes.size, &back, &memory, err);
+        st = pmi_sealed_decode(seal, name, &pmi_job_type, bytes.bytes, bytes.size, &back, &memory, err);
     }
-    pm_message_memory_free(&memory);
-    pm_buffer_free(&bytes);
-    pm_seal_free(seal);
+    pmi_message_memory_free(&memory);
+    pmi_buffer_free(&bytes);
+    pmi_seal_free(seal);
     return st;
 }
 
@@ -184,10 +184,10 @@ static int sweep_graph(const char *name, const model_request *request) {
     pm_library library = {0};
     pm_library_options options = {.record = {.effort = PM_EFFORT_FAST, .memory = MEMORY}, .threads = 1};
     int faults = 1;
-    if (pm_isa_choose(NULL, &options.record.isa, NULL) == PM_OK &&
-        pm_model_find(request->name)->make(request->args, &graph, NULL) == PM_OK &&
-        pm_split_graph(graph, NULL, &split, NULL) == PM_OK &&
-        pm_library_make(graph, &split, &options, &library, NULL) == PM_OK) {
+    if (pmi_isa_choose(NULL, &options.record.isa, NULL) == PM_OK &&
+        pmi_model_find(request->name)->make(request->args, &graph, NULL) == PM_OK &&
+        pmi_split_graph(graph, NULL, &split, NULL) == PM_OK &&
+        pmi_library_make(graph, &split, &options, &library, NULL) == PM_OK) {
         faults = failing_sweep(name, record, graph);
         faults += failing_sweep("encode and decode a trace", encode_and_decode, &library.classes[0]);
         seen_graph seen = {graph, &split, &library};
@@ -195,8 +195,8 @@ static int sweep_graph(const char *name, const model_request *request) {
     } else {
         printf("not ok %s: could not be prepared\n", name);
     }
-    pm_library_free(&library);
-    pm_split_free(&split);
+    pmi_library_free(&library);
+    pmi_split_free(&split);
     pm_graph_free(graph);
     return faults;
 }

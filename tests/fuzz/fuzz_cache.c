@@ -30,7 +30,7 @@ static void must(bool condition) {
 
 /* Entry i: a kind and a key that follow from i, a value whose bytes are its key's, again and again. */
 static void make_entry(uint64_t i, pm_disk_entry *entry, uint8_t *value) {
-    must(pm_digest(PM_SHA256, &i, sizeof i, entry->key, NULL) == PM_OK);
+    must(pmi_digest(PM_SHA256, &i, sizeof i, entry->key, NULL) == PM_OK);
     entry->kind = i % 2 == 0 ? PM_DISK_TRACE : PM_DISK_CLASSES;
     entry->size = i % 3 == 0 ? 3000 + 200 * i : 7 * i;
     for (size_t at = 0; at < entry->size; at++) {
@@ -43,7 +43,7 @@ static void put(pm_disk *disk, uint64_t i) {
     static uint8_t value[1 << 16];
     pm_disk_entry entry;
     make_entry(i, &entry, value);
-    must(pm_disk_put(disk, &entry, 1, NULL) == PM_OK);
+    must(pmi_disk_put(disk, &entry, 1, NULL) == PM_OK);
 }
 
 static bool has(pm_disk *disk, uint64_t i) {
@@ -52,9 +52,9 @@ static bool has(pm_disk *disk, uint64_t i) {
     pm_buffer got = {0};
     pm_disk_found found;
     make_entry(i, &entry, value);
-    must(pm_disk_get(disk, entry.kind, entry.key, &got, &found, NULL) == PM_OK);
+    must(pmi_disk_get(disk, entry.kind, entry.key, &got, &found, NULL) == PM_OK);
     must(found != PM_DISK_FOUND || (got.size == entry.size && memcmp(got.bytes, value, got.size) == 0));
-    pm_buffer_free(&got);
+    pmi_buffer_free(&got);
     return found == PM_DISK_FOUND;
 }
 
@@ -83,7 +83,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     (void)snprintf(data, sizeof data, "%s/traces.sqlite", dir);
     (void)snprintf(journal, sizeof journal, "%s-journal", data);
     (void)snprintf(wal, sizeof wal, "%s-wal", data);
-    must(pm_disk_open(dir, LIMIT, NULL, &disk, NULL) == PM_OK);
+    must(pmi_disk_open(dir, LIMIT, NULL, &disk, NULL) == PM_OK);
     for (uint64_t i = 0; i < ENTRIES + 8; i++) {
         put(disk, i);
     }
@@ -92,9 +92,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         static uint8_t value[1 << 16];
         bool removed;
         make_entry(i, &entry, value);
-        must(pm_disk_remove(disk, entry.kind, entry.key, &removed, NULL) == PM_OK);
+        must(pmi_disk_remove(disk, entry.kind, entry.key, &removed, NULL) == PM_OK);
     }
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     FILE *f = fopen(data, "rb");
     must(f != NULL && fseek(f, 0, SEEK_END) == 0 && ftell(f) > 0);
     base_size = (size_t)ftell(f);
@@ -120,11 +120,11 @@ static void use(bool clears) {
     pm_disk *disk;
     size_t n;
     bool all = false;
-    must(pm_disk_open(dir, LIMIT, NULL, &disk, NULL) == PM_OK);
+    must(pmi_disk_open(dir, LIMIT, NULL, &disk, NULL) == PM_OK);
     for (uint64_t i = 0; i < ENTRIES; i++) {
         (void)has(disk, i);
     }
-    must(pm_disk_each(disk, look, NULL, NULL) == PM_OK);
+    must(pmi_disk_each(disk, look, NULL, NULL) == PM_OK);
     for (int turn = 0; turn < 3 && !all; turn++) {
         all = true;
         for (uint64_t i = 100; i < 103; i++) {
@@ -136,10 +136,10 @@ static void use(bool clears) {
     }
     must(all);
     if (clears) {
-        must(pm_disk_clear(disk, &n, NULL) == PM_OK);
+        must(pmi_disk_clear(disk, &n, NULL) == PM_OK);
         must(!has(disk, 100));
     }
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
 }
 
 static void write_file(const char *path, const uint8_t *bytes, size_t n) {

@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
         content = mounts + strlen(mounts) + 1;
     }
     const pm_text_files files = {.ctx = content, .read = read_rest};
-    pm_cgroup_limits limits = pm_cgroup_read(text, mounts, &files);
+    pm_cgroup_limits limits = pmi_cgroup_read(text, mounts, &files);
     if (!(limits.processors > 0)) {
         abort();
     }

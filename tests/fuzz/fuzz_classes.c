@@ -33,10 +33,10 @@ static const known *the_graph(void) {
     static known k;
     if (k.graph == NULL) {
         pm_library_options o = {.record = {.effort = PM_EFFORT_FAST, .memory = 1 << 20}, .threads = 1};
-        must(pm_isa_choose(NULL, &o.record.isa, NULL) == PM_OK);
+        must(pmi_isa_choose(NULL, &o.record.isa, NULL) == PM_OK);
         must(pm_graph_parse(text, sizeof text - 1, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &k.graph, NULL) == PM_OK);
-        must(pm_split_graph(k.graph, NULL, &k.split, NULL) == PM_OK);
-        must(pm_library_make(k.graph, &k.split, &o, &k.library, NULL) == PM_OK && k.library.n_classes == 2);
+        must(pmi_split_graph(k.graph, NULL, &k.split, NULL) == PM_OK);
+        must(pmi_library_make(k.graph, &k.split, &o, &k.library, NULL) == PM_OK && k.library.n_classes == 2);
     }
     return &k;
 }
@@ -46,7 +46,7 @@ static pm_status get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *v
                      pm_error *err) {
     const known *k = ctx;
     *found = key[0] < k->library.n_classes ? PM_CACHE_FOUND : PM_CACHE_MISSING;
-    return *found == PM_CACHE_FOUND ? pm_trace_encode(&k->library.classes[key[0]].plan.trace, key, value, err) : PM_OK;
+    return *found == PM_CACHE_FOUND ? pmi_trace_encode(&k->library.classes[key[0]].plan.trace, key, value, err) : PM_OK;
 }
 
 static bool has(const uint32_t *list, size_t begin, size_t end, uint32_t value) {
@@ -85,7 +85,7 @@ static void try_graph(pm_kept_classes *kept) {
     pm_library_options o = {.record = {.effort = PM_EFFORT_FAST}, .threads = 1, .cache = &cache};
     pm_library library;
     bool made;
-    must(pm_library_of_kept(k->graph, &k->split, kept, &o, &library, &made, NULL) == PM_OK);
+    must(pmi_library_of_kept(k->graph, &k->split, kept, &o, &library, &made, NULL) == PM_OK);
     uint32_t name[16] = {0};
     for (uint32_t i = 0; made && i < k->split.n_transient; i++) {
         name[k->split.member[i]] = library.names[i];
@@ -93,7 +93,7 @@ static void try_graph(pm_kept_classes *kept) {
     for (uint32_t scc = 0; made && scc < k->split.n_sccs; scc++) {
         check_edges(&k->split, &library.instances[scc], scc, name);
     }
-    pm_library_free(&library);
+    pmi_library_free(&library);
 }
 
 /* ---- the target ---- */
@@ -105,20 +105,20 @@ static void must_be_same(const pm_buffer *again, const uint8_t *bytes, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     pm_kept_classes kept;
     pm_buffer again = {0};
-    if (pm_kept_classes_decode(bytes, n, &kept, NULL) == PM_OK) {
-        if (pm_kept_classes_encode(&kept, &again, NULL) == PM_OK) {
+    if (pmi_kept_classes_decode(bytes, n, &kept, NULL) == PM_OK) {
+        if (pmi_kept_classes_encode(&kept, &again, NULL) == PM_OK) {
             must_be_same(&again, bytes, n);
         }
-        pm_kept_classes_free(&kept);
+        pmi_kept_classes_free(&kept);
     }
-    pm_buffer_free(&again);
-    if (pm_kept_classes_decode_payload(bytes, n, &kept, NULL) == PM_OK) {
-        if (pm_kept_classes_encode_payload(&kept, &again, NULL) == PM_OK) {
+    pmi_buffer_free(&again);
+    if (pmi_kept_classes_decode_payload(bytes, n, &kept, NULL) == PM_OK) {
+        if (pmi_kept_classes_encode_payload(&kept, &again, NULL) == PM_OK) {
             must_be_same(&again, bytes, n);
         }
         try_graph(&kept);
-        pm_kept_classes_free(&kept);
+        pmi_kept_classes_free(&kept);
     }
-    pm_buffer_free(&again);
+    pmi_buffer_free(&again);
     return 0;
 }

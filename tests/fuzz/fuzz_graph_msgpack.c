@@ -8,6 +8,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     fuzz_graph(bytes, n);
     pm_memory_source memory = {.bytes = bytes, .size = n};
-    fuzz_events(pm_msgpack_read, &memory);
+    fuzz_events(pmi_msgpack_read, &memory);
     return 0;
 }

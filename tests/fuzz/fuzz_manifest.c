@@ -25,9 +25,9 @@ static void look(const pm_job *job) {
 
 static void decode(const uint8_t *bytes, size_t n) {
     pm_job job;
-    if (pm_manifest_decode(bytes, n, SIZE_MAX, NULL, &job, NULL) == PM_OK) {
+    if (pmi_manifest_decode(bytes, n, SIZE_MAX, NULL, &job, NULL) == PM_OK) {
         look(&job);
-        pm_job_free(&job);
+        pmi_job_free(&job);
     }
 }
 
@@ -52,10 +52,10 @@ static void decode_made(const uint8_t *bytes, size_t n) {
                              .names = {rest + flags + sccs, (left - flags - sccs) / 4 * 4},
                              .graph = {bytes + 4, graph_size}};
     memcpy(m.job, graph->digest, sizeof m.job);
-    if (pm_message_encode(&pm_manifest_type, &m, &encoded, NULL) == PM_OK) {
+    if (pmi_message_encode(&pmi_manifest_type, &m, &encoded, NULL) == PM_OK) {
         decode(encoded.bytes, encoded.size);
     }
-    pm_buffer_free(&encoded);
+    pmi_buffer_free(&encoded);
     pm_graph_free(graph);
 }
 
@@ -70,8 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
         decode(bytes + 1, n - 1);
         break;
     case 1:
-        if (pm_message_decode_payload(&pm_manifest_type, bytes + 1, n - 1, &message, &memory, NULL) == PM_OK) {
-            pm_message_memory_free(&memory);
+        if (pmi_message_decode_payload(&pmi_manifest_type, bytes + 1, n - 1, &message, &memory, NULL) == PM_OK) {
+            pmi_message_memory_free(&memory);
         }
         break;
     default:

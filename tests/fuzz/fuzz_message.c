@@ -12,41 +12,41 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 static void must_encode(const pm_message_type *type, const void *message, const uint8_t *payload, size_t n) {
     pm_buffer again = {0};
     pm_envelope e;
-    if (pm_message_encode(type, message, &again, NULL) != PM_OK ||
-        pm_envelope_open(again.bytes, again.size, &e, NULL) != PM_OK) {
+    if (pmi_message_encode(type, message, &again, NULL) != PM_OK ||
+        pmi_envelope_open(again.bytes, again.size, &e, NULL) != PM_OK) {
         abort();
     }
     if (!type->is_packed && (e.size != n || memcmp(e.payload, payload, n) != 0)) {
         abort();
     }
-    pm_buffer_free(&again);
+    pmi_buffer_free(&again);
 }
 
 static void decode(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message) {
     pm_message_memory memory;
     pm_envelope e;
-    if (pm_message_decode(type, bytes, n, message, &memory, NULL) == PM_OK) {
-        if (pm_envelope_open(bytes, n, &e, NULL) != PM_OK) {
+    if (pmi_message_decode(type, bytes, n, message, &memory, NULL) == PM_OK) {
+        if (pmi_envelope_open(bytes, n, &e, NULL) != PM_OK) {
             abort();
         }
         must_encode(type, message, e.payload, e.size);
     }
-    pm_message_memory_free(&memory);
-    if (pm_message_decode_payload(type, bytes, n, message, &memory, NULL) == PM_OK) {
+    pmi_message_memory_free(&memory);
+    if (pmi_message_decode_payload(type, bytes, n, message, &memory, NULL) == PM_OK) {
         must_encode(type, message, bytes, n);
     }
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     size_t n_types = 0;
-    while (pm_message_types[n_types] != NULL) {
+    while (pmi_message_types[n_types] != NULL) {
         n_types++;
     }
     if (n == 0 || (bytes[0] & 0x7f) >= n_types) {
         return 0;
     }
-    pm_message_type type = *pm_message_types[bytes[0] & 0x7f];
+    pm_message_type type = *pmi_message_types[bytes[0] & 0x7f];
     if (bytes[0] & 0x80) {
         type.is_packed = false;
     } else if (type.is_packed) {

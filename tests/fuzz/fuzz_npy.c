@@ -5,7 +5,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     pm_matrix matrix = {0};
     pm_error err;
-    pm_matrix_parse_npy(bytes, n, &matrix, &err);
-    pm_matrix_free(&matrix);
+    pmi_matrix_parse_npy(bytes, n, &matrix, &err);
+    pmi_matrix_free(&matrix);
     return 0;
 }

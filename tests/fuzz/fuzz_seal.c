@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 static const pm_seal *shared_seal(void) {
     static pm_seal *seal;
-    if (seal == NULL && pm_seal_new(KEY, strlen(KEY), &seal, NULL) != PM_OK) {
+    if (seal == NULL && pmi_seal_new(KEY, strlen(KEY), &seal, NULL) != PM_OK) {
         abort();
     }
     return seal;
@@ -22,32 +22,32 @@ static const pm_seal *shared_seal(void) {
 static void open_bytes(const pm_seal *seal, const uint8_t *bytes, size_t n) {
     pm_span inside;
     pm_buffer again = {0};
-    pm_span name = pm_span_of("name");
-    if (pm_seal_open(seal, &pm_unit_type, name, bytes, n, &inside, NULL) == PM_OK) {
-        if ((inside.size > 0 && pm_buffer_add(&again, inside.bytes, inside.size, NULL) != PM_OK) ||
-            pm_seal_put(seal, &pm_unit_type, name, 0, &again, NULL) != PM_OK || again.size != n ||
+    pm_span name = pmi_span_of("name");
+    if (pmi_seal_open(seal, &pmi_unit_type, name, bytes, n, &inside, NULL) == PM_OK) {
+        if ((inside.size > 0 && pmi_buffer_add(&again, inside.bytes, inside.size, NULL) != PM_OK) ||
+            pmi_seal_put(seal, &pmi_unit_type, name, 0, &again, NULL) != PM_OK || again.size != n ||
             (n > 0 && memcmp(again.bytes, bytes, n) != 0)) {
             abort();
         }
     }
-    pm_buffer_free(&again);
+    pmi_buffer_free(&again);
 }
 
 /* The bytes sealed; then one of them, chosen by the input, altered by another. */
 static void alter(const pm_seal *seal, const uint8_t *bytes, size_t n) {
     pm_buffer b = {0};
-    pm_span inside, name = pm_span_of("name");
-    if (pm_buffer_add(&b, bytes + 3, n - 3, NULL) != PM_OK ||
-        pm_seal_put(seal, &pm_unit_type, name, 0, &b, NULL) != PM_OK) {
+    pm_span inside, name = pmi_span_of("name");
+    if (pmi_buffer_add(&b, bytes + 3, n - 3, NULL) != PM_OK ||
+        pmi_seal_put(seal, &pmi_unit_type, name, 0, &b, NULL) != PM_OK) {
         abort();
     }
     size_t at = ((size_t)bytes[0] << 8 | bytes[1]) % b.size;
     b.bytes[at] ^= bytes[2];
-    bool is_taken = pm_seal_open(seal, &pm_unit_type, name, b.bytes, b.size, &inside, NULL) == PM_OK;
+    bool is_taken = pmi_seal_open(seal, &pmi_unit_type, name, b.bytes, b.size, &inside, NULL) == PM_OK;
     if (is_taken != (bytes[2] == 0)) {
         abort();
     }
-    pm_buffer_free(&b);
+    pmi_buffer_free(&b);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     if (n == 0) {
         return 0;
     }
-    (void)pm_seal_peel(bytes + 1, n - 1, &inside, id, NULL);
+    (void)pmi_seal_peel(bytes + 1, n - 1, &inside, id, NULL);
     open_bytes(bytes[0] % 2 == 0 ? NULL : shared_seal(), bytes + 1, n - 1);
     if (n > 4) {
         alter(shared_seal(), bytes + 1, n - 1);

@@ -19,9 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     if (memmem(bytes, n, "-file", 5) != NULL) {
         return 0;
     }
-    if (pm_settings_init(&s, &err) == PM_OK && pm_settings_read_bytes(&s, bytes, n, "fuzz.conf", &err) == PM_OK) {
-        pm_settings_each(&s, see, &shown, &err);
+    if (pmi_settings_init(&s, &err) == PM_OK && pmi_settings_read_bytes(&s, bytes, n, "fuzz.conf", &err) == PM_OK) {
+        pmi_settings_each(&s, see, &shown, &err);
     }
-    pm_settings_free(&s);
+    pmi_settings_free(&s);
     return 0;
 }

@@ -18,19 +18,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     pm_trace t;
     uint8_t key[PM_DIGEST_BYTES];
     pm_buffer again = {0};
-    if (pm_trace_decode(bytes, n, &t, key, NULL) == PM_OK) {
-        if (pm_trace_encode(&t, key, &again, NULL) == PM_OK) {
+    if (pmi_trace_decode(bytes, n, &t, key, NULL) == PM_OK) {
+        if (pmi_trace_encode(&t, key, &again, NULL) == PM_OK) {
             must_be_same(&again, bytes, n);
         }
-        pm_trace_free(&t);
+        pmi_trace_free(&t);
     }
-    pm_buffer_free(&again);
-    if (pm_trace_decode_payload(bytes, n, &t, key, NULL) == PM_OK) {
-        if (pm_trace_encode_payload(&t, key, &again, NULL) == PM_OK) {
+    pmi_buffer_free(&again);
+    if (pmi_trace_decode_payload(bytes, n, &t, key, NULL) == PM_OK) {
+        if (pmi_trace_encode_payload(&t, key, &again, NULL) == PM_OK) {
             must_be_same(&again, bytes, n);
         }
-        pm_trace_free(&t);
+        pmi_trace_free(&t);
     }
-    pm_buffer_free(&again);
+    pmi_buffer_free(&again);
     return 0;
 }

@@ -20,26 +20,26 @@ static bool mend_key(const pm_error *err, pm_record_body *body, uint8_t *keys, s
     memcpy(hex, found + strlen(", found "), sizeof hex - 1);
     hex[sizeof hex - 1] = '\0';
     body->keys.bytes = keys;
-    return pm_unhex(hex, keys + at * PM_DIGEST_BYTES);
+    return pmi_unhex(hex, keys + at * PM_DIGEST_BYTES);
 }
 
 /* Reads the next SCC, if need be with its key set right. */
 static pm_status next(pm_record_reader *reader, uint8_t *keys, pm_canon *scc) {
     pm_error err = {0};
-    pm_status st = pm_record_reader_next(reader, scc, &err);
-    return st != PM_OK && mend_key(&err, &reader->body, keys, reader->at) ? pm_record_reader_next(reader, scc, &err)
+    pm_status st = pmi_record_reader_next(reader, scc, &err);
+    return st != PM_OK && mend_key(&err, &reader->body, keys, reader->at) ? pmi_record_reader_next(reader, scc, &err)
                                                                           : st;
 }
 
 static void must_be_written_alike(const pm_record_reader *reader, const pm_canon *const *sccs) {
     pm_buffer read = {0}, written = {0};
-    if (pm_message_encode(&pm_record_type, &reader->body, &read, NULL) != PM_OK ||
-        pm_record_body_write(sccs, reader->n, (pm_effort)reader->body.effort, &written, NULL) != PM_OK ||
+    if (pmi_message_encode(&pmi_record_type, &reader->body, &read, NULL) != PM_OK ||
+        pmi_record_body_write(sccs, reader->n, (pm_effort)reader->body.effort, &written, NULL) != PM_OK ||
         read.size != written.size || memcmp(read.bytes, written.bytes, read.size) != 0) {
         abort();
     }
-    pm_buffer_free(&read);
-    pm_buffer_free(&written);
+    pmi_buffer_free(&read);
+    pmi_buffer_free(&written);
 }
 
 static void read_all(pm_record_reader *reader, uint8_t *keys) {
@@ -56,22 +56,22 @@ static void read_all(pm_record_reader *reader, uint8_t *keys) {
         must_be_written_alike(reader, pointers);
     }
     for (size_t i = 0; i < n; i++) {
-        pm_canon_free(&sccs[i]);
+        pmi_canon_free(&sccs[i]);
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     pm_buffer body = {0};
     pm_record_reader reader;
-    if (pm_envelope_write(pm_record_type.name, pm_record_type.version, bytes, n, &body, NULL) == PM_OK &&
-        pm_record_reader_open((pm_span){body.bytes, body.size}, &reader, NULL) == PM_OK) {
+    if (pmi_envelope_write(pmi_record_type.name, pmi_record_type.version, bytes, n, &body, NULL) == PM_OK &&
+        pmi_record_reader_open((pm_span){body.bytes, body.size}, &reader, NULL) == PM_OK) {
         uint8_t keys[MOST_SCCS * PM_DIGEST_BYTES];
         if (reader.n <= MOST_SCCS) {
             memcpy(keys, reader.body.keys.bytes, reader.body.keys.size);
             read_all(&reader, keys);
         }
-        pm_record_reader_close(&reader);
+        pmi_record_reader_close(&reader);
     }
-    pm_buffer_free(&body);
+    pmi_buffer_free(&body);
     return 0;
 }

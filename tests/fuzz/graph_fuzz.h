@@ -11,7 +11,7 @@
 #include "graph/write.h"
 
 static inline pm_status fuzz_append(void *ctx, const void *bytes, size_t n, pm_error *err) {
-    return pm_buffer_add(ctx, bytes, n, err);
+    return pmi_buffer_add(ctx, bytes, n, err);
 }
 
 static inline void fuzz_check(bool holds) {
@@ -29,18 +29,18 @@ static inline void fuzz_structure(const pm_graph *g) {
         fuzz_check(g->start_to[s] < g->n_vertices && g->start_weight[s] < g->n_weights);
     }
     uint8_t digest[PM_DIGEST_BYTES];
-    fuzz_check(pm_graph_digest(g, digest, NULL) == PM_OK && memcmp(digest, g->digest, sizeof digest) == 0);
+    fuzz_check(pmi_graph_digest(g, digest, NULL) == PM_OK && memcmp(digest, g->digest, sizeof digest) == 0);
 }
 
 static inline void fuzz_round_trip(const pm_graph *g, pm_graph_encoding encoding) {
     pm_buffer bytes = {0};
     const pm_byte_sink sink = {.ctx = &bytes, .write = fuzz_append};
     pm_graph *back = NULL;
-    fuzz_check(pm_graph_write(g, encoding, &sink, NULL) == PM_OK);
+    fuzz_check(pmi_graph_write(g, encoding, &sink, NULL) == PM_OK);
     fuzz_check(pm_graph_parse(bytes.bytes, bytes.size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &back, NULL) == PM_OK);
     fuzz_check(memcmp(back->digest, g->digest, PM_DIGEST_BYTES) == 0);
     pm_graph_free(back);
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
 }
 
 static inline void fuzz_graph(const uint8_t *bytes, size_t n) {
@@ -93,7 +93,7 @@ static inline void fuzz_events(pm_status (*read)(const pm_source *, const pm_eve
                                 .null = fuzz_nothing,
                                 .real = fuzz_real,
                                 .string = fuzz_text};
-    pm_source source = pm_source_memory(memory);
+    pm_source source = pmi_source_memory(memory);
     read(&source, &sink, &err);
 }
 

@@ -24,15 +24,15 @@ void bench_child_start(bench_child *b, size_t unit_memory, const char *cache_dir
                                     .cache_limit = (size_t)1 << 26,
                                     .unit_memory = unit_memory,
                                     .log = &b->server.folder.log};
-    MUST(pm_isa_choose(NULL, &b->options.isa, &err));
-    MUST(pm_pages_new(1, &b->options.pages, &err));
-    MUST(pm_slots_start(1, b->options.pages, pm_child_run, &b->options, 60, NULL, &b->slots, &err));
+    MUST(pmi_isa_choose(NULL, &b->options.isa, &err));
+    MUST(pmi_pages_new(1, &b->options.pages, &err));
+    MUST(pmi_slots_start(1, b->options.pages, pmi_child_run, &b->options, 60, NULL, &b->slots, &err));
 }
 
 void bench_child_stop(bench_child *b) {
-    pm_slots_stop(&b->slots);
-    pm_pages_free(b->options.pages, 1);
-    pm_redis_close(b->redis);
+    pmi_slots_stop(&b->slots);
+    pmi_pages_free(b->options.pages, 1);
+    pmi_redis_close(b->redis);
     redis_server_stop(&b->server);
 }
 
@@ -49,16 +49,16 @@ static void ended(void *ctx, const pm_ending *ending) {
 static void turn(bench_child *b) {
     struct pollfd fds[2];
     pm_error err = {0};
-    pm_slots_poll(&b->slots, fds);
-    poll(fds, 2, (int)ceil(1000 * pm_slots_due(&b->slots, pm_seconds(), 0.1)));
-    MUST(pm_slots_serve(&b->slots, pm_seconds(), ended, b, &err));
+    pmi_slots_poll(&b->slots, fds);
+    poll(fds, 2, (int)ceil(1000 * pmi_slots_due(&b->slots, pmi_seconds(), 0.1)));
+    MUST(pmi_slots_serve(&b->slots, pmi_seconds(), ended, b, &err));
 }
 
 void bench_child_give(bench_child *b, const char *kind, const uint8_t job[PM_DIGEST_BYTES],
                       const uint8_t unit[PM_DIGEST_BYTES], const void *value, size_t n) {
-    double limit = pm_seconds() + 20;
-    while (pm_slots_idle(&b->slots) == 1) {
-        cr_assert(pm_seconds() < limit, "no child became idle");
+    double limit = pmi_seconds() + 20;
+    while (pmi_slots_idle(&b->slots) == 1) {
+        cr_assert(pmi_seconds() < limit, "no child became idle");
         turn(b);
     }
     pm_task_head head = {.size = n};
@@ -66,13 +66,13 @@ void bench_child_give(bench_child *b, const char *kind, const uint8_t job[PM_DIG
     memcpy(head.unit, unit, PM_DIGEST_BYTES);
     snprintf(head.kind, sizeof head.kind, "%s", kind);
     b->has_ended = false;
-    pm_slots_give(&b->slots, 0, &head, (pm_span){value, n}, b);
+    pmi_slots_give(&b->slots, 0, &head, (pm_span){value, n}, b);
 }
 
 void bench_child_wait(bench_child *b) {
-    double limit = pm_seconds() + 60;
+    double limit = pmi_seconds() + 60;
     while (!b->has_ended) {
-        cr_assert(pm_seconds() < limit, "the unit does not end");
+        cr_assert(pmi_seconds() < limit, "the unit does not end");
         turn(b);
     }
 }
@@ -95,7 +95,7 @@ void bench_child_inside(bench_child *b, const char *kind, const uint8_t unit[PM_
     cr_assert_eq(write(pair[0], &head, sizeof head), (ssize_t)sizeof head);
     cr_assert_eq(write(pair[0], value, n), (ssize_t)n);
     shutdown(pair[0], SHUT_WR);
-    cr_assert_eq(pm_child_run(&b->options, 0, pair[1]), 0); /* closes its end */
+    cr_assert_eq(pmi_child_run(&b->options, 0, pair[1]), 0); /* closes its end */
     b->ending = (pm_ending){.how = PM_ENDED_ANSWER};
     cr_assert_eq(read(pair[0], &b->ending.answer, sizeof b->ending.answer), (ssize_t)sizeof b->ending.answer);
     snprintf(b->text, sizeof b->text, "%s", b->ending.answer.text);
@@ -105,12 +105,12 @@ void bench_child_inside(bench_child *b, const char *kind, const uint8_t unit[PM_
 void bench_child_unit(bench_child *b, const char *kind, const uint8_t (*items)[PM_DIGEST_BYTES], size_t n_items,
                       const pm_buffer *body, uint8_t unit[PM_DIGEST_BYTES], pm_buffer *value) {
     pm_error err = {0};
-    MUST(pm_unit_id(kind, b->job, items, n_items, unit, &err));
-    pm_unit_message message = {.kind = pm_span_of(kind), .body = {body->bytes, body->size}};
+    MUST(pmi_unit_id(kind, b->job, items, n_items, unit, &err));
+    pm_unit_message message = {.kind = pmi_span_of(kind), .body = {body->bytes, body->size}};
     memcpy(message.job, b->job, PM_DIGEST_BYTES);
     memcpy(message.unit, unit, PM_DIGEST_BYTES);
     *value = (pm_buffer){0};
-    MUST(pm_message_encode(&pm_unit_type, &message, value, &err));
+    MUST(pmi_message_encode(&pmi_unit_type, &message, value, &err));
 }
 
 void bench_child_run(bench_child *b, const char *kind, const uint8_t (*items)[PM_DIGEST_BYTES], size_t n_items,
@@ -119,7 +119,7 @@ void bench_child_run(bench_child *b, const char *kind, const uint8_t (*items)[PM
     pm_buffer value;
     bench_child_unit(b, kind, items, n_items, body, unit, &value);
     bench_child_send(b, kind, b->job, unit, value.bytes, value.size);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
 }
 
 void bench_child_expect(const bench_child *b, pm_status status, const char *words) {

@@ -49,7 +49,7 @@ void bench_child_wait(bench_child *b);
 void bench_child_inside(bench_child *b, const char *kind, const uint8_t unit[PM_DIGEST_BYTES], const void *value,
                         size_t n);
 
-/* The whole message of a unit of this body, with its id, for b->job. Free `value` with pm_buffer_free. */
+/* The whole message of a unit of this body, with its id, for b->job. Free `value` with pmi_buffer_free. */
 void bench_child_unit(bench_child *b, const char *kind, const uint8_t (*items)[PM_DIGEST_BYTES], size_t n_items,
                       const pm_buffer *body, uint8_t unit[PM_DIGEST_BYTES], pm_buffer *value);
 /* Makes and sends it. */

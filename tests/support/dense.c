@@ -40,7 +40,7 @@ static void mark_reached(const pm_graph *g, const quad *value, uint32_t *number)
 
 /* Numbers the states of the chain; all other rows become PM_NONE. */
 static void number_states(const pm_graph *g, const quad *value, uint32_t *number, dense_chain *c) {
-    bool *left = checked(pm_calloc(g->n_vertices, sizeof *left));
+    bool *left = checked(pmi_calloc(g->n_vertices, sizeof *left));
     for (size_t e = 0; e < g->n_edges; e++) {
         left[g->from[e]] |= g->from[e] != g->to[e] && value[g->weight[e]] > 0;
     }
@@ -80,17 +80,17 @@ static void fill_chain(const pm_graph *g, const quad *value, const uint32_t *num
 
 dense_chain dense_chain_of(const pm_graph *graph, const double *theta) {
     size_t n = graph->n_vertices;
-    quad *value = checked(pm_malloc(graph->n_weights, sizeof *value));
-    uint32_t *number = checked(pm_calloc(n, sizeof *number));
+    quad *value = checked(pmi_malloc(graph->n_weights, sizeof *value));
+    uint32_t *number = checked(pmi_calloc(n, sizeof *number));
     for (size_t w = 0; w < graph->n_weights; w++) {
         value[w] = weight_of(graph, (uint32_t)w, theta);
     }
     dense_chain c = {.n_rows = graph->n_vertices,
                      .is_discrete = graph->is_discrete,
-                     .row_of = checked(pm_malloc(n, sizeof *c.row_of)),
-                     .weight = checked(pm_calloc(n * n, sizeof *c.weight)),
-                     .exit = checked(pm_calloc(n, sizeof *c.exit)),
-                     .start = checked(pm_calloc(n, sizeof *c.start))};
+                     .row_of = checked(pmi_malloc(n, sizeof *c.row_of)),
+                     .weight = checked(pmi_calloc(n * n, sizeof *c.weight)),
+                     .exit = checked(pmi_calloc(n, sizeof *c.exit)),
+                     .start = checked(pmi_calloc(n, sizeof *c.start))};
     mark_reached(graph, value, number);
     number_states(graph, value, number, &c);
     fill_chain(graph, value, number, &c);
@@ -156,7 +156,7 @@ static void eliminate(uint32_t n, quad *a, quad *x) {
 
 void dense_solve(const dense_chain *chain, quad *x) {
     uint32_t n = chain->n;
-    quad *a = checked(pm_malloc((size_t)n * n, sizeof *a));
+    quad *a = checked(pmi_malloc((size_t)n * n, sizeof *a));
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t j = 0; j < n; j++) {
             a[i * n + j] = i == j ? outflow(chain, i) : -chain->weight[i * n + j];
@@ -168,7 +168,7 @@ void dense_solve(const dense_chain *chain, quad *x) {
 
 void dense_solve_transposed(const dense_chain *chain, const double *rhs, const uint32_t *position, quad *z) {
     uint32_t n = chain->n;
-    quad *a = checked(pm_malloc((size_t)n * n, sizeof *a));
+    quad *a = checked(pmi_malloc((size_t)n * n, sizeof *a));
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t j = 0; j < n; j++) {
             quad entry = i == j ? outflow(chain, i) : -chain->weight[i * n + j];
@@ -182,8 +182,8 @@ void dense_solve_transposed(const dense_chain *chain, const double *rhs, const u
 
 void dense_solve_stiff(const dense_chain *chain, quad *x) {
     uint32_t n = chain->n;
-    quad *w = checked(pm_malloc((size_t)n * n, sizeof *w)), *exit = checked(pm_malloc(n, sizeof *exit));
-    quad *out = checked(pm_malloc(n, sizeof *out));
+    quad *w = checked(pmi_malloc((size_t)n * n, sizeof *w)), *exit = checked(pmi_malloc(n, sizeof *exit));
+    quad *out = checked(pmi_malloc(n, sizeof *out));
     memcpy(w, chain->weight, (size_t)n * n * sizeof *w);
     memcpy(exit, chain->exit, n * sizeof *exit);
     for (uint32_t p = n; p-- > 0;) {
@@ -224,7 +224,7 @@ static quad from_start(const dense_chain *c, const quad *x) {
 }
 
 void dense_moments(const dense_chain *chain, dense_solver solve, const double *reward, uint32_t order, quad *out) {
-    quad *x = checked(pm_malloc(chain->n, sizeof *x));
+    quad *x = checked(pmi_malloc(chain->n, sizeof *x));
     for (uint32_t i = 0; i < chain->n; i++) {
         x[i] = 1;
     }
@@ -240,7 +240,7 @@ void dense_moments(const dense_chain *chain, dense_solver solve, const double *r
 
 quad dense_covariance(const dense_chain *chain, dense_solver solve, const double *f, const double *g) {
     uint32_t n = chain->n;
-    quad *x = checked(pm_malloc(3 * (size_t)n, sizeof *x)), *y = x + n, *z = y + n;
+    quad *x = checked(pmi_malloc(3 * (size_t)n, sizeof *x)), *y = x + n, *z = y + n;
     for (uint32_t i = 0; i < n; i++) {
         x[i] = reward_at(chain, f, i);
         y[i] = reward_at(chain, g, i);
@@ -278,11 +278,11 @@ static void walk_new(const dense_chain *c, const int *reward, walk *w) {
     }
     w->offset = w->largest * STEPS;
     w->width = 2 * w->offset + 1;
-    w->weight = checked(pm_malloc(n * n, sizeof *w->weight));
-    w->exit = checked(pm_malloc(n, sizeof *w->exit));
-    w->stay = checked(pm_malloc(n, sizeof *w->stay));
-    w->now = checked(pm_calloc(n * w->width, sizeof *w->now));
-    w->next = checked(pm_calloc(n * w->width, sizeof *w->next));
+    w->weight = checked(pmi_malloc(n * n, sizeof *w->weight));
+    w->exit = checked(pmi_malloc(n, sizeof *w->exit));
+    w->stay = checked(pmi_malloc(n, sizeof *w->stay));
+    w->now = checked(pmi_calloc(n * w->width, sizeof *w->now));
+    w->next = checked(pmi_calloc(n * w->width, sizeof *w->next));
     for (uint32_t i = 0; i < n; i++) {
         w->exit[i] = (long double)c->exit[i];
         w->stay[i] = (long double)(1 - outflow(c, i));
@@ -332,7 +332,7 @@ static long double walk_step(walk *w, uint32_t reach, dense_mass *mass) {
 dense_mass dense_mass_of(const dense_chain *chain, const int *reward) {
     walk w;
     walk_new(chain, reward, &w);
-    dense_mass mass = {.offset = w.offset, .probability = checked(pm_calloc(w.width, sizeof *mass.probability))};
+    dense_mass mass = {.offset = w.offset, .probability = checked(pmi_calloc(w.width, sizeof *mass.probability))};
     long double left = 0;
     for (uint32_t i = 0; i < chain->n; i++) {
         w.now[i * w.width + w.offset] = (long double)chain->start[i];

@@ -6,44 +6,44 @@
 
 pm_builder *new_chain(uint32_t n, bool is_discrete) {
     pm_builder *b = NULL;
-    cr_assert_eq(pm_builder_new(1, 1, is_discrete, &b, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_new(1, 1, is_discrete, &b, NULL), PM_OK);
     for (int32_t i = 0; i < (int32_t)n + 2; i++) {
-        cr_assert_eq(pm_builder_state(b, &i, NULL, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_state(b, &i, NULL, NULL), PM_OK);
     }
     return b;
 }
 
 void edge(pm_builder *b, uint32_t from, uint32_t to, double rate) {
     const double coef[2] = {0.0, rate};
-    cr_assert_eq(pm_builder_edge(b, PM_EDGE_PARAM, from, to, coef, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_edge(b, PM_EDGE_PARAM, from, to, coef, NULL), PM_OK);
 }
 
 void start_at(pm_builder *b, uint32_t to, double probability) {
     const double coef[2] = {probability, 0.0};
-    cr_assert_eq(pm_builder_start(b, false, to, coef, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_start(b, false, to, coef, NULL), PM_OK);
 }
 
 chain finish(pm_builder *b, size_t n_theta) {
     chain c = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_builder_finish(b, &c.graph, &err), PM_OK, "%s", err.text);
-    pm_builder_free(b);
+    cr_assert_eq(pmi_builder_finish(b, &c.graph, &err), PM_OK, "%s", err.text);
+    pmi_builder_free(b);
     c.split = calloc(1, sizeof *c.split);
     cr_assert_not_null(c.split);
-    cr_assert_eq(pm_split_graph(c.graph, NULL, c.split, &err), PM_OK, "%s", err.text);
-    cr_assert_eq(pm_chain_new(c.graph, c.split, &c.chain, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_split_graph(c.graph, NULL, c.split, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_chain_new(c.graph, c.split, &c.chain, &err), PM_OK, "%s", err.text);
     const double theta = 1.0;
     c.start = malloc((n_theta + 1) * c.graph->n_starts * sizeof *c.start);
     cr_assert_not_null(c.start);
     for (size_t i = 0; i < n_theta * c.graph->n_starts; i++) {
-        c.start[i] = pm_graph_weight(c.graph, c.graph->start_weight[i % c.graph->n_starts], &theta);
+        c.start[i] = pmi_graph_weight(c.graph, c.graph->start_weight[i % c.graph->n_starts], &theta);
     }
     return c;
 }
 
 void drop(chain *c) {
-    pm_chain_free(c->chain);
-    pm_split_free(c->split);
+    pmi_chain_free(c->chain);
+    pmi_split_free(c->split);
     free(c->split);
     pm_graph_free(c->graph);
     free(c->start);
@@ -123,7 +123,7 @@ chain chain_named(const char *name, size_t n_theta) {
 
 pm_isa best_isa(void) {
     pm_isa isa = PM_ISA_COUNT;
-    cr_assert_eq(pm_isa_choose(NULL, &isa, NULL), PM_OK);
+    cr_assert_eq(pmi_isa_choose(NULL, &isa, NULL), PM_OK);
     return isa;
 }
 
@@ -134,7 +134,7 @@ pm_status evaluate_on(const chain *c, pm_isa isa, pm_request request, values *v,
     v->survival = malloc(n * sizeof(double));
     request.pdf = request.cdf = true;
     v->result = (pm_result){.pdf = v->pdf, .cdf = v->cdf, .survival = v->survival};
-    return pm_density_evaluate(c->chain, isa, &request, c->start, &v->result, NULL, err);
+    return pmi_density_evaluate(c->chain, isa, &request, c->start, &v->result, NULL, err);
 }
 
 void evaluate(const chain *c, pm_request request, values *v) {

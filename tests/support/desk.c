@@ -7,6 +7,6 @@ void desk_begin(desk *d) {
 
 void desk_end(desk *d) {
     (void)redis_server_check_keys(&d->server);
-    pm_redis_close(d->r);
+    pmi_redis_close(d->r);
     redis_server_stop(&d->server);
 }

@@ -14,11 +14,11 @@ static void *checked(void *memory) {
 }
 
 uint32_t draw_below(pm_random *random, uint32_t bound) {
-    return (uint32_t)(pm_random_next(random) % bound);
+    return (uint32_t)(pmi_random_next(random) % bound);
 }
 
 double draw_rate(pm_random *random, double decades) {
-    double unit = (double)(pm_random_next(random) >> 11) * 0x1p-53;
+    double unit = (double)(pmi_random_next(random) >> 11) * 0x1p-53;
     return pow(10, (2 * unit - 1) * decades);
 }
 
@@ -31,7 +31,7 @@ void draw_permutation(pm_random *random, uint32_t n, uint32_t *permutation) {
 }
 
 static bool *no_edges(uint32_t n) {
-    return checked(pm_calloc((size_t)n * n, sizeof(bool)));
+    return checked(pmi_calloc((size_t)n * n, sizeof(bool)));
 }
 
 bool *draw_digraph(pm_random *random, uint32_t n, uint32_t percent) {
@@ -44,7 +44,7 @@ bool *draw_digraph(pm_random *random, uint32_t n, uint32_t percent) {
 
 bool *draw_strong(pm_random *random, uint32_t n, uint32_t chords) {
     bool *edge = no_edges(n);
-    uint32_t *ring = checked(pm_malloc(n, sizeof *ring));
+    uint32_t *ring = checked(pmi_malloc(n, sizeof *ring));
     draw_permutation(random, n, ring);
     for (uint32_t i = 0; i < n; i++) {
         edge[(size_t)ring[i] * n + ring[(i + 1) % n]] = true;
@@ -81,8 +81,8 @@ bool is_strong(uint32_t n, const bool *edge) {
 
 pm_topology topology_of(uint32_t n, const bool *edge) {
     pm_topology t = {.n = n,
-                     .row = checked(pm_calloc((size_t)n + 1, sizeof *t.row)),
-                     .col = checked(pm_malloc((size_t)n * n, sizeof *t.col))};
+                     .row = checked(pmi_calloc((size_t)n + 1, sizeof *t.row)),
+                     .col = checked(pmi_malloc((size_t)n * n, sizeof *t.col))};
     size_t count = 0;
     for (uint32_t v = 0; v < n; v++) {
         for (uint32_t w = 0; w < n; w++) {
@@ -142,14 +142,14 @@ sketch sketch_of(size_t n_vertices, size_t n_params, bool is_discrete) {
 }
 
 static void push_number(uint32_t **array, size_t *capacity, size_t n, uint32_t value) {
-    if (!pm_reserve((void **)array, capacity, n + 1, sizeof **array)) {
+    if (!pmi_reserve((void **)array, capacity, n + 1, sizeof **array)) {
         abort();
     }
     (*array)[n] = value;
 }
 
 static void push_values(double **array, size_t *capacity, size_t n, const double *values, size_t count) {
-    if (!pm_reserve((void **)array, capacity, n + count, sizeof **array)) {
+    if (!pmi_reserve((void **)array, capacity, n + count, sizeof **array)) {
         abort();
     }
     for (size_t i = 0; i < count; i++) {
@@ -175,7 +175,7 @@ void sketch_start(sketch *s, uint32_t to, double weight) {
 }
 
 pm_graph *sketch_finish(sketch *s) {
-    int32_t *states = checked(pm_malloc(s->n_vertices, sizeof *states));
+    int32_t *states = checked(pmi_malloc(s->n_vertices, sizeof *states));
     for (size_t v = 0; v < s->n_vertices; v++) {
         states[v] = s->first + (int32_t)v;
     }

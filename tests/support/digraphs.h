@@ -21,7 +21,7 @@ bool *draw_strong(pm_random *random, uint32_t n, uint32_t chords);
 void close_transitively(uint32_t n, const bool *edge, bool *reach);
 bool is_strong(uint32_t n, const bool *edge);
 
-/* The digraph without its self-loops; free with pm_topology_free. */
+/* The digraph without its self-loops; free with pmi_topology_free. */
 pm_topology topology_of(uint32_t n, const bool *edge);
 bool same_topology(const pm_topology *a, const pm_topology *b);
 

@@ -54,7 +54,7 @@ void fixture_path(const fixture *f, const char *name, char *path) {
 }
 
 void fixture_key(uint64_t i, uint8_t key[PM_DIGEST_BYTES]) {
-    (void)pm_digest(PM_SHA256, &i, sizeof i, key, NULL);
+    (void)pmi_digest(PM_SHA256, &i, sizeof i, key, NULL);
 }
 
 void fixture_value(const uint8_t key[PM_DIGEST_BYTES], uint8_t *bytes, size_t size) {
@@ -81,7 +81,7 @@ pm_status fixture_put(pm_disk *disk, uint64_t i, size_t size, pm_error *err) {
     fixture_key(i, entry.key);
     fixture_value(entry.key, bytes, size);
     entry.bytes = bytes;
-    pm_status st = pm_disk_put(disk, &entry, 1, err);
+    pm_status st = pmi_disk_put(disk, &entry, 1, err);
     free(bytes);
     return st;
 }
@@ -91,8 +91,8 @@ bool fixture_has(pm_disk *disk, uint64_t i) {
     pm_buffer value = {0};
     pm_disk_found found;
     fixture_key(i, key);
-    pm_status st = pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL);
+    pm_status st = pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL);
     bool right = st == PM_OK && found == PM_DISK_FOUND && fixture_is_value(key, value.bytes, value.size);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     return right;
 }

@@ -16,7 +16,7 @@ static void edge_to(edges *g, uint32_t from, uint32_t to) {
     if (from == to) {
         return;
     }
-    if (!pm_reserve((void **)&g->list, &g->capacity, g->n + 1, sizeof *g->list)) {
+    if (!pmi_reserve((void **)&g->list, &g->capacity, g->n + 1, sizeof *g->list)) {
         abort();
     }
     g->list[g->n++] = (uint64_t)from << 32 | to;
@@ -173,7 +173,7 @@ static void arms(void *g, uint32_t n) {
 
 static void random_regular(void *g, uint32_t n) {
     pm_random random = {.state = 6};
-    uint32_t *to = pm_malloc(n, sizeof *to);
+    uint32_t *to = pmi_malloc(n, sizeof *to);
     for (int i = 0; i < 3; i++) {
         draw_permutation(&random, n, to);
         for (uint32_t v = 0; v < n; v++) {
@@ -213,7 +213,7 @@ static void paley(void *g, uint32_t prime) {
 /* Two copies of a random regular digraph, and one of another, around a hub: rigid parts, one of them twice. */
 static void glued(void *g, uint32_t n) {
     pm_random random = {.state = 7};
-    uint32_t *to = pm_malloc(n, sizeof *to);
+    uint32_t *to = pmi_malloc(n, sizeof *to);
     for (int i = 0; i < 4; i++) {
         draw_permutation(&random, n, to);
         for (uint32_t v = 0; v < n; v++) {
@@ -264,8 +264,8 @@ pm_topology family_topology(const family *f, uint32_t size) {
     f->draw(&g, size);
     qsort(g.list, g.n, sizeof *g.list, compare);
     pm_topology t = {.n = g.n_vertices,
-                     .row = pm_calloc((size_t)g.n_vertices + 1, sizeof *t.row),
-                     .col = pm_malloc(g.n, sizeof *t.col)};
+                     .row = pmi_calloc((size_t)g.n_vertices + 1, sizeof *t.row),
+                     .col = pmi_malloc(g.n, sizeof *t.col)};
     size_t kept = 0;
     for (size_t i = 0; i < g.n; i++) {
         if (i == 0 || g.list[i] != g.list[i - 1]) {

@@ -15,7 +15,7 @@ typedef struct family {
 extern const family families[];
 extern const size_t n_families;
 
-/* Free with pm_topology_free. */
+/* Free with pmi_topology_free. */
 pm_topology family_topology(const family *f, uint32_t size);
 
 #endif

@@ -39,11 +39,12 @@ const char *graph_flaw(const pm_graph *g) {
         }
     }
     uint8_t digest[PM_DIGEST_BYTES];
-    return pm_graph_digest(g, digest, NULL) != PM_OK || memcmp(digest, g->digest, sizeof digest) != 0 ? "digest" : NULL;
+    return pmi_graph_digest(g, digest, NULL) != PM_OK || memcmp(digest, g->digest, sizeof digest) != 0 ? "digest"
+                                                                                                       : NULL;
 }
 
 static pm_status append(void *ctx, const void *bytes, size_t n, pm_error *err) {
-    return pm_buffer_add(ctx, bytes, n, err);
+    return pmi_buffer_add(ctx, bytes, n, err);
 }
 
 pm_byte_sink buffer_sink(pm_buffer *b) {

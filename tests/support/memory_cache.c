@@ -31,7 +31,7 @@ static pm_status cache_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buf
     memory_cache *m = ctx;
     m->gets++;
     if (m->fails_get) {
-        return pm_fail(err, PM_EIO, "the cache cannot be read");
+        return pmi_fail(err, PM_EIO, "the cache cannot be read");
     }
     memory_shelf *s = memory_cache_find(m, key);
     *found = s == NULL ? PM_CACHE_MISSING : PM_CACHE_FOUND;
@@ -39,12 +39,12 @@ static pm_status cache_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buf
         *found = PM_CACHE_DAMAGED;
         return cache_remove(ctx, key, err);
     }
-    return s == NULL ? PM_OK : pm_buffer_add(value, s->bytes, s->size, err);
+    return s == NULL ? PM_OK : pmi_buffer_add(value, s->bytes, s->size, err);
 }
 
 static void set_bytes(memory_shelf *s, const uint8_t *bytes, size_t size) {
     s->size = size;
-    s->bytes = pm_malloc(size, 1);
+    s->bytes = pmi_malloc(size, 1);
     cr_assert_not_null(s->bytes);
     memcpy(s->bytes, bytes, size);
 }
@@ -53,7 +53,7 @@ static pm_status cache_put(void *ctx, const pm_cache_entry *entries, size_t n, p
     memory_cache *m = ctx;
     m->puts++;
     if (m->refuses_put) {
-        return pm_fail(err, PM_EIO, "the disk is full");
+        return pmi_fail(err, PM_EIO, "the disk is full");
     }
     for (size_t i = 0; i < n; i++) {
         cr_assert_null(memory_cache_find(m, entries[i].key), "a key is put twice");

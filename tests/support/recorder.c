@@ -6,7 +6,7 @@
 
 static PM_PRINTF(3, 4) pm_status note(recorder *r, pm_error *err, const char *format, ...) {
     if (++r->n_events == r->refuse_at) {
-        return pm_fail(err, PM_EUSAGE, "refused");
+        return pmi_fail(err, PM_EUSAGE, "refused");
     }
     va_list args;
     va_start(args, format);

@@ -96,7 +96,7 @@ pm_redis *redis_server_open(redis_server *s) {
     pm_redis_options options = redis_server_options(s);
     pm_redis *r;
     pm_error err;
-    cr_assert_eq(pm_redis_open(&options, &s->folder.log, &r, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_redis_open(&options, &s->folder.log, &r, &err), PM_OK, "%s", err.text);
     return r;
 }
 

@@ -73,7 +73,7 @@ static void on_report(void *ctx, void *opaque, int32_t partition, int64_t offset
 static void *produce(void *argument) {
     client *c = argument;
     pm_sender *s;
-    c->status = pm_sender_open(&c->options, 20, on_report, c, &c->log, &s, &c->err);
+    c->status = pmi_sender_open(&c->options, 20, on_report, c, &c->log, &s, &c->err);
     if (c->status != PM_OK) {
         return NULL;
     }
@@ -81,37 +81,37 @@ static void *produce(void *argument) {
         pm_outgoing m = {.topic = i % 2 == 0 ? PM_TOPIC_UNITS : PM_TOPIC_EVENTS,
                          .partition = i % 2 == 0 ? i / 2 % PARTITIONS : 0,
                          .value = {(const uint8_t *)"value", 5}};
-        c->status = pm_sender_send(s, &m, &c->err);
+        c->status = pmi_sender_send(s, &m, &c->err);
     }
     if (c->status == PM_OK) {
-        c->status = pm_sender_flush(s, 20, &c->err);
+        c->status = pmi_sender_flush(s, 20, &c->err);
     }
-    pm_sender_close(s);
+    pmi_sender_close(s);
     return NULL;
 }
 
 static void *take(void *argument) {
     client *c = argument;
     pm_taker *t;
-    c->status = pm_taker_open(&c->options, 20, &c->log, &t, &c->err);
+    c->status = pmi_taker_open(&c->options, 20, &c->log, &t, &c->err);
     if (c->status != PM_OK) {
         return NULL;
     }
-    c->status = pm_taker_join(t, &c->err);
-    double until = pm_seconds() + 40;
-    while (c->status == PM_OK && c->seen < UNITS && pm_seconds() < until) {
+    c->status = pmi_taker_join(t, &c->err);
+    double until = pmi_seconds() + 40;
+    while (c->status == PM_OK && c->seen < UNITS && pmi_seconds() < until) {
         pm_taken unit;
         bool taken = false;
-        c->status = pm_taker_serve(t, &c->err);
+        c->status = pmi_taker_serve(t, &c->err);
         if (c->status == PM_OK) {
-            c->status = pm_taker_take(t, &unit, &taken, &c->err);
+            c->status = pmi_taker_take(t, &unit, &taken, &c->err);
         }
         if (taken) {
             c->seen++;
-            pm_taker_done(t, &unit);
+            pmi_taker_done(t, &unit);
         }
     }
-    pm_taker_close(t, 10);
+    pmi_taker_close(t, 10);
     return NULL;
 }
 
@@ -124,15 +124,15 @@ static pm_status count(void *ctx, const pm_read_message *m, pm_error *err) {
 static void *follow(void *argument) {
     client *c = argument;
     pm_reader *r;
-    c->status = pm_reader_open(&c->options, PM_TOPIC_EVENTS, true, 10, &c->log, &r, &c->err);
+    c->status = pmi_reader_open(&c->options, PM_TOPIC_EVENTS, true, 10, &c->log, &r, &c->err);
     if (c->status != PM_OK) {
         return NULL;
     }
-    double until = pm_seconds() + 40;
-    while (c->status == PM_OK && c->seen < UNITS && pm_seconds() < until) {
-        c->status = pm_reader_poll(r, 1, count, c, &c->err);
+    double until = pmi_seconds() + 40;
+    while (c->status == PM_OK && c->seen < UNITS && pmi_seconds() < until) {
+        c->status = pmi_reader_poll(r, 1, count, c, &c->err);
     }
-    pm_reader_close(r);
+    pmi_reader_close(r);
     return NULL;
 }
 

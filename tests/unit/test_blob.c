@@ -25,7 +25,7 @@ static void begin(bench *b) {
 
 static void end(bench *b) {
     (void)redis_server_check_keys(&b->server);
-    pm_redis_close(b->r);
+    pmi_redis_close(b->r);
     redis_server_stop(&b->server);
 }
 
@@ -35,7 +35,7 @@ static uint8_t *bytes_of(uint64_t seed, size_t size) {
     cr_assert_not_null(bytes);
     pm_random random = {.state = seed};
     for (size_t i = 0; i < size; i += 8) {
-        uint64_t word = pm_random_next(&random);
+        uint64_t word = pmi_random_next(&random);
         memcpy(bytes + i, &word, 8);
     }
     return bytes;
@@ -45,7 +45,7 @@ static pm_status put_one(bench *b, uint64_t key, const uint8_t *bytes, size_t si
                          pm_blob_put_how *how) {
     pm_blob_item item = {.bytes = bytes, .size = size};
     fixture_key(key, item.digest);
-    pm_status st = pm_blob_put(b->r, SPACE, &item, 1, replace, &b->err);
+    pm_status st = pmi_blob_put(b->r, SPACE, &item, 1, replace, &b->err);
     *how = item.how;
     return st;
 }
@@ -61,7 +61,7 @@ static pm_blob_found get(bench *b, uint64_t key, size_t limit, pm_buffer *value)
     pm_blob_found found;
     fixture_key(key, digest);
     value->size = 0;
-    cr_assert_eq(pm_blob_get(b->r, SPACE, digest, limit, value, &found, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_blob_get(b->r, SPACE, digest, limit, value, &found, &b->err), PM_OK, "%s", b->err.text);
     return found;
 }
 
@@ -70,14 +70,14 @@ static void expect_value(bench *b, uint64_t key, const uint8_t *bytes, size_t si
     cr_expect_eq(get(b, key, LIMIT, &value), PM_BLOB_FOUND);
     cr_expect_eq(value.size, size);
     cr_expect(size == 0 || memcmp(value.bytes, bytes, size) == 0, "%zu bytes", size);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
 }
 
 static bool exists(bench *b, uint64_t key) {
     uint8_t digest[1][PM_DIGEST_BYTES];
     bool is_there;
     fixture_key(key, digest[0]);
-    cr_assert_eq(pm_blob_exist(b->r, SPACE, digest, 1, &is_there, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_blob_exist(b->r, SPACE, digest, 1, &is_there, &b->err), PM_OK, "%s", b->err.text);
     return is_there;
 }
 
@@ -86,9 +86,9 @@ static void chunk_key(uint64_t key, const uint8_t *bytes, size_t size, int i, ch
     uint8_t digest[PM_DIGEST_BYTES], value[PM_DIGEST_BYTES];
     char hex[PM_DIGEST_HEX], value_hex[PM_DIGEST_HEX];
     fixture_key(key, digest);
-    (void)pm_digest(PM_SHA256, bytes, size, value, NULL);
-    pm_hex(digest, hex);
-    pm_hex(value, value_hex);
+    (void)pmi_digest(PM_SHA256, bytes, size, value, NULL);
+    pmi_hex(digest, hex);
+    pmi_hex(value, value_hex);
     (void)snprintf(text, n, "test:chunk:{%s}:%.16s:%d", hex, value_hex, i);
 }
 
@@ -96,7 +96,7 @@ static void blob_key(uint64_t key, char *text, size_t n) {
     uint8_t digest[PM_DIGEST_BYTES];
     char hex[PM_DIGEST_HEX];
     fixture_key(key, digest);
-    pm_hex(digest, hex);
+    pmi_hex(digest, hex);
     (void)snprintf(text, n, "test:" SPACE ":{%s}", hex);
 }
 
@@ -130,7 +130,7 @@ Test(blob, values_of_all_sizes) {
         expect_value(&b, i, bytes, sizes[i]);
         cr_expect_eq(put(&b, i, bytes, sizes[i]), PM_BLOB_SAME);
         free(bytes);
-        pm_buffer_free(&value);
+        pmi_buffer_free(&value);
     }
     cr_expect_eq(redis_server_check_keys(&b.server), 9 + 2 + 2 + 4 + 41);
     cr_expect_eq(b.server.folder.errors + b.server.folder.warnings, 0);
@@ -144,13 +144,13 @@ Test(blob, get_appends) {
     pm_buffer value = {0};
     pm_blob_found found;
     (void)put(&b, 1, bytes, (size_t)2 << 20);
-    cr_assert_eq(pm_buffer_add(&value, "abc", 3, NULL), PM_OK);
+    cr_assert_eq(pmi_buffer_add(&value, "abc", 3, NULL), PM_OK);
     fixture_key(1, digest);
-    cr_assert_eq(pm_blob_get(b.r, SPACE, digest, LIMIT, &value, &found, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(pmi_blob_get(b.r, SPACE, digest, LIMIT, &value, &found, &b.err), PM_OK, "%s", b.err.text);
     cr_expect_eq(value.size, 3 + ((size_t)2 << 20));
     cr_expect_eq(memcmp(value.bytes, "abc", 3), 0);
     cr_expect_eq(memcmp(value.bytes + 3, bytes, (size_t)2 << 20), 0);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     free(bytes);
     end(&b);
 }
@@ -175,7 +175,7 @@ static pm_status gather(void *ctx, size_t i, pm_blob_found found, pm_span value,
     fixture_key(i, key);
     cr_expect(found != PM_BLOB_FOUND || fixture_is_value(key, value.bytes, value.size), "%zu", i);
     cr_expect(found == PM_BLOB_FOUND || value.size == 0);
-    return g->n == g->fail_at ? pm_fail(err, PM_EUSAGE, "enough") : PM_OK;
+    return g->n == g->fail_at ? pmi_fail(err, PM_EUSAGE, "enough") : PM_OK;
 }
 
 /* Small ones with some large ones between them; every seventh is not put. */
@@ -200,23 +200,23 @@ Test(blob, many_at_once) {
         bytes += size;
     }
     for (int turn = 0; turn < 2; turn++) {
-        cr_assert_eq(pm_blob_put(b.r, SPACE, items, n, false, &b.err), PM_OK, "%s", b.err.text);
+        cr_assert_eq(pmi_blob_put(b.r, SPACE, items, n, false, &b.err), PM_OK, "%s", b.err.text);
         for (size_t i = 0; i < n; i++) {
             cr_assert_eq(items[i].how, turn == 0 ? PM_BLOB_STORED : PM_BLOB_SAME);
         }
     }
-    cr_assert_eq(pm_blob_exist(b.r, SPACE, digests, N, exist, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(pmi_blob_exist(b.r, SPACE, digests, N, exist, &b.err), PM_OK, "%s", b.err.text);
     for (size_t i = 0; i < N; i++) {
         cr_assert_eq(exist[i], i % 7 != 3);
     }
     gathered *g = calloc(1, sizeof *g);
-    cr_assert_eq(pm_blob_get_many(b.r, SPACE, digests, N, LIMIT, gather, g, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(pmi_blob_get_many(b.r, SPACE, digests, N, LIMIT, gather, g, &b.err), PM_OK, "%s", b.err.text);
     cr_expect_eq(g->n, N);
     cr_expect_eq(g->found, n);
     cr_expect_eq(g->damaged, 0);
     cr_expect_eq(g->bytes, bytes);
     *g = (gathered){.fail_at = 20};
-    cr_expect_eq(pm_blob_get_many(b.r, SPACE, digests, N, LIMIT, gather, g, &b.err), PM_EUSAGE);
+    cr_expect_eq(pmi_blob_get_many(b.r, SPACE, digests, N, LIMIT, gather, g, &b.err), PM_EUSAGE);
     cr_expect_eq(g->n, 20);
     cr_expect(exists(&b, 0), "the connection is in step");
     for (size_t i = 0; i < n; i++) {
@@ -232,9 +232,9 @@ Test(blob, many_at_once) {
 Test(blob, nothing_is_nothing) {
     bench b;
     begin(&b);
-    cr_expect_eq(pm_blob_put(b.r, SPACE, NULL, 0, false, &b.err), PM_OK);
-    cr_expect_eq(pm_blob_exist(b.r, SPACE, NULL, 0, NULL, &b.err), PM_OK);
-    cr_expect_eq(pm_blob_get_many(b.r, SPACE, NULL, 0, LIMIT, gather, NULL, &b.err), PM_OK);
+    cr_expect_eq(pmi_blob_put(b.r, SPACE, NULL, 0, false, &b.err), PM_OK);
+    cr_expect_eq(pmi_blob_exist(b.r, SPACE, NULL, 0, NULL, &b.err), PM_OK);
+    cr_expect_eq(pmi_blob_get_many(b.r, SPACE, NULL, 0, LIMIT, gather, NULL, &b.err), PM_OK);
     end(&b);
 }
 
@@ -246,14 +246,14 @@ Test(blob, removing) {
     (void)put(&b, 2, bytes, (size_t)3 << 20);
     for (uint64_t key = 0; key < 3; key++) { /* 0 is not there */
         fixture_key(key, digest);
-        cr_expect_eq(pm_blob_remove(b.r, SPACE, digest, &b.err), PM_OK, "%s", b.err.text);
+        cr_expect_eq(pmi_blob_remove(b.r, SPACE, digest, &b.err), PM_OK, "%s", b.err.text);
     }
     cr_expect_eq(redis_server_tell(&b.server, "DBSIZE"), 0);
     char key[200];
     blob_key(5, key, sizeof key);
     tell(&b, "SET", key, " nonsense EX 100");
     fixture_key(5, digest);
-    cr_expect_eq(pm_blob_remove(b.r, SPACE, digest, &b.err), PM_OK, "%s", b.err.text);
+    cr_expect_eq(pmi_blob_remove(b.r, SPACE, digest, &b.err), PM_OK, "%s", b.err.text);
     cr_expect_eq(redis_server_tell(&b.server, "DBSIZE"), 0);
     free(bytes);
     end(&b);
@@ -346,7 +346,7 @@ static void expect_damage(bench *b, uint64_t key, const uint8_t *bytes, size_t s
     cr_expect_eq(get(b, key, limit, &value), PM_BLOB_MISSING);
     cr_expect_eq(put(b, key, bytes, size), PM_BLOB_STORED);
     expect_value(b, key, bytes, size);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
 }
 
 Test(blob, damaged_chunks) {
@@ -420,21 +420,21 @@ Test(blob, lying_blobs) {
         pm_buffer encoded = {0};
         char key[PM_REDIS_KEY];
         redisReply *reply;
-        (void)pm_digest(PM_SHA256, bytes, 3000, blob.digest, NULL);
-        if (pm_message_encode(&pm_blob_type, &blob, &encoded, &b.err) != PM_OK) {
-            pm_buffer_free(&encoded);
+        (void)pmi_digest(PM_SHA256, bytes, 3000, blob.digest, NULL);
+        if (pmi_message_encode(&pmi_blob_type, &blob, &encoded, &b.err) != PM_OK) {
+            pmi_buffer_free(&encoded);
             continue; /* its table refuses to write it, and so to read it */
         }
-        const pm_span argv[] = {pm_span_of("SET"),
-                                pm_redis_key(b.r, SPACE, digest, key),
+        const pm_span argv[] = {pmi_span_of("SET"),
+                                pmi_redis_key(b.r, SPACE, digest, key),
                                 {encoded.bytes, encoded.size},
-                                pm_span_of("EX"),
-                                pm_span_of("100")};
-        cr_assert_eq(pm_redis_call(b.r, argv, 5, &reply, &b.err), PM_OK, "%s", b.err.text);
+                                pmi_span_of("EX"),
+                                pmi_span_of("100")};
+        cr_assert_eq(pmi_redis_call(b.r, argv, 5, &reply, &b.err), PM_OK, "%s", b.err.text);
         freeReplyObject(reply);
         expect_damage(&b, 1, bytes, 3000, LIMIT);
-        cr_assert_eq(pm_blob_remove(b.r, SPACE, digest, &b.err), PM_OK);
-        pm_buffer_free(&encoded);
+        cr_assert_eq(pmi_blob_remove(b.r, SPACE, digest, &b.err), PM_OK);
+        pmi_buffer_free(&encoded);
     }
     free(bytes);
     end(&b);
@@ -465,7 +465,7 @@ Test(blob, damage_among_many) {
     blob_key(2, key, sizeof key);
     tell(&b, "SETRANGE", key, " 100 ALTERED");
     gathered *g = calloc(1, sizeof *g);
-    cr_assert_eq(pm_blob_get_many(b.r, SPACE, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 4, LIMIT, gather, g, &b.err),
+    cr_assert_eq(pmi_blob_get_many(b.r, SPACE, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 4, LIMIT, gather, g, &b.err),
                  PM_OK, "%s", b.err.text);
     cr_expect_eq(g->found, 3);
     cr_expect_eq(g->damaged, 1);
@@ -506,16 +506,16 @@ Test(blob, a_server_killed_and_restarted) {
     (void)put(&b, 1, bytes, (size_t)3 << 20);
     redis_server_kill(&b.server);
     cr_expect_eq(put_one(&b, 1, bytes, (size_t)3 << 20, false, &how), PM_EUNAVAILABLE);
-    cr_expect_eq(pm_blob_get(b.r, SPACE, digest[0], LIMIT, &value, &found, &b.err), PM_EUNAVAILABLE);
-    cr_expect_eq(pm_blob_exist(b.r, SPACE, digests, 1, &exist, &b.err), PM_EUNAVAILABLE);
-    cr_expect_eq(pm_blob_remove(b.r, SPACE, digest[0], &b.err), PM_EUNAVAILABLE);
-    cr_expect_eq(pm_blob_get_many(b.r, SPACE, digests, 1, LIMIT, gather, NULL, &b.err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_blob_get(b.r, SPACE, digest[0], LIMIT, &value, &found, &b.err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_blob_exist(b.r, SPACE, digests, 1, &exist, &b.err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_blob_remove(b.r, SPACE, digest[0], &b.err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_blob_get_many(b.r, SPACE, digests, 1, LIMIT, gather, NULL, &b.err), PM_EUNAVAILABLE);
     cr_expect_eq(value.size, 0);
     redis_server_restart(&b.server);
     cr_expect_not(exists(&b, 1)); /* this server keeps nothing on disk */
     cr_expect_eq(put(&b, 1, bytes, (size_t)3 << 20), PM_BLOB_STORED);
     expect_value(&b, 1, bytes, (size_t)3 << 20);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     free(bytes);
     end(&b);
 }
@@ -532,7 +532,7 @@ Test(blob, two_writers) {
     expect_value(&b, 1, bytes, (size_t)3 << 20);
     b.r = first;
     expect_value(&b, 1, bytes, (size_t)3 << 20);
-    pm_redis_close(second);
+    pmi_redis_close(second);
     free(bytes);
     end(&b);
 }

@@ -10,7 +10,7 @@
 static pm_canon canon_of(const pm_topology *t, pm_effort effort) {
     pm_canon canon;
     pm_error err;
-    cr_assert_eq(pm_canon_find(t, effort, NULL, &canon, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_canon_find(t, effort, NULL, &canon, &err), PM_OK, "%s", err.text);
     return canon;
 }
 
@@ -18,16 +18,16 @@ static pm_canon canon_of(const pm_topology *t, pm_effort effort) {
 static void check_names(const pm_topology *t, const pm_canon *canon) {
     pm_topology renamed;
     uint8_t digest[PM_DIGEST_BYTES];
-    uint32_t *seen = pm_calloc(t->n, sizeof *seen);
+    uint32_t *seen = pmi_calloc(t->n, sizeof *seen);
     for (uint32_t v = 0; v < t->n; v++) {
         cr_assert_lt(canon->name[v], t->n);
         cr_assert_eq(seen[canon->name[v]]++, 0u);
     }
-    cr_assert_eq(pm_topology_rename(t, canon->name, &renamed, NULL), PM_OK);
+    cr_assert_eq(pmi_topology_rename(t, canon->name, &renamed, NULL), PM_OK);
     cr_assert(same_topology(&renamed, &canon->topology));
-    cr_assert_eq(pm_topology_digest(&canon->topology, PM_BLAKE2S256, digest, NULL), PM_OK);
+    cr_assert_eq(pmi_topology_digest(&canon->topology, PM_BLAKE2S256, digest, NULL), PM_OK);
     cr_assert_arr_eq(digest, canon->digest, sizeof digest);
-    pm_topology_free(&renamed);
+    pmi_topology_free(&renamed);
     free(seen);
 }
 
@@ -36,22 +36,22 @@ static void check_relabelling(pm_random *random, uint32_t n, const bool *edge, i
     pm_topology t = topology_of(n, edge);
     pm_canon canon = canon_of(&t, PM_EFFORT_BALANCED);
     check_names(&t, &canon);
-    uint32_t *name = pm_malloc(n, sizeof *name);
+    uint32_t *name = pmi_malloc(n, sizeof *name);
     for (int c = 0; c < copies; c++) {
         pm_topology other;
         draw_permutation(random, n, name);
-        cr_assert_eq(pm_topology_rename(&t, name, &other, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_rename(&t, name, &other, NULL), PM_OK);
         pm_canon found = canon_of(&other, PM_EFFORT_BALANCED);
         cr_assert_arr_eq(found.key, canon.key, PM_DIGEST_BYTES, "%u states, copy %d", n, c);
         cr_assert_arr_eq(found.digest, canon.digest, PM_DIGEST_BYTES);
         cr_assert(same_topology(&found.topology, &canon.topology));
         check_names(&other, &found);
-        pm_canon_free(&found);
-        pm_topology_free(&other);
+        pmi_canon_free(&found);
+        pmi_topology_free(&other);
     }
     free(name);
-    pm_canon_free(&canon);
-    pm_topology_free(&t);
+    pmi_canon_free(&canon);
+    pmi_topology_free(&t);
 }
 
 Test(canon, relabelled_random_digraphs_have_one_key) {
@@ -90,8 +90,8 @@ static void key_of(uint32_t n, const bool *edge, uint8_t key[PM_DIGEST_BYTES]) {
     pm_topology t = topology_of(n, edge);
     pm_canon canon = canon_of(&t, PM_EFFORT_FAST);
     memcpy(key, canon.key, PM_DIGEST_BYTES);
-    pm_canon_free(&canon);
-    pm_topology_free(&t);
+    pmi_canon_free(&canon);
+    pmi_topology_free(&t);
 }
 
 static bool same_key(uint32_t n, bool *a, bool *b) {
@@ -215,7 +215,7 @@ Test(canon, keys_of_all_small_sccs_are_their_isomorphism_classes) {
     static const size_t labelled_count[] = {1, 18, 1606}, forms[] = {1, 5, 83};
     static permutations p;
     for (uint32_t n = 2; n <= 4; n++) {
-        labelled *all = pm_malloc(labelled_count[n - 2], sizeof *all);
+        labelled *all = pmi_malloc(labelled_count[n - 2], sizeof *all);
         size_t count = 0;
         list_permutations(n, &p);
         for (uint32_t bits = 0; bits < 1u << (n * (n - 1)); bits++) {
@@ -236,7 +236,7 @@ Test(canon, keys_of_all_small_sccs_are_their_isomorphism_classes) {
 
 static void check_random(size_t count, uint64_t seed) {
     static permutations p[MOST + 1];
-    labelled *all = pm_malloc(count, sizeof *all);
+    labelled *all = pmi_malloc(count, sizeof *all);
     pm_random random = {.state = seed};
     for (uint32_t n = 5; n <= MOST; n++) {
         list_permutations(n, &p[n]);
@@ -270,10 +270,10 @@ Test(canon, effort_is_in_the_key_and_not_in_the_digest) {
     cr_assert_arr_neq(fast.key, best.key, PM_DIGEST_BYTES);
     cr_assert_arr_neq(best.key, balanced.key, PM_DIGEST_BYTES);
     cr_assert_arr_eq(fast.digest, best.digest, PM_DIGEST_BYTES);
-    pm_canon_free(&fast);
-    pm_canon_free(&balanced);
-    pm_canon_free(&best);
-    pm_topology_free(&t);
+    pmi_canon_free(&fast);
+    pmi_canon_free(&balanced);
+    pmi_canon_free(&best);
+    pmi_topology_free(&t);
     free(edge);
 }
 
@@ -285,11 +285,11 @@ Test(canon, digest_is_of_the_rows) {
     uint8_t expected[PM_DIGEST_BYTES], found[PM_DIGEST_BYTES];
     pm_topology t = topology_of(3, edge);
     for (int kind = PM_SHA256; kind <= PM_BLAKE2S256; kind++) {
-        cr_assert_eq(pm_digest((pm_digest_kind)kind, bytes, sizeof bytes, expected, NULL), PM_OK);
-        cr_assert_eq(pm_topology_digest(&t, (pm_digest_kind)kind, found, NULL), PM_OK);
+        cr_assert_eq(pmi_digest((pm_digest_kind)kind, bytes, sizeof bytes, expected, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_digest(&t, (pm_digest_kind)kind, found, NULL), PM_OK);
         cr_assert_arr_eq(found, expected, PM_DIGEST_BYTES);
     }
-    pm_topology_free(&t);
+    pmi_topology_free(&t);
 }
 
 static void count_warnings(void *ctx, pm_log_level level, const char *text) {
@@ -304,8 +304,8 @@ Test(canon, when_its_time_is_over_the_order_stays) {
     pm_topology t = topology_of(9, edge);
     pm_canon canon;
     double none = -1;
-    cr_assert_eq(pm_canon_find(&t, PM_EFFORT_FAST, &none, &canon, NULL), PM_OK);
-    pm_canon_log(&canon, &log);
+    cr_assert_eq(pmi_canon_find(&t, PM_EFFORT_FAST, &none, &canon, NULL), PM_OK);
+    pmi_canon_log(&canon, &log);
     cr_assert(canon.as_given);
     cr_assert_eq(warnings, 1);
     cr_assert_eq(canon.name[7], 7u);
@@ -313,12 +313,12 @@ Test(canon, when_its_time_is_over_the_order_stays) {
     pm_canon found = canon_of(&t, PM_EFFORT_FAST);
     cr_assert_not(found.as_given);
     cr_assert_arr_neq(found.key, canon.key, PM_DIGEST_BYTES);
-    pm_canon_log(&found, &log);
+    pmi_canon_log(&found, &log);
     cr_assert_eq(warnings, 1);
-    pm_canon_free(&found);
-    pm_canon_free(&canon);
+    pmi_canon_free(&found);
+    pmi_canon_free(&canon);
     cr_assert_null(canon.name);
-    pm_topology_free(&t);
+    pmi_topology_free(&t);
     free(edge);
 }
 
@@ -327,28 +327,28 @@ Test(canon, one_time_is_for_all_sccs_and_none_is_for_those_that_refinement_tells
     pm_topology first = topology_of(9, ring), second = topology_of(49, grid);
     double seconds = 5;
     pm_canon canon;
-    cr_assert_eq(pm_canon_find(&first, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    cr_assert_eq(pmi_canon_find(&first, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
     cr_assert(!canon.as_given && seconds > 0 && seconds < 5, "%g s are left", seconds);
-    pm_canon_free(&canon);
+    pmi_canon_free(&canon);
     double left = seconds;
-    cr_assert_eq(pm_canon_find(&second, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    cr_assert_eq(pmi_canon_find(&second, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
     cr_assert(!canon.as_given && seconds > 0 && seconds < left, "%g s are left of %g", seconds, left);
-    pm_canon_free(&canon);
+    pmi_canon_free(&canon);
     seconds = 1e-9; /* over by the first look at the clock */
-    cr_assert_eq(pm_canon_find(&second, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    cr_assert_eq(pmi_canon_find(&second, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
     cr_assert(canon.as_given && seconds < 0);
-    pm_canon_free(&canon);
-    cr_assert_eq(pm_canon_find(&first, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    pmi_canon_free(&canon);
+    cr_assert_eq(pmi_canon_find(&first, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
     cr_assert(canon.as_given);
-    pm_canon_free(&canon);
+    pmi_canon_free(&canon);
     ring[0 * 9 + 4] = true; /* no two vertices are alike any more */
     pm_topology third = topology_of(9, ring);
-    cr_assert_eq(pm_canon_find(&third, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
+    cr_assert_eq(pmi_canon_find(&third, PM_EFFORT_FAST, &seconds, &canon, NULL), PM_OK);
     cr_assert_not(canon.as_given);
-    pm_canon_free(&canon);
-    pm_topology_free(&first);
-    pm_topology_free(&second);
-    pm_topology_free(&third);
+    pmi_canon_free(&canon);
+    pmi_topology_free(&first);
+    pmi_topology_free(&second);
+    pmi_topology_free(&third);
     free(ring);
     free(grid);
 }

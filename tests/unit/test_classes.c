@@ -22,7 +22,7 @@ static pm_graph *lay_blocks(pm_random *random, const block *blocks, size_t n_blo
     sketch_start(&s, 1, 1);
     for (size_t b = 0; b < n_blocks; b++) {
         uint32_t size = blocks[b].n;
-        uint32_t *name = pm_malloc(size, sizeof *name);
+        uint32_t *name = pmi_malloc(size, sizeof *name);
         for (uint32_t v = 0; v < size; v++) {
             name[v] = v;
         }
@@ -51,17 +51,17 @@ static void check_class_of_scc(const pm_split *split, uint32_t scc, uint32_t *lo
     }
     cr_assert_lt(classes->class_of[scc], classes->n_classes);
     pm_topology t, renamed;
-    cr_assert_eq(pm_topology_of_scc(split, scc, local, &t, NULL), PM_OK);
-    cr_assert_eq(pm_topology_rename(&t, classes->names + split->scc_first[scc], &renamed, NULL), PM_OK);
+    cr_assert_eq(pmi_topology_of_scc(split, scc, local, &t, NULL), PM_OK);
+    cr_assert_eq(pmi_topology_rename(&t, classes->names + split->scc_first[scc], &renamed, NULL), PM_OK);
     cr_assert(same_topology(&renamed, &classes->canon[classes->class_of[scc]].topology));
-    pm_topology_free(&t);
-    pm_topology_free(&renamed);
+    pmi_topology_free(&t);
+    pmi_topology_free(&renamed);
 }
 
 /* Each SCC under its names is the canonical digraph of its class, and classes count their SCCs. */
 static void check_classes(const pm_graph *g, const pm_split *split, const pm_classes *classes) {
-    uint32_t *local = pm_malloc(g->n_vertices, sizeof *local);
-    uint32_t *count = pm_calloc((size_t)classes->n_classes + 1, sizeof *count);
+    uint32_t *local = pmi_malloc(g->n_vertices, sizeof *local);
+    uint32_t *count = pmi_calloc((size_t)classes->n_classes + 1, sizeof *count);
     for (uint32_t scc = 0; scc < split->n_sccs; scc++) {
         check_class_of_scc(split, scc, local, classes);
         count[classes->class_of[scc] == PM_NONE ? classes->n_classes : classes->class_of[scc]]++;
@@ -79,8 +79,8 @@ static void check_classes(const pm_graph *g, const pm_split *split, const pm_cla
 static pm_classes classes_of(const pm_graph *g, pm_split *split) {
     pm_classes classes;
     pm_error err;
-    cr_assert_eq(pm_split_graph(g, NULL, split, &err), PM_OK, "%s", err.text);
-    cr_assert_eq(pm_classes_find(g, split, PM_EFFORT_FAST, 1, NULL, &classes, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_split_graph(g, NULL, split, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_classes_find(g, split, PM_EFFORT_FAST, 1, NULL, &classes, &err), PM_OK, "%s", err.text);
     return classes;
 }
 
@@ -102,8 +102,8 @@ Test(classes, isomorphic_sccs_share_one) {
         cr_assert_eq(classes.class_of[8], classes.class_of[4]);
         cr_assert_eq(classes.class_of[7], classes.class_of[0]);
         cr_assert_eq(classes.n_sccs[classes.class_of[9]], 3u);
-        pm_classes_free(&classes);
-        pm_split_free(&split);
+        pmi_classes_free(&classes);
+        pmi_split_free(&split);
         pm_graph_free(g);
     }
     free(ring);
@@ -127,8 +127,8 @@ Test(classes, of_many_random_sccs) {
         pm_classes classes = classes_of(g, &split);
         cr_assert(classes.n_classes > 10 && classes.n_classes < split.n_nontrivial);
         check_classes(g, &split, &classes);
-        pm_classes_free(&classes);
-        pm_split_free(&split);
+        pmi_classes_free(&classes);
+        pmi_split_free(&split);
         pm_graph_free(g);
         for (size_t b = 0; b < 200; b++) {
             free(edges[b]);
@@ -153,9 +153,9 @@ Test(classes, keys_are_of_the_shape_and_the_job_of_every_number) {
     cr_assert_arr_neq(first->digest, other_order->digest, PM_DIGEST_BYTES);
     pm_classes *all[] = {&a, &b, &c};
     for (int i = 0; i < 3; i++) {
-        pm_classes_free(all[i]);
+        pmi_classes_free(all[i]);
         cr_assert_eq(all[i]->n_classes, 0u);
-        pm_split_free(&split[i]);
+        pmi_split_free(&split[i]);
     }
     pm_graph_free(first);
     pm_graph_free(same_order);
@@ -173,8 +173,8 @@ Test(classes, a_graph_of_single_states_has_none) {
     pm_classes classes = classes_of(g, &split);
     cr_assert_eq(classes.n_classes, 0u);
     check_classes(g, &split, &classes);
-    pm_classes_free(&classes);
-    pm_split_free(&split);
+    pmi_classes_free(&classes);
+    pmi_split_free(&split);
     pm_graph_free(g);
 }
 
@@ -193,20 +193,20 @@ static restored two_grids_and_a_ring(void) {
     const block blocks[] = {{6, grid, true}, {6, ring, true}, {6, grid, true}};
     restored r = {.graph = lay_blocks(&random, blocks, 3)};
     r.classes = classes_of(r.graph, &r.split);
-    r.as_given = pm_calloc(r.classes.n_classes, 1);
+    r.as_given = pmi_calloc(r.classes.n_classes, 1);
     free(ring);
     free(grid);
     return r;
 }
 
 static pm_status restore(const restored *r, uint32_t n_classes, pm_classes *out, pm_error *err) {
-    return pm_classes_restore(r->graph, &r->split, PM_EFFORT_FAST, r->as_given, n_classes, r->classes.class_of,
-                              r->classes.names, out, err);
+    return pmi_classes_restore(r->graph, &r->split, PM_EFFORT_FAST, r->as_given, n_classes, r->classes.class_of,
+                               r->classes.names, out, err);
 }
 
 static void restored_free(restored *r) {
-    pm_classes_free(&r->classes);
-    pm_split_free(&r->split);
+    pmi_classes_free(&r->classes);
+    pmi_split_free(&r->split);
     pm_graph_free(r->graph);
     free(r->as_given);
 }
@@ -221,7 +221,7 @@ Test(classes, restored_are_those_found) {
         cr_assert_arr_eq(again.canon[c].key, r.classes.canon[c].key, PM_DIGEST_BYTES);
         cr_assert_arr_eq(again.canon[c].digest, r.classes.canon[c].digest, PM_DIGEST_BYTES);
     }
-    pm_classes_free(&again);
+    pmi_classes_free(&again);
     restored_free(&r);
 }
 
@@ -249,7 +249,7 @@ Test(classes, restored_from_altered_arrays_are_refused_or_sound) {
                     cr_assert_eq(again.n_classes, 0u);
                     n_refused++;
                 }
-                pm_classes_free(&again);
+                pmi_classes_free(&again);
             }
             arrays[a][i] = was;
         }
@@ -288,7 +288,7 @@ Test(classes, are_the_same_for_any_number_of_threads) {
     pm_graph *g = lay_blocks(&random, blocks, 300);
     pm_split split;
     pm_classes one = classes_of(g, &split), many;
-    cr_assert_eq(pm_classes_find(g, &split, PM_EFFORT_FAST, 5, NULL, &many, NULL), PM_OK);
+    cr_assert_eq(pmi_classes_find(g, &split, PM_EFFORT_FAST, 5, NULL, &many, NULL), PM_OK);
     cr_assert_eq(many.n_classes, one.n_classes);
     cr_assert_arr_eq(many.class_of, one.class_of, split.n_sccs * sizeof *one.class_of);
     cr_assert_arr_eq(many.names, one.names, split.n_transient * sizeof *one.names);
@@ -296,9 +296,9 @@ Test(classes, are_the_same_for_any_number_of_threads) {
     for (uint32_t c = 0; c < one.n_classes; c++) {
         cr_assert_arr_eq(many.canon[c].key, one.canon[c].key, PM_DIGEST_BYTES);
     }
-    pm_classes_free(&one);
-    pm_classes_free(&many);
-    pm_split_free(&split);
+    pmi_classes_free(&one);
+    pmi_classes_free(&many);
+    pmi_split_free(&split);
     pm_graph_free(g);
     for (size_t b = 0; b < 300; b++) {
         free(edges[b]);

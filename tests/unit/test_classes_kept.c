@@ -22,23 +22,23 @@ static pm_status shelf_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buf
     s->gets++;
     bool is_there = s->value.size > 0 && memcmp(s->key, key, PM_DIGEST_BYTES) == 0;
     *found = s->is_damaged ? PM_CACHE_DAMAGED : is_there ? PM_CACHE_FOUND : PM_CACHE_MISSING;
-    return *found == PM_CACHE_FOUND ? pm_buffer_add(value, s->value.bytes, s->value.size, err) : PM_OK;
+    return *found == PM_CACHE_FOUND ? pmi_buffer_add(value, s->value.bytes, s->value.size, err) : PM_OK;
 }
 
 static pm_status shelf_put(void *ctx, const pm_cache_entry *entries, size_t n, pm_error *err) {
     shelf *s = ctx;
     s->puts++;
     cr_assert_eq(n, 1u);
-    pm_buffer_free(&s->value);
+    pmi_buffer_free(&s->value);
     memcpy(s->key, entries[0].key, PM_DIGEST_BYTES);
-    return pm_buffer_add(&s->value, entries[0].bytes, entries[0].size, err);
+    return pmi_buffer_add(&s->value, entries[0].bytes, entries[0].size, err);
 }
 
 static pm_status shelf_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
     (void)key, (void)err;
     shelf *s = ctx;
     s->removes++;
-    pm_buffer_free(&s->value);
+    pmi_buffer_free(&s->value);
     return PM_OK;
 }
 
@@ -72,29 +72,29 @@ static pm_graph *path(uint32_t n) {
 
 static void desk_open(desk *d, uint32_t n) {
     *d = (desk){.graph = path(n)};
-    cr_assert_eq(pm_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
     d->classes = (pm_trace_cache){.ctx = &d->shelf, .get = shelf_get, .put = shelf_put, .remove = shelf_remove};
     d->log = (pm_log){.ctx = &d->errors, .line = count_errors};
     d->options = (pm_library_options){.record = {.effort = PM_EFFORT_FAST, .memory = (size_t)1 << 30},
                                       .threads = 1,
                                       .classes = &d->classes,
                                       .log = &d->log};
-    cr_assert_eq(pm_isa_choose(NULL, &d->options.record.isa, NULL), PM_OK);
+    cr_assert_eq(pmi_isa_choose(NULL, &d->options.record.isa, NULL), PM_OK);
 }
 
 static void desk_close(desk *d) {
-    pm_buffer_free(&d->shelf.value);
-    pm_split_free(&d->split);
+    pmi_buffer_free(&d->shelf.value);
+    pmi_split_free(&d->split);
     pm_graph_free(d->graph);
 }
 
 static void make(desk *d, uint8_t key[PM_DIGEST_BYTES]) {
     pm_library library;
     pm_error err = {0};
-    cr_assert_eq(pm_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
     cr_assert_eq(library.n_classes, 1u);
     memcpy(key, library.classes[0].key, PM_DIGEST_BYTES);
-    pm_library_free(&library);
+    pmi_library_free(&library);
 }
 
 Test(classes_kept, are_found_once_and_then_restored) {
@@ -122,11 +122,11 @@ Test(classes_kept, of_small_graphs_are_not) {
 /* Encodes the kept classes again after `change`: a value that is whole, and wrong. */
 static void forge(shelf *s, void (*change)(pm_kept_classes *)) {
     pm_kept_classes kept;
-    cr_assert_eq(pm_kept_classes_decode(s->value.bytes, s->value.size, &kept, NULL), PM_OK);
+    cr_assert_eq(pmi_kept_classes_decode(s->value.bytes, s->value.size, &kept, NULL), PM_OK);
     change(&kept);
-    pm_buffer_free(&s->value);
-    cr_assert_eq(pm_kept_classes_encode(&kept, &s->value, NULL), PM_OK);
-    pm_kept_classes_free(&kept);
+    pmi_buffer_free(&s->value);
+    cr_assert_eq(pmi_kept_classes_encode(&kept, &s->value, NULL), PM_OK);
+    pmi_kept_classes_free(&kept);
 }
 
 static void other_key(pm_kept_classes *kept) {
@@ -165,7 +165,7 @@ Test(classes_kept, that_are_damaged_are_found_again) {
     forge(&d.shelf, name_twice);
     pm_library library;
     pm_error err;
-    cr_assert_eq(pm_library_make(d.graph, &d.split, &d.options, &library, &err), PM_EDATA);
+    cr_assert_eq(pmi_library_make(d.graph, &d.split, &d.options, &library, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "--strict-cache"), "%s", err.text);
     desk_close(&d);
 }
@@ -204,9 +204,9 @@ Test(classes_kept, every_byte_counts) {
     pm_kept_classes kept;
     for (size_t i = 0; i < d.shelf.value.size; i++) {
         d.shelf.value.bytes[i] ^= 0x10;
-        cr_assert_eq(pm_kept_classes_decode(d.shelf.value.bytes, d.shelf.value.size, &kept, NULL), PM_EDATA);
+        cr_assert_eq(pmi_kept_classes_decode(d.shelf.value.bytes, d.shelf.value.size, &kept, NULL), PM_EDATA);
         d.shelf.value.bytes[i] ^= 0x10;
-        cr_assert_eq(pm_kept_classes_decode(d.shelf.value.bytes, i, &kept, NULL), PM_EDATA);
+        cr_assert_eq(pmi_kept_classes_decode(d.shelf.value.bytes, i, &kept, NULL), PM_EDATA);
     }
     desk_close(&d);
 }

@@ -17,8 +17,8 @@ static uint64_t next_random(uint64_t *state) {
 
 /* The rows of a dense pattern, from..to exclusive, as CSR. */
 static void pack_rows(const bool *dense, uint32_t n, bool lower, size_t **row, uint32_t **entry) {
-    *row = pm_calloc((size_t)n + 1, sizeof **row);
-    *entry = pm_calloc((size_t)n * n, sizeof **entry);
+    *row = pmi_calloc((size_t)n + 1, sizeof **row);
+    *entry = pmi_calloc((size_t)n * n, sizeof **entry);
     size_t at = 0;
     for (uint32_t j = 0; j < n; j++) {
         for (uint32_t k = lower ? 0 : j + 1; k < (lower ? j : n); k++) {
@@ -34,7 +34,7 @@ static void pack_rows(const bool *dense, uint32_t n, bool lower, size_t **row, u
  * 0..n-1; pivot is a random permutation, which nothing ties to the pattern. */
 static pm_trace random_trace(uint32_t n, uint32_t chords, uint64_t seed) {
     pm_trace t = {.n = n, .n_edges = 0};
-    bool *dense = pm_calloc((size_t)n * n, sizeof *dense);
+    bool *dense = pmi_calloc((size_t)n * n, sizeof *dense);
     for (uint32_t i = 0; i < n; i++) {
         dense[(size_t)i * n + (i + 1) % n] = true;
     }
@@ -54,7 +54,7 @@ static pm_trace random_trace(uint32_t n, uint32_t chords, uint64_t seed) {
     }
     pack_rows(dense, n, true, &t.l_row, &t.l);
     pack_rows(dense, n, false, &t.u_row, &t.u);
-    t.pivot = pm_calloc(n, sizeof *t.pivot);
+    t.pivot = pmi_calloc(n, sizeof *t.pivot);
     for (uint32_t p = 0; p < n; p++) {
         uint32_t other = (uint32_t)(next_random(&seed) % (p + 1));
         t.pivot[p] = t.pivot[other];
@@ -82,7 +82,7 @@ static pm_buffer encoded(const pm_trace *t) {
     static const uint8_t key[PM_DIGEST_BYTES] = "the key it was stored under....";
     pm_buffer out = {0};
     pm_error err;
-    cr_assert_eq(pm_trace_encode(t, key, &out, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_trace_encode(t, key, &out, &err), PM_OK, "%s", err.text);
     return out;
 }
 
@@ -95,16 +95,16 @@ Test(codec, round_trip_keeps_every_field) {
         pm_trace back;
         uint8_t key[PM_DIGEST_BYTES];
         pm_error err;
-        cr_assert_eq(pm_trace_decode(bytes.bytes, bytes.size, &back, key, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, key, &err), PM_OK, "%s", err.text);
         cr_assert_str_eq((char *)key, "the key it was stored under....");
         assert_equal_traces(&t, &back);
         pm_buffer again = encoded(&back);
         cr_assert_eq(again.size, bytes.size);
         cr_assert_arr_eq(again.bytes, bytes.bytes, bytes.size);
-        pm_buffer_free(&again);
-        pm_buffer_free(&bytes);
-        pm_trace_free(&back);
-        pm_trace_free(&t);
+        pmi_buffer_free(&again);
+        pmi_buffer_free(&bytes);
+        pmi_trace_free(&back);
+        pmi_trace_free(&t);
     }
 }
 
@@ -112,11 +112,11 @@ Test(codec, round_trip_keeps_every_field) {
 Test(codec, four_byte_indices) {
     uint32_t n = 70000;
     pm_trace t = {.n = n, .n_edges = 2 * (n - 1), .flops = 8 * n};
-    t.pivot = pm_calloc(n, sizeof *t.pivot);
-    t.l_row = pm_calloc((size_t)n + 1, sizeof *t.l_row);
-    t.u_row = pm_calloc((size_t)n + 1, sizeof *t.u_row);
-    t.l = pm_calloc(n, sizeof *t.l);
-    t.u = pm_calloc(n, sizeof *t.u);
+    t.pivot = pmi_calloc(n, sizeof *t.pivot);
+    t.l_row = pmi_calloc((size_t)n + 1, sizeof *t.l_row);
+    t.u_row = pmi_calloc((size_t)n + 1, sizeof *t.u_row);
+    t.l = pmi_calloc(n, sizeof *t.l);
+    t.u = pmi_calloc(n, sizeof *t.u);
     for (uint32_t j = 0; j < n; j++) {
         t.pivot[j] = n - 1 - j;
         t.l_row[j + 1] = j;
@@ -128,25 +128,25 @@ Test(codec, four_byte_indices) {
     cr_assert_gt(bytes.size, (size_t)3 * 4 * (n - 1));
     pm_trace back;
     pm_error err;
-    cr_assert_eq(pm_trace_decode(bytes.bytes, bytes.size, &back, NULL, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, NULL, &err), PM_OK, "%s", err.text);
     assert_equal_traces(&t, &back);
-    pm_buffer_free(&bytes);
-    pm_trace_free(&back);
-    pm_trace_free(&t);
+    pmi_buffer_free(&bytes);
+    pmi_trace_free(&back);
+    pmi_trace_free(&t);
 }
 
 Test(codec, encoding_appends) {
     pm_trace t = random_trace(5, 5, 1);
     pm_buffer alone = encoded(&t);
     pm_buffer both = {0};
-    cr_assert_eq(pm_buffer_add(&both, "before", 6, NULL), PM_OK);
+    cr_assert_eq(pmi_buffer_add(&both, "before", 6, NULL), PM_OK);
     static const uint8_t key[PM_DIGEST_BYTES] = "the key it was stored under....";
-    cr_assert_eq(pm_trace_encode(&t, key, &both, NULL), PM_OK);
+    cr_assert_eq(pmi_trace_encode(&t, key, &both, NULL), PM_OK);
     cr_assert_eq(both.size, 6 + alone.size);
     cr_assert_arr_eq(both.bytes + 6, alone.bytes, alone.size);
-    pm_buffer_free(&alone);
-    pm_buffer_free(&both);
-    pm_trace_free(&t);
+    pmi_buffer_free(&alone);
+    pmi_buffer_free(&both);
+    pmi_trace_free(&t);
 }
 
 Test(codec, every_truncation_is_refused) {
@@ -154,26 +154,26 @@ Test(codec, every_truncation_is_refused) {
     pm_buffer bytes = encoded(&t);
     for (size_t n = 0; n < bytes.size; n++) {
         /* memory of its own, so that a sanitizer sees reads behind the end */
-        uint8_t *cut = pm_malloc(n, 1);
+        uint8_t *cut = pmi_malloc(n, 1);
         memcpy(cut, bytes.bytes, n);
         pm_error err = {0};
-        cr_assert_eq(pm_trace_decode(cut, n, &back, NULL, &err), PM_EDATA, "cut at %zu", n);
+        cr_assert_eq(pmi_trace_decode(cut, n, &back, NULL, &err), PM_EDATA, "cut at %zu", n);
         cr_assert_neq(err.text[0], '\0');
         free(cut);
     }
-    pm_buffer_free(&bytes);
-    pm_trace_free(&t);
+    pmi_buffer_free(&bytes);
+    pmi_trace_free(&t);
 }
 
 Test(codec, trailing_bytes_are_refused) {
     pm_trace t = random_trace(4, 2, 3), back;
     pm_buffer bytes = encoded(&t);
-    cr_assert_eq(pm_buffer_add(&bytes, "", 1, NULL), PM_OK);
+    cr_assert_eq(pmi_buffer_add(&bytes, "", 1, NULL), PM_OK);
     pm_error err;
-    cr_assert_eq(pm_trace_decode(bytes.bytes, bytes.size, &back, NULL, &err), PM_EDATA);
+    cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, NULL, &err), PM_EDATA);
     cr_assert(strstr(err.text, "expected the end, found 1 more") != NULL, "%s", err.text);
-    pm_buffer_free(&bytes);
-    pm_trace_free(&t);
+    pmi_buffer_free(&bytes);
+    pmi_trace_free(&t);
 }
 
 Test(codec, every_damaged_byte_is_refused) {
@@ -182,13 +182,13 @@ Test(codec, every_damaged_byte_is_refused) {
     for (size_t at = 0; at < bytes.size; at++) {
         for (unsigned flip = 1; flip < 256; flip++) {
             bytes.bytes[at] ^= (uint8_t)flip;
-            cr_assert_eq(pm_trace_decode(bytes.bytes, bytes.size, &back, NULL, NULL), PM_EDATA, "byte %zu ^ %u", at,
+            cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, NULL, NULL), PM_EDATA, "byte %zu ^ %u", at,
                          flip);
             bytes.bytes[at] ^= (uint8_t)flip;
         }
     }
-    pm_buffer_free(&bytes);
-    pm_trace_free(&t);
+    pmi_buffer_free(&bytes);
+    pmi_trace_free(&t);
 }
 
 /* Behind the checksum: damage gives an error, or another trace that is as sound and has those very bytes. */
@@ -196,19 +196,19 @@ Test(codec, damaged_payload_is_refused_or_canonical) {
     static const uint8_t key[PM_DIGEST_BYTES] = {1};
     pm_trace t = random_trace(12, 12, 5), back;
     pm_buffer bytes = {0};
-    cr_assert_eq(pm_trace_encode_payload(&t, key, &bytes, NULL), PM_OK);
+    cr_assert_eq(pmi_trace_encode_payload(&t, key, &bytes, NULL), PM_OK);
     size_t accepted = 0;
     for (size_t at = 0; at < bytes.size; at++) {
         for (unsigned flip = 1; flip < 256; flip++) {
             uint8_t found[PM_DIGEST_BYTES];
             bytes.bytes[at] ^= (uint8_t)flip;
-            if (pm_trace_decode_payload(bytes.bytes, bytes.size, &back, found, NULL) == PM_OK) {
+            if (pmi_trace_decode_payload(bytes.bytes, bytes.size, &back, found, NULL) == PM_OK) {
                 pm_buffer again = {0};
-                cr_assert_eq(pm_trace_encode_payload(&back, found, &again, NULL), PM_OK);
+                cr_assert_eq(pmi_trace_encode_payload(&back, found, &again, NULL), PM_OK);
                 cr_assert_eq(again.size, bytes.size);
                 cr_assert_arr_eq(again.bytes, bytes.bytes, bytes.size);
-                pm_buffer_free(&again);
-                pm_trace_free(&back);
+                pmi_buffer_free(&again);
+                pmi_trace_free(&back);
                 accepted++;
             }
             bytes.bytes[at] ^= (uint8_t)flip;
@@ -217,8 +217,8 @@ Test(codec, damaged_payload_is_refused_or_canonical) {
     /* the key's and digest's 64 bytes are free; of the rest little is */
     cr_assert_geq(accepted, 64u * 255u);
     cr_assert_lt(accepted, 64u * 255u + 3000u);
-    pm_buffer_free(&bytes);
-    pm_trace_free(&t);
+    pmi_buffer_free(&bytes);
+    pmi_trace_free(&t);
 }
 
 Test(codec, another_version_is_named) {
@@ -227,10 +227,10 @@ Test(codec, another_version_is_named) {
     cr_assert_eq(bytes.bytes[17], PM_TRACE_VERSION);
     bytes.bytes[17] = 3;
     pm_error err;
-    cr_assert_eq(pm_trace_decode(bytes.bytes, bytes.size, &back, NULL, &err), PM_EDATA);
+    cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, NULL, &err), PM_EDATA);
     cr_assert(strstr(err.text, "expected version 2, found 3") != NULL, "%s", err.text);
-    pm_buffer_free(&bytes);
-    pm_trace_free(&t);
+    pmi_buffer_free(&bytes);
+    pmi_trace_free(&t);
 }
 
 /* Written by Python's msgpack (tests/data/make_trace.py): it must decode for ever, and be written alike. */
@@ -244,7 +244,7 @@ Test(codec, golden_file_of_version_2) {
     pm_trace t;
     uint8_t key[PM_DIGEST_BYTES];
     pm_error err;
-    cr_assert_eq(pm_trace_decode(bytes, n, &t, key, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_trace_decode(bytes, n, &t, key, &err), PM_OK, "%s", err.text);
     cr_assert_eq(t.n, 300);
     cr_assert_eq(t.n_edges, 600);
     for (size_t i = 0; i < PM_DIGEST_BYTES; i++) {
@@ -252,11 +252,11 @@ Test(codec, golden_file_of_version_2) {
         cr_assert_eq(t.digest[i], 100 + i);
     }
     pm_buffer again = {0};
-    cr_assert_eq(pm_trace_encode(&t, key, &again, &err), PM_OK);
+    cr_assert_eq(pmi_trace_encode(&t, key, &again, &err), PM_OK);
     cr_assert_eq(again.size, n);
     cr_assert_arr_eq(again.bytes, bytes, n);
-    pm_buffer_free(&again);
-    pm_trace_free(&t);
+    pmi_buffer_free(&again);
+    pmi_trace_free(&t);
 }
 
 typedef void (*spoil)(pm_trace *t);
@@ -312,11 +312,11 @@ Test(codec, each_broken_invariant_is_named) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pm_trace t = random_trace(40, 80, 7);
         pm_error err;
-        cr_assert_eq(pm_trace_check_structure(&t, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_trace_check_structure(&t, &err), PM_OK, "%s", err.text);
         cases[i].spoil(&t);
-        cr_assert_eq(pm_trace_check_structure(&t, &err), PM_EDATA, "case %zu", i);
+        cr_assert_eq(pmi_trace_check_structure(&t, &err), PM_EDATA, "case %zu", i);
         cr_assert(strstr(err.text, cases[i].text) != NULL, "case %zu: %s", i, err.text);
-        pm_trace_free(&t);
+        pmi_trace_free(&t);
     }
 }
 
@@ -336,7 +336,7 @@ Test(codec, hostile_heads) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pm_trace t;
         pm_error err = {0};
-        pm_status st = pm_trace_decode_payload((const uint8_t *)cases[i].bytes, cases[i].n, &t, NULL, &err);
+        pm_status st = pmi_trace_decode_payload((const uint8_t *)cases[i].bytes, cases[i].n, &t, NULL, &err);
         cr_assert_eq(st, PM_EDATA, "case %zu", i);
         cr_assert(strstr(err.text, "byte ") != NULL, "case %zu: %s", i, err.text);
     }
@@ -346,9 +346,9 @@ Test(codec, memory_of_a_trace_is_bounded) {
     pm_trace t = random_trace(100, 300, 8);
     size_t n = t.n, fill = t.l_row[n] + t.u_row[n];
     size_t held = sizeof t + 2 * (n + 1) * sizeof(size_t) + (n + fill) * sizeof(uint32_t);
-    cr_assert_geq(pm_trace_bytes(t.n, fill), held);
-    cr_assert_eq(pm_trace_bytes(t.n, SIZE_MAX), SIZE_MAX);
-    pm_trace_free(&t);
-    pm_trace_free(&t);
-    pm_trace_free(NULL);
+    cr_assert_geq(pmi_trace_bytes(t.n, fill), held);
+    cr_assert_eq(pmi_trace_bytes(t.n, SIZE_MAX), SIZE_MAX);
+    pmi_trace_free(&t);
+    pmi_trace_free(&t);
+    pmi_trace_free(NULL);
 }

@@ -43,7 +43,7 @@ Test(covariance, erlang_of_any_length) {
 Test(covariance, sure_chains_have_none) {
     for (uint32_t n = 1; n <= 4097; n = 4 * n + 1) {
         rig r = chain(n, 1, true);
-        double variance[4], *rewards = pm_malloc(2 * ((size_t)n + 2), sizeof *rewards);
+        double variance[4], *rewards = pmi_malloc(2 * ((size_t)n + 2), sizeof *rewards);
         evaluate(&r, &(pm_request){.n_theta = 1, .covariance = true}, NULL, variance);
         cr_assert_eq(variance[0], 0);
         for (size_t v = 0; v < 2 * ((size_t)n + 2); v++) {

@@ -158,7 +158,7 @@ Test(density, instruction_sets_with_fused_multiply_add_agree_to_the_last_bit) {
     bool have[3];
     for (size_t i = 0; i < 3; i++) {
         pm_isa isa;
-        have[i] = pm_isa_choose(names[i], &isa, NULL) == PM_OK;
+        have[i] = pmi_isa_choose(names[i], &isa, NULL) == PM_OK;
         if (have[i]) {
             cr_assert_eq(evaluate_on(&c, isa, batch_request(theta, times), out[i], &err), PM_OK, "%s", err.text);
         }
@@ -419,18 +419,18 @@ Test(density, work_of_over_a_second_reports_progress) {
     heard h = {0};
     const pm_log log = {.ctx = &h, .progress = hear};
     pm_progress p;
-    pm_progress_start(&p, &log, 40);
-    pm_progress_tell(&p, 0.5, 8);
+    pmi_progress_start(&p, &log, 40);
+    pmi_progress_tell(&p, 0.5, 8);
     cr_expect_eq(h.reports, 0, "a second has not passed");
     p.started -= 2.0;
-    pm_progress_tell(&p, 0.5, 8);
+    pmi_progress_tell(&p, 0.5, 8);
     cr_expect_eq(h.reports, 1);
     cr_expect_eq(h.done * 10, h.total);
-    pm_progress_add(&p, 8);
-    pm_progress_tell(&p, 0.25, 8);
+    pmi_progress_add(&p, 8);
+    pmi_progress_tell(&p, 0.25, 8);
     cr_expect_eq(h.reports, 1, "not five times a second");
     p.reported -= 1.0;
-    pm_progress_tell(&p, 0.25, 8);
+    pmi_progress_tell(&p, 0.25, 8);
     cr_expect_eq(h.reports, 2);
     cr_expect_eq(h.done * 4, h.total);
     cr_expect_not(h.backwards);

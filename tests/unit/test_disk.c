@@ -14,7 +14,7 @@
 static pm_disk *open_disk(fixture *f, size_t limit) {
     pm_disk *disk;
     pm_error err;
-    cr_assert_eq(pm_disk_open(f->dir, limit, &f->log, &disk, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_disk_open(f->dir, limit, &f->log, &disk, &err), PM_OK, "%s", err.text);
     return disk;
 }
 
@@ -26,23 +26,23 @@ static void put(pm_disk *disk, uint64_t i, size_t size) {
 static size_t count_entries(pm_disk *disk) {
     pm_disk_stat stat;
     pm_error err;
-    cr_assert_eq(pm_disk_stat_of(disk, &stat, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_disk_stat_of(disk, &stat, &err), PM_OK, "%s", err.text);
     return stat.entries;
 }
 
 Test(disk, default_folder) {
     char *dir;
     pm_error err;
-    cr_assert_eq(pm_disk_default_dir("/x/cache", "/home/a", &dir, &err), PM_OK);
+    cr_assert_eq(pmi_disk_default_dir("/x/cache", "/home/a", &dir, &err), PM_OK);
     cr_assert_str_eq(dir, "/x/cache/phasemill");
     free(dir);
-    cr_assert_eq(pm_disk_default_dir(NULL, "/home/a", &dir, &err), PM_OK);
+    cr_assert_eq(pmi_disk_default_dir(NULL, "/home/a", &dir, &err), PM_OK);
     cr_assert_str_eq(dir, "/home/a/.cache/phasemill");
     free(dir);
-    cr_assert_eq(pm_disk_default_dir("relative", "/home/a", &dir, &err), PM_OK);
+    cr_assert_eq(pmi_disk_default_dir("relative", "/home/a", &dir, &err), PM_OK);
     cr_assert_str_eq(dir, "/home/a/.cache/phasemill");
     free(dir);
-    cr_assert_eq(pm_disk_default_dir(NULL, NULL, &dir, &err), PM_EUNAVAILABLE);
+    cr_assert_eq(pmi_disk_default_dir(NULL, NULL, &dir, &err), PM_EUNAVAILABLE);
     cr_assert(strstr(err.text, "--cache-dir") != NULL);
     cr_assert_null(dir);
 }
@@ -58,7 +58,7 @@ Test(disk, values_of_all_sizes_survive_closing) {
         put(disk, i, sizes[i]);
         cr_assert(fixture_has(disk, i));
     }
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     disk = open_disk(&f, 8 * MB);
     size_t bytes = 0;
     for (size_t i = 0; i < n; i++) {
@@ -66,12 +66,12 @@ Test(disk, values_of_all_sizes_survive_closing) {
         bytes += sizes[i];
     }
     pm_disk_stat stat;
-    cr_assert_eq(pm_disk_stat_of(disk, &stat, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &stat, NULL), PM_OK);
     cr_assert_eq(stat.entries, n);
     cr_assert_eq(stat.value_bytes, bytes);
     cr_assert_eq(stat.limit, 8 * MB);
     cr_assert_gt(stat.file_bytes, bytes);
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0, "%s", f.last_error);
     fixture_remove(&f);
 }
@@ -85,17 +85,17 @@ Test(disk, get_appends) {
     fixture_key(1, key);
     pm_buffer value = {0};
     pm_disk_found found;
-    cr_assert_eq(pm_buffer_add(&value, "ab", 2, NULL), PM_OK);
-    cr_assert_eq(pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL), PM_OK);
+    cr_assert_eq(pmi_buffer_add(&value, "ab", 2, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL), PM_OK);
     cr_assert_eq(found, PM_DISK_FOUND);
     cr_assert_eq(value.size, 12);
     cr_assert(fixture_is_value(key, value.bytes + 2, 10));
     fixture_key(2, key);
-    cr_assert_eq(pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL), PM_OK);
     cr_assert_eq(found, PM_DISK_MISSING);
     cr_assert_eq(value.size, 12);
-    pm_buffer_free(&value);
-    pm_disk_close(disk);
+    pmi_buffer_free(&value);
+    pmi_disk_close(disk);
     fixture_remove(&f);
 }
 
@@ -108,22 +108,22 @@ Test(disk, a_key_keeps_its_first_value) {
     pm_disk_entry again[2] = {{.bytes = other, .size = sizeof other}, {.bytes = other, .size = sizeof other}};
     fixture_key(1, again[0].key);
     fixture_key(1, again[1].key);
-    cr_assert_eq(pm_disk_put(disk, again, 2, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_put(disk, again, 2, NULL), PM_OK);
     cr_assert(fixture_has(disk, 1));
     /* a new key twice in one put: the first */
     fixture_key(2, again[0].key);
     fixture_key(2, again[1].key);
     again[1].size = 1;
-    cr_assert_eq(pm_disk_put(disk, again, 2, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_put(disk, again, 2, NULL), PM_OK);
     pm_buffer value = {0};
     pm_disk_found found;
-    cr_assert_eq(pm_disk_get(disk, PM_DISK_TRACE, again[0].key, &value, &found, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, again[0].key, &value, &found, NULL), PM_OK);
     cr_assert_eq(value.size, sizeof other);
     pm_disk_stat stat;
-    cr_assert_eq(pm_disk_stat_of(disk, &stat, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &stat, NULL), PM_OK);
     cr_assert_eq(stat.value_bytes, 300);
-    pm_buffer_free(&value);
-    pm_disk_close(disk);
+    pmi_buffer_free(&value);
+    pmi_disk_close(disk);
     fixture_remove(&f);
 }
 
@@ -137,7 +137,7 @@ Test(disk, least_recently_used_leave_first) {
     for (uint64_t i = 0; i < 5; i++) {
         cr_assert(fixture_has(disk, i));
     }
-    pm_disk_close(disk); /* the uses are written here */
+    pmi_disk_close(disk); /* the uses are written here */
     disk = open_disk(&f, 10000);
     put(disk, 10, 1000);
     put(disk, 11, 1000);
@@ -152,7 +152,7 @@ Test(disk, least_recently_used_leave_first) {
     put(disk, 14, 1);
     cr_assert_not(fixture_has(disk, 0));
     cr_assert(fixture_has(disk, 8));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0);
     fixture_remove(&f);
 }
@@ -167,10 +167,10 @@ Test(disk, another_process_is_counted_too) {
         fixture mine;
         pm_disk *theirs;
         fixture_attach(&mine, f.dir);
-        pm_status st = pm_disk_open(mine.dir, 10000, &mine.log, &theirs, NULL);
+        pm_status st = pmi_disk_open(mine.dir, 10000, &mine.log, &theirs, NULL);
         st = st == PM_OK ? fixture_put(theirs, 1, 4000, NULL) : st;
         if (st == PM_OK) {
-            pm_disk_close(theirs);
+            pmi_disk_close(theirs);
         }
         _exit(st == PM_OK && mine.errors == 0 ? 0 : 1);
     }
@@ -181,7 +181,7 @@ Test(disk, another_process_is_counted_too) {
     cr_assert_not(fixture_has(disk, 0));
     cr_assert(fixture_has(disk, 1));
     cr_assert(fixture_has(disk, 2));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     fixture_remove(&f);
 }
 
@@ -201,14 +201,14 @@ Test(disk, what_is_larger_than_the_limit_is_left_out) {
         fixture_key(2 + i, both[i].key);
     }
     fixture_value(both[0].key, bytes, 6000);
-    cr_assert_eq(pm_disk_put(disk, both, 2, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_put(disk, both, 2, NULL), PM_OK);
     cr_assert_eq(f.warnings, 2);
     cr_assert(fixture_has(disk, 2));
     cr_assert_eq(count_entries(disk), 1);
     put(disk, 5, 10000);
     cr_assert_eq(count_entries(disk), 1);
     cr_assert(fixture_has(disk, 5));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     fixture_remove(&f);
 }
 
@@ -224,11 +224,11 @@ Test(disk, what_a_put_names_is_not_evicted_by_it) {
     fixture_key(0, both[0].key);
     fixture_key(3, both[1].key);
     fixture_value(both[1].key, bytes, 1000);
-    cr_assert_eq(pm_disk_put(disk, both, 2, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_put(disk, both, 2, NULL), PM_OK);
     cr_assert(fixture_has(disk, 0));
     cr_assert_not(fixture_has(disk, 1));
     cr_assert(fixture_has(disk, 3));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     fixture_remove(&f);
 }
 
@@ -248,19 +248,19 @@ Test(disk, a_full_map_evicts, .timeout = 120) {
             entries[i].size = 1;
         }
         pm_error err;
-        cr_assert_eq(pm_disk_put(disk, entries, PER_PUT, &err), PM_OK, "put %zu: %s", p, err.text);
+        cr_assert_eq(pmi_disk_put(disk, entries, PER_PUT, &err), PM_OK, "put %zu: %s", p, err.text);
         cr_assert(fixture_has(disk, p * PER_PUT));
         cr_assert(fixture_has(disk, p * PER_PUT + PER_PUT - 1));
     }
     pm_disk_stat stat;
-    cr_assert_eq(pm_disk_stat_of(disk, &stat, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &stat, NULL), PM_OK);
     cr_assert_lt(stat.entries, (size_t)PER_PUT * PUTS);
     cr_assert_gt(stat.entries, (size_t)PER_PUT);
     cr_assert_lt(stat.file_bytes, 16 * MB);
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     disk = open_disk(&f, 150000);
     cr_assert(fixture_has(disk, (uint64_t)PER_PUT * PUTS - 1));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
     free(entries);
     free(bytes);
@@ -277,23 +277,23 @@ Test(disk, remove_and_clear) {
     uint8_t key[PM_DIGEST_BYTES];
     bool removed;
     fixture_key(3, key);
-    cr_assert_eq(pm_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
     cr_assert(removed);
-    cr_assert_eq(pm_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
     cr_assert_not(removed);
     cr_assert_not(fixture_has(disk, 3));
     pm_disk_stat before, after;
-    cr_assert_eq(pm_disk_stat_of(disk, &before, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &before, NULL), PM_OK);
     cr_assert_eq(before.value_bytes, 200000);
     size_t n;
-    cr_assert_eq(pm_disk_clear(disk, &n, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_clear(disk, &n, NULL), PM_OK);
     cr_assert_eq(n, 4);
     cr_assert_eq(count_entries(disk), 0);
-    cr_assert_eq(pm_disk_stat_of(disk, &after, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &after, NULL), PM_OK);
     cr_assert_lt(after.file_bytes, before.file_bytes); /* nobody else has it open */
     put(disk, 1, 10);
     cr_assert(fixture_has(disk, 1));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0);
     fixture_remove(&f);
 }
@@ -314,7 +314,7 @@ static pm_status look(void *ctx, const pm_disk_item *item, pm_error *err) {
     cr_assert(item->last_used >= s->since && item->last_used <= time(NULL));
     memcpy(s->last, item->key, PM_DIGEST_BYTES);
     bool removed;
-    cr_assert_eq(pm_disk_remove(s->disk, PM_DISK_TRACE, item->key, &removed, err), PM_EUSAGE);
+    cr_assert_eq(pmi_disk_remove(s->disk, PM_DISK_TRACE, item->key, &removed, err), PM_EUSAGE);
     return ++s->n == s->stop_after ? PM_EIO : PM_OK;
 }
 
@@ -327,14 +327,14 @@ Test(disk, each_visits_in_key_order) {
         put(s.disk, i, 100 * i);
     }
     pm_error err;
-    cr_assert_eq(pm_disk_each(s.disk, look, &s, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_disk_each(s.disk, look, &s, &err), PM_OK, "%s", err.text);
     cr_assert_eq(s.n, 40);
     s.n = 0;
     s.stop_after = 7;
-    cr_assert_eq(pm_disk_each(s.disk, look, &s, &err), PM_EIO);
+    cr_assert_eq(pmi_disk_each(s.disk, look, &s, &err), PM_EIO);
     cr_assert_eq(s.n, 7);
     cr_assert(fixture_has(s.disk, 3));
-    pm_disk_close(s.disk);
+    pmi_disk_close(s.disk);
     fixture_remove(&f);
 }
 
@@ -344,19 +344,19 @@ Test(disk, folders_that_cannot_be_used) {
     fixture f;
     fixture_make(&f);
     char path[512];
-    cr_assert_eq(pm_disk_open("/dev/null/x/y", MB, NULL, &disk, &err), PM_ECANTCREAT);
+    cr_assert_eq(pmi_disk_open("/dev/null/x/y", MB, NULL, &disk, &err), PM_ECANTCREAT);
     cr_assert(strstr(err.text, "/dev/null/x") != NULL, "%s", err.text);
     cr_assert_null(disk);
-    cr_assert_eq(pm_disk_open("/proc/phasemill", MB, NULL, &disk, &err), PM_ECANTCREAT, "%s", err.text);
-    cr_assert_eq(pm_disk_open("/proc", MB, NULL, &disk, &err), PM_EUNAVAILABLE, "%s", err.text);
-    cr_assert_eq(pm_disk_open("", MB, NULL, &disk, &err), PM_EUSAGE);
-    cr_assert_eq(pm_disk_open(f.dir, 0, NULL, &disk, &err), PM_EUSAGE);
-    cr_assert_eq(pm_disk_open(f.dir, SIZE_MAX, NULL, &disk, &err), PM_EUSAGE);
+    cr_assert_eq(pmi_disk_open("/proc/phasemill", MB, NULL, &disk, &err), PM_ECANTCREAT, "%s", err.text);
+    cr_assert_eq(pmi_disk_open("/proc", MB, NULL, &disk, &err), PM_EUNAVAILABLE, "%s", err.text);
+    cr_assert_eq(pmi_disk_open("", MB, NULL, &disk, &err), PM_EUSAGE);
+    cr_assert_eq(pmi_disk_open(f.dir, 0, NULL, &disk, &err), PM_EUSAGE);
+    cr_assert_eq(pmi_disk_open(f.dir, SIZE_MAX, NULL, &disk, &err), PM_EUSAGE);
     fixture_path(&f, "file", path);
     FILE *file = fopen(path, "w");
     fclose(file);
-    cr_assert_eq(pm_disk_open(path, MB, NULL, &disk, &err), PM_ECANTCREAT);
-    pm_disk_close(NULL);
+    cr_assert_eq(pmi_disk_open(path, MB, NULL, &disk, &err), PM_ECANTCREAT);
+    pmi_disk_close(NULL);
     fixture_remove(&f);
 }
 
@@ -368,7 +368,7 @@ Test(disk, folders_are_made_with_their_parents) {
     fixture_attach(&deep, path);
     pm_disk *disk = open_disk(&deep, MB);
     put(disk, 1, 10);
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     fixture_remove(&f);
 }
 
@@ -379,7 +379,7 @@ static void write_until_killed(const char *dir, uint64_t seed) {
     fixture mine;
     pm_disk *disk;
     fixture_attach(&mine, dir);
-    if (pm_disk_open(dir, MB, &mine.log, &disk, NULL) != PM_OK) {
+    if (pmi_disk_open(dir, MB, &mine.log, &disk, NULL) != PM_OK) {
         _exit(2);
     }
     for (uint64_t i = seed;; i += 7) {
@@ -393,7 +393,7 @@ static void write_until_killed(const char *dir, uint64_t seed) {
 static pm_status must_be_right(void *ctx, const pm_disk_item *item, pm_error *err) {
     *(size_t *)ctx += 1;
     bool right = !item->damaged && fixture_is_value(item->key, item->bytes, item->size);
-    return right ? PM_OK : pm_fail(err, PM_EDATA, "a wrong value of %zu bytes", item->size);
+    return right ? PM_OK : pmi_fail(err, PM_EDATA, "a wrong value of %zu bytes", item->size);
 }
 
 Test(disk, writers_killed_at_any_moment, .timeout = 120) {
@@ -413,9 +413,9 @@ Test(disk, writers_killed_at_any_moment, .timeout = 120) {
         pm_disk *disk = open_disk(&f, MB);
         size_t n = 0;
         pm_error err;
-        cr_assert_eq(pm_disk_each(disk, must_be_right, &n, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_disk_each(disk, must_be_right, &n, &err), PM_OK, "%s", err.text);
         most = n > most ? n : most;
-        pm_disk_close(disk);
+        pmi_disk_close(disk);
         cr_assert_eq(f.errors, 0, "round %d: %s", (int)round, f.last_error);
     }
     cr_assert_gt(most, 10);
@@ -428,7 +428,7 @@ static int share(const char *dir, uint64_t seed) {
     pm_disk *disk;
     fixture_attach(&mine, dir);
     for (uint64_t round = 0; round < 4; round++) {
-        if (pm_disk_open(dir, 300000, &mine.log, &disk, NULL) != PM_OK) {
+        if (pmi_disk_open(dir, 300000, &mine.log, &disk, NULL) != PM_OK) {
             return 2;
         }
         for (uint64_t i = 0; i < 60; i++) {
@@ -440,17 +440,17 @@ static int share(const char *dir, uint64_t seed) {
             pm_buffer value = {0};
             pm_disk_found found;
             fixture_key((i * 7) % 100, key);
-            if (pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL) != PM_OK || found == PM_DISK_DAMAGED ||
+            if (pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL) != PM_OK || found == PM_DISK_DAMAGED ||
                 !fixture_is_value(key, value.bytes, value.size)) {
                 return 4;
             }
-            pm_buffer_free(&value);
+            pmi_buffer_free(&value);
         }
         size_t removed;
-        if (seed == 3 && round == 1 && pm_disk_clear(disk, &removed, NULL) != PM_OK) {
+        if (seed == 3 && round == 1 && pmi_disk_clear(disk, &removed, NULL) != PM_OK) {
             return 5;
         }
-        pm_disk_close(disk);
+        pmi_disk_close(disk);
     }
     return mine.errors == 0 && mine.warnings == 0 ? 0 : 6;
 }
@@ -473,12 +473,12 @@ Test(disk, processes_share_a_folder, .timeout = 120) {
     }
     pm_disk *disk = open_disk(&f, 300000);
     size_t n = 0;
-    cr_assert_eq(pm_disk_each(disk, must_be_right, &n, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_each(disk, must_be_right, &n, NULL), PM_OK);
     cr_assert_gt(n, 0);
     pm_disk_stat stat;
-    cr_assert_eq(pm_disk_stat_of(disk, &stat, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &stat, NULL), PM_OK);
     cr_assert_leq(stat.value_bytes, 300000);
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
     fixture_remove(&f);
 }

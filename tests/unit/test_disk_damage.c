@@ -29,7 +29,7 @@ static pm_buffer read_file(const fixture *f, const char *name) {
     char path[512];
     pm_buffer bytes = {0};
     fixture_path(f, name, path);
-    cr_assert_eq(pm_file_read(path, &bytes, NULL), PM_OK);
+    cr_assert_eq(pmi_file_read(path, &bytes, NULL), PM_OK);
     return bytes;
 }
 
@@ -37,7 +37,7 @@ static pm_buffer read_file(const fixture *f, const char *name) {
 static pm_buffer used_cache(fixture *f) {
     pm_disk *disk;
     pm_error err;
-    cr_assert_eq(pm_disk_open(f->dir, LIMIT, &f->log, &disk, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_disk_open(f->dir, LIMIT, &f->log, &disk, &err), PM_OK, "%s", err.text);
     for (uint64_t i = 0; i < ENTRIES + 20; i++) {
         cr_assert_eq(fixture_put(disk, i, size_of(i), &err), PM_OK, "%s", err.text);
     }
@@ -45,9 +45,9 @@ static pm_buffer used_cache(fixture *f) {
         uint8_t key[PM_DIGEST_BYTES];
         bool removed;
         fixture_key(i, key);
-        cr_assert_eq(pm_disk_remove(disk, PM_DISK_TRACE, key, &removed, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, &err), PM_OK, "%s", err.text);
     }
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     pm_buffer bytes = read_file(f, PM_DISK_FILE);
     return bytes;
 }
@@ -76,12 +76,12 @@ static size_t read_all(pm_disk *disk) {
         pm_buffer value = {0};
         pm_disk_found what;
         fixture_key(i, key);
-        bool is_right = pm_disk_get(disk, PM_DISK_TRACE, key, &value, &what, NULL) == PM_OK;
+        bool is_right = pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &what, NULL) == PM_OK;
         if (what == PM_DISK_FOUND) {
             is_right = is_right && value.size == size_of(i) && fixture_is_value(key, value.bytes, value.size);
             n++;
         }
-        pm_buffer_free(&value);
+        pmi_buffer_free(&value);
         if (!is_right) {
             return SIZE_MAX;
         }
@@ -113,12 +113,12 @@ static int use_damaged(fixture *f, outcome *out) {
         pm_disk *disk;
         errors_before = errors;
         errors = f->errors;
-        if (pm_disk_open(f->dir, LIMIT, &f->log, &disk, NULL) != PM_OK) {
+        if (pmi_disk_open(f->dir, LIMIT, &f->log, &disk, NULL) != PM_OK) {
             return 1;
         }
         size_t found = read_all(disk);
         put = put_six(disk);
-        pm_disk_close(disk);
+        pmi_disk_close(disk);
         if (found == SIZE_MAX || put == SIZE_MAX) {
             return 2;
         }
@@ -243,7 +243,7 @@ Test(disk_damage, any_byte, .timeout = 3000) {
     cr_assert_gt(sum.n, 1500);
     cr_assert_gt(sum.lost, 500); /* the damage is not where nobody looks */
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
-    pm_buffer_free(&good);
+    pmi_buffer_free(&good);
     fixture_remove(&f);
 }
 
@@ -260,7 +260,7 @@ Test(disk_damage, cut_files, .timeout = 600) {
             cr_assert_eq(step, 0, "cut to %zu: step %d", n, step);
         }
     }
-    pm_buffer_free(&good);
+    pmi_buffer_free(&good);
     fixture_remove(&f);
 }
 
@@ -268,7 +268,7 @@ Test(disk_damage, garbage_files, .timeout = 120) {
     fixture f;
     fixture_make(&f);
     pm_buffer good = used_cache(&f);
-    uint8_t *garbage = pm_calloc(1, good.size);
+    uint8_t *garbage = pmi_calloc(1, good.size);
     size_t found;
     write_file(&f, PM_DISK_FILE, garbage, good.size);
     cr_assert_eq(in_child(&f, &found), 0);
@@ -288,7 +288,7 @@ Test(disk_damage, garbage_files, .timeout = 120) {
         cr_assert_eq(in_child(&f, &found), 0, "page %zu exchanged with the next", page);
     }
     free(garbage);
-    pm_buffer_free(&good);
+    pmi_buffer_free(&good);
     fixture_remove(&f);
 }
 
@@ -308,7 +308,7 @@ Test(disk_damage, garbage_beside, .timeout = 120) {
         cr_assert_eq(in_child(&f, &found), 0, "%s of %zu bytes", names[i / 6], lengths[i % 6]);
         cr_assert_eq(found, ENTRIES, "%s of %zu bytes", names[i / 6], lengths[i % 6]);
     }
-    pm_buffer_free(&good);
+    pmi_buffer_free(&good);
     fixture_remove(&f);
 }
 
@@ -326,12 +326,12 @@ Test(disk_damage, no_regular_files, .timeout = 120) {
         (void)remove(path);
         int rc = i % 3 == 0 ? mkdir(path, 0700) : i % 3 == 1 ? mkfifo(path, 0600) : symlink("/etc/passwd", path);
         cr_assert_eq(rc, 0, "%s: %s", path, strerror(errno));
-        cr_assert_eq(pm_disk_open(f.dir, LIMIT, &f.log, &disk, NULL), PM_OK, "%s, %d", path, i % 3);
+        cr_assert_eq(pmi_disk_open(f.dir, LIMIT, &f.log, &disk, NULL), PM_OK, "%s, %d", path, i % 3);
         cr_assert_eq(f.errors, before + 1);
-        cr_assert(pm_disk_was_damaged(disk));
+        cr_assert(pmi_disk_was_damaged(disk));
         cr_assert_eq(fixture_put(disk, 1, 5000, NULL), PM_OK);
         cr_assert(fixture_has(disk, 1));
-        pm_disk_close(disk);
+        pmi_disk_close(disk);
     }
     fixture_remove(&f);
 }
@@ -364,7 +364,7 @@ Test(disk_damage, other_databases) {
         overwrite(path, changes[i]);
         cr_assert_eq(in_child(&f, &found), 0, "%s", changes[i]);
         cr_assert_eq(found, 0, "%s", changes[i]);
-        pm_buffer_free(&good);
+        pmi_buffer_free(&good);
         fixture_remove(&f);
     }
 }
@@ -378,9 +378,9 @@ Test(disk_damage, while_it_is_open) {
     char path[512], copy[512];
     fixture_path(&f, PM_DISK_FILE, path);
     fixture_path(&f, "copy", copy);
-    cr_assert_eq(pm_disk_open(f.dir, LIMIT, &f.log, &disk, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_open(f.dir, LIMIT, &f.log, &disk, NULL), PM_OK);
     cr_assert(fixture_has(disk, 1));
-    uint8_t *garbage = pm_calloc(1, good.size);
+    uint8_t *garbage = pmi_calloc(1, good.size);
     write_file(&f, PM_DISK_FILE, garbage, good.size);
     cr_assert_eq(fixture_put(disk, 2000, 5000, NULL), PM_OK);
     cr_assert(fixture_has(disk, 2000));
@@ -393,13 +393,13 @@ Test(disk_damage, while_it_is_open) {
     cr_assert_eq(rmdir(f.dir), 0);
     cr_assert_eq(fixture_put(disk, 2002, 5000, NULL), PM_OK);
     cr_assert(fixture_has(disk, 2002));
-    pm_disk_close(disk);
-    cr_assert_eq(pm_disk_open(f.dir, LIMIT, &f.log, &disk, NULL), PM_OK);
+    pmi_disk_close(disk);
+    cr_assert_eq(pmi_disk_open(f.dir, LIMIT, &f.log, &disk, NULL), PM_OK);
     cr_assert(fixture_has(disk, 2002));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     cr_assert_eq(f.errors, 1, "%s", f.last_error);
     free(garbage);
-    pm_buffer_free(&good);
+    pmi_buffer_free(&good);
     fixture_remove(&f);
 }
 
@@ -441,9 +441,9 @@ Test(disk_damage, journals, .timeout = 600) {
         journal.bytes[at] ^= 0x55;
         cr_assert_eq(in_child(&f, &found), 0, "byte %zu of the journal", at);
     }
-    pm_buffer_free(&journal);
-    pm_buffer_free(&half);
-    pm_buffer_free(&good);
+    pmi_buffer_free(&journal);
+    pmi_buffer_free(&half);
+    pmi_buffer_free(&good);
     fixture_remove(&f);
 }
 
@@ -469,24 +469,24 @@ Test(disk_damage, a_damaged_value_is_removed) {
     good.bytes[at + 3] ^= 0x40;
     write_file(&f, PM_DISK_FILE, good.bytes, good.size);
     pm_disk *disk;
-    cr_assert_eq(pm_disk_open(f.dir, LIMIT, &f.log, &disk, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_open(f.dir, LIMIT, &f.log, &disk, NULL), PM_OK);
     size_t damaged = 0;
-    cr_assert_eq(pm_disk_each(disk, count_damaged, &damaged, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_each(disk, count_damaged, &damaged, NULL), PM_OK);
     cr_assert_eq(damaged, 1);
     cr_assert_eq(f.errors, 0);
     pm_buffer out = {0};
     pm_disk_found found;
-    cr_assert_eq(pm_disk_get(disk, PM_DISK_TRACE, key, &out, &found, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &out, &found, NULL), PM_OK);
     cr_assert_eq(found, PM_DISK_DAMAGED);
     cr_assert_eq(out.size, 0);
     cr_assert_eq(f.errors, 1);
     cr_assert(strstr(f.last_error, "SHA-256") != NULL, "%s", f.last_error);
-    cr_assert_eq(pm_disk_get(disk, PM_DISK_TRACE, key, &out, &found, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &out, &found, NULL), PM_OK);
     cr_assert_eq(found, PM_DISK_MISSING);
     cr_assert_eq(fixture_put(disk, 59, 100, NULL), PM_OK);
     cr_assert(fixture_has(disk, 59));
-    pm_disk_close(disk);
-    pm_buffer_free(&good);
+    pmi_disk_close(disk);
+    pmi_buffer_free(&good);
     fixture_remove(&f);
 }
 
@@ -499,7 +499,7 @@ Test(disk_damage, sound_files_pass, .timeout = 300) {
         pm_disk *disk;
         pm_error err;
         size_t limit = round % 3 == 0 ? 400000 : 1500000;
-        cr_assert_eq(pm_disk_open(f.dir, limit, &f.log, &disk, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_disk_open(f.dir, limit, &f.log, &disk, &err), PM_OK, "%s", err.text);
         cr_assert_eq(f.errors, 0, "round %zu: %s", round, f.last_error);
         for (size_t i = 0; i < 40; i++) {
             state = state * 6364136223846793005u + 1442695040888963407u;
@@ -509,13 +509,13 @@ Test(disk_damage, sound_files_pass, .timeout = 300) {
                 uint8_t key[PM_DIGEST_BYTES];
                 bool removed;
                 fixture_key(number % 3000, key);
-                cr_assert_eq(pm_disk_remove(disk, PM_DISK_TRACE, key, &removed, &err), PM_OK, "%s", err.text);
+                cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, &err), PM_OK, "%s", err.text);
             } else {
                 cr_assert_eq(fixture_put(disk, number % 3000, size, &err), PM_OK, "%s", err.text);
             }
             (void)fixture_has(disk, (number >> 7) % 3000);
         }
-        pm_disk_close(disk);
+        pmi_disk_close(disk);
     }
     cr_assert_eq(f.errors + f.warnings, 0, "%s", f.last_error);
     fixture_remove(&f);

@@ -18,7 +18,7 @@
 static pm_disk *open_disk(fixture *f, size_t limit) {
     pm_disk *disk;
     pm_error err;
-    cr_assert_eq(pm_disk_open(f->dir, limit, &f->log, &disk, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_disk_open(f->dir, limit, &f->log, &disk, &err), PM_OK, "%s", err.text);
     return disk;
 }
 
@@ -30,7 +30,7 @@ static void put(pm_disk *disk, uint64_t i, size_t size) {
 static pm_status put_kind(pm_disk *disk, pm_disk_kind kind, uint64_t i, const void *bytes, size_t size) {
     pm_disk_entry entry = {.kind = kind, .bytes = bytes, .size = size};
     fixture_key(i, entry.key);
-    return pm_disk_put(disk, &entry, 1, NULL);
+    return pmi_disk_put(disk, &entry, 1, NULL);
 }
 
 static bool holds(pm_disk *disk, pm_disk_kind kind, uint64_t i, const void *bytes, size_t size) {
@@ -38,9 +38,9 @@ static bool holds(pm_disk *disk, pm_disk_kind kind, uint64_t i, const void *byte
     pm_buffer value = {0};
     pm_disk_found found;
     fixture_key(i, key);
-    cr_assert_eq(pm_disk_get(disk, kind, key, &value, &found, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_get(disk, kind, key, &value, &found, NULL), PM_OK);
     bool right = found == PM_DISK_FOUND && value.size == size && memcmp(value.bytes, bytes, size) == 0;
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     return right;
 }
 
@@ -63,19 +63,19 @@ Test(disk, kinds_are_apart_and_values_can_be_replaced) {
     cr_assert_eq(put_kind(disk, PM_DISK_CLASSES, 1, "classes", 7), PM_OK);
     cr_assert(holds(disk, PM_DISK_TRACE, 1, "trace", 5));
     cr_assert(holds(disk, PM_DISK_CLASSES, 1, "classes", 7));
-    cr_assert_eq(pm_disk_each(disk, count_kinds, seen, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_each(disk, count_kinds, seen, NULL), PM_OK);
     cr_assert(seen[PM_DISK_TRACE] == 1 && seen[PM_DISK_CLASSES] == 1);
     pm_disk_stat stat;
-    cr_assert_eq(pm_disk_stat_of(disk, &stat, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &stat, NULL), PM_OK);
     cr_assert(stat.entries == 2 && stat.of_kind[PM_DISK_TRACE] == 1 && stat.of_kind[PM_DISK_CLASSES] == 1);
-    cr_assert_eq(pm_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
     cr_assert(removed);
     cr_assert_eq(put_kind(disk, PM_DISK_TRACE, 1, "another", 7), PM_OK);
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     disk = open_disk(&f, MB);
     cr_assert(holds(disk, PM_DISK_TRACE, 1, "another", 7));
     cr_assert(holds(disk, PM_DISK_CLASSES, 1, "classes", 7));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0);
     fixture_remove(&f);
 }
@@ -91,7 +91,7 @@ Test(disk, files_are_their_owners) {
     mode_t mask = umask(0);
     pm_disk *disk = open_disk(&deep, MB);
     put(disk, 1, 5000);
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     umask(mask);
     cr_assert_eq(stat(path, &info), 0);
     cr_assert_eq(info.st_mode & 0777, 0700);
@@ -111,16 +111,16 @@ Test(disk, the_file_shrinks) {
     }
     pm_disk_stat full, evicted, cleared;
     size_t removed;
-    cr_assert_eq(pm_disk_stat_of(disk, &full, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &full, NULL), PM_OK);
     put(other, 100, 1000);
-    cr_assert_eq(pm_disk_stat_of(disk, &evicted, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &evicted, NULL), PM_OK);
     cr_assert_lt(evicted.file_bytes, full.file_bytes / 5);
-    cr_assert_eq(pm_disk_clear(disk, &removed, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_clear(disk, &removed, NULL), PM_OK);
     cr_assert_gt(removed, 1);
-    cr_assert_eq(pm_disk_stat_of(disk, &cleared, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_stat_of(disk, &cleared, NULL), PM_OK);
     cr_assert_leq(cleared.file_bytes, 65536);
-    pm_disk_close(other);
-    pm_disk_close(disk);
+    pmi_disk_close(other);
+    pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0, "%s", f.last_error);
     fixture_remove(&f);
 }
@@ -145,28 +145,28 @@ Test(disk, a_lock_that_stays, .timeout = 60) {
     put(disk, 1, 1000);
     cr_assert(fixture_has(disk, 1));
     lock_exclusively(&f, &db);
-    double begin = pm_seconds();
+    double begin = pmi_seconds();
     fixture_key(1, key);
     for (int i = 0; i < 50; i++) {
-        cr_assert_eq(pm_disk_get(disk, PM_DISK_TRACE, key, &value, &found, &err), PM_EIO);
+        cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, &err), PM_EIO);
         cr_assert_eq(found, PM_DISK_MISSING);
         cr_assert_eq(fixture_put(disk, 2, 10, &err), PM_EIO);
     }
     cr_assert(strstr(err.text, "locked") != NULL, "%s", err.text);
-    pm_disk_close(disk);
-    double waited = pm_seconds() - begin;
+    pmi_disk_close(disk);
+    double waited = pmi_seconds() - begin;
     cr_assert(waited > 0.9 && waited < 5, "%g s", waited); /* far above 1.1 only where the machine is busy */
-    begin = pm_seconds();
-    cr_assert_eq(pm_disk_open_if_usable(f.dir, NULL, NULL, MB, &f.log, &late, &err), PM_OK);
+    begin = pmi_seconds();
+    cr_assert_eq(pmi_disk_open_if_usable(f.dir, NULL, NULL, MB, &f.log, &late, &err), PM_OK);
     cr_assert_null(late);
-    waited = pm_seconds() - begin;
+    waited = pmi_seconds() - begin;
     cr_assert(waited > 0.9 && waited < 5, "%g s", waited);
     cr_assert_eq(f.warnings, 2); /* the times of use at closing, and this */
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
     sqlite3_close(db);
     disk = open_disk(&f, MB);
     cr_assert(fixture_has(disk, 1));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     fixture_remove(&f);
 }
 
@@ -186,14 +186,14 @@ Test(disk, a_full_disk) {
         cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
         cr_assert_eq(fixture_put(disk, 2, 200000, &err), PM_EIO, "%d", (int)n);
         cr_assert(fixture_has(disk, 1), "%d", (int)n);
-        pm_disk_close(disk);
+        pmi_disk_close(disk);
         limit.rlim_cur = most;
         cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
         disk = open_disk(&f, MB);
     }
     put(disk, 2, 200000);
     cr_assert(fixture_has(disk, 1) && fixture_has(disk, 2));
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
     fixture_remove(&f);
 }
@@ -206,7 +206,7 @@ Test(disk, a_folder_that_is_not_ours) {
     fixture_make(&f);
     pm_disk *disk = open_disk(&f, MB);
     put(disk, 1, 1000);
-    pm_disk_close(disk);
+    pmi_disk_close(disk);
     fixture_path(&f, PM_DISK_FILE, path);
     cr_assert_eq(chmod(path, 0444), 0);
     cr_assert_eq(chmod(f.dir, 0555), 0);
@@ -216,11 +216,11 @@ Test(disk, a_folder_that_is_not_ours) {
         if (geteuid() == 0 && setuid(65534) != 0) {
             _exit(1);
         }
-        if (pm_disk_open(f.dir, MB, &f.log, &disk, &err) != PM_OK || !fixture_has(disk, 1)) {
+        if (pmi_disk_open(f.dir, MB, &f.log, &disk, &err) != PM_OK || !fixture_has(disk, 1)) {
             _exit(2);
         }
         pm_status st = fixture_put(disk, 2, 10, &err);
-        pm_disk_close(disk);
+        pmi_disk_close(disk);
         _exit(st != PM_EIO || f.errors > 0 || f.warnings > 1 ? 3 : 0);
     }
     int status;
@@ -235,8 +235,8 @@ Test(disk, a_folder_that_is_not_ours) {
         if (geteuid() == 0 && setuid(65534) != 0) {
             _exit(1);
         }
-        pm_status st = pm_disk_open(f.dir, MB, &f.log, &disk, &err);
-        _exit(st == PM_EUNAVAILABLE && pm_disk_open_if_usable(f.dir, NULL, NULL, MB, &f.log, &disk, &err) == PM_OK &&
+        pm_status st = pmi_disk_open(f.dir, MB, &f.log, &disk, &err);
+        _exit(st == PM_EUNAVAILABLE && pmi_disk_open_if_usable(f.dir, NULL, NULL, MB, &f.log, &disk, &err) == PM_OK &&
                       disk == NULL && f.warnings == 1
                   ? 0
                   : 2);
@@ -258,7 +258,7 @@ Test(disk, an_old_cache_is_left_alone) {
     fputs("old", file);
     fclose(file);
     for (int i = 0; i < 3; i++) {
-        pm_disk_close(open_disk(&f, MB));
+        pmi_disk_close(open_disk(&f, MB));
         cr_assert_eq(f.warnings, 1);
     }
     cr_assert(stat(path, &info) == 0 && info.st_size == 3);

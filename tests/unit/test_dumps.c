@@ -32,7 +32,7 @@ static int grandchild(void) {
 static int forbid(void) {
     pm_error err;
     bool before = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1;
-    return before && pm_forbid_dumps(&err) == PM_OK && are_forbidden() && run(grandchild) == 0 ? 0 : 1;
+    return before && pmi_forbid_dumps(&err) == PM_OK && are_forbidden() && run(grandchild) == 0 ? 0 : 1;
 }
 
 Test(dumps, are_forbidden_and_for_children) {
@@ -53,10 +53,10 @@ static bool score_is(const char *text) {
 static int write_score(void) {
     pm_error err;
     bool is_other = geteuid() != 0 || setresuid(65534, 65534, 65534) == 0;
-    if (!is_other || pm_forbid_dumps(&err) != PM_OK) {
+    if (!is_other || pmi_forbid_dumps(&err) != PM_OK) {
         return 2;
     }
-    return pm_write_own_proc("oom_score_adj", "500") && score_is("500\n") && are_forbidden() ? 0 : 1;
+    return pmi_write_own_proc("oom_score_adj", "500") && score_is("500\n") && are_forbidden() ? 0 : 1;
 }
 
 Test(dumps, own_files_in_proc_can_be_written) {
@@ -65,8 +65,8 @@ Test(dumps, own_files_in_proc_can_be_written) {
 
 static int write_nonsense(void) {
     pm_error err;
-    return pm_forbid_dumps(&err) == PM_OK && !pm_write_own_proc("no-such-file", "1") &&
-                   !pm_write_own_proc("oom_score_adj", "x") && are_forbidden()
+    return pmi_forbid_dumps(&err) == PM_OK && !pmi_write_own_proc("no-such-file", "1") &&
+                   !pmi_write_own_proc("oom_score_adj", "x") && are_forbidden()
                ? 0
                : 1;
 }

@@ -9,9 +9,9 @@ static pm_buffer written(pm_gaps_side side, const size_t *row, const uint32_t *e
     pm_buffer out = {0};
     pm_error err;
     pm_writer w;
-    pm_writer_init(&w, &out, &err);
-    pm_writer_text(&w, "u");
-    pm_gaps_write(&w, side, row, entry, n);
+    pmi_writer_init(&w, &out, &err);
+    pmi_writer_text(&w, "u");
+    pmi_gaps_write(&w, side, row, entry, n);
     cr_assert_eq(w.status, PM_OK);
     return out;
 }
@@ -20,7 +20,7 @@ static pm_status read(const pm_buffer *b, pm_gaps_side side, const size_t *row, 
                       pm_error *err) {
     pm_cursor c = {b->bytes, b->size, 0};
     *entry = NULL;
-    return pm_gaps_read(&c, "u", side, row, n, entry, err);
+    return pmi_gaps_read(&c, "u", side, row, n, entry, err);
 }
 
 /* Gaps on both sides of every number of bytes; the values are LEB128's by hand. */
@@ -32,14 +32,14 @@ Test(gaps, bytes_of_u) {
     pm_buffer bytes = written(PM_GAPS_U, row, entry, n);
     cr_assert_eq(bytes.size, sizeof expected);
     cr_assert_arr_eq(bytes.bytes, expected, sizeof expected);
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
 }
 
 /* More than one chunk of the writer, every size of a gap up to n. */
 Test(gaps, round_trip) {
     const uint32_t n = 3000000, step = 977;
-    size_t *row = pm_calloc((size_t)n + 1, sizeof *row);
-    uint32_t *entry = pm_malloc((size_t)n * 2, sizeof *entry), *back;
+    size_t *row = pmi_calloc((size_t)n + 1, sizeof *row);
+    uint32_t *entry = pmi_malloc((size_t)n * 2, sizeof *entry), *back;
     size_t at = 0;
     for (uint32_t j = 0; j < n; j++) {
         if (j % step == 0) {
@@ -57,7 +57,7 @@ Test(gaps, round_trip) {
     cr_assert_eq(read(&bytes, PM_GAPS_U, row, n, &back, &err), PM_OK, "%s", err.text);
     cr_assert_arr_eq(back, entry, at * sizeof *entry);
     free(back);
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
     free(entry);
     free(row);
 }

@@ -29,7 +29,7 @@ TestSuite(health, .init = make_folder, .fini = remove_folder);
 static pm_health_report check(double ahead) {
     pm_error err;
     pm_health_report report;
-    cr_assert_eq(pm_health_check(folder, (double)time(NULL) + ahead, &report, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_health_check(folder, (double)time(NULL) + ahead, &report, &err), PM_OK, "%s", err.text);
     return report;
 }
 
@@ -42,7 +42,7 @@ static pid_t start_worker(void) {
     if (pid == 0) {
         pm_health h;
         pm_error err;
-        if (pm_health_open(folder, &h, &err) != PM_OK || write(ready[1], "x", 1) != 1) {
+        if (pmi_health_open(folder, &h, &err) != PM_OK || write(ready[1], "x", 1) != 1) {
             _exit(1);
         }
         pause();
@@ -96,17 +96,17 @@ Test(health, the_oldest_of_two_is_named) {
 Test(health, a_beat_makes_it_young_and_close_removes_all) {
     pm_health h;
     pm_error err;
-    cr_assert_eq(pm_health_open(folder, &h, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_health_open(folder, &h, &err), PM_OK, "%s", err.text);
     const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
     cr_assert_eq(utimensat(AT_FDCWD, h.path, long_ago, 0), 0);
-    pm_health_beat(&h);
+    pmi_health_beat(&h);
     struct stat info;
     cr_assert_eq(stat(h.path, &info), 0);
     cr_assert_geq(info.st_mtim.tv_sec, time(NULL) - 10);
-    pm_health_close(&h);
+    pmi_health_close(&h);
     cr_assert_neq(access(h.path, F_OK), 0);
     cr_assert_neq(access(h.folder, F_OK), 0);
-    pm_health_close(&h);
+    pmi_health_close(&h);
 }
 
 Test(health, a_link_in_place_of_the_folder_is_refused) {
@@ -116,8 +116,8 @@ Test(health, a_link_in_place_of_the_folder_is_refused) {
     pm_health h;
     pm_error err;
     pm_health_report report;
-    pm_status opened = pm_health_open(folder, &h, &err);
-    pm_status checked = pm_health_check(folder, 0, &report, &err);
+    pm_status opened = pmi_health_open(folder, &h, &err);
+    pm_status checked = pmi_health_check(folder, 0, &report, &err);
     unlink(path);
     cr_assert_eq(opened, PM_ECANTCREAT);
     cr_assert_eq(checked, PM_EIO);

@@ -106,7 +106,7 @@ Test(hands, every_place_of_a_unit) {
                                .is_running = c->is_running,
                                .lags = c->is_unknown ? NULL : partitions,
                                .n_lags = sizeof partitions / sizeof *partitions};
-        cr_expect_eq(pm_unit_find(&signs), c->place, "%s: %d", c->what, (int)pm_unit_find(&signs));
+        cr_expect_eq(pmi_unit_find(&signs), c->place, "%s: %d", c->what, (int)pmi_unit_find(&signs));
     }
 }
 
@@ -114,10 +114,10 @@ Test(hands, whom_a_unit_is_sent_for_again) {
     const pm_unit_place held[] = {PM_UNIT_RUNNING, PM_UNIT_SENDING, PM_UNIT_UNKNOWN, PM_UNIT_QUEUED};
     const pm_unit_place free_ones[] = {PM_UNIT_ENDED, PM_UNIT_EXPIRED, PM_UNIT_LOST};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
-        cr_expect(pm_unit_is_in_flight(held[i]), "%d", (int)held[i]);
+        cr_expect(pmi_unit_is_in_flight(held[i]), "%d", (int)held[i]);
     }
     for (size_t i = 0; i < sizeof free_ones / sizeof *free_ones; i++) {
-        cr_expect(!pm_unit_is_in_flight(free_ones[i]), "%d", (int)free_ones[i]);
+        cr_expect(!pmi_unit_is_in_flight(free_ones[i]), "%d", (int)free_ones[i]);
     }
 }
 
@@ -127,39 +127,39 @@ Test(hands, items_are_found_by_digest) {
     pm_random random = {.state = 3};
     for (size_t i = 0; i < N; i++) {
         for (size_t j = 0; j < PM_DIGEST_BYTES; j += 8) {
-            uint64_t word = j == 0 ? i / 3 : pm_random_next(&random); /* many begin alike */
+            uint64_t word = j == 0 ? i / 3 : pmi_random_next(&random); /* many begin alike */
             memcpy(items[i] + j, &word, 8);
         }
     }
     pm_item_index index;
     pm_error err;
-    cr_assert_eq(pm_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])items, N, &index, &err), PM_OK);
+    cr_assert_eq(pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])items, N, &index, &err), PM_OK);
     for (size_t i = 0; i < N; i++) {
-        cr_assert_eq(pm_item_find(&index, items[i]), i);
+        cr_assert_eq(pmi_item_find(&index, items[i]), i);
     }
-    cr_assert_eq(pm_item_find(&index, other), N);
+    cr_assert_eq(pmi_item_find(&index, other), N);
     memset(other, 0xff, sizeof other);
-    cr_assert_eq(pm_item_find(&index, other), N);
-    pm_item_index_free(&index);
-    cr_assert_eq(pm_item_index_new(NULL, 0, &index, &err), PM_OK);
-    cr_assert_eq(pm_item_find(&index, other), 0);
-    pm_item_index_free(&index);
+    cr_assert_eq(pmi_item_find(&index, other), N);
+    pmi_item_index_free(&index);
+    cr_assert_eq(pmi_item_index_new(NULL, 0, &index, &err), PM_OK);
+    cr_assert_eq(pmi_item_find(&index, other), 0);
+    pmi_item_index_free(&index);
 }
 
 Test(sent, reports_of_earlier_batches_touch_nothing) {
     pm_deliveries sent = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_deliveries_begin(&sent, 3, &err), PM_OK);
-    void *late = pm_deliveries_opaque(&sent, 1), *first = pm_deliveries_opaque(&sent, 0);
-    pm_deliveries_report(&sent, first, 0, 77, PM_OK, NULL);
+    cr_assert_eq(pmi_deliveries_begin(&sent, 3, &err), PM_OK);
+    void *late = pmi_deliveries_opaque(&sent, 1), *first = pmi_deliveries_opaque(&sent, 0);
+    pmi_deliveries_report(&sent, first, 0, 77, PM_OK, NULL);
     cr_assert(sent.items[0].arrived && sent.items[0].offset == 77);
-    pm_deliveries_report(&sent, late, 0, 0, PM_ETEMPORARY, &err);
+    pmi_deliveries_report(&sent, late, 0, 0, PM_ETEMPORARY, &err);
     cr_assert(!sent.items[1].arrived);
-    cr_assert_eq(pm_deliveries_begin(&sent, 2, &err), PM_OK);
-    pm_deliveries_report(&sent, late, 0, 99, PM_OK, NULL);
+    cr_assert_eq(pmi_deliveries_begin(&sent, 2, &err), PM_OK);
+    pmi_deliveries_report(&sent, late, 0, 99, PM_OK, NULL);
     cr_assert(!sent.items[0].arrived && !sent.items[1].arrived);
-    pm_deliveries_report(&sent, pm_deliveries_opaque(&sent, 1), 0, 5, PM_OK, NULL);
+    pmi_deliveries_report(&sent, pmi_deliveries_opaque(&sent, 1), 0, 5, PM_OK, NULL);
     cr_assert(sent.items[1].arrived && sent.items[1].offset == 5);
-    pm_deliveries_end(&sent);
+    pmi_deliveries_end(&sent);
     free(sent.items);
 }

@@ -8,10 +8,10 @@
 
 static pm_status read_text(const char *text, size_t n, size_t piece, recorder *r, pm_error *err) {
     pm_memory_source memory = {.bytes = (const uint8_t *)text, .size = n};
-    piecewise pieces = {.inner = pm_source_memory(&memory), .piece = piece};
+    piecewise pieces = {.inner = pmi_source_memory(&memory), .piece = piece};
     pm_source source = piecewise_source(&pieces);
     pm_event_sink sink = recorder_sink(r);
-    return pm_json_read(&source, &sink, err);
+    return pmi_json_read(&source, &sink, err);
 }
 
 static void expect_events(const char *text, const char *events) {
@@ -121,9 +121,9 @@ Test(json, what_the_sink_says_is_returned_with_the_place) {
     cr_assert_eq(read_text("[1, 2, 3]", 9, 4096, &r, &err), PM_EUSAGE);
     cr_assert_str_eq(err.text, "byte 5: refused");
     pm_memory_source memory = {.bytes = (const uint8_t *)"[1]", .size = 3};
-    pm_source source = pm_source_memory(&memory);
+    pm_source source = pmi_source_memory(&memory);
     pm_event_sink nothing = {0};
-    cr_assert_eq(pm_json_read(&source, &nothing, &err), PM_EDATA);
+    cr_assert_eq(pmi_json_read(&source, &nothing, &err), PM_EDATA);
     cr_assert_str_eq(err.text, "byte 1: found an array where none is expected");
 }
 
@@ -131,8 +131,8 @@ Test(json, an_error_of_the_source_is_passed_on) {
     int closed = -1;
     recorder r = {0};
     pm_error err;
-    pm_source source = pm_source_fd(&closed);
+    pm_source source = pmi_source_fd(&closed);
     pm_event_sink sink = recorder_sink(&r);
-    cr_assert_eq(pm_json_read(&source, &sink, &err), PM_EIO);
+    cr_assert_eq(pmi_json_read(&source, &sink, &err), PM_EIO);
     cr_assert_not_null(strstr(err.text, "reading failed"));
 }

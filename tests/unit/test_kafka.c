@@ -23,7 +23,7 @@ static pm_status open_with(const char *name, const char *value, pm_error *err) {
     pm_kafka_options options = options_with(&property);
     pm_kafka_health health = {.log = NULL};
     rd_kafka_t *rk;
-    pm_status st = pm_kafka_new(&options, RD_KAFKA_PRODUCER, NULL, NULL, &health, &rk, err);
+    pm_status st = pmi_kafka_new(&options, RD_KAFKA_PRODUCER, NULL, NULL, &health, &rk, err);
     if (st == PM_OK) {
         rd_kafka_destroy(rk);
     }
@@ -46,18 +46,18 @@ Test(kafka, secrets_stay_out_of_errors) {
     pm_error err = {0};
     static const char *const names[] = {"ssl.key.pem", "ssl.keystore.password", "sasl.oauthbearer.client.secret"};
     for (size_t i = 0; i < 3; i++) {
-        cr_assert(pm_property_is_secret(names[i]));
+        cr_assert(pmi_property_is_secret(names[i]));
         err.text[0] = '\0';
         open_with(names[i], "geheim-5261", &err);
         cr_assert(strstr(err.text, "geheim") == NULL, "%s", err.text);
     }
-    cr_assert_not(pm_property_is_secret("sasl.username"));
+    cr_assert_not(pmi_property_is_secret("sasl.username"));
 }
 
 Test(kafka, names_of_topics) {
     pm_kafka_options options = {.topic_prefix = "lab.phasemill"};
     char name[PM_TOPIC_NAME];
-    pm_topic_name(&options, PM_TOPIC_DEAD, name);
+    pmi_topic_name(&options, PM_TOPIC_DEAD, name);
     cr_assert_str_eq(name, "lab.phasemill.dead-letters");
     pm_error err = {0};
     pm_kafka_options bad = options_with(NULL);
@@ -65,22 +65,22 @@ Test(kafka, names_of_topics) {
     bad.topic_prefix = "two words";
     pm_kafka_health health = {.log = NULL};
     rd_kafka_t *rk;
-    cr_assert_eq(pm_kafka_new(&bad, RD_KAFKA_PRODUCER, NULL, NULL, &health, &rk, &err), PM_ECONFIG);
+    cr_assert_eq(pmi_kafka_new(&bad, RD_KAFKA_PRODUCER, NULL, NULL, &health, &rk, &err), PM_ECONFIG);
 }
 
 Test(kafka, what_is_refused_and_what_passes) {
     cr_assert(
-        pm_kafka_is_refusal(RD_KAFKA_RESP_ERR__AUTHENTICATION,
-                            "sasl_ssl://a:1: SASL authentication error: Authentication failed: Invalid username"));
-    cr_assert_not(pm_kafka_is_refusal(RD_KAFKA_RESP_ERR__AUTHENTICATION,
-                                      "SASL authentication error: SaslAuthenticateRequest "
-                                      "failed: Local: Broker transport failure"));
-    cr_assert(pm_kafka_is_refusal(RD_KAFKA_RESP_ERR__SSL, "SSL handshake failed: certificate verify failed"));
-    cr_assert_not(pm_kafka_is_refusal(RD_KAFKA_RESP_ERR__SSL, "SSL handshake failed: Disconnected"));
-    cr_assert(pm_kafka_is_refusal(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, NULL));
-    cr_assert_not(pm_kafka_is_refusal(RD_KAFKA_RESP_ERR__TRANSPORT, "Connection refused"));
-    cr_assert_eq(pm_kafka_status(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), PM_EDATA);
-    cr_assert_eq(pm_kafka_status(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS), PM_ETEMPORARY);
+        pmi_kafka_is_refusal(RD_KAFKA_RESP_ERR__AUTHENTICATION,
+                             "sasl_ssl://a:1: SASL authentication error: Authentication failed: Invalid username"));
+    cr_assert_not(pmi_kafka_is_refusal(RD_KAFKA_RESP_ERR__AUTHENTICATION,
+                                       "SASL authentication error: SaslAuthenticateRequest "
+                                       "failed: Local: Broker transport failure"));
+    cr_assert(pmi_kafka_is_refusal(RD_KAFKA_RESP_ERR__SSL, "SSL handshake failed: certificate verify failed"));
+    cr_assert_not(pmi_kafka_is_refusal(RD_KAFKA_RESP_ERR__SSL, "SSL handshake failed: Disconnected"));
+    cr_assert(pmi_kafka_is_refusal(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, NULL));
+    cr_assert_not(pmi_kafka_is_refusal(RD_KAFKA_RESP_ERR__TRANSPORT, "Connection refused"));
+    cr_assert_eq(pmi_kafka_status(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), PM_EDATA);
+    cr_assert_eq(pmi_kafka_status(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS), PM_ETEMPORARY);
 }
 
 Test(kafka, faults_are_told_once) {
@@ -89,16 +89,16 @@ Test(kafka, faults_are_told_once) {
     pm_kafka_health health = {.log = &m.log};
     pm_error err = {0};
     for (int i = 0; i < 3; i++) {
-        pm_kafka_note(&health, m.host, RD_KAFKA_RESP_ERR__TRANSPORT, "a:1: Connection refused");
-        pm_kafka_note(&health, m.host, RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "1/1 brokers are down");
+        pmi_kafka_note(&health, m.host, RD_KAFKA_RESP_ERR__TRANSPORT, "a:1: Connection refused");
+        pmi_kafka_note(&health, m.host, RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "1/1 brokers are down");
     }
     cr_assert_eq(mock_kafka_count(&m, "W Kafka is away: 1/1 brokers are down (a:1: Connection refused)"), 1);
-    cr_assert_eq(pm_kafka_check(&health, &err), PM_OK);
-    pm_kafka_is_back(&health);
-    pm_kafka_is_back(&health);
+    cr_assert_eq(pmi_kafka_check(&health, &err), PM_OK);
+    pmi_kafka_is_back(&health);
+    pmi_kafka_is_back(&health);
     cr_assert_eq(mock_kafka_count(&m, "I Kafka is back"), 1);
-    pm_kafka_note(&health, m.host, RD_KAFKA_RESP_ERR__AUTHENTICATION, "a:1: Invalid credentials");
-    cr_assert_eq(pm_kafka_check(&health, &err), PM_EPERMISSION);
+    pmi_kafka_note(&health, m.host, RD_KAFKA_RESP_ERR__AUTHENTICATION, "a:1: Invalid credentials");
+    cr_assert_eq(pmi_kafka_check(&health, &err), PM_EPERMISSION);
     cr_assert(strstr(err.text, "Invalid credentials") != NULL, "%s", err.text);
     mock_kafka_stop(&m);
 }
@@ -108,24 +108,24 @@ Test(kafka, an_unreachable_broker_is_named, .timeout = 20) {
     options.n_properties = 0;
     pm_sender *s;
     pm_error err = {0};
-    cr_assert_eq(pm_sender_open(&options, 5, NULL, NULL, NULL, &s, &err), PM_OK);
-    double begin = pm_seconds();
-    cr_assert_eq(pm_kafka_reach(pm_sender_handle(s), &options, pm_sender_health(s), 1, &err), PM_EUNAVAILABLE);
-    cr_assert(pm_seconds() - begin < 3);
+    cr_assert_eq(pmi_sender_open(&options, 5, NULL, NULL, NULL, &s, &err), PM_OK);
+    double begin = pmi_seconds();
+    cr_assert_eq(pmi_kafka_reach(pmi_sender_handle(s), &options, pmi_sender_health(s), 1, &err), PM_EUNAVAILABLE);
+    cr_assert(pmi_seconds() - begin < 3);
     cr_assert(strstr(err.text, "127.0.0.1:1 within 1 s") != NULL, "%s", err.text);
     cr_assert(strstr(err.text, "Connection refused") != NULL, "%s", err.text);
-    pm_sender_close(s);
+    pmi_sender_close(s);
 }
 
 Test(kafka, shapes_of_topics) {
     const pm_kafka_options options = {.partitions = 12, .replication = 3};
     pm_topic_view view = {.name = "t.x", .exists = true, .partitions = 12, .replicas = 3};
     pm_error err = {0};
-    cr_assert_eq(pm_topic_check_shape(&options, PM_TOPIC_UNITS, &view, &err), PM_OK);
-    cr_assert_eq(pm_topic_check_shape(&options, PM_TOPIC_EVENTS, &view, &err), PM_ECONFIG);
+    cr_assert_eq(pmi_topic_check_shape(&options, PM_TOPIC_UNITS, &view, &err), PM_OK);
+    cr_assert_eq(pmi_topic_check_shape(&options, PM_TOPIC_EVENTS, &view, &err), PM_ECONFIG);
     cr_assert(strstr(err.text, "t.x has 12 partitions, expected 1") != NULL, "%s", err.text);
     view.replicas = 1;
-    cr_assert_eq(pm_topic_check_shape(&options, PM_TOPIC_UNITS, &view, &err), PM_ECONFIG);
+    cr_assert_eq(pmi_topic_check_shape(&options, PM_TOPIC_UNITS, &view, &err), PM_ECONFIG);
     cr_assert(strstr(err.text, "t.x has 1 replicas, expected at least 3") != NULL, "%s", err.text);
 }
 
@@ -136,29 +136,29 @@ Test(kafka, topics_are_checked, .timeout = 30) {
     pm_sender *s;
     pm_error err = {0};
     size_t n = 0;
-    cr_assert_eq(pm_sender_open(&m.options, 5, NULL, NULL, &m.log, &s, &err), PM_OK);
-    rd_kafka_t *rk = pm_sender_handle(s);
-    cr_assert_eq(pm_topics_ensure(rk, &m.options, false, &m.log, &n, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_sender_open(&m.options, 5, NULL, NULL, &m.log, &s, &err), PM_OK);
+    rd_kafka_t *rk = pmi_sender_handle(s);
+    cr_assert_eq(pmi_topics_ensure(rk, &m.options, false, &m.log, &n, &err), PM_OK, "%s", err.text);
     cr_assert_eq(n, 6);
     cr_assert_eq(mock_kafka_count(&m, "W the settings of the topics could not be checked"), 1, "%s", m.lines);
     m.options.partitions = 12;
-    cr_assert_eq(pm_topics_ensure(rk, &m.options, false, &m.log, &n, &err), PM_ECONFIG);
+    cr_assert_eq(pmi_topics_ensure(rk, &m.options, false, &m.log, &n, &err), PM_ECONFIG);
     cr_assert(strstr(err.text, "t.units has 6 partitions, expected at least 12") != NULL, "%s", err.text);
-    pm_sender_close(s);
+    pmi_sender_close(s);
     mock_kafka_stop(&m);
 }
 
 Test(kafka, what_a_topic_must_be) {
     const pm_kafka_options options = {.retention_hours = 48};
     pm_topic_rule rules[PM_TOPIC_RULES];
-    size_t n = pm_topic_rules(&options, PM_TOPIC_UNITS, rules);
+    size_t n = pmi_topic_rules(&options, PM_TOPIC_UNITS, rules);
     bool has_retention = false;
     for (size_t i = 0; i < n; i++) {
         has_retention = has_retention || (strcmp(rules[i].name, "retention.ms") == 0 &&
                                           strcmp(rules[i].value, "172800000") == 0 && rules[i].kind == PM_TOPIC_EXACT);
     }
     cr_assert(has_retention);
-    n = pm_topic_rules(&options, PM_TOPIC_DEAD, rules);
+    n = pmi_topic_rules(&options, PM_TOPIC_DEAD, rules);
     cr_assert_str_eq(rules[0].value, "compact");
     for (size_t i = 0; i < n; i++) {
         cr_assert_str_neq(rules[i].name, "retention.ms");

@@ -20,7 +20,7 @@ typedef struct bench {
 } bench;
 
 static double *slots(size_t n) {
-    double *array = pm_malloc_aligned(n * ROWS, sizeof *array);
+    double *array = pmi_malloc_aligned(n * ROWS, sizeof *array);
     memset(array, 0, n * ROWS * sizeof *array);
     return array;
 }
@@ -52,9 +52,10 @@ static void bench_free(bench *b) {
 /* Rows first..first+lanes-1 of theta into the weights. */
 static void load(bench *b, unsigned lanes, const double *theta, size_t first) {
     pm_error err;
-    b->kernels = pm_kernels_get(b->r.model.isa, lanes, false);
+    b->kernels = pmi_kernels_get(b->r.model.isa, lanes, false);
     cr_assert_eq(b->kernels->lanes, lanes);
-    cr_assert_eq(pm_weights_fill(b->r.model.graph, theta, first, lanes, lanes, b->values, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_weights_fill(b->r.model.graph, theta, first, lanes, lanes, b->values, &err), PM_OK, "%s",
+                 err.text);
     memset(b->factors.lost_pivot, 0, sizeof b->factors.lost_pivot);
 }
 
@@ -75,7 +76,7 @@ static void solve_all(bench *b, const double *rhs, way w) {
     factors.l = w == BY_FACTOR_SOLVE_WITHOUT_L ? NULL : factors.l;
     set_rhs(b, rhs);
     for (uint32_t c = 0; c < p->n_components; c++) {
-        pm_scc_view view = pm_program_view(p, c);
+        pm_scc_view view = pmi_program_view(p, c);
         if (w == BY_SOLVE) {
             b->kernels->factor(&view, b->values, &factors);
             b->kernels->solve(&view, b->values, &factors, b->x);
@@ -91,7 +92,7 @@ static void solve_transposed(bench *b, const double *rhs) {
     const pm_program *p = &b->r.model.program;
     set_rhs(b, rhs);
     for (uint32_t c = p->n_components; c-- > 0;) {
-        pm_scc_view view = pm_program_view(p, c);
+        pm_scc_view view = pmi_program_view(p, c);
         b->kernels->factor(&view, b->values, &b->factors);
         b->kernels->solve_transposed(&view, &b->factors, b->x);
         b->kernels->push_flows(view.n, view.exit_row, view.exit_to, view.exit_weight, b->values,
@@ -145,7 +146,7 @@ static pm_graph *draw_components(pm_random *random, uint32_t size, uint32_t coun
 }
 
 static double *draw_theta(pm_random *random) {
-    double *theta = pm_malloc(2 * ROWS, sizeof *theta);
+    double *theta = pmi_malloc(2 * ROWS, sizeof *theta);
     for (size_t i = 0; i < 2 * ROWS; i++) {
         theta[i] = draw_rate(random, 1);
     }
@@ -153,7 +154,7 @@ static double *draw_theta(pm_random *random) {
 }
 
 static double *draw_rhs(pm_random *random, uint32_t n) {
-    double *rhs = pm_malloc(n, sizeof *rhs);
+    double *rhs = pmi_malloc(n, sizeof *rhs);
     for (uint32_t i = 0; i < n; i++) {
         rhs[i] = draw_below(random, 4) == 0 ? 0 : draw_rate(random, 1);
     }
@@ -164,7 +165,7 @@ static double *draw_rhs(pm_random *random, uint32_t n) {
 static quad *reference(const pm_graph *g, const pm_program *p, const double *theta, const double *rhs,
                        bool transposed) {
     dense_chain c = dense_chain_of(g, theta);
-    quad *x = pm_calloc(p->n, sizeof *x), *out = pm_calloc(p->n, sizeof *out);
+    quad *x = pmi_calloc(p->n, sizeof *x), *out = pmi_calloc(p->n, sizeof *out);
     cr_assert_eq(c.n, p->n);
     if (!transposed) {
         for (uint32_t i = 0; i < c.n; i++) {
@@ -203,14 +204,14 @@ static void check_isa(pm_random random, uint32_t size, uint32_t count, uint32_t 
     uint32_t n = b.r.model.program.n;
     double *theta = draw_theta(&random), *rhs = draw_rhs(&random, n);
     size_t width = (size_t)n * ROWS;
-    double *found = pm_calloc((N_WAYS + 1) * width, sizeof *found), *other = pm_calloc(width, sizeof *other);
+    double *found = pmi_calloc((N_WAYS + 1) * width, sizeof *found), *other = pmi_calloc(width, sizeof *other);
     for (int w = 0; w <= N_WAYS; w++) {
         double *wide = found + (size_t)w * width;
         gather(&b, 16, theta, rhs, w, wide);
         check_against_reference(&b, theta, rhs, w == N_WAYS, wide);
         for (size_t l = 0; l < N_LANES; l++) {
             gather(&b, all_lanes[l], theta, rhs, w, other);
-            cr_assert_arr_eq(other, wide, width * sizeof *wide, "%s, %u lanes, way %d, %u states", pm_isa_name(isa),
+            cr_assert_arr_eq(other, wide, width * sizeof *wide, "%s, %u lanes, way %d, %u states", pmi_isa_name(isa),
                              all_lanes[l], w, size);
         }
     }
@@ -218,7 +219,7 @@ static void check_isa(pm_random random, uint32_t size, uint32_t count, uint32_t 
         cr_assert_eq(b.factors.lost_pivot[lane], 0);
     }
     if (*bits != NULL) {
-        cr_assert_arr_eq(found, *bits, (N_WAYS + 1) * width * sizeof *found, "%s differs", pm_isa_name(isa));
+        cr_assert_arr_eq(found, *bits, (N_WAYS + 1) * width * sizeof *found, "%s differs", pmi_isa_name(isa));
         free(found);
     } else {
         *bits = found;
@@ -328,7 +329,7 @@ Test(kernels, sums_and_scales) {
     for (int isa = 0; isa < PM_ISA_COUNT; isa++) {
         for (size_t l = 0; rig_has_isa((pm_isa)isa) && l < N_LANES; l++) {
             unsigned lanes = all_lanes[l];
-            const pm_kernels *k = pm_kernels_get((pm_isa)isa, lanes, false);
+            const pm_kernels *k = pmi_kernels_get((pm_isa)isa, lanes, false);
             double *values = slots(3), *x = slots(3), *y = slots(3);
             for (unsigned lane = 0; lane < lanes; lane++) {
                 for (unsigned i = 0; i < 3; i++) {
@@ -377,7 +378,7 @@ Test(kernels, sums_and_scales) {
 }
 
 Test(kernels, there_are_none_for_other_lanes) {
-    cr_assert_null(pm_kernels_get(rig_best_isa(), 2, false));
-    cr_assert_null(pm_kernels_get(rig_best_isa(), 0, false));
-    cr_assert_null(pm_kernels_get(PM_ISA_COUNT, 4, false));
+    cr_assert_null(pmi_kernels_get(rig_best_isa(), 2, false));
+    cr_assert_null(pmi_kernels_get(rig_best_isa(), 0, false));
+    cr_assert_null(pmi_kernels_get(PM_ISA_COUNT, 4, false));
 }

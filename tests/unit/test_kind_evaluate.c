@@ -26,7 +26,7 @@ typedef struct job {
 } job;
 
 static pm_graph *make_graph(int64_t n) {
-    const pm_model_info *info = pm_model_find("two-locus-arg");
+    const pm_model_info *info = pmi_model_find("two-locus-arg");
     int64_t args[PM_MODEL_MAX_ARGS] = {0};
     pm_error err = {0};
     pm_graph *graph;
@@ -43,22 +43,22 @@ static void publish(job *j, pm_effort effort) {
     pm_split split;
     pm_classes classes;
     pm_buffer manifest = {0};
-    MUST(pm_split_graph(j->graph, NULL, &split, &err));
-    MUST(pm_classes_find(j->graph, &split, effort, 1, NULL, &classes, &err));
-    MUST(pm_manifest_encode(j->graph, &classes, &split, effort, &manifest, &err));
-    MUST(pm_manifest_put(j->b.redis, j->b.job, &manifest, &err));
+    MUST(pmi_split_graph(j->graph, NULL, &split, &err));
+    MUST(pmi_classes_find(j->graph, &split, effort, 1, NULL, &classes, &err));
+    MUST(pmi_manifest_encode(j->graph, &classes, &split, effort, &manifest, &err));
+    MUST(pmi_manifest_put(j->b.redis, j->b.job, &manifest, &err));
     for (uint32_t c = 0; c < j->model->library.n_classes; c++) {
         const pm_trace_class *class = &j->model->library.classes[c];
         pm_buffer encoded = {0};
-        MUST(pm_trace_encode(&class->plan.trace, class->key, &encoded, &err));
+        MUST(pmi_trace_encode(&class->plan.trace, class->key, &encoded, &err));
         pm_blob_item item = {.bytes = encoded.bytes, .size = encoded.size};
         memcpy(item.digest, class->key, PM_DIGEST_BYTES);
-        MUST(pm_blob_put(j->b.redis, PM_SPACE_TRACE, &item, 1, false, &err));
-        pm_buffer_free(&encoded);
+        MUST(pmi_blob_put(j->b.redis, PM_SPACE_TRACE, &item, 1, false, &err));
+        pmi_buffer_free(&encoded);
     }
-    pm_buffer_free(&manifest);
-    pm_classes_free(&classes);
-    pm_split_free(&split);
+    pmi_buffer_free(&manifest);
+    pmi_classes_free(&classes);
+    pmi_split_free(&split);
 }
 
 static void make_model(job *j, pm_effort effort) {
@@ -75,7 +75,7 @@ static void make_body(job *j) {
     pm_error err = {0};
     j->slice = (pm_slice){.n = ROWS};
     j->body.size = 0;
-    MUST(pm_slice_body(j->model, &j->request, &j->slice, &j->body, &err));
+    MUST(pmi_slice_body(j->model, &j->request, &j->slice, &j->body, &err));
 }
 
 static void start(job *j) {
@@ -91,7 +91,7 @@ static void start(job *j) {
         j->times[i] = 0.3 * (double)i;
     }
     size_t n = (size_t)REWARDS * j->graph->n_vertices;
-    j->rewards = pm_malloc(n, sizeof *j->rewards);
+    j->rewards = pmi_malloc(n, sizeof *j->rewards);
     for (size_t i = 0; i < n; i++) {
         j->rewards[i] = (double)(i % 3);
     }
@@ -112,7 +112,7 @@ static void stop(job *j) {
     pm_model_free(j->model);
     pm_graph_free(j->graph);
     free(j->rewards);
-    pm_buffer_free(&j->body);
+    pmi_buffer_free(&j->body);
     bench_child_stop(&j->b);
 }
 
@@ -146,17 +146,17 @@ static void check_result(job *j) {
     pm_result_message message;
     pm_message_memory memory = {0};
     arrays local, taken;
-    MUST(pm_blob_get(j->b.redis, PM_SPACE_RESULT, j->slice.key, 64 * MB, &bytes, &found, &err));
+    MUST(pmi_blob_get(j->b.redis, PM_SPACE_RESULT, j->slice.key, 64 * MB, &bytes, &found, &err));
     cr_assert_eq(found, PM_BLOB_FOUND);
-    MUST(pm_message_decode(&pm_result_type, bytes.bytes, bytes.size, &message, &memory, &err));
+    MUST(pmi_message_decode(&pmi_result_type, bytes.bytes, bytes.size, &message, &memory, &err));
     point(&local);
     MUST(pm_evaluate(j->model, &j->request, &local.result, &err));
     point(&taken);
-    MUST(pm_slice_take(&j->request, &j->slice, &message, &taken.result, &err));
+    MUST(pmi_slice_take(&j->request, &j->slice, &message, &taken.result, &err));
     cr_assert_eq(memcmp(&local, &taken, offsetof(arrays, result)), 0);
     cr_assert_eq(local.result.steps, taken.result.steps);
-    pm_message_memory_free(&memory);
-    pm_buffer_free(&bytes);
+    pmi_message_memory_free(&memory);
+    pmi_buffer_free(&bytes);
 }
 
 Test(kind_evaluate, a_slice_has_the_bits_of_local_evaluation) {
@@ -188,7 +188,7 @@ Test(kind_evaluate, a_child_leaves_nothing_behind) {
     bench_child_inside(&j.b, "evaluate", unit, value.bytes, value.size);
     bench_child_expect(&j.b, PM_OK, "");
     check_result(&j);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     stop(&j);
 }
 
@@ -213,11 +213,11 @@ Test(kind_evaluate, what_is_missing_is_named) {
     pm_error err = {0};
     start(&j);
     run(&j);
-    pm_hex(j.b.job, hex);
+    pmi_hex(j.b.job, hex);
     bench_child_expect(&j.b, PM_EDATA, hex);
     publish(&j, PM_EFFORT_BALANCED);
-    pm_hex(j.model->library.classes[0].key, hex);
-    MUST(pm_blob_remove(j.b.redis, PM_SPACE_TRACE, j.model->library.classes[0].key, &err));
+    pmi_hex(j.model->library.classes[0].key, hex);
+    MUST(pmi_blob_remove(j.b.redis, PM_SPACE_TRACE, j.model->library.classes[0].key, &err));
     run(&j);
     bench_child_expect(&j.b, PM_EDATA, hex);
     stop(&j);
@@ -258,7 +258,7 @@ Test(kind_evaluate, wrong_sizes_are_refused) {
     publish(&j, PM_EFFORT_BALANCED);
     pm_evaluate_body body;
     pm_message_memory memory = {0};
-    MUST(pm_message_decode(&pm_evaluate_type, j.body.bytes, j.body.size, &body, &memory, &err));
+    MUST(pmi_message_decode(&pmi_evaluate_type, j.body.bytes, j.body.size, &body, &memory, &err));
     pm_buffer sound = j.body;
     const pm_evaluate_body original = body;
     static const char *const words[] = {"theta", "parameters", "rewards", "times", "key"};
@@ -270,12 +270,12 @@ Test(kind_evaluate, wrong_sizes_are_refused) {
         body.n_times += i == 3;
         body.tolerance += i == 4 ? 1e-7 : 0;
         j.body = (pm_buffer){0};
-        MUST(pm_message_encode(&pm_evaluate_type, &body, &j.body, &err));
+        MUST(pmi_message_encode(&pmi_evaluate_type, &body, &j.body, &err));
         run(&j);
         bench_child_expect(&j.b, PM_EDATA, words[i]);
-        pm_buffer_free(&j.body);
+        pmi_buffer_free(&j.body);
     }
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
     j.body = sound;
     stop(&j);
 }
@@ -291,7 +291,7 @@ Test(kind_evaluate, more_jobs_than_models_are_kept) {
         }
         pm_graph_free(j.graph);
         j.graph = graphs[which];
-        pm_graph_hold(j.graph);
+        pmi_graph_hold(j.graph);
         memcpy(j.b.job, j.graph->digest, PM_DIGEST_BYTES);
         make_model(&j, PM_EFFORT_BALANCED);
         j.request = (pm_request){.n_theta = ROWS, .theta = j.theta, .n_moments = MOMENTS};

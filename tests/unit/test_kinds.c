@@ -32,20 +32,20 @@ static void draw_sccs(sccs *s) {
     for (uint32_t i = 0; i < N_SCCS; i++) {
         bool *edges = draw_strong(&random, 5 + i, 4 * (5 + i));
         pm_topology topology = topology_of(5 + i, edges);
-        MUST(pm_canon_find(&topology, PM_EFFORT_BALANCED, NULL, &s->list[i], &err));
+        MUST(pmi_canon_find(&topology, PM_EFFORT_BALANCED, NULL, &s->list[i], &err));
         s->pointers[i] = &s->list[i];
         memcpy(s->keys[i], s->list[i].key, PM_DIGEST_BYTES);
-        pm_topology_free(&topology);
+        pmi_topology_free(&topology);
         free(edges);
     }
-    MUST(pm_record_body_write(s->pointers, N_SCCS, PM_EFFORT_BALANCED, &s->body, &err));
+    MUST(pmi_record_body_write(s->pointers, N_SCCS, PM_EFFORT_BALANCED, &s->body, &err));
 }
 
 static void free_sccs(sccs *s) {
     for (size_t i = 0; i < N_SCCS; i++) {
-        pm_canon_free(&s->list[i]);
+        pmi_canon_free(&s->list[i]);
     }
-    pm_buffer_free(&s->body);
+    pmi_buffer_free(&s->body);
 }
 
 static void run_record(bench_child *b, const sccs *s) {
@@ -59,15 +59,15 @@ static void check_traces(bench_child *b, const sccs *s) {
         pm_plan plan;
         pm_buffer expected = {0}, found = {0};
         pm_blob_found how;
-        MUST(pm_record(&s->list[i], &options, &plan, &err));
-        MUST(pm_trace_encode(&plan.trace, s->keys[i], &expected, &err));
-        MUST(pm_blob_get(b->redis, PM_SPACE_TRACE, s->keys[i], 64 * MB, &found, &how, &err));
+        MUST(pmi_record(&s->list[i], &options, &plan, &err));
+        MUST(pmi_trace_encode(&plan.trace, s->keys[i], &expected, &err));
+        MUST(pmi_blob_get(b->redis, PM_SPACE_TRACE, s->keys[i], 64 * MB, &found, &how, &err));
         cr_assert_eq(how, PM_BLOB_FOUND);
         cr_assert_eq(found.size, expected.size);
         cr_assert_eq(memcmp(found.bytes, expected.bytes, found.size), 0);
-        pm_plan_free(&plan);
-        pm_buffer_free(&expected);
-        pm_buffer_free(&found);
+        pmi_plan_free(&plan);
+        pmi_buffer_free(&expected);
+        pmi_buffer_free(&found);
     }
 }
 
@@ -135,22 +135,22 @@ Test(kinds, a_key_that_does_not_match_its_topology_is_refused) {
     draw_sccs(&s);
     pm_record_body body;
     pm_message_memory memory = {0};
-    MUST(pm_message_decode(&pm_record_type, s.body.bytes, s.body.size, &body, &memory, &err));
+    MUST(pmi_message_decode(&pmi_record_type, s.body.bytes, s.body.size, &body, &memory, &err));
     uint8_t keys[N_SCCS][PM_DIGEST_BYTES];
     memcpy(keys, s.keys, sizeof keys);
     keys[4][9] ^= 1;
     body.keys.bytes = keys[0];
     pm_buffer altered = {0};
-    MUST(pm_message_encode(&pm_record_type, &body, &altered, &err));
+    MUST(pmi_message_encode(&pmi_record_type, &body, &altered, &err));
     bench_child_run(&b, "record", (const uint8_t(*)[PM_DIGEST_BYTES])keys, N_SCCS, &altered);
     bench_child_expect(&b, PM_EDATA, "SCC 5 of 20");
     cr_assert_eq(b.ending.answer.has_scc, 1u);
     cr_assert_eq(memcmp(b.ending.answer.scc, keys[4], PM_DIGEST_BYTES), 0);
     bool exist[N_SCCS];
-    MUST(pm_blob_exist(b.redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, N_SCCS, exist, &err));
+    MUST(pmi_blob_exist(b.redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, N_SCCS, exist, &err));
     cr_assert_not(exist[4], "a trace was stored under a key that is not its own");
-    pm_buffer_free(&altered);
-    pm_message_memory_free(&memory);
+    pmi_buffer_free(&altered);
+    pmi_message_memory_free(&memory);
     free_sccs(&s);
     bench_child_stop(&b);
 }
@@ -162,18 +162,18 @@ Test(kinds, an_scc_beyond_the_memory_is_named, .disabled = BENCH_CHILD_SANITIZED
     bool *edges = complete_digraph(400);
     pm_topology topology = topology_of(400, edges);
     pm_canon scc = {.name = NULL, .topology = topology, .as_given = true};
-    MUST(pm_canon_identify(&scc, PM_EFFORT_BALANCED, &err));
+    MUST(pmi_canon_identify(&scc, PM_EFFORT_BALANCED, &err));
     const pm_canon *pointer = &scc;
     pm_buffer body = {0};
-    MUST(pm_record_body_write(&pointer, 1, PM_EFFORT_BALANCED, &body, &err));
+    MUST(pmi_record_body_write(&pointer, 1, PM_EFFORT_BALANCED, &body, &err));
     uint8_t keys[1][PM_DIGEST_BYTES];
     memcpy(keys[0], scc.key, PM_DIGEST_BYTES);
     bench_child_run(&b, "record", (const uint8_t(*)[PM_DIGEST_BYTES])keys, 1, &body);
     cr_assert_eq(b.ending.how, PM_ENDED_ANSWER, "%s", b.text);
     cr_assert_eq(b.ending.answer.status, (uint32_t)PM_EOSERR, "%s", b.text);
     free(edges);
-    pm_topology_free(&topology);
-    pm_buffer_free(&body);
+    pmi_topology_free(&topology);
+    pmi_buffer_free(&body);
     bench_child_stop(&b);
 }
 
@@ -196,7 +196,7 @@ Test(kinds, a_child_leaves_nothing_behind) {
         bench_child_inside(&b, "record", unit, value.bytes, n);
         bench_child_expect(&b, PM_EDATA, "");
     }
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     free_sccs(&s);
     bench_child_stop(&b);
     fixture_remove(&cache);
@@ -213,7 +213,7 @@ Test(kinds, garbage_is_refused_and_the_child_lives) {
     bench_child_start(&b, 64 * MB, NULL);
     draw_sccs(&s);
     for (size_t i = 0; i < sizeof noise; i++) {
-        noise[i] = (uint8_t)pm_random_next(&random);
+        noise[i] = (uint8_t)pmi_random_next(&random);
     }
     for (size_t n = 0; n <= sizeof noise; n = 2 * n + 1) {
         bench_child_send(&b, "record", b.job, unit, noise, n);
@@ -234,7 +234,7 @@ Test(kinds, garbage_is_refused_and_the_child_lives) {
     bench_child_send(&b, "record", b.job, unit, value.bytes, value.size);
     bench_child_expect(&b, PM_OK, "");
     cr_assert_eq(b.slots.slots[0].pid, child);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     free_sccs(&s);
     bench_child_stop(&b);
 }
@@ -253,11 +253,11 @@ Test(kinds, the_heading_must_say_what_the_message_says) {
     bench_child_expect(&b, PM_EDATA, "phasemill-job");
     bench_child_send(&b, "record", b.job, other, value.bytes, value.size);
     bench_child_expect(&b, PM_EDATA, "unit");
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     bench_child_unit(&b, "dance", (const uint8_t(*)[PM_DIGEST_BYTES])s.keys, N_SCCS, &s.body, unit, &value);
     bench_child_send(&b, "dance", b.job, unit, value.bytes, value.size);
     bench_child_expect(&b, PM_EDATA, PM_UNIT_KINDS);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     free_sccs(&s);
     bench_child_stop(&b);
 }
@@ -267,21 +267,21 @@ Test(kinds, the_heading_must_say_what_the_message_says) {
 static void send_claim(bench_child *b, const uint8_t unit[PM_DIGEST_BYTES], const uint8_t blob[PM_DIGEST_BYTES],
                        size_t size) {
     pm_error err = {0};
-    pm_claim_message claim = {.kind = pm_span_of("record"), .size = size};
+    pm_claim_message claim = {.kind = pmi_span_of("record"), .size = size};
     pm_buffer value = {0};
     memcpy(claim.job, b->job, PM_DIGEST_BYTES);
     memcpy(claim.unit, unit, PM_DIGEST_BYTES);
     memcpy(claim.blob, blob, PM_DIGEST_BYTES);
-    MUST(pm_message_encode(&pm_claim_type, &claim, &value, &err));
+    MUST(pmi_message_encode(&pmi_claim_type, &claim, &value, &err));
     bench_child_send(b, "record", b->job, unit, value.bytes, value.size);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
 }
 
 static void put_blob(bench_child *b, const uint8_t key[PM_DIGEST_BYTES], const pm_buffer *value) {
     pm_error err = {0};
     pm_blob_item item = {.bytes = value->bytes, .size = value->size};
     memcpy(item.digest, key, PM_DIGEST_BYTES);
-    MUST(pm_blob_put(b->redis, PM_SPACE_BLOB, &item, 1, true, &err));
+    MUST(pmi_blob_put(b->redis, PM_SPACE_BLOB, &item, 1, true, &err));
 }
 
 Test(kinds, claim_checks_are_fetched_and_missed_and_checked) {
@@ -294,8 +294,8 @@ Test(kinds, claim_checks_are_fetched_and_missed_and_checked) {
     bench_child_start(&b, 64 * MB, NULL);
     draw_sccs(&s);
     bench_child_unit(&b, "record", (const uint8_t(*)[PM_DIGEST_BYTES])s.keys, N_SCCS, &s.body, unit, &value);
-    MUST(pm_digest(PM_SHA256, value.bytes, value.size, blob, &err));
-    pm_hex(blob, hex);
+    MUST(pmi_digest(PM_SHA256, value.bytes, value.size, blob, &err));
+    pmi_hex(blob, hex);
 
     send_claim(&b, unit, blob, value.size);
     bench_child_expect(&b, PM_ENOINPUT, hex);
@@ -314,7 +314,7 @@ Test(kinds, claim_checks_are_fetched_and_missed_and_checked) {
     put_blob(&b, blob, &value);
     send_claim(&b, unit, blob, value.size + 1);
     bench_child_expect(&b, PM_EDATA, "altered");
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     free_sccs(&s);
     bench_child_stop(&b);
 }
@@ -325,9 +325,9 @@ static void run_probe(bench_child *b, pm_probe_body probe) {
     pm_error err = {0};
     pm_buffer body = {0};
     uint8_t items[1][PM_DIGEST_BYTES] = {{(uint8_t)probe.number}};
-    MUST(pm_message_encode(&pm_probe_type, &probe, &body, &err));
+    MUST(pmi_message_encode(&pmi_probe_type, &probe, &body, &err));
     bench_child_run(b, "probe", (const uint8_t(*)[PM_DIGEST_BYTES])items, 1, &body);
-    pm_buffer_free(&body);
+    pmi_buffer_free(&body);
 }
 
 Test(kinds, probes_do_as_they_are_told) {
@@ -374,7 +374,7 @@ Test(kinds, redis_away_is_waited_out) {
     bench_child_expect(&b, PM_OK, "");
     cr_assert_eq(b.ending.answer.recorded, N_SCCS);
     check_traces(&b, &s);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     free_sccs(&s);
     bench_child_stop(&b);
 }

@@ -15,9 +15,9 @@ static bool is_full(void) {
 
 static pm_topology shuffled(const pm_topology *t, pm_random *random) {
     pm_topology other;
-    uint32_t *name = pm_malloc(t->n, sizeof *name);
+    uint32_t *name = pmi_malloc(t->n, sizeof *name);
     draw_permutation(random, t->n, name);
-    cr_assert_eq(pm_topology_rename(t, name, &other, NULL), PM_OK);
+    cr_assert_eq(pmi_topology_rename(t, name, &other, NULL), PM_OK);
     free(name);
     return other;
 }
@@ -31,22 +31,22 @@ static void check_family(const family *f, uint32_t size, int copies) {
         pm_topology other = shuffled(&t, &random);
         pm_canon canon;
         pm_error err = {0};
-        double begin = pm_seconds();
-        cr_assert_eq(pm_canon_find(&other, PM_EFFORT_FAST, NULL, &canon, &err), PM_OK, "%s", err.text);
-        cr_expect_not(canon.as_given, "%s %u: no canonical form in %.1f s", f->name, size, pm_seconds() - begin);
+        double begin = pmi_seconds();
+        cr_assert_eq(pmi_canon_find(&other, PM_EFFORT_FAST, NULL, &canon, &err), PM_OK, "%s", err.text);
+        cr_expect_not(canon.as_given, "%s %u: no canonical form in %.1f s", f->name, size, pmi_seconds() - begin);
         if (copy > 0 && !canon.as_given && !first.as_given) {
             cr_expect(same_topology(&canon.topology, &first.topology), "%s %u: copy %d differs", f->name, size, copy);
             cr_expect_arr_eq(canon.key, first.key, PM_DIGEST_BYTES);
-            pm_canon_free(&canon);
+            pmi_canon_free(&canon);
         } else if (copy > 0) {
-            pm_canon_free(&canon);
+            pmi_canon_free(&canon);
         } else {
             first = canon;
         }
-        pm_topology_free(&other);
+        pmi_topology_free(&other);
     }
-    pm_canon_free(&first);
-    pm_topology_free(&t);
+    pmi_canon_free(&first);
+    pmi_topology_free(&t);
 }
 
 Test(label, families_with_other_names_have_one_form) {

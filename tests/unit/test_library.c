@@ -65,7 +65,7 @@ static pm_graph *shapes_in_a_row(uint64_t seed) {
 static void desk_open(desk *d, uint64_t seed) {
     memset(d, 0, sizeof *d);
     d->graph = shapes_in_a_row(seed);
-    cr_assert_eq(pm_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
     d->cache = memory_cache_of(&d->memory);
     d->log = (pm_log){.ctx = &d->lines, .line = keep_line};
     d->options =
@@ -77,14 +77,14 @@ static void desk_open(desk *d, uint64_t seed) {
 
 static void desk_close(desk *d) {
     memory_cache_empty(&d->memory);
-    pm_split_free(&d->split);
+    pmi_split_free(&d->split);
     pm_graph_free(d->graph);
 }
 
 static pm_library make(desk *d) {
     pm_library library;
     pm_error err;
-    cr_assert_eq(pm_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
     return library;
 }
 
@@ -92,14 +92,14 @@ static void make_and_forget(desk *d, uint32_t recorded) {
     pm_library library = make(d);
     cr_assert_eq(library.n_recorded, recorded);
     cr_assert_eq(library.n_cached, SHAPES - recorded);
-    pm_library_free(&library);
+    pmi_library_free(&library);
 }
 
 /* The error of a run that must fail, which leaves nothing behind. */
 static pm_error refusal(desk *d, pm_status status) {
     pm_library library;
     pm_error err = {0};
-    cr_assert_eq(pm_library_make(d->graph, &d->split, &d->options, &library, &err), status, "%s", err.text);
+    cr_assert_eq(pmi_library_make(d->graph, &d->split, &d->options, &library, &err), status, "%s", err.text);
     cr_assert_null(library.classes);
     cr_assert_null(library.names);
     return err;
@@ -107,18 +107,18 @@ static pm_error refusal(desk *d, pm_status status) {
 
 /* Each instance, renamed, is the digraph of its plan: every edge is in the pattern. */
 static void check_instances(const desk *d, const pm_library *library) {
-    uint32_t *local = pm_malloc(d->graph->n_vertices, sizeof *local);
+    uint32_t *local = pmi_malloc(d->graph->n_vertices, sizeof *local);
     for (uint32_t scc = 0; scc < d->split.n_sccs; scc++) {
         const pm_scc_instance *instance = &library->instances[scc];
         pm_topology t, renamed;
         uint8_t digest[PM_DIGEST_BYTES];
         cr_assert_not_null(instance->plan);
-        cr_assert_eq(pm_topology_of_scc(&d->split, scc, local, &t, NULL), PM_OK);
-        cr_assert_eq(pm_topology_rename(&t, instance->name, &renamed, NULL), PM_OK);
-        cr_assert_eq(pm_topology_digest(&renamed, PM_BLAKE2S256, digest, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_of_scc(&d->split, scc, local, &t, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_rename(&t, instance->name, &renamed, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_digest(&renamed, PM_BLAKE2S256, digest, NULL), PM_OK);
         cr_assert_arr_eq(digest, instance->plan->trace.digest, PM_DIGEST_BYTES);
-        pm_topology_free(&t);
-        pm_topology_free(&renamed);
+        pmi_topology_free(&t);
+        pmi_topology_free(&renamed);
     }
     free(local);
 }
@@ -136,7 +136,7 @@ Test(library, records_each_shape_once) {
         cr_assert(!library.classes[c].cached);
     }
     check_instances(&d, &library);
-    pm_library_free(&library);
+    pmi_library_free(&library);
     cr_assert_eq(library.n_classes, 0u);
     desk_close(&d);
 }
@@ -152,7 +152,7 @@ Test(library, a_second_run_records_nothing) {
     cr_assert_eq(library.n_cached, (uint32_t)SHAPES);
     cr_assert_eq(library.n_recorded, 0u);
     check_instances(&d, &library);
-    pm_library_free(&library);
+    pmi_library_free(&library);
     cr_assert_eq(d.memory.puts, 1u);
     /* neither does a run of the same graph with other numbers, its states in another order */
     desk_open(&shuffled, 2);
@@ -160,7 +160,7 @@ Test(library, a_second_run_records_nothing) {
     library = make(&shuffled);
     cr_assert_eq(library.n_recorded, 0u);
     check_instances(&shuffled, &library);
-    pm_library_free(&library);
+    pmi_library_free(&library);
     cr_assert_eq(d.lines.errors + d.lines.warnings, 0);
     desk_close(&shuffled);
     desk_close(&d);
@@ -179,8 +179,8 @@ Test(library, a_trace_from_the_cache_is_the_one_recorded) {
         cr_assert_arr_eq(a->u, b->u, a->u_row[a->n] * sizeof *a->u);
         cr_assert_arr_eq(a->l, b->l, a->l_row[a->n] * sizeof *a->l);
     }
-    pm_library_free(&first);
-    pm_library_free(&second);
+    pmi_library_free(&first);
+    pmi_library_free(&second);
     desk_close(&d);
 }
 
@@ -196,8 +196,8 @@ Test(library, threads_record_the_same) {
         cr_assert_arr_eq(one.classes[c].key, four.classes[c].key, PM_DIGEST_BYTES);
         cr_assert_arr_eq(a->pivot, b->pivot, a->n * sizeof *a->pivot);
     }
-    pm_library_free(&one);
-    pm_library_free(&four);
+    pmi_library_free(&one);
+    pmi_library_free(&four);
     desk_close(&d);
 }
 
@@ -208,7 +208,7 @@ Test(library, a_damaged_entry_is_logged_removed_and_recorded_again) {
     for (size_t i = 0; i < SHAPES; i++) {
         memory_shelf *s = memory_cache_find(&d.memory, d.memory.shelves[0].key);
         char hex[PM_DIGEST_HEX];
-        pm_hex(s->key, hex);
+        pmi_hex(s->key, hex);
         s->bytes[s->size * (i + 1) / (SHAPES + 1)] ^= 0x40;
         d.lines = (lines){0};
         d.memory.removes = 0;
@@ -245,7 +245,7 @@ Test(library, strict_refuses_a_damaged_entry) {
     d.memory.shelves[2].bytes[40] ^= 1;
     d.options.strict_cache = true;
     char hex[PM_DIGEST_HEX];
-    pm_hex(d.memory.shelves[2].key, hex);
+    pmi_hex(d.memory.shelves[2].key, hex);
     pm_error err = refusal(&d, PM_EDATA);
     cr_assert(strstr(err.text, hex) != NULL && strstr(err.text, "--strict-cache is on") != NULL, "%s", err.text);
     cr_assert_eq(d.memory.removes, 0u);
@@ -287,7 +287,7 @@ Test(library, a_trace_that_does_not_fit_is_dropped) {
             }
             trace.digest[31] ^= how == 0;
             trace.pivot = how == 0 ? trace.pivot : pivots;
-            cr_assert_eq(pm_trace_encode(&trace, key, &bytes, NULL), PM_OK);
+            cr_assert_eq(pmi_trace_encode(&trace, key, &bytes, NULL), PM_OK);
             memory_cache_empty(&d.memory);
             size_t removes = d.memory.removes;
             pm_cache_entry entry = {.bytes = bytes.bytes, .size = bytes.size};
@@ -298,12 +298,12 @@ Test(library, a_trace_that_does_not_fit_is_dropped) {
             cr_assert(fits || d.memory.removes == removes + 1, "shape %u", c);
             cr_assert_eq(again.n_recorded, (uint32_t)(fits ? SHAPES - 1 : SHAPES));
             check_instances(&d, &again);
-            pm_library_free(&again);
-            pm_buffer_free(&bytes);
+            pmi_library_free(&again);
+            pmi_buffer_free(&bytes);
             free(pivots);
         }
     }
-    pm_library_free(&library);
+    pmi_library_free(&library);
     desk_close(&d);
 }
 
@@ -317,7 +317,7 @@ Test(library, a_cache_that_cannot_be_written_is_a_warning) {
     cr_assert_eq(d.lines.warnings, 1);
     cr_assert_eq(d.lines.errors, 0);
     cr_assert(strstr(d.lines.last, "4 new traces are not kept: the disk is full") != NULL, "%s", d.lines.last);
-    pm_library_free(&library);
+    pmi_library_free(&library);
     desk_close(&d);
 }
 
@@ -349,13 +349,13 @@ Test(library, of_single_states_is_empty) {
     sketch_edge(&s, 1, 2, 1);
     pm_graph *g = sketch_finish(&s);
     pm_split split;
-    cr_assert_eq(pm_split_graph(g, NULL, &split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(g, NULL, &split, NULL), PM_OK);
     pm_library library;
     pm_library_options options = {.record = {.memory = 1000, .isa = rig_best_isa()}, .threads = 3};
-    cr_assert_eq(pm_library_make(g, &split, &options, &library, NULL), PM_OK);
+    cr_assert_eq(pmi_library_make(g, &split, &options, &library, NULL), PM_OK);
     cr_assert_eq(library.n_classes, 0u);
     cr_assert_null(library.instances[0].plan);
-    pm_library_free(&library);
-    pm_split_free(&split);
+    pmi_library_free(&library);
+    pmi_split_free(&split);
     pm_graph_free(g);
 }

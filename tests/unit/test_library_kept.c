@@ -61,7 +61,7 @@ typedef struct desk {
 static void desk_open(desk *d) {
     memset(d, 0, sizeof *d);
     d->graph = many_sccs();
-    cr_assert_eq(pm_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
     cr_assert_geq(d->split.n_transient, (uint32_t)PM_CLASSES_KEPT_STATES);
     d->caches[0] = memory_cache_of(&d->traces);
     d->caches[1] = memory_cache_of(&d->classes);
@@ -77,14 +77,14 @@ static void desk_open(desk *d) {
 static void desk_close(desk *d) {
     memory_cache_empty(&d->traces);
     memory_cache_empty(&d->classes);
-    pm_split_free(&d->split);
+    pmi_split_free(&d->split);
     pm_graph_free(d->graph);
 }
 
 static pm_library make(desk *d) {
     pm_library library;
     pm_error err;
-    cr_assert_eq(pm_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
     return library;
 }
 
@@ -109,7 +109,7 @@ static void check_row(const pm_plan *plan, const bool *edge, uint32_t j) {
 
 /* Every SCC, renamed, has the edges of its plan: all entries of the pattern that are no fill-in. */
 static void check_sound(const desk *d, const pm_library *library) {
-    uint32_t *local = pm_malloc(d->graph->n_vertices, sizeof *local);
+    uint32_t *local = pmi_malloc(d->graph->n_vertices, sizeof *local);
     for (uint32_t scc = 0; scc < d->split.n_sccs; scc++) {
         const pm_scc_instance *instance = &library->instances[scc];
         if (d->split.scc_first[scc + 1] - d->split.scc_first[scc] == 1) {
@@ -118,7 +118,7 @@ static void check_sound(const desk *d, const pm_library *library) {
         }
         pm_topology t;
         bool edge[14 * 14] = {false};
-        cr_assert_eq(pm_topology_of_scc(&d->split, scc, local, &t, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_of_scc(&d->split, scc, local, &t, NULL), PM_OK);
         cr_assert_eq(instance->plan->trace.n, t.n);
         for (uint32_t v = 0; v < t.n; v++) {
             for (size_t e = t.row[v]; e < t.row[v + 1]; e++) {
@@ -128,7 +128,7 @@ static void check_sound(const desk *d, const pm_library *library) {
         for (uint32_t j = 0; j < t.n; j++) {
             check_row(instance->plan, edge, j);
         }
-        pm_topology_free(&t);
+        pmi_topology_free(&t);
     }
     free(local);
 }
@@ -138,7 +138,7 @@ static void check_recorded(desk *d, uint32_t recorded) {
     cr_assert_eq(library.n_recorded, recorded);
     cr_assert_eq(library.n_cached, SHAPES - recorded);
     check_sound(d, &library);
-    pm_library_free(&library);
+    pmi_library_free(&library);
 }
 
 Test(library_kept, a_graph_that_was_seen_before_gets_the_same_again) {
@@ -165,8 +165,8 @@ Test(library_kept, a_graph_that_was_seen_before_gets_the_same_again) {
         cr_assert_arr_eq(a->fill, b->fill, a->fill_row[a->trace.n] * sizeof *a->fill);
         cr_assert_arr_eq(a->chain_end, b->chain_end, a->trace.n * sizeof *a->chain_end);
     }
-    pm_library_free(&first);
-    pm_library_free(&second);
+    pmi_library_free(&first);
+    pmi_library_free(&second);
     desk_close(&d);
 }
 
@@ -189,9 +189,9 @@ Test(library_kept, traces_that_are_missing_are_recorded_again) {
 /* A whole trace of another SCC of five or six states, put under the key. */
 static void put_wrong_trace(desk *d, const pm_trace_class *class, const pm_trace_class *other) {
     pm_buffer bytes = {0};
-    cr_assert_eq(pm_trace_encode(&other->plan.trace, class->key, &bytes, NULL), PM_OK);
+    cr_assert_eq(pmi_trace_encode(&other->plan.trace, class->key, &bytes, NULL), PM_OK);
     memory_cache_replace(&d->traces, class->key, bytes.bytes, bytes.size);
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
 }
 
 Test(library_kept, a_trace_of_another_scc_is_removed_and_recorded_again) {
@@ -212,9 +212,9 @@ Test(library_kept, a_trace_of_another_scc_is_removed_and_recorded_again) {
     put_wrong_trace(&d, &library.classes[0], &library.classes[1]);
     pm_library none;
     pm_error err;
-    cr_assert_eq(pm_library_make(d.graph, &d.split, &d.options, &none, &err), PM_EDATA);
+    cr_assert_eq(pmi_library_make(d.graph, &d.split, &d.options, &none, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "--strict-cache"), "%s", err.text);
-    pm_library_free(&library);
+    pmi_library_free(&library);
     desk_close(&d);
 }
 
@@ -232,7 +232,7 @@ Test(library_kept, altered_entries_are_noticed_or_as_good) {
         pm_kept_classes kept;
         pm_buffer bytes = {0};
         memory_shelf *s = memory_cache_find(&d.classes, key);
-        cr_assert_eq(pm_kept_classes_decode(s->bytes, s->size, &kept, NULL), PM_OK);
+        cr_assert_eq(pmi_kept_classes_decode(s->bytes, s->size, &kept, NULL), PM_OK);
         uint32_t at = draw_below(&random, kept.n_states), scc = draw_below(&random, kept.n_sccs);
         if (turn % 4 == 0) {
             kept.names[at] = draw_below(&random, 16);
@@ -246,15 +246,15 @@ Test(library_kept, altered_entries_are_noticed_or_as_good) {
         } else {
             memcpy(kept.keys[draw_below(&random, SHAPES)], kept.keys[draw_below(&random, SHAPES)], PM_DIGEST_BYTES);
         }
-        cr_assert_eq(pm_kept_classes_encode(&kept, &bytes, NULL), PM_OK);
+        cr_assert_eq(pmi_kept_classes_encode(&kept, &bytes, NULL), PM_OK);
         memory_cache_replace(&d.classes, key, bytes.bytes, bytes.size);
         size_t errors = d.errors, puts = d.classes.puts;
         check_recorded(&d, 0);
         cr_assert_eq(d.errors - errors, d.classes.puts - puts);
         n_noticed += d.errors - errors;
         n_sound += d.errors == errors ? 1 : 0;
-        pm_buffer_free(&bytes);
-        pm_kept_classes_free(&kept);
+        pmi_buffer_free(&bytes);
+        pmi_kept_classes_free(&kept);
     }
     cr_assert_gt(n_noticed, 150u);
     cr_assert_gt(n_sound, 10u);

@@ -28,7 +28,7 @@ static bool read_pairs(void *ctx, const char *path, char *text, size_t n) {
 static void expect(const char *cgroup, const char *mounts, const char *const *files, uint64_t memory,
                    double processors) {
     const pm_text_files reader = {.ctx = (void *)files, .read = read_pairs};
-    pm_cgroup_limits found = pm_cgroup_read(cgroup, mounts, &reader);
+    pm_cgroup_limits found = pmi_cgroup_read(cgroup, mounts, &reader);
     cr_assert_eq(found.memory, memory, "%s: memory %llu", cgroup, (unsigned long long)found.memory);
     cr_assert_eq(found.processors, processors, "%s: processors %g", cgroup, found.processors);
 }
@@ -145,18 +145,18 @@ Test(machine, what_is_not_as_described_limits_nothing) {
 Test(machine, processors_are_at_most_those_of_the_affinity_and_of_openmp) {
     cpu_set_t set;
     unsetenv("OMP_NUM_THREADS");
-    unsigned all = pm_processors();
+    unsigned all = pmi_processors();
     cr_assert_geq(all, 1u);
     cr_assert_eq(sched_getaffinity(0, sizeof set, &set), 0);
     cr_assert_leq(all, (unsigned)CPU_COUNT(&set));
     setenv("OMP_NUM_THREADS", "100000", 1);
-    cr_assert_eq(pm_processors(), all);
+    cr_assert_eq(pmi_processors(), all);
     setenv("OMP_NUM_THREADS", "0", 1);
-    cr_assert_eq(pm_processors(), all);
+    cr_assert_eq(pmi_processors(), all);
     setenv("OMP_NUM_THREADS", "four", 1);
-    cr_assert_eq(pm_processors(), all);
+    cr_assert_eq(pmi_processors(), all);
     setenv("OMP_NUM_THREADS", "1,4", 1);
-    cr_assert_eq(pm_processors(), 1u);
+    cr_assert_eq(pmi_processors(), 1u);
     unsetenv("OMP_NUM_THREADS");
     size_t first = 0;
     while (!CPU_ISSET(first, &set)) {
@@ -165,11 +165,11 @@ Test(machine, processors_are_at_most_those_of_the_affinity_and_of_openmp) {
     CPU_ZERO(&set);
     CPU_SET(first, &set);
     cr_assert_eq(sched_setaffinity(0, sizeof set, &set), 0);
-    cr_assert_eq(pm_processors(), 1u);
+    cr_assert_eq(pmi_processors(), 1u);
 }
 
 Test(machine, memory_is_four_fifths_of_the_least, .disabled = BENCH_CHILD_SANITIZED) {
-    size_t all = pm_default_memory();
+    size_t all = pmi_default_memory();
     size_t physical = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     cr_assert_gt(all, (size_t)1 << 26);
     cr_assert_leq(all, physical / 5 * 4 + 4);
@@ -177,5 +177,5 @@ Test(machine, memory_is_four_fifths_of_the_least, .disabled = BENCH_CHILD_SANITI
     cr_assert_eq(getrlimit(RLIMIT_DATA, &limit), 0);
     limit.rlim_cur = 50000000;
     cr_assert_eq(setrlimit(RLIMIT_DATA, &limit), 0);
-    cr_assert_eq(pm_default_memory(), 40000000u);
+    cr_assert_eq(pmi_default_memory(), 40000000u);
 }

@@ -20,22 +20,22 @@ typedef struct desk {
 
 static void encode(desk *d, pm_graph *graph, pm_effort effort) {
     *d = (desk){.graph = graph};
-    MUST(pm_split_graph(graph, NULL, &d->split, &d->err));
-    MUST(pm_classes_find(graph, &d->split, effort, 1, NULL, &d->classes, &d->err));
-    MUST(pm_manifest_encode(graph, &d->classes, &d->split, effort, &d->encoded, &d->err));
+    MUST(pmi_split_graph(graph, NULL, &d->split, &d->err));
+    MUST(pmi_classes_find(graph, &d->split, effort, 1, NULL, &d->classes, &d->err));
+    MUST(pmi_manifest_encode(graph, &d->classes, &d->split, effort, &d->encoded, &d->err));
 }
 
 static void begin(desk *d, const char *model, const int64_t *args) {
     pm_graph *graph;
     pm_error err;
-    cr_assert_eq(pm_model_find(model)->make(args, &graph, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_model_find(model)->make(args, &graph, &err), PM_OK, "%s", err.text);
     encode(d, graph, PM_EFFORT_BALANCED);
 }
 
 static void end(desk *d) {
-    pm_buffer_free(&d->encoded);
-    pm_classes_free(&d->classes);
-    pm_split_free(&d->split);
+    pmi_buffer_free(&d->encoded);
+    pmi_classes_free(&d->classes);
+    pmi_split_free(&d->split);
     pm_graph_free(d->graph);
 }
 
@@ -63,9 +63,9 @@ Test(manifest, there_and_back) {
         desk bench, *d = &bench;
         pm_job job;
         begin(d, models[i].model, models[i].args);
-        MUST(pm_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err));
+        MUST(pmi_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err));
         expect_same(d, &job);
-        pm_job_free(&job);
+        pmi_job_free(&job);
         end(d);
     }
 }
@@ -75,11 +75,11 @@ Test(manifest, every_damage_is_refused) {
     pm_job job;
     begin(d, "islands", (const int64_t[]){4, 0});
     for (size_t n = 0; n < d->encoded.size; n++) {
-        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, n, SIZE_MAX, NULL, &job, &d->err), PM_EDATA, "%zu bytes", n);
+        cr_assert_eq(pmi_manifest_decode(d->encoded.bytes, n, SIZE_MAX, NULL, &job, &d->err), PM_EDATA, "%zu bytes", n);
     }
     for (size_t i = 0; i < d->encoded.size; i++) {
         d->encoded.bytes[i] ^= (uint8_t)(1u << (i % 8));
-        cr_assert_eq(pm_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err), PM_EDATA,
+        cr_assert_eq(pmi_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err), PM_EDATA,
                      "byte %zu", i);
         cr_assert_null(job.graph);
         d->encoded.bytes[i] ^= (uint8_t)(1u << (i % 8));
@@ -91,11 +91,11 @@ Test(manifest, every_damage_is_refused) {
 static void expect_lie(desk *d, pm_manifest_message *m, const char *words) {
     pm_buffer encoded = {0};
     pm_job job;
-    MUST(pm_message_encode(&pm_manifest_type, m, &encoded, &d->err));
-    cr_expect_eq(pm_manifest_decode(encoded.bytes, encoded.size, SIZE_MAX, NULL, &job, &d->err), PM_EDATA);
+    MUST(pmi_message_encode(&pmi_manifest_type, m, &encoded, &d->err));
+    cr_expect_eq(pmi_manifest_decode(encoded.bytes, encoded.size, SIZE_MAX, NULL, &job, &d->err), PM_EDATA);
     cr_expect(strstr(d->err.text, words) != NULL && strstr(d->err.text, "manifest") != NULL, "%s", d->err.text);
     cr_expect_null(job.graph);
-    pm_buffer_free(&encoded);
+    pmi_buffer_free(&encoded);
 }
 
 Test(manifest, lies) {
@@ -103,7 +103,7 @@ Test(manifest, lies) {
     pm_manifest_message m;
     pm_message_memory memory;
     begin(d, "islands", (const int64_t[]){5, 0});
-    MUST(pm_message_decode(&pm_manifest_type, d->encoded.bytes, d->encoded.size, &m, &memory, &d->err));
+    MUST(pmi_message_decode(&pmi_manifest_type, d->encoded.bytes, d->encoded.size, &m, &memory, &d->err));
     const pm_manifest_message truth = m;
     uint8_t flags[8] = {0}, *names = malloc(truth.names.size), *classes = malloc(truth.class_of.size);
 
@@ -139,7 +139,7 @@ Test(manifest, lies) {
     expect_lie(d, &m, "");
     free(names);
     free(classes);
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
     end(d);
 }
 
@@ -150,9 +150,9 @@ Test(manifest, a_base_weight_is_refused_with_a_remedy) {
         "\"start_param_edges\": [[1, 1, 0, 0]], \"param_length\": 2, \"state_length\": 1, \"n_vertices\": 3}";
     desk bench = {0}, *d = &bench;
     MUST(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC_021, PM_KIND_AS_GIVEN, &d->graph, &d->err));
-    MUST(pm_split_graph(d->graph, NULL, &d->split, &d->err));
-    MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_FAST, 1, NULL, &d->classes, &d->err));
-    cr_expect_eq(pm_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_FAST, &d->encoded, &d->err), PM_EDATA);
+    MUST(pmi_split_graph(d->graph, NULL, &d->split, &d->err));
+    MUST(pmi_classes_find(d->graph, &d->split, PM_EFFORT_FAST, 1, NULL, &d->classes, &d->err));
+    cr_expect_eq(pmi_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_FAST, &d->encoded, &d->err), PM_EDATA);
     cr_expect(strstr(d->err.text, "phasemill convert") != NULL, "%s", d->err.text);
     cr_expect_eq(d->encoded.size, 0);
     end(d);
@@ -167,37 +167,37 @@ Test(manifest, in_redis) {
     pm_redis *r = redis_server_open(&s);
     begin(d, "two-locus-arg", (const int64_t[]){4, 0});
     const uint8_t *id = d->graph->digest;
-    cr_expect_eq(pm_manifest_get(r, id, SIZE_MAX, NULL, &job, NULL, &d->err), PM_ENOINPUT);
+    cr_expect_eq(pmi_manifest_get(r, id, SIZE_MAX, NULL, &job, NULL, &d->err), PM_ENOINPUT);
     cr_expect(strstr(d->err.text, "submit") != NULL, "%s", d->err.text);
-    MUST(pm_manifest_put(r, id, &d->encoded, &d->err));
-    MUST(pm_manifest_get(r, id, SIZE_MAX, NULL, &job, &bytes, &d->err));
+    MUST(pmi_manifest_put(r, id, &d->encoded, &d->err));
+    MUST(pmi_manifest_get(r, id, SIZE_MAX, NULL, &job, &bytes, &d->err));
     expect_same(d, &job);
     cr_expect(bytes.size == d->encoded.size && memcmp(bytes.bytes, d->encoded.bytes, bytes.size) == 0);
-    pm_job_free(&job);
+    pmi_job_free(&job);
     (void)redis_server_check_keys(&s);
     /* another effort takes its place */
-    pm_classes_free(&d->classes);
+    pmi_classes_free(&d->classes);
     d->encoded.size = 0;
-    MUST(pm_classes_find(d->graph, &d->split, PM_EFFORT_BEST, 1, NULL, &d->classes, &d->err));
-    MUST(pm_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_BEST, &d->encoded, &d->err));
-    MUST(pm_manifest_put(r, id, &d->encoded, &d->err));
-    MUST(pm_manifest_get(r, id, SIZE_MAX, NULL, &job, NULL, &d->err));
+    MUST(pmi_classes_find(d->graph, &d->split, PM_EFFORT_BEST, 1, NULL, &d->classes, &d->err));
+    MUST(pmi_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_BEST, &d->encoded, &d->err));
+    MUST(pmi_manifest_put(r, id, &d->encoded, &d->err));
+    MUST(pmi_manifest_get(r, id, SIZE_MAX, NULL, &job, NULL, &d->err));
     cr_expect_eq(job.effort, PM_EFFORT_BEST);
-    pm_job_free(&job);
+    pmi_job_free(&job);
     /* under another job's key, and damaged */
     uint8_t other[PM_DIGEST_BYTES];
     fixture_key(1, other);
-    MUST(pm_manifest_put(r, other, &d->encoded, &d->err));
-    cr_expect_eq(pm_manifest_get(r, other, SIZE_MAX, NULL, &job, NULL, &d->err), PM_EDATA);
+    MUST(pmi_manifest_put(r, other, &d->encoded, &d->err));
+    cr_expect_eq(pmi_manifest_get(r, other, SIZE_MAX, NULL, &job, NULL, &d->err), PM_EDATA);
     cr_expect_null(job.graph);
     char key[PM_REDIS_KEY], command[300];
-    (void)pm_redis_key(r, "manifest", other, key);
+    (void)pmi_redis_key(r, "manifest", other, key);
     (void)snprintf(command, sizeof command, "SETRANGE %s 200 ALTERED", key);
     (void)redis_server_tell(&s, command);
-    cr_expect_eq(pm_manifest_get(r, other, SIZE_MAX, NULL, &job, NULL, &d->err), PM_ENOINPUT);
+    cr_expect_eq(pmi_manifest_get(r, other, SIZE_MAX, NULL, &job, NULL, &d->err), PM_ENOINPUT);
     cr_expect(strstr(d->err.text, "damaged") != NULL, "%s", d->err.text);
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
     end(d);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }

@@ -8,14 +8,14 @@
 static pm_matrix csv_of(const char *text) {
     pm_matrix t = {0};
     pm_error err;
-    cr_assert_eq(pm_matrix_parse_csv((const uint8_t *)text, strlen(text), &t, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_matrix_parse_csv((const uint8_t *)text, strlen(text), &t, &err), PM_OK, "%s", err.text);
     return t;
 }
 
 static void csv_refuses(const char *text, const char *part) {
     pm_matrix t = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_matrix_parse_csv((const uint8_t *)text, strlen(text), &t, &err), PM_EDATA, "accepted: %s", text);
+    cr_assert_eq(pmi_matrix_parse_csv((const uint8_t *)text, strlen(text), &t, &err), PM_EDATA, "accepted: %s", text);
     cr_assert_not_null(strstr(err.text, part), "\"%s\" lacks \"%s\"", err.text, part);
     cr_assert_null(t.data);
 }
@@ -23,7 +23,7 @@ static void csv_refuses(const char *text, const char *part) {
 static void inline_refuses(const char *text, const char *part) {
     pm_matrix t = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_matrix_parse_inline(text, &t, &err), PM_EUSAGE, "accepted: %s", text);
+    cr_assert_eq(pmi_matrix_parse_inline(text, &t, &err), PM_EUSAGE, "accepted: %s", text);
     cr_assert_not_null(strstr(err.text, part), "\"%s\" lacks \"%s\"", err.text, part);
     cr_assert_null(t.data);
 }
@@ -35,33 +35,33 @@ Test(number, grammar_is_decimal_only) {
     static const char *const range[] = {"1e999", "-1e400", "1e-400"};
     double v;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        cr_assert_eq(pm_number_parse(good[i], strlen(good[i]), &v), PM_NUMBER_OK, "%s", good[i]);
+        cr_assert_eq(pmi_number_parse(good[i], strlen(good[i]), &v), PM_NUMBER_OK, "%s", good[i]);
         cr_assert_eq(v, strtod(good[i], NULL));
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        cr_assert_eq(pm_number_parse(bad[i], strlen(bad[i]), &v), PM_NUMBER_SYNTAX, "%s", bad[i]);
+        cr_assert_eq(pmi_number_parse(bad[i], strlen(bad[i]), &v), PM_NUMBER_SYNTAX, "%s", bad[i]);
     }
     for (size_t i = 0; i < sizeof range / sizeof *range; i++) {
-        cr_assert_eq(pm_number_parse(range[i], strlen(range[i]), &v), PM_NUMBER_RANGE, "%s", range[i]);
+        cr_assert_eq(pmi_number_parse(range[i], strlen(range[i]), &v), PM_NUMBER_RANGE, "%s", range[i]);
     }
     char lengthy[PM_NUMBER_TEXT + 2];
     memset(lengthy, '1', sizeof lengthy);
-    cr_assert_eq(pm_number_parse(lengthy, sizeof lengthy - 1, &v), PM_NUMBER_SYNTAX);
+    cr_assert_eq(pmi_number_parse(lengthy, sizeof lengthy - 1, &v), PM_NUMBER_SYNTAX);
 }
 
 Test(matrix, inline_rows_and_ranges) {
     pm_matrix t;
-    cr_assert_eq(pm_matrix_parse_inline(" 1, 0.5 ;-3,4e2", &t, NULL), PM_OK);
+    cr_assert_eq(pmi_matrix_parse_inline(" 1, 0.5 ;-3,4e2", &t, NULL), PM_OK);
     cr_assert(t.rows == 2 && t.cols == 2);
     cr_assert(t.data[0] == 1 && t.data[1] == 0.5 && t.data[2] == -3 && t.data[3] == 400);
-    pm_matrix_free(&t);
-    cr_assert_eq(pm_matrix_parse_inline("0:10:0.1,20", &t, NULL), PM_OK);
+    pmi_matrix_free(&t);
+    cr_assert_eq(pmi_matrix_parse_inline("0:10:0.1,20", &t, NULL), PM_OK);
     cr_assert(t.rows == 1 && t.cols == 102);
     for (size_t i = 0; i <= 100; i++) {
         cr_assert_eq(t.data[i], (double)i * 0.1);
     }
     cr_assert_eq(t.data[101], 20);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
 }
 
 /* Counts that a loop adding the step, or a plain floor, gets wrong. */
@@ -73,9 +73,9 @@ Test(matrix, range_counts_are_robust) {
                  {"0:1:1e-5", 100001}, {"0.1:0.7:0.1", 7}, {"1e-300:1e-300:1", 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         pm_matrix t;
-        cr_assert_eq(pm_matrix_parse_inline(cases[i].text, &t, NULL), PM_OK, "%s", cases[i].text);
+        cr_assert_eq(pmi_matrix_parse_inline(cases[i].text, &t, NULL), PM_OK, "%s", cases[i].text);
         cr_assert_eq(t.cols, cases[i].count, "%s: %zu", cases[i].text, t.cols);
-        pm_matrix_free(&t);
+        pmi_matrix_free(&t);
     }
 }
 
@@ -100,13 +100,13 @@ Test(matrix, csv_rows) {
                          "1, 2\r\n3,\t4e-1\r\n");
     cr_assert(t.rows == 2 && t.cols == 2);
     cr_assert(t.data[0] == 1 && t.data[1] == 2 && t.data[2] == 3 && t.data[3] == 0.4);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
     t = csv_of("1,2\r\n3,4\r\n\r\n \t\n\n");
     cr_assert(t.rows == 2 && t.cols == 2 && t.data[3] == 4);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
     t = csv_of("7");
     cr_assert(t.rows == 1 && t.cols == 1 && t.data[0] == 7);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
 }
 
 Test(matrix, csv_errors_name_line_and_column) {
@@ -125,7 +125,7 @@ Test(matrix, csv_errors_name_line_and_column) {
     csv_refuses("1;2\n", "found \"1;2\"");
     pm_error err;
     pm_matrix t;
-    cr_assert_eq(pm_matrix_parse_csv((const uint8_t *)"1\0,2", 4, &t, &err), PM_EDATA);
+    cr_assert_eq(pmi_matrix_parse_csv((const uint8_t *)"1\0,2", 4, &t, &err), PM_EDATA);
 }
 
 /* A version 1 file whose header is the given text. */
@@ -144,7 +144,7 @@ static pm_matrix npy_matrix(const char *header, const void *values, size_t n) {
     size_t size = npy_of(header, values, n, bytes);
     pm_matrix t = {0};
     pm_error err;
-    cr_assert_eq(pm_matrix_parse_npy(bytes, size, &t, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_matrix_parse_npy(bytes, size, &t, &err), PM_OK, "%s", err.text);
     return t;
 }
 
@@ -153,7 +153,7 @@ static void npy_refuses(const char *header, const void *values, size_t n, const 
     size_t size = npy_of(header, values, n, bytes);
     pm_matrix t = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_matrix_parse_npy(bytes, size, &t, &err), PM_EDATA, "accepted: %s", header);
+    cr_assert_eq(pmi_matrix_parse_npy(bytes, size, &t, &err), PM_EDATA, "accepted: %s", header);
     cr_assert_not_null(strstr(err.text, part), "\"%s\" lacks \"%s\"", err.text, part);
     cr_assert_null(t.data);
 }
@@ -162,25 +162,25 @@ Test(matrix, npy_orders_and_types) {
     static const double values[6] = {1, 2, 3, 4, 5, 6};
     pm_matrix t = npy_matrix("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }   \n", values, sizeof values);
     cr_assert(t.rows == 2 && t.cols == 3 && t.data[1] == 2 && t.data[3] == 4);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
     t = npy_matrix("{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }", values, sizeof values);
     cr_assert(t.rows == 2 && t.cols == 3 && t.data[1] == 3 && t.data[3] == 2);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
     static const uint8_t big_endian[8] = {0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 7};
     t = npy_matrix("{'shape': (2,), 'fortran_order': False, 'descr': '>i4'}", big_endian, 8);
     cr_assert(t.rows == 1 && t.cols == 2 && t.data[0] == -2 && t.data[1] == 7);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
     static const uint8_t least[1] = {0x80};
     t = npy_matrix("{'descr': '|i1', 'fortran_order': False, 'shape': (1,), }", least, 1);
     cr_assert_eq(t.data[0], -128);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
     static const float narrow[1] = {0.25F};
     t = npy_matrix("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }", narrow, sizeof narrow);
     cr_assert_eq(t.data[0], 0.25);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
     t = npy_matrix("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 3), }", values, 0);
     cr_assert(t.rows == 0 && t.cols == 3);
-    pm_matrix_free(&t);
+    pmi_matrix_free(&t);
 }
 
 Test(matrix, npy_faults) {
@@ -210,19 +210,19 @@ Test(matrix, npy_cut_anywhere_is_refused) {
     size_t size = npy_of("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2), }\n", values, sizeof values, bytes);
     for (size_t n = 0; n < size; n++) {
         pm_matrix t = {0};
-        cr_assert_eq(pm_matrix_parse_npy(bytes, n, &t, NULL), PM_EDATA, "cut at %zu", n);
+        cr_assert_eq(pmi_matrix_parse_npy(bytes, n, &t, NULL), PM_EDATA, "cut at %zu", n);
     }
     bytes[6] = 4;
     pm_matrix t = {0};
-    cr_assert_eq(pm_matrix_parse_npy(bytes, size, &t, NULL), PM_EDATA);
+    cr_assert_eq(pmi_matrix_parse_npy(bytes, size, &t, NULL), PM_EDATA);
 }
 
 Test(matrix, files_are_told_by_their_ending) {
-    cr_assert(pm_matrix_is_path("a.csv") && pm_matrix_is_path("dir/B.NPY"));
-    cr_assert(!pm_matrix_is_path("1,2") && !pm_matrix_is_path(".csv") && !pm_matrix_is_path("a.csv.gz"));
+    cr_assert(pmi_matrix_is_path("a.csv") && pmi_matrix_is_path("dir/B.NPY"));
+    cr_assert(!pmi_matrix_is_path("1,2") && !pmi_matrix_is_path(".csv") && !pmi_matrix_is_path("a.csv.gz"));
     pm_matrix t = {0};
     pm_error err;
-    cr_assert_eq(pm_matrix_read("/nonexistent/x.csv", &t, &err), PM_ENOINPUT);
+    cr_assert_eq(pmi_matrix_read("/nonexistent/x.csv", &t, &err), PM_ENOINPUT);
     cr_assert_not_null(strstr(err.text, "/nonexistent/x.csv"));
 }
 

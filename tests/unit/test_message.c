@@ -72,15 +72,15 @@ static void goes_there_and_back(const pm_message_type *type, const sample *messa
     pm_error err = {0};
     sample back;
     pm_message_memory memory;
-    cr_assert_eq(pm_message_encode(type, message, &bytes, &err), PM_OK, "%s", err.text);
-    cr_assert_eq(pm_message_decode(type, bytes.bytes, bytes.size, &back, &memory, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_message_encode(type, message, &bytes, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_message_decode(type, bytes.bytes, bytes.size, &back, &memory, &err), PM_OK, "%s", err.text);
     assert_same(message, &back);
-    cr_assert_eq(pm_message_encode(type, &back, &again, &err), PM_OK);
+    cr_assert_eq(pmi_message_encode(type, &back, &again, &err), PM_OK);
     cr_assert_eq(again.size, bytes.size);
     cr_assert_arr_eq(again.bytes, bytes.bytes, bytes.size);
-    pm_message_memory_free(&memory);
-    pm_buffer_free(&bytes);
-    pm_buffer_free(&again);
+    pmi_message_memory_free(&memory);
+    pmi_buffer_free(&bytes);
+    pmi_buffer_free(&again);
 }
 
 static const uint32_t some_u32s[] = {0, 1, UINT32_MAX};
@@ -90,18 +90,18 @@ static inner some_items[20];
 
 static sample full(void) {
     for (size_t i = 0; i < 20; i++) {
-        some_items[i] = (inner){i * i * i * i, pm_span_of(i % 2 == 0 ? "" : "item")};
+        some_items[i] = (inner){i * i * i * i, pmi_span_of(i % 2 == 0 ? "" : "item")};
     }
     return (sample){.number = 7,
                     .signed_number = -7,
                     .real = 0.1,
                     .flag = true,
-                    .text = pm_span_of("caf\xc3\xa9"),
+                    .text = pmi_span_of("caf\xc3\xa9"),
                     .digest = {1, 2, 3},
                     .bin = {(const uint8_t *)"\0\1\2", 3},
                     .digests = {some_digests, sizeof some_digests},
-                    .u32s = pm_u32s(some_u32s, 3),
-                    .f64s = pm_f64s(some_f64s, 2),
+                    .u32s = pmi_u32s(some_u32s, 3),
+                    .f64s = pmi_f64s(some_f64s, 2),
                     .list = {some_items, 20}};
 }
 
@@ -122,7 +122,7 @@ Test(message, numbers_of_every_width) {
 
 Test(message, spans_of_every_width) {
     static const size_t sizes[] = {0, 1, 31, 32, 255, 256, 65535, 65536, 70000};
-    uint8_t *letters = pm_malloc(70000, 1);
+    uint8_t *letters = pmi_malloc(70000, 1);
     memset(letters, 'a', 70000);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         const sample message = {.text = {letters, sizes[i]}, .bin = {letters, sizes[i]}};
@@ -165,12 +165,12 @@ Test(message, the_encoder_refuses_what_the_decoder_would) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pm_buffer out = {0};
         pm_error err = {0};
-        cr_assert_eq(pm_buffer_add(&out, "before", 6, NULL), PM_OK);
-        cr_assert_eq(pm_message_encode(&plain_type, &cases[i].message, &out, &err), PM_ESOFTWARE, "case %zu", i);
+        cr_assert_eq(pmi_buffer_add(&out, "before", 6, NULL), PM_OK);
+        cr_assert_eq(pmi_message_encode(&plain_type, &cases[i].message, &out, &err), PM_ESOFTWARE, "case %zu", i);
         cr_assert(strstr(err.text, cases[i].text) != NULL, "case %zu: %s", i, err.text);
         cr_assert(strstr(err.text, "encoding test.sample") != NULL, "case %zu: %s", i, err.text);
         cr_assert_eq(out.size, 6);
-        pm_buffer_free(&out);
+        pmi_buffer_free(&out);
     }
 }
 
@@ -178,10 +178,10 @@ static pm_status decode(const pm_message_type *type, const uint8_t *bytes, size_
     sample back;
     pm_message_memory memory;
     /* memory of its own, so that a sanitizer sees reads behind the end */
-    uint8_t *copy = pm_malloc(n, 1);
+    uint8_t *copy = pmi_malloc(n, 1);
     memcpy(copy, bytes, n);
-    pm_status st = pm_message_decode(type, copy, n, &back, &memory, err);
-    pm_message_memory_free(&memory);
+    pm_status st = pmi_message_decode(type, copy, n, &back, &memory, err);
+    pmi_message_memory_free(&memory);
     free(copy);
     return st;
 }
@@ -191,7 +191,7 @@ Test(message, every_truncation_and_every_damaged_byte_is_refused) {
     sample message = full();
     for (size_t t = 0; t < 2; t++) {
         pm_buffer bytes = {0};
-        cr_assert_eq(pm_message_encode(types[t], &message, &bytes, NULL), PM_OK);
+        cr_assert_eq(pmi_message_encode(types[t], &message, &bytes, NULL), PM_OK);
         for (size_t n = 0; n < bytes.size; n++) {
             pm_error err = {0};
             cr_assert_eq(decode(types[t], bytes.bytes, n, &err), PM_EDATA, "cut at %zu", n);
@@ -204,7 +204,7 @@ Test(message, every_truncation_and_every_damaged_byte_is_refused) {
                 bytes.bytes[at] ^= (uint8_t)flip;
             }
         }
-        pm_buffer_free(&bytes);
+        pmi_buffer_free(&bytes);
     }
 }
 
@@ -212,18 +212,18 @@ Test(message, another_type_or_version_is_named) {
     sample message = full();
     pm_buffer bytes = {0};
     pm_error err = {0};
-    cr_assert_eq(pm_message_encode(&plain_type, &message, &bytes, NULL), PM_OK);
+    cr_assert_eq(pmi_message_encode(&plain_type, &message, &bytes, NULL), PM_OK);
     cr_assert_eq(decode(&packed_type, bytes.bytes, bytes.size, &err), PM_EDATA);
     cr_assert(strstr(err.text, "expected \"test.packed\", found \"test.sample\"") != NULL, "%s", err.text);
     const pm_message_type newer = {"test.sample", 4, false, sizeof(sample), 0, sample_fields};
     cr_assert_eq(decode(&newer, bytes.bytes, bytes.size, &err), PM_EDATA);
     cr_assert(strstr(err.text, "expected version 4, found 3") != NULL, "%s", err.text);
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
 }
 
 Test(message, types_are_sound) {
-    for (const pm_message_type *const *type = pm_message_types; *type != NULL; type++) {
-        cr_assert_eq(pm_message_type_find((*type)->name), *type);
+    for (const pm_message_type *const *type = pmi_message_types; *type != NULL; type++) {
+        cr_assert_eq(pmi_message_type_find((*type)->name), *type);
         cr_assert_lt(strlen((*type)->name), PM_ENVELOPE_NAME);
         cr_assert_eq((*type)->is_packed, (*type)->unpacked > 0);
         size_t behind = 0;
@@ -233,22 +233,22 @@ Test(message, types_are_sound) {
             behind = f->offset + 1;
         }
     }
-    cr_assert_null(pm_message_type_find("phasemill.nothing"));
+    cr_assert_null(pmi_message_type_find("phasemill.nothing"));
 }
 
 Test(message, spans_as_text) {
     char text[8];
-    pm_span_text(pm_span_of("1234567"), text, sizeof text);
+    pmi_span_text(pmi_span_of("1234567"), text, sizeof text);
     cr_assert_str_eq(text, "1234567");
-    pm_span_text(pm_span_of("12345678"), text, sizeof text);
+    pmi_span_text(pmi_span_of("12345678"), text, sizeof text);
     cr_assert_str_eq(text, "1234...");
-    pm_span_text((pm_span){NULL, 0}, text, sizeof text);
+    pmi_span_text((pm_span){NULL, 0}, text, sizeof text);
     cr_assert_str_eq(text, "");
-    pm_span_text(pm_span_of("123\xc3\xa9"
-                            "5678"),
-                 text, sizeof text);
+    pmi_span_text(pmi_span_of("123\xc3\xa9"
+                              "5678"),
+                  text, sizeof text);
     cr_assert_str_eq(text, "123...");
-    pm_span_text(pm_span_of("1234"), text, 3);
+    pmi_span_text(pmi_span_of("1234"), text, 3);
     cr_assert_str_eq(text, "..");
 }
 
@@ -272,15 +272,15 @@ Test(message, foreign_text_is_made_clean) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char room[9];
-        pm_span span = pm_span_clean(cases[i].text, room, sizeof room);
+        pm_span span = pmi_span_clean(cases[i].text, room, sizeof room);
         cr_assert_str_eq(room, cases[i].clean, "case %zu", i);
-        cr_assert(span.size == strlen(cases[i].clean) && pm_utf8_valid(span.bytes, span.size, NULL));
+        cr_assert(span.size == strlen(cases[i].clean) && pmi_utf8_valid(span.bytes, span.size, NULL));
     }
 }
 
 static void show_all(const char *text, char *shown) {
     for (size_t left = strlen(text); left > 0;) {
-        size_t taken = pm_utf8_show(text, left, shown);
+        size_t taken = pmi_utf8_show(text, left, shown);
         cr_assert(taken > 0 && taken <= left && strlen(shown) < PM_UTF8_SHOWN);
         text += taken;
         left -= taken;
@@ -330,15 +330,15 @@ Test(message, utf8_at_its_bounds) {
                                         "\xe2\x28\xa1",
                                         "\xf0\x90\x28\xbc"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        cr_assert(pm_utf8_valid((const uint8_t *)good[i], strlen(good[i]), NULL), "%zu", i);
+        cr_assert(pmi_utf8_valid((const uint8_t *)good[i], strlen(good[i]), NULL), "%zu", i);
     }
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         size_t bad = 9;
-        cr_assert_not(pm_utf8_valid((const uint8_t *)wrong[i], strlen(wrong[i]), &bad), "%zu", i);
+        cr_assert_not(pmi_utf8_valid((const uint8_t *)wrong[i], strlen(wrong[i]), &bad), "%zu", i);
         cr_assert_eq(bad, 0);
     }
     size_t bad = 0;
-    cr_assert_not(pm_utf8_valid((const uint8_t *)"ab\0c", 4, &bad));
+    cr_assert_not(pmi_utf8_valid((const uint8_t *)"ab\0c", 4, &bad));
     cr_assert_eq(bad, 2);
 }
 
@@ -349,12 +349,12 @@ Test(message, arrays_are_copied_from_any_alignment) {
     uint32_t *u32s;
     size_t count;
     pm_error err = {0};
-    cr_assert_eq(pm_f64s_read((pm_span){bytes + 1, 16}, &f64s, &count, NULL), PM_OK);
+    cr_assert_eq(pmi_f64s_read((pm_span){bytes + 1, 16}, &f64s, &count, NULL), PM_OK);
     cr_assert(count == 2 && memcmp(f64s, some_f64s, 16) == 0);
     free(f64s);
-    cr_assert_eq(pm_u32s_read((pm_span){NULL, 0}, &u32s, &count, NULL), PM_OK);
+    cr_assert_eq(pmi_u32s_read((pm_span){NULL, 0}, &u32s, &count, NULL), PM_OK);
     cr_assert(count == 0 && u32s != NULL);
     free(u32s);
-    cr_assert_eq(pm_u32s_read((pm_span){bytes, 6}, &u32s, &count, &err), PM_EDATA);
+    cr_assert_eq(pmi_u32s_read((pm_span){bytes, 6}, &u32s, &count, &err), PM_EDATA);
     cr_assert_null(u32s);
 }

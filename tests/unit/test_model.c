@@ -179,7 +179,7 @@ Test(model, runs_on_each_instruction_set_of_the_processor) {
     for (int isa = 0; isa < PM_ISA_COUNT; isa++) {
         if (rig_has_isa((pm_isa)isa)) {
             pm_model_options options = without_cache();
-            options.isa = pm_isa_name((pm_isa)isa);
+            options.isa = pmi_isa_name((pm_isa)isa);
             pm_model *m = model_of(g, &options, NULL);
             cr_assert_str_eq(pm_model_isa(m), options.isa);
             check_ring(m);
@@ -325,24 +325,24 @@ Test(model, of_parts_is_the_same_and_leaves_the_parts_after_a_failure) {
     pm_split split;
     pm_classes classes;
     pm_error err;
-    cr_assert_eq(pm_split_graph(g, NULL, &split, &err), PM_OK);
-    cr_assert_eq(pm_classes_find(g, &split, options.effort, 1, NULL, &classes, &err), PM_OK);
+    cr_assert_eq(pmi_split_graph(g, NULL, &split, &err), PM_OK);
+    cr_assert_eq(pmi_classes_find(g, &split, options.effort, 1, NULL, &classes, &err), PM_OK);
     char hex[PM_DIGEST_HEX];
-    pm_hex(classes.canon[0].key, hex);
+    pmi_hex(classes.canon[0].key, hex);
 
     pm_trace_cache empty = {.get = empty_get};
-    cr_assert_eq(pm_model_of_parts(g, &split, &classes, &empty, true, &options, &model, NULL, &err), PM_EUNAVAILABLE);
+    cr_assert_eq(pmi_model_of_parts(g, &split, &classes, &empty, true, &options, &model, NULL, &err), PM_EUNAVAILABLE);
     cr_assert(strstr(err.text, hex) != NULL, "%s", err.text);
     cr_assert_null(model);
 
     pm_model_report report;
-    cr_assert_eq(pm_model_of_parts(g, &split, &classes, NULL, false, &options, &model, &report, &err), PM_OK, "%s",
+    cr_assert_eq(pmi_model_of_parts(g, &split, &classes, NULL, false, &options, &model, &report, &err), PM_OK, "%s",
                  err.text);
     cr_assert_eq(report.sccs_recorded, 1u);
     cr_assert_eq(report.sccs_nontrivial, 1u);
     cr_assert_null(split.member);
-    pm_split_free(&split);
-    pm_classes_free(&classes);
+    pmi_split_free(&split);
+    pmi_classes_free(&classes);
     pm_graph_free(g);
 
     static const double theta[] = {0.37, 2.9}, times[] = {0.1, 2};

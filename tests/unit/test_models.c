@@ -16,7 +16,7 @@ typedef struct sizes {
 
 static pm_graph *make(const char *name, int64_t a, int64_t b, int64_t c, int64_t d) {
     const int64_t args[PM_MODEL_MAX_ARGS] = {a, b, c, d};
-    const pm_model_info *info = pm_model_find(name);
+    const pm_model_info *info = pmi_model_find(name);
     cr_assert_not_null(info, "%s", name);
     pm_graph *g = NULL;
     pm_error err;
@@ -86,10 +86,10 @@ static size_t visit(const size_t *row, const uint32_t *end, uint32_t root, bool 
 
 /* Measures; where `component` is not NULL, the number of each row's component. */
 static sizes measure(const pm_graph *g, uint32_t *component) {
-    size_t n = g->n_vertices, *row = pm_malloc(n + 1, sizeof *row), *next = pm_malloc(n, sizeof *next);
-    uint32_t *end = pm_malloc(g->n_edges, sizeof *end), *stack = pm_malloc(n, sizeof *stack);
-    uint32_t *left = pm_malloc(n, sizeof *left), *found = pm_malloc(n, sizeof *found);
-    bool *seen = pm_calloc(n, sizeof *seen);
+    size_t n = g->n_vertices, *row = pmi_malloc(n + 1, sizeof *row), *next = pmi_malloc(n, sizeof *next);
+    uint32_t *end = pmi_malloc(g->n_edges, sizeof *end), *stack = pmi_malloc(n, sizeof *stack);
+    uint32_t *left = pmi_malloc(n, sizeof *left), *found = pmi_malloc(n, sizeof *found);
+    bool *seen = pmi_calloc(n, sizeof *seen);
     sizes s = {.vertices = n, .edges = g->n_edges + g->n_starts};
     adjacency(g, g->from, g->to, row, end);
     size_t n_left = 0;
@@ -117,11 +117,11 @@ static sizes measure(const pm_graph *g, uint32_t *component) {
 /* E[T] and E[T^2] from row 1. */
 static void solve(const pm_graph *g, const double *theta, double moment[2]) {
     size_t n = g->n_vertices, w = n + 1;
-    long double *a = pm_calloc(n * w, sizeof *a), *mean = pm_calloc(n, sizeof *mean);
+    long double *a = pmi_calloc(n * w, sizeof *a), *mean = pmi_calloc(n, sizeof *mean);
     for (int power = 1; power <= 2; power++) {
         memset(a, 0, n * w * sizeof *a);
         for (size_t e = 0; e < g->n_edges; e++) {
-            double rate = pm_graph_weight(g, g->weight[e], theta);
+            double rate = pmi_graph_weight(g, g->weight[e], theta);
             a[g->from[e] * w + g->from[e]] += rate;
             a[g->from[e] * w + g->to[e]] -= rate;
         }
@@ -177,7 +177,7 @@ static size_t count_words(const char *text) {
  */
 static void check_rows(const pm_graph *g, const char *name) {
     cr_assert(g->has_start && g->n_starts == 1 && g->start_to[0] == 1, "%s", name);
-    cr_assert_eq(pm_graph_weight(g, g->start_weight[0], (const double[8]){0}), 1.0, "%s", name);
+    cr_assert_eq(pmi_graph_weight(g, g->start_weight[0], (const double[8]){0}), 1.0, "%s", name);
     for (uint32_t i = 0; i < g->state_length; i++) {
         cr_assert_eq(g->states[i], 0, "%s", name);
     }
@@ -197,7 +197,7 @@ static void check_rows(const pm_graph *g, const char *name) {
 
 Test(models, every_preset_keeps_the_convention) {
     size_t n;
-    const pm_model_info *models = pm_models(&n);
+    const pm_model_info *models = pmi_models(&n);
     cr_assert_geq(n, 9);
     for (const pm_model_info *m = models; m < models + n; m++) {
         int64_t args[PM_MODEL_MAX_ARGS] = {0};
@@ -207,13 +207,13 @@ Test(models, every_preset_keeps_the_convention) {
         }
         pm_graph *g = make(m->name, args[0], args[1], args[2], args[3]);
         cr_assert_eq(count_words(m->params), g->n_params, "%s", m->name);
-        cr_assert_eq(pm_model_find(m->name), m);
+        cr_assert_eq(pmi_model_find(m->name), m);
         if (strcmp(m->name, "random") != 0) {
             check_rows(g, m->name);
         }
         pm_graph_free(g);
     }
-    cr_assert_null(pm_model_find("kingmann"));
+    cr_assert_null(pmi_model_find("kingmann"));
 }
 
 static void refused(const pm_model_info *m, const int64_t *args, const char *part) {
@@ -227,7 +227,7 @@ static void refused(const pm_model_info *m, const int64_t *args, const char *par
 
 Test(models, arguments_out_of_range_are_refused_by_name) {
     size_t n;
-    const pm_model_info *models = pm_models(&n);
+    const pm_model_info *models = pmi_models(&n);
     for (const pm_model_info *m = models; m < models + n; m++) {
         int64_t args[PM_MODEL_MAX_ARGS] = {0};
         for (size_t k = 0; m->args[k].name != NULL; k++) {
@@ -247,8 +247,8 @@ Test(models, arguments_out_of_range_are_refused_by_name) {
 }
 
 Test(models, combinations_out_of_range_are_refused) {
-    refused(pm_model_find("islands"), (const int64_t[]){3, 4}, "second");
-    refused(pm_model_find("random"), (const int64_t[]){65536, 65536, 1, 1}, "65536 components");
+    refused(pmi_model_find("islands"), (const int64_t[]){3, 4}, "second");
+    refused(pmi_model_find("random"), (const int64_t[]){65536, 65536, 1, 1}, "65536 components");
 }
 
 /* ---- published sizes ------------------------------------------------------------------------------------- */
@@ -340,7 +340,7 @@ Test(models, two_loci_are_row_for_row_those_of_phasic) {
 
 /* The coefficients of every row, added up: sums (n_vertices x P). */
 static double *sum_rows(const pm_graph *g) {
-    double *sums = pm_calloc((size_t)g->n_vertices * g->n_params, sizeof *sums);
+    double *sums = pmi_calloc((size_t)g->n_vertices * g->n_params, sizeof *sums);
     for (size_t e = 0; e < g->n_edges; e++) {
         for (uint32_t p = 0; p < g->n_params; p++) {
             sums[(size_t)g->from[e] * g->n_params + p] += coef(g, e)[p];
@@ -563,7 +563,7 @@ Test(models, draws_are_splitmix64) {
                              UINT64_C(9817491932198370423), UINT64_C(4593380528125082431),
                              UINT64_C(16408922859458223821)};
     for (uint64_t i = 0; i < 5; i++) {
-        cr_assert_eq(pm_draw(1234567, i + 1), want[i]);
+        cr_assert_eq(pmi_draw(1234567, i + 1), want[i]);
     }
 }
 
@@ -571,17 +571,17 @@ Test(models, draws_are_splitmix64) {
 
 static pm_status expand_and_fail(const void *model, pm_explorer *x, pm_error *err) {
     if (x->state[0] == *(const int32_t *)model) {
-        return pm_fail(err, PM_ESOFTWARE, "the rule gives up at %d", x->state[0]);
+        return pmi_fail(err, PM_ESOFTWARE, "the rule gives up at %d", x->state[0]);
     }
-    pm_explorer_change(x, 0, 1);
-    return pm_explorer_edge(x, 0, 1, err);
+    pmi_explorer_change(x, 0, 1);
+    return pmi_explorer_edge(x, 0, 1, err);
 }
 
 Test(models, an_error_of_the_rule_ends_the_exploration) {
     const int32_t last = 5000, first = 0;
     pm_graph *g = NULL;
     pm_error err;
-    cr_assert_eq(pm_explore(1, 1, &first, expand_and_fail, &last, &g, &err), PM_ESOFTWARE);
+    cr_assert_eq(pmi_explore(1, 1, &first, expand_and_fail, &last, &g, &err), PM_ESOFTWARE);
     cr_assert_str_eq(err.text, "the rule gives up at 5000");
     cr_assert_null(g);
 }

@@ -96,7 +96,7 @@ enum { ROWS = 11, ORDER = 4, VECTORS = 3 };
 
 /* Ones and halves; all zero; signed. */
 static double *draw_rewards(pm_random *random, uint32_t n) {
-    double *reward = pm_calloc(VECTORS * (size_t)n, sizeof *reward);
+    double *reward = pmi_calloc(VECTORS * (size_t)n, sizeof *reward);
     for (uint32_t v = 0; v < n; v++) {
         reward[v] = 0.5 * draw_below(random, 3);
         reward[2 * n + v] = (double)draw_below(random, 7) - 3;
@@ -107,7 +107,7 @@ static double *draw_rewards(pm_random *random, uint32_t n) {
 
 static void check_vector(const dense_chain *c, dense_solver solve, const double *reward, const double *found) {
     quad expected[ORDER], scale[ORDER];
-    double *size = pm_malloc(c->n_rows, sizeof *size);
+    double *size = pmi_malloc(c->n_rows, sizeof *size);
     for (uint32_t v = 0; v < c->n_rows; v++) {
         size[v] = fabs(reward[v]);
     }

@@ -65,7 +65,7 @@ Test(moments_range, queues_whose_rewards_lie_at_the_top) {
     for (uint32_t k = 1000; k <= 1100; k += 10) {
         rig r = queue(k);
         static const double theta[] = {1, 2};
-        double mean, *reward = pm_calloc(k + 2, sizeof *reward);
+        double mean, *reward = pmi_calloc(k + 2, sizeof *reward);
         pm_error err = {0};
         reward[k] = 1;
         pm_request request = {.n_theta = 1, .theta = theta, .n_moments = 1, .n_rewards = 1, .rewards = reward};
@@ -194,7 +194,7 @@ Test(moments_range, the_same_bits_on_every_instruction_set) {
         for (unsigned lanes = 1; rig_has_isa((pm_isa)isa) && lanes <= 16; lanes = lanes == 1 ? 4 : 2 * lanes) {
             rig best = queue(LEVELS);
             rig r = rig_of(best.model.graph, (pm_isa)isa);
-            pm_graph_hold(r.model.graph);
+            pmi_graph_hold(r.model.graph);
             r.model.program.is_long = true;
             double found[10];
             pm_error err = {0};
@@ -205,7 +205,7 @@ Test(moments_range, the_same_bits_on_every_instruction_set) {
                 memcpy(expected, found, sizeof found);
                 first = 0;
             }
-            cr_assert_arr_eq(found, expected, sizeof found, "%s, %u lanes", pm_isa_name((pm_isa)isa), lanes);
+            cr_assert_arr_eq(found, expected, sizeof found, "%s, %u lanes", pmi_isa_name((pm_isa)isa), lanes);
             rig_free(&r);
             rig_free(&best);
         }
@@ -288,15 +288,15 @@ Test(moments_range, traps_of_the_caller_do_not_spring) {
 
 Test(moments_range, flags_tell_of_the_range_and_not_of_rounding) {
     volatile double tiny = DBL_MIN, huge = DBL_MAX, third = 3, out;
-    pm_float_env before = pm_float_enter();
+    pm_float_env before = pmi_float_enter();
     out = 1 / third;
-    cr_assert_not(pm_float_raised());
+    cr_assert_not(pmi_float_raised());
     out = tiny / third;
-    cr_assert(pm_float_raised());
-    pm_float_clear();
-    cr_assert_not(pm_float_raised());
+    cr_assert(pmi_float_raised());
+    pmi_float_clear();
+    cr_assert_not(pmi_float_raised());
     out = huge * third;
-    cr_assert(pm_float_raised());
-    pm_float_leave(before);
+    cr_assert(pmi_float_raised());
+    pmi_float_leave(before);
     cr_assert(isinf(out));
 }

@@ -9,10 +9,10 @@
 
 static pm_status read_bytes(const uint8_t *bytes, size_t n, size_t piece, recorder *r, pm_error *err) {
     pm_memory_source memory = {.bytes = bytes, .size = n};
-    piecewise pieces = {.inner = pm_source_memory(&memory), .piece = piece};
+    piecewise pieces = {.inner = pmi_source_memory(&memory), .piece = piece};
     pm_source source = piecewise_source(&pieces);
     pm_event_sink sink = recorder_sink(r);
-    return pm_msgpack_read(&source, &sink, err);
+    return pmi_msgpack_read(&source, &sink, err);
 }
 
 static void expect_events(const char *events, const uint8_t *bytes, size_t n) {
@@ -106,8 +106,8 @@ Test(msgpack, what_the_sink_says_is_returned_with_the_place_of_the_value) {
     cr_assert_str_eq(err.text, "byte 4: refused");
     const uint8_t array[] = {0x90};
     pm_memory_source memory = {.bytes = array, .size = 1};
-    pm_source source = pm_source_memory(&memory);
+    pm_source source = pmi_source_memory(&memory);
     pm_event_sink nothing = {0};
-    cr_assert_eq(pm_msgpack_read(&source, &nothing, &err), PM_EDATA);
+    cr_assert_eq(pmi_msgpack_read(&source, &nothing, &err), PM_EDATA);
     cr_assert_str_eq(err.text, "byte 0: found an array where none is expected");
 }

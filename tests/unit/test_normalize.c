@@ -17,18 +17,18 @@ static pm_graph *normalized(uint32_t n, const edge *edges, size_t n_edges, pm_st
     pm_builder *b;
     pm_graph *g = NULL;
     const double one = 1, two = 2;
-    cr_assert_eq(pm_builder_new(1, 1, true, &b, NULL), PM_OK);
-    pm_builder_set_normalized(b, true);
+    cr_assert_eq(pmi_builder_new(1, 1, true, &b, NULL), PM_OK);
+    pmi_builder_set_normalized(b, true);
     for (int32_t i = 0; i <= (int32_t)n; i++) {
-        cr_assert_eq(pm_builder_state(b, &i, NULL, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_state(b, &i, NULL, NULL), PM_OK);
     }
     for (size_t i = 0; i < n_edges; i++) {
-        cr_assert_eq(pm_builder_edge(b, PM_EDGE_PARAM, edges[i].from, edges[i].to, edges[i].coef, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_edge(b, PM_EDGE_PARAM, edges[i].from, edges[i].to, edges[i].coef, NULL), PM_OK);
     }
-    cr_assert_eq(pm_builder_start(b, false, 1, &two, NULL), PM_OK);
-    cr_assert_eq(pm_builder_start(b, false, 2, &one, NULL), PM_OK);
-    cr_assert_eq(pm_builder_finish(b, &g, err), expected, "%s", err->text);
-    pm_builder_free(b);
+    cr_assert_eq(pmi_builder_start(b, false, 1, &two, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_start(b, false, 2, &one, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_finish(b, &g, err), expected, "%s", err->text);
+    pmi_builder_free(b);
     return g;
 }
 
@@ -46,7 +46,7 @@ Test(normalize, weights_are_divided_by_the_sum_of_their_row) {
     cr_assert_eq(g->weight[2], g->weight[3]);
     const double theta[] = {1, 5};
     double values[6 * 4];
-    cr_assert_eq(pm_weights_fill(g, theta, 0, 2, 4, values, &err), PM_OK);
+    cr_assert_eq(pmi_weights_fill(g, theta, 0, 2, 4, values, &err), PM_OK);
     const double expected[2][7] = {{0.75, 0.25, 0.25, 0.25, 0.5, 0.75, 0.25},
                                    {15.0 / 16, 1.0 / 16, 2.0 / 24, 2.0 / 24, 20.0 / 24, 15.0 / 16, 1.0 / 16}};
     for (unsigned lane = 0; lane < 4; lane++) {
@@ -74,7 +74,7 @@ Test(normalize, a_long_row_is_divided_by_its_exact_sum) {
     pm_graph *g = normalized(3, edges, MANY + 3, PM_OK, &err);
     double values[8], theta = 1;
     cr_assert_eq(g->n_weights, 6u);
-    cr_assert_eq(pm_weights_fill(g, &theta, 0, 1, 1, values, &err), PM_OK);
+    cr_assert_eq(pmi_weights_fill(g, &theta, 0, 1, 1, values, &err), PM_OK);
     double sum = 3 + ldexp(1, -34);
     cr_assert_eq(values[g->weight[0]], 3 / sum);
     cr_assert_eq(values[g->weight[1]], ldexp(1, -54) / sum);
@@ -88,13 +88,13 @@ Test(normalize, zeros_stay_and_the_first_bad_row_of_theta_is_named) {
     pm_graph *g = normalized(3, edges, 3, PM_OK, &err);
     double values[5 * 4];
     const double zero[] = {0}, bad[] = {1, 1e308, 1e-310, 1};
-    cr_assert_eq(pm_weights_fill(g, zero, 0, 1, 1, values, &err), PM_OK);
+    cr_assert_eq(pmi_weights_fill(g, zero, 0, 1, 1, values, &err), PM_OK);
     cr_assert_eq(values[g->weight[0]], 0);
     cr_assert_eq(values[g->weight[2]], 0);
-    cr_assert_eq(pm_weights_fill(g, bad, 0, 4, 4, values, &err), PM_EDATA);
+    cr_assert_eq(pmi_weights_fill(g, bad, 0, 4, 4, values, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "theta row 1: the weights out of row 1 (state [1]) add up to inf"), "%s",
                        err.text);
-    cr_assert_eq(pm_weights_fill(g, bad, 2, 1, 1, values, &err), PM_EDATA);
+    cr_assert_eq(pmi_weights_fill(g, bad, 2, 1, 1, values, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "theta row 2: "), "%s", err.text);
     cr_assert_not_null(strstr(err.text, "was_dph"), "%s", err.text);
     pm_graph_free(g);
@@ -106,13 +106,13 @@ Test(normalize, only_discrete_graphs) {
     pm_error err;
     const int32_t state = 1;
     const double one = 1;
-    cr_assert_eq(pm_builder_new(1, 0, false, &b, NULL), PM_OK);
-    pm_builder_set_normalized(b, true);
-    cr_assert_eq(pm_builder_state(b, &state, NULL, NULL), PM_OK);
-    cr_assert_eq(pm_builder_start(b, false, 0, &one, NULL), PM_OK);
-    cr_assert_eq(pm_builder_finish(b, &g, &err), PM_EDATA);
+    cr_assert_eq(pmi_builder_new(1, 0, false, &b, NULL), PM_OK);
+    pmi_builder_set_normalized(b, true);
+    cr_assert_eq(pmi_builder_state(b, &state, NULL, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_start(b, false, 0, &one, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_finish(b, &g, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "was_dph is true and is_discrete false"), "%s", err.text);
-    pm_builder_free(b);
+    pmi_builder_free(b);
 }
 
 Test(normalize, arrays_say_it_too) {
@@ -135,7 +135,7 @@ Test(normalize, arrays_say_it_too) {
     pm_error err;
     double values[4];
     cr_assert_eq(pm_graph_from_arrays(&arrays, &g, &err), PM_OK, "%s", err.text);
-    cr_assert_eq(pm_weights_fill(g, &one, 0, 1, 1, values, &err), PM_OK);
+    cr_assert_eq(pmi_weights_fill(g, &one, 0, 1, 1, values, &err), PM_OK);
     cr_assert_eq(values[g->weight[0]], 0.75);
     cr_assert_eq(values[g->weight[1]], 0.25);
     pm_graph_free(g);

@@ -9,7 +9,7 @@
 #include "trace/symbolic.h"
 
 static void check_permutation(uint32_t n, const uint32_t *pivot) {
-    bool *seen = pm_calloc(n, sizeof *seen);
+    bool *seen = pmi_calloc(n, sizeof *seen);
     for (uint32_t p = 0; p < n; p++) {
         cr_assert_lt(pivot[p], n);
         cr_assert(!seen[pivot[p]]);
@@ -21,7 +21,7 @@ static void check_permutation(uint32_t n, const uint32_t *pivot) {
 /* Markowitz' rule as it is stated: the vertex with the fewest (in-degree x out-degree) goes, its predecessors get edges
  * to its successors; ties go to the first name. */
 static void naive_markowitz(uint32_t n, const bool *edge, const uint32_t *names, uint32_t *pivot) {
-    bool *left = pm_malloc((size_t)n * n, sizeof *left), *gone = pm_calloc(n, sizeof *gone);
+    bool *left = pmi_malloc((size_t)n * n, sizeof *left), *gone = pmi_calloc(n, sizeof *gone);
     memcpy(left, edge, (size_t)n * n * sizeof *left);
     for (uint32_t p = 0; p < n; p++) {
         uint32_t best = n, best_name = n;
@@ -62,10 +62,10 @@ Test(order, markowitz_is_the_rule) {
         for (int named = 0; named < 2; named++) {
             const uint32_t *given = named == 1 ? names : NULL;
             naive_markowitz(n, edge, given, expected);
-            cr_assert_eq(pm_order_markowitz(&t, given, found, NULL), PM_OK);
+            cr_assert_eq(pmi_order_markowitz(&t, given, found, NULL), PM_OK);
             cr_assert_arr_eq(found, expected, n * sizeof *found, "turn %d, %u states", turn, n);
         }
-        pm_topology_free(&t);
+        pmi_topology_free(&t);
         free(edge);
     }
 }
@@ -73,15 +73,15 @@ Test(order, markowitz_is_the_rule) {
 typedef pm_status (*find_order)(const pm_topology *t, const uint32_t *names, uint32_t *pivot);
 
 static pm_status amd(const pm_topology *t, const uint32_t *names, uint32_t *pivot) {
-    return pm_order_amd(t, names, pivot, NULL, NULL);
+    return pmi_order_amd(t, names, pivot, NULL, NULL);
 }
 
 static pm_status markowitz(const pm_topology *t, const uint32_t *names, uint32_t *pivot) {
-    return pm_order_markowitz(t, names, pivot, NULL);
+    return pmi_order_markowitz(t, names, pivot, NULL);
 }
 
 static pm_status dissection(const pm_topology *t, const uint32_t *names, uint32_t *pivot) {
-    return pm_order_dissection(t, names == NULL ? 1 : (int)names[0], pivot, NULL);
+    return pmi_order_dissection(t, names == NULL ? 1 : (int)names[0], pivot, NULL);
 }
 
 Test(order, orders_are_permutations_and_do_not_vary) {
@@ -100,7 +100,7 @@ Test(order, orders_are_permutations_and_do_not_vary) {
                 cr_assert_arr_eq(first, again, n * sizeof *first, "kind %zu", k);
             }
         }
-        pm_topology_free(&t);
+        pmi_topology_free(&t);
         free(edge);
     }
 }
@@ -108,9 +108,9 @@ Test(order, orders_are_permutations_and_do_not_vary) {
 static size_t fill_of(const pm_topology *t, const uint32_t *pivot) {
     pm_trace trace;
     bool fits;
-    cr_assert_eq(pm_symbolic(t, pivot, SIZE_MAX, &trace, &fits, NULL), PM_OK);
+    cr_assert_eq(pmi_symbolic(t, pivot, SIZE_MAX, &trace, &fits, NULL), PM_OK);
     size_t fill = trace.l_row[trace.n] + trace.u_row[trace.n];
-    pm_trace_free(&trace);
+    pmi_trace_free(&trace);
     return fill;
 }
 
@@ -122,9 +122,9 @@ Test(order, the_bound_of_amd_holds) {
         pm_topology t = topology_of(n, edge);
         draw_permutation(&random, n, names);
         double bound;
-        cr_assert_eq(pm_order_amd(&t, turn % 2 == 0 ? names : NULL, pivot, &bound, NULL), PM_OK);
+        cr_assert_eq(pmi_order_amd(&t, turn % 2 == 0 ? names : NULL, pivot, &bound, NULL), PM_OK);
         cr_assert((double)fill_of(&t, pivot) <= bound, "turn %d: bound %g", turn, bound);
-        pm_topology_free(&t);
+        pmi_topology_free(&t);
         free(edge);
     }
 }
@@ -150,7 +150,7 @@ Test(order, trees_do_not_fill_in) {
         cr_assert_eq(fill_of(&t, pivot), t.row[n]);
         cr_assert_eq(markowitz(&t, NULL, pivot), PM_OK);
         cr_assert_eq(fill_of(&t, pivot), t.row[n]);
-        pm_topology_free(&t);
+        pmi_topology_free(&t);
         free(edge);
     }
 }
@@ -160,18 +160,18 @@ Test(order, dissection_beats_the_band_of_a_grid) {
     const uint32_t side = 40, n = side * side;
     bool *edge = grid_digraph(side, side);
     pm_topology t = topology_of(n, edge);
-    uint32_t *pivot = pm_malloc(n, sizeof *pivot);
+    uint32_t *pivot = pmi_malloc(n, sizeof *pivot);
     for (uint32_t v = 0; v < n; v++) {
         pivot[v] = v;
     }
     size_t band = fill_of(&t, pivot);
-    cr_assert_eq(pm_order_dissection(&t, 1, pivot, NULL), PM_OK);
+    cr_assert_eq(pmi_order_dissection(&t, 1, pivot, NULL), PM_OK);
     size_t dissected = fill_of(&t, pivot);
     cr_assert_lt(dissected, band / 2, "%zu of %zu", dissected, band);
     cr_assert_eq(amd(&t, NULL, pivot), PM_OK);
     cr_assert_lt(fill_of(&t, pivot), band / 2);
     free(pivot);
-    pm_topology_free(&t);
+    pmi_topology_free(&t);
     free(edge);
 }
 
@@ -187,7 +187,7 @@ typedef struct dissector {
 static void *dissect_often(void *argument) {
     dissector *d = argument;
     for (int turn = 0; turn < TURNS; turn++) {
-        if (pm_order_dissection(d->topology, turn + 1, d->pivot + (size_t)turn * d->topology->n, NULL) != PM_OK) {
+        if (pmi_order_dissection(d->topology, turn + 1, d->pivot + (size_t)turn * d->topology->n, NULL) != PM_OK) {
             return argument;
         }
     }
@@ -200,12 +200,12 @@ Test(order, dissection_is_the_same_while_other_threads_dissect) {
     pm_random random = {.state = 54};
     bool *edge[2] = {draw_strong(&random, N, 2 * N), draw_strong(&random, N, N)};
     pm_topology t[2] = {topology_of(N, edge[0]), topology_of(N, edge[1])};
-    uint32_t *alone[2], *pivot = pm_malloc((size_t)THREADS * TURNS * N, sizeof *pivot);
+    uint32_t *alone[2], *pivot = pmi_malloc((size_t)THREADS * TURNS * N, sizeof *pivot);
     srand(7);
     int expected = rand();
     srand(7);
     for (int g = 0; g < 2; g++) {
-        alone[g] = pm_malloc((size_t)TURNS * N, sizeof *alone[g]);
+        alone[g] = pmi_malloc((size_t)TURNS * N, sizeof *alone[g]);
         cr_assert_null(dissect_often(&(dissector){&t[g], alone[g]}));
     }
     dissector d[THREADS];
@@ -222,7 +222,7 @@ Test(order, dissection_is_the_same_while_other_threads_dissect) {
     }
     cr_assert_eq(rand(), expected);
     for (int g = 0; g < 2; g++) {
-        pm_topology_free(&t[g]);
+        pmi_topology_free(&t[g]);
         free(alone[g]);
         free(edge[g]);
     }

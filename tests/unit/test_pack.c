@@ -10,7 +10,7 @@
 static pm_packing pack(pm_piece *pieces, size_t n, pm_unit_limits limits) {
     pm_packing p;
     pm_error err;
-    cr_assert_eq(pm_pack(pieces, n, limits, &p, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_pack(pieces, n, limits, &p, &err), PM_OK, "%s", err.text);
     return p;
 }
 
@@ -19,9 +19,9 @@ Test(pack, every_piece_is_in_one_unit_within_the_limits) {
     static pm_piece pieces[N], copy[N];
     pm_random random = {.state = 7};
     for (uint32_t i = 0; i < N; i++) {
-        uint64_t cost = pm_random_next(&random) % 1000;
+        uint64_t cost = pmi_random_next(&random) % 1000;
         cost = i % 100 == 0 ? cost * 1000 : cost;
-        pieces[i] = copy[i] = (pm_piece){i, cost, (size_t)(pm_random_next(&random) % 300) + (i == 77 ? 9999 : 0)};
+        pieces[i] = copy[i] = (pm_piece){i, cost, (size_t)(pmi_random_next(&random) % 300) + (i == 77 ? 9999 : 0)};
     }
     pm_unit_limits limits = {.cost = 20000, .bytes = 4000};
     pm_packing p = pack(pieces, N, limits);
@@ -44,7 +44,7 @@ Test(pack, every_piece_is_in_one_unit_within_the_limits) {
         cr_assert(u == 0 || p.cost[u] <= p.cost[u - 1], "unit %zu costs more than the one before", u);
     }
     cr_assert_eq(p.first[p.n_units], N);
-    pm_packing_free(&p);
+    pmi_packing_free(&p);
 }
 
 Test(pack, the_order_of_the_pieces_does_not_matter) {
@@ -59,33 +59,33 @@ Test(pack, the_order_of_the_pieces_does_not_matter) {
     cr_assert_eq(p.n_units, q.n_units);
     cr_assert_arr_eq(p.numbers, q.numbers, N * sizeof *p.numbers);
     cr_assert_arr_eq(p.first, q.first, (p.n_units + 1) * sizeof *p.first);
-    pm_packing_free(&p);
-    pm_packing_free(&q);
+    pmi_packing_free(&p);
+    pmi_packing_free(&q);
 }
 
 Test(pack, nothing_makes_no_unit) {
     pm_packing p = pack(NULL, 0, (pm_unit_limits){1, 1});
     cr_assert_eq(p.n_units, 0);
     cr_assert_eq(p.first[0], 0);
-    pm_packing_free(&p);
+    pmi_packing_free(&p);
 }
 
 Test(pack, small_jobs_give_every_partition_something_until_units_are_too_small) {
-    pm_unit_limits small = pm_unit_limits_for(4 * 12 * PM_UNIT_COST_LEAST, 12);
+    pm_unit_limits small = pmi_unit_limits_for(4 * 12 * PM_UNIT_COST_LEAST, 12);
     cr_assert_eq(small.cost, 2 * PM_UNIT_COST_LEAST);
-    cr_assert_eq(pm_unit_limits_for(1, 12).cost, PM_UNIT_COST_LEAST);
-    cr_assert_eq(pm_unit_limits_for(UINT64_MAX, 1).cost, PM_UNIT_COST_MOST);
+    cr_assert_eq(pmi_unit_limits_for(1, 12).cost, PM_UNIT_COST_LEAST);
+    cr_assert_eq(pmi_unit_limits_for(UINT64_MAX, 1).cost, PM_UNIT_COST_MOST);
 }
 
 Test(pack, units_go_where_the_load_is_least) {
     uint64_t load[5] = {0};
-    cr_assert_eq(pm_least_loaded(load, 5, 13), 3);
+    cr_assert_eq(pmi_least_loaded(load, 5, 13), 3);
     load[3] = 10;
-    cr_assert_eq(pm_least_loaded(load, 5, 13), 4);
+    cr_assert_eq(pmi_least_loaded(load, 5, 13), 4);
     uint64_t costs[] = {9, 8, 7, 6, 5, 4, 3, 2, 1, 1};
     memset(load, 0, sizeof load);
     for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
-        load[pm_least_loaded(load, 5, 0)] += costs[i];
+        load[pmi_least_loaded(load, 5, 0)] += costs[i];
     }
     for (size_t i = 0; i < 5; i++) {
         cr_assert(load[i] >= 8 && load[i] <= 11, "partition %zu has %lu", i, (unsigned long)load[i]);
@@ -97,10 +97,10 @@ Test(headers, texts_are_kept) {
     pm_headers h;
     pm_error err;
     char value[] = "abc";
-    pm_headers_begin(&h, id, "phasemill.unit.record", "submit", 1.25);
-    pm_headers_add(&h, "phasemill-kind", pm_span_of(value));
+    pmi_headers_begin(&h, id, "phasemill.unit.record", "submit", 1.25);
+    pmi_headers_add(&h, "phasemill-kind", pmi_span_of(value));
     value[0] = 'x';
-    cr_assert_eq(pm_headers_status(&h, &err), PM_OK);
+    cr_assert_eq(pmi_headers_status(&h, &err), PM_OK);
     cr_assert_eq(h.n, 8);
     cr_assert_str_eq(h.list[2].name, "ce_id");
     cr_assert_eq(h.list[2].value.size, 64);
@@ -116,24 +116,24 @@ Test(headers, what_does_not_fit_is_an_error) {
     pm_error err;
     static char large[5000];
     memset(large, 'a', sizeof large - 1);
-    pm_headers_begin(&h, id, "t", "s", 0);
-    pm_headers_add(&h, "large", pm_span_of(large));
-    cr_assert_eq(pm_headers_status(&h, &err), PM_ESOFTWARE);
-    pm_headers_begin(&h, id, "t", "s", 0);
+    pmi_headers_begin(&h, id, "t", "s", 0);
+    pmi_headers_add(&h, "large", pmi_span_of(large));
+    cr_assert_eq(pmi_headers_status(&h, &err), PM_ESOFTWARE);
+    pmi_headers_begin(&h, id, "t", "s", 0);
     for (int i = 0; i < PM_MAX_HEADERS; i++) {
-        pm_headers_add(&h, "n", pm_span_of("v"));
+        pmi_headers_add(&h, "n", pmi_span_of("v"));
     }
-    cr_assert_eq(pm_headers_status(&h, &err), PM_ESOFTWARE);
+    cr_assert_eq(pmi_headers_status(&h, &err), PM_ESOFTWARE);
 }
 
 Test(headers, traceparent) {
     char drawn[PM_TRACEPARENT], again[PM_TRACEPARENT];
     pm_error err;
-    cr_assert_eq(pm_traceparent_draw(drawn, &err), PM_OK);
-    cr_assert_eq(pm_traceparent_draw(again, &err), PM_OK);
-    cr_assert(pm_traceparent_is_valid(drawn), "%s", drawn);
+    cr_assert_eq(pmi_traceparent_draw(drawn, &err), PM_OK);
+    cr_assert_eq(pmi_traceparent_draw(again, &err), PM_OK);
+    cr_assert(pmi_traceparent_is_valid(drawn), "%s", drawn);
     cr_assert_str_neq(drawn, again);
-    cr_assert(pm_traceparent_is_valid("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+    cr_assert(pmi_traceparent_is_valid("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
     static const char *const wrong[] = {"",
                                         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
                                         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 ",
@@ -143,17 +143,17 @@ Test(headers, traceparent) {
                                         "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
                                         "00-4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7-01"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        cr_assert(!pm_traceparent_is_valid(wrong[i]), "%s", wrong[i]);
+        cr_assert(!pmi_traceparent_is_valid(wrong[i]), "%s", wrong[i]);
     }
 }
 
 Test(clock, times_of_day) {
     char text[PM_TIME_TEXT];
-    pm_time_text(951827696.5, text); /* the 29th of February 2000 */
+    pmi_time_text(951827696.5, text); /* the 29th of February 2000 */
     cr_assert_str_eq(text, "2000-02-29T12:34:56.500Z");
-    pm_time_text(-5, text);
+    pmi_time_text(-5, text);
     cr_assert_str_eq(text, "1970-01-01T00:00:00.000Z");
-    pm_time_text(1e300, text);
+    pmi_time_text(1e300, text);
     cr_assert_str_eq(text, "9999-12-31T23:59:59.000Z");
-    cr_assert_gt(pm_now(), 1.7e9);
+    cr_assert_gt(pmi_now(), 1.7e9);
 }

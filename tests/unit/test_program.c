@@ -71,7 +71,7 @@ static void find_kinds(const rig *r, uint32_t at, kinds *k) {
         if (g->from[e] == v && to == v) {
             k->loops[k->n_loops++] = (edge){0, g->weight[e]};
         }
-        if (g->from[e] != v || to == v || pm_graph_weight_is_zero(g, g->weight[e])) {
+        if (g->from[e] != v || to == v || pmi_graph_weight_is_zero(g, g->weight[e])) {
             continue;
         }
         if (p->position[to] == PM_NONE) {
@@ -164,7 +164,7 @@ static void check_sizes(const rig *r) {
             const pm_trace *t = &component->plan->trace;
             u = t->u_row[t->n] > u ? t->u_row[t->n] : u;
             l = t->l_row[t->n] > l ? t->l_row[t->n] : l;
-            pm_scc_view view = pm_program_view(p, c);
+            pm_scc_view view = pmi_program_view(p, c);
             cr_assert_eq(view.n, component->n);
             cr_assert_eq(view.first, component->first);
             cr_assert_eq(view.trace, t);
@@ -271,5 +271,5 @@ Test(program, without_transient_states_is_empty) {
     cr_assert_eq(r.model.program.n_components, 0u);
     cr_assert_eq(r.model.program.position[1], PM_NONE);
     rig_free(&r);
-    pm_program_free(&r.model.program);
+    pmi_program_free(&r.model.program);
 }

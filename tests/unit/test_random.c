@@ -9,20 +9,20 @@ Test(random, is_splitmix64) {
                                         UINT64_C(16408922859458223821)};
     pm_random r = {.state = 1234567};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
-        cr_assert_eq(pm_random_next(&r), expected[i], "number %zu", i);
+        cr_assert_eq(pmi_random_next(&r), expected[i], "number %zu", i);
     }
 }
 
 Test(random, seed_is_the_first_eight_bytes_little_endian) {
     uint8_t digest[PM_DIGEST_BYTES] = {0x87, 0xd6, 0x12}; /* 1234567 */
     pm_random r;
-    pm_random_seed(&r, digest);
+    pmi_random_seed(&r, digest);
     cr_assert_eq(r.state, 1234567u);
     digest[8] = 1;
-    pm_random_seed(&r, digest);
+    pmi_random_seed(&r, digest);
     cr_assert_eq(r.state, 1234567u);
     digest[7] = 0x80;
-    pm_random_seed(&r, digest);
+    pmi_random_seed(&r, digest);
     cr_assert_eq(r.state, 1234567u + (UINT64_C(1) << 63));
 }
 
@@ -31,7 +31,7 @@ Test(random, rates_fill_their_range_evenly) {
     size_t bin[BINS] = {0};
     pm_random r = {.state = 1};
     for (int i = 0; i < DRAWS; i++) {
-        double rate = pm_random_rate(&r);
+        double rate = pmi_random_rate(&r);
         cr_assert(rate >= 0.5 && rate < 1);
         bin[(int)((rate - 0.5) * 2 * BINS)]++;
     }

@@ -83,7 +83,7 @@ Test(read, files_of_phasic) {
         cr_assert_eq(g->n_edges, files[i].edges);
         double sum = 0;
         for (size_t e = 0; e < g->n_edges; e++) {
-            sum += pm_graph_weight(g, g->weight[e], (const double[]){1, 1});
+            sum += pmi_graph_weight(g, g->weight[e], (const double[]){1, 1});
         }
         cr_assert_eq(sum, files[i].coefficients, "%g", sum);
         pm_graph_free(g);
@@ -440,22 +440,22 @@ Test(read, a_byte_order_mark_is_passed_over) {
 Test(read, a_file_larger_than_the_windows) {
     pm_builder *b;
     const int32_t zero = 0, one = 1;
-    cr_assert_eq(pm_builder_new(1, 1, false, &b, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_new(1, 1, false, &b, NULL), PM_OK);
     for (int i = 0; i < 5000; i++) {
-        cr_assert_eq(pm_builder_state(b, i == 0 ? &zero : &one, NULL, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_state(b, i == 0 ? &zero : &one, NULL, NULL), PM_OK);
     }
     for (uint32_t i = 1; i < 4999; i++) {
         const double coef[] = {0, 1.0 / i};
-        cr_assert_eq(pm_builder_edge(b, PM_EDGE_PARAM, i, i + 1, coef, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_edge(b, PM_EDGE_PARAM, i, i + 1, coef, NULL), PM_OK);
     }
-    cr_assert_eq(pm_builder_start(b, false, 1, (const double[]){1}, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_start(b, false, 1, (const double[]){1}, NULL), PM_OK);
     pm_graph *g;
-    cr_assert_eq(pm_builder_finish(b, &g, NULL), PM_OK);
-    pm_builder_free(b);
+    cr_assert_eq(pmi_builder_finish(b, &g, NULL), PM_OK);
+    pmi_builder_free(b);
     for (int encoding = PM_GRAPH_JSON; encoding <= PM_GRAPH_MSGPACK; encoding++) {
         pm_buffer bytes = {0};
         pm_byte_sink sink = buffer_sink(&bytes);
-        cr_assert_eq(pm_graph_write(g, (pm_graph_encoding)encoding, &sink, NULL), PM_OK);
+        cr_assert_eq(pmi_graph_write(g, (pm_graph_encoding)encoding, &sink, NULL), PM_OK);
         cr_assert_gt(bytes.size, 70000);
         char path[32];
         write_file(path, (const char *)bytes.bytes, bytes.size);
@@ -465,7 +465,7 @@ Test(read, a_file_larger_than_the_windows) {
         expect_same(g, same);
         unlink(path);
         pm_graph_free(same);
-        pm_buffer_free(&bytes);
+        pmi_buffer_free(&bytes);
     }
     pm_graph_free(g);
 }
@@ -508,8 +508,8 @@ Test(read, damaged_msgpack_is_noticed) {
     pm_graph *g = parsed(small_graph_json, PM_FORMAT_PHASIC);
     pm_buffer bytes = {0};
     pm_byte_sink sink = buffer_sink(&bytes);
-    cr_assert_eq(pm_graph_write(g, PM_GRAPH_MSGPACK, &sink, NULL), PM_OK);
+    cr_assert_eq(pmi_graph_write(g, PM_GRAPH_MSGPACK, &sink, NULL), PM_OK);
     expect_damage_noticed(bytes.bytes, bytes.size, 0);
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
     pm_graph_free(g);
 }

@@ -24,7 +24,7 @@ static pm_status on_read(void *ctx, const pm_read_message *m, pm_error *err) {
     snprintf(s->texts + used, sizeof s->texts - used, "%.*s=%.*s ", (int)m->key.size, (const char *)m->key.bytes,
              (int)m->value.size, m->value.bytes != NULL ? (const char *)m->value.bytes : "");
     cr_assert(m->time > 1.6e9);
-    return s->answer == PM_OK ? PM_OK : pm_fail(err, s->answer, "the visitor's own words");
+    return s->answer == PM_OK ? PM_OK : pmi_fail(err, s->answer, "the visitor's own words");
 }
 
 static pm_span span(const char *text) {
@@ -39,11 +39,11 @@ typedef struct bench {
 
 static void set_up(bench *b) {
     mock_kafka_start(&b->mock, 1, 4);
-    cr_assert_eq(pm_sender_open(&b->mock.options, 10, NULL, NULL, &b->mock.log, &b->sender, &b->err), PM_OK);
+    cr_assert_eq(pmi_sender_open(&b->mock.options, 10, NULL, NULL, &b->mock.log, &b->sender, &b->err), PM_OK);
 }
 
 static void tear_down(bench *b) {
-    pm_sender_close(b->sender);
+    pmi_sender_close(b->sender);
     mock_kafka_stop(&b->mock);
 }
 
@@ -51,13 +51,13 @@ static void send_text(bench *b, pm_topic topic, const char *key, const char *val
                       size_t n_headers) {
     pm_outgoing m = {
         .topic = topic, .key = span(key), .value = span(value), .headers = headers, .n_headers = n_headers};
-    cr_assert_eq(pm_sender_send(b->sender, &m, &b->err), PM_OK, "%s", b->err.text);
-    cr_assert_eq(pm_sender_flush(b->sender, 10, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_sender_send(b->sender, &m, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_sender_flush(b->sender, 10, &b->err), PM_OK, "%s", b->err.text);
 }
 
 static pm_reader *open_reader(bench *b, pm_topic topic, bool from_beginning) {
     pm_reader *r;
-    cr_assert_eq(pm_reader_open(&b->mock.options, topic, from_beginning, 10, &b->mock.log, &r, &b->err), PM_OK, "%s",
+    cr_assert_eq(pmi_reader_open(&b->mock.options, topic, from_beginning, 10, &b->mock.log, &r, &b->err), PM_OK, "%s",
                  b->err.text);
     return r;
 }
@@ -67,20 +67,20 @@ Test(reader, reads_a_topic_whole, .timeout = 30) {
     seen s = {0};
     set_up(&b);
     pm_reader *empty = open_reader(&b, PM_TOPIC_DEAD, true);
-    cr_assert_eq(pm_reader_drain(empty, 5, on_read, &s, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(pmi_reader_drain(empty, 5, on_read, &s, &b.err), PM_OK, "%s", b.err.text);
     cr_assert_eq(s.n, 0);
-    pm_reader_close(empty);
+    pmi_reader_close(empty);
     send_text(&b, PM_TOPIC_DEAD, "a", "1", NULL, 0);
     send_text(&b, PM_TOPIC_DEAD, "b", "", NULL, 0);
     send_text(&b, PM_TOPIC_DEAD, "a", NULL, NULL, 0);
     pm_reader *r = open_reader(&b, PM_TOPIC_DEAD, true);
-    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(pmi_reader_drain(r, 5, on_read, &s, &b.err), PM_OK, "%s", b.err.text);
     cr_assert_str_eq(s.texts, "a=1 b= a= ");
     cr_assert_eq(s.tombstones, 1);
     send_text(&b, PM_TOPIC_DEAD, "c", "2", NULL, 0);
-    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_OK);
+    cr_assert_eq(pmi_reader_drain(r, 5, on_read, &s, &b.err), PM_OK);
     cr_assert_eq(s.n, 4);
-    pm_reader_close(r);
+    pmi_reader_close(r);
     tear_down(&b);
 }
 
@@ -92,17 +92,17 @@ Test(reader, from_the_end_misses_nothing_sent_after_it_was_opened, .timeout = 30
     pm_reader *r = open_reader(&b, PM_TOPIC_EVENTS, false);
     send_text(&b, PM_TOPIC_EVENTS, "new", "2", NULL, 0);
     send_text(&b, PM_TOPIC_EVENTS, "new", "3", NULL, 0);
-    double begin = pm_seconds();
+    double begin = pmi_seconds();
     while (s.n < 2) {
-        cr_assert(pm_seconds() - begin < 10);
-        cr_assert_eq(pm_reader_poll(r, 5, on_read, &s, &b.err), PM_OK);
+        cr_assert(pmi_seconds() - begin < 10);
+        cr_assert_eq(pmi_reader_poll(r, 5, on_read, &s, &b.err), PM_OK);
     }
     cr_assert_str_eq(s.texts, "new=2 new=3 ");
-    begin = pm_seconds();
-    cr_assert_eq(pm_reader_poll(r, 0.3, on_read, &s, &b.err), PM_OK);
-    cr_assert(pm_seconds() - begin < 2);
+    begin = pmi_seconds();
+    cr_assert_eq(pmi_reader_poll(r, 0.3, on_read, &s, &b.err), PM_OK);
+    cr_assert(pmi_seconds() - begin < 2);
     cr_assert_eq(s.n, 2);
-    pm_reader_close(r);
+    pmi_reader_close(r);
     tear_down(&b);
 }
 
@@ -117,17 +117,17 @@ Test(reader, headers_by_the_dozen, .timeout = 30) {
     send_text(&b, PM_TOPIC_DEAD, "a", "1", many, PM_MAX_HEADERS + 6);
     send_text(&b, PM_TOPIC_DEAD, "a", "1", many, 3);
     pm_reader *r = open_reader(&b, PM_TOPIC_DEAD, true);
-    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_OK);
+    cr_assert_eq(pmi_reader_drain(r, 5, on_read, &s, &b.err), PM_OK);
     cr_assert_eq(s.headers, PM_MAX_HEADERS + 3);
     cr_assert_eq(mock_kafka_count(&b.mock, "offset 0 has 30 headers: the first 24 are read"), 1, "%s", b.mock.lines);
-    pm_reader_close(r);
+    pmi_reader_close(r);
     tear_down(&b);
 }
 
 Test(reader, the_last_of_equal_headers_counts) {
     pm_read_message m = {.headers = {{"a", span("1")}, {"b", span("2")}, {"a", span("3")}}, .n_headers = 3};
-    cr_assert_eq(*pm_read_header(&m, "a").bytes, '3');
-    cr_assert_eq(pm_read_header(&m, "c").size, 0);
+    cr_assert_eq(*pmi_read_header(&m, "a").bytes, '3');
+    cr_assert_eq(pmi_read_header(&m, "c").size, 0);
 }
 
 Test(reader, a_visitor_may_stop_it, .timeout = 30) {
@@ -137,13 +137,13 @@ Test(reader, a_visitor_may_stop_it, .timeout = 30) {
     send_text(&b, PM_TOPIC_DEAD, "a", "1", NULL, 0);
     send_text(&b, PM_TOPIC_DEAD, "b", "2", NULL, 0);
     pm_reader *r = open_reader(&b, PM_TOPIC_DEAD, true);
-    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_EDATA);
+    cr_assert_eq(pmi_reader_drain(r, 5, on_read, &s, &b.err), PM_EDATA);
     cr_assert_str_eq(b.err.text, "the visitor's own words");
     cr_assert_eq(s.n, 1);
     s.answer = PM_OK;
-    cr_assert_eq(pm_reader_drain(r, 5, on_read, &s, &b.err), PM_OK);
+    cr_assert_eq(pmi_reader_drain(r, 5, on_read, &s, &b.err), PM_OK);
     cr_assert_eq(s.n, 2);
-    pm_reader_close(r);
+    pmi_reader_close(r);
     tear_down(&b);
 }
 
@@ -154,11 +154,11 @@ Test(reader, a_drain_without_brokers_ends, .timeout = 30) {
     send_text(&b, PM_TOPIC_DEAD, "a", "1", NULL, 0);
     pm_reader *r = open_reader(&b, PM_TOPIC_DEAD, true);
     rd_kafka_mock_broker_set_down(b.mock.cluster, -1);
-    double begin = pm_seconds();
-    cr_assert_neq(pm_reader_drain(r, 1, on_read, &s, &b.err), PM_OK);
-    cr_assert(pm_seconds() - begin < 10);
-    cr_assert_eq(pm_reader_poll(r, 0.2, on_read, &s, &b.err), PM_OK, "away is no error");
-    pm_reader_close(r);
+    double begin = pmi_seconds();
+    cr_assert_neq(pmi_reader_drain(r, 1, on_read, &s, &b.err), PM_OK);
+    cr_assert(pmi_seconds() - begin < 10);
+    cr_assert_eq(pmi_reader_poll(r, 0.2, on_read, &s, &b.err), PM_OK, "away is no error");
+    pmi_reader_close(r);
     tear_down(&b);
 }
 
@@ -169,8 +169,8 @@ Test(reader, lag_of_a_group, .timeout = 30) {
     for (int i = 0; i < 3; i++) {
         send_text(&b, PM_TOPIC_UNITS, "a", "1", NULL, 0);
     }
-    rd_kafka_t *rk = pm_sender_handle(b.sender);
-    cr_assert_eq(pm_group_lag(rk, &b.mock.options, 4, lags, 10, &b.err), PM_OK, "%s", b.err.text);
+    rd_kafka_t *rk = pmi_sender_handle(b.sender);
+    cr_assert_eq(pmi_group_lag(rk, &b.mock.options, 4, lags, 10, &b.err), PM_OK, "%s", b.err.text);
     cr_assert_eq(lags[0].committed, -1);
     cr_assert_eq(lags[0].low, 0);
     cr_assert_eq(lags[0].high, 3);
@@ -185,15 +185,15 @@ Test(reader, lag_while_the_coordinator_moves, .timeout = 30) {
     rd_kafka_mock_push_request_errors(b.mock.cluster, 9 /* OffsetFetch */, 2,
                                       RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
                                       RD_KAFKA_RESP_ERR_NOT_COORDINATOR);
-    pm_status st = pm_group_lag(pm_sender_handle(b.sender), &b.mock.options, 4, lags, 10, &b.err);
+    pm_status st = pmi_group_lag(pmi_sender_handle(b.sender), &b.mock.options, 4, lags, 10, &b.err);
     cr_assert(st == PM_OK || st == PM_ETEMPORARY, "%s", b.err.text);
     rd_kafka_mock_push_request_errors(b.mock.cluster, 9, 1, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
-    cr_assert_eq(pm_group_lag(pm_sender_handle(b.sender), &b.mock.options, 4, lags, 10, &b.err), PM_EPERMISSION);
+    cr_assert_eq(pmi_group_lag(pmi_sender_handle(b.sender), &b.mock.options, 4, lags, 10, &b.err), PM_EPERMISSION);
     cr_assert(strstr(b.err.text, "t.workers") != NULL, "%s", b.err.text);
     rd_kafka_mock_clear_request_errors(b.mock.cluster, 9);
     rd_kafka_mock_broker_set_down(b.mock.cluster, -1);
-    double begin = pm_seconds();
-    cr_assert_neq(pm_group_lag(pm_sender_handle(b.sender), &b.mock.options, 4, lags, 1, &b.err), PM_OK);
-    cr_assert(pm_seconds() - begin < 6);
+    double begin = pmi_seconds();
+    cr_assert_neq(pmi_group_lag(pmi_sender_handle(b.sender), &b.mock.options, 4, lags, 1, &b.err), PM_OK);
+    cr_assert(pmi_seconds() - begin < 6);
     tear_down(&b);
 }

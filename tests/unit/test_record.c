@@ -11,15 +11,15 @@
 
 static pm_isa best_isa(void) {
     pm_isa isa;
-    cr_assert_eq(pm_isa_choose(NULL, &isa, NULL), PM_OK);
+    cr_assert_eq(pmi_isa_choose(NULL, &isa, NULL), PM_OK);
     return isa;
 }
 
 static pm_canon canon_of(uint32_t n, const bool *edge, pm_effort effort) {
     pm_topology t = topology_of(n, edge);
     pm_canon canon;
-    cr_assert_eq(pm_canon_find(&t, effort, NULL, &canon, NULL), PM_OK);
-    pm_topology_free(&t);
+    cr_assert_eq(pmi_canon_find(&t, effort, NULL, &canon, NULL), PM_OK);
+    pmi_topology_free(&t);
     return canon;
 }
 
@@ -27,7 +27,7 @@ static pm_plan record(const pm_canon *canon, pm_effort effort) {
     pm_plan plan;
     pm_error err = {0};
     pm_record_options options = {.effort = effort, .memory = PLENTY, .isa = best_isa()};
-    cr_assert_eq(pm_record(canon, &options, &plan, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_record(canon, &options, &plan, &err), PM_OK, "%s", err.text);
     return plan;
 }
 
@@ -36,12 +36,12 @@ static void check_plan(const pm_canon *canon, const pm_plan *plan) {
     const pm_trace *t = &plan->trace;
     const pm_topology *g = &canon->topology;
     pm_error err;
-    cr_assert_eq(pm_trace_check_structure(t, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_trace_check_structure(t, &err), PM_OK, "%s", err.text);
     cr_assert_eq(t->n, g->n);
     cr_assert_eq(t->n_edges, g->row[g->n]);
     cr_assert_arr_eq(t->digest, canon->digest, PM_DIGEST_BYTES);
     cr_assert_eq(plan->fill_row[t->n], t->l_row[t->n] + t->u_row[t->n] - t->n_edges);
-    uint32_t *mark = pm_calloc(t->n, sizeof *mark), *position = pm_malloc(t->n, sizeof *position);
+    uint32_t *mark = pmi_calloc(t->n, sizeof *mark), *position = pmi_malloc(t->n, sizeof *position);
     for (uint32_t j = 0; j < t->n; j++) {
         position[t->pivot[j]] = j;
     }
@@ -96,9 +96,9 @@ Test(record, every_effort_gives_a_sound_plan) {
             cr_assert_eq(plan.trace.flops, again.trace.flops);
             cr_assert_arr_eq(plan.trace.pivot, again.trace.pivot, n * sizeof *plan.trace.pivot);
             flops[effort] = plan.trace.flops;
-            pm_plan_free(&plan);
-            pm_plan_free(&again);
-            pm_canon_free(&canon);
+            pmi_plan_free(&plan);
+            pmi_plan_free(&again);
+            pmi_canon_free(&canon);
         }
         cr_assert_leq(flops[PM_EFFORT_BEST], flops[PM_EFFORT_FAST], "turn %d", turn);
         cr_assert_leq(flops[PM_EFFORT_BEST], flops[PM_EFFORT_BALANCED], "turn %d", turn);
@@ -116,8 +116,8 @@ Test(record, a_large_grid) {
         pm_plan plan = record(&canon, (pm_effort)effort);
         check_plan(&canon, &plan);
         flops[effort] = plan.trace.flops;
-        pm_plan_free(&plan);
-        pm_canon_free(&canon);
+        pmi_plan_free(&plan);
+        pmi_canon_free(&canon);
     }
     cr_assert_leq(flops[PM_EFFORT_BALANCED], flops[PM_EFFORT_FAST]);
     free(edge);
@@ -130,8 +130,8 @@ Test(record, a_perfect_order_ends_the_search) {
     pm_plan plan = record(&canon, PM_EFFORT_BEST);
     check_plan(&canon, &plan);
     cr_assert_eq(plan.fill_row[2], 0u);
-    pm_plan_free(&plan);
-    pm_canon_free(&canon);
+    pmi_plan_free(&plan);
+    pmi_canon_free(&canon);
     free(edge);
 }
 
@@ -143,7 +143,7 @@ Test(record, the_check_finds_a_missing_entry) {
         pm_canon canon = canon_of(n, edge, PM_EFFORT_FAST);
         pm_plan plan = record(&canon, PM_EFFORT_FAST);
         pm_error err;
-        cr_assert_eq(pm_plan_check(&plan, &canon.topology, best_isa(), &err), PM_OK);
+        cr_assert_eq(pmi_plan_check(&plan, &canon.topology, best_isa(), &err), PM_OK);
         /* row j of U loses its last entry; those behind it move up */
         uint32_t j = draw_below(&random, n - 1);
         pm_trace *t = &plan.trace;
@@ -158,10 +158,10 @@ Test(record, the_check_finds_a_missing_entry) {
         for (uint32_t i = 0; i < n; i++) {
             plan.chain_end[i] = i + 1;
         }
-        cr_assert_eq(pm_plan_check(&plan, &canon.topology, best_isa(), &err), PM_ESOFTWARE, "turn %d", turn);
+        cr_assert_eq(pmi_plan_check(&plan, &canon.topology, best_isa(), &err), PM_ESOFTWARE, "turn %d", turn);
         cr_assert(strstr(err.text, "fails its check: relative residual") != NULL, "%s", err.text);
-        pm_plan_free(&plan);
-        pm_canon_free(&canon);
+        pmi_plan_free(&plan);
+        pmi_canon_free(&canon);
         free(edge);
     }
 }
@@ -175,9 +175,9 @@ Test(record, the_check_finds_fill_that_is_not_cleared) {
         pm_plan plan = record(&canon, PM_EFFORT_FAST);
         cr_assert_gt(plan.fill_row[40], 20u);
         memset(plan.fill_row, 0, 41 * sizeof *plan.fill_row);
-        cr_assert_eq(pm_plan_check(&plan, &canon.topology, best_isa(), NULL), PM_ESOFTWARE, "turn %d", turn);
-        pm_plan_free(&plan);
-        pm_canon_free(&canon);
+        cr_assert_eq(pmi_plan_check(&plan, &canon.topology, best_isa(), NULL), PM_ESOFTWARE, "turn %d", turn);
+        pmi_plan_free(&plan);
+        pmi_canon_free(&canon);
         free(edge);
     }
 }
@@ -191,16 +191,16 @@ Test(record, a_trace_of_another_scc_is_refused) {
         pm_plan plan = record(&canon, PM_EFFORT_FAST), out;
         pm_trace trace = plan.trace;
         plan.trace = (pm_trace){0};
-        pm_plan_free(&plan);
+        pmi_plan_free(&plan);
         pm_error err;
-        cr_assert_eq(pm_plan_new(&trace, wrong[i], &out, &err), PM_EDATA);
+        cr_assert_eq(pmi_plan_new(&trace, wrong[i], &out, &err), PM_EDATA);
         cr_assert(strstr(err.text, "does not fit") != NULL, "%s", err.text);
         cr_assert_null(trace.pivot);
         cr_assert_null(out.trace.pivot);
     }
-    pm_topology_free(&other);
-    pm_topology_free(&fewer);
-    pm_canon_free(&canon);
+    pmi_topology_free(&other);
+    pmi_topology_free(&fewer);
+    pmi_canon_free(&canon);
     free(ring);
     free(grid);
     free(small);
@@ -213,7 +213,7 @@ static void check_refusal(uint32_t n, const bool *edge, pm_effort effort, size_t
     double fill = (double)(plan.trace.l_row[n] + plan.trace.u_row[n]), predicted, trace_bytes, lane_bytes;
     pm_error err;
     pm_record_options options = {.effort = effort, .memory = memory, .isa = best_isa()};
-    cr_assert_eq(pm_record(&canon, &options, &none, &err), PM_EOSERR, "%u states", n);
+    cr_assert_eq(pmi_record(&canon, &options, &none, &err), PM_EOSERR, "%u states", n);
     cr_assert_null(none.trace.pivot);
     char head[200];
     int length =
@@ -227,8 +227,8 @@ static void check_refusal(uint32_t n, const bool *edge, pm_effort effort, size_t
     cr_assert_eq(found, 3, "%s", err.text);
     cr_assert(predicted >= 0.99 * fill && predicted < 4 * fill, "%s; in fact %g", err.text, fill);
     cr_assert(trace_bytes >= 3.9 * fill && lane_bytes > 7.9 * fill, "%s", err.text);
-    pm_plan_free(&plan);
-    pm_canon_free(&canon);
+    pmi_plan_free(&plan);
+    pmi_canon_free(&canon);
 }
 
 Test(record, too_little_memory_is_refused_with_the_figures) {

@@ -13,9 +13,9 @@
 static pm_status call_n(pm_redis *r, size_t argc, const char *const *words, redisReply **reply, pm_error *err) {
     pm_span argv[8];
     for (size_t i = 0; i < argc; i++) {
-        argv[i] = pm_span_of(words[i]);
+        argv[i] = pmi_span_of(words[i]);
     }
-    return pm_redis_call(r, argv, argc, reply, err);
+    return pmi_redis_call(r, argv, argc, reply, err);
 }
 
 static pm_status call_1(pm_redis *r, const char *name, pm_error *err) {
@@ -33,15 +33,15 @@ static pm_status set(pm_redis *r, const char *key, const char *value, pm_error *
 }
 
 static pm_status queue_set(pm_redis *r, const char *key, const char *value, pm_error *err) {
-    const pm_span argv[] = {pm_span_of("SET"), pm_span_of(key), pm_span_of(value), pm_span_of("PX"),
-                            pm_span_of("60000")};
-    return pm_redis_queue(r, argv, 5, err);
+    const pm_span argv[] = {pmi_span_of("SET"), pmi_span_of(key), pmi_span_of(value), pmi_span_of("PX"),
+                            pmi_span_of("60000")};
+    return pmi_redis_queue(r, argv, 5, err);
 }
 
 static pm_redis *open_with(const pm_redis_options *options, redis_server *s) {
     pm_redis *r;
     pm_error err;
-    cr_assert_eq(pm_redis_open(options, &s->folder.log, &r, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_redis_open(options, &s->folder.log, &r, &err), PM_OK, "%s", err.text);
     return r;
 }
 
@@ -60,30 +60,30 @@ Test(redis, options_are_checked) {
     pm_error err;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         o.address = bad[i];
-        cr_expect_eq(pm_redis_open(&o, NULL, &r, &err), PM_ECONFIG, "'%s'", bad[i]);
+        cr_expect_eq(pmi_redis_open(&o, NULL, &r, &err), PM_ECONFIG, "'%s'", bad[i]);
         cr_expect_null(r);
         cr_expect(has(&err, "host:port"));
     }
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         o.address = good[i];
-        cr_expect_eq(pm_redis_open(&o, NULL, &r, &err), PM_OK, "%s", err.text);
-        cr_expect_str_eq(pm_redis_options_of(r)->address, good[i]);
-        pm_redis_close(r);
+        cr_expect_eq(pmi_redis_open(&o, NULL, &r, &err), PM_OK, "%s", err.text);
+        cr_expect_str_eq(pmi_redis_options_of(r)->address, good[i]);
+        pmi_redis_close(r);
     }
     o.address = NULL;
-    cr_expect_eq(pm_redis_open(&o, NULL, &r, &err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_redis_open(&o, NULL, &r, &err), PM_EUNAVAILABLE);
     o.address = "h:1";
     static const char *const prefixes[] = {
         "", "a{b", "a}b", "a b", "a\n", "0123456789012345678901234567890123456789012345678901234567890123456789"};
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
         o.prefix = prefixes[i];
-        cr_expect_eq(pm_redis_open(&o, NULL, &r, &err), PM_ECONFIG, "'%s'", prefixes[i]);
+        cr_expect_eq(pmi_redis_open(&o, NULL, &r, &err), PM_ECONFIG, "'%s'", prefixes[i]);
     }
     o.prefix = "p";
     const double times[] = {0.0, -1.0, (double)NAN, 1e11};
     for (size_t i = 0; i < 4; i++) {
         o.ttl = times[i];
-        cr_expect_eq(pm_redis_open(&o, NULL, &r, &err), PM_ECONFIG, "%g", times[i]);
+        cr_expect_eq(pmi_redis_open(&o, NULL, &r, &err), PM_ECONFIG, "%g", times[i]);
     }
 }
 
@@ -93,13 +93,13 @@ Test(redis, keys) {
     const uint8_t digest[PM_DIGEST_BYTES] = {0xab, 0x01};
     pm_redis *r;
     char key[PM_REDIS_KEY];
-    cr_assert_eq(pm_redis_open(&o, NULL, &r, NULL), PM_OK);
-    pm_span span = pm_redis_key(r, "trace", digest, key);
+    cr_assert_eq(pmi_redis_open(&o, NULL, &r, NULL), PM_OK);
+    pm_span span = pmi_redis_key(r, "trace", digest, key);
     cr_expect_str_eq(key, "p:trace:{ab01000000000000000000000000000000000000000000000000000000000000}");
     cr_expect_eq(span.size, strlen(key));
-    (void)pm_redis_plain_key(r, "jobs", key);
+    (void)pmi_redis_plain_key(r, "jobs", key);
     cr_expect_str_eq(key, "p:jobs");
-    pm_redis_close(r);
+    pmi_redis_close(r);
 }
 
 #if HIREDIS_MAJOR < 1
@@ -113,7 +113,7 @@ Test(redis, tls_is_refused_clearly) {
                                 .ttl = 1.0};
     pm_redis *r;
     pm_error err;
-    cr_expect_eq(pm_redis_open(&o, NULL, &r, &err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_redis_open(&o, NULL, &r, &err), PM_EUNAVAILABLE);
     cr_expect(has(&err, "hiredis"), "%s", err.text);
     cr_expect_not(has(&err, "sesame"));
     cr_expect_null(r);
@@ -129,15 +129,15 @@ Test(redis, commands_are_binary) {
     pm_error err;
     redisReply *reply;
     const uint8_t bytes[] = {0, 1, '\r', '\n', 255, 0};
-    const pm_span write[] = {pm_span_of("SET"), pm_span_of("k"), {bytes, sizeof bytes}};
-    const pm_span read[] = {pm_span_of("GET"), pm_span_of("k")};
-    cr_assert_eq(pm_redis_call(r, write, 3, &reply, &err), PM_OK, "%s", err.text);
+    const pm_span write[] = {pmi_span_of("SET"), pmi_span_of("k"), {bytes, sizeof bytes}};
+    const pm_span read[] = {pmi_span_of("GET"), pmi_span_of("k")};
+    cr_assert_eq(pmi_redis_call(r, write, 3, &reply, &err), PM_OK, "%s", err.text);
     freeReplyObject(reply);
-    cr_assert_eq(pm_redis_call(r, read, 2, &reply, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_redis_call(r, read, 2, &reply, &err), PM_OK, "%s", err.text);
     cr_expect_eq(reply->len, sizeof bytes);
     cr_expect_eq(memcmp(reply->str, bytes, sizeof bytes), 0);
     freeReplyObject(reply);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -153,8 +153,8 @@ static pm_status see(void *ctx, size_t i, const redisReply *reply, pm_error *err
     cr_expect_eq(i, x->n);
     x->n++;
     x->sum += reply->integer;
-    x->last = pm_redis_reply_status(x->r, reply, err);
-    return i == x->fail_at ? pm_fail(err, PM_EDATA, "this one") : PM_OK;
+    x->last = pmi_redis_reply_status(x->r, reply, err);
+    return i == x->fail_at ? pmi_fail(err, PM_EDATA, "this one") : PM_OK;
 }
 
 Test(redis, pipelines_answer_in_order) {
@@ -163,40 +163,40 @@ Test(redis, pipelines_answer_in_order) {
     pm_redis *r = redis_server_open(&s);
     pm_error err;
     seen x = {.r = r, .fail_at = SIZE_MAX};
-    const pm_span incr[] = {pm_span_of("INCR"), pm_span_of("n")}, wrong[] = {pm_span_of("NONSENSE")};
-    cr_assert_eq(pm_redis_flush(r, NULL, NULL, &err), PM_OK); /* nothing queued */
+    const pm_span incr[] = {pmi_span_of("INCR"), pmi_span_of("n")}, wrong[] = {pmi_span_of("NONSENSE")};
+    cr_assert_eq(pmi_redis_flush(r, NULL, NULL, &err), PM_OK); /* nothing queued */
     for (int i = 0; i < 1000; i++) {
-        cr_assert_eq(pm_redis_queue(r, incr, 2, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_redis_queue(r, incr, 2, &err), PM_OK, "%s", err.text);
     }
     redisReply *reply;
-    cr_expect_eq(pm_redis_call(r, incr, 2, &reply, &err), PM_ESOFTWARE);
+    cr_expect_eq(pmi_redis_call(r, incr, 2, &reply, &err), PM_ESOFTWARE);
     cr_expect_null(reply);
-    cr_assert_eq(pm_redis_flush(r, see, &x, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_redis_flush(r, see, &x, &err), PM_OK, "%s", err.text);
     cr_expect_eq(x.n, 1000);
     cr_expect_eq(x.sum, 500500);
 
     /* a failure of the visit is returned after all was read; the connection is in step */
     x = (seen){.r = r, .fail_at = 1};
     for (int i = 0; i < 5; i++) {
-        cr_assert_eq(pm_redis_queue(r, incr, 2, &err), PM_OK);
+        cr_assert_eq(pmi_redis_queue(r, incr, 2, &err), PM_OK);
     }
-    cr_expect_eq(pm_redis_flush(r, see, &x, &err), PM_EDATA);
+    cr_expect_eq(pmi_redis_flush(r, see, &x, &err), PM_EDATA);
     cr_expect_str_eq(err.text, "this one");
     cr_expect_eq(x.n, 2);
-    cr_assert_eq(pm_redis_queue(r, incr, 2, &err), PM_OK);
-    cr_assert_eq(pm_redis_queue(r, wrong, 1, &err), PM_OK);
-    cr_assert_eq(pm_redis_queue(r, incr, 2, &err), PM_OK);
-    cr_expect_eq(pm_redis_flush(r, NULL, NULL, &err), PM_EDATA);
+    cr_assert_eq(pmi_redis_queue(r, incr, 2, &err), PM_OK);
+    cr_assert_eq(pmi_redis_queue(r, wrong, 1, &err), PM_OK);
+    cr_assert_eq(pmi_redis_queue(r, incr, 2, &err), PM_OK);
+    cr_expect_eq(pmi_redis_flush(r, NULL, NULL, &err), PM_EDATA);
     cr_expect(has(&err, "NONSENSE"), "%s", err.text);
     cr_expect(has(&err, "unknown command"), "%s", err.text);
 
     /* what is abandoned is not sent */
-    cr_assert_eq(pm_redis_queue(r, incr, 2, &err), PM_OK);
-    pm_redis_abandon(r);
-    cr_assert_eq(pm_redis_call(r, incr, 2, &reply, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_redis_queue(r, incr, 2, &err), PM_OK);
+    pmi_redis_abandon(r);
+    cr_assert_eq(pmi_redis_call(r, incr, 2, &reply, &err), PM_OK, "%s", err.text);
     cr_expect_eq(reply->integer, 1008);
     freeReplyObject(reply);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -205,16 +205,16 @@ Test(redis, long_commands) {
     redis_server_start(&s, NULL);
     pm_redis *r = redis_server_open(&s);
     pm_error err;
-    pm_span argv[203] = {pm_span_of("RPUSH"), pm_span_of("list")};
+    pm_span argv[203] = {pmi_span_of("RPUSH"), pmi_span_of("list")};
     redisReply *reply;
     for (size_t i = 2; i < 203; i++) {
-        argv[i] = pm_span_of("x");
+        argv[i] = pmi_span_of("x");
     }
-    cr_assert_eq(pm_redis_call(r, argv, 203, &reply, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_redis_call(r, argv, 203, &reply, &err), PM_OK, "%s", err.text);
     cr_expect_eq(reply->integer, 201);
     freeReplyObject(reply);
-    cr_expect_eq(pm_redis_call(r, argv, 0, &reply, &err), PM_ESOFTWARE);
-    pm_redis_close(r);
+    cr_expect_eq(pmi_redis_call(r, argv, 0, &reply, &err), PM_ESOFTWARE);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -244,7 +244,7 @@ Test(redis, passwords) {
         cr_expect_not(has(&err, "open-up"));
         cr_expect_not(has(&err, "sesame"));
         cr_expect(err.text[0] == 0 || has(&err, s.address));
-        pm_redis_close(r);
+        pmi_redis_close(r);
     }
     redis_server_stop(&s);
 }
@@ -258,7 +258,7 @@ Test(redis, a_password_where_none_is_set) {
     pm_error err;
     cr_expect_eq(call_1(r, "DBSIZE", &err), PM_EPERMISSION, "%s", err.text);
     cr_expect_not(has(&err, "sesame"));
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -276,13 +276,13 @@ Test(redis, databases) {
     cr_expect_eq(set(r, "l", "v", &err), PM_EUNAVAILABLE);
     cr_expect_eq(set(r, "l", "v", &err), PM_OK, "%s", err.text);
     cr_expect_eq(redis_server_tell(&s, "DBSIZE"), 0);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     o.database = 16;
     r = open_with(&o, &s);
     cr_expect_eq(call_1(r, "DBSIZE", &err), PM_ECONFIG, "%s", err.text);
     cr_expect(has(&err, "redis.database"));
     cr_expect_eq(call_1(r, "DBSIZE", &err), PM_ECONFIG, "never on another database");
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -291,10 +291,10 @@ Test(redis, check_passes_and_leaves_nothing) {
     redis_server_start(&s, NULL);
     pm_redis *r = redis_server_open(&s);
     pm_error err;
-    cr_expect_eq(pm_redis_check(r, &err), PM_OK, "%s", err.text);
+    cr_expect_eq(pmi_redis_check(r, &err), PM_OK, "%s", err.text);
     cr_expect_eq(redis_server_tell(&s, "DBSIZE"), 0);
     cr_expect_eq(s.folder.warnings, 0);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -303,9 +303,9 @@ Test(redis, check_names_the_policy) {
     redis_server_start(&s, (const char *[]){"--maxmemory-policy", "allkeys-lru", NULL});
     pm_redis *r = redis_server_open(&s);
     pm_error err;
-    cr_expect_eq(pm_redis_check(r, &err), PM_ECONFIG);
+    cr_expect_eq(pmi_redis_check(r, &err), PM_ECONFIG);
     cr_expect(has(&err, "allkeys-lru") && has(&err, "noeviction"), "%s", err.text);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -321,29 +321,29 @@ Test(redis, check_names_missing_rights) {
     o.password = "sesame";
     o.user = "few";
     pm_redis *r = open_with(&o, &s);
-    cr_expect_eq(pm_redis_check(r, &err), PM_EPERMISSION);
+    cr_expect_eq(pmi_redis_check(r, &err), PM_EPERMISSION);
     cr_expect(has(&err, "HINCRBY, EVAL") && has(&err, "'few'") && has(&err, "test:*"), "%s", err.text);
     cr_expect_not(has(&err, "sesame"));
-    pm_redis_close(r);
+    pmi_redis_close(r);
     o.user = "elsewhere";
     r = open_with(&o, &s);
-    cr_expect_eq(pm_redis_check(r, &err), PM_EPERMISSION);
+    cr_expect_eq(pmi_redis_check(r, &err), PM_EPERMISSION);
     cr_expect(has(&err, "SET, GET"), "%s", err.text);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     /* without INFO the policy comes from CONFIG; without both a warning line says so */
     o.user = "noinfo";
     r = open_with(&o, &s);
-    cr_expect_eq(pm_redis_check(r, &err), PM_OK, "%s", err.text);
+    cr_expect_eq(pmi_redis_check(r, &err), PM_OK, "%s", err.text);
     cr_expect_eq(s.folder.warnings, 0);
     redis_server_tell(&s, "CONFIG SET maxmemory-policy volatile-ttl");
-    cr_expect_eq(pm_redis_check(r, &err), PM_ECONFIG);
+    cr_expect_eq(pmi_redis_check(r, &err), PM_ECONFIG);
     cr_expect(has(&err, "volatile-ttl"), "%s", err.text);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     o.user = "quiet";
     r = open_with(&o, &s);
-    cr_expect_eq(pm_redis_check(r, &err), PM_OK, "%s", err.text);
+    cr_expect_eq(pmi_redis_check(r, &err), PM_OK, "%s", err.text);
     cr_expect_eq(s.folder.warnings, 1);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     cr_expect_eq(redis_server_tell(&s, "DBSIZE"), 0);
     redis_server_stop(&s);
 }
@@ -370,9 +370,9 @@ Test(redis, check_passes_with_the_listed_rights) {
         }
         (void)redis_server_tell(&s, command);
         pm_redis *r = open_with(&o, &s);
-        cr_expect_eq(pm_redis_check(r, &err), left_out < N ? PM_EPERMISSION : PM_OK, "without %s: %s",
+        cr_expect_eq(pmi_redis_check(r, &err), left_out < N ? PM_EPERMISSION : PM_OK, "without %s: %s",
                      left_out < N ? rights[left_out] : "nothing", err.text);
-        pm_redis_close(r);
+        pmi_redis_close(r);
     }
     cr_expect_eq(s.folder.warnings, 0);
     redis_server_stop(&s);
@@ -383,9 +383,9 @@ Test(redis, check_refuses_a_cluster_node) {
     redis_server_start(&s, (const char *[]){"--cluster-enabled", "yes", "--port", "0", NULL});
     pm_redis *r = redis_server_open(&s);
     pm_error err;
-    cr_expect_eq(pm_redis_check(r, &err), PM_ECONFIG);
+    cr_expect_eq(pmi_redis_check(r, &err), PM_ECONFIG);
     cr_expect(has(&err, "Cluster"), "%s", err.text);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -425,20 +425,20 @@ Test(redis, reply_meanings) {
     const pm_redis_options o = {
         .address = "h:1", .prefix = "p", .connect_seconds = 1.0, .command_seconds = 1.0, .ttl = 1.0};
     pm_redis *r;
-    cr_assert_eq(pm_redis_open(&o, NULL, &r, NULL), PM_OK);
+    cr_assert_eq(pmi_redis_open(&o, NULL, &r, NULL), PM_OK);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pm_error err;
         char text[128];
         (void)snprintf(text, sizeof text, "%s", cases[i].text);
         redisReply reply = {.type = REDIS_REPLY_ERROR, .str = text, .len = strlen(text)};
-        cr_expect_eq(pm_redis_reply_status(r, &reply, &err), cases[i].status, "%s", text);
+        cr_expect_eq(pmi_redis_reply_status(r, &reply, &err), cases[i].status, "%s", text);
         cr_expect(has(&err, text) && has(&err, "h:1"), "%s", err.text);
         reply.type = REDIS_REPLY_STRING;
-        cr_expect_eq(pm_redis_reply_status(r, &reply, &err), PM_OK);
-        cr_expect_eq(pm_redis_unexpected(r, &reply, "an integer", &err), PM_EDATA);
+        cr_expect_eq(pmi_redis_reply_status(r, &reply, &err), PM_OK);
+        cr_expect_eq(pmi_redis_unexpected(r, &reply, "an integer", &err), PM_EDATA);
         cr_expect(has(&err, "a string, expected an integer"), "%s", err.text);
     }
-    pm_redis_close(r);
+    pmi_redis_close(r);
 }
 
 Test(redis, a_full_server_is_transient) {
@@ -451,7 +451,7 @@ Test(redis, a_full_server_is_transient) {
     cr_expect(has(&err, "OOM") && has(&err, "SET"), "%s", err.text);
     redis_server_tell(&s, "CONFIG SET maxmemory 0");
     cr_expect_eq(set(r, "k", "v", &err), PM_OK, "%s", err.text);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -462,7 +462,7 @@ Test(redis, a_read_only_server_is_transient) {
     pm_error err;
     cr_expect_eq(set(r, "k", "v", &err), PM_ETEMPORARY);
     cr_expect(has(&err, "READONLY"), "%s", err.text);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -476,16 +476,16 @@ Test(redis, nothing_listens) {
                           .ttl = 1.0};
     pm_redis *r;
     pm_error err;
-    cr_assert_eq(pm_redis_open(&o, NULL, &r, &err), PM_OK);
+    cr_assert_eq(pmi_redis_open(&o, NULL, &r, &err), PM_OK);
     cr_expect_eq(call_1(r, "PING", &err), PM_EUNAVAILABLE);
     cr_expect(has(&err, "cannot connect") && has(&err, "/nonexistent/socket"), "%s", err.text);
-    cr_expect_eq(pm_redis_check(r, &err), PM_EUNAVAILABLE);
-    pm_redis_close(r);
+    cr_expect_eq(pmi_redis_check(r, &err), PM_EUNAVAILABLE);
+    pmi_redis_close(r);
     o.address = "127.0.0.1:1";
-    cr_assert_eq(pm_redis_open(&o, NULL, &r, &err), PM_OK);
+    cr_assert_eq(pmi_redis_open(&o, NULL, &r, &err), PM_OK);
     cr_expect_eq(call_1(r, "PING", &err), PM_EUNAVAILABLE);
     cr_expect(has(&err, "refused"), "%s", err.text);
-    pm_redis_close(r);
+    pmi_redis_close(r);
 }
 
 Test(redis, a_server_killed_within_a_pipeline) {
@@ -502,7 +502,7 @@ Test(redis, a_server_killed_within_a_pipeline) {
     /* queued on the connection that is gone: nothing of the pipeline may go to the new server without the rest */
     cr_assert_eq(queue_set(r, "c", "1", &err), PM_OK);
     seen x = {.r = r, .fail_at = SIZE_MAX};
-    cr_expect_eq(pm_redis_flush(r, see, &x, &err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_redis_flush(r, see, &x, &err), PM_EUNAVAILABLE);
     cr_expect(has(&err, "1 of 3"), "%s", err.text);
     cr_expect_eq(x.n, 0);
     /* authenticates again by itself */
@@ -510,7 +510,7 @@ Test(redis, a_server_killed_within_a_pipeline) {
     cr_expect_eq(call_n(r, 1, (const char *[]){"DBSIZE"}, &reply, &err), PM_OK, "%s", err.text);
     cr_expect_eq(reply->integer, 0);
     freeReplyObject(reply);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -523,13 +523,13 @@ Test(redis, a_stopped_server_runs_into_the_limit) {
     pm_error err;
     cr_assert_eq(call_1(r, "PING", &err), PM_OK, "%s", err.text);
     cr_assert_eq(kill(s.pid, SIGSTOP), 0);
-    double begin = pm_seconds();
+    double begin = pmi_seconds();
     cr_expect_eq(call_1(r, "PING", &err), PM_EUNAVAILABLE);
     cr_expect(has(&err, "no answer within 0.2 s"), "%s", err.text);
-    cr_expect_lt(pm_seconds() - begin, 1.5);
+    cr_expect_lt(pmi_seconds() - begin, 1.5);
     cr_assert_eq(kill(s.pid, SIGCONT), 0);
     cr_expect_eq(call_1(r, "PING", &err), PM_OK, "%s", err.text);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }
 
@@ -551,20 +551,20 @@ Test(redis, a_silent_port_runs_into_the_limit) {
                                 .ttl = 1.0};
     pm_redis *r;
     pm_error err;
-    cr_assert_eq(pm_redis_open(&o, NULL, &r, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_redis_open(&o, NULL, &r, &err), PM_OK, "%s", err.text);
     cr_expect_eq(call_1(r, "PING", &err), PM_EUNAVAILABLE);
     cr_expect(has(&err, "AUTH") && has(&err, "no answer within 0.1 s"), "%s", err.text);
     cr_expect_not(has(&err, "sesame"));
-    pm_redis_close(r);
+    pmi_redis_close(r);
     (void)close(listener);
 }
 
 /* ---- deadlines ---- */
 
 static double seconds_of(pm_redis *r, pm_status expected, pm_error *err) {
-    double begun = pm_seconds(), now;
-    cr_expect_eq(pm_redis_now(r, &now, err), expected, "%s", err->text);
-    return pm_seconds() - begun;
+    double begun = pmi_seconds(), now;
+    cr_expect_eq(pmi_redis_now(r, &now, err), expected, "%s", err->text);
+    return pmi_seconds() - begun;
 }
 
 /* A server that is stopped: no command goes beyond the deadline and its half second, and none begins after. */
@@ -575,15 +575,15 @@ Test(redis, no_command_goes_beyond_the_deadline) {
     pm_error err;
     (void)seconds_of(r, PM_OK, &err);
     cr_assert_eq(kill(s.pid, SIGSTOP), 0);
-    pm_redis_set_deadline(r, pm_seconds() + 0.3);
+    pmi_redis_set_deadline(r, pmi_seconds() + 0.3);
     double took = seconds_of(r, PM_EUNAVAILABLE, &err);
     cr_expect(took >= 0.3 && took < 1.8, "%g", took);
-    pm_redis_set_deadline(r, pm_seconds() - 1.0);
+    pmi_redis_set_deadline(r, pmi_seconds() - 1.0);
     cr_expect_lt(seconds_of(r, PM_ETEMPORARY, &err), 0.5);
     cr_expect(has(&err, "time is over"), "%s", err.text);
     cr_assert_eq(kill(s.pid, SIGCONT), 0);
-    pm_redis_set_deadline(r, 0);
+    pmi_redis_set_deadline(r, 0);
     (void)seconds_of(r, PM_OK, &err);
-    pm_redis_close(r);
+    pmi_redis_close(r);
     redis_server_stop(&s);
 }

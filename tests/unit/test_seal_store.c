@@ -21,22 +21,22 @@ typedef struct bench {
 static void begin(bench *b) {
     *b = (bench){.seal = NULL};
     redis_server_start(&b->server, NULL);
-    cr_assert_eq(pm_seal_new(KEY, strlen(KEY), &b->seal, &b->err), PM_OK);
-    cr_assert_eq(pm_seal_new(OTHER, strlen(OTHER), &b->other, &b->err), PM_OK);
+    cr_assert_eq(pmi_seal_new(KEY, strlen(KEY), &b->seal, &b->err), PM_OK);
+    cr_assert_eq(pmi_seal_new(OTHER, strlen(OTHER), &b->other, &b->err), PM_OK);
 }
 
 static void end(bench *b) {
     (void)redis_server_check_keys(&b->server);
     redis_server_stop(&b->server);
-    pm_seal_free(b->seal);
-    pm_seal_free(b->other);
+    pmi_seal_free(b->seal);
+    pmi_seal_free(b->other);
 }
 
 static pm_redis *open_as(bench *b, const pm_seal *seal) {
     pm_redis_options options = redis_server_options(&b->server);
     pm_redis *r = NULL;
     options.seal = seal;
-    cr_assert_eq(pm_redis_open(&options, &b->server.folder.log, &r, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_redis_open(&options, &b->server.folder.log, &r, &b->err), PM_OK, "%s", b->err.text);
     return r;
 }
 
@@ -48,8 +48,8 @@ static bool says(const bench *b, const char *words) {
 
 static pm_status check_as(bench *b, const pm_seal *seal) {
     pm_redis *r = open_as(b, seal);
-    pm_status st = pm_redis_check(r, &b->err);
-    pm_redis_close(r);
+    pm_status st = pmi_redis_check(r, &b->err);
+    pmi_redis_close(r);
     return st;
 }
 
@@ -61,9 +61,9 @@ Test(seal_store, the_first_key_is_the_cluster_s) {
     cr_assert_eq(check_as(&b, b.seal), PM_OK, "%s", b.err.text);
     cr_assert_eq(check_as(&b, b.seal), PM_OK);
     cr_assert_eq(check_as(&b, b.other), PM_ECONFIG);
-    cr_assert(says(&b, pm_seal_id(b.seal)) && says(&b, pm_seal_id(b.other)) && says(&b, "test:cluster-key"));
+    cr_assert(says(&b, pmi_seal_id(b.seal)) && says(&b, pmi_seal_id(b.other)) && says(&b, "test:cluster-key"));
     cr_assert_eq(check_as(&b, NULL), PM_ECONFIG);
-    cr_assert(says(&b, pm_seal_id(b.seal)) && says(&b, "none is set"), "%s", b.err.text);
+    cr_assert(says(&b, pmi_seal_id(b.seal)) && says(&b, "none is set"), "%s", b.err.text);
     cr_assert_eq(redis_server_tell(&b.server, "DEL test:cluster-key"), 1);
     cr_assert_eq(check_as(&b, b.other), PM_OK);
     cr_assert_eq(check_as(&b, b.seal), PM_ECONFIG);
@@ -91,13 +91,13 @@ Test(seal_store, looked_at_once) {
     bench b;
     begin(&b);
     pm_redis *r = open_as(&b, b.seal);
-    cr_assert_eq(pm_redis_see_key(r, &b.err), PM_OK);
+    cr_assert_eq(pmi_redis_see_key(r, &b.err), PM_OK);
     cr_assert_eq(redis_server_tell(&b.server, "EXISTS test:cluster-key"), 0);
-    cr_assert_eq(pm_redis_check(r, &b.err), PM_OK);
+    cr_assert_eq(pmi_redis_check(r, &b.err), PM_OK);
     (void)redis_server_tell(&b.server, "SET test:cluster-key x PX 9000");
-    cr_assert_eq(pm_redis_check(r, &b.err), PM_OK);
-    cr_assert_eq(pm_redis_see_key(r, &b.err), PM_ECONFIG);
-    pm_redis_close(r);
+    cr_assert_eq(pmi_redis_check(r, &b.err), PM_OK);
+    cr_assert_eq(pmi_redis_see_key(r, &b.err), PM_ECONFIG);
+    pmi_redis_close(r);
     end(&b);
 }
 
@@ -109,7 +109,7 @@ static void put(bench *b, pm_redis *r, uint64_t key, size_t size, uint8_t byte) 
     memset(bytes, byte, size);
     pm_blob_item item = {.bytes = bytes, .size = size};
     fixture_key(key, item.digest);
-    cr_assert_eq(pm_blob_put(r, SPACE, &item, 1, false, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_blob_put(r, SPACE, &item, 1, false, &b->err), PM_OK, "%s", b->err.text);
     free(bytes);
 }
 
@@ -118,8 +118,8 @@ static pm_blob_found get(bench *b, pm_redis *r, uint64_t key) {
     pm_buffer value = {0};
     pm_blob_found found;
     fixture_key(key, digest);
-    cr_assert_eq(pm_blob_get(r, SPACE, digest, LIMIT, &value, &found, &b->err), PM_OK, "%s", b->err.text);
-    pm_buffer_free(&value);
+    cr_assert_eq(pmi_blob_get(r, SPACE, digest, LIMIT, &value, &found, &b->err), PM_OK, "%s", b->err.text);
+    pmi_buffer_free(&value);
     return found;
 }
 
@@ -150,7 +150,8 @@ Test(seal_store, blobs) {
         fixture_key(key, keys[key - 1]);
         cr_assert_eq(get(&b, r, key), PM_BLOB_FOUND);
     }
-    cr_assert_eq(pm_blob_get_many(r, SPACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, 3, LIMIT, see, &s, &b.err), PM_OK);
+    cr_assert_eq(pmi_blob_get_many(r, SPACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, 3, LIMIT, see, &s, &b.err),
+                 PM_OK);
     for (size_t i = 0; i < 3; i++) {
         cr_assert_eq(s.found[i], PM_BLOB_FOUND);
     }
@@ -161,14 +162,15 @@ Test(seal_store, blobs) {
     cr_assert_eq(get(&b, bare, 3), PM_BLOB_DAMAGED);
     put(&b, bare, 1, 100, 'x');
     cr_assert_eq(get(&b, bare, 1), PM_BLOB_FOUND);
-    cr_assert_eq(pm_blob_get_many(r, SPACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, 3, LIMIT, see, &s, &b.err), PM_OK);
+    cr_assert_eq(pmi_blob_get_many(r, SPACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, 3, LIMIT, see, &s, &b.err),
+                 PM_OK);
     cr_assert(s.found[0] == PM_BLOB_DAMAGED && s.found[1] == PM_BLOB_FOUND && s.found[2] == PM_BLOB_MISSING);
     put(&b, bare, 1, 100, 'x');
     put(&b, r, 1, 100, 'a'); /* in the place of what has no seal */
     cr_assert_eq(get(&b, r, 1), PM_BLOB_FOUND);
-    pm_redis_close(r);
-    pm_redis_close(other);
-    pm_redis_close(bare);
+    pmi_redis_close(r);
+    pmi_redis_close(other);
+    pmi_redis_close(bare);
     end(&b);
 }
 
@@ -181,23 +183,23 @@ Test(seal_store, blobs_that_were_moved) {
     uint8_t digest[PM_DIGEST_BYTES];
     put(&b, r, 1, 100, 'a');
     fixture_key(1, digest);
-    (void)pm_redis_key(r, SPACE, digest, one);
+    (void)pmi_redis_key(r, SPACE, digest, one);
     fixture_key(2, digest);
-    (void)pm_redis_key(r, SPACE, digest, two);
+    (void)pmi_redis_key(r, SPACE, digest, two);
     (void)snprintf(command, sizeof command, "RENAME %s %s", one, two);
     (void)redis_server_tell(&b.server, command);
     cr_assert_eq(get(&b, r, 2), PM_BLOB_DAMAGED);
     put(&b, r, 2, 100, 'a');
     fixture_key(2, digest);
-    (void)pm_redis_key(r, PM_SPACE_TRACE, digest, one); /* another space */
+    (void)pmi_redis_key(r, PM_SPACE_TRACE, digest, one); /* another space */
     (void)snprintf(command, sizeof command, "RENAME %s %s", two, one);
     (void)redis_server_tell(&b.server, command);
     pm_buffer value = {0};
     pm_blob_found found;
-    cr_assert_eq(pm_blob_get(r, PM_SPACE_TRACE, digest, LIMIT, &value, &found, &b.err), PM_OK);
+    cr_assert_eq(pmi_blob_get(r, PM_SPACE_TRACE, digest, LIMIT, &value, &found, &b.err), PM_OK);
     cr_assert_eq(found, PM_BLOB_DAMAGED);
-    pm_buffer_free(&value);
-    pm_redis_close(r);
+    pmi_buffer_free(&value);
+    pmi_redis_close(r);
     end(&b);
 }
 
@@ -207,21 +209,21 @@ Test(seal_store, outcomes_and_failures) {
     bench b;
     begin(&b);
     pm_redis *r = open_as(&b, b.seal), *bare = open_as(&b, NULL);
-    pm_outcome_message out = {.kind = pm_span_of("record"), .code = PM_EDATA, .error = pm_span_of("e")}, back;
+    pm_outcome_message out = {.kind = pmi_span_of("record"), .code = PM_EDATA, .error = pmi_span_of("e")}, back;
     pm_stored note = {0};
     fixture_key(1, out.unit);
     fixture_key(2, out.job);
-    cr_assert_eq(pm_board_end(bare, &out, 1, &b.err), PM_OK, "%s", b.err.text);
-    cr_assert_eq(pm_board_failure(r, out.job, &back, &note, &b.err), PM_EDATA);
+    cr_assert_eq(pmi_board_end(bare, &out, 1, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(pmi_board_failure(r, out.job, &back, &note, &b.err), PM_EDATA);
     cr_assert(says(&b, "no seal") && says(&b, "test:failed:{"), "%s", b.err.text);
-    cr_assert_eq(pm_board_outcome(r, out.unit, &back, &note, &b.err), PM_EDATA);
-    cr_assert_eq(pm_board_forgive(r, out.job, out.unit, &b.err), PM_OK);
-    cr_assert_eq(pm_board_end(r, &out, 1, &b.err), PM_OK);
-    cr_assert_eq(pm_board_failure(r, out.job, &back, &note, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(pmi_board_outcome(r, out.unit, &back, &note, &b.err), PM_EDATA);
+    cr_assert_eq(pmi_board_forgive(r, out.job, out.unit, &b.err), PM_OK);
+    cr_assert_eq(pmi_board_end(r, &out, 1, &b.err), PM_OK);
+    cr_assert_eq(pmi_board_failure(r, out.job, &back, &note, &b.err), PM_OK, "%s", b.err.text);
     cr_assert(note.found && back.code == PM_EDATA);
-    cr_assert_eq(pm_board_outcome(bare, out.unit, &back, &note, &b.err), PM_EDATA);
-    pm_stored_free(&note);
-    pm_redis_close(r);
-    pm_redis_close(bare);
+    cr_assert_eq(pmi_board_outcome(bare, out.unit, &back, &note, &b.err), PM_EDATA);
+    pmi_stored_free(&note);
+    pmi_redis_close(r);
+    pmi_redis_close(bare);
     end(&b);
 }

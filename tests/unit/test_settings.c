@@ -11,22 +11,22 @@ static pm_settings s;
 static pm_error err;
 
 static void init(void) {
-    cr_assert_eq(pm_settings_init(&s, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_settings_init(&s, &err), PM_OK, "%s", err.text);
 }
 
 static void fini(void) {
-    pm_settings_free(&s);
+    pmi_settings_free(&s);
 }
 
 TestSuite(settings, .init = init, .fini = fini);
 
 static pm_status read_file(const char *text) {
-    return pm_settings_read_bytes(&s, (const uint8_t *)text, strlen(text), "test.conf", &err);
+    return pmi_settings_read_bytes(&s, (const uint8_t *)text, strlen(text), "test.conf", &err);
 }
 
 static pm_status read_variable(char *entry) {
     char *environment[] = {"PATH=/bin", entry, NULL};
-    return pm_settings_read_environment(&s, environment, &err);
+    return pmi_settings_read_environment(&s, environment, &err);
 }
 
 static void refused(pm_status st, pm_status code, const char *part) {
@@ -34,7 +34,7 @@ static void refused(pm_status st, pm_status code, const char *part) {
     cr_assert_not_null(strstr(err.text, part), "\"%s\" is not in: %s", part, err.text);
 }
 
-/* What pm_settings_each shows of one name, as "value origin". */
+/* What pmi_settings_each shows of one name, as "value origin". */
 typedef struct shown {
     const char *name;
     char text[256];
@@ -51,7 +51,7 @@ static pm_status see(void *ctx, const char *name, const char *value, const char 
 
 static void shows(const char *name, const char *expected) {
     shown x = {.name = name, .text = "(none)"};
-    cr_assert_eq(pm_settings_each(&s, see, &x, &err), PM_OK);
+    cr_assert_eq(pmi_settings_each(&s, see, &x, &err), PM_OK);
     cr_assert_str_eq(x.text, expected);
 }
 
@@ -67,13 +67,13 @@ Test(settings, defaults) {
     cr_assert_null(s.values.kafka_brokers);
     cr_assert_str_eq(s.values.redis_prefix, "phasemill");
     cr_assert_gt(s.values.redis_ttl_hours, s.values.kafka_retention_hours);
-    cr_assert_eq(pm_settings_check(&s, &err), PM_OK);
+    cr_assert_eq(pmi_settings_check(&s, &err), PM_OK);
     shows("kafka.brokers", "NULL default");
     shows("worker.attempts", "3 default");
 }
 
 Test(settings, every_entry_of_the_table_is_whole) {
-    for (const pm_setting *p = pm_settings_table; p->name != NULL; p++) {
+    for (const pm_setting *p = pmi_settings_table; p->name != NULL; p++) {
         cr_assert_not_null(strchr(p->name, '.'), "%s", p->name);
         cr_assert_lt(strlen(p->name) + 5, PM_SETTING_NAME_TEXT);
         cr_assert_not_null(p->help);
@@ -88,7 +88,7 @@ Test(settings, flags_win_over_environment_over_file) {
     shows("redis.prefix", "app test.conf line 5");
     cr_assert_eq(read_variable("PHASEMILL_REDIS_ADDRESS=e:2"), PM_OK, "%s", err.text);
     shows("redis.address", "e:2 PHASEMILL_REDIS_ADDRESS");
-    cr_assert_eq(pm_settings_set(&s, "redis.address", "g:3", "--redis-address", &err), PM_OK);
+    cr_assert_eq(pmi_settings_set(&s, "redis.address", "g:3", "--redis-address", &err), PM_OK);
     shows("redis.address", "g:3 --redis-address");
     cr_assert_str_eq(s.values.redis_address, "g:3");
     cr_assert_eq(s.values.redis_database, 3);
@@ -112,7 +112,7 @@ Test(settings, wrong_values_are_named) {
     refused(read_file("[redis]\nprefix = a{b}"), PM_ECONFIG, "letters, digits");
     refused(read_file("[kafka]\ntopic-prefix ="), PM_ECONFIG, "found \"\"");
     refused(read_variable("PHASEMILL_LOG_FORMAT=xml"), PM_ECONFIG, "log.format (PHASEMILL_LOG_FORMAT): found \"xml\"");
-    refused(pm_settings_set(&s, "kafka.partitions", "0", "--kafka-partitions", &err), PM_EUSAGE, "--kafka-partitions");
+    refused(pmi_settings_set(&s, "kafka.partitions", "0", "--kafka-partitions", &err), PM_EUSAGE, "--kafka-partitions");
     cr_assert_eq(s.values.kafka_partitions, 24, "a refused value was kept");
 }
 
@@ -143,7 +143,7 @@ Test(settings, variables_of_others_are_left_alone) {
                            "PHASEMILL_REDIS_USER=",
                            "NOEQUALS",
                            NULL};
-    cr_assert_eq(pm_settings_read_environment(&s, environment, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_settings_read_environment(&s, environment, &err), PM_OK, "%s", err.text);
     shows("redis.user", "NULL default");
 }
 
@@ -153,8 +153,8 @@ Test(settings, malformed_files) {
     refused(read_file("[redis]\naddress = a:1 ; here\n"), PM_ECONFIG, "line 2: found \" ;\"");
     refused(read_file("[redis]\naddress = a:1\nprefix=a\naddress = b:1\n"), PM_ECONFIG,
             "redis.address (test.conf line 4): given twice, first at test.conf line 2");
-    refused(pm_settings_read_bytes(&s, (const uint8_t *)"[redis]\na\0b", 11, "z", &err), PM_ECONFIG, "zero byte");
-    refused(pm_settings_read_file(&s, "/nonexistent/x.conf", &err), PM_ENOINPUT, "/nonexistent/x.conf");
+    refused(pmi_settings_read_bytes(&s, (const uint8_t *)"[redis]\na\0b", 11, "z", &err), PM_ECONFIG, "zero byte");
+    refused(pmi_settings_read_file(&s, "/nonexistent/x.conf", &err), PM_ENOINPUT, "/nonexistent/x.conf");
 }
 
 /* The parser's buffer cuts lines: none may be cut in silence. */
@@ -165,15 +165,15 @@ Test(settings, long_lines_are_whole_or_refused) {
         value[n] = '\0';
         snprintf(text, sizeof text, "[kafka]\nbrokers=%s\n[redis]\nprefix=p%zu\n", value, n);
         pm_settings t;
-        cr_assert_eq(pm_settings_init(&t, &err), PM_OK);
-        pm_status st = pm_settings_read_bytes(&t, (const uint8_t *)text, strlen(text), "test.conf", &err);
+        cr_assert_eq(pmi_settings_init(&t, &err), PM_OK);
+        pm_status st = pmi_settings_read_bytes(&t, (const uint8_t *)text, strlen(text), "test.conf", &err);
         if (st == PM_OK) {
             cr_assert_str_eq(t.values.kafka_brokers, value);
         } else {
             refused(st, PM_ECONFIG, "test.conf line 2: found a longer line");
         }
         cr_assert(st == PM_OK || n > 180);
-        pm_settings_free(&t);
+        pmi_settings_free(&t);
     }
 }
 
@@ -199,23 +199,23 @@ Test(settings, a_key_is_long_and_its_file_private) {
     static const mode_t open_modes[] = {0644, 0640 | S_IWGRP, 0601, 0602, 0604};
     char variable[64], *path = temp_file(key);
     pm_seal *seal = NULL;
-    cr_assert_eq(pm_settings_seal(&s, &seal, &err), PM_OK);
+    cr_assert_eq(pmi_settings_seal(&s, &seal, &err), PM_OK);
     cr_assert_null(seal);
-    cr_assert_not(pm_settings_hold_secret(&s));
+    cr_assert_not(pmi_settings_hold_secret(&s));
     snprintf(variable, sizeof variable, "PHASEMILL_CLUSTER_KEY_FILE=%s", path);
     for (size_t i = 0; i < sizeof open_modes / sizeof *open_modes; i++) {
         cr_assert_eq(chmod(path, open_modes[i]), 0);
         refused(read_variable(variable), PM_ECONFIG, "expected at most 0640");
-        refused(pm_settings_set(&s, "cluster.key-file", path, "--cluster-key-file", &err), PM_EUSAGE, path);
+        refused(pmi_settings_set(&s, "cluster.key-file", path, "--cluster-key-file", &err), PM_EUSAGE, path);
     }
     cr_assert_eq(chmod(path, 0640), 0);
     cr_assert_eq(read_variable(variable), PM_OK, "%s", err.text);
     cr_assert_str_eq(s.values.cluster_key, key);
     shows("cluster.key", "(hidden) PHASEMILL_CLUSTER_KEY_FILE");
-    cr_assert(pm_settings_hold_secret(&s));
-    cr_assert_eq(pm_settings_seal(&s, &seal, &err), PM_OK, "%s", err.text);
+    cr_assert(pmi_settings_hold_secret(&s));
+    cr_assert_eq(pmi_settings_seal(&s, &seal, &err), PM_OK, "%s", err.text);
     cr_assert_not_null(seal);
-    pm_seal_free(seal);
+    pmi_seal_free(seal);
     unlink(path);
 }
 
@@ -228,11 +228,11 @@ Test(settings, a_short_key_is_refused_unshown) {
 Test(settings, a_key_in_the_file_of_settings) {
     char *path = temp_file("[cluster]\nkey = 0123456789abcdef0123456789abcdef\n");
     cr_assert_eq(chmod(path, 0644), 0);
-    refused(pm_settings_read_file(&s, path, &err), PM_ECONFIG, "0644");
-    pm_settings_free(&s);
+    refused(pmi_settings_read_file(&s, path, &err), PM_ECONFIG, "0644");
+    pmi_settings_free(&s);
     init();
     cr_assert_eq(chmod(path, 0600), 0);
-    cr_assert_eq(pm_settings_read_file(&s, path, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_settings_read_file(&s, path, &err), PM_OK, "%s", err.text);
     unlink(path);
 }
 
@@ -243,41 +243,41 @@ Test(settings, a_secret_is_in_no_error) {
 }
 
 Test(settings, properties) {
-    cr_assert_eq(pm_settings_set_property(&s, "linger.ms=5", "-X", &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_settings_set_property(&s, "linger.ms=5", "-X", &err), PM_OK, "%s", err.text);
     cr_assert_eq(read_variable("PHASEMILL_KAFKA_X_SESSION_TIMEOUT_MS=6000"), PM_OK, "%s", err.text);
-    cr_assert_eq(pm_settings_set_property(&s, "linger.ms=7", "-X", &err), PM_OK);
+    cr_assert_eq(pmi_settings_set_property(&s, "linger.ms=7", "-X", &err), PM_OK);
     cr_assert_eq(s.n_properties, 2);
     cr_assert_str_eq(s.properties[0].value, "7");
     cr_assert_str_eq(s.properties[1].name, "session.timeout.ms");
     shows("session.timeout.ms", "6000 PHASEMILL_KAFKA_X_SESSION_TIMEOUT_MS");
-    refused(pm_settings_set_property(&s, "linger.ms", "-X", &err), PM_EUSAGE, "found no =");
-    refused(pm_settings_set_property(&s, "=5", "-X", &err), PM_EUSAGE, "found no name");
-    refused(pm_settings_set_property(&s, "frob=5", "-X", &err), PM_EUSAGE, "unknown to librdkafka");
-    refused(pm_settings_set_property(&s, "linger.ms=x", "-X", &err), PM_EUSAGE, "refused by librdkafka");
+    refused(pmi_settings_set_property(&s, "linger.ms", "-X", &err), PM_EUSAGE, "found no =");
+    refused(pmi_settings_set_property(&s, "=5", "-X", &err), PM_EUSAGE, "found no name");
+    refused(pmi_settings_set_property(&s, "frob=5", "-X", &err), PM_EUSAGE, "unknown to librdkafka");
+    refused(pmi_settings_set_property(&s, "linger.ms=x", "-X", &err), PM_EUSAGE, "refused by librdkafka");
     refused(read_variable("PHASEMILL_KAFKA_X_FROB=1"), PM_ECONFIG, "\"frob\"");
-    refused(pm_settings_set_property(&s, "bootstrap.servers=a:1", "-X", &err), PM_EUSAGE, "kafka.brokers");
+    refused(pmi_settings_set_property(&s, "bootstrap.servers=a:1", "-X", &err), PM_EUSAGE, "kafka.brokers");
 }
 
 Test(settings, what_must_hold_between_them) {
     cr_assert_eq(read_file("[redis]\nttl-hours = 168\n"), PM_OK);
-    refused(pm_settings_check(&s, &err), PM_ECONFIG, "redis.ttl-hours is 168");
+    refused(pmi_settings_check(&s, &err), PM_ECONFIG, "redis.ttl-hours is 168");
     cr_assert_eq(read_variable("PHASEMILL_REDIS_TTL_HOURS=169"), PM_OK);
     cr_assert_eq(read_variable("PHASEMILL_REDIS_USER=u"), PM_OK);
-    refused(pm_settings_check(&s, &err), PM_ECONFIG, "redis.password is not set");
+    refused(pmi_settings_check(&s, &err), PM_ECONFIG, "redis.password is not set");
     cr_assert_eq(read_variable("PHASEMILL_REDIS_PASSWORD=x"), PM_OK);
-    cr_assert_eq(pm_settings_check(&s, &err), PM_OK);
+    cr_assert_eq(pmi_settings_check(&s, &err), PM_OK);
     cr_assert_eq(read_variable("PHASEMILL_REDIS_TLS_CA=/x"), PM_OK);
-    refused(pm_settings_check(&s, &err), PM_ECONFIG, "redis.tls");
+    refused(pmi_settings_check(&s, &err), PM_ECONFIG, "redis.tls");
 }
 
 Test(settings, options_of_the_parts) {
     pm_kafka_options kafka;
     pm_redis_options redis;
-    refused(pm_settings_kafka(&s, "me", &kafka, &err), PM_EUNAVAILABLE, "PHASEMILL_KAFKA_BROKERS");
-    refused(pm_settings_redis(&s, &redis, &err), PM_EUNAVAILABLE, "--redis-address");
+    refused(pmi_settings_kafka(&s, "me", &kafka, &err), PM_EUNAVAILABLE, "PHASEMILL_KAFKA_BROKERS");
+    refused(pmi_settings_redis(&s, &redis, &err), PM_EUNAVAILABLE, "--redis-address");
     cr_assert_eq(read_file("[kafka]\nbrokers = a:1\n[kafka-x]\nlinger.ms = 5\n[redis]\naddress = b:2\n"), PM_OK);
-    cr_assert_eq(pm_settings_kafka(&s, "me", &kafka, &err), PM_OK);
-    cr_assert_eq(pm_settings_redis(&s, &redis, &err), PM_OK);
+    cr_assert_eq(pmi_settings_kafka(&s, "me", &kafka, &err), PM_OK);
+    cr_assert_eq(pmi_settings_redis(&s, &redis, &err), PM_OK);
     cr_assert_str_eq(kafka.brokers, "a:1");
     cr_assert_str_eq(kafka.client, "me");
     cr_assert_eq(kafka.n_properties, 1);

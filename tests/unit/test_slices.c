@@ -33,7 +33,7 @@ static void point(arrays *a) {
 }
 
 static void set_up(fixture *f) {
-    const pm_model_info *info = pm_model_find("two-locus-arg");
+    const pm_model_info *info = pmi_model_find("two-locus-arg");
     int64_t args[PM_MODEL_MAX_ARGS] = {0};
     pm_error err = {0};
     cr_assert_not_null(info);
@@ -54,7 +54,7 @@ static void set_up(fixture *f) {
             f->times[b * TIMES + j] = 0.1 * (double)((j * 5 + b) % 7);
         }
     }
-    f->rewards = pm_malloc(REWARDS * f->graph->n_vertices, sizeof *f->rewards);
+    f->rewards = pmi_malloc(REWARDS * f->graph->n_vertices, sizeof *f->rewards);
     for (size_t i = 0; i < REWARDS * f->graph->n_vertices; i++) {
         f->rewards[i] = (double)(i % 3);
     }
@@ -81,11 +81,11 @@ static void tear_down(fixture *f) {
 static pm_slices cut(const fixture *f) {
     pm_slices s;
     pm_error err;
-    cr_assert_eq(pm_slices_cut(f->model, &f->request, f->seconds, &s, &err), PM_OK);
+    cr_assert_eq(pmi_slices_cut(f->model, &f->request, f->seconds, &s, &err), PM_OK);
     for (size_t i = 0; i < s.n; i++) {
         pm_buffer body = {0};
-        cr_assert_eq(pm_slice_body(f->model, &f->request, &s.slices[i], &body, &err), PM_OK, "%s", err.text);
-        pm_buffer_free(&body);
+        cr_assert_eq(pmi_slice_body(f->model, &f->request, &s.slices[i], &body, &err), PM_OK, "%s", err.text);
+        pmi_buffer_free(&body);
     }
     return s;
 }
@@ -93,17 +93,17 @@ static pm_slices cut(const fixture *f) {
 /* The result of a slice as a worker would send it. */
 static pm_result_message answer(const fixture *f, const pm_slice *slice, arrays *a) {
     pm_error err = {0};
-    pm_request part = pm_slice_request(&f->request, 2, slice);
+    pm_request part = pmi_slice_request(&f->request, 2, slice);
     part.threads = 1;
     point(a);
     cr_assert_eq(pm_evaluate(f->model, &part, &a->result, &err), PM_OK, "%s", err.text);
     pm_result_message m = {.n_theta = slice->n,
-                           .moments = pm_f64s(a->moments, slice->n * REWARDS * MOMENTS),
-                           .covariance = pm_f64s(a->covariance, slice->n * REWARDS * REWARDS),
-                           .atom = pm_f64s(a->atom, slice->n),
-                           .pdf = pm_f64s(a->pdf, slice->n * TIMES),
-                           .cdf = pm_f64s(a->cdf, slice->n * TIMES),
-                           .survival = pm_f64s(a->survival, slice->n * TIMES),
+                           .moments = pmi_f64s(a->moments, slice->n * REWARDS * MOMENTS),
+                           .covariance = pmi_f64s(a->covariance, slice->n * REWARDS * REWARDS),
+                           .atom = pmi_f64s(a->atom, slice->n),
+                           .pdf = pmi_f64s(a->pdf, slice->n * TIMES),
+                           .cdf = pmi_f64s(a->cdf, slice->n * TIMES),
+                           .survival = pmi_f64s(a->survival, slice->n * TIMES),
                            .steps = a->result.steps,
                            .error_bound = a->result.error_bound};
     memcpy(m.result, slice->key, PM_DIGEST_BYTES);
@@ -129,10 +129,10 @@ static void compare(fixture *f, size_t n_expected) {
     for (size_t k = 0; k < s.n; k++) {
         const pm_slice *slice = &s.slices[(k * 7 + 3) % s.n]; /* 7 divides no number of slices here */
         pm_result_message m = answer(f, slice, &part);
-        cr_assert_eq(pm_slice_take(&f->request, slice, &m, &together.result, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_slice_take(&f->request, slice, &m, &together.result, &err), PM_OK, "%s", err.text);
     }
     cr_expect(same_arrays(&whole, &together), "%zu slices", s.n);
-    pm_slices_free(&s);
+    pmi_slices_free(&s);
 }
 
 Test(slices, put_together_in_any_order_they_are_the_whole) {
@@ -168,7 +168,7 @@ Test(slices, keys_tell_content_apart) {
             cr_assert(memcmp(a.slices[i].key, a.slices[j].key, PM_DIGEST_BYTES) != 0);
         }
     }
-    pm_slices_free(&b);
+    pmi_slices_free(&b);
     const pm_request original = f.request;
     for (size_t change = 0; change < 8; change++) {
         double kept = f.theta[3];
@@ -183,15 +183,15 @@ Test(slices, keys_tell_content_apart) {
         r->n_rewards -= change == 7;
         b = cut(&f);
         cr_expect(memcmp(a.slices[0].key, b.slices[0].key, PM_DIGEST_BYTES) != 0, "change %zu", change);
-        pm_slices_free(&b);
+        pmi_slices_free(&b);
         f.theta[3] = kept;
         f.request = original;
     }
     f.request.threads = 7; /* threads change no bits */
     b = cut(&f);
     cr_expect_arr_eq(a.slices[0].key, b.slices[0].key, PM_DIGEST_BYTES);
-    pm_slices_free(&a);
-    pm_slices_free(&b);
+    pmi_slices_free(&a);
+    pmi_slices_free(&b);
     tear_down(&f);
 }
 
@@ -207,18 +207,18 @@ Test(slices, results_of_wrong_lengths_are_refused) {
         point(&together);
         size_t size = spans[i]->size;
         spans[i]->size = size - sizeof(double);
-        cr_expect_eq(pm_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_EDATA);
+        cr_expect_eq(pmi_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_EDATA);
         spans[i]->size = size + sizeof(double);
-        cr_expect_eq(pm_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_EDATA);
+        cr_expect_eq(pmi_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_EDATA);
         spans[i]->size = 0;
-        cr_expect_eq(pm_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_EDATA);
+        cr_expect_eq(pmi_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_EDATA);
         spans[i]->size = size;
     }
-    cr_expect_eq(pm_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_OK);
-    cr_expect_eq(pm_slice_take(&f.request, &s.slices[0], &good, &together.result, &err), PM_EDATA, "another slice");
+    cr_expect_eq(pmi_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_OK);
+    cr_expect_eq(pmi_slice_take(&f.request, &s.slices[0], &good, &together.result, &err), PM_EDATA, "another slice");
     good.n_theta++;
-    cr_expect_eq(pm_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_EDATA);
-    pm_slices_free(&s);
+    cr_expect_eq(pmi_slice_take(&f.request, &s.slices[1], &good, &together.result, &err), PM_EDATA);
+    pmi_slices_free(&s);
     tear_down(&f);
 }
 
@@ -228,16 +228,16 @@ Test(slices, every_row_is_checked_before_anything_is_sent) {
     pm_error err = {0};
     set_up(&f);
     point(&a);
-    cr_assert_eq(pm_slice_costs(f.model, &f.request, &a.result, f.seconds, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_slice_costs(f.model, &f.request, &a.result, f.seconds, &err), PM_OK, "%s", err.text);
     for (size_t b = 0; b < ROWS; b++) {
         cr_assert(f.seconds[b] > 0 && f.seconds[b] < 1);
     }
     f.theta[2 * 40] = -3;
-    cr_assert_eq(pm_slice_costs(f.model, &f.request, &a.result, f.seconds, &err), PM_EDATA);
+    cr_assert_eq(pmi_slice_costs(f.model, &f.request, &a.result, f.seconds, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "theta row 40"), "%s", err.text);
     f.theta[2 * 40] = 1;
     f.times[33 * TIMES] = -1;
-    cr_assert_eq(pm_slice_costs(f.model, &f.request, &a.result, f.seconds, &err), PM_EDATA);
+    cr_assert_eq(pmi_slice_costs(f.model, &f.request, &a.result, f.seconds, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "row 33"), "%s", err.text);
     tear_down(&f);
 }
@@ -259,14 +259,14 @@ Test(slices, weights_beyond_a_double_are_refused_for_densities_alone) {
         f.request.pdf = f.request.cdf = densities == 1;
         f.request.n_times = densities == 1 ? TIMES : 0;
         pm_status alone = pm_evaluate(f.model, &f.request, &a.result, &err);
-        pm_status sliced = pm_slice_costs(f.model, &f.request, &a.result, f.seconds, &err);
+        pm_status sliced = pmi_slice_costs(f.model, &f.request, &a.result, f.seconds, &err);
         cr_expect_eq(alone, densities == 1 ? PM_EDATA : PM_OK, "%s", err.text);
         cr_expect_eq(sliced, alone, "%s", err.text);
     }
     f.request.pdf = f.request.cdf = false;
     f.request.n_times = 0;
     f.theta[2 * 25] = -1;
-    cr_assert_eq(pm_slice_costs(f.model, &f.request, &a.result, f.seconds, &err), PM_EDATA);
+    cr_assert_eq(pmi_slice_costs(f.model, &f.request, &a.result, f.seconds, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "theta row 25"), "%s", err.text);
     tear_down(&f);
 }
@@ -274,21 +274,21 @@ Test(slices, weights_beyond_a_double_are_refused_for_densities_alone) {
 Test(slices, rows_in_errors_are_those_of_the_batch) {
     pm_slice slice = {.first = 1000, .n = 16};
     pm_error err;
-    pm_fail(&err, PM_EDATA, "theta row 7: moment 2 is too large (unit abc)");
-    pm_slice_translate(&slice, &err);
+    pmi_fail(&err, PM_EDATA, "theta row 7: moment 2 is too large (unit abc)");
+    pmi_slice_translate(&slice, &err);
     cr_assert_str_eq(err.text, "theta row 1007: moment 2 is too large (unit abc)");
-    pm_fail(&err, PM_EDATA, "times: row 0, column 3 is -1");
-    pm_slice_translate(&slice, &err);
+    pmi_fail(&err, PM_EDATA, "times: row 0, column 3 is -1");
+    pmi_slice_translate(&slice, &err);
     cr_assert_str_eq(err.text, "times: row 1000, column 3 is -1");
-    pm_fail(&err, PM_EDATA, "no row at all, theta row");
-    pm_slice_translate(&slice, &err);
+    pmi_fail(&err, PM_EDATA, "no row at all, theta row");
+    pmi_slice_translate(&slice, &err);
     cr_assert_str_eq(err.text, "no row at all, theta row");
     char long_text[PM_ERROR_TEXT];
     memset(long_text, 'x', sizeof long_text - 1);
     long_text[sizeof long_text - 1] = '\0';
     memcpy(long_text, "theta row 7:", 12);
-    pm_fail(&err, PM_EDATA, "%s", long_text);
-    pm_slice_translate(&slice, &err);
+    pmi_fail(&err, PM_EDATA, "%s", long_text);
+    pmi_slice_translate(&slice, &err);
     cr_assert_eq(strncmp(err.text, "theta row 1007:x", 16), 0);
     cr_assert_eq(strlen(err.text), PM_ERROR_TEXT - 1);
 }

@@ -38,9 +38,9 @@ static int act(void *ctx, size_t slot, int fd) {
         }
         pm_answer answer = {.items = head.size, .recorded = slot, .status = PM_OK};
         uint8_t scc[PM_DIGEST_BYTES] = {7};
-        pm_progress_page_begin(page, 5);
-        pm_progress_page_item(page, 3, scc);
-        pm_progress_page_phase(page, PM_PHASE_COMPUTE);
+        pmi_progress_page_begin(page, 5);
+        pmi_progress_page_item(page, 3, scc);
+        pmi_progress_page_phase(page, PM_PHASE_COMPUTE);
         switch (value[0]) {
         case 'e': /* an error */
             answer.status = PM_EDATA;
@@ -56,18 +56,18 @@ static int act(void *ctx, size_t slot, int fd) {
                 pause();
             }
         case 'w': /* waits, and computes nothing */
-            pm_progress_page_phase(page, PM_PHASE_FETCH);
+            pmi_progress_page_phase(page, PM_PHASE_FETCH);
             nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
             break;
         case 'q': /* the same, and says so */
-            pm_progress_page_phase(page, PM_PHASE_FETCH);
+            pmi_progress_page_phase(page, PM_PHASE_FETCH);
             for (int i = 0; i < 20; i++) {
-                pm_progress_page_sign(page);
+                pmi_progress_page_sign(page);
                 nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
             }
             break;
         case 'b': /* works, and does not compute */
-            pm_progress_page_phase(page, PM_PHASE_FETCH);
+            pmi_progress_page_phase(page, PM_PHASE_FETCH);
             for (;;) {
             }
         case 'n': /* no answer */
@@ -77,8 +77,8 @@ static int act(void *ctx, size_t slot, int fd) {
             break;
         }
         free(value);
-        pm_progress_page_phase(page, PM_PHASE_IDLE);
-        answer.seconds = pm_progress_page_computed(page);
+        pmi_progress_page_phase(page, PM_PHASE_IDLE);
+        answer.seconds = pmi_progress_page_computed(page);
         if (write(fd, &answer, sizeof answer) != (ssize_t)sizeof answer) {
             return 1;
         }
@@ -111,13 +111,14 @@ static void open_desk(desk *d, size_t n, double unit_seconds, pm_log *log) {
     pm_error err;
     *d = (desk){0};
     *log = (pm_log){.ctx = d, .line = count_errors};
-    cr_assert_eq(pm_pages_new(n, &d->pages, &err), PM_OK, "%s", err.text);
-    cr_assert_eq(pm_slots_start(n, d->pages, act, d->pages, unit_seconds, log, &d->slots, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_pages_new(n, &d->pages, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_slots_start(n, d->pages, act, d->pages, unit_seconds, log, &d->slots, &err), PM_OK, "%s",
+                 err.text);
 }
 
 static void close_desk(desk *d, size_t n) {
-    pm_slots_stop(&d->slots);
-    pm_pages_free(d->pages, n);
+    pmi_slots_stop(&d->slots);
+    pmi_pages_free(d->pages, n);
 }
 
 static void ended(void *ctx, const pm_ending *ending) {
@@ -133,31 +134,31 @@ static void ended(void *ctx, const pm_ending *ending) {
 static void turn(desk *d) {
     struct pollfd fds[16];
     pm_error err;
-    pm_slots_poll(&d->slots, fds);
-    double due = pm_slots_due(&d->slots, pm_seconds(), 0.1);
+    pmi_slots_poll(&d->slots, fds);
+    double due = pmi_slots_due(&d->slots, pmi_seconds(), 0.1);
     poll(fds, (nfds_t)d->slots.n + 1, (int)ceil(due * 1000));
-    cr_assert_eq(pm_slots_serve(&d->slots, pm_seconds(), ended, d, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_slots_serve(&d->slots, pmi_seconds(), ended, d, &err), PM_OK, "%s", err.text);
 }
 
 static size_t wait_idle(desk *d) {
-    double limit = pm_seconds() + 20;
-    while (pm_slots_idle(&d->slots) == d->slots.n) {
-        cr_assert(pm_seconds() < limit, "no child became idle");
+    double limit = pmi_seconds() + 20;
+    while (pmi_slots_idle(&d->slots) == d->slots.n) {
+        cr_assert(pmi_seconds() < limit, "no child became idle");
         turn(d);
     }
-    return pm_slots_idle(&d->slots);
+    return pmi_slots_idle(&d->slots);
 }
 
 static void give(desk *d, job *j, const char *value, size_t n) {
     pm_task_head head = {.size = n, .kind = "probe"};
     *j = (job){0};
-    pm_slots_give(&d->slots, wait_idle(d), &head, (pm_span){(const uint8_t *)value, n}, j);
+    pmi_slots_give(&d->slots, wait_idle(d), &head, (pm_span){(const uint8_t *)value, n}, j);
 }
 
 static void wait_end(desk *d, const job *j) {
-    double limit = pm_seconds() + 20;
+    double limit = pmi_seconds() + 20;
     while (!j->has_ended) {
-        cr_assert(pm_seconds() < limit, "the unit does not end");
+        cr_assert(pmi_seconds() < limit, "the unit does not end");
         turn(d);
     }
 }
@@ -202,7 +203,7 @@ Test(slots, large_units_go_in_pieces) {
     memset(value, 'i', n);
     job j;
     give(&d, &j, value, n);
-    cr_assert_eq(pm_slots_busy(&d.slots), 1);
+    cr_assert_eq(pmi_slots_busy(&d.slots), 1);
     wait_end(&d, &j);
     cr_assert_eq(j.ending.answer.items, n);
     free(value);
@@ -255,9 +256,9 @@ Test(slots, computing_too_long_is_a_fault_waiting_is_none) {
     desk d;
     pm_log log;
     open_desk(&d, 1, 0.2, &log);
-    double begin = pm_seconds();
+    double begin = pmi_seconds();
     job j = run_one(&d, "s");
-    double seconds = pm_seconds() - begin;
+    double seconds = pmi_seconds() - begin;
     cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
     cr_assert(strstr(j.text, "overran its 0.2 seconds") != NULL, "%s", j.text);
     cr_assert(j.ending.answer.seconds >= 0.2);
@@ -275,7 +276,7 @@ Test(slots, a_dismissed_unit_ends_as_such) {
     open_desk(&d, 1, 10, &log);
     job j;
     give(&d, &j, "s", 1);
-    cr_assert_eq(pm_slots_dismiss(&d.slots, &j, &err), PM_OK);
+    cr_assert_eq(pmi_slots_dismiss(&d.slots, &j, &err), PM_OK);
     wait_end(&d, &j);
     cr_assert_eq(j.ending.how, PM_ENDED_DISMISSED);
     cr_assert_eq(run_one(&d, "i").ending.how, PM_ENDED_ANSWER);
@@ -291,7 +292,7 @@ Test(slots, a_child_that_was_dead_before_its_unit_is_not_the_units_fault) {
     kill(child, SIGSTOP); /* it will read nothing before it dies */
     job j = {0};
     pm_task_head head = {.size = 1, .kind = "probe"};
-    pm_slots_give(&d.slots, slot, &head, (pm_span){(const uint8_t *)"i", 1}, &j);
+    pmi_slots_give(&d.slots, slot, &head, (pm_span){(const uint8_t *)"i", 1}, &j);
     kill(child, SIGKILL);
     wait_end(&d, &j);
     cr_assert_eq(j.ending.how, PM_ENDED_UNBEGUN);
@@ -318,12 +319,12 @@ static int die_at_once(void *ctx, size_t slot, int fd) {
 Test(slots, children_that_cannot_live_are_not_forked_in_a_hurry) {
     desk d = {0};
     pm_error err;
-    cr_assert_eq(pm_pages_new(1, &d.pages, &err), PM_OK);
-    cr_assert_eq(pm_slots_start(1, d.pages, die_at_once, NULL, 10, NULL, &d.slots, &err), PM_OK);
-    double end = pm_seconds() + 1;
+    cr_assert_eq(pmi_pages_new(1, &d.pages, &err), PM_OK);
+    cr_assert_eq(pmi_slots_start(1, d.pages, die_at_once, NULL, 10, NULL, &d.slots, &err), PM_OK);
+    double end = pmi_seconds() + 1;
     size_t births = 0;
     pid_t last = 0;
-    while (pm_seconds() < end) {
+    while (pmi_seconds() < end) {
         turn(&d);
         if (d.slots.slots[0].pid != 0 && d.slots.slots[0].pid != last) {
             last = d.slots.slots[0].pid;
@@ -332,7 +333,7 @@ Test(slots, children_that_cannot_live_are_not_forked_in_a_hurry) {
     }
     cr_assert(births <= 6, "%zu children in a second", births);
     cr_assert(d.slots.slots[0].misses >= 2);
-    cr_assert_eq(pm_slots_fit(&d.slots), 0);
+    cr_assert_eq(pmi_slots_fit(&d.slots), 0);
     close_desk(&d, 1);
 }
 
@@ -345,7 +346,7 @@ Test(slots, a_child_without_a_sign_of_life_is_missed) {
     open_desk(&d, 1, 1000, &log);
     d.slots.quiet_seconds = 0.2;
     wait_idle(&d);
-    cr_assert_eq(pm_slots_fit(&d.slots), 1);
+    cr_assert_eq(pmi_slots_fit(&d.slots), 1);
     kill(d.slots.slots[0].pid, SIGSTOP);
     j = run_one(&d, "i");
     cr_assert_eq(j.ending.how, PM_ENDED_UNBEGUN);
@@ -364,10 +365,10 @@ Test(slots, a_unit_may_not_be_prepared_for_ever) {
     pm_log log;
     open_desk(&d, 1, 2.5, &log);
     d.slots.quiet_seconds = 2.0;
-    double begun = pm_seconds();
+    double begun = pmi_seconds();
     job j = run_one(&d, "b");
     cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
     cr_assert_not_null(strstr(j.text, "at one thing for 2.5 s"), "%s", j.text);
-    cr_assert_geq(pm_seconds() - begun, 2.5);
+    cr_assert_geq(pmi_seconds() - begun, 2.5);
     close_desk(&d, 1);
 }

@@ -39,10 +39,10 @@ static pm_spawner_news wait_news(pm_spawner *s) {
     pm_spawner_news news = {0};
     bool got = false;
     pm_error err;
-    struct pollfd fd = {.fd = pm_spawner_fd(s), .events = POLLIN};
+    struct pollfd fd = {.fd = pmi_spawner_fd(s), .events = POLLIN};
     for (int turn = 0; !got && turn < 100; turn++) {
         poll(&fd, 1, 100);
-        cr_assert_eq(pm_spawner_read(s, &news, &got, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_spawner_read(s, &news, &got, &err), PM_OK, "%s", err.text);
     }
     cr_assert(got, "no news from the spawner");
     return news;
@@ -51,13 +51,13 @@ static pm_spawner_news wait_news(pm_spawner *s) {
 static pm_spawner *start(size_t slots, pm_child_main child, void *ctx) {
     pm_spawner *s;
     pm_error err;
-    cr_assert_eq(pm_spawner_start(slots, child, ctx, &s, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_spawner_start(slots, child, ctx, &s, &err), PM_OK, "%s", err.text);
     return s;
 }
 
 static pm_spawner_news spawn(pm_spawner *s, size_t slot) {
     pm_error err;
-    cr_assert_eq(pm_spawner_spawn(s, slot, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_spawner_spawn(s, slot, &err), PM_OK, "%s", err.text);
     pm_spawner_news news = wait_news(s);
     cr_assert(news.is_born);
     cr_assert_eq(news.slot, slot);
@@ -112,7 +112,7 @@ Test(spawner, children_serve_their_slots) {
         cr_assert_not(news.is_born);
         cr_assert(WIFEXITED(news.status) && WEXITSTATUS(news.status) == 0);
     }
-    pm_spawner_stop(s);
+    pmi_spawner_stop(s);
 }
 
 Test(spawner, ends_are_reported_with_their_status) {
@@ -131,7 +131,7 @@ Test(spawner, ends_are_reported_with_their_status) {
     died = wait_news(s);
     cr_assert(WIFSIGNALED(died.status) && WTERMSIG(died.status) == SIGUSR1);
     close(born.fd);
-    pm_spawner_stop(s);
+    pmi_spawner_stop(s);
 }
 
 Test(spawner, kills_and_replaces) {
@@ -141,7 +141,7 @@ Test(spawner, kills_and_replaces) {
         pm_spawner_news born = spawn(s, 0);
         check_echo(born.fd, 0);
         pm_error err;
-        cr_assert_eq(pm_spawner_kill(s, 0, &err), PM_OK);
+        cr_assert_eq(pmi_spawner_kill(s, 0, &err), PM_OK);
         pm_spawner_news died = wait_news(s);
         cr_assert_eq(died.pid, born.pid);
         cr_assert(WIFSIGNALED(died.status) && WTERMSIG(died.status) == SIGKILL);
@@ -149,7 +149,7 @@ Test(spawner, kills_and_replaces) {
     }
     check_echo(other, 1);
     close(other);
-    pm_spawner_stop(s);
+    pmi_spawner_stop(s);
 }
 
 Test(spawner, terminal_signals_are_for_the_worker) {
@@ -159,18 +159,18 @@ Test(spawner, terminal_signals_are_for_the_worker) {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     for (size_t i = 0; i < 3; i++) {
         cr_assert_eq(kill(born.pid, signals[i]), 0);
-        cr_assert_eq(kill(pm_spawner_pid(s), signals[i]), 0);
+        cr_assert_eq(kill(pmi_spawner_pid(s), signals[i]), 0);
     }
     check_echo(born.fd, 0);
     close(born.fd);
-    pm_spawner_stop(s);
+    pmi_spawner_stop(s);
 }
 
 Test(spawner, stop_ends_children_that_are_busy) {
     pm_spawner *s = start(2, echo, NULL);
     pm_spawner_news a = spawn(s, 0), b = spawn(s, 1);
-    pid_t spawner = pm_spawner_pid(s);
-    pm_spawner_stop(s);
+    pid_t spawner = pmi_spawner_pid(s);
+    pmi_spawner_stop(s);
     cr_assert_eq(kill(a.pid, 0), -1, "a child outlived its spawner");
     cr_assert_eq(kill(b.pid, 0), -1);
     cr_assert_eq(kill(spawner, 0), -1);
@@ -181,18 +181,18 @@ Test(spawner, stop_ends_children_that_are_busy) {
 Test(spawner, a_killed_spawner_takes_its_children_along_and_is_an_error) {
     pm_spawner *s = start(1, echo, NULL);
     pm_spawner_news born = spawn(s, 0);
-    cr_assert_eq(kill(pm_spawner_pid(s), SIGKILL), 0);
+    cr_assert_eq(kill(pmi_spawner_pid(s), SIGKILL), 0);
     cr_assert(is_gone(born.pid));
-    struct pollfd fd = {.fd = pm_spawner_fd(s), .events = POLLIN};
+    struct pollfd fd = {.fd = pmi_spawner_fd(s), .events = POLLIN};
     cr_assert_eq(poll(&fd, 1, 5000), 1);
     pm_spawner_news news;
     bool got;
     pm_error err;
-    cr_assert_eq(pm_spawner_read(s, &news, &got, &err), PM_ESOFTWARE);
+    cr_assert_eq(pmi_spawner_read(s, &news, &got, &err), PM_ESOFTWARE);
     cr_assert(strstr(err.text, "is gone") != NULL, "%s", err.text);
-    cr_assert_eq(pm_spawner_spawn(s, 0, &err), PM_ESOFTWARE);
+    cr_assert_eq(pmi_spawner_spawn(s, 0, &err), PM_ESOFTWARE);
     close(born.fd);
-    pm_spawner_stop(s);
+    pmi_spawner_stop(s);
 }
 
 /* A worker killed with SIGKILL leaves nothing behind. */
@@ -203,7 +203,7 @@ Test(spawner, nothing_outlives_the_worker) {
     if (worker == 0) {
         close(report[0]);
         pm_spawner *s = start(1, echo, NULL);
-        pid_t pids[2] = {pm_spawner_pid(s), spawn(s, 0).pid};
+        pid_t pids[2] = {pmi_spawner_pid(s), spawn(s, 0).pid};
         if (write(report[1], pids, sizeof pids) == (ssize_t)sizeof pids) {
             pause_ms(60000);
         }
@@ -242,7 +242,7 @@ Test(spawner, children_inherit_no_sockets_of_others) {
         close(born.fd);
         cr_assert_not(wait_news(s).is_born);
     }
-    pm_spawner_stop(s);
+    pmi_spawner_stop(s);
 }
 
 /* ---- the page ---- */
@@ -252,13 +252,13 @@ static int work_on_page(void *ctx, size_t slot, int fd) {
     pm_progress_page *page = ctx;
     uint8_t scc[PM_DIGEST_BYTES] = {1, 2, 3};
     char byte = 'r';
-    pm_progress_page_begin(page, 9);
-    pm_progress_page_phase(page, PM_PHASE_COMPUTE);
-    pm_progress_page_item(page, 4, scc);
+    pmi_progress_page_begin(page, 9);
+    pmi_progress_page_phase(page, PM_PHASE_COMPUTE);
+    pmi_progress_page_item(page, 4, scc);
     if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1) {
         return 1;
     }
-    pm_progress_page_phase(page, PM_PHASE_STORE);
+    pmi_progress_page_phase(page, PM_PHASE_STORE);
     return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 0 ? 0 : 1;
 }
 
@@ -273,16 +273,16 @@ Test(spawner, a_page_shows_what_the_child_is_at) {
     cr_assert_eq(atomic_load(&page->item), 4);
     cr_assert_eq(atomic_load(&page->items), 9);
     cr_assert_eq(page->scc[2], 3);
-    double before = pm_progress_page_computed(page);
+    double before = pmi_progress_page_computed(page);
     pause_ms(50);
-    cr_assert(pm_progress_page_computed(page) >= before + 0.04, "the clock of a compute phase must run");
+    cr_assert(pmi_progress_page_computed(page) >= before + 0.04, "the clock of a compute phase must run");
     cr_assert_eq(write(born.fd, &byte, 1), 1);
     cr_assert_eq(read(born.fd, &byte, 1), 1);
-    double stored = pm_progress_page_computed(page);
+    double stored = pmi_progress_page_computed(page);
     cr_assert(stored >= 0.04);
     pause_ms(20);
-    cr_assert_eq(pm_progress_page_computed(page), stored, "outside of compute the clock stands");
+    cr_assert_eq(pmi_progress_page_computed(page), stored, "outside of compute the clock stands");
     close(born.fd);
-    pm_spawner_stop(s);
+    pmi_spawner_stop(s);
     munmap(page, sizeof *page);
 }

@@ -144,7 +144,7 @@ Test(split, agrees_with_reachability) {
         find_facts(n, edge, start, &f);
         pm_split s;
         pm_error err;
-        pm_status st = pm_split_graph(g, NULL, &s, &err);
+        pm_status st = pmi_split_graph(g, NULL, &s, &err);
         cr_assert_eq(st, f.certain ? PM_OK : PM_EDATA, "turn %d", turn);
         if (st == PM_OK) {
             check_numbers(n, &f, &s);
@@ -156,7 +156,7 @@ Test(split, agrees_with_reachability) {
             cr_assert_null(s.row);
             refused++;
         }
-        pm_split_free(&s);
+        pmi_split_free(&s);
         pm_graph_free(g);
         free(edge);
     }
@@ -174,7 +174,7 @@ Test(split, a_closed_scc_is_named) {
     pm_graph *g = sketch_finish(&s);
     pm_split split;
     pm_error err;
-    cr_assert_eq(pm_split_graph(g, NULL, &split, &err), PM_EDATA);
+    cr_assert_eq(pmi_split_graph(g, NULL, &split, &err), PM_EDATA);
     cr_assert(strstr(err.text, "row 2 (state [2]) can be reached but cannot reach absorption") != NULL, "%s", err.text);
     cr_assert(strstr(err.text, "its SCC of 3 states (last: row 4 (state [4]))") != NULL, "%s", err.text);
     pm_graph_free(g);
@@ -192,14 +192,14 @@ Test(split, self_loops_are_no_way_out) {
     sketch_edge(&s, 3, 3, 0.5);
     pm_graph *g = sketch_finish(&s);
     pm_split split;
-    cr_assert_eq(pm_split_graph(g, NULL, &split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(g, NULL, &split, NULL), PM_OK);
     cr_assert_eq(split.n_absorbing, 1u);
     cr_assert_eq(split.n_transient, 2u);
     cr_assert_eq(split.scc_of[2], PM_NONE);
     cr_assert_eq(split.scc_of[3], 0u);
     cr_assert_eq(split.scc_of[1], 1u);
     cr_assert_eq(split.n_total, 4u);
-    pm_split_free(&split);
+    pmi_split_free(&split);
     pm_graph_free(g);
 }
 
@@ -214,13 +214,13 @@ Test(split, row_0_may_be_a_state) {
     sketch_edge(&s, 1, 2, 1);
     pm_graph *g = sketch_finish(&s);
     pm_split split;
-    cr_assert_eq(pm_split_graph(g, NULL, &split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(g, NULL, &split, NULL), PM_OK);
     cr_assert_eq(split.n_sccs, 1u);
     cr_assert_eq(split.largest, 2u);
     cr_assert_eq(split.n_absorbing, 1u);
     cr_assert_eq(split.n_total, 2u);
     cr_assert_eq(split.n_unreachable, 0u);
-    pm_split_free(&split);
+    pmi_split_free(&split);
     pm_graph_free(g);
 }
 
@@ -250,12 +250,12 @@ Test(split, dropped_states_are_an_info_line) {
     sketch_param(&s, 5, 1, &one);
     pm_graph *g = sketch_finish(&s);
     pm_split split;
-    cr_assert_eq(pm_split_graph(g, &log, &split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(g, &log, &split, NULL), PM_OK);
     cr_assert_eq(l.n, 1);
     cr_assert_eq(l.level, PM_LOG_INFO);
     cr_assert(strncmp(l.last, "3 of 6 states cannot be reached", 31) == 0, "%s", l.last);
     cr_assert_eq(split.n_unreachable, 3u);
-    pm_split_free(&split);
+    pmi_split_free(&split);
     pm_graph_free(g);
 }
 
@@ -269,12 +269,12 @@ Test(split, a_deep_chain_needs_no_stack) {
     }
     pm_graph *g = sketch_finish(&s);
     pm_split split;
-    cr_assert_eq(pm_split_graph(g, NULL, &split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(g, NULL, &split, NULL), PM_OK);
     cr_assert_eq(split.n_sccs, n - 2);
     cr_assert_eq(split.scc_of[1], n - 3);
     cr_assert_eq(split.scc_of[n - 2], 0u);
     cr_assert_eq(split.n_total, n);
-    pm_split_free(&split);
+    pmi_split_free(&split);
     pm_graph_free(g);
 }
 
@@ -288,10 +288,10 @@ Test(split, a_deep_ring_is_one_scc) {
     sketch_edge(&s, 17, n - 1, 1);
     pm_graph *g = sketch_finish(&s);
     pm_split split;
-    cr_assert_eq(pm_split_graph(g, NULL, &split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(g, NULL, &split, NULL), PM_OK);
     cr_assert_eq(split.n_sccs, 1u);
     cr_assert_eq(split.largest, n - 2);
     cr_assert_eq(split.n_nontrivial, 1u);
-    pm_split_free(&split);
+    pmi_split_free(&split);
     pm_graph_free(g);
 }

@@ -55,7 +55,7 @@ static pm_status check(const pattern *p, pm_error *err) {
     size_t fill = l_row[p->n] + u_row[p->n];
     pm_trace trace = {
         .n = p->n, .n_edges = fill, .flops = fill, .pivot = pivot, .l = l, .l_row = l_row, .u = u, .u_row = u_row};
-    return pm_trace_check_structure(&trace, err);
+    return pmi_trace_check_structure(&trace, err);
 }
 
 static void expect(const pattern *p, const char *what, unsigned round, size_t *closed, size_t *open) {

@@ -9,7 +9,7 @@
 /* Elimination as it is defined, on a dense pattern in pivot order: after i is gone, whoever led to i leads to where i
  * led. */
 static bool *eliminate(uint32_t n, const bool *edge, const uint32_t *pivot) {
-    bool *dense = pm_malloc((size_t)n * n, sizeof *dense);
+    bool *dense = pmi_malloc((size_t)n * n, sizeof *dense);
     for (uint32_t j = 0; j < n; j++) {
         for (uint32_t k = 0; k < n; k++) {
             dense[j * n + k] = j != k && edge[pivot[j] * n + pivot[k]];
@@ -65,7 +65,7 @@ static void check_trace(uint32_t n, const bool *edge, const uint32_t *pivot) {
     pm_trace trace;
     bool fits;
     pm_error err;
-    cr_assert_eq(pm_symbolic(&t, pivot, SIZE_MAX, &trace, &fits, &err), PM_OK);
+    cr_assert_eq(pmi_symbolic(&t, pivot, SIZE_MAX, &trace, &fits, &err), PM_OK);
     cr_assert(fits);
     bool *dense = eliminate(n, edge, pivot);
     cr_assert_eq(trace.n, n);
@@ -74,10 +74,10 @@ static void check_trace(uint32_t n, const bool *edge, const uint32_t *pivot) {
     check_rows(n, dense, trace.u_row, trace.u, false);
     cr_assert_eq(trace.n_edges, t.row[n]);
     cr_assert_eq(trace.flops, count_flops(n, dense));
-    cr_assert_eq(pm_trace_check_structure(&trace, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_trace_check_structure(&trace, &err), PM_OK, "%s", err.text);
     free(dense);
-    pm_trace_free(&trace);
-    pm_topology_free(&t);
+    pmi_trace_free(&trace);
+    pmi_topology_free(&t);
 }
 
 Test(symbolic, is_elimination) {
@@ -139,19 +139,19 @@ Test(symbolic, gives_up_beyond_the_fill_allowed) {
         draw_permutation(&random, n, pivot);
         pm_trace trace;
         bool fits;
-        cr_assert_eq(pm_symbolic(&t, pivot, SIZE_MAX, &trace, &fits, NULL), PM_OK);
+        cr_assert_eq(pmi_symbolic(&t, pivot, SIZE_MAX, &trace, &fits, NULL), PM_OK);
         size_t fill = trace.l_row[n] + trace.u_row[n];
-        pm_trace_free(&trace);
-        cr_assert_eq(pm_symbolic(&t, pivot, fill, &trace, &fits, NULL), PM_OK);
+        pmi_trace_free(&trace);
+        cr_assert_eq(pmi_symbolic(&t, pivot, fill, &trace, &fits, NULL), PM_OK);
         cr_assert(fits);
         cr_assert_eq(trace.l_row[n] + trace.u_row[n], fill);
-        pm_trace_free(&trace);
-        cr_assert_eq(pm_symbolic(&t, pivot, fill - 1, &trace, &fits, NULL), PM_OK);
+        pmi_trace_free(&trace);
+        cr_assert_eq(pmi_symbolic(&t, pivot, fill - 1, &trace, &fits, NULL), PM_OK);
         cr_assert(!fits);
         cr_assert_null(trace.pivot);
         cr_assert_null(trace.l_row);
         cr_assert_eq(trace.n, 0u);
-        pm_topology_free(&t);
+        pmi_topology_free(&t);
         free(edge);
     }
 }

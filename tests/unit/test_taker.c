@@ -27,48 +27,48 @@ static void set_up(bench *b) {
 
 static void send_units(bench *b, int partition, size_t n) {
     pm_sender *s;
-    cr_assert_eq(pm_sender_open(&b->mock.options, 10, NULL, NULL, &b->mock.log, &s, &b->err), PM_OK);
+    cr_assert_eq(pmi_sender_open(&b->mock.options, 10, NULL, NULL, &b->mock.log, &s, &b->err), PM_OK);
     for (size_t i = 0; i < n; i++) {
         char text[32];
         int size = snprintf(text, sizeof text, "%d/%zu", partition, i);
         pm_outgoing m = {.partition = partition, .value = {(const uint8_t *)text, (size_t)size}};
-        cr_assert_eq(pm_sender_send(s, &m, &b->err), PM_OK, "%s", b->err.text);
+        cr_assert_eq(pmi_sender_send(s, &m, &b->err), PM_OK, "%s", b->err.text);
     }
-    cr_assert_eq(pm_sender_flush(s, 10, &b->err), PM_OK, "%s", b->err.text);
-    pm_sender_close(s);
+    cr_assert_eq(pmi_sender_flush(s, 10, &b->err), PM_OK, "%s", b->err.text);
+    pmi_sender_close(s);
 }
 
 static pm_taker *open_taker(bench *b, size_t window) {
     pm_taker *t;
-    cr_assert_eq(pm_taker_open(&b->mock.options, window, &b->mock.log, &t, &b->err), PM_OK, "%s", b->err.text);
-    cr_assert_eq(pm_taker_join(t, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_taker_open(&b->mock.options, window, &b->mock.log, &t, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_taker_join(t, &b->err), PM_OK, "%s", b->err.text);
     return t;
 }
 
 static void serve(bench *b, pm_taker *t) {
-    cr_assert_eq(pm_taker_serve(t, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_taker_serve(t, &b->err), PM_OK, "%s", b->err.text);
 }
 
 /* Waits on the descriptor as a worker does, and takes one unit; false after `seconds`. */
 static bool take(bench *b, pm_taker *t, double seconds, pm_taken *unit) {
-    double until = pm_seconds() + seconds;
+    double until = pmi_seconds() + seconds;
     do {
         bool taken;
         serve(b, t);
-        cr_assert_eq(pm_taker_take(t, unit, &taken, &b->err), PM_OK, "%s", b->err.text);
+        cr_assert_eq(pmi_taker_take(t, unit, &taken, &b->err), PM_OK, "%s", b->err.text);
         if (taken) {
             return true;
         }
-        struct pollfd fd = {.fd = pm_taker_fd(t), .events = POLLIN};
+        struct pollfd fd = {.fd = pmi_taker_fd(t), .events = POLLIN};
         poll(&fd, 1, 100);
-    } while (pm_seconds() < until);
+    } while (pmi_seconds() < until);
     return false;
 }
 
 static void serve_until_owned(bench *b, pm_taker *t, size_t n, double seconds) {
-    double until = pm_seconds() + seconds;
-    while (pm_taker_partitions(t, NULL, 0) != n) {
-        cr_assert(pm_seconds() < until, "%zu partitions\n%s", pm_taker_partitions(t, NULL, 0), b->mock.lines);
+    double until = pmi_seconds() + seconds;
+    while (pmi_taker_partitions(t, NULL, 0) != n) {
+        cr_assert(pmi_seconds() < until, "%zu partitions\n%s", pmi_taker_partitions(t, NULL, 0), b->mock.lines);
         serve(b, t);
         poll(NULL, 0, 20);
     }
@@ -110,35 +110,35 @@ Test(taker, commits_the_contiguous_prefix, .timeout = 40) {
         check_text(&units[i]);
     }
     uint32_t owned[PARTITIONS];
-    cr_assert_eq(pm_taker_partitions(t, owned, PARTITIONS), PARTITIONS);
+    cr_assert_eq(pmi_taker_partitions(t, owned, PARTITIONS), PARTITIONS);
     cr_assert_eq(owned[3], 3);
     pm_taken none;
     cr_assert_not(take(&b, t, 0.3, &none));
-    cr_assert_eq(pm_taker_uncommitted(t), 30);
+    cr_assert_eq(pmi_taker_uncommitted(t), 30);
     /* partition 0 but for offset 4, partition 1 whole, partition 2 but for its first */
     pm_taken *kept[2];
     size_t n_kept = 0;
     for (size_t i = 30; i-- > 0;) {
         pm_taken *u = &units[i];
-        cr_assert(pm_taker_owns(t, u));
+        cr_assert(pmi_taker_owns(t, u));
         if ((u->partition == 0 && u->offset == 4) || (u->partition == 2 && u->offset == 0)) {
             kept[n_kept++] = u;
         } else {
-            pm_taker_done(t, u);
+            pmi_taker_done(t, u);
         }
     }
-    double until = pm_seconds() + 1;
-    while (pm_seconds() < until) {
+    double until = pmi_seconds() + 1;
+    while (pmi_seconds() < until) {
         serve(&b, t);
         poll(NULL, 0, 20);
     }
     cr_assert_eq(committed(&b, 0), 4);
     cr_assert_eq(committed(&b, 1), 10);
     cr_assert_eq(committed(&b, 2), -1);
-    cr_assert_eq(pm_taker_uncommitted(t), 2 + 5 + 9);
-    pm_taker_done(t, kept[0]);
-    pm_taker_done(t, kept[1]);
-    pm_taker_close(t, 10);
+    cr_assert_eq(pmi_taker_uncommitted(t), 2 + 5 + 9);
+    pmi_taker_done(t, kept[0]);
+    pmi_taker_done(t, kept[1]);
+    pmi_taker_close(t, 10);
     cr_assert_eq(committed(&b, 0), 10);
     cr_assert_eq(committed(&b, 2), 10);
     mock_kafka_stop(&b.mock);
@@ -175,7 +175,7 @@ Test(taker, begins_anew_where_the_offset_is_of_another_topic, .timeout = 40) {
     while (take(&b, t, 6, &unit)) {
         check_text(&unit);
         seen[unit.partition][unit.offset] = true;
-        pm_taker_done(t, &unit);
+        pmi_taker_done(t, &unit);
     }
     for (int i = 0; i < 10; i++) {
         cr_assert(seen[0][i], "%d\n%s", i, b.mock.lines);
@@ -183,7 +183,7 @@ Test(taker, begins_anew_where_the_offset_is_of_another_topic, .timeout = 40) {
         cr_assert(seen[2][i], "%d\n%s", i, b.mock.lines);
     }
     cr_assert_eq(mock_kafka_count(&b.mock, "W t.units was deleted and made again"), 1, "%s", b.mock.lines);
-    pm_taker_close(t, 10);
+    pmi_taker_close(t, 10);
     for (int p = 0; p < 3; p++) {
         cr_assert_eq(committed(&b, p), 10);
     }
@@ -200,14 +200,14 @@ Test(taker, the_window_bounds_what_a_slow_unit_holds_up, .timeout = 40) {
     for (int64_t i = 1; i < 5; i++) {
         cr_assert(take(&b, t, 5, &unit));
         cr_assert_eq(unit.offset, i);
-        pm_taker_done(t, &unit);
+        pmi_taker_done(t, &unit);
     }
     cr_assert_not(take(&b, t, 0.3, &unit));
-    pm_taker_done(t, &slow);
+    pmi_taker_done(t, &slow);
     cr_assert(take(&b, t, 5, &unit));
     cr_assert_eq(unit.offset, 5);
-    pm_taker_done(t, &unit);
-    pm_taker_close(t, 10);
+    pmi_taker_done(t, &unit);
+    pmi_taker_close(t, 10);
     mock_kafka_stop(&b.mock);
 }
 
@@ -220,39 +220,39 @@ Test(taker, what_is_dropped_comes_again, .timeout = 40) {
     for (size_t i = 0; i < 6; i++) {
         cr_assert(take(&b, t, 15, &units[i]));
     }
-    pm_taker_done(t, &units[1]);
-    pm_taker_drop(t, &units[4]);
-    pm_taker_drop(t, &units[2]);
+    pmi_taker_done(t, &units[1]);
+    pmi_taker_drop(t, &units[4]);
+    pmi_taker_drop(t, &units[2]);
     cr_assert(take(&b, t, 5, &unit));
     cr_assert_eq(unit.offset, 2);
     check_text(&unit);
-    pm_taker_done(t, &unit);
+    pmi_taker_done(t, &unit);
     cr_assert(take(&b, t, 5, &unit));
     cr_assert_eq(unit.offset, 4);
-    pm_taker_done(t, &unit);
+    pmi_taker_done(t, &unit);
     cr_assert_not(take(&b, t, 0.3, &unit), "the window is full");
-    pm_taker_done(t, &units[0]);
+    pmi_taker_done(t, &units[0]);
     for (int64_t i = 6; i < 9; i++) {
         cr_assert(take(&b, t, 5, &unit));
         cr_assert_eq(unit.offset, i);
-        pm_taker_done(t, &unit);
+        pmi_taker_done(t, &unit);
     }
-    pm_taker_done(t, &units[3]);
-    pm_taker_quiet(t);
+    pmi_taker_done(t, &units[3]);
+    pmi_taker_quiet(t);
     cr_assert_not(take(&b, t, 0.2, &unit));
-    pm_taker_drop(t, &units[5]);
-    pm_taker_close(t, 10);
+    pmi_taker_drop(t, &units[5]);
+    pmi_taker_close(t, 10);
     cr_assert_eq(committed(&b, 0), 5);
 
     t = open_taker(&b, 100); /* the next owner does not wait for a session timeout */
-    double begin = pm_seconds();
+    double begin = pmi_seconds();
     for (int64_t i = 5; i < 10; i++) {
         cr_assert(take(&b, t, 5.5, &unit));
         cr_assert_eq(unit.offset, i);
-        pm_taker_done(t, &unit);
+        pmi_taker_done(t, &unit);
     }
-    cr_assert(pm_seconds() - begin < 5.5);
-    pm_taker_close(t, 10);
+    cr_assert(pmi_seconds() - begin < 5.5);
+    pmi_taker_close(t, 10);
     cr_assert_eq(committed(&b, 0), 10);
     mock_kafka_stop(&b.mock);
 }
@@ -277,39 +277,39 @@ Test(taker, rebalances_neither_lose_nor_repeat, .timeout = 60) {
     pm_kafka_options other = b.mock.options;
     other.client = "other";
     pm_taker *second;
-    cr_assert_eq(pm_taker_open(&other, 20, &b.mock.log, &second, &b.err), PM_OK);
-    cr_assert_eq(pm_taker_join(second, &b.err), PM_OK);
-    double until = pm_seconds() + 20;
-    while (pm_taker_partitions(second, NULL, 0) != 2 || pm_taker_partitions(first, NULL, 0) != 2) {
-        cr_assert(pm_seconds() < until, "%s", b.mock.lines);
+    cr_assert_eq(pmi_taker_open(&other, 20, &b.mock.log, &second, &b.err), PM_OK);
+    cr_assert_eq(pmi_taker_join(second, &b.err), PM_OK);
+    double until = pmi_seconds() + 20;
+    while (pmi_taker_partitions(second, NULL, 0) != 2 || pmi_taker_partitions(first, NULL, 0) != 2) {
+        cr_assert(pmi_seconds() < until, "%s", b.mock.lines);
         serve(&b, first);
         serve(&b, second);
         poll(NULL, 0, 20);
     }
     size_t owned = 0;
     for (size_t i = 0; i < n_held; i++) {
-        owned += pm_taker_owns(first, &held[i]);
+        owned += pmi_taker_owns(first, &held[i]);
     }
     cr_assert(owned >= 10 && owned <= 30, "%zu", owned);
     /* what the first holds of its own partitions is not given out again */
     while (take(&b, first, 0.5, &unit)) {
         cr_assert_eq(seen[unit.partition][unit.offset]++, 0, "%d/%lld", unit.partition, (long long)unit.offset);
-        pm_taker_done(first, &unit);
+        pmi_taker_done(first, &unit);
     }
     for (size_t i = 0; i < n_held; i++) {
-        pm_taker_done(first, &held[i]); /* harmless for what the second has now */
+        pmi_taker_done(first, &held[i]); /* harmless for what the second has now */
     }
     while (take(&b, first, 1, &unit)) {
         cr_assert_eq(seen[unit.partition][unit.offset]++, 0);
-        pm_taker_done(first, &unit);
+        pmi_taker_done(first, &unit);
     }
-    pm_taker_close(first, 10);
+    pmi_taker_close(first, 10);
     serve_until_owned(&b, second, PARTITIONS, 20);
     while (take(&b, second, 1.5, &unit)) {
         seen[unit.partition][unit.offset]++;
-        pm_taker_done(second, &unit);
+        pmi_taker_done(second, &unit);
     }
-    pm_taker_close(second, 10);
+    pmi_taker_close(second, 10);
     for (int p = 0; p < PARTITIONS; p++) {
         for (int i = 0; i < 50; i++) {
             cr_assert(seen[p][i] >= 1 && seen[p][i] <= 2, "%d/%d: %d", p, i, seen[p][i]);
@@ -325,15 +325,15 @@ Test(taker, a_refused_group_is_told_in_seconds, .timeout = 40) {
     rd_kafka_mock_push_request_errors(b.mock.cluster, 11 /* JoinGroup */, 1,
                                       RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
     pm_taker *t = open_taker(&b, 5);
-    double begin = pm_seconds();
+    double begin = pmi_seconds();
     pm_status st = PM_OK;
-    while (st == PM_OK && pm_seconds() - begin < 10) {
-        st = pm_taker_serve(t, &b.err);
+    while (st == PM_OK && pmi_seconds() - begin < 10) {
+        st = pmi_taker_serve(t, &b.err);
         poll(NULL, 0, 20);
     }
     cr_assert_eq(st, PM_EPERMISSION);
     cr_assert(strstr(b.err.text, "Group authorization failed") != NULL, "%s", b.err.text);
-    pm_taker_close(t, 10);
+    pmi_taker_close(t, 10);
     mock_kafka_stop(&b.mock);
 }
 
@@ -349,8 +349,8 @@ Test(taker, waits_for_a_topic_that_comes_later, .timeout = 40) {
     rd_kafka_mock_topic_set_error(b.mock.cluster, "t.units", RD_KAFKA_RESP_ERR_NO_ERROR);
     send_units(&b, 1, 1);
     cr_assert(take(&b, t, 15, &unit), "%s", b.mock.lines);
-    pm_taker_done(t, &unit);
-    pm_taker_close(t, 10);
+    pmi_taker_done(t, &unit);
+    pmi_taker_close(t, 10);
     mock_kafka_stop(&b.mock);
 }
 
@@ -362,21 +362,21 @@ Test(taker, brokers_that_go_and_come_are_two_lines, .timeout = 40) {
     pm_taker *t = open_taker(&b, 5);
     cr_assert(take(&b, t, 15, &unit));
     rd_kafka_mock_broker_set_down(b.mock.cluster, -1);
-    pm_taker_done(t, &unit);
-    double until = pm_seconds() + 4;
-    while (pm_seconds() < until) {
+    pmi_taker_done(t, &unit);
+    double until = pmi_seconds() + 4;
+    while (pmi_seconds() < until) {
         serve(&b, t);
         poll(NULL, 0, 50);
     }
     cr_assert_eq(mock_kafka_count(&b.mock, "W Kafka is away"), 1, "%s", b.mock.lines);
     rd_kafka_mock_broker_set_up(b.mock.cluster, -1);
-    until = pm_seconds() + 15;
+    until = pmi_seconds() + 15;
     while (mock_kafka_count(&b.mock, "I Kafka is back") == 0) {
-        cr_assert(pm_seconds() < until, "%s", b.mock.lines);
+        cr_assert(pmi_seconds() < until, "%s", b.mock.lines);
         serve(&b, t);
         poll(NULL, 0, 50);
     }
-    pm_taker_close(t, 10);
+    pmi_taker_close(t, 10);
     mock_kafka_stop(&b.mock);
 }
 
@@ -390,12 +390,12 @@ Test(taker, a_cooperative_assignor_needs_a_newer_librdkafka) {
                                       .n_properties = 1};
     pm_error err = {0};
     pm_taker *t;
-    pm_status st = pm_taker_open(&options, 1, NULL, &t, &err);
+    pm_status st = pmi_taker_open(&options, 1, NULL, &t, &err);
     if (rd_kafka_version() < 0x020a0000) {
         cr_assert_eq(st, PM_EUSAGE);
         cr_assert(strstr(err.text, "needs librdkafka 2.10.0") != NULL, "%s", err.text);
     } else {
         cr_assert_eq(st, PM_OK, "%s", err.text);
-        pm_taker_close(t, 5);
+        pmi_taker_close(t, 5);
     }
 }

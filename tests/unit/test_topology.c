@@ -24,24 +24,24 @@ Test(topology, of_an_scc_is_simple_and_sorted) {
     pm_graph *g = knotted();
     pm_split split;
     pm_topology t;
-    cr_assert_eq(pm_split_graph(g, NULL, &split, NULL), PM_OK);
+    cr_assert_eq(pmi_split_graph(g, NULL, &split, NULL), PM_OK);
     cr_assert_eq(split.n_sccs, 2u);
     uint32_t local[7];
-    cr_assert_eq(pm_topology_of_scc(&split, split.scc_of[5], local, &t, NULL), PM_OK);
+    cr_assert_eq(pmi_topology_of_scc(&split, split.scc_of[5], local, &t, NULL), PM_OK);
     /* rows 2, 4, 5 are vertices 0, 1, 2 */
     static const size_t row[] = {0, 1, 2, 4};
     static const uint32_t col[] = {2, 0, 0, 1};
     cr_assert_eq(t.n, 3u);
     cr_assert_arr_eq(t.row, row, sizeof row);
     cr_assert_arr_eq(t.col, col, sizeof col);
-    pm_topology_free(&t);
+    pmi_topology_free(&t);
     cr_assert_null(t.row);
-    cr_assert_eq(pm_topology_of_scc(&split, split.scc_of[1], local, &t, NULL), PM_OK);
+    cr_assert_eq(pmi_topology_of_scc(&split, split.scc_of[1], local, &t, NULL), PM_OK);
     cr_assert_eq(t.n, 1u);
     cr_assert_eq(t.row[1], 0u);
-    pm_topology_free(&t);
-    pm_topology_free(&t);
-    pm_split_free(&split);
+    pmi_topology_free(&t);
+    pmi_topology_free(&t);
+    pmi_split_free(&split);
     pm_graph_free(g);
 }
 
@@ -52,8 +52,8 @@ Test(topology, renaming_moves_every_edge) {
         bool *edge = draw_digraph(&random, n, 10 + draw_below(&random, 80));
         pm_topology t = topology_of(n, edge), renamed, restored;
         draw_permutation(&random, n, name);
-        cr_assert_eq(pm_topology_rename(&t, name, &renamed, NULL), PM_OK);
-        bool *expected = pm_calloc((size_t)n * n, sizeof *expected);
+        cr_assert_eq(pmi_topology_rename(&t, name, &renamed, NULL), PM_OK);
+        bool *expected = pmi_calloc((size_t)n * n, sizeof *expected);
         for (uint32_t v = 0; v < n; v++) {
             back[name[v]] = v;
             for (uint32_t w = 0; w < n; w++) {
@@ -62,12 +62,12 @@ Test(topology, renaming_moves_every_edge) {
         }
         pm_topology wanted = topology_of(n, expected);
         cr_assert(same_topology(&renamed, &wanted), "turn %d", turn);
-        cr_assert_eq(pm_topology_rename(&renamed, back, &restored, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_rename(&renamed, back, &restored, NULL), PM_OK);
         cr_assert(same_topology(&restored, &t), "turn %d", turn);
-        pm_topology_free(&t);
-        pm_topology_free(&renamed);
-        pm_topology_free(&restored);
-        pm_topology_free(&wanted);
+        pmi_topology_free(&t);
+        pmi_topology_free(&renamed);
+        pmi_topology_free(&restored);
+        pmi_topology_free(&wanted);
         free(expected);
         free(edge);
     }
@@ -78,15 +78,15 @@ Test(topology, strong_connection_is_that_of_the_closure) {
     static const uint8_t seed[PM_DIGEST_BYTES] = {5};
     pm_random random;
     size_t strong = 0;
-    pm_random_seed(&random, seed);
+    pmi_random_seed(&random, seed);
     for (uint32_t round = 0; round < 600; round++) {
         uint32_t n = 2 + round % 11;
         bool *edge = draw_digraph(&random, n, 10 + round % 5 * 12), found = false;
         pm_topology t = topology_of(n, edge);
-        cr_assert_eq(pm_topology_is_strong(&t, &found, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_is_strong(&t, &found, NULL), PM_OK);
         cr_assert_eq(found, is_strong(n, edge), "round %u", round);
         strong += found;
-        pm_topology_free(&t);
+        pmi_topology_free(&t);
         free(edge);
     }
     cr_assert(strong > 100 && strong < 500, "%zu", strong);

@@ -30,22 +30,22 @@ typedef struct desk {
 #define MUST(call) cr_assert_eq(call, PM_OK, "%s", d->err.text)
 
 static void open_disk(desk *d) {
-    MUST(pm_disk_open(d->folder.dir, (size_t)1 << 26, &d->folder.log, &d->traces.disk, &d->err));
+    MUST(pmi_disk_open(d->folder.dir, (size_t)1 << 26, &d->folder.log, &d->traces.disk, &d->err));
 }
 
 static void record(desk *d) {
     const pm_library_options options = {
         .record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = rig_best_isa()}, .threads = 1};
-    MUST(pm_model_find("islands")->make((const int64_t[]){10, 0}, &d->graph, &d->err));
-    MUST(pm_split_graph(d->graph, NULL, &d->split, &d->err));
-    MUST(pm_library_make(d->graph, &d->split, &options, &d->library, &d->err));
+    MUST(pmi_model_find("islands")->make((const int64_t[]){10, 0}, &d->graph, &d->err));
+    MUST(pmi_split_graph(d->graph, NULL, &d->split, &d->err));
+    MUST(pmi_library_make(d->graph, &d->split, &options, &d->library, &d->err));
     d->n = d->library.n_classes;
     cr_assert_eq(d->n, 9);
     d->keys = calloc(d->n + 1, sizeof *d->keys);
     d->encoded = calloc(d->n, sizeof *d->encoded);
     for (size_t i = 0; i < d->n; i++) {
         memcpy(d->keys[i], d->library.classes[i].key, PM_DIGEST_BYTES);
-        MUST(pm_trace_encode(&d->library.classes[i].plan.trace, d->keys[i], &d->encoded[i], &d->err));
+        MUST(pmi_trace_encode(&d->library.classes[i].plan.trace, d->keys[i], &d->encoded[i], &d->err));
     }
     fixture_key(12345, d->keys[d->n]); /* of no trace */
 }
@@ -64,18 +64,18 @@ static desk *begin(bool with_disk) {
 
 static void end(desk *d) {
     (void)redis_server_check_keys(&d->server);
-    pm_traces_close(&d->traces);
-    pm_disk_close(d->traces.disk);
-    pm_redis_close(d->traces.redis);
+    pmi_traces_close(&d->traces);
+    pmi_disk_close(d->traces.disk);
+    pmi_redis_close(d->traces.redis);
     redis_server_stop(&d->server);
     fixture_remove(&d->folder);
     for (size_t i = 0; i < d->n; i++) {
-        pm_buffer_free(&d->encoded[i]);
+        pmi_buffer_free(&d->encoded[i]);
     }
     free(d->encoded);
     free(d->keys);
-    pm_library_free(&d->library);
-    pm_split_free(&d->split);
+    pmi_library_free(&d->library);
+    pmi_split_free(&d->split);
     pm_graph_free(d->graph);
     free(d);
 }
@@ -97,7 +97,7 @@ static void put_all(desk *d, const pm_trace_cache *cache) {
 static bool has(desk *d, const pm_trace_cache *cache, size_t i) {
     pm_buffer value = {0};
     pm_cache_found found;
-    MUST(pm_buffer_add(&value, "abc", 3, &d->err)); /* get appends */
+    MUST(pmi_buffer_add(&value, "abc", 3, &d->err)); /* get appends */
     MUST(cache->get(cache->ctx, d->keys[i], &value, &found, &d->err));
     bool is_found = found == PM_CACHE_FOUND;
     cr_expect_eq(memcmp(value.bytes, "abc", 3), 0);
@@ -107,7 +107,7 @@ static bool has(desk *d, const pm_trace_cache *cache, size_t i) {
     } else {
         cr_expect_eq(value.size, 3);
     }
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     return is_found;
 }
 
@@ -120,7 +120,7 @@ static size_t count(desk *d, const pm_trace_cache *cache) {
 }
 
 static size_t on_disk(desk *d) {
-    const pm_trace_cache cache = pm_disk_traces(d->traces.disk);
+    const pm_trace_cache cache = pmi_disk_traces(d->traces.disk);
     return count(d, &cache);
 }
 
@@ -130,7 +130,7 @@ static void flush(desk *d) {
 
 Test(traces, disk_alone) {
     desk *d = begin(true);
-    const pm_trace_cache cache = pm_disk_traces(d->traces.disk);
+    const pm_trace_cache cache = pmi_disk_traces(d->traces.disk);
     cr_expect_eq(count(d, &cache), 0);
     put_all(d, &cache);
     cr_expect_eq(count(d, &cache), d->n);
@@ -142,7 +142,7 @@ Test(traces, disk_alone) {
 
 Test(traces, put_reaches_both) {
     desk *d = begin(true);
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     put_all(d, &cache);
     cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), (long long)d->n);
     cr_expect_eq(on_disk(d), d->n);
@@ -160,7 +160,7 @@ Test(traces, put_reaches_both) {
 Test(traces, what_comes_from_redis_stays_on_disk) {
     desk *d = begin(true);
     pm_disk *disk = d->traces.disk;
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     d->traces.disk = NULL;
     put_all(d, &cache);
     cr_expect_eq(count(d, &cache), d->n);
@@ -168,7 +168,7 @@ Test(traces, what_comes_from_redis_stays_on_disk) {
     cr_expect_eq(on_disk(d), 0);
     cr_expect(has(d, &cache, 4));
     cr_expect_eq(on_disk(d), 0, "whether it fits is not known yet");
-    pm_traces_settle(&d->traces, true);
+    pmi_traces_settle(&d->traces, true);
     cr_expect_eq(on_disk(d), 1);
     flush(d);
     cr_expect(has(d, &cache, 4));
@@ -179,24 +179,24 @@ Test(traces, what_comes_from_redis_stays_on_disk) {
 Test(traces, warm_holds_many) {
     for (int with_disk = 0; with_disk < 2; with_disk++) {
         desk *d = begin(with_disk);
-        const pm_trace_cache cache = pm_traces_cache(&d->traces);
-        MUST(pm_traces_warm(&d->traces, keys_of(d), d->n + 1, &d->err)); /* nothing there yet */
+        const pm_trace_cache cache = pmi_traces_cache(&d->traces);
+        MUST(pmi_traces_warm(&d->traces, keys_of(d), d->n + 1, &d->err)); /* nothing there yet */
         put_all(d, &cache);
         if (with_disk) { /* some on disk, the others in Redis */
-            pm_disk_close(d->traces.disk);
+            pmi_disk_close(d->traces.disk);
             fixture_remove(&d->folder);
             fixture_make(&d->folder);
             open_disk(d);
             cr_expect(has(d, &cache, 2));
-            pm_traces_settle(&d->traces, true);
+            pmi_traces_settle(&d->traces, true);
             cr_expect_eq(on_disk(d), 1);
         }
-        MUST(pm_traces_warm(&d->traces, keys_of(d), d->n + 1, &d->err));
+        MUST(pmi_traces_warm(&d->traces, keys_of(d), d->n + 1, &d->err));
         redis_server_kill(&d->server);
         for (size_t i = 0; i < d->n; i++) {
             cr_expect(has(d, &cache, i));
         }
-        pm_traces_settle(&d->traces, true);
+        pmi_traces_settle(&d->traces, true);
         cr_expect_eq(with_disk ? on_disk(d) : d->n, d->n);
         pm_disk *disk = d->traces.disk;
         /* each can be taken once */
@@ -205,7 +205,7 @@ Test(traces, warm_holds_many) {
         d->traces.disk = NULL;
         cr_expect_eq(cache.get(cache.ctx, d->keys[0], &value, &found, &d->err), PM_EUNAVAILABLE);
         d->traces.disk = disk;
-        pm_buffer_free(&value);
+        pmi_buffer_free(&value);
         redis_server_restart(&d->server);
         end(d);
     }
@@ -216,21 +216,21 @@ Test(traces, warm_holds_many) {
 Test(traces, what_does_not_fit_stays_off_the_disk) {
     for (int is_warm = 0; is_warm < 2; is_warm++) {
         desk *d = begin(true);
-        const pm_trace_cache cache = pm_traces_cache(&d->traces);
+        const pm_trace_cache cache = pmi_traces_cache(&d->traces);
         pm_disk *disk = d->traces.disk;
         d->traces.disk = NULL;
         put_all(d, &cache);
         d->traces.disk = disk;
         if (is_warm) {
-            MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+            MUST(pmi_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
         }
         cr_expect(has(d, &cache, 0));
         cr_expect(has(d, &cache, 1));
         MUST(cache.remove(cache.ctx, d->keys[1], &d->err));
         cr_expect(has(d, &cache, 2));
-        pm_traces_settle(&d->traces, false);
+        pmi_traces_settle(&d->traces, false);
         cr_expect_eq(on_disk(d), 1);
-        const pm_trace_cache on_disk_alone = pm_disk_traces(disk);
+        const pm_trace_cache on_disk_alone = pmi_disk_traces(disk);
         cr_expect(has(d, &on_disk_alone, 0));
         cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), (long long)d->n - 1);
         end(d);
@@ -239,17 +239,17 @@ Test(traces, what_does_not_fit_stays_off_the_disk) {
 
 Test(traces, warm_again_after_a_fault) {
     desk *d = begin(false);
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     put_all(d, &cache);
-    MUST(pm_traces_warm(&d->traces, keys_of(d), 4, &d->err));
+    MUST(pmi_traces_warm(&d->traces, keys_of(d), 4, &d->err));
     redis_server_kill(&d->server);
-    cr_expect_eq(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_traces_warm(&d->traces, keys_of(d), d->n, &d->err), PM_EUNAVAILABLE);
     redis_server_restart(&d->server); /* has lost all */
-    MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+    MUST(pmi_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
     cr_expect_eq(count(d, &cache), 4);
     /* removing takes out of what is held as well */
     put_all(d, &cache);
-    MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+    MUST(pmi_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
     MUST(cache.remove(cache.ctx, d->keys[1], &d->err));
     cr_expect_not(has(d, &cache, 1));
     cr_expect(has(d, &cache, 2));
@@ -263,16 +263,16 @@ Test(traces, warm_thousands) {
     uint8_t(*keys)[PM_DIGEST_BYTES] = calloc(N, sizeof *keys);
     pm_blob_item *items = calloc(N, sizeof *items);
     uint8_t *bytes = calloc(N, 100);
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     for (uint64_t i = 0; i < N; i++) {
         fixture_key(i, keys[i]);
         items[i] = (pm_blob_item){.bytes = bytes + 100 * i, .size = 1 + i % 100};
         memcpy(items[i].digest, keys[i], PM_DIGEST_BYTES);
         fixture_value(keys[i], bytes + 100 * i, 1 + i % 100);
     }
-    MUST(pm_blob_put(d->traces.redis, PM_SPACE_TRACE, items, N, false, &d->err));
+    MUST(pmi_blob_put(d->traces.redis, PM_SPACE_TRACE, items, N, false, &d->err));
     for (int turn = 0; turn < 2; turn++) {
-        MUST(pm_traces_warm(&d->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, N, &d->err));
+        MUST(pmi_traces_warm(&d->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, N, &d->err));
         flush(d);
         for (size_t i = 0; i < N; i++) {
             pm_buffer value = {0};
@@ -280,12 +280,12 @@ Test(traces, warm_thousands) {
             MUST(cache.get(cache.ctx, keys[i], &value, &found, &d->err));
             cr_assert_eq(found, PM_CACHE_FOUND);
             cr_assert(value.size == 1 + i % 100 && fixture_is_value(keys[i], value.bytes, value.size));
-            pm_buffer_free(&value);
+            pmi_buffer_free(&value);
         }
-        pm_traces_settle(&d->traces, true);
+        pmi_traces_settle(&d->traces, true);
     }
     pm_disk_stat stat;
-    MUST(pm_disk_stat_of(d->traces.disk, &stat, &d->err));
+    MUST(pmi_disk_stat_of(d->traces.disk, &stat, &d->err));
     cr_expect_eq(stat.entries, N);
     free(keys);
     free(items);
@@ -297,24 +297,24 @@ Test(traces, known_uploads_what_only_the_disk_has) {
     desk *d = begin(true);
     bool known[16];
     size_t uploaded;
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
-    MUST(pm_traces_known(&d->traces, keys_of(d), d->n + 1, known, &uploaded, &d->err));
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
+    MUST(pmi_traces_known(&d->traces, keys_of(d), d->n + 1, known, &uploaded, &d->err));
     for (size_t i = 0; i <= d->n; i++) {
         cr_expect_not(known[i]);
     }
     put_all(d, &cache);
-    MUST(pm_traces_known(&d->traces, keys_of(d), d->n + 1, known, &uploaded, &d->err));
+    MUST(pmi_traces_known(&d->traces, keys_of(d), d->n + 1, known, &uploaded, &d->err));
     cr_expect_eq(uploaded, 0);
     cr_expect(known[0] && known[d->n - 1] && !known[d->n]);
     flush(d);
-    MUST(pm_traces_known(&d->traces, keys_of(d), d->n + 1, known, &uploaded, &d->err));
+    MUST(pmi_traces_known(&d->traces, keys_of(d), d->n + 1, known, &uploaded, &d->err));
     cr_expect_eq(uploaded, d->n);
     cr_expect(known[0] && known[d->n - 1] && !known[d->n]);
     cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), (long long)d->n);
     pm_disk *disk = d->traces.disk;
     d->traces.disk = NULL;
     cr_expect_eq(count(d, &cache), d->n);
-    MUST(pm_traces_known(&d->traces, keys_of(d), d->n + 1, known, NULL, &d->err));
+    MUST(pmi_traces_known(&d->traces, keys_of(d), d->n + 1, known, NULL, &d->err));
     cr_expect(known[0] && !known[d->n]);
     d->traces.disk = disk;
     end(d);
@@ -329,27 +329,27 @@ Test(traces, a_wrong_trace_on_disk_is_not_uploaded) {
     size_t uploaded;
     memcpy(entries[0].key, d->keys[0], PM_DIGEST_BYTES);
     memcpy(entries[1].key, d->keys[1], PM_DIGEST_BYTES);
-    MUST(pm_disk_put(d->traces.disk, entries, 2, &d->err));
-    MUST(pm_traces_known(&d->traces, keys_of(d), d->n, known, &uploaded, &d->err));
+    MUST(pmi_disk_put(d->traces.disk, entries, 2, &d->err));
+    MUST(pmi_traces_known(&d->traces, keys_of(d), d->n, known, &uploaded, &d->err));
     cr_expect(!known[0] && !known[1] && uploaded == 0);
     cr_expect_eq(d->folder.errors, 2);
     cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), 0);
-    MUST(pm_traces_known(&d->traces, keys_of(d), d->n, known, &uploaded, &d->err));
+    MUST(pmi_traces_known(&d->traces, keys_of(d), d->n, known, &uploaded, &d->err));
     cr_expect_eq(d->folder.errors, 2, "removed, so said once");
     end(d);
 }
 
 Test(traces, damage_in_redis) {
     desk *d = begin(false);
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     char key[PM_REDIS_KEY], command[300];
     pm_buffer value = {0};
     pm_cache_found found;
     put_all(d, &cache);
-    (void)pm_redis_key(d->traces.redis, PM_SPACE_TRACE, d->keys[2], key);
+    (void)pmi_redis_key(d->traces.redis, PM_SPACE_TRACE, d->keys[2], key);
     (void)snprintf(command, sizeof command, "SETRANGE %s 100 ALTERED", key);
     (void)redis_server_tell(&d->server, command);
-    MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+    MUST(pmi_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
     MUST(cache.get(cache.ctx, d->keys[2], &value, &found, &d->err));
     cr_expect_eq(found, PM_CACHE_MISSING, "warm has removed it");
     cr_expect_eq(d->server.folder.warnings, 1);
@@ -359,7 +359,7 @@ Test(traces, damage_in_redis) {
     MUST(cache.get(cache.ctx, d->keys[2], &value, &found, &d->err));
     cr_expect_eq(found, PM_CACHE_DAMAGED);
     cr_expect_eq(value.size, 0);
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     end(d);
 }
 
@@ -373,7 +373,7 @@ static void let_files_grow(bool may) {
 
 Test(traces, a_disk_that_fails) {
     desk *d = begin(true);
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     (void)signal(SIGXFSZ, SIG_IGN);
     let_files_grow(false);
     for (int turn = 0; turn < 3; turn++) {
@@ -393,8 +393,8 @@ Test(traces, a_disk_that_fails) {
 /* An entry beyond the disk's limit is left out with a warning of the disk's own; Redis has it. */
 Test(traces, a_disk_too_small) {
     desk *d = begin(false);
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
-    MUST(pm_disk_open(d->folder.dir, 64, &d->folder.log, &d->traces.disk, &d->err));
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
+    MUST(pmi_disk_open(d->folder.dir, 64, &d->folder.log, &d->traces.disk, &d->err));
     put_all(d, &cache);
     cr_expect_eq(on_disk(d), 0);
     cr_expect_eq(count(d, &cache), d->n);
@@ -403,31 +403,31 @@ Test(traces, a_disk_too_small) {
 
 Test(traces, a_library_through_both) {
     desk *d = begin(true);
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     pm_library_options options = {.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = rig_best_isa()},
                                   .threads = 2,
                                   .cache = &cache};
     pm_library library;
-    MUST(pm_library_make(d->graph, &d->split, &options, &library, &d->err));
+    MUST(pmi_library_make(d->graph, &d->split, &options, &library, &d->err));
     cr_expect(library.n_recorded == 9 && library.n_cached == 0);
-    pm_library_free(&library);
+    pmi_library_free(&library);
     /* another machine: no disk, and nothing may be recorded */
     pm_disk *disk = d->traces.disk;
     d->traces.disk = NULL;
     options.cached_only = true;
-    MUST(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
-    MUST(pm_library_make(d->graph, &d->split, &options, &library, &d->err));
+    MUST(pmi_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
+    MUST(pmi_library_make(d->graph, &d->split, &options, &library, &d->err));
     cr_expect(library.n_recorded == 0 && library.n_cached == 9);
-    pm_library_free(&library);
+    pmi_library_free(&library);
     flush(d);
-    cr_expect_eq(pm_library_make(d->graph, &d->split, &options, &library, &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_library_make(d->graph, &d->split, &options, &library, &d->err), PM_EUNAVAILABLE);
     d->traces.disk = disk;
     end(d);
 }
 
 Test(traces, a_server_that_is_gone) {
     desk *d = begin(true);
-    const pm_trace_cache cache = pm_traces_cache(&d->traces);
+    const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     pm_cache_entry entry = {.bytes = d->encoded[0].bytes, .size = d->encoded[0].size};
     bool known[16];
     pm_buffer value = {0};
@@ -437,10 +437,10 @@ Test(traces, a_server_that_is_gone) {
     cr_expect_eq(cache.put(cache.ctx, &entry, 1, &d->err), PM_EUNAVAILABLE);
     cr_expect_eq(cache.get(cache.ctx, d->keys[0], &value, &found, &d->err), PM_EUNAVAILABLE);
     cr_expect_eq(cache.remove(cache.ctx, d->keys[0], &d->err), PM_EUNAVAILABLE);
-    cr_expect_eq(pm_traces_known(&d->traces, keys_of(d), d->n, known, NULL, &d->err), PM_EUNAVAILABLE);
-    cr_expect_eq(pm_traces_warm(&d->traces, keys_of(d), d->n, &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_traces_known(&d->traces, keys_of(d), d->n, known, NULL, &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_traces_warm(&d->traces, keys_of(d), d->n, &d->err), PM_EUNAVAILABLE);
     cr_expect_eq(on_disk(d), 0, "the disk does not have what the cluster has not");
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     redis_server_restart(&d->server);
     end(d);
 }

@@ -19,7 +19,7 @@ static rd_kafka_headers_t *headers_of(const char *const *pairs) {
 static pm_status read_heading(const char *const *pairs, pm_unit_headers *out, pm_error *err) {
     rd_kafka_headers_t *headers = headers_of(pairs);
     *err = (pm_error){.code = PM_OK};
-    pm_status st = pm_unit_headers_parse(headers, "phasemill.units", 3, 17, out, err);
+    pm_status st = pmi_unit_headers_parse(headers, "phasemill.units", 3, 17, out, err);
     rd_kafka_headers_destroy(headers);
     return st;
 }
@@ -32,9 +32,9 @@ Test(unit_headers, says_what_a_unit_is) {
     pm_error err;
     char hex[PM_DIGEST_HEX];
     cr_assert_eq(read_heading(pairs, &h, &err), PM_OK, "%s", err.text);
-    pm_hex(h.job, hex);
+    pmi_hex(h.job, hex);
     cr_assert_str_eq(hex, JOB);
-    pm_hex(h.unit, hex);
+    pmi_hex(h.unit, hex);
     cr_assert_str_eq(hex, UNIT);
     cr_assert_str_eq(h.kind, "record");
     cr_assert(h.has_job && h.has_unit);
@@ -98,8 +98,8 @@ Test(unit_headers, a_message_without_an_id_is_named_by_its_position) {
     uint8_t expected[PM_DIGEST_BYTES];
     cr_assert_eq(read_heading(none, &a, &err), PM_EDATA);
     cr_assert_eq(read_heading(some, &b, &err), PM_EDATA);
-    cr_assert_eq(pm_unit_headers_parse(NULL, "phasemill.units", 3, 18, &c, &err), PM_EDATA);
-    cr_assert_eq(pm_digest(PM_SHA256, "phasemill.units/3/17", 20, expected, &err), PM_OK);
+    cr_assert_eq(pmi_unit_headers_parse(NULL, "phasemill.units", 3, 18, &c, &err), PM_EDATA);
+    cr_assert_eq(pmi_digest(PM_SHA256, "phasemill.units/3/17", 20, expected, &err), PM_OK);
     cr_assert_eq(memcmp(a.unit, expected, PM_DIGEST_BYTES), 0);
     cr_assert_eq(memcmp(b.unit, expected, PM_DIGEST_BYTES), 0);
     cr_assert_neq(memcmp(c.unit, zero, PM_DIGEST_BYTES), 0);
@@ -137,10 +137,10 @@ Test(unit_headers, bytes_are_looked_at_as_such) {
     pm_unit_headers h;
     pm_error err = {0};
     rd_kafka_header_add(headers, "ce_id", -1, NULL, 0);
-    cr_assert_eq(pm_unit_headers_parse(headers, "t", 0, 0, &h, &err), PM_EDATA);
+    cr_assert_eq(pmi_unit_headers_parse(headers, "t", 0, 0, &h, &err), PM_EDATA);
     rd_kafka_header_add(headers, "ce_id", -1, UNIT, -1); /* the last one counts */
     rd_kafka_header_add(headers, "phasemill-job", -1, "\0\xff\xfe", 3);
-    cr_assert_eq(pm_unit_headers_parse(headers, "t", 0, 0, &h, &err), PM_EDATA);
+    cr_assert_eq(pmi_unit_headers_parse(headers, "t", 0, 0, &h, &err), PM_EDATA);
     cr_assert(strstr(err.text, "phasemill-job") != NULL, "%s", err.text);
     cr_assert(h.has_unit);
     rd_kafka_headers_destroy(headers);

@@ -11,21 +11,21 @@
 static void draw_sccs(pm_canon sccs[N_SCCS], const pm_canon *pointers[N_SCCS], pm_effort effort) {
     static const uint8_t seed[PM_DIGEST_BYTES] = {7};
     pm_random random;
-    pm_random_seed(&random, seed);
+    pmi_random_seed(&random, seed);
     for (uint32_t i = 0; i < N_SCCS; i++) {
         uint32_t n = 2 + i * i / 2;
         bool *edge = draw_strong(&random, n, n);
         pm_topology t = topology_of(n, edge);
-        cr_assert_eq(pm_canon_find(&t, effort, NULL, &sccs[i], NULL), PM_OK);
+        cr_assert_eq(pmi_canon_find(&t, effort, NULL, &sccs[i], NULL), PM_OK);
         pointers[i] = &sccs[i];
-        pm_topology_free(&t);
+        pmi_topology_free(&t);
         free(edge);
     }
 }
 
 static void free_sccs(pm_canon sccs[N_SCCS]) {
     for (uint32_t i = 0; i < N_SCCS; i++) {
-        pm_canon_free(&sccs[i]);
+        pmi_canon_free(&sccs[i]);
     }
 }
 
@@ -35,7 +35,7 @@ static pm_buffer write_body(pm_effort effort) {
     pm_buffer body = {0};
     pm_error err = {0};
     draw_sccs(sccs, pointers, effort);
-    cr_assert_eq(pm_record_body_write(pointers, N_SCCS, effort, &body, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_record_body_write(pointers, N_SCCS, effort, &body, &err), PM_OK, "%s", err.text);
     free_sccs(sccs);
     return body;
 }
@@ -47,29 +47,29 @@ Test(units, a_record_body_comes_back) {
     pm_record_reader reader;
     pm_error err = {0};
     draw_sccs(sccs, pointers, PM_EFFORT_BEST);
-    cr_assert_eq(pm_record_body_write(pointers, N_SCCS, PM_EFFORT_BEST, &body, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_record_body_write(pointers, N_SCCS, PM_EFFORT_BEST, &body, &err), PM_OK, "%s", err.text);
     /* at every alignment */
     for (size_t shift = 0; shift < 8; shift++) {
-        uint8_t *moved = pm_malloc(body.size + shift, 1);
+        uint8_t *moved = pmi_malloc(body.size + shift, 1);
         memcpy(moved + shift, body.bytes, body.size);
-        cr_assert_eq(pm_record_reader_open((pm_span){moved + shift, body.size}, &reader, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_record_reader_open((pm_span){moved + shift, body.size}, &reader, &err), PM_OK, "%s", err.text);
         cr_assert_eq(reader.n, N_SCCS);
         cr_assert_eq(reader.body.effort, PM_EFFORT_BEST);
         for (size_t i = 0; i < N_SCCS; i++) {
             pm_canon back;
-            cr_assert_eq(pm_record_reader_next(&reader, &back, &err), PM_OK, "%s", err.text);
+            cr_assert_eq(pmi_record_reader_next(&reader, &back, &err), PM_OK, "%s", err.text);
             cr_assert(same_topology(&back.topology, &sccs[i].topology));
             cr_assert_arr_eq(back.key, sccs[i].key, PM_DIGEST_BYTES);
             cr_assert_arr_eq(back.digest, sccs[i].digest, PM_DIGEST_BYTES);
             cr_assert_null(back.name);
-            pm_canon_free(&back);
+            pmi_canon_free(&back);
         }
         pm_canon none;
-        cr_assert_eq(pm_record_reader_next(&reader, &none, &err), PM_ESOFTWARE);
-        pm_record_reader_close(&reader);
+        cr_assert_eq(pmi_record_reader_next(&reader, &none, &err), PM_ESOFTWARE);
+        pmi_record_reader_close(&reader);
         free(moved);
     }
-    pm_buffer_free(&body);
+    pmi_buffer_free(&body);
     free_sccs(sccs);
 }
 
@@ -77,15 +77,15 @@ Test(units, a_record_body_comes_back) {
 static pm_status read_all(const pm_record_body *body, pm_error *err) {
     pm_buffer bytes = {0};
     pm_record_reader reader;
-    cr_assert_eq(pm_message_encode(&pm_record_type, body, &bytes, err), PM_OK, "%s", err->text);
-    pm_status st = pm_record_reader_open((pm_span){bytes.bytes, bytes.size}, &reader, err);
+    cr_assert_eq(pmi_message_encode(&pmi_record_type, body, &bytes, err), PM_OK, "%s", err->text);
+    pm_status st = pmi_record_reader_open((pm_span){bytes.bytes, bytes.size}, &reader, err);
     while (st == PM_OK && reader.at < reader.n) {
         pm_canon scc;
-        st = pm_record_reader_next(&reader, &scc, err);
-        pm_canon_free(&scc);
+        st = pmi_record_reader_next(&reader, &scc, err);
+        pmi_canon_free(&scc);
     }
-    pm_record_reader_close(&reader);
-    pm_buffer_free(&bytes);
+    pmi_record_reader_close(&reader);
+    pmi_buffer_free(&bytes);
     return st;
 }
 
@@ -95,7 +95,7 @@ Test(units, every_altered_column_is_refused) {
     pm_record_body body;
     pm_message_memory memory;
     pm_error err = {0};
-    cr_assert_eq(pm_message_decode(&pm_record_type, bytes.bytes, bytes.size, &body, &memory, &err), PM_OK);
+    cr_assert_eq(pmi_message_decode(&pmi_record_type, bytes.bytes, bytes.size, &body, &memory, &err), PM_OK);
     cr_assert_eq(read_all(&body, &err), PM_OK, "%s", err.text);
     const pm_span columns[] = {body.keys, body.as_given, body.states, body.degrees, body.targets};
     for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) {
@@ -109,8 +109,8 @@ Test(units, every_altered_column_is_refused) {
     body.effort = PM_EFFORT_BALANCED;
     cr_assert_eq(read_all(&body, &err), PM_EDATA);
     cr_assert(strstr(err.text, "SCC 0 of the unit: expected key") != NULL, "%s", err.text);
-    pm_message_memory_free(&memory);
-    pm_buffer_free(&bytes);
+    pmi_message_memory_free(&memory);
+    pmi_buffer_free(&bytes);
 }
 
 typedef struct hostile {
@@ -135,9 +135,9 @@ Test(units, hostile_columns_are_named) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const pm_record_body body = {.keys = {key, sizeof key},
                                      .as_given = {as_given, 1},
-                                     .states = pm_u32s(&cases[i].states, 1),
-                                     .degrees = pm_u32s(cases[i].degrees, cases[i].n_degrees),
-                                     .targets = pm_u32s(cases[i].targets, cases[i].n_targets)};
+                                     .states = pmi_u32s(&cases[i].states, 1),
+                                     .degrees = pmi_u32s(cases[i].degrees, cases[i].n_degrees),
+                                     .targets = pmi_u32s(cases[i].targets, cases[i].n_targets)};
         pm_error err = {0};
         cr_assert_eq(read_all(&body, &err), PM_EDATA, "case %zu", i);
         cr_assert(strstr(err.text, cases[i].text) != NULL, "case %zu: %s", i, err.text);
@@ -148,12 +148,12 @@ Test(units, an_id_tells_kind_job_items_and_order) {
     static const uint8_t items[2][PM_DIGEST_BYTES] = {{1}, {2}}, turned[2][PM_DIGEST_BYTES] = {{2}, {1}};
     static const uint8_t job[PM_DIGEST_BYTES] = {3}, other[PM_DIGEST_BYTES] = {4};
     uint8_t ids[6][PM_DIGEST_BYTES];
-    cr_assert_eq(pm_unit_id("record", job, items, 2, ids[0], NULL), PM_OK);
-    cr_assert_eq(pm_unit_id("probe", job, items, 2, ids[1], NULL), PM_OK);
-    cr_assert_eq(pm_unit_id("record", other, items, 2, ids[2], NULL), PM_OK);
-    cr_assert_eq(pm_unit_id("record", job, items, 1, ids[3], NULL), PM_OK);
-    cr_assert_eq(pm_unit_id("record", job, turned, 2, ids[4], NULL), PM_OK);
-    cr_assert_eq(pm_unit_id("record", job, NULL, 0, ids[5], NULL), PM_OK);
+    cr_assert_eq(pmi_unit_id("record", job, items, 2, ids[0], NULL), PM_OK);
+    cr_assert_eq(pmi_unit_id("probe", job, items, 2, ids[1], NULL), PM_OK);
+    cr_assert_eq(pmi_unit_id("record", other, items, 2, ids[2], NULL), PM_OK);
+    cr_assert_eq(pmi_unit_id("record", job, items, 1, ids[3], NULL), PM_OK);
+    cr_assert_eq(pmi_unit_id("record", job, turned, 2, ids[4], NULL), PM_OK);
+    cr_assert_eq(pmi_unit_id("record", job, NULL, 0, ids[5], NULL), PM_OK);
     for (size_t i = 0; i < 6; i++) {
         for (size_t j = 0; j < i; j++) {
             cr_assert_neq(memcmp(ids[i], ids[j], PM_DIGEST_BYTES), 0, "%zu and %zu", i, j);
@@ -164,12 +164,12 @@ Test(units, an_id_tells_kind_job_items_and_order) {
     memcpy(bytes, "phasemill unit 1record", 22);
     memcpy(bytes + 22, job, PM_DIGEST_BYTES);
     memcpy(bytes + 22 + PM_DIGEST_BYTES, items, sizeof items);
-    cr_assert_eq(pm_digest(PM_SHA256, bytes, sizeof bytes, expected, NULL), PM_OK);
+    cr_assert_eq(pmi_digest(PM_SHA256, bytes, sizeof bytes, expected, NULL), PM_OK);
     cr_assert_arr_eq(ids[0], expected, PM_DIGEST_BYTES);
 }
 
 Test(units, cost_grows_with_states_and_edges) {
-    cr_assert_gt(pm_record_cost(2, 2), 0);
-    cr_assert_lt(pm_record_cost(10, 20), pm_record_cost(100, 200));
-    cr_assert_lt(pm_record_cost(100, 200), pm_record_cost(100, 2000));
+    cr_assert_gt(pmi_record_cost(2, 2), 0);
+    cr_assert_lt(pmi_record_cost(10, 20), pmi_record_cost(100, 200));
+    cr_assert_lt(pmi_record_cost(100, 200), pmi_record_cost(100, 2000));
 }

@@ -12,16 +12,16 @@ static pm_graph *edges_of(const double (*coef)[4], size_t n) {
     pm_graph *g;
     const int32_t states[] = {0, 7, 8};
     const double one = 1;
-    cr_assert_eq(pm_builder_new(1, 3, false, &b, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_new(1, 3, false, &b, NULL), PM_OK);
     for (int i = 0; i < 3; i++) {
-        cr_assert_eq(pm_builder_state(b, &states[i], NULL, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_state(b, &states[i], NULL, NULL), PM_OK);
     }
     for (size_t i = 0; i < n; i++) {
-        cr_assert_eq(pm_builder_edge(b, PM_EDGE_PARAM, 1, 2, coef[i], NULL), PM_OK);
+        cr_assert_eq(pmi_builder_edge(b, PM_EDGE_PARAM, 1, 2, coef[i], NULL), PM_OK);
     }
-    cr_assert_eq(pm_builder_start(b, false, 1, &one, NULL), PM_OK);
-    cr_assert_eq(pm_builder_finish(b, &g, NULL), PM_OK);
-    pm_builder_free(b);
+    cr_assert_eq(pmi_builder_start(b, false, 1, &one, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_finish(b, &g, NULL), PM_OK);
+    pmi_builder_free(b);
     return g;
 }
 
@@ -30,9 +30,9 @@ Test(weights, the_dot_product_survives_cancellation) {
     const double coef[1][4] = {{1, 1e16, -1e16, 3}};
     pm_graph *g = edges_of(coef, 1);
     const double theta[] = {1, 1, 1.0 / 3.0};
-    cr_assert_eq(pm_graph_weight(g, 0, theta), 2.0);
+    cr_assert_eq(pmi_graph_weight(g, 0, theta), 2.0);
     const double small[] = {1, 1, 1e-17};
-    cr_assert_eq(pm_graph_weight(g, 0, small), 1.0);
+    cr_assert_eq(pmi_graph_weight(g, 0, small), 1.0);
     pm_graph_free(g);
 }
 
@@ -42,7 +42,7 @@ Test(weights, a_difference_of_products_is_exact) {
     const double coef[1][4] = {{0, -1 - e, 1, 0}};
     pm_graph *g = edges_of(coef, 1);
     const double theta[] = {1 - e, 1, 0};
-    cr_assert_eq(pm_graph_weight(g, 0, theta), e * e);
+    cr_assert_eq(pmi_graph_weight(g, 0, theta), e * e);
     pm_graph_free(g);
 }
 
@@ -51,12 +51,12 @@ Test(weights, sums_that_cancel_almost_wholly_are_exact) {
     const double coef[1][4] = {{0, 1, -1, 1e-30}};
     pm_graph *g = edges_of(coef, 1);
     const double theta[] = {1e10, 1e10, 1.0};
-    cr_assert_eq(pm_graph_weight(g, 0, theta), 1e-30);
+    cr_assert_eq(pmi_graph_weight(g, 0, theta), 1e-30);
     pm_graph_free(g);
     const double found[] = {0.0, 78097.20305595295, -57366.55610275293, 3805.4843012661377, 1.737087233075696e-13};
     const double point[] = {1.011895750142515, 1.4846259057897564, 1.6138937805391058, 0.9939842122325212};
     double high, low;
-    pm_exact_dot(found, 4, point, &high, &low);
+    pmi_exact_dot(found, 4, point, &high, &low);
     cr_assert_eq(high, 6.379659366846665e-30);
     cr_assert(fabs(low) <= 0x1p-53 * high);
 }
@@ -79,14 +79,14 @@ Test(weights, sums_may_be_of_any_size) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double high, low;
-        pm_exact_dot(cases[i].coef, 3, cases[i].x, &high, &low);
+        pmi_exact_dot(cases[i].coef, 3, cases[i].x, &high, &low);
         cr_expect_eq(high, cases[i].high, "case %zu: %.17g", i, high);
         cr_expect_eq(low, cases[i].low, "case %zu: %.17g", i, low);
     }
     const double smallest[] = {0, 5e-324, 1, -1}, x[] = {5e-324, 3, 3};
-    pm_wide w = pm_exact_dot_wide(smallest, 3, x);
+    pm_wide w = pmi_exact_dot_wide(smallest, 3, x);
     cr_expect(w.lo == 0 && log2(w.hi) + 512 * w.limb == -2148);
-    cr_expect_eq(pm_exact_dot_wide((const double[]){1, -1}, 1, (const double[]){1}).hi, 0);
+    cr_expect_eq(pmi_exact_dot_wide((const double[]){1, -1}, 1, (const double[]){1}).hi, 0);
 }
 
 static uint64_t draw(uint64_t *state) {
@@ -120,7 +120,7 @@ Test(weights, sums_of_more_parts_than_are_kept_are_exact) {
             x[b] = y;
         }
         double high, low;
-        pm_exact_dot(coef, 2 * TERMS, x, &high, &low);
+        pmi_exact_dot(coef, 2 * TERMS, x, &high, &low);
         cr_assert_eq(high, coef[0], "trial %d: %.17g, expected %.17g", trial, high, coef[0]);
         cr_assert_eq(low, 0.0);
     }
@@ -132,7 +132,7 @@ Test(weights, lanes_beyond_the_batch_repeat_the_last_row) {
     const double theta[] = {9, 9, 9, 1, 2, 3, 4, 5, 6};
     double values[3 * 4];
     cr_assert_eq(g->n_weights, 3);
-    cr_assert_eq(pm_weights_fill(g, theta, 1, 2, 4, values, NULL), PM_OK);
+    cr_assert_eq(pmi_weights_fill(g, theta, 1, 2, 4, values, NULL), PM_OK);
     const double expected[] = {1.5, 4.5, 4.5, 4.5, 7, 16, 16, 16, 1, 1, 1, 1};
     cr_assert_arr_eq(values, expected, sizeof expected);
     pm_graph_free(g);
@@ -145,12 +145,12 @@ Test(weights, the_first_bad_row_of_theta_is_named_with_its_edge) {
     const double theta[] = {1, 0.25, 0, 1, 0.75, 0, -1, -1, 0};
     double values[3 * 4];
     pm_error err;
-    cr_assert_eq(pm_weights_fill(g, theta, 0, 3, 4, values, &err), PM_EDATA);
+    cr_assert_eq(pmi_weights_fill(g, theta, 0, 3, 4, values, &err), PM_EDATA);
     cr_assert_str_eq(err.text,
                      "theta row 1: edge from row 1 (state [7]) to row 2: weight -0.5 is negative (constant 0, "
                      "coefficients [1, -2, 0], theta [1, 0.75, 0])");
     const double huge[] = {1e308, -1e308, 0};
-    cr_assert_eq(pm_weights_fill(g, huge, 0, 1, 4, values, &err), PM_EDATA);
+    cr_assert_eq(pmi_weights_fill(g, huge, 0, 1, 4, values, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "weight inf is not finite"), "%s", err.text);
     pm_graph_free(g);
 }
@@ -158,8 +158,8 @@ Test(weights, the_first_bad_row_of_theta_is_named_with_its_edge) {
 Test(weights, rows_of_zeros_are_known) {
     const double coef[2][4] = {{0, -0.0, 0, 0}, {0, 0, 1, 0}};
     pm_graph *g = edges_of(coef, 2);
-    cr_assert(pm_graph_weight_is_zero(g, 0));
-    cr_assert_not(pm_graph_weight_is_zero(g, 1));
+    cr_assert(pmi_graph_weight_is_zero(g, 0));
+    cr_assert_not(pmi_graph_weight_is_zero(g, 1));
     pm_graph_free(g);
 }
 
@@ -177,21 +177,21 @@ Test(weights, long_rows_are_cut_and_starts_left_alone) {
         ones[k] = 1.0;
     }
     const int32_t state = 4;
-    cr_assert_eq(pm_builder_new(1, P, false, &b, NULL), PM_OK);
-    cr_assert_eq(pm_builder_state(b, &state, NULL, NULL), PM_OK);
-    cr_assert_eq(pm_builder_state(b, &state, NULL, NULL), PM_OK);
-    cr_assert_eq(pm_builder_start(b, true, 0, start, NULL), PM_OK);
-    cr_assert_eq(pm_builder_edge(b, PM_EDGE_PARAM, 0, 1, coef, NULL), PM_OK);
-    cr_assert_eq(pm_builder_finish(b, &g, NULL), PM_OK);
-    cr_assert_eq(pm_weights_fill(g, theta, 0, 1, 4, values, &err), PM_EDATA);
+    cr_assert_eq(pmi_builder_new(1, P, false, &b, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_state(b, &state, NULL, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_state(b, &state, NULL, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_start(b, true, 0, start, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_edge(b, PM_EDGE_PARAM, 0, 1, coef, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_finish(b, &g, NULL), PM_OK);
+    cr_assert_eq(pmi_weights_fill(g, theta, 0, 1, 4, values, &err), PM_EDATA);
     cr_assert_not_null(
         strstr(err.text, "theta row 0: edge from row 0 (state [4]) to row 1: weight -12.5 is negative (constant 0, "
                          "coefficients [0.125, 0.125, "),
         "%s", err.text);
     cr_assert_not_null(strstr(err.text, "0.125, ...], theta [-1, -1, "), "%s", err.text);
     cr_assert_not_null(strstr(err.text, "-1, ...])"), "%s", err.text);
-    cr_assert_eq(pm_weights_fill(g, theta, 0, 5, 4, values, &err), PM_ESOFTWARE);
-    cr_assert_eq(pm_weights_fill(g, ones, 0, 1, 4, values, &err), PM_OK);
+    cr_assert_eq(pmi_weights_fill(g, theta, 0, 5, 4, values, &err), PM_ESOFTWARE);
+    cr_assert_eq(pmi_weights_fill(g, ones, 0, 1, 4, values, &err), PM_OK);
     pm_graph_free(g);
-    pm_builder_free(b);
+    pmi_builder_free(b);
 }

@@ -29,7 +29,7 @@ static void check_close(pm_wide found, quad expected, quad size) {
 static pm_wide draw(pm_random *random) {
     double decades = draw_below(random, 2) == 0 ? 1 : 100;
     double a = draw_rate(random, decades), b = draw_rate(random, decades);
-    pm_wide wide = pm_wide_sum(pm_wide_of(a), pm_wide_of(b * 1e-17));
+    pm_wide wide = pmi_wide_sum(pmi_wide_of(a), pmi_wide_of(b * 1e-17));
     return draw_below(random, 2) == 0 ? wide : (pm_wide){.hi = -wide.hi, .lo = -wide.lo, .limb = wide.limb};
 }
 
@@ -39,12 +39,13 @@ Test(wide, operations_as_in_quadruple_precision) {
         pm_wide a = draw(&random), b = draw(&random);
         quad x = quad_of(a), y = quad_of(b), larger = x * x > y * y ? x : y;
         larger = larger < 0 ? -larger : larger;
-        check_close(pm_wide_multiply(a, b), x * y, x * y < 0 ? -x * y : x * y);
-        check_close(pm_wide_sum(a, b), x + y, larger);
-        check_close(pm_wide_difference(a, b), x - y, larger);
-        check_close(pm_wide_invert(a), 1 / x, x < 0 ? -1 / x : 1 / x);
+        check_close(pmi_wide_multiply(a, b), x * y, x * y < 0 ? -x * y : x * y);
+        check_close(pmi_wide_sum(a, b), x + y, larger);
+        check_close(pmi_wide_difference(a, b), x - y, larger);
+        check_close(pmi_wide_invert(a), 1 / x, x < 0 ? -1 / x : 1 / x);
         quad both = x * y < 0 ? -x * y : x * y;
-        check_close(pm_wide_multiply_add(pm_wide_of(larger < 1 ? 1 : 0), a, b), x * y + (larger < 1 ? 1 : 0), both + 1);
+        check_close(pmi_wide_multiply_add(pmi_wide_of(larger < 1 ? 1 : 0), a, b), x * y + (larger < 1 ? 1 : 0),
+                    both + 1);
     }
 }
 
@@ -52,46 +53,46 @@ Test(wide, doubles_and_their_products_are_exact) {
     static const double values[] = {0, 1, 1.0 / 3, DBL_MAX, DBL_MIN, 4.9e-324, 3e-310, 0x1p256, 0x1p-256, 1e77, 1e-78};
     enum { COUNT = sizeof values / sizeof values[0] };
     for (size_t i = 0; i < COUNT; i++) {
-        check_normal(pm_wide_of(values[i]));
-        cr_assert_eq(pm_wide_double(pm_wide_of(values[i])), values[i]);
-        cr_assert_eq(pm_wide_double(pm_wide_of(-values[i])), -values[i]);
+        check_normal(pmi_wide_of(values[i]));
+        cr_assert_eq(pmi_wide_double(pmi_wide_of(values[i])), values[i]);
+        cr_assert_eq(pmi_wide_double(pmi_wide_of(-values[i])), -values[i]);
         for (size_t j = 0; j < COUNT; j++) {
-            pm_wide product = pm_wide_product(values[i], values[j]);
+            pm_wide product = pmi_wide_product(values[i], values[j]);
             check_normal(product);
             if (values[j] != 0) { /* back to where it was, whatever lies in between */
-                pm_wide back = pm_wide_multiply(product, pm_wide_invert(pm_wide_of(values[j])));
-                cr_assert_eq(pm_wide_double(back), values[i]);
+                pm_wide back = pmi_wide_multiply(product, pmi_wide_invert(pmi_wide_of(values[j])));
+                cr_assert_eq(pmi_wide_double(back), values[i]);
             }
         }
     }
 }
 
 Test(wide, sizes_far_beyond_a_double) {
-    pm_wide third = pm_wide_invert(pm_wide_of(3)), power = pm_wide_of(1), sum = pm_wide_of(0);
+    pm_wide third = pmi_wide_invert(pmi_wide_of(3)), power = pmi_wide_of(1), sum = pmi_wide_of(0);
     for (int i = 0; i < 20000; i++) {
-        power = pm_wide_multiply(power, third);
-        sum = pm_wide_add(sum, power); /* (1 - 3^-n) / 2 */
+        power = pmi_wide_multiply(power, third);
+        sum = pmi_wide_add(sum, power); /* (1 - 3^-n) / 2 */
     }
-    cr_assert_eq(pm_wide_range(power), -1);
-    cr_assert(fabs(pm_wide_double(sum) - 0.5) < 1e-15);
+    cr_assert_eq(pmi_wide_range(power), -1);
+    cr_assert(fabs(pmi_wide_double(sum) - 0.5) < 1e-15);
     for (int i = 0; i < 20000; i++) {
-        power = pm_wide_multiply(power, pm_wide_of(3));
+        power = pmi_wide_multiply(power, pmi_wide_of(3));
     }
-    cr_assert(fabs(pm_wide_double(power) - 1) < 1e-15);
-    cr_assert_eq(pm_wide_range(power), 0);
-    pm_wide large = pm_wide_product(DBL_MAX, DBL_MAX);
-    cr_assert_eq(pm_wide_range(large), 1);
-    cr_assert_eq(pm_wide_double(pm_wide_difference(pm_wide_sum(large, power), large)), 0); /* too far apart */
-    cr_assert(pm_wide_smaller(power, large) && !pm_wide_smaller(large, power));
-    cr_assert(pm_wide_smaller(pm_wide_of(0), pm_wide_invert(large)));
+    cr_assert(fabs(pmi_wide_double(power) - 1) < 1e-15);
+    cr_assert_eq(pmi_wide_range(power), 0);
+    pm_wide large = pmi_wide_product(DBL_MAX, DBL_MAX);
+    cr_assert_eq(pmi_wide_range(large), 1);
+    cr_assert_eq(pmi_wide_double(pmi_wide_difference(pmi_wide_sum(large, power), large)), 0); /* too far apart */
+    cr_assert(pmi_wide_smaller(power, large) && !pmi_wide_smaller(large, power));
+    cr_assert(pmi_wide_smaller(pmi_wide_of(0), pmi_wide_invert(large)));
 }
 
 Test(wide, what_cancels_leaves_the_rest) {
-    pm_wide a = pm_wide_sum(pm_wide_of(1), pm_wide_of(0x1p-100)), b = pm_wide_of(1);
-    cr_assert_eq(pm_wide_double(pm_wide_difference(a, b)), 0x1p-100);
-    cr_assert_eq(pm_wide_double(pm_wide_difference(a, a)), 0);
-    check_normal(pm_wide_difference(a, b));
-    pm_wide far = pm_wide_sum(pm_wide_of(1), pm_wide_of(0x1p-700));
-    check_normal(pm_wide_difference(far, b));
-    cr_assert_eq(pm_wide_invert(pm_wide_of(0)).hi, 0);
+    pm_wide a = pmi_wide_sum(pmi_wide_of(1), pmi_wide_of(0x1p-100)), b = pmi_wide_of(1);
+    cr_assert_eq(pmi_wide_double(pmi_wide_difference(a, b)), 0x1p-100);
+    cr_assert_eq(pmi_wide_double(pmi_wide_difference(a, a)), 0);
+    check_normal(pmi_wide_difference(a, b));
+    pm_wide far = pmi_wide_sum(pmi_wide_of(1), pmi_wide_of(0x1p-700));
+    check_normal(pmi_wide_difference(far, b));
+    cr_assert_eq(pmi_wide_invert(pmi_wide_of(0)).hi, 0);
 }

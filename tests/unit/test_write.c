@@ -21,7 +21,7 @@ static pm_buffer written(const pm_graph *g, pm_graph_encoding encoding) {
     pm_buffer out = {0};
     pm_byte_sink sink = buffer_sink(&out);
     pm_error err;
-    cr_assert_eq(pm_graph_write(g, encoding, &sink, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_graph_write(g, encoding, &sink, &err), PM_OK, "%s", err.text);
     return out;
 }
 
@@ -38,9 +38,9 @@ static void expect_round_trip(const pm_graph *g) {
     cr_assert_arr_eq(json.bytes, again.bytes, json.size);
     pm_graph_free(second);
     pm_graph_free(third);
-    pm_buffer_free(&json);
-    pm_buffer_free(&packed);
-    pm_buffer_free(&again);
+    pmi_buffer_free(&json);
+    pmi_buffer_free(&packed);
+    pmi_buffer_free(&again);
 }
 
 Test(write, json_is_what_phasic_writes) {
@@ -62,7 +62,7 @@ Test(write, json_is_what_phasic_writes) {
                                    " \"was_dph\": false}\n";
     cr_assert_eq(out.size, strlen(expected), "%.*s", (int)out.size, (const char *)out.bytes);
     cr_assert_arr_eq(out.bytes, expected, out.size);
-    pm_buffer_free(&out);
+    pmi_buffer_free(&out);
     expect_round_trip(g);
     pm_graph_free(g);
 }
@@ -117,21 +117,21 @@ Test(write, every_number_reads_back_bit_for_bit) {
     pm_builder *b;
     const int32_t states[][2] = {{0, 0}, {INT32_MIN, INT32_MAX}, {-1, 3}};
     uint64_t seed = 7;
-    cr_assert_eq(pm_builder_new(2, 2, true, &b, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_new(2, 2, true, &b, NULL), PM_OK);
     for (int i = 0; i < 3; i++) {
-        cr_assert_eq(pm_builder_state(b, states[i], NULL, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_state(b, states[i], NULL, NULL), PM_OK);
     }
     for (size_t i = 0; i < 20000; i++) {
         const double coef[] = {0, some_double(&seed, i), 1};
         const double constant = fabs(some_double(&seed, i));
-        cr_assert_eq(pm_builder_edge(b, PM_EDGE_PARAM, 1, 2, coef, NULL), PM_OK);
-        cr_assert_eq(pm_builder_edge(b, i % 2 == 0 ? PM_EDGE_PLAIN : PM_EDGE_CONSTANT, 2, 2, &constant, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_edge(b, PM_EDGE_PARAM, 1, 2, coef, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_edge(b, i % 2 == 0 ? PM_EDGE_PLAIN : PM_EDGE_CONSTANT, 2, 2, &constant, NULL), PM_OK);
     }
     const double start[] = {0, 0.1, 0.2};
-    cr_assert_eq(pm_builder_start(b, true, 1, start, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_start(b, true, 1, start, NULL), PM_OK);
     pm_graph *g;
-    cr_assert_eq(pm_builder_finish(b, &g, NULL), PM_OK);
-    pm_builder_free(b);
+    cr_assert_eq(pmi_builder_finish(b, &g, NULL), PM_OK);
+    pmi_builder_free(b);
     expect_round_trip(g);
     pm_graph_free(g);
 }
@@ -173,12 +173,12 @@ Test(write, a_base_weight_becomes_a_parallel_edge) {
         const double theta[] = {2, 10};
         const double expected[] = {0.5, 7, 46, 10};
         for (size_t e = 0; e < 4; e++) {
-            cr_assert_eq(pm_graph_weight(split, split->weight[e], theta), expected[e]);
+            cr_assert_eq(pmi_graph_weight(split, split->weight[e], theta), expected[e]);
         }
-        cr_assert_eq(pm_graph_weight(split, split->start_weight[0], theta), 0.5);
-        cr_assert_eq(pm_graph_weight(split, split->start_weight[1], theta), 2);
+        cr_assert_eq(pmi_graph_weight(split, split->start_weight[0], theta), 0.5);
+        cr_assert_eq(pmi_graph_weight(split, split->start_weight[1], theta), 2);
         pm_graph_free(split);
-        pm_buffer_free(&out);
+        pmi_buffer_free(&out);
     }
     pm_graph_free(g);
 }
@@ -188,10 +188,10 @@ static void expect_no_place(const char *text, const char *part) {
     pm_buffer out = {0};
     pm_byte_sink sink = buffer_sink(&out);
     pm_error err;
-    cr_assert_eq(pm_graph_write(g, PM_GRAPH_JSON, &sink, &err), PM_EDATA);
+    cr_assert_eq(pmi_graph_write(g, PM_GRAPH_JSON, &sink, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, part), "%s", err.text);
     cr_assert_eq(out.size, 0);
-    pm_buffer_free(&out);
+    pmi_buffer_free(&out);
     pm_graph_free(g);
 }
 
@@ -214,26 +214,26 @@ static pm_status write_full(void *ctx, const void *bytes, size_t n, pm_error *er
     full_disk *d = ctx;
     d->calls_after += d->used > d->room;
     d->used += n;
-    return d->used > d->room ? pm_fail(err, PM_EIO, "no space left") : PM_OK;
+    return d->used > d->room ? pmi_fail(err, PM_EIO, "no space left") : PM_OK;
 }
 
 Test(write, the_error_of_the_sink_ends_the_writing) {
     pm_builder *b;
     const int32_t state = 0;
-    cr_assert_eq(pm_builder_new(1, 0, false, &b, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_new(1, 0, false, &b, NULL), PM_OK);
     for (int i = 0; i < 100000; i++) {
-        cr_assert_eq(pm_builder_state(b, &state, NULL, NULL), PM_OK);
+        cr_assert_eq(pmi_builder_state(b, &state, NULL, NULL), PM_OK);
     }
-    cr_assert_eq(pm_builder_start(b, false, 1, (const double[]){1}, NULL), PM_OK);
+    cr_assert_eq(pmi_builder_start(b, false, 1, (const double[]){1}, NULL), PM_OK);
     pm_graph *g;
-    cr_assert_eq(pm_builder_finish(b, &g, NULL), PM_OK);
-    pm_builder_free(b);
+    cr_assert_eq(pmi_builder_finish(b, &g, NULL), PM_OK);
+    pmi_builder_free(b);
     for (int encoding = PM_GRAPH_JSON; encoding <= PM_GRAPH_MSGPACK; encoding++) {
         for (size_t room = 0; room < 300000; room += 66000) {
             full_disk disk = {.room = room};
             const pm_byte_sink sink = {.ctx = &disk, .write = write_full};
             pm_error err;
-            cr_assert_eq(pm_graph_write(g, (pm_graph_encoding)encoding, &sink, &err), PM_EIO);
+            cr_assert_eq(pmi_graph_write(g, (pm_graph_encoding)encoding, &sink, &err), PM_EIO);
             cr_assert_str_eq(err.text, "no space left");
             cr_assert_eq(disk.calls_after, 0);
         }

@@ -12,19 +12,19 @@
 #define LARGEST_FILE 65536 /* bytes of a value in a file of its own */
 #define TOO_OPEN (S_IWGRP | S_IRWXO)
 
-pm_status pm_origin_code(const char *origin) {
+pm_status pmi_origin_code(const char *origin) {
     return origin[0] == '-' ? PM_EUSAGE : PM_ECONFIG;
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
 
-pm_status pm_settings_keep(pm_settings *s, const char *text, size_t n, const char **out, pm_error *err) {
+pm_status pmi_settings_keep(pm_settings *s, const char *text, size_t n, const char **out, pm_error *err) {
     pm_settings_memory *m = s->memory;
-    char *copy = pm_reserve((void **)&m->texts, &m->text_capacity, m->n_texts + 1, sizeof *m->texts)
-                     ? pm_malloc(n + 1, 1)
+    char *copy = pmi_reserve((void **)&m->texts, &m->text_capacity, m->n_texts + 1, sizeof *m->texts)
+                     ? pmi_malloc(n + 1, 1)
                      : NULL;
     if (copy == NULL) {
-        return pm_fail_memory(err, "settings", n + 1);
+        return pmi_fail_memory(err, "settings", n + 1);
     }
     memcpy(copy, text, n);
     copy[n] = '\0';
@@ -33,7 +33,7 @@ pm_status pm_settings_keep(pm_settings *s, const char *text, size_t n, const cha
     return PM_OK;
 }
 
-void pm_settings_free(pm_settings *s) {
+void pmi_settings_free(pm_settings *s) {
     if (s->memory != NULL) {
         for (size_t i = 0; i < s->memory->n_texts; i++) {
             explicit_bzero(s->memory->texts[i], strlen(s->memory->texts[i]));
@@ -48,19 +48,19 @@ void pm_settings_free(pm_settings *s) {
     *s = (pm_settings){0};
 }
 
-pm_status pm_settings_init(pm_settings *s, pm_error *err) {
+pm_status pmi_settings_init(pm_settings *s, pm_error *err) {
     size_t n = 0;
-    while (pm_settings_table[n].name != NULL) {
+    while (pmi_settings_table[n].name != NULL) {
         n++;
     }
-    *s = (pm_settings){.given = pm_calloc(n, sizeof *s->given), .memory = pm_calloc(1, sizeof *s->memory)};
+    *s = (pm_settings){.given = pmi_calloc(n, sizeof *s->given), .memory = pmi_calloc(1, sizeof *s->memory)};
     if (s->given == NULL || s->memory == NULL) {
-        return pm_fail_memory(err, "settings", n * sizeof *s->given);
+        return pmi_fail_memory(err, "settings", n * sizeof *s->given);
     }
     pm_status st = PM_OK;
-    for (const pm_setting *setting = pm_settings_table; st == PM_OK && setting->name != NULL; setting++) {
+    for (const pm_setting *setting = pmi_settings_table; st == PM_OK && setting->name != NULL; setting++) {
         if (setting->default_value != NULL) {
-            st = pm_settings_set(s, setting->name, setting->default_value, "default", err);
+            st = pmi_settings_set(s, setting->name, setting->default_value, "default", err);
         }
     }
     return st;
@@ -72,51 +72,52 @@ static pm_status read_value(FILE *file, char *bytes, size_t *n, const char *name
                             pm_error *err) {
     *n = fread(bytes, 1, LARGEST_FILE + 1, file);
     if (ferror(file)) {
-        return pm_fail(err, pm_origin_code(origin), "%s (%s): file \"%s\" cannot be read: %s", name, origin, path,
-                       strerror(errno));
+        return pmi_fail(err, pmi_origin_code(origin), "%s (%s): file \"%s\" cannot be read: %s", name, origin, path,
+                        strerror(errno));
     }
     if (*n > LARGEST_FILE || memchr(bytes, '\0', *n) != NULL) {
-        return pm_fail(err, pm_origin_code(origin),
-                       "%s (%s): file \"%s\" is longer than %d bytes or holds a zero byte; expected a text", name,
-                       origin, path, LARGEST_FILE);
+        return pmi_fail(err, pmi_origin_code(origin),
+                        "%s (%s): file \"%s\" is longer than %d bytes or holds a zero byte; expected a text", name,
+                        origin, path, LARGEST_FILE);
     }
     *n -= *n > 0 && bytes[*n - 1] == '\n';
     *n -= *n > 0 && bytes[*n - 1] == '\r';
     return PM_OK;
 }
 
-pm_status pm_settings_check_private(FILE *file, const char *name, const char *path, const char *origin, pm_error *err) {
+pm_status pmi_settings_check_private(FILE *file, const char *name, const char *path, const char *origin,
+                                     pm_error *err) {
     struct stat about;
     if (fstat(fileno(file), &about) != 0) {
-        return pm_fail(err, pm_origin_code(origin), "%s (%s): file \"%s\" cannot be looked at: %s", name, origin, path,
-                       strerror(errno));
+        return pmi_fail(err, pmi_origin_code(origin), "%s (%s): file \"%s\" cannot be looked at: %s", name, origin,
+                        path, strerror(errno));
     }
     return !S_ISREG(about.st_mode) || (about.st_mode & TOO_OPEN) == 0
                ? PM_OK
-               : pm_fail(err, pm_origin_code(origin),
-                         "%s (%s): file \"%s\" has mode %04o, expected at most 0640: a key that others may read or "
-                         "write is none; run `chmod 600` on it",
-                         name, origin, path, (unsigned)(about.st_mode & 07777));
+               : pmi_fail(err, pmi_origin_code(origin),
+                          "%s (%s): file \"%s\" has mode %04o, expected at most 0640: a key that others may read or "
+                          "write is none; run `chmod 600` on it",
+                          name, origin, path, (unsigned)(about.st_mode & 07777));
 }
 
-pm_status pm_settings_keep_file(pm_settings *s, const pm_setting *setting, const char *name, const char *path,
-                                const char *origin, const char **out, pm_error *err) {
+pm_status pmi_settings_keep_file(pm_settings *s, const pm_setting *setting, const char *name, const char *path,
+                                 const char *origin, const char **out, pm_error *err) {
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
-        return pm_fail(err, pm_origin_code(origin), "%s (%s): file \"%s\" cannot be opened: %s", name, origin, path,
-                       strerror(errno));
+        return pmi_fail(err, pmi_origin_code(origin), "%s (%s): file \"%s\" cannot be opened: %s", name, origin, path,
+                        strerror(errno));
     }
     size_t n = 0;
-    char *bytes = pm_malloc(LARGEST_FILE + 1, 1);
-    pm_status st = bytes == NULL ? pm_fail_memory(err, "a value", LARGEST_FILE + 1) : PM_OK;
+    char *bytes = pmi_malloc(LARGEST_FILE + 1, 1);
+    pm_status st = bytes == NULL ? pmi_fail_memory(err, "a value", LARGEST_FILE + 1) : PM_OK;
     if (st == PM_OK && setting != NULL && setting->kind == PM_SETTING_KEY) {
-        st = pm_settings_check_private(file, name, path, origin, err);
+        st = pmi_settings_check_private(file, name, path, origin, err);
     }
     if (st == PM_OK) {
         st = read_value(file, bytes, &n, name, path, origin, err);
     }
     if (st == PM_OK) {
-        st = pm_settings_keep(s, bytes, n, out, err);
+        st = pmi_settings_keep(s, bytes, n, out, err);
     }
     if (bytes != NULL) {
         explicit_bzero(bytes, LARGEST_FILE + 1);
@@ -130,10 +131,10 @@ pm_status pm_settings_keep_file(pm_settings *s, const pm_setting *setting, const
 
 static pm_status refuse(const pm_setting *setting, const char *text, const char *origin, const char *expected,
                         pm_error *err) {
-    bool is_hidden = pm_setting_is_secret(setting);
+    bool is_hidden = pmi_setting_is_secret(setting);
     const char *quote = is_hidden ? "" : "\"";
-    return pm_fail(err, pm_origin_code(origin), "%s (%s): found %s%s%s, expected %s", setting->name, origin, quote,
-                   is_hidden ? "another value" : text, quote, expected);
+    return pmi_fail(err, pmi_origin_code(origin), "%s (%s): found %s%s%s, expected %s", setting->name, origin, quote,
+                    is_hidden ? "another value" : text, quote, expected);
 }
 
 static bool is_name(const char *text) {
@@ -163,10 +164,11 @@ static pm_status read_text(const pm_setting *setting, const char *text, const ch
     /* a URL may hold a password, which an error must not show */
     bool is_place = strcmp(setting->name, "redis.address") == 0;
     if (is_place && (strstr(text, "://") != NULL || strchr(text, '@') != NULL)) {
-        return pm_fail(err, pm_origin_code(origin),
-                       "%s (%s): found a URL, expected host:port, [v6]:port or unix:/path; user, password and database "
-                       "are settings of their own",
-                       setting->name, origin);
+        return pmi_fail(
+            err, pmi_origin_code(origin),
+            "%s (%s): found a URL, expected host:port, [v6]:port or unix:/path; user, password and database "
+            "are settings of their own",
+            setting->name, origin);
     }
     *field = text;
     return PM_OK;
@@ -176,7 +178,7 @@ static pm_status read_number(const pm_setting *setting, const char *text, const 
                              pm_error *err) {
     bool is_bytes = setting->kind == PM_SETTING_BYTES;
     size_t value;
-    bool is_number = is_bytes ? pm_bytes_parse(text, &value) : pm_count_parse(text, &value);
+    bool is_number = is_bytes ? pmi_bytes_parse(text, &value) : pmi_count_parse(text, &value);
     if (!is_number || value < setting->least || value > setting->most) {
         char expected[128];
         snprintf(expected, sizeof expected, "a whole number from %zu to %zu", setting->least, setting->most);
@@ -239,83 +241,83 @@ static pm_status read_setting(pm_settings *s, const pm_setting *setting, const c
 }
 
 static pm_status unknown_setting(const char *name, const char *origin, pm_error *err) {
-    const pm_setting *near = pm_setting_nearest(name);
+    const pm_setting *near = pmi_setting_nearest(name);
     if (near != NULL) {
-        return pm_fail(err, pm_origin_code(origin), "unknown setting \"%s\" (%s); did you mean %s?", name, origin,
-                       near->name);
+        return pmi_fail(err, pmi_origin_code(origin), "unknown setting \"%s\" (%s); did you mean %s?", name, origin,
+                        near->name);
     }
-    return pm_fail(err, pm_origin_code(origin),
-                   "unknown setting \"%s\" (%s); `phasemill config show` lists those there "
-                   "are",
-                   name, origin);
+    return pmi_fail(err, pmi_origin_code(origin),
+                    "unknown setting \"%s\" (%s); `phasemill config show` lists those there "
+                    "are",
+                    name, origin);
 }
 
-pm_status pm_settings_set(pm_settings *s, const char *name, const char *value, const char *origin, pm_error *err) {
+pm_status pmi_settings_set(pm_settings *s, const char *name, const char *value, const char *origin, pm_error *err) {
     bool is_file = false;
-    const pm_setting *setting = pm_setting_find(name, &is_file);
+    const pm_setting *setting = pmi_setting_find(name, &is_file);
     if (setting == NULL) {
         return unknown_setting(name, origin, err);
     }
     const char *text = NULL, *from = NULL;
-    pm_status st = is_file ? pm_settings_keep_file(s, setting, setting->name, value, origin, &text, err)
-                           : pm_settings_keep(s, value, strlen(value), &text, err);
+    pm_status st = is_file ? pmi_settings_keep_file(s, setting, setting->name, value, origin, &text, err)
+                           : pmi_settings_keep(s, value, strlen(value), &text, err);
     if (st == PM_OK) {
-        st = pm_settings_keep(s, origin, strlen(origin), &from, err);
+        st = pmi_settings_keep(s, origin, strlen(origin), &from, err);
     }
     if (st == PM_OK) {
         st = read_setting(s, setting, text, from, err);
     }
     if (st == PM_OK) {
-        s->given[setting - pm_settings_table] = (pm_setting_given){.text = text, .origin = from};
+        s->given[setting - pmi_settings_table] = (pm_setting_given){.text = text, .origin = from};
     }
     return st;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------- */
 
-pm_status pm_settings_each(const pm_settings *s, pm_setting_visit visit, void *ctx, pm_error *err) {
+pm_status pmi_settings_each(const pm_settings *s, pm_setting_visit visit, void *ctx, pm_error *err) {
     pm_status st = PM_OK;
-    for (const pm_setting *setting = pm_settings_table; st == PM_OK && setting->name != NULL; setting++) {
-        const pm_setting_given *given = &s->given[setting - pm_settings_table];
-        bool is_hidden = given->text != NULL && pm_setting_is_secret(setting);
+    for (const pm_setting *setting = pmi_settings_table; st == PM_OK && setting->name != NULL; setting++) {
+        const pm_setting_given *given = &s->given[setting - pmi_settings_table];
+        bool is_hidden = given->text != NULL && pmi_setting_is_secret(setting);
         st = visit(ctx, setting->name, is_hidden ? "(hidden)" : given->text,
                    given->origin == NULL ? "default" : given->origin, err);
     }
     for (size_t i = 0; st == PM_OK && i < s->n_properties; i++) {
         const pm_property *property = &s->properties[i];
-        st = visit(ctx, property->name, pm_property_is_secret(property->name) ? "(hidden)" : property->value,
+        st = visit(ctx, property->name, pmi_property_is_secret(property->name) ? "(hidden)" : property->value,
                    s->memory->property_origins[i], err);
     }
     return st;
 }
 
-bool pm_settings_hold_secret(const pm_settings *s) {
+bool pmi_settings_hold_secret(const pm_settings *s) {
     bool holds = false;
-    for (size_t i = 0; pm_settings_table[i].name != NULL; i++) {
-        holds = holds || (s->given[i].text != NULL && pm_setting_is_secret(&pm_settings_table[i]));
+    for (size_t i = 0; pmi_settings_table[i].name != NULL; i++) {
+        holds = holds || (s->given[i].text != NULL && pmi_setting_is_secret(&pmi_settings_table[i]));
     }
     for (size_t i = 0; i < s->n_properties; i++) {
-        holds = holds || pm_property_is_secret(s->properties[i].name);
+        holds = holds || pmi_property_is_secret(s->properties[i].name);
     }
     return holds;
 }
 
-pm_status pm_settings_check(const pm_settings *s, pm_error *err) {
+pm_status pmi_settings_check(const pm_settings *s, pm_error *err) {
     const pm_setting_values *v = &s->values;
     if (v->redis_ttl_hours <= v->kafka_retention_hours) {
-        return pm_fail(
+        return pmi_fail(
             err, PM_ECONFIG,
             "redis.ttl-hours is %zu, expected more than kafka.retention-hours, which is %zu: a unit must not "
             "outlive what it points to",
             v->redis_ttl_hours, v->kafka_retention_hours);
     }
     if (v->redis_user != NULL && v->redis_password == NULL) {
-        return pm_fail(err, PM_ECONFIG,
-                       "redis.user is \"%s\" and redis.password is not set; give PHASEMILL_REDIS_PASSWORD_FILE",
-                       v->redis_user);
+        return pmi_fail(err, PM_ECONFIG,
+                        "redis.user is \"%s\" and redis.password is not set; give PHASEMILL_REDIS_PASSWORD_FILE",
+                        v->redis_user);
     }
     if (v->redis_tls_ca != NULL && !v->redis_tls) {
-        return pm_fail(err, PM_ECONFIG, "redis.tls-ca is set and redis.tls is false; set redis.tls to true");
+        return pmi_fail(err, PM_ECONFIG, "redis.tls-ca is set and redis.tls is false; set redis.tls to true");
     }
     return PM_OK;
 }

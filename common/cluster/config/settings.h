@@ -50,14 +50,14 @@ typedef struct pm_setting {
     const char *help;
     const char *choices; /* "text|json": values 0, 1 */
 } pm_setting;
-extern const pm_setting pm_settings_table[];
+extern const pm_setting pmi_settings_table[];
 
 /* The longest "section.key", and with "-file". */
 #define PM_SETTING_NAME_TEXT 40
 /* True for kinds whose value may stand in a file of its own. */
-bool pm_setting_has_file(const pm_setting *setting);
+bool pmi_setting_has_file(const pm_setting *setting);
 /* True for kinds that are never shown. */
-bool pm_setting_is_secret(const pm_setting *setting);
+bool pmi_setting_is_secret(const pm_setting *setting);
 
 /* The values in force, with where each came from. */
 typedef struct pm_settings {
@@ -68,39 +68,39 @@ typedef struct pm_settings {
     struct pm_settings_memory *memory; /* texts live here */
 } pm_settings;
 
-/* Presets. Free with pm_settings_free, also after a failure of any of the readers. */
-pm_status pm_settings_init(pm_settings *s, pm_error *err);
-void pm_settings_free(pm_settings *s);
+/* Presets. Free with pmi_settings_free, also after a failure of any of the readers. */
+pm_status pmi_settings_init(pm_settings *s, pm_error *err);
+void pmi_settings_free(pm_settings *s);
 
 /* Later calls win over earlier ones: file, then environment, then flags. Errors: PM_ECONFIG (file, environment) or
  * PM_EUSAGE (flags) naming the setting, its origin (file and line), found and expected; unknown keys and unknown
  * PHASEMILL_* names of our sections are refused, with the nearest known one. `environment` is environ's form. */
-pm_status pm_settings_read_file(pm_settings *s, const char *path, pm_error *err);
+pm_status pmi_settings_read_file(pm_settings *s, const char *path, pm_error *err);
 /* The same of the bytes of a file called `path`. */
-pm_status pm_settings_read_bytes(pm_settings *s, const uint8_t *bytes, size_t n, const char *path, pm_error *err);
-pm_status pm_settings_read_environment(pm_settings *s, char *const *environment, pm_error *err);
-pm_status pm_settings_set(pm_settings *s, const char *name, const char *value, const char *origin, pm_error *err);
+pm_status pmi_settings_read_bytes(pm_settings *s, const uint8_t *bytes, size_t n, const char *path, pm_error *err);
+pm_status pmi_settings_read_environment(pm_settings *s, char *const *environment, pm_error *err);
+pm_status pmi_settings_set(pm_settings *s, const char *name, const char *value, const char *origin, pm_error *err);
 /* "prop=value"; bootstrap.servers is kafka.brokers. */
-pm_status pm_settings_set_property(pm_settings *s, const char *assignment, const char *origin, pm_error *err);
+pm_status pmi_settings_set_property(pm_settings *s, const char *assignment, const char *origin, pm_error *err);
 
 /* What must hold between settings: redis.ttl-hours above kafka.retention-hours. PM_ECONFIG. */
-pm_status pm_settings_check(const pm_settings *s, pm_error *err);
+pm_status pmi_settings_check(const pm_settings *s, pm_error *err);
 
 /* Whether a secret is set, of phasemill's or of librdkafka's. */
-bool pm_settings_hold_secret(const pm_settings *s);
+bool pmi_settings_hold_secret(const pm_settings *s);
 
 /* Each setting in the order of the table, then each property: value ("(hidden)" for a secret that is set, NULL when it
  * is not set) and origin ("default", "--redis-address", "PHASEMILL_REDIS_ADDRESS", "phasemill.conf line 3"). */
 typedef pm_status (*pm_setting_visit)(void *ctx, const char *name, const char *value, const char *origin,
                                       pm_error *err);
-pm_status pm_settings_each(const pm_settings *s, pm_setting_visit visit, void *ctx, pm_error *err);
+pm_status pmi_settings_each(const pm_settings *s, pm_setting_visit visit, void *ctx, pm_error *err);
 
 /* Options of the parts. `client` must outlive the result. Errors: PM_EUNAVAILABLE when brokers or Redis are not
  * configured, naming the flag and the variable. */
-pm_status pm_settings_kafka(const pm_settings *s, const char *client, pm_kafka_options *out, pm_error *err);
-/* Without `seal`: see pm_settings_seal. */
-pm_status pm_settings_redis(const pm_settings *s, pm_redis_options *out, pm_error *err);
-/* The seals of cluster.key, NULL when it is not set. Free with pm_seal_free. */
-pm_status pm_settings_seal(const pm_settings *s, pm_seal **out, pm_error *err);
+pm_status pmi_settings_kafka(const pm_settings *s, const char *client, pm_kafka_options *out, pm_error *err);
+/* Without `seal`: see pmi_settings_seal. */
+pm_status pmi_settings_redis(const pm_settings *s, pm_redis_options *out, pm_error *err);
+/* The seals of cluster.key, NULL when it is not set. Free with pmi_seal_free. */
+pm_status pmi_settings_seal(const pm_settings *s, pm_seal **out, pm_error *err);
 
 #endif

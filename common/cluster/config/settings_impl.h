@@ -26,24 +26,24 @@ typedef struct pm_settings_memory {
 } pm_settings_memory;
 
 /* A copy that lives as long as `s`. */
-pm_status pm_settings_keep(pm_settings *s, const char *text, size_t n, const char **out, pm_error *err);
+pm_status pmi_settings_keep(pm_settings *s, const char *text, size_t n, const char **out, pm_error *err);
 
 /* PM_EUSAGE for a flag, PM_ECONFIG for file and environment. */
-pm_status pm_origin_code(const char *origin);
+pm_status pmi_origin_code(const char *origin);
 
 /* The value that stands in the file `path`, kept. `setting` NULL: of a property called `name`. */
-pm_status pm_settings_keep_file(pm_settings *s, const pm_setting *setting, const char *name, const char *path,
-                                const char *origin, const char **out, pm_error *err);
+pm_status pmi_settings_keep_file(pm_settings *s, const pm_setting *setting, const char *name, const char *path,
+                                 const char *origin, const char **out, pm_error *err);
 /* A file that holds a key is private: no rights of others, no writing by its group. */
-pm_status pm_settings_check_private(FILE *file, const char *name, const char *path, const char *origin, pm_error *err);
+pm_status pmi_settings_check_private(FILE *file, const char *name, const char *path, const char *origin, pm_error *err);
 
 /* The setting of that name, or of NAME-file (*is_file); NULL when there is none. */
-const pm_setting *pm_setting_find(const char *name, bool *is_file);
+const pm_setting *pmi_setting_find(const char *name, bool *is_file);
 
 /* The setting whose name is nearest to `name`, however its words are joined; NULL when none is near. */
-const pm_setting *pm_setting_nearest(const char *name);
+const pm_setting *pmi_setting_nearest(const char *name);
 
 /* PHASEMILL_REDIS_ADDRESS of "redis.address". */
-void pm_setting_variable(const char *name, bool is_file, char variable[PM_SETTING_VARIABLE]);
+void pmi_setting_variable(const char *name, bool is_file, char variable[PM_SETTING_VARIABLE]);
 
 #endif

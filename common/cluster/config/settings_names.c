@@ -8,14 +8,14 @@
 #define LONGEST 63
 #define NEAR 3 /* edits */
 
-const pm_setting *pm_setting_find(const char *name, bool *is_file) {
-    for (const pm_setting *setting = pm_settings_table; setting->name != NULL; setting++) {
+const pm_setting *pmi_setting_find(const char *name, bool *is_file) {
+    for (const pm_setting *setting = pmi_settings_table; setting->name != NULL; setting++) {
         size_t n = strlen(setting->name);
         if (strncmp(name, setting->name, n) != 0) {
             continue;
         }
         *is_file = strcmp(name + n, FILE_ENDING) == 0;
-        if (name[n] == '\0' || (*is_file && pm_setting_has_file(setting))) {
+        if (name[n] == '\0' || (*is_file && pmi_setting_has_file(setting))) {
             return setting;
         }
     }
@@ -52,10 +52,10 @@ static size_t distance(const char *a, const char *b) {
     return row[m];
 }
 
-const pm_setting *pm_setting_nearest(const char *name) {
+const pm_setting *pmi_setting_nearest(const char *name) {
     const pm_setting *nearest = NULL;
     size_t smallest = NEAR + 1;
-    for (const pm_setting *setting = pm_settings_table; setting->name != NULL; setting++) {
+    for (const pm_setting *setting = pmi_settings_table; setting->name != NULL; setting++) {
         size_t d = distance(name, setting->name);
         if (d < smallest) {
             smallest = d;
@@ -65,7 +65,7 @@ const pm_setting *pm_setting_nearest(const char *name) {
     return nearest;
 }
 
-void pm_setting_variable(const char *name, bool is_file, char variable[PM_SETTING_VARIABLE]) {
+void pmi_setting_variable(const char *name, bool is_file, char variable[PM_SETTING_VARIABLE]) {
     int n = snprintf(variable, PM_SETTING_VARIABLE, PM_VARIABLE "%s%s", name, is_file ? "_FILE" : "");
     if (n < 0) {
         variable[0] = '\0';

@@ -15,7 +15,7 @@ static pm_status try_property(const char *name, const char *value, const char *o
     char words[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     if (conf == NULL) {
-        return pm_fail_memory(err, "a property", 0);
+        return pmi_fail_memory(err, "a property", 0);
     }
     rd_kafka_conf_res_t found = rd_kafka_conf_set(conf, name, value, words, sizeof words);
     rd_kafka_conf_destroy(conf);
@@ -23,13 +23,13 @@ static pm_status try_property(const char *name, const char *value, const char *o
         return PM_OK;
     }
     if (found == RD_KAFKA_CONF_UNKNOWN) {
-        return pm_fail(err, pm_origin_code(origin),
-                       "property \"%s\" (%s) is unknown to librdkafka; `phasemill config show -X list` lists those "
-                       "there are",
-                       name, origin);
+        return pmi_fail(err, pmi_origin_code(origin),
+                        "property \"%s\" (%s) is unknown to librdkafka; `phasemill config show -X list` lists those "
+                        "there are",
+                        name, origin);
     }
-    return pm_fail(err, pm_origin_code(origin), "property \"%s\" (%s) is refused by librdkafka: %s", name, origin,
-                   pm_property_is_secret(name) ? "invalid value" : words);
+    return pmi_fail(err, pmi_origin_code(origin), "property \"%s\" (%s) is refused by librdkafka: %s", name, origin,
+                    pmi_property_is_secret(name) ? "invalid value" : words);
 }
 
 static pm_status put_property(pm_settings *s, const char *name, const char *value, const char *origin, pm_error *err) {
@@ -38,9 +38,9 @@ static pm_status put_property(pm_settings *s, const char *name, const char *valu
     while (i < s->n_properties && strcmp(s->properties[i].name, name) != 0) {
         i++;
     }
-    if (!pm_reserve((void **)&s->properties, &m->property_capacity, i + 1, sizeof *s->properties) ||
-        !pm_reserve((void **)&m->property_origins, &m->origin_capacity, i + 1, sizeof *m->property_origins)) {
-        return pm_fail_memory(err, "properties", (i + 1) * sizeof *s->properties);
+    if (!pmi_reserve((void **)&s->properties, &m->property_capacity, i + 1, sizeof *s->properties) ||
+        !pmi_reserve((void **)&m->property_origins, &m->origin_capacity, i + 1, sizeof *m->property_origins)) {
+        return pmi_fail_memory(err, "properties", (i + 1) * sizeof *s->properties);
     }
     s->properties[i] = (pm_property){.name = name, .value = value};
     m->property_origins[i] = origin;
@@ -57,17 +57,17 @@ static pm_status set_property(pm_settings *s, const char *name, size_t n, const 
                               pm_error *err) {
     bool is_file = ends_in(name, n, FILE_ENDING);
     const char *own_name = NULL, *own_value = NULL, *from = NULL;
-    pm_status st = pm_settings_keep(s, name, n - (is_file ? strlen(FILE_ENDING) : 0), &own_name, err);
+    pm_status st = pmi_settings_keep(s, name, n - (is_file ? strlen(FILE_ENDING) : 0), &own_name, err);
     if (st == PM_OK) {
-        st = pm_settings_keep(s, origin, strlen(origin), &from, err);
+        st = pmi_settings_keep(s, origin, strlen(origin), &from, err);
     }
     if (st == PM_OK && (strcmp(own_name, "bootstrap.servers") == 0 || strcmp(own_name, "metadata.broker.list") == 0)) {
-        st = pm_fail(err, pm_origin_code(origin), "property \"%s\" (%s): brokers are the setting kafka.brokers",
-                     own_name, origin);
+        st = pmi_fail(err, pmi_origin_code(origin), "property \"%s\" (%s): brokers are the setting kafka.brokers",
+                      own_name, origin);
     }
     if (st == PM_OK) {
-        st = is_file ? pm_settings_keep_file(s, NULL, own_name, value, origin, &own_value, err)
-                     : pm_settings_keep(s, value, strlen(value), &own_value, err);
+        st = is_file ? pmi_settings_keep_file(s, NULL, own_name, value, origin, &own_value, err)
+                     : pmi_settings_keep(s, value, strlen(value), &own_value, err);
     }
     if (st == PM_OK) {
         st = try_property(own_name, own_value, from, err);
@@ -75,23 +75,23 @@ static pm_status set_property(pm_settings *s, const char *name, size_t n, const 
     return st == PM_OK ? put_property(s, own_name, own_value, from, err) : st;
 }
 
-pm_status pm_settings_set_property(pm_settings *s, const char *assignment, const char *origin, pm_error *err) {
+pm_status pmi_settings_set_property(pm_settings *s, const char *assignment, const char *origin, pm_error *err) {
     const char *equals = strchr(assignment, '=');
     if (equals == NULL || equals == assignment) {
-        return pm_fail(err, pm_origin_code(origin), "%s: found %s, expected property=value, such as -X linger.ms=5",
-                       origin, equals == NULL ? "no =" : "no name");
+        return pmi_fail(err, pmi_origin_code(origin), "%s: found %s, expected property=value, such as -X linger.ms=5",
+                        origin, equals == NULL ? "no =" : "no name");
     }
     return set_property(s, assignment, (size_t)(equals - assignment), equals + 1, origin, err);
 }
 
 /* ---- options of the parts ---------------------------------------------------------------------------- */
 
-pm_status pm_settings_kafka(const pm_settings *s, const char *client, pm_kafka_options *out, pm_error *err) {
+pm_status pmi_settings_kafka(const pm_settings *s, const char *client, pm_kafka_options *out, pm_error *err) {
     const pm_setting_values *v = &s->values;
     if (v->kafka_brokers == NULL) {
-        return pm_fail(err, PM_EUNAVAILABLE,
-                       "Kafka is not configured: give --kafka-brokers HOST:PORT,..., PHASEMILL_KAFKA_BROKERS, or "
-                       "brokers in section [kafka] of a file named by --config");
+        return pmi_fail(err, PM_EUNAVAILABLE,
+                        "Kafka is not configured: give --kafka-brokers HOST:PORT,..., PHASEMILL_KAFKA_BROKERS, or "
+                        "brokers in section [kafka] of a file named by --config");
     }
     *out = (pm_kafka_options){
         .brokers = v->kafka_brokers,
@@ -107,12 +107,12 @@ pm_status pm_settings_kafka(const pm_settings *s, const char *client, pm_kafka_o
     return PM_OK;
 }
 
-pm_status pm_settings_redis(const pm_settings *s, pm_redis_options *out, pm_error *err) {
+pm_status pmi_settings_redis(const pm_settings *s, pm_redis_options *out, pm_error *err) {
     const pm_setting_values *v = &s->values;
     if (v->redis_address == NULL) {
-        return pm_fail(err, PM_EUNAVAILABLE,
-                       "Redis is not configured: give --redis-address HOST:PORT, PHASEMILL_REDIS_ADDRESS, or address "
-                       "in section [redis] of a file named by --config");
+        return pmi_fail(err, PM_EUNAVAILABLE,
+                        "Redis is not configured: give --redis-address HOST:PORT, PHASEMILL_REDIS_ADDRESS, or address "
+                        "in section [redis] of a file named by --config");
     }
     *out = (pm_redis_options){
         .address = v->redis_address,
@@ -129,8 +129,8 @@ pm_status pm_settings_redis(const pm_settings *s, pm_redis_options *out, pm_erro
     return PM_OK;
 }
 
-pm_status pm_settings_seal(const pm_settings *s, pm_seal **out, pm_error *err) {
+pm_status pmi_settings_seal(const pm_settings *s, pm_seal **out, pm_error *err) {
     const char *key = s->values.cluster_key;
     *out = NULL;
-    return key == NULL ? PM_OK : pm_seal_new(key, strlen(key), out, err);
+    return key == NULL ? PM_OK : pmi_seal_new(key, strlen(key), out, err);
 }

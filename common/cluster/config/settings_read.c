@@ -62,7 +62,7 @@ static char *next_line(char *out, int room, void *stream) {
     }
     const char *fault = line_fault(line, n, (size_t)room - 2);
     if (fault != NULL) {
-        r->st = pm_fail(r->err, PM_ECONFIG, "%s line %zu: found %s", r->path, r->line, fault);
+        r->st = pmi_fail(r->err, PM_ECONFIG, "%s line %zu: found %s", r->path, r->line, fault);
         return NULL;
     }
     n = n >= (size_t)room - 2 ? 0 : n; /* a comment */
@@ -74,13 +74,13 @@ static char *next_line(char *out, int room, void *stream) {
 /* A second value of one file would silently win over the first. */
 static pm_status check_first(const ini_reading *r, const char *name, const char *origin) {
     bool is_file;
-    const pm_setting *setting = pm_setting_find(name, &is_file);
-    const char *before = setting == NULL ? NULL : r->settings->given[setting - pm_settings_table].origin;
+    const pm_setting *setting = pmi_setting_find(name, &is_file);
+    const char *before = setting == NULL ? NULL : r->settings->given[setting - pmi_settings_table].origin;
     size_t n = strlen(r->path);
     if (before == NULL || strncmp(before, r->path, n) != 0 || strncmp(before + n, " line ", 6) != 0) {
         return PM_OK;
     }
-    return pm_fail(r->err, PM_ECONFIG, "%s (%s): given twice, first at %s", setting->name, origin, before);
+    return pmi_fail(r->err, PM_ECONFIG, "%s (%s): given twice, first at %s", setting->name, origin, before);
 }
 
 static int take_value(void *ctx, const char *section, const char *name, const char *value) {
@@ -94,24 +94,24 @@ static int take_value(void *ctx, const char *section, const char *name, const ch
     int k = is_property ? snprintf(text, sizeof text, "%s=%s", name, value)
                         : snprintf(text, sizeof text, "%s.%s", section, name);
     if (n < 0 || k < 0 || (size_t)k >= sizeof text) {
-        r->st = pm_fail(r->err, PM_ECONFIG, "%s: a longer line than is read", origin);
+        r->st = pmi_fail(r->err, PM_ECONFIG, "%s: a longer line than is read", origin);
     } else if (is_property) {
-        r->st = pm_settings_set_property(r->settings, text, origin, r->err);
+        r->st = pmi_settings_set_property(r->settings, text, origin, r->err);
     } else {
         bool is_file = false;
-        const pm_setting *setting = pm_setting_find(text, &is_file);
+        const pm_setting *setting = pmi_setting_find(text, &is_file);
         r->settings->memory->has_inline_key |= setting != NULL && setting->kind == PM_SETTING_KEY && !is_file;
         r->st = check_first(r, text, origin);
-        r->st = r->st == PM_OK ? pm_settings_set(r->settings, text, value, origin, r->err) : r->st;
+        r->st = r->st == PM_OK ? pmi_settings_set(r->settings, text, value, origin, r->err) : r->st;
     }
     return r->st == PM_OK;
 }
 
-pm_status pm_settings_read_bytes(pm_settings *s, const uint8_t *bytes, size_t n, const char *path, pm_error *err) {
+pm_status pmi_settings_read_bytes(pm_settings *s, const uint8_t *bytes, size_t n, const char *path, pm_error *err) {
     ini_reading reading = {.settings = s, .path = path, .bytes = bytes, .size = n, .err = err};
     int line = ini_parse_stream(next_line, &reading, take_value, &reading);
     if (line > 0 && (reading.st == PM_OK || (size_t)line < reading.line)) {
-        return pm_fail(err, PM_ECONFIG, "%s line %d: expected [section], name = value, or a comment", path, line);
+        return pmi_fail(err, PM_ECONFIG, "%s line %d: expected [section], name = value, or a comment", path, line);
     }
     return reading.st;
 }
@@ -120,25 +120,25 @@ pm_status pm_settings_read_bytes(pm_settings *s, const uint8_t *bytes, size_t n,
 static pm_status check_inline_key(const char *path, pm_error *err) {
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
-        return pm_fail(err, PM_ECONFIG, "file \"%s\" cannot be opened: %s", path, strerror(errno));
+        return pmi_fail(err, PM_ECONFIG, "file \"%s\" cannot be opened: %s", path, strerror(errno));
     }
-    pm_status st = pm_settings_check_private(file, "cluster.key", path, path, err);
+    pm_status st = pmi_settings_check_private(file, "cluster.key", path, path, err);
     fclose(file);
     return st;
 }
 
-pm_status pm_settings_read_file(pm_settings *s, const char *path, pm_error *err) {
+pm_status pmi_settings_read_file(pm_settings *s, const char *path, pm_error *err) {
     pm_buffer bytes = {0};
-    pm_status st = pm_file_read(path, &bytes, err);
-    st = st == PM_OK ? pm_settings_read_bytes(s, bytes.bytes, bytes.size, path, err)
-                     : pm_fail_prefix(err, "configuration");
+    pm_status st = pmi_file_read(path, &bytes, err);
+    st = st == PM_OK ? pmi_settings_read_bytes(s, bytes.bytes, bytes.size, path, err)
+                     : pmi_fail_prefix(err, "configuration");
     if (st == PM_OK && s->memory->has_inline_key) {
         st = check_inline_key(path, err);
     }
     if (bytes.bytes != NULL) {
         explicit_bzero(bytes.bytes, bytes.size);
     }
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
     return st;
 }
 
@@ -152,7 +152,7 @@ static bool is_of_a_service(const char *name) {
 }
 
 static bool is_of_our_sections(const char *rest) {
-    for (const pm_setting *setting = pm_settings_table; setting->name != NULL; setting++) {
+    for (const pm_setting *setting = pmi_settings_table; setting->name != NULL; setting++) {
         size_t n = strcspn(setting->name, ".");
         if (strncasecmp(rest, setting->name, n) == 0 && rest[n] == '_') {
             return true;
@@ -163,34 +163,34 @@ static bool is_of_our_sections(const char *rest) {
 
 static pm_status unknown_variable(const char *name, pm_error *err) {
     const char *rest = name + strlen(PM_VARIABLE);
-    const pm_setting *near = pm_setting_nearest(rest);
+    const pm_setting *near = pmi_setting_nearest(rest);
     if (is_of_a_service(name) || (near == NULL && !is_of_our_sections(rest))) {
         return PM_OK;
     }
     if (near == NULL) {
-        return pm_fail(err, PM_ECONFIG, "unknown variable %s; `phasemill config show` lists the settings there are",
-                       name);
+        return pmi_fail(err, PM_ECONFIG, "unknown variable %s; `phasemill config show` lists the settings there are",
+                        name);
     }
     char variable[PM_SETTING_VARIABLE];
-    pm_setting_variable(near->name, false, variable);
-    return pm_fail(err, PM_ECONFIG, "unknown variable %s; did you mean %s?", name, variable);
+    pmi_setting_variable(near->name, false, variable);
+    return pmi_fail(err, PM_ECONFIG, "unknown variable %s; did you mean %s?", name, variable);
 }
 
 /* The setting of a variable; both forms given at once contradict each other. */
 static pm_status set_variable(pm_settings *s, const char *name, const char *value, pm_error *err) {
-    for (const pm_setting *setting = pm_settings_table; setting->name != NULL; setting++) {
-        for (int is_file = 0; is_file <= (int)pm_setting_has_file(setting); is_file++) {
+    for (const pm_setting *setting = pmi_settings_table; setting->name != NULL; setting++) {
+        for (int is_file = 0; is_file <= (int)pmi_setting_has_file(setting); is_file++) {
             char variable[PM_SETTING_VARIABLE], full[PM_SETTING_VARIABLE];
-            pm_setting_variable(setting->name, is_file != 0, variable);
+            pmi_setting_variable(setting->name, is_file != 0, variable);
             if (strcmp(variable, name) != 0) {
                 continue;
             }
-            const char *origin = s->given[setting - pm_settings_table].origin;
+            const char *origin = s->given[setting - pmi_settings_table].origin;
             if (origin != NULL && strcmp(origin, name) != 0 && strncmp(origin, PM_VARIABLE, strlen(PM_VARIABLE)) == 0) {
-                return pm_fail(err, PM_ECONFIG, "%s and %s are both set; keep one of them", origin, name);
+                return pmi_fail(err, PM_ECONFIG, "%s and %s are both set; keep one of them", origin, name);
             }
             int n = snprintf(full, sizeof full, "%s%s", setting->name, is_file != 0 ? "-file" : "");
-            return n < 0 ? PM_ESOFTWARE : pm_settings_set(s, full, value, name, err);
+            return n < 0 ? PM_ESOFTWARE : pmi_settings_set(s, full, value, name, err);
         }
     }
     return unknown_variable(name, err);
@@ -205,7 +205,7 @@ static pm_status set_property_variable(pm_settings *s, const char *name, const c
     bool is_file = n > k && strcmp(rest + n - k, ending) == 0;
     n -= is_file ? k : 0;
     if (n >= sizeof text - 8) {
-        return pm_fail(err, PM_ECONFIG, "unknown variable %s: no property of librdkafka has so long a name", name);
+        return pmi_fail(err, PM_ECONFIG, "unknown variable %s: no property of librdkafka has so long a name", name);
     }
     for (size_t i = 0; i < n; i++) {
         text[i] = rest[i] == '_' ? '.' : (char)tolower((unsigned char)rest[i]);
@@ -213,9 +213,9 @@ static pm_status set_property_variable(pm_settings *s, const char *name, const c
     memcpy(text + n, is_file ? "-file" : "", is_file ? 6 : 1);
     char *assignment = NULL;
     if (asprintf(&assignment, "%s=%s", text, value) < 0) {
-        return pm_fail_memory(err, "a property", strlen(value));
+        return pmi_fail_memory(err, "a property", strlen(value));
     }
-    pm_status st = pm_settings_set_property(s, assignment, name, err);
+    pm_status st = pmi_settings_set_property(s, assignment, name, err);
     explicit_bzero(assignment, strlen(assignment));
     free(assignment);
     return st;
@@ -229,7 +229,7 @@ static pm_status read_variable(pm_settings *s, const char *entry, pm_error *err)
     }
     size_t n = (size_t)(equals - entry);
     if (n >= sizeof name) {
-        return pm_fail(err, PM_ECONFIG, "unknown variable %.100s...", entry);
+        return pmi_fail(err, PM_ECONFIG, "unknown variable %.100s...", entry);
     }
     memcpy(name, entry, n);
     name[n] = '\0';
@@ -238,7 +238,7 @@ static pm_status read_variable(pm_settings *s, const char *entry, pm_error *err)
                : set_variable(s, name, equals + 1, err);
 }
 
-pm_status pm_settings_read_environment(pm_settings *s, char *const *environment, pm_error *err) {
+pm_status pmi_settings_read_environment(pm_settings *s, char *const *environment, pm_error *err) {
     pm_status st = PM_OK;
     for (; st == PM_OK && *environment != NULL; environment++) {
         st = read_variable(s, *environment, err);

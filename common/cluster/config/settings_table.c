@@ -5,7 +5,7 @@
 #define AT(name) offsetof(pm_setting_values, name)
 #define DECADE ((size_t)24 * 3653) /* hours */
 
-const pm_setting pm_settings_table[] = {
+const pm_setting pmi_settings_table[] = {
     {"kafka.brokers", PM_SETTING_TEXT, AT(kafka_brokers), 1, 4096, NULL, "HOST:PORT,...", "where Kafka is", NULL},
     {"kafka.topic-prefix", PM_SETTING_NAME, AT(kafka_topic_prefix), 1, 200, "phasemill", "NAME",
      "topics are NAME.units, NAME.events, NAME.dead-letters", NULL},
@@ -44,10 +44,10 @@ const pm_setting pm_settings_table[] = {
     {0},
 };
 
-bool pm_setting_has_file(const pm_setting *setting) {
-    return setting->kind == PM_SETTING_TEXT || pm_setting_is_secret(setting);
+bool pmi_setting_has_file(const pm_setting *setting) {
+    return setting->kind == PM_SETTING_TEXT || pmi_setting_is_secret(setting);
 }
 
-bool pm_setting_is_secret(const pm_setting *setting) {
+bool pmi_setting_is_secret(const pm_setting *setting) {
     return setting->kind == PM_SETTING_SECRET || setting->kind == PM_SETTING_KEY;
 }

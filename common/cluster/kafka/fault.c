@@ -5,7 +5,7 @@
 #include <string.h>
 #include <syslog.h>
 
-pm_status pm_kafka_status(rd_kafka_resp_err_t code) {
+pm_status pmi_kafka_status(rd_kafka_resp_err_t code) {
     switch ((int)code) { /* librdkafka knows codes by the hundred: these are the ones that say more than "again" */
     case RD_KAFKA_RESP_ERR_NO_ERROR:
         return PM_OK;
@@ -49,15 +49,15 @@ pm_status pm_kafka_status(rd_kafka_resp_err_t code) {
     }
 }
 
-pm_status pm_kafka_fail(pm_error *err, rd_kafka_resp_err_t code, const char *reason, const char *what, ...) {
+pm_status pmi_kafka_fail(pm_error *err, rd_kafka_resp_err_t code, const char *reason, const char *what, ...) {
     char text[PM_ERROR_TEXT];
     va_list args;
     va_start(args, what);
     int n = vsnprintf(text, sizeof text, what, args);
     va_end(args);
     const char *words = reason != NULL && reason[0] != '\0' ? reason : rd_kafka_err2str(code);
-    pm_status st = pm_kafka_status(code);
-    return pm_fail(err, st == PM_OK ? PM_ESOFTWARE : st, "%s: %s", n < 0 ? "Kafka" : text, words);
+    pm_status st = pmi_kafka_status(code);
+    return pmi_fail(err, st == PM_OK ? PM_ESOFTWARE : st, "%s: %s", n < 0 ? "Kafka" : text, words);
 }
 
 static bool contains_any(const char *text, const char *const *words) {
@@ -69,7 +69,7 @@ static bool contains_any(const char *text, const char *const *words) {
     return false;
 }
 
-bool pm_kafka_is_refusal(rd_kafka_resp_err_t code, const char *reason) {
+bool pmi_kafka_is_refusal(rd_kafka_resp_err_t code, const char *reason) {
     /* librdkafka says "authentication" also of a connection that broke while it logged in, and "SSL" of one that broke
      * during the handshake: brokers that stop and start do that, and then asking again helps */
     static const char *const broken[] = {"Local: ", "Disconnected", NULL};
@@ -80,63 +80,63 @@ bool pm_kafka_is_refusal(rd_kafka_resp_err_t code, const char *reason) {
     if (code == RD_KAFKA_RESP_ERR__SSL) {
         return contains_any(reason, tls);
     }
-    return pm_kafka_status(code) == PM_EPERMISSION;
+    return pmi_kafka_status(code) == PM_EPERMISSION;
 }
 
 static void note_fatal(pm_kafka_health *health, rd_kafka_t *rk) {
     char words[PM_KAFKA_REASON];
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(rk, words, sizeof words);
     if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-        pm_fail(&health->fatal, PM_ECONFIG,
-                "another client took over this one's group.instance.id (%s): give each worker its own", words);
-    } else if (pm_kafka_status(code) == PM_EPERMISSION) {
-        pm_fail(&health->fatal, PM_EPERMISSION, "Kafka refused: %s", words);
+        pmi_fail(&health->fatal, PM_ECONFIG,
+                 "another client took over this one's group.instance.id (%s): give each worker its own", words);
+    } else if (pmi_kafka_status(code) == PM_EPERMISSION) {
+        pmi_fail(&health->fatal, PM_EPERMISSION, "Kafka refused: %s", words);
     } else {
-        pm_fail(&health->fatal, PM_ESOFTWARE, "librdkafka gave up: %s: %s", rd_kafka_err2name(code), words);
+        pmi_fail(&health->fatal, PM_ESOFTWARE, "librdkafka gave up: %s: %s", rd_kafka_err2name(code), words);
     }
 }
 
-void pm_kafka_note(pm_kafka_health *health, rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *reason) {
+void pmi_kafka_note(pm_kafka_health *health, rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *reason) {
     const char *words = reason != NULL ? reason : rd_kafka_err2str(code);
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
         note_fatal(health, rk);
-    } else if (pm_kafka_is_refusal(code, words)) {
-        pm_fail(&health->fatal, PM_EPERMISSION,
-                "Kafka refused: %s: %s; check the credentials (sasl.*, ssl.*) and the rights of this user",
-                rd_kafka_err2name(code), words);
-    } else if (pm_kafka_status(code) == PM_ECONFIG) {
-        pm_fail(&health->fatal, PM_ECONFIG, "Kafka refused: %s: %s", rd_kafka_err2name(code), words);
+    } else if (pmi_kafka_is_refusal(code, words)) {
+        pmi_fail(&health->fatal, PM_EPERMISSION,
+                 "Kafka refused: %s: %s; check the credentials (sasl.*, ssl.*) and the rights of this user",
+                 rd_kafka_err2name(code), words);
+    } else if (pmi_kafka_status(code) == PM_ECONFIG) {
+        pmi_fail(&health->fatal, PM_ECONFIG, "Kafka refused: %s: %s", rd_kafka_err2name(code), words);
     } else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         if (!health->is_away) {
-            pm_logf(health->log, PM_LOG_WARNING, "Kafka is away: %s%s%s%s", words, health->last[0] ? " (" : "",
-                    health->last, health->last[0] ? ")" : "");
+            pmi_logf(health->log, PM_LOG_WARNING, "Kafka is away: %s%s%s%s", words, health->last[0] ? " (" : "",
+                     health->last, health->last[0] ? ")" : "");
         }
         health->is_away = true;
     } else {
-        if (pm_kafka_status(code) == PM_EUNAVAILABLE && snprintf(health->last, sizeof health->last, "%s", words) < 0) {
+        if (pmi_kafka_status(code) == PM_EUNAVAILABLE && snprintf(health->last, sizeof health->last, "%s", words) < 0) {
             health->last[0] = '\0';
         }
-        pm_logf(health->log, PM_LOG_DEBUG, "Kafka: %s: %s", rd_kafka_err2name(code), words);
+        pmi_logf(health->log, PM_LOG_DEBUG, "Kafka: %s: %s", rd_kafka_err2name(code), words);
     }
 }
 
-pm_status pm_kafka_check(const pm_kafka_health *health, pm_error *err) {
+pm_status pmi_kafka_check(const pm_kafka_health *health, pm_error *err) {
     if (health->fatal.code == PM_OK) {
         return PM_OK;
     }
-    return pm_fail(err, health->fatal.code, "%s", health->fatal.text);
+    return pmi_fail(err, health->fatal.code, "%s", health->fatal.text);
 }
 
-void pm_kafka_is_back(pm_kafka_health *health) {
+void pmi_kafka_is_back(pm_kafka_health *health) {
     if (health->is_away) {
-        pm_logf(health->log, PM_LOG_INFO, "Kafka is back");
+        pmi_logf(health->log, PM_LOG_INFO, "Kafka is back");
     }
     health->is_away = false;
     health->last[0] = '\0';
 }
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque) {
-    pm_kafka_note(opaque, rk, (rd_kafka_resp_err_t)code, reason);
+    pmi_kafka_note(opaque, rk, (rd_kafka_resp_err_t)code, reason);
 }
 
 /* librdkafka tells when brokers go, and by statistics alone when they come. */
@@ -144,7 +144,7 @@ static int on_statistics(rd_kafka_t *rk, char *json, size_t n, void *opaque) {
     (void)rk, (void)n;
     pm_kafka_health *health = opaque;
     if (health->is_away && strstr(json, "\"state\":\"UP\"") != NULL) {
-        pm_kafka_is_back(health);
+        pmi_kafka_is_back(health);
     }
     return 0; /* librdkafka frees it */
 }
@@ -168,10 +168,10 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
     } else if (strcmp(facility, "MAXPOLL") == 0) {
         ours = PM_LOG_WARNING;
     }
-    pm_logf(health->log, ours, "librdkafka: %s: %s", facility, text);
+    pmi_logf(health->log, ours, "librdkafka: %s: %s", facility, text);
 }
 
-void pm_kafka_watch(rd_kafka_conf_t *conf, pm_kafka_health *health) {
+void pmi_kafka_watch(rd_kafka_conf_t *conf, pm_kafka_health *health) {
     rd_kafka_conf_set_opaque(conf, health);
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_stats_cb(conf, on_statistics);

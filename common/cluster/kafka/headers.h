@@ -16,21 +16,21 @@ typedef struct pm_headers {
 
 /* content-type, ce_specversion, ce_id, ce_type ("phasemill.unit.record"), ce_source ("/phasemill/NAME"), ce_time,
  * phasemill-version. */
-void pm_headers_begin(pm_headers *h, const uint8_t id[PM_DIGEST_BYTES], const char *type, const char *source,
-                      double time);
+void pmi_headers_begin(pm_headers *h, const uint8_t id[PM_DIGEST_BYTES], const char *type, const char *source,
+                       double time);
 /* Both are copied. */
-void pm_headers_add(pm_headers *h, const char *name, pm_span value);
-void pm_headers_add_digest(pm_headers *h, const char *name, const uint8_t digest[PM_DIGEST_BYTES]);
+void pmi_headers_add(pm_headers *h, const char *name, pm_span value);
+void pmi_headers_add_digest(pm_headers *h, const char *name, const uint8_t digest[PM_DIGEST_BYTES]);
 /* PM_ESOFTWARE when something did not fit. */
-pm_status pm_headers_status(const pm_headers *h, pm_error *err);
+pm_status pmi_headers_status(const pm_headers *h, pm_error *err);
 
 /* On units: where their jobs are, so that a worker with another Redis notices. */
 #define PM_HEADER_REDIS_PREFIX "phasemill-redis-prefix"
 
 /* A W3C traceparent: "00-<32 hex>-<16 hex>-<2 hex>", neither id all zero. */
 #define PM_TRACEPARENT 56 /* 55 characters and the final zero */
-bool pm_traceparent_is_valid(const char *text);
+bool pmi_traceparent_is_valid(const char *text);
 /* Draws one anew. Errors: PM_EOSERR when the system gives no random bytes. */
-pm_status pm_traceparent_draw(char text[PM_TRACEPARENT], pm_error *err);
+pm_status pmi_traceparent_draw(char text[PM_TRACEPARENT], pm_error *err);
 
 #endif

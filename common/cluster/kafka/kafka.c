@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "kafka/fault.h"
 
-void pm_topic_name(const pm_kafka_options *options, pm_topic topic, char name[PM_TOPIC_NAME]) {
+void pmi_topic_name(const pm_kafka_options *options, pm_topic topic, char name[PM_TOPIC_NAME]) {
     static const char *const suffix[PM_N_TOPICS] = {"units", "events", "dead-letters"};
     int n = snprintf(name, PM_TOPIC_NAME, "%s.%s", options->topic_prefix, suffix[topic]);
     if (n < 0) {
@@ -19,9 +19,9 @@ static pm_status check_prefix(const char *prefix, pm_error *err) {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t n = strlen(prefix);
     if (n == 0 || n > 200 || strspn(prefix, allowed) != n) {
-        return pm_fail(err, PM_ECONFIG,
-                       "kafka.topic-prefix \"%.220s\" is no name of a topic: 1 to 200 letters, digits, '.', '_' or '-'",
-                       prefix);
+        return pmi_fail(
+            err, PM_ECONFIG,
+            "kafka.topic-prefix \"%.220s\" is no name of a topic: 1 to 200 letters, digits, '.', '_' or '-'", prefix);
     }
     return PM_OK;
 }
@@ -54,9 +54,9 @@ static pm_status check_reserved(const char *name, pm_error *err) {
             continue;
         }
         if (reserved[i].instead != NULL) {
-            return pm_fail(err, PM_EUSAGE, "-X %s cannot be set: use the setting %s", name, reserved[i].instead);
+            return pmi_fail(err, PM_EUSAGE, "-X %s cannot be set: use the setting %s", name, reserved[i].instead);
         }
-        return pm_fail(err, PM_EUSAGE, "-X %s cannot be set: phasemill sets it itself, so that no unit is lost", name);
+        return pmi_fail(err, PM_EUSAGE, "-X %s cannot be set: phasemill sets it itself, so that no unit is lost", name);
     }
     return PM_OK;
 }
@@ -67,11 +67,11 @@ static pm_status set_property(rd_kafka_conf_t *conf, const char *name, const cha
     if (result == RD_KAFKA_CONF_OK) {
         return PM_OK;
     }
-    if (pm_property_is_secret(name)) { /* the words repeat the value */
-        return pm_fail(err, PM_EUSAGE, "-X %s: librdkafka %s", name,
-                       result == RD_KAFKA_CONF_UNKNOWN ? "knows no such property" : "refuses the value (not shown)");
+    if (pmi_property_is_secret(name)) { /* the words repeat the value */
+        return pmi_fail(err, PM_EUSAGE, "-X %s: librdkafka %s", name,
+                        result == RD_KAFKA_CONF_UNKNOWN ? "knows no such property" : "refuses the value (not shown)");
     }
-    return pm_fail(err, PM_EUSAGE, "-X %s: %s", name, words);
+    return pmi_fail(err, PM_EUSAGE, "-X %s: %s", name, words);
 }
 
 static pm_status set_all(rd_kafka_conf_t *conf, const pm_property *list, pm_error *err) {
@@ -114,8 +114,8 @@ static pm_status configure(rd_kafka_conf_t *conf, const pm_kafka_options *option
     return st == PM_OK ? set_all(conf, extra, err) : st;
 }
 
-pm_status pm_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, const pm_property *extra,
-                       rd_kafka_conf_t *prepared, pm_kafka_health *health, rd_kafka_t **out, pm_error *err) {
+pm_status pmi_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, const pm_property *extra,
+                        rd_kafka_conf_t *prepared, pm_kafka_health *health, rd_kafka_t **out, pm_error *err) {
     *out = NULL;
     rd_kafka_conf_t *conf = prepared != NULL ? prepared : rd_kafka_conf_new();
     pm_status st = check_prefix(options->topic_prefix, err);
@@ -126,47 +126,47 @@ pm_status pm_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, co
         rd_kafka_conf_destroy(conf);
         return st;
     }
-    pm_kafka_watch(conf, health);
+    pmi_kafka_watch(conf, health);
     char words[PM_KAFKA_REASON];
     rd_kafka_t *rk = rd_kafka_new(type, conf, words, sizeof words);
     if (rk == NULL) {
         rd_kafka_conf_destroy(conf);
         rd_kafka_resp_err_t code = rd_kafka_last_error();
         if (code == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE) {
-            return pm_fail(err, PM_EOSERR, "librdkafka cannot begin: %s: memory, or threads, may be limited", words);
+            return pmi_fail(err, PM_EOSERR, "librdkafka cannot begin: %s: memory, or threads, may be limited", words);
         }
-        return pm_fail(err, PM_EUSAGE, "librdkafka refuses its properties (-X): %s", words);
+        return pmi_fail(err, PM_EUSAGE, "librdkafka refuses its properties (-X): %s", words);
     }
     rd_kafka_resp_err_t code = rd_kafka_set_log_queue(rk, NULL);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         rd_kafka_destroy(rk);
-        return pm_kafka_fail(err, code, NULL, "log lines of librdkafka");
+        return pmi_kafka_fail(err, code, NULL, "log lines of librdkafka");
     }
     *out = rk;
     return PM_OK;
 }
 
-pm_status pm_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_kafka_health *health, double seconds,
-                         pm_error *err) {
-    double until = pm_seconds() + seconds;
+pm_status pmi_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_kafka_health *health, double seconds,
+                          pm_error *err) {
+    double until = pmi_seconds() + seconds;
     do {
         const struct rd_kafka_metadata *metadata = NULL;
         rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 0, NULL, &metadata, 300);
         rd_kafka_poll(rk, 0);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_metadata_destroy(metadata);
-            pm_kafka_is_back(health);
+            pmi_kafka_is_back(health);
             return PM_OK;
         }
-        pm_status st = pm_kafka_check(health, err);
+        pm_status st = pmi_kafka_check(health, err);
         if (st != PM_OK) {
             return st;
         }
         if (code == RD_KAFKA_RESP_ERR__TRANSPORT) {
             rd_kafka_poll(rk, 100); /* no broker is up: metadata returns at once */
         }
-    } while (pm_seconds() < until);
+    } while (pmi_seconds() < until);
     const char *words = health->last[0] != '\0' ? health->last : "no connection yet";
-    return pm_fail(err, PM_EUNAVAILABLE, "no broker of Kafka answered at %s within %.3g s: %s; check kafka.brokers",
-                   options->brokers, seconds, words);
+    return pmi_fail(err, PM_EUNAVAILABLE, "no broker of Kafka answered at %s within %.3g s: %s; check kafka.brokers",
+                    options->brokers, seconds, words);
 }

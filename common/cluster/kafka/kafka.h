@@ -30,7 +30,7 @@ typedef enum pm_topic { PM_TOPIC_UNITS, PM_TOPIC_EVENTS, PM_TOPIC_DEAD, PM_N_TOP
 
 /* "PREFIX.units" into `name` (of PM_TOPIC_NAME bytes). */
 #define PM_TOPIC_NAME 256
-void pm_topic_name(const pm_kafka_options *options, pm_topic topic, char name[PM_TOPIC_NAME]);
+void pmi_topic_name(const pm_kafka_options *options, pm_topic topic, char name[PM_TOPIC_NAME]);
 
 /* The faults of one handle, gathered by librdkafka's callbacks, which run inside the calls that poll the handle. */
 #define PM_KAFKA_REASON 512
@@ -45,21 +45,21 @@ typedef struct pm_kafka_health {
  * outlive the handle and is its opaque. `prepared` (callbacks; may be NULL) is taken over, also after a failure.
  * `extra` ends with name NULL (may be NULL) and wins over all. Errors: PM_EUSAGE for a property that librdkafka
  * refuses, naming it, and for one that phasemill sets itself, naming what to use instead. */
-pm_status pm_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, const pm_property *extra,
-                       rd_kafka_conf_t *prepared, pm_kafka_health *health, rd_kafka_t **out, pm_error *err);
+pm_status pmi_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, const pm_property *extra,
+                        rd_kafka_conf_t *prepared, pm_kafka_health *health, rd_kafka_t **out, pm_error *err);
 
 /* Waits until a broker has answered, serving the handle's callbacks. For a handle that consumes nothing (yet). Errors:
  * PM_EUNAVAILABLE after `seconds`, naming the brokers and what they died of; PM_EPERMISSION once they refuse us. */
-pm_status pm_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_kafka_health *health, double seconds,
-                         pm_error *err);
+pm_status pmi_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_kafka_health *health, double seconds,
+                          pm_error *err);
 
 /* rd_kafka_destroy_flags, for at most `seconds`: librdkafka 2.0.2 waits for ever for a thread of its own where a topic
  * was deleted and made again. False when it did not end: it is left behind, with what its callbacks use, which must not
  * be freed. */
-bool pm_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *log);
+bool pmi_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *log);
 
 /* Marks that a broker answered, for the line "Kafka is back". */
-void pm_kafka_is_back(pm_kafka_health *health);
+void pmi_kafka_is_back(pm_kafka_health *health);
 
 /* What the topics must take: bytes of one message with its headers. A dead letter carries a unit and what it died of.
  */
@@ -70,19 +70,19 @@ void pm_kafka_is_back(pm_kafka_health *health);
  * partitions and replicas, retention, cleanup policy, message size. `check_only` makes none. *n_partitions: of the
  * units topic. Errors: PM_ECONFIG naming topic, setting, found and expected value; PM_EUNAVAILABLE for a topic that is
  * missing; PM_EPERMISSION; PM_ETEMPORARY after 30 s without an answer. Settings that we may not read are a warning. */
-pm_status pm_topics_ensure(rd_kafka_t *rk, const pm_kafka_options *options, bool check_only, const pm_log *log,
-                           size_t *n_partitions, pm_error *err);
+pm_status pmi_topics_ensure(rd_kafka_t *rk, const pm_kafka_options *options, bool check_only, const pm_log *log,
+                            size_t *n_partitions, pm_error *err);
 
 /* Makes topics that were deleted under a command. One look, and no more: PM_ETEMPORARY or PM_EUNAVAILABLE when they are
  * not ready yet. */
-pm_status pm_topics_mend(rd_kafka_t *rk, const pm_kafka_options *options, const pm_log *log, size_t *n_partitions,
-                         pm_error *err);
+pm_status pmi_topics_mend(rd_kafka_t *rk, const pm_kafka_options *options, const pm_log *log, size_t *n_partitions,
+                          pm_error *err);
 
 /* A property of librdkafka that must not be shown. */
-bool pm_property_is_secret(const char *name);
+bool pmi_property_is_secret(const char *name);
 
 /* Visits a text of all properties of librdkafka with their defaults, for -X list; none when memory is out. */
 typedef void (*pm_property_visit)(void *ctx, const char *text);
-void pm_properties_list(pm_property_visit visit, void *ctx);
+void pmi_properties_list(pm_property_visit visit, void *ctx);
 
 #endif

@@ -68,9 +68,9 @@ static bool wait_for(ending *e, double seconds) {
     return is_over;
 }
 
-bool pm_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *log) {
+bool pmi_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *log) {
     bool is_over = false;
-    ending *e = pm_calloc(1, sizeof *e);
+    ending *e = pmi_calloc(1, sizeof *e);
     if (e != NULL) {
         e->rk = rk;
         e->flags = flags;
@@ -78,7 +78,7 @@ bool pm_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *l
         let_go(e);
     }
     if (!is_over) {
-        pm_logf(log, PM_LOG_DEBUG, "librdkafka did not end a handle within %.3g s: it is left behind", seconds);
+        pmi_logf(log, PM_LOG_DEBUG, "librdkafka did not end a handle within %.3g s: it is left behind", seconds);
     }
     return is_over;
 }

@@ -11,7 +11,7 @@
 #define DESTROY_SECONDS 0.5
 
 static int left_ms(double until) {
-    double left = until - pm_seconds();
+    double left = until - pmi_seconds();
     return left > 3600 ? 3600000 : left > 0.1 ? (int)(left * 1000) : 100;
 }
 
@@ -20,7 +20,8 @@ static pm_status read_offsets(const rd_kafka_topic_partition_list_t *list, const
     for (int i = 0; i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *p = &list->elems[i];
         if (p->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return pm_kafka_fail(err, p->err, NULL, "the offset of group %s in partition %d", group, (int)p->partition);
+            return pmi_kafka_fail(err, p->err, NULL, "the offset of group %s in partition %d", group,
+                                  (int)p->partition);
         }
         if (p->partition >= 0 && (size_t)p->partition < n && p->offset >= 0) {
             lags[p->partition].committed = p->offset;
@@ -38,7 +39,7 @@ static pm_status open_asker(const pm_kafka_options *options, pm_kafka_health *he
         {"statistics.interval.ms", "0"},
         {NULL, NULL},
     };
-    return pm_kafka_new(options, RD_KAFKA_CONSUMER, extra, NULL, health, out, err);
+    return pmi_kafka_new(options, RD_KAFKA_CONSUMER, extra, NULL, health, out, err);
 }
 
 /* What a broker refuses of the group comes on the consumer's queue, while the question itself only times out. */
@@ -46,7 +47,7 @@ static void serve_asker(rd_kafka_t *asker, pm_kafka_health *health) {
     rd_kafka_message_t *m;
     rd_kafka_poll(asker, 0);
     while ((m = rd_kafka_consumer_poll(asker, 0)) != NULL) {
-        pm_kafka_note(health, asker, m->err, rd_kafka_message_errstr(m));
+        pmi_kafka_note(health, asker, m->err, rd_kafka_message_errstr(m));
         rd_kafka_message_destroy(m);
     }
 }
@@ -58,16 +59,16 @@ static rd_kafka_resp_err_t ask_committed(rd_kafka_t *asker, rd_kafka_topic_parti
         int ms = left_ms(until);
         code = rd_kafka_committed(asker, list, ms < ASK_MS ? ms : ASK_MS);
         serve_asker(asker, health);
-    } while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && health->fatal.code == PM_OK && pm_seconds() < until);
+    } while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && health->fatal.code == PM_OK && pmi_seconds() < until);
     return code;
 }
 
 static pm_status find_committed(const pm_kafka_options *options, const char *topic, size_t n, pm_lag *lags,
                                 double until, pm_error *err) {
     rd_kafka_t *asker;
-    pm_kafka_health *health = pm_calloc(1, sizeof *health);
+    pm_kafka_health *health = pmi_calloc(1, sizeof *health);
     pm_status st = health != NULL ? open_asker(options, health, &asker, err)
-                                  : pm_fail_memory(err, "the health of a handle", sizeof *health);
+                                  : pmi_fail_memory(err, "the health of a handle", sizeof *health);
     if (st != PM_OK) {
         free(health);
         return st;
@@ -77,30 +78,30 @@ static pm_status find_committed(const pm_kafka_options *options, const char *top
         rd_kafka_topic_partition_list_add(list, topic, (int32_t)i);
     }
     rd_kafka_resp_err_t code = ask_committed(asker, list, health, until);
-    st = pm_kafka_check(health, err);
+    st = pmi_kafka_check(health, err);
     if (st == PM_OK) {
         st = code == RD_KAFKA_RESP_ERR_NO_ERROR
                  ? read_offsets(list, options->group, n, lags, err)
-                 : pm_kafka_fail(err, code, NULL, "the offsets of group %s", options->group);
+                 : pmi_kafka_fail(err, code, NULL, "the offsets of group %s", options->group);
     }
     rd_kafka_topic_partition_list_destroy(list);
-    if (pm_kafka_destroy(asker, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, DESTROY_SECONDS, NULL)) {
+    if (pmi_kafka_destroy(asker, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, DESTROY_SECONDS, NULL)) {
         free(health);
     }
     return st;
 }
 
 static pm_status find_ends(rd_kafka_t *rk, const char *topic, size_t n, pm_lag *lags, double until, pm_error *err) {
-    int64_t *ends = pm_malloc(n, sizeof *ends);
+    int64_t *ends = pmi_malloc(n, sizeof *ends);
     if (ends == NULL) {
-        return pm_fail_memory(err, "the ends of a topic", n * sizeof *ends);
+        return pmi_fail_memory(err, "the ends of a topic", n * sizeof *ends);
     }
-    pm_status st = pm_topic_ends(rk, topic, 0, n, false, left_ms(until), ends, err);
+    pm_status st = pmi_topic_ends(rk, topic, 0, n, false, left_ms(until), ends, err);
     for (size_t i = 0; i < n && st == PM_OK; i++) {
         lags[i].low = ends[i];
     }
     if (st == PM_OK) {
-        st = pm_topic_ends(rk, topic, 0, n, true, left_ms(until), ends, err);
+        st = pmi_topic_ends(rk, topic, 0, n, true, left_ms(until), ends, err);
     }
     for (size_t i = 0; i < n && st == PM_OK; i++) {
         lags[i].high = ends[i];
@@ -109,11 +110,11 @@ static pm_status find_ends(rd_kafka_t *rk, const char *topic, size_t n, pm_lag *
     return st;
 }
 
-pm_status pm_group_lag(rd_kafka_t *rk, const pm_kafka_options *options, size_t n, pm_lag *lags, double seconds,
-                       pm_error *err) {
+pm_status pmi_group_lag(rd_kafka_t *rk, const pm_kafka_options *options, size_t n, pm_lag *lags, double seconds,
+                        pm_error *err) {
     char topic[PM_TOPIC_NAME];
-    double until = pm_seconds() + seconds;
-    pm_topic_name(options, PM_TOPIC_UNITS, topic);
+    double until = pmi_seconds() + seconds;
+    pmi_topic_name(options, PM_TOPIC_UNITS, topic);
     for (size_t i = 0; i < n; i++) {
         lags[i] = (pm_lag){.committed = -1};
     }

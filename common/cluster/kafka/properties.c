@@ -4,7 +4,7 @@
 
 #include "kafka/kafka.h"
 
-bool pm_property_is_secret(const char *name) {
+bool pmi_property_is_secret(const char *name) {
     static const char *const parts[] = {"password", "secret", "key.pem", "oauthbearer.config", "kinit.cmd"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (strcasestr(name, parts[i]) != NULL) {
@@ -14,7 +14,7 @@ bool pm_property_is_secret(const char *name) {
     return false;
 }
 
-void pm_properties_list(pm_property_visit visit, void *ctx) {
+void pmi_properties_list(pm_property_visit visit, void *ctx) {
     char *text = NULL;
     size_t size = 0;
     FILE *file = open_memstream(&text, &size);

@@ -25,7 +25,7 @@ struct pm_reader {
     bool is_truncation_told;
 };
 
-size_t pm_kafka_headers(const rd_kafka_message_t *message, pm_header headers[PM_MAX_HEADERS], size_t *n_all) {
+size_t pmi_kafka_headers(const rd_kafka_message_t *message, pm_header headers[PM_MAX_HEADERS], size_t *n_all) {
     rd_kafka_headers_t *list = NULL;
     size_t n = 0;
     if (rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR && list != NULL) {
@@ -43,7 +43,7 @@ size_t pm_kafka_headers(const rd_kafka_message_t *message, pm_header headers[PM_
     return n;
 }
 
-pm_span pm_read_header(const pm_read_message *m, const char *name) {
+pm_span pmi_read_header(const pm_read_message *m, const char *name) {
     for (size_t i = m->n_headers; i > 0; i--) {
         if (strcmp(m->headers[i - 1].name, name) == 0) {
             return m->headers[i - 1].value;
@@ -63,42 +63,42 @@ static pm_status make_handle(pm_reader *r, pm_error *err) {
     if (rd_kafka_conf_set(conf, "fetch.wait.max.ms", "100", NULL, 0) != RD_KAFKA_CONF_OK ||
         rd_kafka_conf_set(conf, "fetch.error.backoff.ms", "100", NULL, 0) != RD_KAFKA_CONF_OK) {
         rd_kafka_conf_destroy(conf);
-        return pm_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the reader");
+        return pmi_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the reader");
     }
-    return pm_kafka_new(&r->options, RD_KAFKA_CONSUMER, extra, conf, &r->health, &r->rk, err);
+    return pmi_kafka_new(&r->options, RD_KAFKA_CONSUMER, extra, conf, &r->health, &r->rk, err);
 }
 
 static pm_status find_topic(pm_reader *r, pm_error *err) {
-    pm_status st = pm_topic_look(r->rk, &r->topic, err);
+    pm_status st = pmi_topic_look(r->rk, &r->topic, err);
     if (st == PM_OK && !r->topic.exists) {
-        st = pm_fail(err, PM_EUNAVAILABLE, "topic %s does not exist: the first submit makes it", r->topic.name);
+        st = pmi_fail(err, PM_EUNAVAILABLE, "topic %s does not exist: the first submit makes it", r->topic.name);
     }
     if (st != PM_OK) {
         return st;
     }
-    r->next = pm_calloc(r->topic.partitions, sizeof *r->next);
-    return r->next != NULL ? PM_OK : pm_fail_memory(err, "the partitions of a reader", r->topic.partitions * 8);
+    r->next = pmi_calloc(r->topic.partitions, sizeof *r->next);
+    return r->next != NULL ? PM_OK : pmi_fail_memory(err, "the partitions of a reader", r->topic.partitions * 8);
 }
 
 /* Where the partitions begin or end; asks again while brokers come and go. */
 static pm_status find_ends(pm_reader *r, bool is_end, double seconds, int64_t *ends, pm_error *err) {
-    double until = pm_seconds() + seconds;
+    double until = pmi_seconds() + seconds;
     pm_status st;
     do {
-        double left = until - pm_seconds();
+        double left = until - pmi_seconds();
         int ms = left > 5 ? ASK_MS : left > 0.1 ? (int)(left * 1000) : 100;
-        st = pm_topic_ends(r->rk, r->topic.name, 0, r->topic.partitions, is_end, ms, ends, err);
+        st = pmi_topic_ends(r->rk, r->topic.name, 0, r->topic.partitions, is_end, ms, ends, err);
         rd_kafka_poll(r->rk, 0);
         if (r->health.fatal.code != PM_OK) {
-            return pm_kafka_check(&r->health, err);
+            return pmi_kafka_check(&r->health, err);
         }
-    } while (st != PM_OK && st != PM_EPERMISSION && pm_seconds() < until);
+    } while (st != PM_OK && st != PM_EPERMISSION && pmi_seconds() < until);
     return st;
 }
 
 static pm_status start_partition(pm_reader *r, size_t partition, pm_error *err) {
     if (rd_kafka_consume_start_queue(r->handle, (int32_t)partition, r->next[partition], r->queue) != 0) {
-        return pm_kafka_fail(err, rd_kafka_last_error(), NULL, "reading %s partition %zu", r->topic.name, partition);
+        return pmi_kafka_fail(err, rd_kafka_last_error(), NULL, "reading %s partition %zu", r->topic.name, partition);
     }
     r->n_started++;
     return PM_OK;
@@ -107,7 +107,7 @@ static pm_status start_partition(pm_reader *r, size_t partition, pm_error *err) 
 static pm_status start(pm_reader *r, bool from_beginning, double until, pm_error *err) {
     pm_status st = make_handle(r, err);
     if (st == PM_OK) {
-        st = pm_kafka_reach(r->rk, &r->options, &r->health, until - pm_seconds(), err);
+        st = pmi_kafka_reach(r->rk, &r->options, &r->health, until - pmi_seconds(), err);
     }
     if (st == PM_OK) {
         st = find_topic(r, err);
@@ -118,35 +118,35 @@ static pm_status start(pm_reader *r, bool from_beginning, double until, pm_error
     r->handle = rd_kafka_topic_new(r->rk, r->topic.name, NULL);
     r->queue = rd_kafka_queue_new(r->rk);
     if (r->handle == NULL || r->queue == NULL) {
-        return pm_kafka_fail(err, rd_kafka_last_error(), NULL, "reading %s", r->topic.name);
+        return pmi_kafka_fail(err, rd_kafka_last_error(), NULL, "reading %s", r->topic.name);
     }
-    st = find_ends(r, !from_beginning, until - pm_seconds(), r->next, err);
+    st = find_ends(r, !from_beginning, until - pmi_seconds(), r->next, err);
     for (size_t i = 0; i < r->topic.partitions && st == PM_OK; i++) {
         st = start_partition(r, i, err);
     }
     return st;
 }
 
-pm_status pm_reader_open(const pm_kafka_options *options, pm_topic topic, bool from_beginning, double seconds,
-                         const pm_log *log, pm_reader **out, pm_error *err) {
+pm_status pmi_reader_open(const pm_kafka_options *options, pm_topic topic, bool from_beginning, double seconds,
+                          const pm_log *log, pm_reader **out, pm_error *err) {
     *out = NULL;
-    pm_reader *r = pm_calloc(1, sizeof *r);
+    pm_reader *r = pmi_calloc(1, sizeof *r);
     if (r == NULL) {
-        return pm_fail_memory(err, "a reader", sizeof *r);
+        return pmi_fail_memory(err, "a reader", sizeof *r);
     }
     r->health.log = log;
     r->options = *options;
-    pm_topic_name(options, topic, r->topic.name);
-    pm_status st = start(r, from_beginning, pm_seconds() + seconds, err);
+    pmi_topic_name(options, topic, r->topic.name);
+    pm_status st = start(r, from_beginning, pmi_seconds() + seconds, err);
     if (st != PM_OK) {
-        pm_reader_close(r);
+        pmi_reader_close(r);
         return st;
     }
     *out = r;
     return PM_OK;
 }
 
-void pm_reader_close(pm_reader *r) {
+void pmi_reader_close(pm_reader *r) {
     if (r == NULL) {
         return;
     }
@@ -159,13 +159,13 @@ void pm_reader_close(pm_reader *r) {
     if (r->handle != NULL) {
         rd_kafka_topic_destroy(r->handle);
     }
-    if (r->rk == NULL || pm_kafka_destroy(r->rk, 0, DESTROY_SECONDS, r->health.log)) {
+    if (r->rk == NULL || pmi_kafka_destroy(r->rk, 0, DESTROY_SECONDS, r->health.log)) {
         free(r->next);
         free(r);
     }
 }
 
-pm_kafka_health *pm_reader_health(pm_reader *r) {
+pm_kafka_health *pmi_reader_health(pm_reader *r) {
     return &r->health;
 }
 
@@ -184,10 +184,10 @@ static pm_status visit_one(pm_reader *r, const rd_kafka_message_t *m, pm_read_vi
                                .key = {m->key, m->key != NULL ? m->key_len : 0},
                                .value = {m->payload, m->payload != NULL ? m->len : 0}};
     size_t n_all;
-    message.n_headers = pm_kafka_headers(m, message.headers, &n_all);
+    message.n_headers = pmi_kafka_headers(m, message.headers, &n_all);
     if (n_all > PM_MAX_HEADERS && !r->is_truncation_told) {
-        pm_logf(r->health.log, PM_LOG_WARNING, "%s partition %d offset %lld has %zu headers: the first %d are read",
-                r->topic.name, (int)m->partition, (long long)m->offset, n_all, PM_MAX_HEADERS);
+        pmi_logf(r->health.log, PM_LOG_WARNING, "%s partition %d offset %lld has %zu headers: the first %d are read",
+                 r->topic.name, (int)m->partition, (long long)m->offset, n_all, PM_MAX_HEADERS);
         r->is_truncation_told = true;
     }
     move_on(r, m->partition, m->offset + 1);
@@ -206,22 +206,22 @@ static pm_status step(pm_reader *r, int ms, pm_read_visit visit, void *ctx, bool
     } else if (m != NULL && m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         move_on(r, m->partition, m->offset);
     } else if (m != NULL) {
-        pm_kafka_note(&r->health, r->rk, m->err, rd_kafka_message_errstr(m));
+        pmi_kafka_note(&r->health, r->rk, m->err, rd_kafka_message_errstr(m));
     }
     if (m != NULL) {
         rd_kafka_message_destroy(m);
     }
-    return st == PM_OK ? pm_kafka_check(&r->health, err) : st;
+    return st == PM_OK ? pmi_kafka_check(&r->health, err) : st;
 }
 
-pm_status pm_reader_poll(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err) {
-    double until = pm_seconds() + seconds;
+pm_status pmi_reader_poll(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err) {
+    double until = pmi_seconds() + seconds;
     bool came = false, is_idle = false;
     for (;;) {
-        double left = until - pm_seconds();
+        double left = until - pmi_seconds();
         int ms = came || left <= 0 ? 0 : left * 1000 < SLICE_MS ? (int)(left * 1000) : SLICE_MS;
         pm_status st = step(r, ms, visit, ctx, &came, &is_idle, err);
-        if (st != PM_OK || (is_idle && came) || pm_seconds() >= until) {
+        if (st != PM_OK || (is_idle && came) || pmi_seconds() >= until) {
             return st;
         }
     }
@@ -235,22 +235,22 @@ static size_t count_behind(const pm_reader *r, const int64_t *ends) {
     return n;
 }
 
-pm_status pm_reader_drain(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err) {
-    int64_t *ends = pm_calloc(r->topic.partitions, sizeof *ends);
+pm_status pmi_reader_drain(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err) {
+    int64_t *ends = pmi_calloc(r->topic.partitions, sizeof *ends);
     if (ends == NULL) {
-        return pm_fail_memory(err, "the ends of a topic", r->topic.partitions * sizeof *ends);
+        return pmi_fail_memory(err, "the ends of a topic", r->topic.partitions * sizeof *ends);
     }
     pm_status st = find_ends(r, true, seconds, ends, err);
-    double until = pm_seconds() + seconds;
+    double until = pmi_seconds() + seconds;
     while (st == PM_OK && count_behind(r, ends) > 0) {
         bool came = false, is_idle = false;
         st = step(r, SLICE_MS, visit, ctx, &came, &is_idle, err);
         if (!is_idle) {
-            until = pm_seconds() + seconds;
-        } else if (st == PM_OK && pm_seconds() > until) {
-            st = pm_fail(err, PM_ETEMPORARY,
-                         "topic %s: nothing came for %.3g s, and %zu partitions are not read whole%s%s", r->topic.name,
-                         seconds, count_behind(r, ends), r->health.last[0] ? ": " : "", r->health.last);
+            until = pmi_seconds() + seconds;
+        } else if (st == PM_OK && pmi_seconds() > until) {
+            st = pmi_fail(err, PM_ETEMPORARY,
+                          "topic %s: nothing came for %.3g s, and %zu partitions are not read whole%s%s", r->topic.name,
+                          seconds, count_behind(r, ends), r->health.last[0] ? ": " : "", r->health.last);
         }
     }
     free(ends);

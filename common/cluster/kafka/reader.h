@@ -9,7 +9,7 @@ typedef struct pm_reader pm_reader;
 
 /* The headers of a message, borrowed from it; a header without a value is an empty span. Beyond PM_MAX_HEADERS they are
  * left out: *n_all tells how many there were (may be NULL). Returns how many are in `headers`. */
-size_t pm_kafka_headers(const rd_kafka_message_t *message, pm_header headers[PM_MAX_HEADERS], size_t *n_all);
+size_t pmi_kafka_headers(const rd_kafka_message_t *message, pm_header headers[PM_MAX_HEADERS], size_t *n_all);
 
 /* Spans live until the visit returns. */
 typedef struct pm_read_message {
@@ -21,23 +21,23 @@ typedef struct pm_read_message {
     size_t n_headers;
 } pm_read_message;
 /* The span of the last header of that name; empty when it is not there. */
-pm_span pm_read_header(const pm_read_message *m, const char *name);
+pm_span pmi_read_header(const pm_read_message *m, const char *name);
 
 /* An error ends the reading; the message counts as visited. */
 typedef pm_status (*pm_read_visit)(void *ctx, const pm_read_message *message, pm_error *err);
 
 /* From the present end of every partition (all that is sent once this has returned is visited), or from the beginning.
  * Errors: PM_EUNAVAILABLE for a topic that is missing, and after `seconds` without a broker; PM_EPERMISSION. */
-pm_status pm_reader_open(const pm_kafka_options *options, pm_topic topic, bool from_beginning, double seconds,
-                         const pm_log *log, pm_reader **out, pm_error *err);
-void pm_reader_close(pm_reader *r);
-pm_kafka_health *pm_reader_health(pm_reader *r);
+pm_status pmi_reader_open(const pm_kafka_options *options, pm_topic topic, bool from_beginning, double seconds,
+                          const pm_log *log, pm_reader **out, pm_error *err);
+void pmi_reader_close(pm_reader *r);
+pm_kafka_health *pmi_reader_health(pm_reader *r);
 
 /* Visits what comes within `seconds`; returns early once something came and nothing more is at hand. Kafka away is no
  * error: nothing comes. Errors: PM_EPERMISSION and fatal ones; that of a visit. */
-pm_status pm_reader_poll(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err);
+pm_status pmi_reader_poll(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err);
 /* Visits everything up to the ends as they were at the call. Errors: PM_ETEMPORARY after `seconds` without progress. */
-pm_status pm_reader_drain(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err);
+pm_status pmi_reader_drain(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err);
 
 /* Where the workers' group stands in each partition of the units topic. */
 typedef struct pm_lag {
@@ -46,7 +46,7 @@ typedef struct pm_lag {
 } pm_lag;
 /* `lags` has room for n partitions. The handle is that of a sender. Errors: PM_EUNAVAILABLE, PM_ETEMPORARY within
  * `seconds`; PM_EPERMISSION. */
-pm_status pm_group_lag(rd_kafka_t *rk, const pm_kafka_options *options, size_t n, pm_lag *lags, double seconds,
-                       pm_error *err);
+pm_status pmi_group_lag(rd_kafka_t *rk, const pm_kafka_options *options, size_t n, pm_lag *lags, double seconds,
+                        pm_error *err);
 
 #endif

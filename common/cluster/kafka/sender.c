@@ -33,21 +33,21 @@ struct pm_sender {
 static pm_status describe_failure(const pm_sender *s, const rd_kafka_message_t *m, pm_error *err) {
     const char *topic = m->rkt != NULL ? rd_kafka_topic_name(m->rkt) : "(unknown topic)";
     if (m->err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT) {
-        return pm_fail(err, PM_ETEMPORARY,
-                       "a message to %s partition %d was not acknowledged within %.3g s%s%s: Kafka away, or fewer "
-                       "replicas in sync than it asks for",
-                       topic, (int)m->partition, s->seconds, s->health.last[0] ? ": " : "", s->health.last);
+        return pmi_fail(err, PM_ETEMPORARY,
+                        "a message to %s partition %d was not acknowledged within %.3g s%s%s: Kafka away, or fewer "
+                        "replicas in sync than it asks for",
+                        topic, (int)m->partition, s->seconds, s->health.last[0] ? ": " : "", s->health.last);
     }
     if (m->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP) {
         char now[PM_TIME_TEXT];
-        pm_time_text(pm_now(), now);
-        return pm_fail(err, PM_ECONFIG,
-                       "Kafka refused a message to %s partition %d for its timestamp: by the clock of this machine it "
-                       "is %s: set it right, or see message.timestamp.type, .before.max.ms and .after.max.ms of the "
-                       "topic",
-                       topic, (int)m->partition, now);
+        pmi_time_text(pmi_now(), now);
+        return pmi_fail(err, PM_ECONFIG,
+                        "Kafka refused a message to %s partition %d for its timestamp: by the clock of this machine it "
+                        "is %s: set it right, or see message.timestamp.type, .before.max.ms and .after.max.ms of the "
+                        "topic",
+                        topic, (int)m->partition, now);
     }
-    pm_kafka_fail(err, m->err, NULL, "a message to %s partition %d was not delivered", topic, (int)m->partition);
+    pmi_kafka_fail(err, m->err, NULL, "a message to %s partition %d was not delivered", topic, (int)m->partition);
     if (err->code == PM_ESOFTWARE) { /* of the handle, not of the message: a new handle takes it */
         err->code = PM_ETEMPORARY;
     }
@@ -60,11 +60,11 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     pm_status st = PM_OK;
     s->pending--;
     if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        pm_kafka_is_back(&s->health);
+        pmi_kafka_is_back(&s->health);
     } else {
         st = describe_failure(s, m, &err);
-        if (pm_kafka_is_refusal(m->err, NULL)) {
-            pm_kafka_note(&s->health, rk, m->err, err.text);
+        if (pmi_kafka_is_refusal(m->err, NULL)) {
+            pmi_kafka_note(&s->health, rk, m->err, err.text);
         }
         if (s->failure.code == PM_OK) {
             s->failure = err;
@@ -87,21 +87,21 @@ static pm_status make_handle(pm_sender *s, pm_error *err) {
         rd_kafka_conf_set(conf, "message.max.bytes", "2097152", NULL, 0) != RD_KAFKA_CONF_OK ||
         rd_kafka_conf_set(conf, "batch.size", "1000000", NULL, 0) != RD_KAFKA_CONF_OK) {
         rd_kafka_conf_destroy(conf);
-        return pm_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the sender");
+        return pmi_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the sender");
     }
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    return pm_kafka_new(&s->options, RD_KAFKA_PRODUCER, extra, conf, &s->health, &s->rk, err);
+    return pmi_kafka_new(&s->options, RD_KAFKA_PRODUCER, extra, conf, &s->health, &s->rk, err);
 }
 
-pm_status pm_sender_open(const pm_kafka_options *options, double seconds, pm_sender_report report, void *ctx,
-                         const pm_log *log, pm_sender **out, pm_error *err) {
+pm_status pmi_sender_open(const pm_kafka_options *options, double seconds, pm_sender_report report, void *ctx,
+                          const pm_log *log, pm_sender **out, pm_error *err) {
     *out = NULL;
     if (!(seconds >= 0.1 && seconds <= 1e6)) {
-        return pm_fail(err, PM_EUSAGE, "a message cannot be given %g s to be delivered: 0.1 to 1000000", seconds);
+        return pmi_fail(err, PM_EUSAGE, "a message cannot be given %g s to be delivered: 0.1 to 1000000", seconds);
     }
-    pm_sender *s = pm_calloc(1, sizeof *s);
+    pm_sender *s = pmi_calloc(1, sizeof *s);
     if (s == NULL) {
-        return pm_fail_memory(err, "a sender", sizeof *s);
+        return pmi_fail_memory(err, "a sender", sizeof *s);
     }
     s->health.log = log;
     s->options = *options;
@@ -109,7 +109,7 @@ pm_status pm_sender_open(const pm_kafka_options *options, double seconds, pm_sen
     s->report = report;
     s->ctx = ctx;
     int n = snprintf(s->timeout_ms, sizeof s->timeout_ms, "%ld", (long)(seconds * 1000));
-    pm_status st = n < 0 ? pm_fail(err, PM_ESOFTWARE, "a number could not be formatted") : make_handle(s, err);
+    pm_status st = n < 0 ? pmi_fail(err, PM_ESOFTWARE, "a number could not be formatted") : make_handle(s, err);
     if (st != PM_OK) {
         free(s);
         return st;
@@ -124,11 +124,11 @@ static bool discard_handle(pm_sender *s) {
         return true;
     }
     rd_kafka_purge(s->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    double until = pm_seconds() + PURGE_SECONDS;
-    while (s->pending > 0 && pm_seconds() < until) {
+    double until = pmi_seconds() + PURGE_SECONDS;
+    while (s->pending > 0 && pmi_seconds() < until) {
         rd_kafka_poll(s->rk, 50);
     }
-    bool is_gone = pm_kafka_destroy(s->rk, 0, DESTROY_SECONDS, s->health.log);
+    bool is_gone = pmi_kafka_destroy(s->rk, 0, DESTROY_SECONDS, s->health.log);
     s->rk = NULL;
     s->is_broken = false;
     if (s->health.fatal.code == PM_ESOFTWARE) { /* it was this handle's */
@@ -137,7 +137,7 @@ static bool discard_handle(pm_sender *s) {
     return is_gone;
 }
 
-void pm_sender_close(pm_sender *s) {
+void pmi_sender_close(pm_sender *s) {
     if (s == NULL) {
         return;
     }
@@ -147,11 +147,11 @@ void pm_sender_close(pm_sender *s) {
     }
 }
 
-rd_kafka_t *pm_sender_handle(pm_sender *s) {
+rd_kafka_t *pmi_sender_handle(pm_sender *s) {
     return s->rk;
 }
 
-pm_kafka_health *pm_sender_health(pm_sender *s) {
+pm_kafka_health *pmi_sender_health(pm_sender *s) {
     return &s->health;
 }
 
@@ -161,10 +161,10 @@ static void see_broken(pm_sender *s) {
     if (s->rk == NULL || s->is_broken || rd_kafka_fatal_error(s->rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         return;
     }
-    pm_kafka_note(&s->health, s->rk, RD_KAFKA_RESP_ERR__FATAL, NULL);
+    pmi_kafka_note(&s->health, s->rk, RD_KAFKA_RESP_ERR__FATAL, NULL);
     if (s->health.fatal.code == PM_ESOFTWARE) {
         s->is_broken = true;
-        pm_logf(s->health.log, PM_LOG_WARNING, "%s: sending starts anew", s->health.fatal.text);
+        pmi_logf(s->health.log, PM_LOG_WARNING, "%s: sending starts anew", s->health.fatal.text);
     }
 }
 
@@ -173,7 +173,7 @@ static pm_status ensure_handle(pm_sender *s, pm_error *err) {
     if (s->is_broken) {
         discard_handle(s);
     }
-    pm_status st = pm_kafka_check(&s->health, err);
+    pm_status st = pmi_kafka_check(&s->health, err);
     if (st != PM_OK || s->rk != NULL) {
         return st;
     }
@@ -189,7 +189,7 @@ static pm_status make_headers(const pm_outgoing *m, rd_kafka_headers_t **out, pm
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_headers_destroy(*out);
             *out = NULL;
-            return pm_kafka_fail(err, code, NULL, "header %s", h->name);
+            return pmi_kafka_fail(err, code, NULL, "header %s", h->name);
         }
     }
     return PM_OK;
@@ -224,53 +224,53 @@ static pm_status try_send(pm_sender *s, const char *topic, const pm_outgoing *m,
     rd_kafka_headers_destroy(headers);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL) {
         *again = true;
-        return pm_fail(err, PM_ETEMPORARY, "a message to %s found no room among %zu that wait for Kafka for %.3g s",
-                       topic, s->pending, s->seconds);
+        return pmi_fail(err, PM_ETEMPORARY, "a message to %s found no room among %zu that wait for Kafka for %.3g s",
+                        topic, s->pending, s->seconds);
     }
-    return pm_kafka_fail(err, code, NULL, "a message of %zu bytes to %s partition %d", m->value.size, topic,
-                         (int)m->partition);
+    return pmi_kafka_fail(err, code, NULL, "a message of %zu bytes to %s partition %d", m->value.size, topic,
+                          (int)m->partition);
 }
 
-pm_status pm_sender_send(pm_sender *s, const pm_outgoing *message, pm_error *err) {
+pm_status pmi_sender_send(pm_sender *s, const pm_outgoing *message, pm_error *err) {
     char topic[PM_TOPIC_NAME];
-    pm_topic_name(&s->options, message->topic, topic);
-    double until = pm_seconds() + s->seconds;
+    pmi_topic_name(&s->options, message->topic, topic);
+    double until = pmi_seconds() + s->seconds;
     bool again;
     pm_status st = try_send(s, topic, message, &again, err);
-    while (st != PM_OK && again && pm_seconds() < until) {
+    while (st != PM_OK && again && pmi_seconds() < until) {
         rd_kafka_poll(s->rk, 20);
         st = try_send(s, topic, message, &again, err);
     }
     return st;
 }
 
-void pm_sender_poll(pm_sender *s) {
+void pmi_sender_poll(pm_sender *s) {
     if (s->rk != NULL) {
         rd_kafka_poll(s->rk, 0);
         see_broken(s);
     }
 }
 
-pm_status pm_sender_flush(pm_sender *s, double seconds, pm_error *err) {
-    double until = pm_seconds() + seconds;
+pm_status pmi_sender_flush(pm_sender *s, double seconds, pm_error *err) {
+    double until = pmi_seconds() + seconds;
     do {
         if (s->pending > 0 && s->rk != NULL) {
             rd_kafka_poll(s->rk, 20);
         }
-        pm_sender_poll(s);
+        pmi_sender_poll(s);
         if (s->is_broken) {
             discard_handle(s);
         }
-    } while (s->pending > 0 && s->health.fatal.code == PM_OK && pm_seconds() < until);
+    } while (s->pending > 0 && s->health.fatal.code == PM_OK && pmi_seconds() < until);
     pm_error failure = s->failure;
     s->failure = (pm_error){.code = PM_OK};
-    pm_status st = pm_kafka_check(&s->health, err);
+    pm_status st = pmi_kafka_check(&s->health, err);
     if (st != PM_OK) {
         return st;
     }
     if (s->pending > 0) {
-        return pm_fail(err, PM_ETEMPORARY, "%zu messages are not acknowledged by Kafka after %.3g s%s%s", s->pending,
-                       seconds, s->health.last[0] ? ": " : "", s->health.last);
+        return pmi_fail(err, PM_ETEMPORARY, "%zu messages are not acknowledged by Kafka after %.3g s%s%s", s->pending,
+                        seconds, s->health.last[0] ? ": " : "", s->health.last);
     }
-    return failure.code == PM_OK ? PM_OK : pm_fail(err, failure.code, "%s", failure.text);
+    return failure.code == PM_OK ? PM_OK : pmi_fail(err, failure.code, "%s", failure.text);
 }

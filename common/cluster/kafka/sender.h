@@ -23,25 +23,25 @@ typedef struct pm_outgoing {
     void *opaque;
 } pm_outgoing;
 
-/* Called from pm_sender_poll and _flush, once for each message: offset, or st != PM_OK with err. */
+/* Called from pmi_sender_poll and _flush, once for each message: offset, or st != PM_OK with err. */
 typedef void (*pm_sender_report)(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st,
                                  const pm_error *err);
 
-/* `seconds`: delivery.timeout of a message. Close with pm_sender_close, which drops what was not flushed. */
-pm_status pm_sender_open(const pm_kafka_options *options, double seconds, pm_sender_report report, void *ctx,
-                         const pm_log *log, pm_sender **out, pm_error *err);
-void pm_sender_close(pm_sender *s);
-rd_kafka_t *pm_sender_handle(pm_sender *s);
-pm_kafka_health *pm_sender_health(pm_sender *s);
+/* `seconds`: delivery.timeout of a message. Close with pmi_sender_close, which drops what was not flushed. */
+pm_status pmi_sender_open(const pm_kafka_options *options, double seconds, pm_sender_report report, void *ctx,
+                          const pm_log *log, pm_sender **out, pm_error *err);
+void pmi_sender_close(pm_sender *s);
+rd_kafka_t *pmi_sender_handle(pm_sender *s);
+pm_kafka_health *pmi_sender_health(pm_sender *s);
 
 /* Queues one message; waits while librdkafka's queue is full. Errors: PM_EDATA for a message larger than Kafka takes;
  * PM_EPERMISSION; PM_EUNAVAILABLE. */
-pm_status pm_sender_send(pm_sender *s, const pm_outgoing *message, pm_error *err);
+pm_status pmi_sender_send(pm_sender *s, const pm_outgoing *message, pm_error *err);
 /* Serves delivery reports without waiting. */
-void pm_sender_poll(pm_sender *s);
+void pmi_sender_poll(pm_sender *s);
 /* Waits until every message is reported, at most `seconds`. Errors: PM_ETEMPORARY with how many are not; the first
  * failed delivery otherwise. After a fatal error of the idempotent producer the handle is made anew at the next send.
  */
-pm_status pm_sender_flush(pm_sender *s, double seconds, pm_error *err);
+pm_status pmi_sender_flush(pm_sender *s, double seconds, pm_error *err);
 
 #endif

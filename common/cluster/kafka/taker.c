@@ -36,7 +36,7 @@ static rd_kafka_conf_t *defaults(void) {
             return NULL;
         }
     }
-    rd_kafka_conf_set_rebalance_cb(conf, pm_taker_rebalance);
+    rd_kafka_conf_set_rebalance_cb(conf, pmi_taker_rebalance);
     return conf;
 }
 
@@ -47,10 +47,10 @@ static pm_status check_assignor(const pm_kafka_options *options, pm_error *err) 
         const pm_property *p = &options->properties[i];
         if (strcmp(p->name, "partition.assignment.strategy") == 0 && strstr(p->value, "cooperative") != NULL &&
             rd_kafka_version() < COOPERATIVE_SINCE) {
-            return pm_fail(err, PM_EUSAGE,
-                           "-X %s=%s needs librdkafka 2.10.0 or later, this is %s, where it aborts the process and "
-                           "loses partitions: leave it out",
-                           p->name, p->value, rd_kafka_version_str());
+            return pmi_fail(err, PM_EUSAGE,
+                            "-X %s=%s needs librdkafka 2.10.0 or later, this is %s, where it aborts the process and "
+                            "loses partitions: leave it out",
+                            p->name, p->value, rd_kafka_version_str());
         }
     }
     return PM_OK;
@@ -66,12 +66,12 @@ static pm_status make_handle(pm_taker *t, pm_error *err) {
     };
     rd_kafka_conf_t *conf = defaults();
     if (conf == NULL) {
-        return pm_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the taker");
+        return pmi_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the taker");
     }
-    return pm_kafka_new(&t->options, RD_KAFKA_CONSUMER, extra, conf, &t->health, &t->rk, err);
+    return pmi_kafka_new(&t->options, RD_KAFKA_CONSUMER, extra, conf, &t->health, &t->rk, err);
 }
 
-pm_status pm_taker_join(pm_taker *t, pm_error *err) {
+pm_status pmi_taker_join(pm_taker *t, pm_error *err) {
     if (t->is_joined) {
         return PM_OK;
     }
@@ -80,17 +80,17 @@ pm_status pm_taker_join(pm_taker *t, pm_error *err) {
     rd_kafka_resp_err_t code = rd_kafka_subscribe(t->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     t->is_joined = code == RD_KAFKA_RESP_ERR_NO_ERROR;
-    t->unanswered = pm_seconds();
-    return t->is_joined ? PM_OK : pm_kafka_fail(err, code, NULL, "subscribing to %s", t->topic_name);
+    t->unanswered = pmi_seconds();
+    return t->is_joined ? PM_OK : pmi_kafka_fail(err, code, NULL, "subscribing to %s", t->topic_name);
 }
 
-pm_status pm_taker_withdraw(pm_taker *t, pm_error *err) {
+pm_status pmi_taker_withdraw(pm_taker *t, pm_error *err) {
     rd_kafka_resp_err_t code = t->is_joined ? rd_kafka_unsubscribe(t->rk) : RD_KAFKA_RESP_ERR_NO_ERROR;
     t->is_joined = t->is_joined && code != RD_KAFKA_RESP_ERR_NO_ERROR;
-    return t->is_joined ? pm_kafka_fail(err, code, NULL, "leaving the group of %s", t->topic_name) : PM_OK;
+    return t->is_joined ? pmi_kafka_fail(err, code, NULL, "leaving the group of %s", t->topic_name) : PM_OK;
 }
 
-bool pm_taker_is_joined(const pm_taker *t) {
+bool pmi_taker_is_joined(const pm_taker *t) {
     return t->is_joined;
 }
 
@@ -98,11 +98,11 @@ static pm_status set_up(pm_taker *t, pm_error *err) {
     static const uint64_t one = 1;
     t->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (t->fd < 0) {
-        return pm_fail(err, PM_EOSERR, "an event descriptor could not be made: %s", strerror(errno));
+        return pmi_fail(err, PM_EOSERR, "an event descriptor could not be made: %s", strerror(errno));
     }
     pm_status st = make_handle(t, err);
     if (st == PM_OK) {
-        st = pm_prover_open(&t->options, t->fd, &t->prover, err);
+        st = pmi_prover_open(&t->options, t->fd, &t->prover, err);
     }
     if (st != PM_OK) {
         return st;
@@ -111,13 +111,13 @@ static pm_status set_up(pm_taker *t, pm_error *err) {
     t->consumer = rd_kafka_queue_get_consumer(t->rk);
     t->commits = rd_kafka_queue_new(t->rk);
     if (t->topic == NULL || t->consumer == NULL || t->commits == NULL) {
-        return pm_fail(err, PM_ESOFTWARE, "librdkafka has no queue for a consumer of %s", t->topic_name);
+        return pmi_fail(err, PM_ESOFTWARE, "librdkafka has no queue for a consumer of %s", t->topic_name);
     }
     rd_kafka_queue_io_event_enable(t->consumer, t->fd, &one, sizeof one);
     rd_kafka_resp_err_t code = rd_kafka_poll_set_consumer(t->rk);
     return code == RD_KAFKA_RESP_ERR_NO_ERROR
                ? PM_OK
-               : pm_kafka_fail(err, code, NULL, "polling as a consumer of %s", t->topic_name);
+               : pmi_kafka_fail(err, code, NULL, "polling as a consumer of %s", t->topic_name);
 }
 
 /* Everything but the handle's close. */
@@ -126,10 +126,10 @@ static void free_taker(pm_taker *t, double seconds) {
         if (t->parts[i].queue != NULL) {
             rd_kafka_queue_destroy(t->parts[i].queue);
         }
-        pm_window_free(&t->parts[i].window);
+        pmi_window_free(&t->parts[i].window);
     }
     free(t->parts);
-    (void)pm_prover_close(t->prover, seconds / 2);
+    (void)pmi_prover_close(t->prover, seconds / 2);
     if (t->consumer != NULL) {
         rd_kafka_queue_destroy(t->consumer);
     }
@@ -139,7 +139,7 @@ static void free_taker(pm_taker *t, double seconds) {
     if (t->topic != NULL) {
         rd_kafka_topic_destroy(t->topic);
     }
-    if (t->rk != NULL && !pm_kafka_destroy(t->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, seconds / 2, t->health.log)) {
+    if (t->rk != NULL && !pmi_kafka_destroy(t->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, seconds / 2, t->health.log)) {
         return;
     }
     if (t->fd >= 0) {
@@ -148,25 +148,25 @@ static void free_taker(pm_taker *t, double seconds) {
     free(t);
 }
 
-pm_status pm_taker_open(const pm_kafka_options *options, size_t window, const pm_log *log, pm_taker **out,
-                        pm_error *err) {
+pm_status pmi_taker_open(const pm_kafka_options *options, size_t window, const pm_log *log, pm_taker **out,
+                         pm_error *err) {
     *out = NULL;
     if (window == 0) {
-        return pm_fail(err, PM_EUSAGE, "a window of 0 units takes nothing");
+        return pmi_fail(err, PM_EUSAGE, "a window of 0 units takes nothing");
     }
     pm_status st = check_assignor(options, err);
     if (st != PM_OK) {
         return st;
     }
-    pm_taker *t = pm_calloc(1, sizeof *t);
+    pm_taker *t = pmi_calloc(1, sizeof *t);
     if (t == NULL) {
-        return pm_fail_memory(err, "a taker", sizeof *t);
+        return pmi_fail_memory(err, "a taker", sizeof *t);
     }
     t->fd = -1;
     t->health.log = log;
     t->options = *options;
     t->window = window;
-    pm_topic_name(options, PM_TOPIC_UNITS, t->topic_name);
+    pmi_topic_name(options, PM_TOPIC_UNITS, t->topic_name);
     st = set_up(t, err);
     if (st != PM_OK) {
         free_taker(t, DESTROY_SECONDS);
@@ -176,11 +176,11 @@ pm_status pm_taker_open(const pm_kafka_options *options, size_t window, const pm
     return PM_OK;
 }
 
-int pm_taker_fd(const pm_taker *t) {
+int pmi_taker_fd(const pm_taker *t) {
     return t->fd;
 }
 
-pm_kafka_health *pm_taker_health(pm_taker *t) {
+pm_kafka_health *pmi_taker_health(pm_taker *t) {
     return &t->health;
 }
 
@@ -188,12 +188,12 @@ pm_kafka_health *pm_taker_health(pm_taker *t) {
 
 static void note_missing(pm_taker *t) {
     if (!t->is_topic_missing) {
-        pm_logf(t->health.log, PM_LOG_INFO, "topic %s does not exist yet: waiting for it", t->topic_name);
+        pmi_logf(t->health.log, PM_LOG_INFO, "topic %s does not exist yet: waiting for it", t->topic_name);
     }
     t->is_topic_missing = true;
 }
 
-void pm_taker_note(pm_taker *t, const rd_kafka_message_t *m) {
+void pmi_taker_note(pm_taker *t, const rd_kafka_message_t *m) {
     switch ((int)m->err) {
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -202,56 +202,56 @@ void pm_taker_note(pm_taker *t, const rd_kafka_message_t *m) {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
         break;
     case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
-        pm_logf(t->health.log, PM_LOG_WARNING, "%s: this worker was held up and left the group; it joins again: %s",
-                t->topic_name, rd_kafka_message_errstr(m));
+        pmi_logf(t->health.log, PM_LOG_WARNING, "%s: this worker was held up and left the group; it joins again: %s",
+                 t->topic_name, rd_kafka_message_errstr(m));
         break;
     default:
-        pm_kafka_note(&t->health, t->rk, m->err, rd_kafka_message_errstr(m));
+        pmi_kafka_note(&t->health, t->rk, m->err, rd_kafka_message_errstr(m));
     }
 }
 
-void pm_part_seek(pm_taker *t, const pm_part *p, int64_t offset) {
+void pmi_part_seek(pm_taker *t, const pm_part *p, int64_t offset) {
     rd_kafka_resp_err_t code = rd_kafka_seek(t->topic, p->partition, offset, 0);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        pm_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: back to offset %lld: %s", t->topic_name,
-                (int)p->partition, (long long)offset, rd_kafka_err2str(code));
+        pmi_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: back to offset %lld: %s", t->topic_name,
+                 (int)p->partition, (long long)offset, rd_kafka_err2str(code));
     }
 }
 
 /* A message on the consumer queue, where only those of a partition that was assigned behind our back can come. */
 static void return_stray(pm_taker *t, const rd_kafka_message_t *m) {
-    pm_part *p = pm_taker_part(t, m->partition);
-    if (p != NULL && p->is_owned && pm_window_find(&p->window, m->offset) == PM_WINDOW_UNKNOWN &&
-        pm_window_take(&p->window, m->offset, pm_message_mark(m), &t->failure) == PM_OK) {
-        pm_window_give(&p->window, m->offset);
-        pm_part_seek(t, p, pm_window_lowest_given(&p->window));
+    pm_part *p = pmi_taker_part(t, m->partition);
+    if (p != NULL && p->is_owned && pmi_window_find(&p->window, m->offset) == PM_WINDOW_UNKNOWN &&
+        pmi_window_take(&p->window, m->offset, pmi_message_mark(m), &t->failure) == PM_OK) {
+        pmi_window_give(&p->window, m->offset);
+        pmi_part_seek(t, p, pmi_window_lowest_given(&p->window));
     }
 }
 
-pm_status pm_taker_serve(pm_taker *t, pm_error *err) {
+pm_status pmi_taker_serve(pm_taker *t, pm_error *err) {
     uint64_t count;
     ssize_t n = read(t->fd, &count, sizeof count); /* before the queues are looked at, so that no event is missed */
     (void)n;
     rd_kafka_message_t *m;
     while ((m = rd_kafka_consumer_poll(t->rk, 0)) != NULL) {
         if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            pm_taker_note(t, m);
+            pmi_taker_note(t, m);
         } else {
             return_stray(t, m);
         }
         rd_kafka_message_destroy(m);
     }
-    pm_status st = pm_prover_check(t->prover, err);
+    pm_status st = pmi_prover_check(t->prover, err);
     if (st != PM_OK) {
         return st;
     }
-    pm_taker_prove(t);
-    pm_taker_mend_stalls(t);
-    pm_taker_commit(t);
+    pmi_taker_prove(t);
+    pmi_taker_mend_stalls(t);
+    pmi_taker_commit(t);
     if (t->failure.code != PM_OK) {
-        return pm_fail(err, t->failure.code, "%s", t->failure.text);
+        return pmi_fail(err, t->failure.code, "%s", t->failure.text);
     }
-    return pm_kafka_check(&t->health, err);
+    return pmi_kafka_check(&t->health, err);
 }
 
 /* ---- taking ---- */
@@ -259,14 +259,14 @@ pm_status pm_taker_serve(pm_taker *t, pm_error *err) {
 typedef enum admission { ADMIT, SKIP, ADMISSION_FAILED } admission;
 
 /* What lies below the first offset is not ours to see to. */
-void pm_part_begin(pm_part *p, int64_t first) {
+void pmi_part_begin(pm_part *p, int64_t first) {
     p->is_fresh = false;
     p->next = first;
     if (p->was_renewed) {
         p->prefix = first;
         p->was_renewed = false;
     }
-    pm_window_forget(&p->window, first);
+    pmi_window_forget(&p->window, first);
 }
 
 /* A unit that was given back did not come again although a later one has: either retention deleted it, or the seek was
@@ -274,39 +274,39 @@ void pm_part_begin(pm_part *p, int64_t first) {
 static admission miss_given(pm_taker *t, pm_part *p, int64_t given) {
     int64_t low = -1;
     pm_error why;
-    if (pm_topic_ends(t->rk, t->topic_name, (size_t)p->partition, 1, false, ASK_MS, &low, &why) == PM_OK &&
+    if (pmi_topic_ends(t->rk, t->topic_name, (size_t)p->partition, 1, false, ASK_MS, &low, &why) == PM_OK &&
         given < low) {
-        pm_logf(t->health.log, PM_LOG_WARNING, "%s partition %d offset %lld: given back, and deleted by retention",
-                t->topic_name, (int)p->partition, (long long)given);
-        if (pm_window_take(&p->window, given, 0, &t->failure) != PM_OK) {
+        pmi_logf(t->health.log, PM_LOG_WARNING, "%s partition %d offset %lld: given back, and deleted by retention",
+                 t->topic_name, (int)p->partition, (long long)given);
+        if (pmi_window_take(&p->window, given, 0, &t->failure) != PM_OK) {
             return ADMISSION_FAILED;
         }
-        pm_window_done(&p->window, given);
-        pm_part_advance(p);
+        pmi_window_done(&p->window, given);
+        pmi_part_advance(p);
     }
-    int64_t next = pm_window_lowest_given(&p->window);
-    pm_part_seek(t, p, next >= 0 ? next : given);
+    int64_t next = pmi_window_lowest_given(&p->window);
+    pmi_part_seek(t, p, next >= 0 ? next : given);
     return SKIP;
 }
 
 static admission admit(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, pm_error *err) {
     int64_t offset = m->offset;
-    double now = pm_seconds();
-    if (!pm_part_recognise(t, p, m, now)) {
+    double now = pmi_seconds();
+    if (!pmi_part_recognise(t, p, m, now)) {
         return SKIP;
     }
-    pm_window_state state = pm_window_find(&p->window, offset);
+    pm_window_state state = pmi_window_find(&p->window, offset);
     if (state == PM_WINDOW_DONE) { /* in an earlier assignment, perhaps */
-        pm_part_advance(p);
+        pmi_part_advance(p);
     }
     if (state == PM_WINDOW_HELD || state == PM_WINDOW_DONE || offset < p->prefix) {
         return SKIP;
     }
-    int64_t given = pm_window_lowest_given(&p->window);
+    int64_t given = pmi_window_lowest_given(&p->window);
     if (given >= 0 && given < offset) {
         return miss_given(t, p, given);
     }
-    return pm_window_take(&p->window, offset, pm_message_mark(m), err) == PM_OK ? ADMIT : ADMISSION_FAILED;
+    return pmi_window_take(&p->window, offset, pmi_message_mark(m), err) == PM_OK ? ADMIT : ADMISSION_FAILED;
 }
 
 static void hand_out(pm_taker *t, const pm_part *p, rd_kafka_message_t *m, pm_taken *out) {
@@ -330,7 +330,7 @@ static pm_status take_from(pm_taker *t, pm_part *p, pm_taken *out, bool *taken, 
     while (has_room(t, p) && (m = rd_kafka_consume_queue(p->queue, 0)) != NULL) {
         admission verdict = SKIP;
         if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            pm_taker_note(t, m);
+            pmi_taker_note(t, m);
         } else {
             verdict = admit(t, p, m, err);
         }
@@ -341,14 +341,14 @@ static pm_status take_from(pm_taker *t, pm_part *p, pm_taken *out, bool *taken, 
         }
         rd_kafka_message_destroy(m);
         if (verdict == ADMISSION_FAILED) {
-            return t->failure.code != PM_OK ? pm_fail(err, t->failure.code, "%s", t->failure.text) : err->code;
+            return t->failure.code != PM_OK ? pmi_fail(err, t->failure.code, "%s", t->failure.text) : err->code;
         }
     }
     return PM_OK;
 }
 
-pm_status pm_taker_take(pm_taker *t, pm_taken *out, bool *taken, pm_error *err) {
-    pm_status st = pm_kafka_check(&t->health, err);
+pm_status pmi_taker_take(pm_taker *t, pm_taken *out, bool *taken, pm_error *err) {
+    pm_status st = pmi_kafka_check(&t->health, err);
     *taken = false;
     for (size_t k = 0; k < t->n_parts && st == PM_OK && !*taken && !t->is_quiet; k++) {
         size_t i = (t->next + k) % t->n_parts;
@@ -364,7 +364,7 @@ pm_status pm_taker_take(pm_taker *t, pm_taken *out, bool *taken, pm_error *err) 
 
 /* NULL: never ours, or of a topic that is no more. */
 static pm_part *part_of(const pm_taker *t, const pm_taken *unit) {
-    pm_part *p = pm_taker_part(t, unit->partition);
+    pm_part *p = pmi_taker_part(t, unit->partition);
     return p != NULL && p->epoch == unit->epoch ? p : NULL;
 }
 
@@ -374,26 +374,26 @@ static void let_go(pm_taker *t, pm_taken *unit) {
     t->in_hand--;
 }
 
-void pm_taker_done(pm_taker *t, pm_taken *unit) {
+void pmi_taker_done(pm_taker *t, pm_taken *unit) {
     pm_part *p = part_of(t, unit);
     if (p != NULL) {
-        pm_window_done(&p->window, unit->offset);
+        pmi_window_done(&p->window, unit->offset);
         /* before the first offset of an assignment has come, the window tells what is not to be given out again */
         if (p->is_owned && !p->is_fresh) {
-            pm_part_advance(p);
+            pmi_part_advance(p);
         }
     }
     let_go(t, unit);
-    pm_taker_prove(t);
-    pm_taker_commit(t);
+    pmi_taker_prove(t);
+    pmi_taker_commit(t);
 }
 
-void pm_taker_drop(pm_taker *t, pm_taken *unit) {
+void pmi_taker_drop(pm_taker *t, pm_taken *unit) {
     pm_part *p = part_of(t, unit);
-    if (p != NULL && pm_window_find(&p->window, unit->offset) == PM_WINDOW_HELD) {
-        pm_window_give(&p->window, unit->offset);
+    if (p != NULL && pmi_window_find(&p->window, unit->offset) == PM_WINDOW_HELD) {
+        pmi_window_give(&p->window, unit->offset);
         if (p->is_owned && !p->is_fresh && !t->is_quiet) {
-            pm_part_seek(t, p, pm_window_lowest_given(&p->window));
+            pmi_part_seek(t, p, pmi_window_lowest_given(&p->window));
         }
     }
     let_go(t, unit);
@@ -401,16 +401,16 @@ void pm_taker_drop(pm_taker *t, pm_taken *unit) {
 
 /* ---- looking ---- */
 
-bool pm_taker_owns(const pm_taker *t, const pm_taken *unit) {
+bool pmi_taker_owns(const pm_taker *t, const pm_taken *unit) {
     const pm_part *p = part_of(t, unit);
-    return p != NULL && p->is_owned && pm_window_find(&p->window, unit->offset) == PM_WINDOW_HELD;
+    return p != NULL && p->is_owned && pmi_window_find(&p->window, unit->offset) == PM_WINDOW_HELD;
 }
 
-void pm_taker_quiet(pm_taker *t) {
+void pmi_taker_quiet(pm_taker *t) {
     t->is_quiet = true;
 }
 
-size_t pm_taker_partitions(const pm_taker *t, uint32_t *partitions, size_t n) {
+size_t pmi_taker_partitions(const pm_taker *t, uint32_t *partitions, size_t n) {
     size_t owned = 0;
     for (size_t i = 0; i < t->n_parts; i++) {
         if (t->parts[i].is_owned) {
@@ -423,12 +423,12 @@ size_t pm_taker_partitions(const pm_taker *t, uint32_t *partitions, size_t n) {
     return owned;
 }
 
-size_t pm_taker_uncommitted(const pm_taker *t) {
+size_t pmi_taker_uncommitted(const pm_taker *t) {
     size_t n = t->in_hand;
     for (size_t i = 0; i < t->n_parts; i++) {
         const pm_part *p = &t->parts[i];
         if (p->is_owned && !p->is_fresh) {
-            n += p->n_prefix - p->n_committed + pm_window_count(&p->window, PM_WINDOW_DONE);
+            n += p->n_prefix - p->n_committed + pmi_window_count(&p->window, PM_WINDOW_DONE);
         }
     }
     return n;
@@ -439,7 +439,7 @@ size_t pm_taker_uncommitted(const pm_taker *t) {
 /* Serves the queue of a handle that closes until it is closed. */
 static bool serve_close(pm_taker *t, rd_kafka_queue_t *closing, double until) {
     while (rd_kafka_consumer_closed(t->rk) == 0) {
-        if (pm_seconds() > until) {
+        if (pmi_seconds() > until) {
             return false;
         }
         rd_kafka_message_t *m = rd_kafka_consume_queue(closing, 50);
@@ -455,7 +455,7 @@ static bool leave_group(pm_taker *t, double until) {
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(t->rk, closing);
     bool is_closed = true;
     if (error != NULL) { /* closed before, or a fatal error: nothing to leave */
-        pm_logf(t->health.log, PM_LOG_DEBUG, "leaving the group: %s", rd_kafka_error_string(error));
+        pmi_logf(t->health.log, PM_LOG_DEBUG, "leaving the group: %s", rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
     } else {
         is_closed = serve_close(t, closing, until);
@@ -466,24 +466,24 @@ static bool leave_group(pm_taker *t, double until) {
     return is_closed;
 }
 
-void pm_taker_close(pm_taker *t, double seconds) {
+void pmi_taker_close(pm_taker *t, double seconds) {
     if (t == NULL) {
         return;
     }
-    double until = pm_seconds() + seconds;
+    double until = pmi_seconds() + seconds;
     t->is_quiet = true;
     if (!t->health.is_away) {
-        pm_taker_prove_now(t, fmin(seconds / 4, PROVE_SECONDS));
+        pmi_taker_prove_now(t, fmin(seconds / 4, PROVE_SECONDS));
     }
-    pm_taker_commit_now(t, t->health.is_away ? 0 : seconds / 2);
+    pmi_taker_commit_now(t, t->health.is_away ? 0 : seconds / 2);
     t->is_closing = true;
     if (!leave_group(t, until)) {
-        pm_logf(t->health.log, PM_LOG_WARNING,
-                "%s: librdkafka did not leave the group within %.3g s; units of this worker wait for the session "
-                "timeout",
-                t->topic_name, seconds);
+        pmi_logf(t->health.log, PM_LOG_WARNING,
+                 "%s: librdkafka did not leave the group within %.3g s; units of this worker wait for the session "
+                 "timeout",
+                 t->topic_name, seconds);
         return; /* its threads still use all of it */
     }
-    double left = until - pm_seconds();
+    double left = until - pmi_seconds();
     free_taker(t, left > DESTROY_LEAST ? fmin(left, DESTROY_SECONDS) : DESTROY_LEAST);
 }

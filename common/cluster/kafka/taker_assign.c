@@ -10,7 +10,7 @@
 #define PROVE_SECONDS 1.5   /* of them, for proofs of what is done */
 #define COMMITTED_MS 3000   /* the same, of asking where it stands */
 
-pm_part *pm_taker_part(const pm_taker *t, int32_t partition) {
+pm_part *pmi_taker_part(const pm_taker *t, int32_t partition) {
     size_t low = 0, high = t->n_parts;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -24,12 +24,12 @@ pm_part *pm_taker_part(const pm_taker *t, int32_t partition) {
 }
 
 static pm_part *add_part(pm_taker *t, int32_t partition) {
-    pm_part *there = pm_taker_part(t, partition);
+    pm_part *there = pmi_taker_part(t, partition);
     if (there != NULL) {
         return there;
     }
-    if (!pm_reserve((void **)&t->parts, &t->capacity, t->n_parts + 1, sizeof *t->parts)) {
-        pm_fail_memory(&t->failure, "the partitions of a taker", (t->n_parts + 1) * sizeof *t->parts);
+    if (!pmi_reserve((void **)&t->parts, &t->capacity, t->n_parts + 1, sizeof *t->parts)) {
+        pmi_fail_memory(&t->failure, "the partitions of a taker", (t->n_parts + 1) * sizeof *t->parts);
         return NULL;
     }
     size_t at = t->n_parts;
@@ -37,7 +37,7 @@ static pm_part *add_part(pm_taker *t, int32_t partition) {
         at--;
     }
     memmove(&t->parts[at + 1], &t->parts[at], (t->n_parts - at) * sizeof *t->parts);
-    t->parts[at] = (pm_part){.partition = partition, .next = -1, .proof = pm_proof_none(0)};
+    t->parts[at] = (pm_part){.partition = partition, .next = -1, .proof = pmi_proof_none(0)};
     t->n_parts++;
     return &t->parts[at];
 }
@@ -60,8 +60,8 @@ static void adopt(pm_taker *t, int32_t partition) {
     drop_queue(p);
     p->queue = rd_kafka_queue_get_partition(t->rk, t->topic_name, partition);
     if (p->queue == NULL) {
-        pm_fail(&t->failure, PM_ESOFTWARE, "librdkafka has no queue for partition %d of %s", (int)partition,
-                t->topic_name);
+        pmi_fail(&t->failure, PM_ESOFTWARE, "librdkafka has no queue for partition %d of %s", (int)partition,
+                 t->topic_name);
         return;
     }
     rd_kafka_queue_forward(p->queue, NULL);
@@ -74,7 +74,7 @@ static void adopt(pm_taker *t, int32_t partition) {
 }
 
 static void disown(pm_taker *t, pm_part *p) {
-    pm_part_end_proof(t, p);
+    pmi_part_end_proof(t, p);
     p->is_owned = false;
     p->is_fresh = false;
     drop_queue(p);
@@ -84,27 +84,27 @@ static void disown(pm_taker *t, pm_part *p) {
  * same topic, by the mark that was committed with it. A coordinator forgets the offsets of a topic that is deleted, but
  * not at once, and takes late commits of it for the next one of that name. */
 static void set_start(pm_taker *t, rd_kafka_topic_partition_t *start, const rd_kafka_topic_partition_t *group) {
-    pm_part *p = pm_taker_part(t, start->partition);
+    pm_part *p = pmi_taker_part(t, start->partition);
     if (p == NULL || !p->is_owned) {
         return;
     }
     int64_t committed = start->offset = group->offset;
     if (committed < 0) {
         if (p->known > 0) {
-            pm_part_renew(t, p, "the group's offsets are gone");
+            pmi_part_renew(t, p, "the group's offsets are gone");
         }
-        p->proof = pm_proof_none(pm_seconds());
+        p->proof = pmi_proof_none(pmi_seconds());
         start->offset = RD_KAFKA_OFFSET_BEGINNING;
         return;
     }
     pm_proof before = p->proof, *proof = &p->proof;
-    *proof = pm_proof_none(pm_seconds());
-    pm_part_begin(p, committed);
+    *proof = pmi_proof_none(pmi_seconds());
+    pmi_part_begin(p, committed);
     if (committed > 0) {
         bool is_known = before.last == committed - 1;
         proof->anchor = proof->last = proof->proved = committed - 1;
         proof->anchor_mark = is_known ? before.last_mark : 0;
-        proof->has_mark = pm_mark_read(group->metadata, group->metadata_size, &proof->anchor_mark) || is_known;
+        proof->has_mark = pmi_mark_read(group->metadata, group->metadata_size, &proof->anchor_mark) || is_known;
         proof->last_mark = proof->anchor_mark;
         proof->is_doubted = true;
     }
@@ -117,13 +117,13 @@ static void find_starts(pm_taker *t, rd_kafka_topic_partition_list_t *partitions
     for (int i = 0; i < asked->cnt; i++) {
         rd_kafka_resp_err_t own = code != RD_KAFKA_RESP_ERR_NO_ERROR ? code : asked->elems[i].err;
         rd_kafka_topic_partition_t *start = &partitions->elems[i];
-        pm_part *p = pm_taker_part(t, start->partition);
+        pm_part *p = pmi_taker_part(t, start->partition);
         if (own == RD_KAFKA_RESP_ERR_NO_ERROR) {
             set_start(t, start, &asked->elems[i]);
         } else if (p != NULL) {
-            p->proof = pm_proof_none(pm_seconds());
-            pm_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: where the group stands is not known: %s",
-                    t->topic_name, (int)start->partition, rd_kafka_err2str(own));
+            p->proof = pmi_proof_none(pmi_seconds());
+            pmi_logf(t->health.log, PM_LOG_DEBUG, "%s partition %d: where the group stands is not known: %s",
+                     t->topic_name, (int)start->partition, rd_kafka_err2str(own));
         }
     }
     rd_kafka_topic_partition_list_destroy(asked);
@@ -153,8 +153,8 @@ static void list_text(const rd_kafka_topic_partition_list_t *list, char *text, s
 static void log_list(const pm_taker *t, const char *what, const rd_kafka_topic_partition_list_t *list) {
     char text[256];
     list_text(list, text, sizeof text);
-    pm_logf(t->health.log, PM_LOG_INFO, "%s: %d partitions %s%s%s", t->topic_name, list->cnt, what,
-            list->cnt > 0 ? ": " : "", text);
+    pmi_logf(t->health.log, PM_LOG_INFO, "%s: %d partitions %s%s%s", t->topic_name, list->cnt, what,
+             list->cnt > 0 ? ": " : "", text);
 }
 
 /* Answers librdkafka, which waits for it before anything else happens in the group. */
@@ -172,12 +172,12 @@ static void answer(pm_taker *t, bool is_assign, const rd_kafka_topic_partition_l
         code = rd_kafka_assign(t->rk, is_assign ? list : NULL);
     }
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__FATAL) {
-        pm_kafka_fail(&t->failure, code, NULL, "librdkafka refuses an answer to a rebalance of %s", t->topic_name);
+        pmi_kafka_fail(&t->failure, code, NULL, "librdkafka refuses an answer to a rebalance of %s", t->topic_name);
     }
 }
 
-void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
-                        void *opaque) {
+void pmi_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
+                         void *opaque) {
     pm_taker *t = opaque;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && t->is_closing) { /* it came too late */
         answer(t, false, partitions);
@@ -195,14 +195,14 @@ void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic
         return;
     }
     bool is_lost = rd_kafka_assignment_lost(rk) != 0;
-    t->unanswered = pm_seconds();
+    t->unanswered = pmi_seconds();
     if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
         if (!is_lost && !t->is_topic_missing) { /* what is done of a topic that is gone may not go to the next one */
-            pm_taker_prove_now(t, PROVE_SECONDS);
-            pm_taker_commit_now(t, REVOKE_PATIENCE - PROVE_SECONDS);
+            pmi_taker_prove_now(t, PROVE_SECONDS);
+            pmi_taker_commit_now(t, REVOKE_PATIENCE - PROVE_SECONDS);
         }
         for (int i = 0; i < partitions->cnt; i++) {
-            pm_part *p = pm_taker_part(t, partitions->elems[i].partition);
+            pm_part *p = pmi_taker_part(t, partitions->elems[i].partition);
             if (p != NULL) {
                 disown(t, p);
             }
@@ -214,6 +214,6 @@ void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic
     for (size_t i = 0; i < t->n_parts; i++) {
         disown(t, &t->parts[i]);
     }
-    pm_logf(t->health.log, PM_LOG_WARNING, "%s: a rebalance failed: %s", t->topic_name, rd_kafka_err2str(code));
+    pmi_logf(t->health.log, PM_LOG_WARNING, "%s: a rebalance failed: %s", t->topic_name, rd_kafka_err2str(code));
     rd_kafka_assign(rk, NULL);
 }

@@ -5,9 +5,9 @@
 #define COMMIT_EVERY 0.2     /* seconds */
 #define COMMIT_PATIENCE 60.0 /* seconds after which an answer is not waited for any more */
 
-void pm_part_advance(pm_part *p) {
+void pmi_part_advance(pm_part *p) {
     size_t before = p->window.count;
-    int64_t prefix = pm_window_advance(&p->window, p->proof.proved + 1, &p->prefix_mark);
+    int64_t prefix = pmi_window_advance(&p->window, p->proof.proved + 1, &p->prefix_mark);
     if (prefix >= 0) {
         p->prefix = prefix;
         p->n_prefix += before - p->window.count;
@@ -32,11 +32,11 @@ static bool is_expected(rd_kafka_resp_err_t code) {
 
 static void refused(pm_taker *t, rd_kafka_resp_err_t code) {
     bool is_news = !is_expected(code) && !t->is_commit_refused && !t->health.is_away;
-    pm_logf(t->health.log, is_news ? PM_LOG_WARNING : PM_LOG_DEBUG, "a commit to %s was refused: %s", t->topic_name,
-            rd_kafka_err2str(code));
+    pmi_logf(t->health.log, is_news ? PM_LOG_WARNING : PM_LOG_DEBUG, "a commit to %s was refused: %s", t->topic_name,
+             rd_kafka_err2str(code));
     t->is_commit_refused = t->is_commit_refused || is_news;
-    if (pm_kafka_is_refusal(code, NULL)) {
-        pm_kafka_note(&t->health, t->rk, code, NULL);
+    if (pmi_kafka_is_refusal(code, NULL)) {
+        pmi_kafka_note(&t->health, t->rk, code, NULL);
     }
 }
 
@@ -48,10 +48,10 @@ static void accepted(pm_taker *t, pm_part *p, int64_t offset) {
         p->n_committed = p->n_sent;
     }
     if (t->is_commit_refused) {
-        pm_logf(t->health.log, PM_LOG_INFO, "commits to %s are accepted again", t->topic_name);
+        pmi_logf(t->health.log, PM_LOG_INFO, "commits to %s are accepted again", t->topic_name);
         t->is_commit_refused = false;
     }
-    pm_kafka_is_back(&t->health);
+    pmi_kafka_is_back(&t->health);
 }
 
 static void read_answer(pm_taker *t, rd_kafka_event_t *event) {
@@ -62,7 +62,7 @@ static void read_answer(pm_taker *t, rd_kafka_event_t *event) {
     }
     for (int i = 0; list != NULL && i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *answer = &list->elems[i];
-        pm_part *p = pm_taker_part(t, answer->partition);
+        pm_part *p = pmi_taker_part(t, answer->partition);
         /* what was taken of an older topic of this name is not what the coordinator has of the new one */
         if (p == NULL || !p->is_owned || p->asked_epoch != p->epoch) {
             continue;
@@ -76,7 +76,7 @@ static void read_answer(pm_taker *t, rd_kafka_event_t *event) {
         }
         p->sent = p->committed; /* asked for again the next time */
         if (answer->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-            pm_part_doubt(t, p); /* the next topic of this name must not get it */
+            pmi_part_doubt(t, p); /* the next topic of this name must not get it */
         }
     }
 }
@@ -100,7 +100,7 @@ static bool serve_answers(pm_taker *t, int ms) {
 static void add_commit(pm_taker *t, const pm_part *p, rd_kafka_topic_partition_list_t *list) {
     rd_kafka_topic_partition_t *one = rd_kafka_topic_partition_list_add(list, t->topic_name, p->partition);
     one->offset = p->prefix;
-    one->metadata = p->n_prefix > 0 ? pm_mark_text(p->prefix_mark, &one->metadata_size) : NULL;
+    one->metadata = p->n_prefix > 0 ? pmi_mark_text(p->prefix_mark, &one->metadata_size) : NULL;
 }
 
 static void send_commit(pm_taker *t) {
@@ -121,40 +121,40 @@ static void send_commit(pm_taker *t) {
         } else {
             refused(t, code);
         }
-        t->last_commit = pm_seconds();
+        t->last_commit = pmi_seconds();
     }
     rd_kafka_topic_partition_list_destroy(list);
 }
 
 /* A commit that is never answered must not be the last. */
 static void give_up_answer(pm_taker *t) {
-    pm_logf(t->health.log, PM_LOG_DEBUG, "a commit to %s was not answered: committing again", t->topic_name);
+    pmi_logf(t->health.log, PM_LOG_DEBUG, "a commit to %s was not answered: committing again", t->topic_name);
     t->commits_under_way = 0;
     for (size_t i = 0; i < t->n_parts; i++) {
         t->parts[i].sent = t->parts[i].committed;
     }
 }
 
-void pm_taker_commit(pm_taker *t) {
+void pmi_taker_commit(pm_taker *t) {
     while (serve_answers(t, 0)) {
     }
-    if (t->commits_under_way > 0 && pm_seconds() - t->last_commit > COMMIT_PATIENCE) {
+    if (t->commits_under_way > 0 && pmi_seconds() - t->last_commit > COMMIT_PATIENCE) {
         give_up_answer(t);
     }
-    if (t->commits_under_way == 0 && pm_seconds() - t->last_commit >= COMMIT_EVERY) {
+    if (t->commits_under_way == 0 && pmi_seconds() - t->last_commit >= COMMIT_EVERY) {
         send_commit(t);
     }
 }
 
-void pm_taker_commit_now(pm_taker *t, double seconds) {
-    double until = pm_seconds() + seconds;
+void pmi_taker_commit_now(pm_taker *t, double seconds) {
+    double until = pmi_seconds() + seconds;
     while (serve_answers(t, 0)) {
     }
     send_commit(t);
-    while (t->commits_under_way > 0 && pm_seconds() < until) {
+    while (t->commits_under_way > 0 && pmi_seconds() < until) {
         serve_answers(t, 50);
     }
     if (t->commits_under_way > 0) {
-        pm_logf(t->health.log, PM_LOG_DEBUG, "a commit to %s was not answered within %.3g s", t->topic_name, seconds);
+        pmi_logf(t->health.log, PM_LOG_DEBUG, "a commit to %s was not answered within %.3g s", t->topic_name, seconds);
     }
 }

@@ -21,7 +21,7 @@ typedef struct pm_proof {
     bool is_under_way;
     bool is_at_end;            /* where the anchor was looked for, the partition ends */
     bool is_doubted;           /* asked at once, and nothing is committed until it is proved */
-    double asked, came, heard; /* pm_seconds(): of the question, of the last message, of the last proof */
+    double asked, came, heard; /* pmi_seconds(): of the question, of the last message, of the last proof */
 } pm_proof;
 
 typedef struct pm_prover pm_prover;
@@ -66,84 +66,84 @@ struct pm_taker {
     size_t next; /* the part that is asked first */
     size_t in_hand;
     size_t commits_under_way;
-    double last_commit;     /* pm_seconds() */
+    double last_commit;     /* pmi_seconds() */
     bool is_commit_refused; /* said so */
     bool is_topic_missing;  /* said so */
     bool is_quiet, is_joined, is_closing;
-    double next_look, renewed; /* pm_seconds(): at what librdkafka knows of the ends; of the line about a new topic */
-    double unanswered;         /* pm_seconds(): since when the group owes us partitions; 0: it does not */
-    double group_looked, parts_looked; /* pm_seconds(): for stalls */
+    double next_look, renewed; /* pmi_seconds(): at what librdkafka knows of the ends; of the line about a new topic */
+    double unanswered;         /* pmi_seconds(): since when the group owes us partitions; 0: it does not */
+    double group_looked, parts_looked; /* pmi_seconds(): for stalls */
     pm_error failure;                  /* met inside a callback */
 };
 
-pm_part *pm_taker_part(const pm_taker *t, int32_t partition); /* NULL: never ours */
+pm_part *pmi_taker_part(const pm_taker *t, int32_t partition); /* NULL: never ours */
 /* Takes what is done, and proved, off the front of the window. */
-void pm_part_advance(pm_part *p);
+void pmi_part_advance(pm_part *p);
 
 /* An error that came in the place of a message. */
-void pm_taker_note(pm_taker *t, const rd_kafka_message_t *m);
+void pmi_taker_note(pm_taker *t, const rd_kafka_message_t *m);
 /* A partition's reading goes back to this offset, or to RD_KAFKA_OFFSET_BEGINNING. */
-void pm_part_seek(pm_taker *t, const pm_part *p, int64_t offset);
+void pmi_part_seek(pm_taker *t, const pm_part *p, int64_t offset);
 /* Where the partition begins is known. */
-void pm_part_begin(pm_part *p, int64_t first);
+void pmi_part_begin(pm_part *p, int64_t first);
 
 /* ---- taker_proof.c ---- */
 
-uint64_t pm_message_mark(const rd_kafka_message_t *m);
+uint64_t pmi_message_mark(const rd_kafka_message_t *m);
 /* A mark as it is committed with an offset; free() it. NULL without memory: the offset is then committed alone. */
-char *pm_mark_text(uint64_t mark, size_t *size);
+char *pmi_mark_text(uint64_t mark, size_t *size);
 /* False when the text, which may be anything, is no mark. */
-bool pm_mark_read(const void *text, size_t size, uint64_t *mark);
+bool pmi_mark_read(const void *text, size_t size, uint64_t *mark);
 /* The proof of a partition of which nothing came yet. */
-pm_proof pm_proof_none(double now);
+pm_proof pmi_proof_none(double now);
 /* Takes note of a message that came. False: it is not to be looked at further. */
-bool pm_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now);
+bool pmi_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now);
 /* It may be another topic. */
-void pm_part_doubt(pm_taker *t, pm_part *p);
+void pmi_part_doubt(pm_taker *t, pm_part *p);
 /* The answer is not waited for any more. */
-void pm_part_end_proof(pm_taker *t, pm_part *p);
+void pmi_part_end_proof(pm_taker *t, pm_part *p);
 /* The topic is another one: all that is known of the partition is forgotten; its reading is to go to the beginning. */
-void pm_part_renew(pm_taker *t, pm_part *p, const char *why);
+void pmi_part_renew(pm_taker *t, pm_part *p, const char *why);
 /* Where the partitions up to the last that is owned begin, by number; free() it. *high: where they end. NULL when the
  * brokers do not say. */
-int64_t *pm_taker_ends(pm_taker *t, const int64_t **high);
+int64_t *pmi_taker_ends(pm_taker *t, const int64_t **high);
 /* Begins proofs that are due, and hears answers. */
-void pm_taker_prove(pm_taker *t);
+void pmi_taker_prove(pm_taker *t);
 /* Proves what is done, for at most `seconds`: what is not proved is not committed, and would be done again. */
-void pm_taker_prove_now(pm_taker *t, double seconds);
+void pmi_taker_prove_now(pm_taker *t, double seconds);
 
 /* ---- taker_prover.c ---- */
 
 /* `fd` is written to when an answer comes. */
-pm_status pm_prover_open(const pm_kafka_options *options, int fd, pm_prover **out, pm_error *err);
+pm_status pmi_prover_open(const pm_kafka_options *options, int fd, pm_prover **out, pm_error *err);
 /* False when librdkafka did not end within `seconds`: it is left behind. */
-bool pm_prover_close(pm_prover *v, double seconds);
+bool pmi_prover_close(pm_prover *v, double seconds);
 /* Serves the handle. Errors: PM_EPERMISSION and fatal ones. */
-pm_status pm_prover_check(pm_prover *v, pm_error *err);
-rd_kafka_t *pm_prover_handle(pm_prover *v);
-/* Reads the partition from this offset on, until pm_prover_stop. */
-bool pm_prover_ask(pm_prover *v, int32_t partition, int64_t offset);
-void pm_prover_stop(pm_prover *v, int32_t partition);
+pm_status pmi_prover_check(pm_prover *v, pm_error *err);
+rd_kafka_t *pmi_prover_handle(pm_prover *v);
+/* Reads the partition from this offset on, until pmi_prover_stop. */
+bool pmi_prover_ask(pm_prover *v, int32_t partition, int64_t offset);
+void pmi_prover_stop(pm_prover *v, int32_t partition);
 /* The next message, or the end of a partition (err is RD_KAFKA_RESP_ERR__PARTITION_EOF), of those that were asked for;
  * NULL: none yet. Destroy it. */
-rd_kafka_message_t *pm_prover_answer(pm_prover *v);
+rd_kafka_message_t *pmi_prover_answer(pm_prover *v);
 
 /* ---- taker_stall.c ---- */
 
 /* Joins a group again that does not answer, and reads partitions again that should have said something. */
-void pm_taker_mend_stalls(pm_taker *t);
+void pmi_taker_mend_stalls(pm_taker *t);
 /* The partition ends at `high`, as the answer to a proof says: what should have come long since is read again. */
-void pm_part_mend_stall(pm_taker *t, pm_part *p, int64_t high, double now);
+void pmi_part_mend_stall(pm_taker *t, pm_part *p, int64_t high, double now);
 
 /* ---- taker_assign.c, taker_commit.c ---- */
 
 /* librdkafka's rebalance callback. */
-void pm_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
-                        void *opaque);
+void pmi_taker_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *partitions,
+                         void *opaque);
 
 /* Asks to commit what is done and was not asked for, when it is time; reads answers. */
-void pm_taker_commit(pm_taker *t);
+void pmi_taker_commit(pm_taker *t);
 /* Commits what is done and waits for the answer. */
-void pm_taker_commit_now(pm_taker *t, double seconds);
+void pmi_taker_commit_now(pm_taker *t, double seconds);
 
 #endif

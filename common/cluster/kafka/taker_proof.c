@@ -30,7 +30,7 @@ static uint64_t add_bytes(uint64_t mark, const void *bytes, size_t n) {
     return mark;
 }
 
-uint64_t pm_message_mark(const rd_kafka_message_t *m) {
+uint64_t pmi_message_mark(const rd_kafka_message_t *m) {
     rd_kafka_timestamp_type_t type;
     int64_t time = rd_kafka_message_timestamp(m, &type);
     uint64_t mark = add_bytes(UINT64_C(0xcbf29ce484222325), &time, sizeof time);
@@ -40,8 +40,8 @@ uint64_t pm_message_mark(const rd_kafka_message_t *m) {
 
 #define MARK_DIGITS 16
 
-char *pm_mark_text(uint64_t mark, size_t *size) {
-    char *text = pm_malloc(MARK_DIGITS + 1, 1);
+char *pmi_mark_text(uint64_t mark, size_t *size) {
+    char *text = pmi_malloc(MARK_DIGITS + 1, 1);
     *size = text != NULL ? MARK_DIGITS : 0;
     if (text != NULL && snprintf(text, MARK_DIGITS + 1, "%016" PRIx64, mark) != MARK_DIGITS) {
         *size = 0;
@@ -49,7 +49,7 @@ char *pm_mark_text(uint64_t mark, size_t *size) {
     return text;
 }
 
-bool pm_mark_read(const void *text, size_t size, uint64_t *mark) {
+bool pmi_mark_read(const void *text, size_t size, uint64_t *mark) {
     char copy[MARK_DIGITS + 1] = "";
     if (text == NULL || size != MARK_DIGITS) {
         return false;
@@ -62,53 +62,53 @@ bool pm_mark_read(const void *text, size_t size, uint64_t *mark) {
     return true;
 }
 
-pm_proof pm_proof_none(double now) {
+pm_proof pmi_proof_none(double now) {
     return (pm_proof){.anchor = -1, .last = -1, .proved = -1, .came = now, .heard = now};
 }
 
-void pm_part_renew(pm_taker *t, pm_part *p, const char *why) {
-    double now = pm_seconds();
+void pmi_part_renew(pm_taker *t, pm_part *p, const char *why) {
+    double now = pmi_seconds();
     bool is_news = t->renewed == 0 || now - t->renewed > SAY_EVERY;
-    pm_logf(t->health.log, is_news ? PM_LOG_WARNING : PM_LOG_DEBUG,
-            "%s was deleted and made again (partition %d: %s): it is taken from its beginning; units of the old topic "
-            "are finished, but not committed",
-            t->topic_name, (int)p->partition, why);
+    pmi_logf(t->health.log, is_news ? PM_LOG_WARNING : PM_LOG_DEBUG,
+             "%s was deleted and made again (partition %d: %s): it is taken from its beginning; units of the old topic "
+             "are finished, but not committed",
+             t->topic_name, (int)p->partition, why);
     t->renewed = now;
-    pm_part_end_proof(t, p);
-    pm_window_free(&p->window);
+    pmi_part_end_proof(t, p);
+    pmi_window_free(&p->window);
     p->epoch++;
     p->next = p->prefix = p->sent = p->committed = -1;
     p->n_prefix = p->n_sent = p->n_committed = 0;
-    p->proof = pm_proof_none(now);
+    p->proof = pmi_proof_none(now);
     p->is_fresh = p->was_renewed = true;
 }
 
 static void start_anew(pm_taker *t, pm_part *p, const char *why) {
-    pm_part_renew(t, p, why);
-    pm_part_seek(t, p, RD_KAFKA_OFFSET_BEGINNING);
+    pmi_part_renew(t, p, why);
+    pmi_part_seek(t, p, RD_KAFKA_OFFSET_BEGINNING);
 }
 
 /* ---- what comes ---- */
 
-bool pm_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now) {
+bool pmi_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now) {
     pm_proof *proof = &p->proof;
-    uint64_t mark = pm_message_mark(m);
+    uint64_t mark = pmi_message_mark(m);
     proof->came = now;
-    if (!pm_window_fits(&p->window, m->offset, mark)) {
+    if (!pmi_window_fits(&p->window, m->offset, mark)) {
         start_anew(t, p, "a unit that was taken is another one");
         return false;
     }
     if (p->is_fresh) {
-        pm_part_begin(p, m->offset);
+        pmi_part_begin(p, m->offset);
     }
     /* unasked for, librdkafka goes back where the topic ends before the offset that it was to read */
-    bool went_back = m->offset < p->next && pm_window_find(&p->window, m->offset) == PM_WINDOW_UNKNOWN;
+    bool went_back = m->offset < p->next && pmi_window_find(&p->window, m->offset) == PM_WINDOW_UNKNOWN;
     if (went_back && p->window.n_given == 0 && !proof->has_mark) {
         start_anew(t, p, "it ends before what the group had committed");
         return false;
     }
     if (went_back) {
-        pm_part_doubt(t, p);
+        pmi_part_doubt(t, p);
     }
     p->next = m->offset >= p->next ? m->offset + 1 : p->next;
     if (m->offset > proof->last) {
@@ -125,33 +125,33 @@ bool pm_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, dou
 
 /* ---- asking ---- */
 
-void pm_part_doubt(pm_taker *t, pm_part *p) {
+void pmi_part_doubt(pm_taker *t, pm_part *p) {
     if (!p->proof.is_doubted && p->proof.anchor >= 0) {
-        pm_part_end_proof(t, p); /* it was asked for before there was doubt */
+        pmi_part_end_proof(t, p); /* it was asked for before there was doubt */
         p->proof.is_doubted = true;
     }
 }
 
 static void ask(pm_taker *t, pm_part *p, double now) {
     pm_proof *proof = &p->proof;
-    pm_part_end_proof(t, p);
+    pmi_part_end_proof(t, p);
     proof->asked_last = proof->last;
     proof->asked_mark = proof->last_mark;
     proof->asked = now;
     proof->is_at_end = false;
-    proof->is_under_way = pm_prover_ask(t->prover, p->partition, proof->anchor);
+    proof->is_under_way = pmi_prover_ask(t->prover, p->partition, proof->anchor);
 }
 
-void pm_part_end_proof(pm_taker *t, pm_part *p) {
+void pmi_part_end_proof(pm_taker *t, pm_part *p) {
     if (p->proof.is_under_way) {
-        pm_prover_stop(t->prover, p->partition);
+        pmi_prover_stop(t->prover, p->partition);
     }
     p->proof.is_under_way = false;
 }
 
 /* Something is done that may not be committed yet. */
 static bool is_wanted(const pm_part *p) {
-    return p->is_owned && p->proof.last > p->proof.proved && pm_window_is_front_done(&p->window);
+    return p->is_owned && p->proof.last > p->proof.proved && pmi_window_is_front_done(&p->window);
 }
 
 /* What the last answer of a broker said of the end, for nothing. */
@@ -190,17 +190,17 @@ static void accept_proof(pm_taker *t, pm_part *p, double now) {
         proof->anchor = proof->asked_last;
         proof->anchor_mark = proof->asked_mark;
     }
-    pm_part_advance(p);
-    if (rd_kafka_get_watermark_offsets(pm_prover_handle(t->prover), t->topic_name, p->partition, &low, &high) ==
+    pmi_part_advance(p);
+    if (rd_kafka_get_watermark_offsets(pmi_prover_handle(t->prover), t->topic_name, p->partition, &low, &high) ==
         RD_KAFKA_RESP_ERR_NO_ERROR) {
-        pm_part_mend_stall(t, p, high, now);
+        pmi_part_mend_stall(t, p, high, now);
     }
 }
 
 static void judge(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now) {
     pm_proof *proof = &p->proof;
-    uint64_t mark = pm_message_mark(m);
-    pm_part_end_proof(t, p);
+    uint64_t mark = pmi_message_mark(m);
+    pmi_part_end_proof(t, p);
     if (m->offset < proof->anchor) {
         start_anew(t, p, "it ends before what was read");
         return;
@@ -221,23 +221,23 @@ static void judge(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double n
 static void judge_by_ends(pm_taker *t, pm_part *p, int64_t low, int64_t high, double now) {
     if (high <= p->proof.anchor) {
         start_anew(t, p, "it ends before what was read");
-        pm_part_begin(p, low);
+        pmi_part_begin(p, low);
     } else {
         ask(t, p, now);
     }
 }
 
-int64_t *pm_taker_ends(pm_taker *t, const int64_t **high) {
+int64_t *pmi_taker_ends(pm_taker *t, const int64_t **high) {
     size_t n = 0;
     for (size_t i = 0; i < t->n_parts; i++) {
         n = t->parts[i].is_owned ? (size_t)t->parts[i].partition + 1 : n;
     }
-    int64_t *low = pm_malloc(2 * n, sizeof *low);
+    int64_t *low = pmi_malloc(2 * n, sizeof *low);
     pm_error why = {.text = "no memory"};
-    rd_kafka_t *rk = pm_prover_handle(t->prover); /* nothing waits there for long */
-    if (low == NULL || pm_topic_ends(rk, t->topic_name, 0, n, false, ENDS_MS, low, &why) != PM_OK ||
-        pm_topic_ends(rk, t->topic_name, 0, n, true, ENDS_MS, low + n, &why) != PM_OK) {
-        pm_logf(t->health.log, PM_LOG_DEBUG, "the ends of %s are not known: %s", t->topic_name, why.text);
+    rd_kafka_t *rk = pmi_prover_handle(t->prover); /* nothing waits there for long */
+    if (low == NULL || pmi_topic_ends(rk, t->topic_name, 0, n, false, ENDS_MS, low, &why) != PM_OK ||
+        pmi_topic_ends(rk, t->topic_name, 0, n, true, ENDS_MS, low + n, &why) != PM_OK) {
+        pmi_logf(t->health.log, PM_LOG_DEBUG, "the ends of %s are not known: %s", t->topic_name, why.text);
         free(low);
         return NULL;
     }
@@ -252,7 +252,7 @@ static bool is_overdue(const pm_part *p, double now) {
 
 static void ask_for_ends(pm_taker *t, double now) {
     const int64_t *high = NULL;
-    int64_t *low = pm_taker_ends(t, &high);
+    int64_t *low = pmi_taker_ends(t, &high);
     for (size_t i = 0; i < t->n_parts; i++) {
         pm_part *p = &t->parts[i];
         if (is_overdue(p, now) && low != NULL) {
@@ -266,8 +266,8 @@ static void ask_for_ends(pm_taker *t, double now) {
 
 static void hear(pm_taker *t, double now) {
     rd_kafka_message_t *m;
-    while ((m = pm_prover_answer(t->prover)) != NULL) {
-        pm_part *p = pm_taker_part(t, m->partition);
+    while ((m = pmi_prover_answer(t->prover)) != NULL) {
+        pm_part *p = pmi_taker_part(t, m->partition);
         bool is_asked = p != NULL && p->proof.is_under_way;
         if (is_asked && m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
             judge(t, p, m, now);
@@ -278,8 +278,8 @@ static void hear(pm_taker *t, double now) {
     }
 }
 
-void pm_taker_prove(pm_taker *t) {
-    double now = pm_seconds();
+void pmi_taker_prove(pm_taker *t) {
+    double now = pmi_seconds();
     hear(t, now);
     bool is_late = false, is_doubted = false;
     for (size_t i = 0; i < t->n_parts; i++) {
@@ -304,16 +304,16 @@ static bool is_any_wanted(const pm_taker *t) {
     return false;
 }
 
-void pm_taker_prove_now(pm_taker *t, double seconds) {
-    double until = pm_seconds() + seconds;
+void pmi_taker_prove_now(pm_taker *t, double seconds) {
+    double until = pmi_seconds() + seconds;
     t->next_look = 0;
-    pm_taker_prove(t);
-    while (is_any_wanted(t) && pm_seconds() < until) {
+    pmi_taker_prove(t);
+    while (is_any_wanted(t) && pmi_seconds() < until) {
         struct pollfd news = {.fd = t->fd, .events = POLLIN};
         uint64_t count;
         if (poll(&news, 1, 20) > 0 && read(t->fd, &count, sizeof count) < 0 && errno != EAGAIN) {
             return;
         }
-        pm_taker_prove(t);
+        pmi_taker_prove(t);
     }
 }

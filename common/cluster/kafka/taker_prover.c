@@ -26,7 +26,7 @@ static pm_status make_handle(pm_prover *v, const pm_kafka_options *options, pm_e
         {"statistics.interval.ms", "0"},
         {NULL, NULL},
     };
-    return pm_kafka_new(options, RD_KAFKA_CONSUMER, extra, NULL, &v->health, &v->rk, err);
+    return pmi_kafka_new(options, RD_KAFKA_CONSUMER, extra, NULL, &v->health, &v->rk, err);
 }
 
 static pm_status set_up(pm_prover *v, const pm_kafka_options *options, int fd, pm_error *err) {
@@ -38,29 +38,29 @@ static pm_status set_up(pm_prover *v, const pm_kafka_options *options, int fd, p
     v->topic = rd_kafka_topic_new(v->rk, v->topic_name, NULL);
     v->answers = rd_kafka_queue_new(v->rk);
     if (v->topic == NULL || v->answers == NULL) {
-        return pm_kafka_fail(err, rd_kafka_last_error(), NULL, "reading %s again", v->topic_name);
+        return pmi_kafka_fail(err, rd_kafka_last_error(), NULL, "reading %s again", v->topic_name);
     }
     rd_kafka_queue_io_event_enable(v->answers, fd, &one, sizeof one);
     return PM_OK;
 }
 
-pm_status pm_prover_open(const pm_kafka_options *options, int fd, pm_prover **out, pm_error *err) {
+pm_status pmi_prover_open(const pm_kafka_options *options, int fd, pm_prover **out, pm_error *err) {
     *out = NULL;
-    pm_prover *v = pm_calloc(1, sizeof *v);
+    pm_prover *v = pmi_calloc(1, sizeof *v);
     if (v == NULL) {
-        return pm_fail_memory(err, "a consumer for single messages", sizeof *v);
+        return pmi_fail_memory(err, "a consumer for single messages", sizeof *v);
     }
-    pm_topic_name(options, PM_TOPIC_UNITS, v->topic_name);
+    pmi_topic_name(options, PM_TOPIC_UNITS, v->topic_name);
     pm_status st = set_up(v, options, fd, err);
     if (st != PM_OK) {
-        (void)pm_prover_close(v, 1);
+        (void)pmi_prover_close(v, 1);
         return st;
     }
     *out = v;
     return PM_OK;
 }
 
-bool pm_prover_close(pm_prover *v, double seconds) {
+bool pmi_prover_close(pm_prover *v, double seconds) {
     if (v == NULL) {
         return true;
     }
@@ -71,37 +71,37 @@ bool pm_prover_close(pm_prover *v, double seconds) {
     if (v->topic != NULL) {
         rd_kafka_topic_destroy(v->topic);
     }
-    bool is_over = v->rk == NULL || pm_kafka_destroy(v->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, seconds, NULL);
+    bool is_over = v->rk == NULL || pmi_kafka_destroy(v->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, seconds, NULL);
     if (is_over) {
         free(v);
     }
     return is_over;
 }
 
-pm_status pm_prover_check(pm_prover *v, pm_error *err) {
+pm_status pmi_prover_check(pm_prover *v, pm_error *err) {
     rd_kafka_poll(v->rk, 0);
-    return pm_kafka_check(&v->health, err);
+    return pmi_kafka_check(&v->health, err);
 }
 
-rd_kafka_t *pm_prover_handle(pm_prover *v) {
+rd_kafka_t *pmi_prover_handle(pm_prover *v) {
     return v->rk;
 }
 
-bool pm_prover_ask(pm_prover *v, int32_t partition, int64_t offset) {
+bool pmi_prover_ask(pm_prover *v, int32_t partition, int64_t offset) {
     return rd_kafka_consume_start_queue(v->topic, partition, offset, v->answers) == 0;
 }
 
-void pm_prover_stop(pm_prover *v, int32_t partition) {
+void pmi_prover_stop(pm_prover *v, int32_t partition) {
     rd_kafka_consume_stop(v->topic, partition);
 }
 
-rd_kafka_message_t *pm_prover_answer(pm_prover *v) {
+rd_kafka_message_t *pmi_prover_answer(pm_prover *v) {
     rd_kafka_message_t *m;
     while ((m = rd_kafka_consume_queue(v->answers, 0)) != NULL) {
         if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR || m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
             return m;
         }
-        pm_kafka_note(&v->health, v->rk, m->err, rd_kafka_message_errstr(m));
+        pmi_kafka_note(&v->health, v->rk, m->err, rd_kafka_message_errstr(m));
         rd_kafka_message_destroy(m);
     }
     return NULL;

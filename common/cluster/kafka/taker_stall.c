@@ -15,11 +15,12 @@
 /* ---- a group that does not answer ---- */
 
 static void join_again(pm_taker *t, double waited) {
-    pm_logf(t->health.log, PM_LOG_WARNING,
-            "%s: the group has given no partitions for %.0f s, although the topic is there: this worker joins it again",
-            t->topic_name, waited);
-    if (pm_taker_withdraw(t, &t->failure) == PM_OK) {
-        (void)pm_taker_join(t, &t->failure);
+    pmi_logf(
+        t->health.log, PM_LOG_WARNING,
+        "%s: the group has given no partitions for %.0f s, although the topic is there: this worker joins it again",
+        t->topic_name, waited);
+    if (pmi_taker_withdraw(t, &t->failure) == PM_OK) {
+        (void)pmi_taker_join(t, &t->failure);
     }
 }
 
@@ -40,10 +41,10 @@ static void look_at_group(pm_taker *t, double now) {
     int64_t end;
     pm_error why;
     t->group_looked = now;
-    if (pm_topic_ends(t->rk, t->topic_name, 0, 1, true, ENDS_MS, &end, &why) == PM_OK) {
+    if (pmi_topic_ends(t->rk, t->topic_name, 0, 1, true, ENDS_MS, &end, &why) == PM_OK) {
         join_again(t, waited);
     } else {
-        pm_logf(t->health.log, PM_LOG_DEBUG, "no partitions for %.0f s, and no topic: %s", waited, why.text);
+        pmi_logf(t->health.log, PM_LOG_DEBUG, "no partitions for %.0f s, and no topic: %s", waited, why.text);
     }
 }
 
@@ -61,19 +62,19 @@ static bool is_silent(const pm_part *p, double now) {
 
 /* The offset that should have come by now, or -1. */
 static int64_t overdue(const pm_part *p, int64_t low, int64_t high) {
-    int64_t given = pm_window_lowest_given(&p->window);
+    int64_t given = pmi_window_lowest_given(&p->window);
     int64_t next = given >= 0 ? given : p->is_fresh || p->next < low ? low : p->next;
     return next < high ? next : -1;
 }
 
 static void read_again(pm_taker *t, pm_part *p, int64_t offset, double now) {
-    pm_logf(t->health.log, PM_LOG_INFO, "%s partition %d: nothing came for %.0f s: read again from offset %lld",
-            t->topic_name, (int)p->partition, now - p->proof.came, (long long)offset);
+    pmi_logf(t->health.log, PM_LOG_INFO, "%s partition %d: nothing came for %.0f s: read again from offset %lld",
+             t->topic_name, (int)p->partition, now - p->proof.came, (long long)offset);
     p->proof.came = now;
-    pm_part_seek(t, p, offset);
+    pmi_part_seek(t, p, offset);
 }
 
-void pm_part_mend_stall(pm_taker *t, pm_part *p, int64_t high, double now) {
+void pmi_part_mend_stall(pm_taker *t, pm_part *p, int64_t high, double now) {
     if (!t->is_quiet && p->queue != NULL && p->window.n_given == 0 && p->next < high && is_quiet_for_long(p, now)) {
         read_again(t, p, p->next, now);
     }
@@ -81,7 +82,7 @@ void pm_part_mend_stall(pm_taker *t, pm_part *p, int64_t high, double now) {
 
 static void look_at_parts(pm_taker *t, double now) {
     const int64_t *high = NULL;
-    int64_t *low = pm_taker_ends(t, &high);
+    int64_t *low = pmi_taker_ends(t, &high);
     for (size_t i = 0; i < t->n_parts && low != NULL; i++) {
         pm_part *p = &t->parts[i];
         int64_t offset = is_silent(p, now) ? overdue(p, low[p->partition], high[p->partition]) : -1;
@@ -92,8 +93,8 @@ static void look_at_parts(pm_taker *t, double now) {
     free(low);
 }
 
-void pm_taker_mend_stalls(pm_taker *t) {
-    double now = pm_seconds();
+void pmi_taker_mend_stalls(pm_taker *t) {
+    double now = pmi_seconds();
     if (t->health.is_away || t->is_quiet) {
         return;
     }

@@ -40,9 +40,9 @@ static struct pm_window_entry *find_entry(const pm_window *w, int64_t offset) {
 /* The capacity is a power of two. */
 static pm_status grow(pm_window *w, pm_error *err) {
     size_t capacity = w->capacity == 0 ? 16 : 2 * w->capacity;
-    struct pm_window_entry *entries = pm_malloc(capacity, sizeof *entries);
+    struct pm_window_entry *entries = pmi_malloc(capacity, sizeof *entries);
     if (entries == NULL) {
-        return pm_fail_memory(err, "the window of a partition", capacity * sizeof *entries);
+        return pmi_fail_memory(err, "the window of a partition", capacity * sizeof *entries);
     }
     for (size_t i = 0; i < w->count; i++) {
         entries[i] = *entry_at(w, i);
@@ -54,10 +54,10 @@ static pm_status grow(pm_window *w, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_window_take(pm_window *w, int64_t offset, uint64_t mark, pm_error *err) {
+pm_status pmi_window_take(pm_window *w, int64_t offset, uint64_t mark, pm_error *err) {
     struct pm_window_entry *there = find_entry(w, offset);
     if (there != NULL && there->state != PM_WINDOW_GIVEN) {
-        return pm_fail(err, PM_ESOFTWARE, "offset %lld was taken twice", (long long)offset);
+        return pmi_fail(err, PM_ESOFTWARE, "offset %lld was taken twice", (long long)offset);
     }
     if (there != NULL) {
         there->state = PM_WINDOW_HELD;
@@ -76,12 +76,12 @@ pm_status pm_window_take(pm_window *w, int64_t offset, uint64_t mark, pm_error *
     return PM_OK;
 }
 
-pm_window_state pm_window_find(const pm_window *w, int64_t offset) {
+pm_window_state pmi_window_find(const pm_window *w, int64_t offset) {
     const struct pm_window_entry *entry = find_entry(w, offset);
     return entry == NULL ? PM_WINDOW_UNKNOWN : entry->state;
 }
 
-bool pm_window_fits(const pm_window *w, int64_t offset, uint64_t mark) {
+bool pmi_window_fits(const pm_window *w, int64_t offset, uint64_t mark) {
     const struct pm_window_entry *entry = find_entry(w, offset);
     return entry == NULL || entry->mark == mark;
 }
@@ -95,21 +95,21 @@ static bool leave_hand(pm_window *w, int64_t offset, pm_window_state state) {
     return true;
 }
 
-void pm_window_done(pm_window *w, int64_t offset) {
+void pmi_window_done(pm_window *w, int64_t offset) {
     leave_hand(w, offset, PM_WINDOW_DONE);
 }
 
-void pm_window_give(pm_window *w, int64_t offset) {
+void pmi_window_give(pm_window *w, int64_t offset) {
     if (leave_hand(w, offset, PM_WINDOW_GIVEN)) {
         w->n_given++;
     }
 }
 
-bool pm_window_is_front_done(const pm_window *w) {
+bool pmi_window_is_front_done(const pm_window *w) {
     return w->count > 0 && entry_at(w, 0)->state == PM_WINDOW_DONE;
 }
 
-size_t pm_window_count(const pm_window *w, pm_window_state state) {
+size_t pmi_window_count(const pm_window *w, pm_window_state state) {
     size_t n = 0;
     for (size_t i = 0; i < w->count; i++) {
         n += entry_at(w, i)->state == state;
@@ -117,7 +117,7 @@ size_t pm_window_count(const pm_window *w, pm_window_state state) {
     return n;
 }
 
-int64_t pm_window_lowest_given(const pm_window *w) {
+int64_t pmi_window_lowest_given(const pm_window *w) {
     for (size_t i = 0; i < w->count && w->n_given > 0; i++) {
         if (entry_at(w, i)->state == PM_WINDOW_GIVEN) {
             return entry_at(w, i)->offset;
@@ -134,7 +134,7 @@ static void drop_first(pm_window *w) {
     w->count--;
 }
 
-int64_t pm_window_advance(pm_window *w, int64_t end, uint64_t *mark) {
+int64_t pmi_window_advance(pm_window *w, int64_t end, uint64_t *mark) {
     int64_t commit = -1;
     while (w->count > 0 && entry_at(w, 0)->state == PM_WINDOW_DONE && entry_at(w, 0)->offset < end) {
         commit = entry_at(w, 0)->offset + 1;
@@ -144,13 +144,13 @@ int64_t pm_window_advance(pm_window *w, int64_t end, uint64_t *mark) {
     return commit;
 }
 
-void pm_window_forget(pm_window *w, int64_t offset) {
+void pmi_window_forget(pm_window *w, int64_t offset) {
     while (w->count > 0 && entry_at(w, 0)->offset < offset) {
         drop_first(w);
     }
 }
 
-void pm_window_free(pm_window *w) {
+void pmi_window_free(pm_window *w) {
     free(w->entries);
     *w = (pm_window){0};
 }

@@ -30,32 +30,32 @@ typedef struct pm_blob_item {
 
 /* Puts n values in as few round trips as their sizes allow, each from its own memory and a few megabytes more. Chunks
  * that are there already (of a writer that was interrupted) are not sent again. With `replace`, other bytes are
- * replaced, not kept (a job's manifest). Errors: those of pm_redis_call; then any of the items may be there or not. */
-pm_status pm_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size_t n, bool replace, pm_error *err);
+ * replaced, not kept (a job's manifest). Errors: those of pmi_redis_call; then any of the items may be there or not. */
+pm_status pmi_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size_t n, bool replace, pm_error *err);
 
 /* Appends the value. PM_BLOB_DAMAGED: it was there and was refused (a warning line says why), and was removed. Values
  * over `limit` bytes are PM_BLOB_DAMAGED too. */
-pm_status pm_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], size_t limit,
-                      pm_buffer *value, pm_blob_found *found, pm_error *err);
+pm_status pmi_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], size_t limit,
+                       pm_buffer *value, pm_blob_found *found, pm_error *err);
 
 /* The bytes of a value, as far as its blob tells; 0 when it is not there, or damaged. */
-pm_status pm_blob_size(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], uint64_t *size,
-                       pm_error *err);
+pm_status pmi_blob_size(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], uint64_t *size,
+                        pm_error *err);
 
 /* Whether each of n values is there, as far as its blob tells; refreshes the blob's TTL (chunks live twice as long, and
  * are refreshed when they are read). Pipelined in batches. */
-pm_status pm_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                        bool *exist, pm_error *err);
+pm_status pmi_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
+                         bool *exist, pm_error *err);
 
 /* The same for whoever only looks: no TTL is refreshed, nothing is written. */
-pm_status pm_blob_look(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n, bool *exist,
-                       pm_error *err);
+pm_status pmi_blob_look(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
+                        bool *exist, pm_error *err);
 
 /* Gets n values, small ones many at a time: `visit` sees each once, in any order; `value` is empty unless found. */
 typedef pm_status (*pm_blob_visit)(void *ctx, size_t i, pm_blob_found found, pm_span value, pm_error *err);
-pm_status pm_blob_get_many(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                           size_t limit, pm_blob_visit visit, void *ctx, pm_error *err);
+pm_status pmi_blob_get_many(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
+                            size_t limit, pm_blob_visit visit, void *ctx, pm_error *err);
 
-pm_status pm_blob_remove(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_blob_remove(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_error *err);
 
 #endif

@@ -23,42 +23,42 @@ static pm_status see_head(void *ctx, size_t i, const redisReply *reply, pm_error
     reading *g = ctx;
     pm_message_memory memory = {0};
     if (i == 0) {
-        return pm_blob_see_refresh(g->r, reply, &g->place.is_there, err);
+        return pmi_blob_see_refresh(g->r, reply, &g->place.is_there, err);
     }
-    pm_status st = pm_blob_open(g->r, &g->place, reply, g->limit, &g->blob, &memory, &g->found, &g->why, err);
+    pm_status st = pmi_blob_open(g->r, &g->place, reply, g->limit, &g->blob, &memory, &g->found, &g->why, err);
     if (st == PM_OK && g->found == PM_BLOB_FOUND && g->blob.chunks == 0) {
-        st = pm_buffer_add(g->value, g->blob.bytes.bytes, g->blob.bytes.size, err);
+        st = pmi_buffer_add(g->value, g->blob.bytes.bytes, g->blob.bytes.size, err);
     }
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
     return st;
 }
 
 static pm_status take_chunk(reading *g, const redisReply *reply, pm_error *err) {
-    size_t size = pm_blob_chunk_size(g->blob.size, g->chunk);
+    size_t size = pmi_blob_chunk_size(g->blob.size, g->chunk);
     if (!g->is_there) {
         g->found = PM_BLOB_DAMAGED;
-        (void)pm_fail(&g->why, PM_EDATA, "chunk %llu of %llu is missing", (unsigned long long)g->chunk,
-                      (unsigned long long)g->blob.chunks);
+        (void)pmi_fail(&g->why, PM_EDATA, "chunk %llu of %llu is missing", (unsigned long long)g->chunk,
+                       (unsigned long long)g->blob.chunks);
         return PM_OK;
     }
     if (reply->type != REDIS_REPLY_STRING || reply->len != size) {
         g->found = PM_BLOB_DAMAGED;
-        (void)pm_fail(&g->why, PM_EDATA, "chunk %llu of %llu has %zu bytes%s, expected %zu",
-                      (unsigned long long)g->chunk, (unsigned long long)g->blob.chunks, reply->len,
-                      reply->len > size ? " or more" : "", size);
+        (void)pmi_fail(&g->why, PM_EDATA, "chunk %llu of %llu has %zu bytes%s, expected %zu",
+                       (unsigned long long)g->chunk, (unsigned long long)g->blob.chunks, reply->len,
+                       reply->len > size ? " or more" : "", size);
         return PM_OK;
     }
-    pm_status st = pm_hasher_add(g->hasher, reply->str, size, err);
-    return st == PM_OK ? pm_buffer_add(g->value, reply->str, size, err) : st;
+    pm_status st = pmi_hasher_add(g->hasher, reply->str, size, err);
+    return st == PM_OK ? pmi_buffer_add(g->value, reply->str, size, err) : st;
 }
 
 static pm_status see_chunk(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     reading *g = ctx;
     bool is_wrong_type = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
     if (i % 2 == 0) {
-        return pm_blob_see_refresh(g->r, reply, &g->is_there, err);
+        return pmi_blob_see_refresh(g->r, reply, &g->is_there, err);
     }
-    pm_status st = is_wrong_type ? PM_OK : pm_redis_reply_status(g->r, reply, err);
+    pm_status st = is_wrong_type ? PM_OK : pmi_redis_reply_status(g->r, reply, err);
     if (st != PM_OK || g->found != PM_BLOB_FOUND) {
         return st;
     }
@@ -73,11 +73,11 @@ static pm_status read_chunks(reading *g, const uint8_t digest[PM_DIGEST_BYTES], 
          first += PM_BLOB_READ_AHEAD) {
         for (uint64_t i = first; st == PM_OK && i < first + PM_BLOB_READ_AHEAD && i < g->blob.chunks; i++) {
             pm_blob_key key;
-            pm_blob_chunk_key_of(g->r, digest, g->blob.digest, i, &key);
-            st = pm_blob_queue_get(g->r, key.span, pm_blob_chunk_size(g->blob.size, i), 2.0 * g->r->options.ttl, err);
+            pmi_blob_chunk_key_of(g->r, digest, g->blob.digest, i, &key);
+            st = pmi_blob_queue_get(g->r, key.span, pmi_blob_chunk_size(g->blob.size, i), 2.0 * g->r->options.ttl, err);
         }
         if (st == PM_OK) {
-            st = pm_redis_flush(g->r, see_chunk, g, err);
+            st = pmi_redis_flush(g->r, see_chunk, g, err);
         }
     }
     return st;
@@ -86,50 +86,50 @@ static pm_status read_chunks(reading *g, const uint8_t digest[PM_DIGEST_BYTES], 
 static pm_status read_value(reading *g, const uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
     uint8_t found[PM_DIGEST_BYTES];
     size_t need;
-    if (!pm_add(g->value->size, (size_t)g->blob.size, &need)) {
-        return pm_fail_memory(err, "a value from Redis", (size_t)g->blob.size);
+    if (!pmi_add(g->value->size, (size_t)g->blob.size, &need)) {
+        return pmi_fail_memory(err, "a value from Redis", (size_t)g->blob.size);
     }
     if (g->value->capacity < need) { /* exactly: a growing buffer would take up to twice as much */
         uint8_t *bytes = realloc(g->value->bytes, need);
         if (bytes == NULL) {
-            return pm_fail_memory(err, "a value from Redis", need);
+            return pmi_fail_memory(err, "a value from Redis", need);
         }
         g->value->bytes = bytes;
         g->value->capacity = need;
     }
-    pm_status st = pm_hasher_new(PM_SHA256, &g->hasher, err);
+    pm_status st = pmi_hasher_new(PM_SHA256, &g->hasher, err);
     if (st == PM_OK) {
         st = read_chunks(g, digest, err);
     }
     if (st == PM_OK && g->found == PM_BLOB_FOUND) {
-        st = pm_hasher_finish(g->hasher, found, err);
+        st = pmi_hasher_finish(g->hasher, found, err);
         if (st == PM_OK && memcmp(found, g->blob.digest, sizeof found) != 0) {
             g->found = PM_BLOB_DAMAGED;
-            (void)pm_fail(&g->why, PM_EDATA, "the bytes of its %llu chunks do not have its SHA-256",
-                          (unsigned long long)g->blob.chunks);
+            (void)pmi_fail(&g->why, PM_EDATA, "the bytes of its %llu chunks do not have its SHA-256",
+                           (unsigned long long)g->blob.chunks);
         }
     }
-    pm_hasher_free(g->hasher);
+    pmi_hasher_free(g->hasher);
     return st;
 }
 
-pm_status pm_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], size_t limit,
-                      pm_buffer *value, pm_blob_found *found, pm_error *err) {
+pm_status pmi_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], size_t limit,
+                       pm_buffer *value, pm_blob_found *found, pm_error *err) {
     reading g = {.r = r, .limit = limit, .value = value, .place = {.space = space, .digest = digest}};
     size_t before = value->size;
     pm_blob_key key;
-    pm_blob_key_of(r, space, digest, &key);
-    pm_status st = pm_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
+    pmi_blob_key_of(r, space, digest, &key);
+    pm_status st = pmi_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
     if (st == PM_OK) {
-        st = pm_redis_flush(r, see_head, &g, err);
+        st = pmi_redis_flush(r, see_head, &g, err);
     }
     bool is_open = st == PM_OK && g.found == PM_BLOB_FOUND;
     if (is_open && g.blob.chunks > 0) {
         st = read_value(&g, digest, err);
     }
     if (st == PM_OK && g.found == PM_BLOB_DAMAGED) {
-        pm_blob_say_damaged(r, space, digest, &g.why);
-        st = pm_blob_unlink(r, space, digest, is_open ? &g.blob : NULL, err);
+        pmi_blob_say_damaged(r, space, digest, &g.why);
+        st = pmi_blob_unlink(r, space, digest, is_open ? &g.blob : NULL, err);
     }
     if (st != PM_OK || g.found != PM_BLOB_FOUND) {
         value->size = before;
@@ -161,10 +161,10 @@ static pm_status see_one_of_many(void *ctx, size_t i, const redisReply *reply, p
     pm_error why;
     if (i % 2 == 0) {
         m->place.digest = m->digests[m->first + i / 2];
-        return pm_blob_see_refresh(m->r, reply, &m->place.is_there, err);
+        return pmi_blob_see_refresh(m->r, reply, &m->place.is_there, err);
     }
     m->bytes += reply->len;
-    pm_status st = pm_blob_open(m->r, &m->place, reply, m->limit, &blob, &memory, &found, &why, err);
+    pm_status st = pmi_blob_open(m->r, &m->place, reply, m->limit, &blob, &memory, &found, &why, err);
     if (st != PM_OK) {
         return st;
     }
@@ -174,7 +174,7 @@ static pm_status see_one_of_many(void *ctx, size_t i, const redisReply *reply, p
         pm_span value = found == PM_BLOB_FOUND ? blob.bytes : (pm_span){0};
         st = m->visit(m->ctx, m->first + i / 2, found, value, err);
     }
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
     return st;
 }
 
@@ -184,11 +184,11 @@ static pm_status visit_later(many *m, const char *space, const uint8_t (*digests
         pm_buffer value = {0};
         pm_blob_found found;
         size_t i = m->later[k];
-        st = pm_blob_get(m->r, space, digests[i], m->limit, &value, &found, err);
+        st = pmi_blob_get(m->r, space, digests[i], m->limit, &value, &found, err);
         if (st == PM_OK) {
             st = m->visit(m->ctx, i, found, (pm_span){value.bytes, value.size}, err);
         }
-        pm_buffer_free(&value);
+        pmi_buffer_free(&value);
     }
     return st;
 }
@@ -200,11 +200,11 @@ static size_t next_batch(size_t last, size_t bytes) {
     return fit < 1 ? 1 : fit > PM_BLOB_BATCH ? PM_BLOB_BATCH : fit;
 }
 
-pm_status pm_blob_get_many(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                           size_t limit, pm_blob_visit visit, void *ctx, pm_error *err) {
-    many *m = pm_calloc(1, sizeof *m);
+pm_status pmi_blob_get_many(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
+                            size_t limit, pm_blob_visit visit, void *ctx, pm_error *err) {
+    many *m = pmi_calloc(1, sizeof *m);
     if (m == NULL) {
-        return pm_fail_memory(err, "reading values from Redis", sizeof *m);
+        return pmi_fail_memory(err, "reading values from Redis", sizeof *m);
     }
     *m = (many){.r = r, .limit = limit, .visit = visit, .ctx = ctx, .place.space = space, .digests = digests};
     pm_status st = PM_OK;
@@ -213,11 +213,11 @@ pm_status pm_blob_get_many(pm_redis *r, const char *space, const uint8_t (*diges
         m->bytes = m->n_later = 0;
         for (size_t i = m->first; st == PM_OK && i < end; i++) {
             pm_blob_key key;
-            pm_blob_key_of(r, space, digests[i], &key);
-            st = pm_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
+            pmi_blob_key_of(r, space, digests[i], &key);
+            st = pmi_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
         }
         if (st == PM_OK) {
-            st = pm_redis_flush(r, see_one_of_many, m, err);
+            st = pmi_redis_flush(r, see_one_of_many, m, err);
         }
         if (st == PM_OK) {
             st = visit_later(m, space, digests, err);

@@ -17,7 +17,7 @@ typedef struct chunking {
 static pm_status see_there(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     chunking *c = ctx;
     c->is_there[i] = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
-    return pm_redis_reply_status(c->r, reply, err);
+    return pmi_redis_reply_status(c->r, reply, err);
 }
 
 /* Chunks that an interrupted writer left behind are not sent again: their key has the digest of the whole value. */
@@ -26,11 +26,11 @@ static pm_status find_chunks(chunking *c, const pm_blob_item *item, const uint8_
     pm_status st = PM_OK;
     for (uint64_t i = first; st == PM_OK && i < end; i++) {
         pm_blob_key key;
-        pm_blob_chunk_key_of(c->r, item->digest, value, i, &key);
-        const pm_span argv[] = {pm_span_of("PEXPIRE"), key.span, ttl->span};
-        st = pm_redis_queue(c->r, argv, 3, err);
+        pmi_blob_chunk_key_of(c->r, item->digest, value, i, &key);
+        const pm_span argv[] = {pmi_span_of("PEXPIRE"), key.span, ttl->span};
+        st = pmi_redis_queue(c->r, argv, 3, err);
     }
-    return st == PM_OK ? pm_redis_flush(c->r, see_there, c, err) : st;
+    return st == PM_OK ? pmi_redis_flush(c->r, see_there, c, err) : st;
 }
 
 static pm_status send_chunks(chunking *c, const pm_blob_item *item, const uint8_t value[PM_DIGEST_BYTES],
@@ -42,16 +42,16 @@ static pm_status send_chunks(chunking *c, const pm_blob_item *item, const uint8_
             continue;
         }
         pm_blob_key key;
-        pm_blob_chunk_key_of(c->r, item->digest, value, i, &key);
-        const pm_span bytes = {item->bytes + (size_t)i * PM_BLOB_PIECE, pm_blob_chunk_size(item->size, i)};
-        const pm_span argv[] = {pm_span_of("SET"), key.span, bytes, pm_span_of("PX"), ttl->span};
-        st = pm_redis_queue(c->r, argv, 5, err);
+        pmi_blob_chunk_key_of(c->r, item->digest, value, i, &key);
+        const pm_span bytes = {item->bytes + (size_t)i * PM_BLOB_PIECE, pmi_blob_chunk_size(item->size, i)};
+        const pm_span argv[] = {pmi_span_of("SET"), key.span, bytes, pmi_span_of("PX"), ttl->span};
+        st = pmi_redis_queue(c->r, argv, 5, err);
         if (st == PM_OK && ++waiting == PM_BLOB_WRITE_AHEAD) {
             waiting = 0;
-            st = pm_redis_flush(c->r, NULL, NULL, err);
+            st = pmi_redis_flush(c->r, NULL, NULL, err);
         }
     }
-    return st == PM_OK ? pm_redis_flush(c->r, NULL, NULL, err) : st;
+    return st == PM_OK ? pmi_redis_flush(c->r, NULL, NULL, err) : st;
 }
 
 static pm_status put_chunks(pm_redis *r, const pm_blob_item *item, const uint8_t value[PM_DIGEST_BYTES],
@@ -59,8 +59,8 @@ static pm_status put_chunks(pm_redis *r, const pm_blob_item *item, const uint8_t
     chunking c = {.r = r};
     pm_redis_ttl ttl;
     pm_status st = PM_OK;
-    uint64_t n = pm_blob_n_chunks(item->size);
-    pm_redis_ttl_of(2.0 * r->options.ttl, &ttl);
+    uint64_t n = pmi_blob_n_chunks(item->size);
+    pmi_redis_ttl_of(2.0 * r->options.ttl, &ttl);
     for (uint64_t first = 0; st == PM_OK && first < n; first += PM_BLOB_BATCH) {
         uint64_t end = n - first < PM_BLOB_BATCH ? n : first + PM_BLOB_BATCH;
         st = find_chunks(&c, item, value, first, end, &ttl, err);
@@ -94,7 +94,7 @@ typedef struct batch {
 
 static pm_status queue_set(batch *b, const draft *d, bool only_new, pm_error *err) {
     const pm_blob_item *item = d->item;
-    pm_blob_message blob = {.size = item->size, .chunks = pm_blob_n_chunks(item->size)};
+    pm_blob_message blob = {.size = item->size, .chunks = pmi_blob_n_chunks(item->size)};
     memcpy(blob.digest, d->value, sizeof blob.digest);
     if (blob.chunks == 0) {
         blob.bytes = (pm_span){item->bytes, item->size};
@@ -102,21 +102,21 @@ static pm_status queue_set(batch *b, const draft *d, bool only_new, pm_error *er
     b->encoded.size = 0;
     pm_blob_key key;
     pm_redis_ttl ttl;
-    pm_blob_key_of(b->r, b->space, item->digest, &key);
-    pm_status st = pm_sealed_encode(b->r->options.seal, key.span, &pm_blob_type, &blob, &b->encoded, err);
+    pmi_blob_key_of(b->r, b->space, item->digest, &key);
+    pm_status st = pmi_sealed_encode(b->r->options.seal, key.span, &pmi_blob_type, &blob, &b->encoded, err);
     if (st != PM_OK) {
         return st;
     }
-    pm_redis_ttl_of(b->r->options.ttl, &ttl);
+    pmi_redis_ttl_of(b->r->options.ttl, &ttl);
     const pm_span value = {b->encoded.bytes, b->encoded.size};
-    const pm_span argv[] = {pm_span_of("SET"), key.span, value, pm_span_of("PX"), ttl.span, pm_span_of("NX")};
-    return pm_redis_queue(b->r, argv, only_new ? 6 : 5, err);
+    const pm_span argv[] = {pmi_span_of("SET"), key.span, value, pmi_span_of("PX"), ttl.span, pmi_span_of("NX")};
+    return pmi_redis_queue(b->r, argv, only_new ? 6 : 5, err);
 }
 
 static pm_status see_set(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     batch *b = ctx;
     draft *d = &b->drafts[b->in_flight[i]];
-    pm_status st = pm_redis_reply_status(b->r, reply, err);
+    pm_status st = pmi_redis_reply_status(b->r, reply, err);
     if (st != PM_OK) {
         return st;
     }
@@ -142,14 +142,15 @@ static void compare(batch *b, draft *d, const pm_blob_message *blob) {
     if (!b->replace) {
         pm_blob_key key;
         char there[PM_DIGEST_HEX], ours[PM_DIGEST_HEX];
-        pm_blob_key_of(b->r, b->space, d->item->digest, &key);
-        pm_hex(blob->digest, there);
-        pm_hex(d->value, ours);
-        pm_logf(b->r->log, PM_LOG_ERROR,
-                "Redis at %s: %s holds %llu bytes with SHA-256 %s, and this process made %zu bytes with SHA-256 %s for "
-                "it: what should be the same everywhere is not; compare the versions of the programs that share this "
-                "Redis",
-                b->r->options.address, key.text, (unsigned long long)blob->size, there, d->item->size, ours);
+        pmi_blob_key_of(b->r, b->space, d->item->digest, &key);
+        pmi_hex(blob->digest, there);
+        pmi_hex(d->value, ours);
+        pmi_logf(
+            b->r->log, PM_LOG_ERROR,
+            "Redis at %s: %s holds %llu bytes with SHA-256 %s, and this process made %zu bytes with SHA-256 %s for "
+            "it: what should be the same everywhere is not; compare the versions of the programs that share this "
+            "Redis",
+            b->r->options.address, key.text, (unsigned long long)blob->size, there, d->item->size, ours);
     }
 }
 
@@ -161,22 +162,22 @@ static pm_status see_present(void *ctx, size_t i, const redisReply *reply, pm_er
     pm_blob_found found;
     pm_error why;
     if (i % 2 == 0) {
-        return pm_blob_see_refresh(b->r, reply, &b->is_there, err);
+        return pmi_blob_see_refresh(b->r, reply, &b->is_there, err);
     }
     const pm_blob_place place = {b->space, d->item->digest, b->is_there};
-    pm_status st = pm_blob_open(b->r, &place, reply, SIZE_MAX, &blob, &memory, &found, &why, err);
+    pm_status st = pmi_blob_open(b->r, &place, reply, SIZE_MAX, &blob, &memory, &found, &why, err);
     if (st != PM_OK) {
         return st;
     }
     if (found == PM_BLOB_FOUND) {
         compare(b, d, &blob);
     } else if (found == PM_BLOB_DAMAGED) {
-        pm_blob_say_damaged(b->r, b->space, d->item->digest, &why);
+        pmi_blob_say_damaged(b->r, b->space, d->item->digest, &why);
         d->state = DRAFT_TO_DISCARD;
     } else {
         d->state = DRAFT_TO_SET;
     }
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
     return PM_OK;
 }
 
@@ -192,17 +193,17 @@ static pm_status step(batch *b, draft_state state, pm_redis_visit visit, pm_erro
         b->in_flight[b->n_in_flight++] = i;
         if (state == DRAFT_TO_COMPARE) {
             pm_blob_key key;
-            pm_blob_key_of(b->r, b->space, d->item->digest, &key);
-            st = pm_blob_queue_get(b->r, key.span, PM_BLOB_VALUE, b->r->options.ttl, err);
+            pmi_blob_key_of(b->r, b->space, d->item->digest, &key);
+            st = pmi_blob_queue_get(b->r, key.span, PM_BLOB_VALUE, b->r->options.ttl, err);
         } else {
             st = queue_set(b, d, state == DRAFT_TO_SET, err);
         }
     }
     if (st != PM_OK) {
-        pm_redis_abandon(b->r);
+        pmi_redis_abandon(b->r);
         return st;
     }
-    return pm_redis_flush(b->r, visit, b, err);
+    return pmi_redis_flush(b->r, visit, b, err);
 }
 
 static pm_status discard_damaged(batch *b, pm_error *err) {
@@ -210,7 +211,7 @@ static pm_status discard_damaged(batch *b, pm_error *err) {
     for (size_t i = 0; st == PM_OK && i < b->n; i++) {
         draft *d = &b->drafts[i];
         if (d->state == DRAFT_TO_DISCARD) {
-            st = pm_blob_unlink(b->r, b->space, d->item->digest, NULL, err);
+            st = pmi_blob_unlink(b->r, b->space, d->item->digest, NULL, err);
             d->state = DRAFT_TO_SET;
         }
     }
@@ -241,8 +242,8 @@ static pm_status put_batch(batch *b, pm_error *err) {
         }
     }
     if (st == PM_OK && has_state(b, DRAFT_TO_SET)) {
-        st = pm_fail(err, PM_ETEMPORARY, "Redis at %s: a value of %s:%s comes and goes while it is written",
-                     b->r->options.address, b->r->options.prefix, b->space);
+        st = pmi_fail(err, PM_ETEMPORARY, "Redis at %s: a value of %s:%s comes and goes while it is written",
+                      b->r->options.address, b->r->options.prefix, b->space);
     }
     b->n = b->bytes = 0;
     return st;
@@ -256,7 +257,7 @@ static pm_status put_item(batch *b, pm_blob_item *item, pm_error *err) {
         st = put_batch(b, err);
     }
     if (st == PM_OK) {
-        st = pm_digest(PM_SHA256, item->bytes, item->size, d.value, err);
+        st = pmi_digest(PM_SHA256, item->bytes, item->size, d.value, err);
     }
     if (st == PM_OK && inside < item->size) {
         st = put_chunks(b->r, item, d.value, err);
@@ -266,10 +267,10 @@ static pm_status put_item(batch *b, pm_blob_item *item, pm_error *err) {
     return st;
 }
 
-pm_status pm_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size_t n, bool replace, pm_error *err) {
-    batch *b = pm_calloc(1, sizeof *b);
+pm_status pmi_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size_t n, bool replace, pm_error *err) {
+    batch *b = pmi_calloc(1, sizeof *b);
     if (b == NULL) {
-        return pm_fail_memory(err, "writing values to Redis", sizeof *b);
+        return pmi_fail_memory(err, "writing values to Redis", sizeof *b);
     }
     b->r = r;
     b->space = space;
@@ -281,7 +282,7 @@ pm_status pm_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size_
     if (st == PM_OK) {
         st = put_batch(b, err);
     }
-    pm_buffer_free(&b->encoded);
+    pmi_buffer_free(&b->encoded);
     free(b);
     return st;
 }

@@ -1,9 +1,9 @@
 /* The board: what producers, workers, collectors and operators know of each other, in Redis (docs/cluster.md).
  *
- * All functions are one round trip or a few pipelined ones; errors are those of pm_redis_call, and PM_EDATA for a value
- * that does not decode (naming its key) where nothing else is said. Every key gets the TTL of the options unless said
- * otherwise. Buffers and memory that decoded messages borrow from are the caller's. What is visited lives during the
- * visit only, and a visit must not use the connection. */
+ * All functions are one round trip or a few pipelined ones; errors are those of pmi_redis_call, and PM_EDATA for a
+ * value that does not decode (naming its key) where nothing else is said. Every key gets the TTL of the options unless
+ * said otherwise. Buffers and memory that decoded messages borrow from are the caller's. What is visited lives during
+ * the visit only, and a visit must not use the connection. */
 #ifndef PM_REDIS_BOARD_H
 #define PM_REDIS_BOARD_H
 
@@ -13,29 +13,29 @@
 #define PM_WORKER_SECONDS 15.0 /* a heartbeat lives so long */
 #define PM_WORKER_WAIT 10.0    /* within which every live worker has had one, also when Redis was emptied or away */
 
-/* A decoded message with what it borrows from. All-zero is empty; free with pm_stored_free. Reading into one again
+/* A decoded message with what it borrows from. All-zero is empty; free with pmi_stored_free. Reading into one again
  * frees what it held. */
 typedef struct pm_stored {
     bool found;
     pm_buffer bytes;
     pm_message_memory memory;
 } pm_stored;
-void pm_stored_free(pm_stored *note);
+void pmi_stored_free(pm_stored *note);
 
 /* ---- jobs ---- */
 
 /* Writes the job's record and puts it on the list of jobs; forgets failure and cancellation. `created` is set here, by
  * the server's clock. */
-pm_status pm_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *err);
-/* Notes for pm_board_glance that so many of the job's items are there. */
-pm_status pm_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint64_t known, pm_error *err);
+pm_status pmi_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *err);
+/* Notes for pmi_board_glance that so many of the job's items are there. */
+pm_status pmi_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint64_t known, pm_error *err);
 /* What is kept of the job lives on for another TTL: for whoever works with it, not for whoever looks. */
-pm_status pm_board_keep_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err);
-pm_status pm_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_stored *note,
-                       pm_error *err);
+pm_status pmi_board_keep_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_stored *note,
+                        pm_error *err);
 /* The newest `most` jobs on the list whose record is still there (one may come twice when jobs are submitted
  * meanwhile); *digests is freed with free(). */
-pm_status pm_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err);
+pm_status pmi_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err);
 /* What the board says of many jobs at once, in a few commands each and without a write. Items and slices are as those
  * who made them counted them, for people: what is there is only told by looking for it. */
 typedef struct pm_glance {
@@ -52,34 +52,34 @@ typedef struct pm_glance_visits {
     /* A value of this job makes no sense; `why` names its key. May come more than once. */
     pm_status (*bad)(void *ctx, size_t i, const char *why, pm_error *err);
 } pm_glance_visits;
-pm_status pm_board_glance(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, pm_glance *out,
-                          const pm_glance_visits *visits, void *ctx, pm_error *err);
+pm_status pmi_board_glance(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, pm_glance *out,
+                           const pm_glance_visits *visits, void *ctx, pm_error *err);
 /* Takes the job's records and those of its units off the board (not its manifest, not its traces). */
-pm_status pm_board_forget_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_board_forget_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err);
 
-pm_status pm_board_cancel(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_board_cancel(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err);
 /* For each of n jobs (repeats allowed) whether it was cancelled. */
-pm_status pm_board_cancelled(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, bool *cancelled,
-                             pm_error *err);
+pm_status pmi_board_cancelled(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, bool *cancelled,
+                              pm_error *err);
 
 /* The first failed unit of a job. */
-pm_status pm_board_failure(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
-                           pm_error *err);
+pm_status pmi_board_failure(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
+                            pm_error *err);
 /* Forgets failure, the unit's outcome and its attempts (NULL: of none): before a dead letter is replayed. */
-pm_status pm_board_forgive(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                           pm_error *err);
+pm_status pmi_board_forgive(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
+                            pm_error *err);
 
 /* ---- units ---- */
 
 /* Writes n unit records and lists them under their jobs; with `fresh`, forgets their attempts and outcomes. `time` is
  * set here, by the server's clock. Lists and counts of the wrong type are removed and begun anew, with a warning line.
  */
-pm_status pm_board_place(pm_redis *r, const pm_unit_record *units, size_t n, bool fresh, pm_error *err);
+pm_status pmi_board_place(pm_redis *r, const pm_unit_record *units, size_t n, bool fresh, pm_error *err);
 /* Visits the records of a job's units; a listed unit without record is not visited, one whose record makes no sense is
  * a warning line. */
 typedef pm_status (*pm_board_visit)(void *ctx, const pm_unit_record *unit, pm_error *err);
-pm_status pm_board_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_board_visit visit, void *ctx,
-                         pm_error *err);
+pm_status pmi_board_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_board_visit visit, void *ctx,
+                          pm_error *err);
 
 typedef struct pm_attempt {
     uint64_t begun, faults; /* this one included in begun */
@@ -89,32 +89,32 @@ typedef struct pm_attempt {
 /* Before compute: looks and counts in one step (a Lua script by EVAL: the server keeps it compiled, and five hundred
  * bytes cost less than a second path for servers that have forgotten it). An outcome that makes no sense is removed,
  * with a warning line. */
-pm_status pm_board_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                         pm_attempt *out, pm_error *err);
-pm_status pm_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint64_t *faults, pm_error *err);
+pm_status pmi_board_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
+                          pm_attempt *out, pm_error *err);
+pm_status pmi_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint64_t *faults, pm_error *err);
 /* Takes one `begun` back, unless the attempts were forgotten meanwhile. */
-pm_status pm_board_give_back(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_board_give_back(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_error *err);
 /* Attempts of a unit as they stand. */
-pm_status pm_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_attempt *out, pm_error *err);
+pm_status pmi_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_attempt *out, pm_error *err);
 
 /* The terminal record: outcome:{unit}. A failed one is also failed:{job} unless there is one, and changes nothing where
  * the unit has ended as done; a done one takes the place of any other, forgets the unit's attempts, and counts its
  * items. */
-pm_status pm_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err);
-pm_status pm_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
-                           pm_error *err);
+pm_status pmi_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err);
+pm_status pmi_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
+                            pm_error *err);
 /* Which of n units have ended (done or failed). */
-pm_status pm_board_ended(pm_redis *r, const uint8_t (*units)[PM_DIGEST_BYTES], size_t n, bool *ended, pm_error *err);
+pm_status pmi_board_ended(pm_redis *r, const uint8_t (*units)[PM_DIGEST_BYTES], size_t n, bool *ended, pm_error *err);
 
 /* ---- workers ---- */
 
 /* A heartbeat, which lives for PM_WORKER_SECONDS. Its times are moved from the worker's clock to the server's, in
  * place. An id has at most 160 printable characters (else PM_EDATA). */
-pm_status pm_board_beat(pm_redis *r, pm_worker_message *worker, pm_error *err);
-pm_status pm_board_leave(pm_redis *r, pm_span id, pm_error *err);
+pm_status pmi_board_beat(pm_redis *r, pm_worker_message *worker, pm_error *err);
+pm_status pmi_board_leave(pm_redis *r, pm_span id, pm_error *err);
 /* Visits the heartbeats that live; one that cannot be read, as a newer program's, one whose own time says that it
  * should be gone, and a list that makes no sense are warning lines. */
 typedef pm_status (*pm_board_worker_visit)(void *ctx, const pm_worker_message *worker, pm_error *err);
-pm_status pm_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, pm_error *err);
+pm_status pmi_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, pm_error *err);
 
 #endif

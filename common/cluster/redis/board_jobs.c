@@ -24,18 +24,18 @@ static pm_status queue_opening(pm_redis *r, const pm_job_message *job, const pm_
     pm_board_key list, keys[5];
     pm_redis_ttl ttl, twice;
     char known[24], created[40], oldest[40];
-    pm_board_plain_key(r, "jobs", &list);
+    pmi_board_plain_key(r, "jobs", &list);
     for (size_t i = 0; i < 5; i++) {
-        pm_board_key_of(r, spaces[i], job->job, &keys[i]);
+        pmi_board_key_of(r, spaces[i], job->job, &keys[i]);
     }
-    pm_redis_ttl_of(r->options.ttl, &ttl);
-    pm_redis_ttl_of(2.0 * r->options.ttl, &twice);
+    pmi_redis_ttl_of(r->options.ttl, &ttl);
+    pmi_redis_ttl_of(2.0 * r->options.ttl, &twice);
     (void)snprintf(known, sizeof known, "%llu", (unsigned long long)job->known);
     (void)snprintf(created, sizeof created, "%.6f", job->created);
     (void)snprintf(oldest, sizeof oldest, "(%.6f", job->created - 2.0 * r->options.ttl);
-    const pm_span argv[] = {pm_span_of("EVAL"),
-                            pm_span_of(open_script),
-                            pm_span_of("6"),
+    const pm_span argv[] = {pmi_span_of("EVAL"),
+                            pmi_span_of(open_script),
+                            pmi_span_of("6"),
                             list.span,
                             keys[0].span,
                             keys[1].span,
@@ -45,27 +45,27 @@ static pm_status queue_opening(pm_redis *r, const pm_job_message *job, const pm_
                             {job->job, PM_DIGEST_BYTES},
                             {encoded->bytes, encoded->size},
                             ttl.span,
-                            pm_span_of(known),
-                            pm_span_of(created),
-                            pm_span_of(oldest),
+                            pmi_span_of(known),
+                            pmi_span_of(created),
+                            pmi_span_of(oldest),
                             twice.span};
-    return pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
+    return pmi_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
 }
 
-pm_status pm_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *err) {
+pm_status pmi_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *err) {
     pm_job_message stamped = *job;
     pm_buffer encoded = {0};
     pm_board_key key;
-    pm_board_key_of(r, "job", job->job, &key);
-    pm_status st = pm_redis_now(r, &stamped.created, err);
+    pmi_board_key_of(r, "job", job->job, &key);
+    pm_status st = pmi_redis_now(r, &stamped.created, err);
     if (st == PM_OK) {
-        st = pm_board_encode(r, key.span, &pm_job_type, &stamped, &encoded, err);
+        st = pmi_board_encode(r, key.span, &pmi_job_type, &stamped, &encoded, err);
     }
     if (st == PM_OK) {
         st = queue_opening(r, &stamped, &encoded, err);
     }
-    pm_buffer_free(&encoded);
-    return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
+    pmi_buffer_free(&encoded);
+    return st == PM_OK ? pmi_redis_flush(r, pmi_board_see_mended, r, err) : st;
 }
 
 static const char known_script[] = PM_BOARD_MENDING "mend(1, 'hash') "
@@ -73,35 +73,35 @@ static const char known_script[] = PM_BOARD_MENDING "mend(1, 'hash') "
                                                     "redis.call('PEXPIRE', KEYS[1], ARGV[2]) "
                                                     "return mended";
 
-pm_status pm_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint64_t known, pm_error *err) {
+pm_status pmi_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint64_t known, pm_error *err) {
     pm_board_key tally;
     pm_redis_ttl ttl;
     char text[24];
-    pm_board_key_of(r, "tally", job, &tally);
-    pm_redis_ttl_of(r->options.ttl, &ttl);
+    pmi_board_key_of(r, "tally", job, &tally);
+    pmi_redis_ttl_of(r->options.ttl, &ttl);
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)known);
-    const pm_span argv[] = {pm_span_of("EVAL"), pm_span_of(known_script), pm_span_of("1"),
-                            tally.span,         pm_span_of(text),         ttl.span};
-    pm_status st = pm_redis_queue(r, argv, 6, err);
-    return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
+    const pm_span argv[] = {pmi_span_of("EVAL"), pmi_span_of(known_script), pmi_span_of("1"),
+                            tally.span,          pmi_span_of(text),         ttl.span};
+    pm_status st = pmi_redis_queue(r, argv, 6, err);
+    return st == PM_OK ? pmi_redis_flush(r, pmi_board_see_mended, r, err) : st;
 }
 
-pm_status pm_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_stored *note,
-                       pm_error *err) {
+pm_status pmi_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_stored *note,
+                        pm_error *err) {
     pm_board_key key;
-    pm_board_key_of(r, "job", job, &key);
-    return pm_board_read(r, key.span, &pm_job_type, out, note, err);
+    pmi_board_key_of(r, "job", job, &key);
+    return pmi_board_read(r, key.span, &pmi_job_type, out, note, err);
 }
 
-pm_status pm_board_keep_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_board_keep_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
     static const char *const spaces[] = {"job", "job-units", "job-done", "tally"};
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < sizeof spaces / sizeof *spaces; i++) {
         pm_board_key key;
-        pm_board_key_of(r, spaces[i], job, &key);
-        st = pm_board_queue_expire(r, key.span, r->options.ttl, err);
+        pmi_board_key_of(r, spaces[i], job, &key);
+        st = pmi_board_queue_expire(r, key.span, r->options.ttl, err);
     }
-    return pm_board_send(r, st, err);
+    return pmi_board_send(r, st, err);
 }
 
 /* ---- the list ---- */
@@ -111,29 +111,29 @@ static pm_status page_of_jobs(pm_redis *r, size_t first, size_t n, uint8_t (**di
     pm_board_key list;
     char from[24], to[24];
     redisReply *reply = NULL;
-    pm_board_plain_key(r, "jobs", &list);
+    pmi_board_plain_key(r, "jobs", &list);
     (void)snprintf(from, sizeof from, "%zu", first);
     (void)snprintf(to, sizeof to, "%zu", first + n - 1);
-    const pm_span argv[] = {pm_span_of("ZREVRANGE"), list.span, pm_span_of(from), pm_span_of(to)};
+    const pm_span argv[] = {pmi_span_of("ZREVRANGE"), list.span, pmi_span_of(from), pmi_span_of(to)};
     *digests = NULL;
     *found = 0;
-    pm_status st = pm_redis_call(r, argv, 4, &reply, err);
+    pm_status st = pmi_redis_call(r, argv, 4, &reply, err);
     if (st == PM_OK) {
         *is_last = reply->type == REDIS_REPLY_ARRAY && reply->elements < n;
-        st = pm_board_digests(r, list.text, reply, digests, found, err);
+        st = pmi_board_digests(r, list.text, reply, digests, found, err);
     }
     freeReplyObject(reply);
-    return st == PM_EDATA ? pm_fail_prefix(err, "%s, which the next submit makes anew", list.text) : st;
+    return st == PM_EDATA ? pmi_fail_prefix(err, "%s, which the next submit makes anew", list.text) : st;
 }
 
 /* Keeps those of a page that are there still, at most `room`. */
 static pm_status keep_living(pm_redis *r, const uint8_t (*page)[PM_DIGEST_BYTES], size_t n, size_t room,
                              uint8_t (*out)[PM_DIGEST_BYTES], size_t *kept, pm_error *err) {
-    bool *exist = pm_malloc(n, sizeof *exist);
+    bool *exist = pmi_malloc(n, sizeof *exist);
     if (exist == NULL) {
-        return pm_fail_memory(err, "a list of jobs", n);
+        return pmi_fail_memory(err, "a list of jobs", n);
     }
-    pm_status st = pm_board_exist(r, "job", page, n, exist, err);
+    pm_status st = pmi_board_exist(r, "job", page, n, exist, err);
     for (size_t i = 0; st == PM_OK && i < n && *kept < room; i++) {
         if (exist[i]) {
             memcpy(out[(*kept)++], page[i], PM_DIGEST_BYTES);
@@ -143,7 +143,7 @@ static pm_status keep_living(pm_redis *r, const uint8_t (*page)[PM_DIGEST_BYTES]
     return st;
 }
 
-pm_status pm_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err) {
+pm_status pmi_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err) {
     uint8_t(*out)[PM_DIGEST_BYTES] = NULL;
     size_t capacity = 0, kept = 0, first = 0, found = 0;
     bool is_last = false;
@@ -152,8 +152,8 @@ pm_status pm_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_
     while (st == PM_OK && kept < most && !is_last) {
         uint8_t(*page)[PM_DIGEST_BYTES];
         st = page_of_jobs(r, first, PM_BOARD_BATCH, &page, &found, &is_last, err);
-        if (st == PM_OK && !pm_reserve((void **)&out, &capacity, kept + found, sizeof *out)) {
-            st = pm_fail_memory(err, "a list of jobs", (kept + found) * sizeof *out);
+        if (st == PM_OK && !pmi_reserve((void **)&out, &capacity, kept + found, sizeof *out)) {
+            st = pmi_fail_memory(err, "a list of jobs", (kept + found) * sizeof *out);
         }
         if (st == PM_OK) {
             st = keep_living(r, (const uint8_t(*)[PM_DIGEST_BYTES])page, found, most, out, &kept, err);
@@ -173,59 +173,59 @@ pm_status pm_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_
 
 /* ---- ends ---- */
 
-pm_status pm_board_forget_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_board_forget_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
     static const char *const of_job[] = {"job", "job-units", "job-done", "tally", "failed", "cancelled", NULL};
     static const char *const of_unit[] = {"unit", "attempts", "outcome", NULL};
     uint8_t(*units)[PM_DIGEST_BYTES];
     size_t n;
     pm_board_key list;
-    pm_board_plain_key(r, "jobs", &list);
-    pm_status st = pm_board_list_units(r, job, &units, &n, err);
+    pmi_board_plain_key(r, "jobs", &list);
+    pm_status st = pmi_board_list_units(r, job, &units, &n, err);
     for (size_t i = 0; st == PM_OK && i < n; i++) {
-        st = pm_board_queue_unlink(r, of_unit, units[i], err);
+        st = pmi_board_queue_unlink(r, of_unit, units[i], err);
         if ((i + 1) % PM_BOARD_BATCH == 0) {
-            st = pm_board_send(r, st, err);
+            st = pmi_board_send(r, st, err);
         }
     }
     free(units);
     if (st == PM_OK) {
-        st = pm_board_queue_unlink(r, of_job, job, err);
+        st = pmi_board_queue_unlink(r, of_job, job, err);
     }
     if (st == PM_OK) {
-        const pm_span argv[] = {pm_span_of("ZREM"), list.span, {job, PM_DIGEST_BYTES}};
-        st = pm_redis_queue(r, argv, 3, err);
+        const pm_span argv[] = {pmi_span_of("ZREM"), list.span, {job, PM_DIGEST_BYTES}};
+        st = pmi_redis_queue(r, argv, 3, err);
     }
-    return pm_board_send(r, st, err);
+    return pmi_board_send(r, st, err);
 }
 
-pm_status pm_board_cancel(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_board_cancel(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
     pm_board_key key;
     pm_redis_ttl ttl;
-    pm_board_key_of(r, "cancelled", job, &key);
-    pm_redis_ttl_of(r->options.ttl, &ttl);
-    const pm_span argv[] = {pm_span_of("SET"), key.span, pm_span_of("1"), pm_span_of("PX"), ttl.span};
-    return pm_board_send(r, pm_redis_queue(r, argv, 5, err), err);
+    pmi_board_key_of(r, "cancelled", job, &key);
+    pmi_redis_ttl_of(r->options.ttl, &ttl);
+    const pm_span argv[] = {pmi_span_of("SET"), key.span, pmi_span_of("1"), pmi_span_of("PX"), ttl.span};
+    return pmi_board_send(r, pmi_redis_queue(r, argv, 5, err), err);
 }
 
-pm_status pm_board_cancelled(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, bool *cancelled,
-                             pm_error *err) {
-    return pm_board_exist(r, "cancelled", jobs, n, cancelled, err);
+pm_status pmi_board_cancelled(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, bool *cancelled,
+                              pm_error *err) {
+    return pmi_board_exist(r, "cancelled", jobs, n, cancelled, err);
 }
 
-pm_status pm_board_failure(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
-                           pm_error *err) {
+pm_status pmi_board_failure(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
+                            pm_error *err) {
     pm_board_key key;
-    pm_board_key_of(r, "failed", job, &key);
-    return pm_board_read(r, key.span, &pm_outcome_type, out, note, err);
+    pmi_board_key_of(r, "failed", job, &key);
+    return pmi_board_read(r, key.span, &pmi_outcome_type, out, note, err);
 }
 
-pm_status pm_board_forgive(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                           pm_error *err) {
+pm_status pmi_board_forgive(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
+                            pm_error *err) {
     static const char *const of_unit[] = {"outcome", "attempts", NULL};
     static const char *const of_job[] = {"failed", NULL};
-    pm_status st = unit != NULL ? pm_board_queue_unlink(r, of_unit, unit, err) : PM_OK;
+    pm_status st = unit != NULL ? pmi_board_queue_unlink(r, of_unit, unit, err) : PM_OK;
     if (st == PM_OK) {
-        st = pm_board_queue_unlink(r, of_job, job, err);
+        st = pmi_board_queue_unlink(r, of_job, job, err);
     }
-    return pm_board_send(r, st, err);
+    return pmi_board_send(r, st, err);
 }

@@ -22,19 +22,19 @@ static pm_status queue_unit(pm_redis *r, const pm_unit_record *unit, bool fresh,
     pm_redis_ttl ttl;
     pm_buffer encoded = {0};
     char items[24];
-    pm_board_key_of(r, "job-units", unit->job, &units);
-    pm_board_key_of(r, "job-done", unit->job, &done);
-    pm_board_key_of(r, "tally", unit->job, &tally);
-    pm_board_key_of(r, "attempts", unit->unit, &attempts);
-    pm_board_key_of(r, "outcome", unit->unit, &outcome);
-    pm_board_key_of(r, "unit", unit->unit, &key);
-    pm_redis_ttl_of(r->options.ttl, &ttl);
+    pmi_board_key_of(r, "job-units", unit->job, &units);
+    pmi_board_key_of(r, "job-done", unit->job, &done);
+    pmi_board_key_of(r, "tally", unit->job, &tally);
+    pmi_board_key_of(r, "attempts", unit->unit, &attempts);
+    pmi_board_key_of(r, "outcome", unit->unit, &outcome);
+    pmi_board_key_of(r, "unit", unit->unit, &key);
+    pmi_redis_ttl_of(r->options.ttl, &ttl);
     (void)snprintf(items, sizeof items, "%zu", unit->items.size / PM_DIGEST_BYTES);
-    pm_status st = pm_board_encode(r, key.span, &pm_unit_record_type, unit, &encoded, err);
+    pm_status st = pmi_board_encode(r, key.span, &pmi_unit_record_type, unit, &encoded, err);
     if (st == PM_OK) {
-        const pm_span argv[] = {pm_span_of("EVAL"),
-                                pm_span_of(place_script),
-                                pm_span_of("6"),
+        const pm_span argv[] = {pmi_span_of("EVAL"),
+                                pmi_span_of(place_script),
+                                pmi_span_of("6"),
                                 units.span,
                                 done.span,
                                 tally.span,
@@ -43,28 +43,28 @@ static pm_status queue_unit(pm_redis *r, const pm_unit_record *unit, bool fresh,
                                 key.span,
                                 {unit->unit, PM_DIGEST_BYTES},
                                 unit->kind,
-                                pm_span_of(items),
+                                pmi_span_of(items),
                                 ttl.span,
                                 {encoded.bytes, encoded.size},
-                                pm_span_of(fresh ? "1" : "0")};
-        st = pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
+                                pmi_span_of(fresh ? "1" : "0")};
+        st = pmi_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
-    pm_buffer_free(&encoded);
+    pmi_buffer_free(&encoded);
     return st;
 }
 
 static pm_status send_units(pm_redis *r, pm_status st, pm_error *err) {
     if (st != PM_OK) {
-        pm_redis_abandon(r);
+        pmi_redis_abandon(r);
         return st;
     }
-    return pm_redis_flush(r, pm_board_see_mended, r, err);
+    return pmi_redis_flush(r, pmi_board_see_mended, r, err);
 }
 
-pm_status pm_board_place(pm_redis *r, const pm_unit_record *units, size_t n, bool fresh, pm_error *err) {
+pm_status pmi_board_place(pm_redis *r, const pm_unit_record *units, size_t n, bool fresh, pm_error *err) {
     size_t bytes = 0, waiting = 0;
     double now;
-    pm_status st = pm_redis_now(r, &now, err);
+    pm_status st = pmi_redis_now(r, &now, err);
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         pm_unit_record stamped = units[i];
         stamped.time = now;
@@ -78,21 +78,21 @@ pm_status pm_board_place(pm_redis *r, const pm_unit_record *units, size_t n, boo
     return send_units(r, st, err);
 }
 
-pm_status pm_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint8_t (**units)[PM_DIGEST_BYTES],
-                              size_t *n, pm_error *err) {
+pm_status pmi_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint8_t (**units)[PM_DIGEST_BYTES],
+                               size_t *n, pm_error *err) {
     pm_board_key list;
     redisReply *reply = NULL;
-    pm_board_key_of(r, "job-units", job, &list);
-    const pm_span argv[] = {pm_span_of("SMEMBERS"), list.span};
+    pmi_board_key_of(r, "job-units", job, &list);
+    const pm_span argv[] = {pmi_span_of("SMEMBERS"), list.span};
     *units = NULL;
     *n = 0;
-    pm_status st = pm_redis_call(r, argv, 2, &reply, err);
+    pm_status st = pmi_redis_call(r, argv, 2, &reply, err);
     if (st == PM_OK) {
-        st = pm_board_digests(r, list.text, reply, units, n, err);
+        st = pmi_board_digests(r, list.text, reply, units, n, err);
     }
     freeReplyObject(reply);
     if (st == PM_EDATA) {
-        pm_board_tell_bad(r, list.text, "is no list of units, and taken to be empty", err != NULL ? err->text : "");
+        pmi_board_tell_bad(r, list.text, "is no list of units, and taken to be empty", err != NULL ? err->text : "");
         st = PM_OK;
     }
     return st;
@@ -113,40 +113,40 @@ static pm_status see_record(void *ctx, size_t i, const redisReply *reply, pm_err
     pm_board_key key;
     bool found;
     pm_error why = {0};
-    pm_board_key_of(v->r, "unit", v->units[i], &key);
-    pm_status st = pm_board_decode(v->r, key.text, reply, &pm_unit_record_type, &record, &memory, &found, &why);
+    pmi_board_key_of(v->r, "unit", v->units[i], &key);
+    pm_status st = pmi_board_decode(v->r, key.text, reply, &pmi_unit_record_type, &record, &memory, &found, &why);
     if (st == PM_EDATA) {
-        pm_board_tell_bad(v->r, key.text, "is passed over", why.text);
+        pmi_board_tell_bad(v->r, key.text, "is passed over", why.text);
         return PM_OK;
     }
     if (st != PM_OK || !found) {
-        return st == PM_OK ? PM_OK : pm_fail(err, st, "%s", why.text);
+        return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why.text);
     }
     if (memcmp(record.unit, v->units[i], PM_DIGEST_BYTES) != 0) {
-        pm_board_tell_bad(v->r, key.text, "is passed over", "it holds the record of another unit");
+        pmi_board_tell_bad(v->r, key.text, "is passed over", "it holds the record of another unit");
     } else {
         st = v->visit(v->ctx, &record, err);
     }
-    pm_message_memory_free(&memory);
+    pmi_message_memory_free(&memory);
     return st;
 }
 
-pm_status pm_board_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_board_visit visit, void *ctx,
-                         pm_error *err) {
+pm_status pmi_board_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_board_visit visit, void *ctx,
+                          pm_error *err) {
     uint8_t(*units)[PM_DIGEST_BYTES];
     size_t n;
-    pm_status st = pm_board_list_units(r, job, &units, &n, err);
+    pm_status st = pmi_board_list_units(r, job, &units, &n, err);
     for (size_t first = 0; st == PM_OK && first < n; first += PM_BOARD_BATCH) {
         size_t end = n - first < PM_BOARD_BATCH ? n : first + PM_BOARD_BATCH;
         for (size_t i = first; st == PM_OK && i < end; i++) {
             pm_board_key key;
-            pm_board_key_of(r, "unit", units[i], &key);
-            st = pm_board_queue_get(r, key.span, err);
+            pmi_board_key_of(r, "unit", units[i], &key);
+            st = pmi_board_queue_get(r, key.span, err);
         }
         if (st == PM_OK) {
             visiting v = {
                 .r = r, .units = (const uint8_t(*)[PM_DIGEST_BYTES])(units + first), .visit = visit, .ctx = ctx};
-            st = pm_redis_flush(r, see_record, &v, err);
+            st = pmi_redis_flush(r, see_record, &v, err);
         }
     }
     free(units);
@@ -172,11 +172,11 @@ static const char give_back_script[] = "local begun = redis.call('HGET', KEYS[1]
 
 static pm_status read_begin(const pm_redis *r, const redisReply *reply, pm_attempt *out, pm_error *err) {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) {
-        return pm_redis_unexpected(r, reply, "four integers", err);
+        return pmi_redis_unexpected(r, reply, "four integers", err);
     }
     for (size_t i = 0; i < 4; i++) {
         if (reply->element[i]->type != REDIS_REPLY_INTEGER || reply->element[i]->integer < 0) {
-            return pm_redis_unexpected(r, reply->element[i], "an integer of at least 0", err);
+            return pmi_redis_unexpected(r, reply->element[i], "an integer of at least 0", err);
         }
     }
     *out = (pm_attempt){.is_cancelled = reply->element[0]->integer != 0,
@@ -191,18 +191,18 @@ static pm_status try_to_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], c
     pm_board_key cancelled, outcome, attempts;
     pm_redis_ttl ttl;
     redisReply *reply = NULL;
-    pm_board_key_of(r, "cancelled", job, &cancelled);
-    pm_board_key_of(r, "outcome", unit, &outcome);
-    pm_board_key_of(r, "attempts", unit, &attempts);
-    pm_redis_ttl_of(r->options.ttl, &ttl);
-    const pm_span argv[] = {pm_span_of("EVAL"),
-                            pm_span_of(begin_script),
-                            pm_span_of("3"),
+    pmi_board_key_of(r, "cancelled", job, &cancelled);
+    pmi_board_key_of(r, "outcome", unit, &outcome);
+    pmi_board_key_of(r, "attempts", unit, &attempts);
+    pmi_redis_ttl_of(r->options.ttl, &ttl);
+    const pm_span argv[] = {pmi_span_of("EVAL"),
+                            pmi_span_of(begin_script),
+                            pmi_span_of("3"),
                             cancelled.span,
                             outcome.span,
                             attempts.span,
                             ttl.span};
-    pm_status st = pm_redis_call(r, argv, 7, &reply, err);
+    pm_status st = pmi_redis_call(r, argv, 7, &reply, err);
     if (st == PM_OK) {
         st = read_begin(r, reply, out, err);
     }
@@ -215,19 +215,19 @@ static pm_status check_end(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], boo
     pm_outcome_message outcome;
     pm_stored note = {0};
     pm_error why = {0};
-    pm_status st = pm_board_outcome(r, unit, &outcome, &note, &why);
+    pm_status st = pmi_board_outcome(r, unit, &outcome, &note, &why);
     *has_ended = st == PM_OK && note.found;
-    pm_stored_free(&note);
+    pmi_stored_free(&note);
     if (st == PM_EDATA) {
         static const char *const spaces[] = {"outcome", NULL};
-        pm_logf(r->log, PM_LOG_WARNING, "%s; it is removed", why.text);
-        return pm_board_send(r, pm_board_queue_unlink(r, spaces, unit, err), err);
+        pmi_logf(r->log, PM_LOG_WARNING, "%s; it is removed", why.text);
+        return pmi_board_send(r, pmi_board_queue_unlink(r, spaces, unit, err), err);
     }
-    return st == PM_OK ? PM_OK : pm_fail(err, st, "%s", why.text);
+    return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why.text);
 }
 
-pm_status pm_board_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                         pm_attempt *out, pm_error *err) {
+pm_status pmi_board_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
+                          pm_attempt *out, pm_error *err) {
     bool has_ended = true;
     *out = (pm_attempt){0};
     pm_status st = try_to_begin(r, job, unit, out, err);
@@ -244,9 +244,9 @@ typedef struct counted {
 
 static pm_status see_count(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     counted *c = ctx;
-    pm_status st = pm_redis_reply_status(c->r, reply, err);
+    pm_status st = pmi_redis_reply_status(c->r, reply, err);
     if (st == PM_OK && (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0)) {
-        st = pm_redis_unexpected(c->r, reply, "an integer of at least 0", err);
+        st = pmi_redis_unexpected(c->r, reply, "an integer of at least 0", err);
     }
     if (st == PM_OK && i == 0) {
         c->value = (uint64_t)reply->integer;
@@ -254,32 +254,33 @@ static pm_status see_count(void *ctx, size_t i, const redisReply *reply, pm_erro
     return st;
 }
 
-pm_status pm_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint64_t *faults, pm_error *err) {
+pm_status pmi_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint64_t *faults, pm_error *err) {
     pm_board_key attempts;
     counted c = {.r = r};
-    pm_board_key_of(r, "attempts", unit, &attempts);
-    const pm_span argv[] = {pm_span_of("HINCRBY"), attempts.span, pm_span_of("faults"), pm_span_of("1")};
-    pm_status st = pm_redis_queue(r, argv, 4, err);
+    pmi_board_key_of(r, "attempts", unit, &attempts);
+    const pm_span argv[] = {pmi_span_of("HINCRBY"), attempts.span, pmi_span_of("faults"), pmi_span_of("1")};
+    pm_status st = pmi_redis_queue(r, argv, 4, err);
     if (st == PM_OK) {
-        st = pm_board_queue_expire(r, attempts.span, r->options.ttl, err);
+        st = pmi_board_queue_expire(r, attempts.span, r->options.ttl, err);
     }
     if (st == PM_OK) {
-        st = pm_redis_flush(r, see_count, &c, err);
+        st = pmi_redis_flush(r, see_count, &c, err);
     }
     *faults = c.value;
     return st;
 }
 
-pm_status pm_board_give_back(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_board_give_back(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
     pm_board_key attempts;
     pm_redis_ttl ttl;
-    pm_board_key_of(r, "attempts", unit, &attempts);
-    pm_redis_ttl_of(r->options.ttl, &ttl);
-    const pm_span argv[] = {pm_span_of("EVAL"), pm_span_of(give_back_script), pm_span_of("1"), attempts.span, ttl.span};
-    return pm_board_send(r, pm_redis_queue(r, argv, 5, err), err);
+    pmi_board_key_of(r, "attempts", unit, &attempts);
+    pmi_redis_ttl_of(r->options.ttl, &ttl);
+    const pm_span argv[] = {pmi_span_of("EVAL"), pmi_span_of(give_back_script), pmi_span_of("1"), attempts.span,
+                            ttl.span};
+    return pmi_board_send(r, pmi_redis_queue(r, argv, 5, err), err);
 }
 
-bool pm_board_count(const redisReply *field, uint64_t *out) {
+bool pmi_board_count(const redisReply *field, uint64_t *out) {
     *out = 0;
     if (field->type == REDIS_REPLY_NIL) {
         return true;
@@ -296,18 +297,18 @@ bool pm_board_count(const redisReply *field, uint64_t *out) {
     return true;
 }
 
-pm_status pm_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_attempt *out, pm_error *err) {
+pm_status pmi_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_attempt *out, pm_error *err) {
     pm_board_key attempts;
     redisReply *reply = NULL;
-    pm_board_key_of(r, "attempts", unit, &attempts);
-    const pm_span argv[] = {pm_span_of("HMGET"), attempts.span, pm_span_of("begun"), pm_span_of("faults")};
+    pmi_board_key_of(r, "attempts", unit, &attempts);
+    const pm_span argv[] = {pmi_span_of("HMGET"), attempts.span, pmi_span_of("begun"), pmi_span_of("faults")};
     *out = (pm_attempt){0};
-    pm_status st = pm_redis_call(r, argv, 4, &reply, err);
+    pm_status st = pmi_redis_call(r, argv, 4, &reply, err);
     if (st == PM_OK &&
-        (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !pm_board_count(reply->element[0], &out->begun) ||
-         !pm_board_count(reply->element[1], &out->faults))) {
-        st = pm_fail(err, PM_EDATA, "Redis at %s: %s: begun and faults are not two counts", r->options.address,
-                     attempts.text);
+        (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !pmi_board_count(reply->element[0], &out->begun) ||
+         !pmi_board_count(reply->element[1], &out->faults))) {
+        st = pmi_fail(err, PM_EDATA, "Redis at %s: %s: begun and faults are not two counts", r->options.address,
+                      attempts.text);
     }
     freeReplyObject(reply);
     return st;
@@ -330,23 +331,29 @@ static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64
     pm_redis_ttl ttl;
     pm_buffer encoded = {0};
     char items[24];
-    pm_board_key_of(r, "job-done", outcome->job, &done);
-    pm_board_key_of(r, "tally", outcome->job, &tally);
-    pm_board_key_of(r, "attempts", outcome->unit, &attempts);
-    pm_redis_ttl_of(r->options.ttl, &ttl);
+    pmi_board_key_of(r, "job-done", outcome->job, &done);
+    pmi_board_key_of(r, "tally", outcome->job, &tally);
+    pmi_board_key_of(r, "attempts", outcome->unit, &attempts);
+    pmi_redis_ttl_of(r->options.ttl, &ttl);
     (void)snprintf(items, sizeof items, "%llu", (unsigned long long)n_items);
-    pm_status st = pm_board_encode(r, key, &pm_outcome_type, outcome, &encoded, err);
+    pm_status st = pmi_board_encode(r, key, &pmi_outcome_type, outcome, &encoded, err);
     if (st == PM_OK) {
-        const pm_span argv[] = {pm_span_of("EVAL"), pm_span_of(done_script),
-                                pm_span_of("4"),    done.span,
-                                tally.span,         key,
-                                attempts.span,      {outcome->unit, PM_DIGEST_BYTES},
-                                outcome->kind,      pm_span_of(items),
-                                ttl.span,           {encoded.bytes, encoded.size}};
-        st = pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
+        const pm_span argv[] = {pmi_span_of("EVAL"),
+                                pmi_span_of(done_script),
+                                pmi_span_of("4"),
+                                done.span,
+                                tally.span,
+                                key,
+                                attempts.span,
+                                {outcome->unit, PM_DIGEST_BYTES},
+                                outcome->kind,
+                                pmi_span_of(items),
+                                ttl.span,
+                                {encoded.bytes, encoded.size}};
+        st = pmi_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
-    pm_buffer_free(&encoded);
-    return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
+    pmi_buffer_free(&encoded);
+    return st == PM_OK ? pmi_redis_flush(r, pmi_board_see_mended, r, err) : st;
 }
 
 /* A failure does not undo what another worker has finished. The job's failure goes in front of the unit's: a worker
@@ -355,38 +362,38 @@ static pm_status end_failed(pm_redis *r, const pm_outcome_message *outcome, pm_s
     pm_outcome_message standing;
     pm_stored note = {0};
     pm_board_key failed;
-    pm_board_key_of(r, "failed", outcome->job, &failed);
-    pm_status st = pm_board_read(r, key, &pm_outcome_type, &standing, &note, err);
+    pmi_board_key_of(r, "failed", outcome->job, &failed);
+    pm_status st = pmi_board_read(r, key, &pmi_outcome_type, &standing, &note, err);
     bool is_done = st == PM_OK && note.found && standing.code == PM_OK;
-    pm_stored_free(&note);
+    pmi_stored_free(&note);
     if (st == PM_EDATA) { /* what makes no sense is written over */
-        const pm_span argv[] = {pm_span_of("UNLINK"), key};
-        st = pm_board_send(r, pm_redis_queue(r, argv, 2, err), err);
+        const pm_span argv[] = {pmi_span_of("UNLINK"), key};
+        st = pmi_board_send(r, pmi_redis_queue(r, argv, 2, err), err);
     }
     if (st != PM_OK || is_done) {
         return st;
     }
-    st = pm_board_queue_set(r, failed.span, &pm_outcome_type, outcome, r->options.ttl, true, err);
+    st = pmi_board_queue_set(r, failed.span, &pmi_outcome_type, outcome, r->options.ttl, true, err);
     if (st == PM_OK) {
-        st = pm_board_queue_set(r, key, &pm_outcome_type, outcome, r->options.ttl, true, err);
+        st = pmi_board_queue_set(r, key, &pmi_outcome_type, outcome, r->options.ttl, true, err);
     }
-    return pm_board_send(r, st, err);
+    return pmi_board_send(r, st, err);
 }
 
-pm_status pm_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err) {
+pm_status pmi_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err) {
     pm_board_key key;
-    pm_board_key_of(r, "outcome", outcome->unit, &key);
+    pmi_board_key_of(r, "outcome", outcome->unit, &key);
     return outcome->code == PM_OK ? end_done(r, outcome, n_items, key.span, err)
                                   : end_failed(r, outcome, key.span, err);
 }
 
-pm_status pm_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
-                           pm_error *err) {
+pm_status pmi_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
+                            pm_error *err) {
     pm_board_key key;
-    pm_board_key_of(r, "outcome", unit, &key);
-    return pm_board_read(r, key.span, &pm_outcome_type, out, note, err);
+    pmi_board_key_of(r, "outcome", unit, &key);
+    return pmi_board_read(r, key.span, &pmi_outcome_type, out, note, err);
 }
 
-pm_status pm_board_ended(pm_redis *r, const uint8_t (*units)[PM_DIGEST_BYTES], size_t n, bool *ended, pm_error *err) {
-    return pm_board_exist(r, "outcome", units, n, ended, err);
+pm_status pmi_board_ended(pm_redis *r, const uint8_t (*units)[PM_DIGEST_BYTES], size_t n, bool *ended, pm_error *err) {
+    return pmi_board_exist(r, "outcome", units, n, ended, err);
 }

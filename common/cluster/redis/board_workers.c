@@ -17,12 +17,12 @@ static pm_status key_of_worker(const pm_redis *r, pm_span id, pm_board_key *out,
         is_fine = isgraph(id.bytes[i]) != 0;
     }
     if (!is_fine) {
-        return pm_fail(err, PM_EDATA, "a worker's id of %zu bytes, expected 1 to %d printable characters", id.size,
-                       ID_MOST);
+        return pmi_fail(err, PM_EDATA, "a worker's id of %zu bytes, expected 1 to %d printable characters", id.size,
+                        ID_MOST);
     }
     (void)snprintf(out->text, sizeof out->text, "%s:worker:%.*s", r->options.prefix, (int)id.size,
                    (const char *)id.bytes);
-    out->span = pm_span_of(out->text);
+    out->span = pmi_span_of(out->text);
     return PM_OK;
 }
 
@@ -54,47 +54,54 @@ static pm_status queue_beat(pm_redis *r, const pm_worker_message *worker, pm_err
     pm_redis_ttl beat, listed;
     char seconds[24];
     pm_buffer encoded = {0};
-    pm_board_plain_key(r, "workers", &list);
-    pm_redis_ttl_of(PM_WORKER_SECONDS, &beat);
-    pm_redis_ttl_of(LISTED_FOR, &listed);
+    pmi_board_plain_key(r, "workers", &list);
+    pmi_redis_ttl_of(PM_WORKER_SECONDS, &beat);
+    pmi_redis_ttl_of(LISTED_FOR, &listed);
     (void)snprintf(seconds, sizeof seconds, "%.0f", LISTED_FOR);
     pm_status st = key_of_worker(r, worker->id, &key, err);
     if (st == PM_OK) {
-        st = pm_board_encode(r, key.span, &pm_worker_type, worker, &encoded, err);
+        st = pmi_board_encode(r, key.span, &pmi_worker_type, worker, &encoded, err);
     }
     if (st == PM_OK) {
-        const pm_span argv[] = {
-            pm_span_of("EVAL"), pm_span_of(beat_script),       pm_span_of("2"), list.span,           key.span,
-            worker->id,         {encoded.bytes, encoded.size}, beat.span,       pm_span_of(seconds), listed.span};
-        st = pm_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
+        const pm_span argv[] = {pmi_span_of("EVAL"),
+                                pmi_span_of(beat_script),
+                                pmi_span_of("2"),
+                                list.span,
+                                key.span,
+                                worker->id,
+                                {encoded.bytes, encoded.size},
+                                beat.span,
+                                pmi_span_of(seconds),
+                                listed.span};
+        st = pmi_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
-    pm_buffer_free(&encoded);
+    pmi_buffer_free(&encoded);
     return st;
 }
 
-pm_status pm_board_beat(pm_redis *r, pm_worker_message *worker, pm_error *err) {
+pm_status pmi_board_beat(pm_redis *r, pm_worker_message *worker, pm_error *err) {
     double now;
-    pm_status st = pm_redis_now(r, &now, err);
+    pm_status st = pmi_redis_now(r, &now, err);
     if (st == PM_OK) {
         shift_times(worker, now);
         st = queue_beat(r, worker, err);
     }
-    return st == PM_OK ? pm_redis_flush(r, pm_board_see_mended, r, err) : st;
+    return st == PM_OK ? pmi_redis_flush(r, pmi_board_see_mended, r, err) : st;
 }
 
-pm_status pm_board_leave(pm_redis *r, pm_span id, pm_error *err) {
+pm_status pmi_board_leave(pm_redis *r, pm_span id, pm_error *err) {
     pm_board_key key, list;
-    pm_board_plain_key(r, "workers", &list);
-    const pm_span remove[] = {pm_span_of("ZREM"), list.span, id};
+    pmi_board_plain_key(r, "workers", &list);
+    const pm_span remove[] = {pmi_span_of("ZREM"), list.span, id};
     pm_status st = key_of_worker(r, id, &key, err);
     if (st == PM_OK) {
-        const pm_span argv[] = {pm_span_of("UNLINK"), key.span};
-        st = pm_redis_queue(r, argv, 2, err);
+        const pm_span argv[] = {pmi_span_of("UNLINK"), key.span};
+        st = pmi_redis_queue(r, argv, 2, err);
     }
     if (st == PM_OK) {
-        st = pm_redis_queue(r, remove, 3, err);
+        st = pmi_redis_queue(r, remove, 3, err);
     }
-    return pm_board_send(r, st, err);
+    return pmi_board_send(r, st, err);
 }
 
 typedef struct roll {
@@ -115,7 +122,7 @@ static bool is_of_now(const roll *w, const char *id, const pm_worker_message *wo
     }
     char why[64];
     (void)snprintf(why, sizeof why, "it is %.0f s old by Redis's clock", age);
-    pm_board_tell_bad(w->r, id, "is a worker whose heartbeat does not count", why);
+    pmi_board_tell_bad(w->r, id, "is a worker whose heartbeat does not count", why);
     return false;
 }
 
@@ -129,17 +136,17 @@ static pm_status see_worker(void *ctx, size_t i, const redisReply *reply, pm_err
     pm_error why = {0};
     pm_board_key key;
     pm_status st = key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, &why);
-    st = st == PM_OK ? pm_board_decode(w->r, key.text, reply, &pm_worker_type, &worker, &memory, &found, &why) : st;
+    st = st == PM_OK ? pmi_board_decode(w->r, key.text, reply, &pmi_worker_type, &worker, &memory, &found, &why) : st;
     if (st == PM_EDATA) {
-        pm_board_tell_bad(w->r, id->str, "is a worker whose heartbeat cannot be read", why.text);
+        pmi_board_tell_bad(w->r, id->str, "is a worker whose heartbeat cannot be read", why.text);
         return PM_OK;
     }
     if (st != PM_OK) {
-        return pm_fail(err, st, "%s", why.text);
+        return pmi_fail(err, st, "%s", why.text);
     }
     if (found) {
         st = is_of_now(w, id->str, &worker) ? w->visit(w->ctx, &worker, err) : PM_OK;
-        pm_message_memory_free(&memory);
+        pmi_message_memory_free(&memory);
     }
     return st;
 }
@@ -147,9 +154,9 @@ static pm_status see_worker(void *ctx, size_t i, const redisReply *reply, pm_err
 /* Members that are no ids of workers are told of and left out. */
 static pm_status seat_all(roll *w, const char *list, pm_error *err) {
     size_t n = w->list->elements;
-    w->seats = pm_malloc(n, sizeof *w->seats);
+    w->seats = pmi_malloc(n, sizeof *w->seats);
     if (w->seats == NULL) {
-        return pm_fail_memory(err, "the list of workers", n * sizeof *w->seats);
+        return pmi_fail_memory(err, "the list of workers", n * sizeof *w->seats);
     }
     for (size_t i = 0; i < n; i++) {
         const redisReply *id = w->list->element[i];
@@ -159,7 +166,7 @@ static pm_status seat_all(roll *w, const char *list, pm_error *err) {
             key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, &why) == PM_OK) {
             w->seats[w->n++] = i;
         } else {
-            pm_board_tell_bad(w->r, list, "has a member that is left out", why.text);
+            pmi_board_tell_bad(w->r, list, "has a member that is left out", why.text);
         }
     }
     return PM_OK;
@@ -173,30 +180,30 @@ static pm_status visit_workers(roll *w, pm_error *err) {
             const redisReply *id = w->list->element[w->seats[i]];
             pm_board_key key;
             st = key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, err);
-            st = st == PM_OK ? pm_board_queue_get(w->r, key.span, err) : st;
+            st = st == PM_OK ? pmi_board_queue_get(w->r, key.span, err) : st;
         }
-        st = st == PM_OK ? pm_redis_flush(w->r, see_worker, w, err) : st;
+        st = st == PM_OK ? pmi_redis_flush(w->r, see_worker, w, err) : st;
     }
     return st;
 }
 
-pm_status pm_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, pm_error *err) {
+pm_status pmi_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, pm_error *err) {
     pm_board_key list;
     redisReply *reply = NULL;
     pm_error why = {0};
-    pm_board_plain_key(r, "workers", &list);
-    const pm_span argv[] = {pm_span_of("ZREVRANGE"), list.span, pm_span_of("0"), pm_span_of("-1")};
+    pmi_board_plain_key(r, "workers", &list);
+    const pm_span argv[] = {pmi_span_of("ZREVRANGE"), list.span, pmi_span_of("0"), pmi_span_of("-1")};
     double now = 0;
-    pm_status st = pm_redis_now(r, &now, &why);
-    st = st == PM_OK ? pm_redis_call(r, argv, 4, &reply, &why) : st;
+    pm_status st = pmi_redis_now(r, &now, &why);
+    st = st == PM_OK ? pmi_redis_call(r, argv, 4, &reply, &why) : st;
     if (st == PM_OK && reply->type != REDIS_REPLY_ARRAY) {
-        st = pm_redis_unexpected(r, reply, "an array", &why);
+        st = pmi_redis_unexpected(r, reply, "an array", &why);
     }
     if (st == PM_EDATA) {
-        pm_board_tell_bad(r, list.text, "is no list of workers; the next heartbeat makes it anew", why.text);
+        pmi_board_tell_bad(r, list.text, "is no list of workers; the next heartbeat makes it anew", why.text);
         st = PM_OK;
     } else if (st != PM_OK) {
-        st = pm_fail(err, st, "%s", why.text);
+        st = pmi_fail(err, st, "%s", why.text);
     } else {
         roll w = {.r = r, .list = reply, .now = now, .visit = visit, .ctx = ctx};
         st = seat_all(&w, list.text, err);

@@ -13,7 +13,7 @@
 /* ---- writing ---- */
 
 static pm_status add_bytes(void *ctx, const void *bytes, size_t n, pm_error *err) {
-    return pm_buffer_add(ctx, bytes, n, err);
+    return pmi_buffer_add(ctx, bytes, n, err);
 }
 
 /* A base weight beside coefficients (of phasic 0.21) becomes two edges when it is written, and the job another one. */
@@ -26,23 +26,24 @@ static pm_status check_graph(const pm_graph *graph, pm_error *err) {
     for (size_t e = graph->n_start_plain; e < graph->n_starts; e++) {
         is_split = is_split || graph->weights[graph->start_weight[e] * width] != 0.0;
     }
-    return !is_split ? PM_OK
-                     : pm_fail(err, PM_EDATA,
-                               "the graph has parametric edges with a base weight (phasic 0.21), which has no place in "
-                               "the newest layout that travels; run phasemill convert on it and submit what it writes");
+    return !is_split
+               ? PM_OK
+               : pmi_fail(err, PM_EDATA,
+                          "the graph has parametric edges with a base weight (phasic 0.21), which has no place in "
+                          "the newest layout that travels; run phasemill convert on it and submit what it writes");
 }
 
-pm_status pm_manifest_encode(const pm_graph *graph, const pm_classes *classes, const pm_split *split, pm_effort effort,
-                             pm_buffer *out, pm_error *err) {
+pm_status pmi_manifest_encode(const pm_graph *graph, const pm_classes *classes, const pm_split *split, pm_effort effort,
+                              pm_buffer *out, pm_error *err) {
     pm_buffer written = {0};
     const pm_byte_sink sink = {.ctx = &written, .write = add_bytes};
-    uint8_t *as_given = pm_malloc(classes->n_classes, 1);
+    uint8_t *as_given = pmi_malloc(classes->n_classes, 1);
     pm_status st = check_graph(graph, err);
     if (st == PM_OK && as_given == NULL) {
-        st = pm_fail_memory(err, "a manifest", classes->n_classes);
+        st = pmi_fail_memory(err, "a manifest", classes->n_classes);
     }
     if (st == PM_OK) {
-        st = pm_graph_write(graph, PM_GRAPH_MSGPACK, &sink, err);
+        st = pmi_graph_write(graph, PM_GRAPH_MSGPACK, &sink, err);
     }
     if (st == PM_OK) {
         for (uint32_t c = 0; c < classes->n_classes; c++) {
@@ -50,42 +51,42 @@ pm_status pm_manifest_encode(const pm_graph *graph, const pm_classes *classes, c
         }
         pm_manifest_message message = {.effort = (uint64_t)effort,
                                        .as_given = {as_given, classes->n_classes},
-                                       .class_of = pm_u32s(classes->class_of, split->n_sccs),
-                                       .names = pm_u32s(classes->names, split->n_transient),
+                                       .class_of = pmi_u32s(classes->class_of, split->n_sccs),
+                                       .names = pmi_u32s(classes->names, split->n_transient),
                                        .graph = {written.bytes, written.size}};
         memcpy(message.job, graph->digest, sizeof message.job);
-        st = pm_message_encode(&pm_manifest_type, &message, out, err);
+        st = pmi_message_encode(&pmi_manifest_type, &message, out, err);
     }
-    pm_buffer_free(&written);
+    pmi_buffer_free(&written);
     free(as_given);
     return st;
 }
 
 /* ---- reading ---- */
 
-void pm_job_free(pm_job *job) {
-    pm_classes_free(&job->classes);
-    pm_split_free(&job->split);
+void pmi_job_free(pm_job *job) {
+    pmi_classes_free(&job->classes);
+    pmi_split_free(&job->split);
     pm_graph_free(job->graph);
     *job = (pm_job){0};
 }
 
 static pm_status check_sizes(const pm_manifest_message *m, const pm_split *split, pm_error *err) {
     if (m->class_of.size != (size_t)split->n_sccs * 4 || m->names.size != (size_t)split->n_transient * 4) {
-        return pm_fail(
+        return pmi_fail(
             err, PM_EDATA,
             "classes of %zu SCCs and names of %zu states, expected those of the graph's %u SCCs and %u states",
             m->class_of.size / 4, m->names.size / 4, split->n_sccs, split->n_transient);
     }
     for (size_t c = 0; c < m->as_given.size; c++) {
         if (m->as_given.bytes[c] > 1) {
-            return pm_fail(err, PM_EDATA, "as_given of class %zu is %u, expected 0 or 1", c, m->as_given.bytes[c]);
+            return pmi_fail(err, PM_EDATA, "as_given of class %zu is %u, expected 0 or 1", c, m->as_given.bytes[c]);
         }
     }
     return m->as_given.size <= split->n_sccs
                ? PM_OK
-               : pm_fail(err, PM_EDATA, "%zu classes, expected at most %u: one for each SCC", m->as_given.size,
-                         split->n_sccs);
+               : pmi_fail(err, PM_EDATA, "%zu classes, expected at most %u: one for each SCC", m->as_given.size,
+                          split->n_sccs);
 }
 
 static pm_status restore_classes(const pm_manifest_message *m, pm_job *out, pm_error *err) {
@@ -93,14 +94,14 @@ static pm_status restore_classes(const pm_manifest_message *m, pm_job *out, pm_e
     size_t n_sccs, n_names;
     pm_status st = check_sizes(m, &out->split, err);
     if (st == PM_OK) {
-        st = pm_u32s_read(m->class_of, &class_of, &n_sccs, err);
+        st = pmi_u32s_read(m->class_of, &class_of, &n_sccs, err);
     }
     if (st == PM_OK) {
-        st = pm_u32s_read(m->names, &names, &n_names, err);
+        st = pmi_u32s_read(m->names, &names, &n_names, err);
     }
     if (st == PM_OK) {
-        st = pm_classes_restore(out->graph, &out->split, out->effort, m->as_given.bytes, (uint32_t)m->as_given.size,
-                                class_of, names, &out->classes, err);
+        st = pmi_classes_restore(out->graph, &out->split, out->effort, m->as_given.bytes, (uint32_t)m->as_given.size,
+                                 class_of, names, &out->classes, err);
     }
     free(class_of);
     free(names);
@@ -113,49 +114,49 @@ static pm_status unpack(const pm_manifest_message *m, const pm_log *log, pm_job 
     pm_status st = pm_graph_parse(m->graph.bytes, m->graph.size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &out->graph, err);
     if (st == PM_OK && memcmp(out->graph->digest, m->job, sizeof m->job) != 0) {
         char found[PM_DIGEST_HEX], expected[PM_DIGEST_HEX];
-        pm_hex(out->graph->digest, found);
-        pm_hex(m->job, expected);
-        st = pm_fail(err, PM_EDATA, "its graph is %s, expected %s", found, expected);
+        pmi_hex(out->graph->digest, found);
+        pmi_hex(m->job, expected);
+        st = pmi_fail(err, PM_EDATA, "its graph is %s, expected %s", found, expected);
     }
     if (st == PM_OK) {
-        st = pm_split_graph(out->graph, log, &out->split, err);
+        st = pmi_split_graph(out->graph, log, &out->split, err);
     }
     return st == PM_OK ? restore_classes(m, out, err) : st;
 }
 
-pm_status pm_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, const pm_log *log, pm_job *out,
-                             pm_error *err) {
+pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, const pm_log *log, pm_job *out,
+                              pm_error *err) {
     pm_manifest_message message;
     pm_message_memory memory = {0};
-    pm_message_type type = pm_manifest_type;
+    pm_message_type type = pmi_manifest_type;
     type.unpacked = limit < type.unpacked ? limit : type.unpacked;
     *out = (pm_job){0};
-    pm_status st = pm_message_decode(&type, bytes, n, &message, &memory, err);
+    pm_status st = pmi_message_decode(&type, bytes, n, &message, &memory, err);
     if (st == PM_OK) {
         st = unpack(&message, log, out, err);
-        pm_message_memory_free(&memory);
+        pmi_message_memory_free(&memory);
         if (st != PM_OK) {
-            (void)pm_fail_prefix(err, "the job's manifest");
+            (void)pmi_fail_prefix(err, "the job's manifest");
         }
     }
     if (st != PM_OK) {
-        pm_job_free(out);
+        pmi_job_free(out);
     }
     return st;
 }
 
 /* ---- in Redis ---- */
 
-pm_status pm_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const pm_buffer *encoded, pm_error *err) {
+pm_status pmi_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const pm_buffer *encoded, pm_error *err) {
     pm_blob_item item = {.bytes = encoded->bytes, .size = encoded->size};
     memcpy(item.digest, job, sizeof item.digest);
-    pm_status st = pm_blob_put(r, PM_SPACE_MANIFEST, &item, 1, true, err);
+    pm_status st = pmi_blob_put(r, PM_SPACE_MANIFEST, &item, 1, true, err);
     if (st == PM_OK && item.how == PM_BLOB_DIFFERS) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(job, hex);
-        pm_logf(r->log, PM_LOG_INFO,
-                "job %s: the manifest of an earlier submit, with another effort or by another version, is replaced",
-                hex);
+        pmi_hex(job, hex);
+        pmi_logf(r->log, PM_LOG_INFO,
+                 "job %s: the manifest of an earlier submit, with another effort or by another version, is replaced",
+                 hex);
     }
     return st;
 }
@@ -163,47 +164,47 @@ pm_status pm_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const
 /* Before it is read: what is too large for this process may be right for others, and stays. */
 static pm_status check_stored_size(pm_redis *r, const uint8_t *job, size_t limit, pm_error *err) {
     uint64_t size;
-    pm_status st = pm_blob_size(r, PM_SPACE_MANIFEST, job, &size, err);
+    pm_status st = pmi_blob_size(r, PM_SPACE_MANIFEST, job, &size, err);
     if (st == PM_OK && size > limit) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(job, hex);
-        st = pm_fail(err, PM_EOSERR,
-                     "the manifest of job %s has %llu bytes, and at most %zu may be taken (--memory, or the unit's "
-                     "memory)",
-                     hex, (unsigned long long)size, limit);
+        pmi_hex(job, hex);
+        st = pmi_fail(err, PM_EOSERR,
+                      "the manifest of job %s has %llu bytes, and at most %zu may be taken (--memory, or the unit's "
+                      "memory)",
+                      hex, (unsigned long long)size, limit);
     }
     return st;
 }
 
-pm_status pm_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log, pm_job *out,
-                          pm_buffer *encoded, pm_error *err) {
+pm_status pmi_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log,
+                           pm_job *out, pm_buffer *encoded, pm_error *err) {
     pm_buffer bytes = {0};
     pm_blob_found found;
     char hex[PM_DIGEST_HEX];
-    pm_hex(job, hex);
+    pmi_hex(job, hex);
     *out = (pm_job){0};
     pm_status st = check_stored_size(r, job, limit, err);
     if (st != PM_OK) {
         return st;
     }
-    st = pm_blob_get(r, PM_SPACE_MANIFEST, job, MANIFEST_MOST, &bytes, &found, err);
+    st = pmi_blob_get(r, PM_SPACE_MANIFEST, job, MANIFEST_MOST, &bytes, &found, err);
     if (st == PM_OK && found != PM_BLOB_FOUND) {
-        st = pm_fail(err, PM_ENOINPUT, "Redis at %s %s of job %s; submit the graph (again)", r->options.address,
-                     found == PM_BLOB_MISSING ? "has no manifest" : "had a damaged manifest", hex);
+        st = pmi_fail(err, PM_ENOINPUT, "Redis at %s %s of job %s; submit the graph (again)", r->options.address,
+                      found == PM_BLOB_MISSING ? "has no manifest" : "had a damaged manifest", hex);
     } else if (st == PM_OK) {
-        st = pm_manifest_decode(bytes.bytes, bytes.size, limit, log, out, err);
-        st = st == PM_EDATA ? pm_fail_prefix(err, "Redis at %s: job %s, whose graph should be submitted again",
-                                             r->options.address, hex)
+        st = pmi_manifest_decode(bytes.bytes, bytes.size, limit, log, out, err);
+        st = st == PM_EDATA ? pmi_fail_prefix(err, "Redis at %s: job %s, whose graph should be submitted again",
+                                              r->options.address, hex)
                             : st;
     }
     if (st == PM_OK && memcmp(out->job, job, sizeof out->job) != 0) {
-        pm_job_free(out);
-        st = pm_fail(err, PM_EDATA, "Redis at %s holds the manifest of another job under %s; submit the graph again",
-                     r->options.address, hex);
+        pmi_job_free(out);
+        st = pmi_fail(err, PM_EDATA, "Redis at %s holds the manifest of another job under %s; submit the graph again",
+                      r->options.address, hex);
     }
     if (st == PM_OK && encoded != NULL) {
-        st = pm_buffer_add(encoded, bytes.bytes, bytes.size, err);
+        st = pmi_buffer_add(encoded, bytes.bytes, bytes.size, err);
     }
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
     return st;
 }

@@ -15,19 +15,19 @@ typedef struct pm_job {
     pm_classes classes;
 } pm_job;
 
-pm_status pm_manifest_encode(const pm_graph *graph, const pm_classes *classes, const pm_split *split, pm_effort effort,
-                             pm_buffer *out, pm_error *err);
+pm_status pmi_manifest_encode(const pm_graph *graph, const pm_classes *classes, const pm_split *split, pm_effort effort,
+                              pm_buffer *out, pm_error *err);
 /* Untrusted bytes: the graph must have the job's digest, every SCC renamed must be its class's digraph. What unfolds to
  * more than `limit` bytes is refused before it takes memory. */
-pm_status pm_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, const pm_log *log, pm_job *out,
-                             pm_error *err);
-void pm_job_free(pm_job *job);
+pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, const pm_log *log, pm_job *out,
+                              pm_error *err);
+void pmi_job_free(pm_job *job);
 
 /* Another manifest of the job (another effort) is replaced; an info line says so. */
-pm_status pm_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const pm_buffer *encoded, pm_error *err);
+pm_status pmi_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const pm_buffer *encoded, pm_error *err);
 /* `encoded` (may be NULL) gets the bytes as they are stored. Errors: PM_ENOINPUT when Redis has no such job, or had a
  * damaged manifest, saying to submit it. */
-pm_status pm_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log, pm_job *out,
-                          pm_buffer *encoded, pm_error *err);
+pm_status pmi_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log,
+                           pm_job *out, pm_buffer *encoded, pm_error *err);
 
 #endif

@@ -15,7 +15,7 @@
 /* ---- opening ---- */
 
 static pm_status bad_address(const char *address, pm_error *err) {
-    return pm_fail(err, PM_ECONFIG, "Redis address '%s', expected host:port, [v6]:port or unix:/path", address);
+    return pmi_fail(err, PM_ECONFIG, "Redis address '%s', expected host:port, [v6]:port or unix:/path", address);
 }
 
 static bool parse_port(const char *text, int *port) {
@@ -54,9 +54,9 @@ static pm_status parse_address(pm_redis *r, pm_error *err) {
     if (n == 0) {
         return bad_address(address, err);
     }
-    r->host = pm_malloc(n + 1, 1);
+    r->host = pmi_malloc(n + 1, 1);
     if (r->host == NULL) {
-        return pm_fail_memory(err, "the address of Redis", n + 1);
+        return pmi_fail_memory(err, "the address of Redis", n + 1);
     }
     memcpy(r->host, begin, n);
     r->host[n] = 0;
@@ -80,62 +80,62 @@ static bool is_prefix(const char *prefix) {
 
 static pm_status check_options(const pm_redis_options *o, pm_error *err) {
     if (o->address == NULL) {
-        return pm_fail(err, PM_EUNAVAILABLE, "no Redis address; set redis.address");
+        return pmi_fail(err, PM_EUNAVAILABLE, "no Redis address; set redis.address");
     }
     if (!is_prefix(o->prefix)) {
-        return pm_fail(err, PM_ECONFIG, "prefix of Redis keys '%s', expected 1 to %d printable characters, no braces",
-                       o->prefix == NULL ? "" : o->prefix, PM_REDIS_PREFIX);
+        return pmi_fail(err, PM_ECONFIG, "prefix of Redis keys '%s', expected 1 to %d printable characters, no braces",
+                        o->prefix == NULL ? "" : o->prefix, PM_REDIS_PREFIX);
     }
     if (!is_time(o->connect_seconds) || !is_time(o->command_seconds) || !is_time(o->ttl)) {
-        return pm_fail(err, PM_ECONFIG,
-                       "Redis time limits of %g s (connecting) and %g s (commands), values kept for %g s: expected "
-                       "above 0 and at most 1e10",
-                       o->connect_seconds, o->command_seconds, o->ttl);
+        return pmi_fail(err, PM_ECONFIG,
+                        "Redis time limits of %g s (connecting) and %g s (commands), values kept for %g s: expected "
+                        "above 0 and at most 1e10",
+                        o->connect_seconds, o->command_seconds, o->ttl);
     }
     return PM_OK;
 }
 
-pm_status pm_redis_open(const pm_redis_options *options, const pm_log *log, pm_redis **out, pm_error *err) {
+pm_status pmi_redis_open(const pm_redis_options *options, const pm_log *log, pm_redis **out, pm_error *err) {
     *out = NULL;
     pm_status st = check_options(options, err);
     if (st != PM_OK) {
         return st;
     }
-    pm_redis *r = pm_calloc(1, sizeof *r);
+    pm_redis *r = pmi_calloc(1, sizeof *r);
     if (r == NULL) {
-        return pm_fail_memory(err, "a connection to Redis", sizeof *r);
+        return pmi_fail_memory(err, "a connection to Redis", sizeof *r);
     }
     r->options = *options;
     r->log = log;
     st = parse_address(r, err);
     if (st == PM_OK && options->tls) {
-        st = pm_redis_tls_open(r, err);
+        st = pmi_redis_tls_open(r, err);
     }
     if (st != PM_OK) {
-        pm_redis_close(r);
+        pmi_redis_close(r);
         return st;
     }
     *out = r;
     return PM_OK;
 }
 
-void pm_redis_close(pm_redis *r) {
+void pmi_redis_close(pm_redis *r) {
     if (r != NULL) {
-        pm_redis_disconnect(r);
-        pm_redis_tls_close(r);
+        pmi_redis_disconnect(r);
+        pmi_redis_tls_close(r);
         free(r->host);
         free(r->queued);
         free(r);
     }
 }
 
-const pm_redis_options *pm_redis_options_of(const pm_redis *r) {
+const pm_redis_options *pmi_redis_options_of(const pm_redis *r) {
     return &r->options;
 }
 
 /* ---- connecting ---- */
 
-struct timeval pm_redis_timeval(double seconds) {
+struct timeval pmi_redis_timeval(double seconds) {
     double whole = floor(seconds);
     struct timeval t = {.tv_sec = (time_t)whole, .tv_usec = (suseconds_t)((seconds - whole) * 1e6)};
     if (t.tv_sec == 0 && t.tv_usec == 0) {
@@ -144,7 +144,7 @@ struct timeval pm_redis_timeval(double seconds) {
     return t;
 }
 
-void pm_redis_disconnect(pm_redis *r) {
+void pmi_redis_disconnect(pm_redis *r) {
     if (r->context != NULL) {
         redisFree(r->context);
         r->context = NULL;
@@ -152,63 +152,63 @@ void pm_redis_disconnect(pm_redis *r) {
     r->n_queued = 0;
 }
 
-pm_status pm_redis_broken(pm_redis *r, const char *doing, pm_error *err) {
+pm_status pmi_redis_broken(pm_redis *r, const char *doing, pm_error *err) {
     int code = errno;
     const redisContext *c = r->context;
     const char *address = r->options.address, *words = c->err != 0 ? c->errstr : "for an unknown reason";
     pm_status st;
     if (c->err == REDIS_ERR_OOM) {
-        st = pm_fail_memory(err, "talking to Redis", 0);
+        st = pmi_fail_memory(err, "talking to Redis", 0);
     } else if (c->err == REDIS_ERR_IO && (code == EAGAIN || code == EWOULDBLOCK)) {
-        st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: no answer within %.3g s%s", address, doing, r->patience,
-                     r->has_answered ? "" : CHECK);
+        st = pmi_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: no answer within %.3g s%s", address, doing, r->patience,
+                      r->has_answered ? "" : CHECK);
     } else if (c->err == REDIS_ERR_PROTOCOL) {
-        st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: what answers there is no Redis: %s" CHECK, address, doing,
-                     words);
+        st = pmi_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: what answers there is no Redis: %s" CHECK, address, doing,
+                      words);
     } else if (!r->has_answered) {
-        st =
-            pm_fail(err, PM_EUNAVAILABLE,
-                    "Redis at %s: %s: the connection was closed before any answer, as by a server that is no Redis, or "
-                    "one that expects TLS: %s; check redis.address and redis.tls",
-                    address, doing, words);
+        st = pmi_fail(
+            err, PM_EUNAVAILABLE,
+            "Redis at %s: %s: the connection was closed before any answer, as by a server that is no Redis, or "
+            "one that expects TLS: %s; check redis.address and redis.tls",
+            address, doing, words);
     } else {
-        st = pm_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: connection lost: %s", address, doing, words);
+        st = pmi_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: connection lost: %s", address, doing, words);
     }
-    pm_redis_disconnect(r);
+    pmi_redis_disconnect(r);
     return st;
 }
 
 /* ---- time limits ---- */
 
-void pm_redis_set_deadline(pm_redis *r, double deadline) {
+void pmi_redis_set_deadline(pm_redis *r, double deadline) {
     r->deadline = deadline;
 }
 
 static pm_status make_context(pm_redis *r, pm_error *err) {
-    double seconds = pm_redis_seconds_for(r, r->options.connect_seconds, 0);
+    double seconds = pmi_redis_seconds_for(r, r->options.connect_seconds, 0);
     if (seconds == 0) {
-        return pm_redis_time_is_over(r, "connecting", err);
+        return pmi_redis_time_is_over(r, "connecting", err);
     }
-    struct timeval limit = pm_redis_timeval(seconds);
+    struct timeval limit = pmi_redis_timeval(seconds);
     r->has_answered = false;
-    r->patience = pm_redis_seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
+    r->patience = pmi_redis_seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
     r->context =
         r->port == 0 ? redisConnectUnixWithTimeout(r->host, limit) : redisConnectWithTimeout(r->host, r->port, limit);
     if (r->context == NULL) {
-        return pm_fail_memory(err, "a connection to Redis", sizeof *r->context);
+        return pmi_fail_memory(err, "a connection to Redis", sizeof *r->context);
     }
     if (r->context->err != 0) {
-        pm_status st = pm_fail(err, PM_EUNAVAILABLE, "cannot connect to Redis at %s: %s" CHECK, r->options.address,
-                               r->context->errstr);
-        pm_redis_disconnect(r);
+        pm_status st = pmi_fail(err, PM_EUNAVAILABLE, "cannot connect to Redis at %s: %s" CHECK, r->options.address,
+                                r->context->errstr);
+        pmi_redis_disconnect(r);
         return st;
     }
-    pm_redis_bound_lists(r);
-    if (redisSetTimeout(r->context, pm_redis_timeval(r->patience)) != REDIS_OK ||
+    pmi_redis_bound_lists(r);
+    if (redisSetTimeout(r->context, pmi_redis_timeval(r->patience)) != REDIS_OK ||
         (r->port != 0 && redisEnableKeepAlive(r->context) != REDIS_OK)) {
-        return pm_redis_broken(r, "connecting", err);
+        return pmi_redis_broken(r, "connecting", err);
     }
-    return r->tls != NULL ? pm_redis_tls_start(r, err) : PM_OK;
+    return r->tls != NULL ? pmi_redis_tls_start(r, err) : PM_OK;
 }
 
 /* A command on the bare connection. */
@@ -221,10 +221,10 @@ static pm_status exchange(pm_redis *r, const pm_span *argv, size_t argc, redisRe
     }
     (void)snprintf(r->current.text, sizeof r->current.text, "%s", texts[0]);
     if (redisAppendCommandArgv(r->context, (int)argc, texts, sizes) != REDIS_OK) {
-        return pm_redis_broken(r, r->current.text, err);
+        return pmi_redis_broken(r, r->current.text, err);
     }
-    pm_status st = pm_redis_wait(r, r->current.text, reply, err);
-    return st == PM_OK ? pm_redis_reply_status(r, *reply, err) : st;
+    pm_status st = pmi_redis_wait(r, r->current.text, reply, err);
+    return st == PM_OK ? pmi_redis_reply_status(r, *reply, err) : st;
 }
 
 static pm_status introduce(pm_redis *r, pm_error *err) {
@@ -232,12 +232,12 @@ static pm_status introduce(pm_redis *r, pm_error *err) {
     redisReply *reply = NULL;
     pm_status st = PM_OK;
     if (o->user != NULL || o->password != NULL) {
-        pm_span argv[3] = {pm_span_of("AUTH")};
+        pm_span argv[3] = {pmi_span_of("AUTH")};
         size_t argc = 1;
         if (o->user != NULL) {
-            argv[argc++] = pm_span_of(o->user);
+            argv[argc++] = pmi_span_of(o->user);
         }
-        argv[argc++] = pm_span_of(o->password != NULL ? o->password : "");
+        argv[argc++] = pmi_span_of(o->password != NULL ? o->password : "");
         st = exchange(r, argv, argc, &reply, err);
         freeReplyObject(reply);
         reply = NULL;
@@ -245,14 +245,14 @@ static pm_status introduce(pm_redis *r, pm_error *err) {
     if (st == PM_OK && o->database != 0) {
         char number[24];
         (void)snprintf(number, sizeof number, "%zu", o->database);
-        const pm_span argv[] = {pm_span_of("SELECT"), pm_span_of(number)};
+        const pm_span argv[] = {pmi_span_of("SELECT"), pmi_span_of(number)};
         st = exchange(r, argv, 2, &reply, err);
         freeReplyObject(reply);
     }
     return st;
 }
 
-pm_status pm_redis_connect(pm_redis *r, pm_error *err) {
+pm_status pmi_redis_connect(pm_redis *r, pm_error *err) {
     if (r->context != NULL) {
         return PM_OK;
     }
@@ -260,7 +260,7 @@ pm_status pm_redis_connect(pm_redis *r, pm_error *err) {
     if (st == PM_OK) {
         st = introduce(r, err);
         if (st != PM_OK) {
-            pm_redis_disconnect(r); /* never a connection that is not who it should be, or elsewhere */
+            pmi_redis_disconnect(r); /* never a connection that is not who it should be, or elsewhere */
         }
     }
     return st;
@@ -278,8 +278,8 @@ static pm_status append(pm_redis *r, const pm_span *argv, size_t argc, pm_error 
     const char *few[16], **texts = few;
     size_t few_sizes[16], *sizes = few_sizes;
     if (argc > 16) {
-        texts = pm_malloc(argc, sizeof *texts);
-        sizes = pm_malloc(argc, sizeof *sizes);
+        texts = pmi_malloc(argc, sizeof *texts);
+        sizes = pmi_malloc(argc, sizeof *sizes);
     }
     int rc = REDIS_ERR;
     if (texts != NULL && sizes != NULL) {
@@ -294,25 +294,25 @@ static pm_status append(pm_redis *r, const pm_span *argv, size_t argc, pm_error 
         free(sizes);
     }
     if (rc != REDIS_OK) {
-        pm_redis_disconnect(r);
-        return pm_fail_memory(err, "a command for Redis", argc * sizeof *argv);
+        pmi_redis_disconnect(r);
+        return pmi_fail_memory(err, "a command for Redis", argc * sizeof *argv);
     }
     return PM_OK;
 }
 
-pm_status pm_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_error *err) {
+pm_status pmi_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_error *err) {
     if (argc == 0 || argc > INT32_MAX) {
-        return pm_fail(err, PM_ESOFTWARE, "a Redis command of %zu words", argc);
+        return pmi_fail(err, PM_ESOFTWARE, "a Redis command of %zu words", argc);
     }
     pm_status st = PM_OK;
     /* A connection that was lost with commands in its pipeline stays lost until they are flushed: those in front would
      * else be dropped in silence. hiredis does no I/O before that, so only memory can be the cause here. */
     if (r->n_queued == 0) {
-        st = pm_redis_connect(r, err);
+        st = pmi_redis_connect(r, err);
     }
-    if (st == PM_OK && !pm_reserve((void **)&r->queued, &r->capacity, r->n_queued + 1, sizeof *r->queued)) {
-        pm_redis_disconnect(r);
-        st = pm_fail_memory(err, "a pipeline of Redis", r->n_queued * sizeof *r->queued);
+    if (st == PM_OK && !pmi_reserve((void **)&r->queued, &r->capacity, r->n_queued + 1, sizeof *r->queued)) {
+        pmi_redis_disconnect(r);
+        st = pmi_fail_memory(err, "a pipeline of Redis", r->n_queued * sizeof *r->queued);
     }
     if (st == PM_OK) {
         st = append(r, argv, argc, err);
@@ -323,18 +323,18 @@ pm_status pm_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_error
     return st;
 }
 
-void pm_redis_abandon(pm_redis *r) {
+void pmi_redis_abandon(pm_redis *r) {
     if (r->n_queued > 0) {
-        pm_redis_disconnect(r);
+        pmi_redis_disconnect(r);
     }
 }
 
 static pm_status no_errors(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     (void)i;
-    return pm_redis_reply_status(ctx, reply, err);
+    return pmi_redis_reply_status(ctx, reply, err);
 }
 
-pm_status pm_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error *err) {
+pm_status pmi_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error *err) {
     pm_status first = PM_OK;
     size_t n = r->n_queued;
     if (visit == NULL) {
@@ -346,7 +346,7 @@ pm_status pm_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error 
         char doing[96] = "";
         r->current = r->queued[i];
         (void)snprintf(doing, sizeof doing, "%s (command %zu of %zu sent together)", r->current.text, i + 1, n);
-        pm_status st = pm_redis_wait(r, n == 1 ? r->current.text : doing, &reply, err);
+        pm_status st = pmi_redis_wait(r, n == 1 ? r->current.text : doing, &reply, err);
         if (st != PM_OK) {
             return st;
         }
@@ -359,23 +359,23 @@ pm_status pm_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error 
     return first;
 }
 
-pm_status pm_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, pm_error *err) {
+pm_status pmi_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, pm_error *err) {
     *reply = NULL;
     if (r->n_queued > 0) {
-        return pm_fail(err, PM_ESOFTWARE, "a Redis command between %zu queued ones", r->n_queued);
+        return pmi_fail(err, PM_ESOFTWARE, "a Redis command between %zu queued ones", r->n_queued);
     }
-    pm_status st = pm_redis_queue(r, argv, argc, err);
+    pm_status st = pmi_redis_queue(r, argv, argc, err);
     if (st != PM_OK) {
         return st;
     }
     redisReply *answer = NULL;
     r->current = r->queued[0];
-    st = pm_redis_wait(r, r->current.text, &answer, err);
+    st = pmi_redis_wait(r, r->current.text, &answer, err);
     if (st != PM_OK) {
         return st;
     }
     r->n_queued = 0;
-    st = pm_redis_reply_status(r, answer, err);
+    st = pmi_redis_reply_status(r, answer, err);
     if (st != PM_OK) {
         freeReplyObject(answer);
         return st;
@@ -396,15 +396,15 @@ static bool read_digits(const redisReply *reply, double *out) {
     return is_number;
 }
 
-pm_status pm_redis_now(pm_redis *r, double *now, pm_error *err) {
-    const pm_span argv[] = {pm_span_of("TIME")};
+pm_status pmi_redis_now(pm_redis *r, double *now, pm_error *err) {
+    const pm_span argv[] = {pmi_span_of("TIME")};
     redisReply *reply = NULL;
     double seconds = 0, micros = 0;
     *now = 0;
-    pm_status st = pm_redis_call(r, argv, 1, &reply, err);
+    pm_status st = pmi_redis_call(r, argv, 1, &reply, err);
     if (st == PM_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
                         !read_digits(reply->element[0], &seconds) || !read_digits(reply->element[1], &micros))) {
-        st = pm_redis_unexpected(r, reply, "two numbers", err);
+        st = pmi_redis_unexpected(r, reply, "two numbers", err);
     }
     if (st == PM_OK) {
         *now = seconds + 1e-6 * micros;
@@ -415,21 +415,21 @@ pm_status pm_redis_now(pm_redis *r, double *now, pm_error *err) {
 
 /* ---- keys ---- */
 
-pm_span pm_redis_key(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES],
-                     char key[PM_REDIS_KEY]) {
+pm_span pmi_redis_key(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES],
+                      char key[PM_REDIS_KEY]) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(digest, hex);
+    pmi_hex(digest, hex);
     (void)snprintf(key, PM_REDIS_KEY, "%s:%s:{%s}", r->options.prefix, space, hex);
-    return pm_span_of(key);
+    return pmi_span_of(key);
 }
 
-pm_span pm_redis_plain_key(const pm_redis *r, const char *name, char key[PM_REDIS_KEY]) {
+pm_span pmi_redis_plain_key(const pm_redis *r, const char *name, char key[PM_REDIS_KEY]) {
     (void)snprintf(key, PM_REDIS_KEY, "%s:%s", r->options.prefix, name);
-    return pm_span_of(key);
+    return pmi_span_of(key);
 }
 
-void pm_redis_ttl_of(double seconds, pm_redis_ttl *out) {
+void pmi_redis_ttl_of(double seconds, pm_redis_ttl *out) {
     long long ms = (long long)ceil(seconds * 1e3);
     (void)snprintf(out->text, sizeof out->text, "%lld", ms);
-    out->span = pm_span_of(out->text);
+    out->span = pmi_span_of(out->text);
 }

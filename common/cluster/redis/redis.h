@@ -26,28 +26,28 @@ typedef struct pm_redis_options {
 typedef struct pm_redis pm_redis;
 
 /* Checks the options; connects at the first command. The strings must outlive the handle. Raises no SIGPIPE only when
- * the program ignores it, which main does. Close with pm_redis_close. */
-pm_status pm_redis_open(const pm_redis_options *options, const pm_log *log, pm_redis **out, pm_error *err);
-void pm_redis_close(pm_redis *r);
-const pm_redis_options *pm_redis_options_of(const pm_redis *r);
+ * the program ignores it, which main does. Close with pmi_redis_close. */
+pm_status pmi_redis_open(const pm_redis_options *options, const pm_log *log, pm_redis **out, pm_error *err);
+void pmi_redis_close(pm_redis *r);
+const pm_redis_options *pmi_redis_options_of(const pm_redis *r);
 
-/* No command takes longer than to this moment of pm_seconds() and half a second more, which is for saying how things
+/* No command takes longer than to this moment of pmi_seconds() and half a second more, which is for saying how things
  * stand; afterwards each is PM_ETEMPORARY at once. 0: no such moment. */
-void pm_redis_set_deadline(pm_redis *r, double deadline);
+void pmi_redis_set_deadline(pm_redis *r, double deadline);
 
 /* Seconds since 1970 by the server's clock: the one that all machines of a cluster share. */
-pm_status pm_redis_now(pm_redis *r, double *now, pm_error *err);
+pm_status pmi_redis_now(pm_redis *r, double *now, pm_error *err);
 /* Whether the server takes writes at this moment: PM_OK, or what it says. */
-pm_status pm_redis_try_write(pm_redis *r, pm_error *err);
+pm_status pmi_redis_try_write(pm_redis *r, pm_error *err);
 
 /* Connects, and checks what the cluster needs of the server: maxmemory-policy noeviction (a warning line when neither
  * INFO nor CONFIG may be asked), no Redis Cluster, and the right to each command used, on scratch keys; at the first
  * time, that PREFIX:cluster-key, which the first of a cluster writes, names the cluster.key that `seal` is of (there is
  * none without), so that nobody with another one takes for damaged what is not. Errors beside those of commands:
  * PM_ECONFIG; PM_EPERMISSION names all commands that are refused. */
-pm_status pm_redis_check(pm_redis *r, pm_error *err);
+pm_status pmi_redis_check(pm_redis *r, pm_error *err);
 /* That about the key alone, for whoever only looks: nothing is written, and nothing there is fine. */
-pm_status pm_redis_see_key(pm_redis *r, pm_error *err);
+pm_status pmi_redis_see_key(pm_redis *r, pm_error *err);
 
 /* One command. Free *reply with freeReplyObject. An error reply is an error here, never a *reply. Errors, with the
  * command's name, the address and the server's words, never the password:
@@ -58,27 +58,27 @@ pm_status pm_redis_see_key(pm_redis *r, pm_error *err);
  *   PM_EPERMISSION   -NOAUTH, -WRONGPASS, -NOPERM, a password where none is set
  *   PM_ECONFIG       -MOVED, -ASK: a cluster's redirection; a database that is not there
  *   PM_EDATA         any other error, such as -WRONGTYPE */
-pm_status pm_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, pm_error *err);
+pm_status pmi_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, pm_error *err);
 
 /* A pipeline: commands are queued, then sent together; replies come in order. Words are copied. After a failure nothing
- * is queued; whoever fails for other reasons between queueing and flushing calls pm_redis_abandon. A pipeline is held
+ * is queued; whoever fails for other reasons between queueing and flushing calls pmi_redis_abandon. A pipeline is held
  * whole in memory: a few megabytes at a time. */
-pm_status pm_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_error *err);
-void pm_redis_abandon(pm_redis *r);
-/* `visit` sees the reply of the i-th command queued (borrowed; error replies too: pm_redis_reply_status). The first
+pm_status pmi_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_error *err);
+void pmi_redis_abandon(pm_redis *r);
+/* `visit` sees the reply of the i-th command queued (borrowed; error replies too: pmi_redis_reply_status). The first
  * failure of `visit` ends the visits, and is returned after all replies were read. NULL: no reply must be an error. */
 typedef pm_status (*pm_redis_visit)(void *ctx, size_t i, const redisReply *reply, pm_error *err);
-pm_status pm_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error *err);
-/* Status of a reply as pm_redis_call has it. */
-pm_status pm_redis_reply_status(const pm_redis *r, const redisReply *reply, pm_error *err);
+pm_status pmi_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error *err);
+/* Status of a reply as pmi_redis_call has it. */
+pm_status pmi_redis_reply_status(const pm_redis *r, const redisReply *reply, pm_error *err);
 /* PM_EDATA: a reply of another type than `expected` ("an integer"). */
-pm_status pm_redis_unexpected(const pm_redis *r, const redisReply *reply, const char *expected, pm_error *err);
+pm_status pmi_redis_unexpected(const pm_redis *r, const redisReply *reply, const char *expected, pm_error *err);
 
 /* "PREFIX:space:{hex}" into `key`, which holds PM_REDIS_KEY bytes. */
 #define PM_REDIS_KEY 256
-pm_span pm_redis_key(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES],
-                     char key[PM_REDIS_KEY]);
+pm_span pmi_redis_key(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES],
+                      char key[PM_REDIS_KEY]);
 /* "PREFIX:name" */
-pm_span pm_redis_plain_key(const pm_redis *r, const char *name, char key[PM_REDIS_KEY]);
+pm_span pmi_redis_plain_key(const pm_redis *r, const char *name, char key[PM_REDIS_KEY]);
 
 #endif

@@ -26,7 +26,7 @@ static pm_status check_policy(const pm_redis *r, const char *policy, pm_error *e
     if (strcmp(policy, "noeviction") == 0) {
         return PM_OK;
     }
-    return pm_fail(
+    return pmi_fail(
         err, PM_ECONFIG,
         "Redis at %s has maxmemory-policy %s, expected noeviction: with any other it drops traces of running "
         "jobs when it is full; set it in redis.conf, or with CONFIG SET maxmemory-policy noeviction",
@@ -35,14 +35,14 @@ static pm_status check_policy(const pm_redis *r, const char *policy, pm_error *e
 
 /* What may not be asked leaves *known false; all else is an error. */
 static pm_status ask(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, bool *known, pm_error *err) {
-    pm_status st = pm_redis_call(r, argv, argc, reply, err);
+    pm_status st = pmi_redis_call(r, argv, argc, reply, err);
     *known = st == PM_OK;
     return st == PM_EPERMISSION || st == PM_EDATA ? PM_OK : st;
 }
 
 /* INFO tells policy and kind of server at once. */
 static pm_status check_info(pm_redis *r, bool *known, pm_error *err) {
-    const pm_span argv[] = {pm_span_of("INFO")};
+    const pm_span argv[] = {pmi_span_of("INFO")};
     redisReply *reply = NULL;
     pm_status st = ask(r, argv, 1, &reply, known, err);
     if (st != PM_OK || !*known) {
@@ -51,10 +51,10 @@ static pm_status check_info(pm_redis *r, bool *known, pm_error *err) {
     char value[64];
     const char *info = reply->type == REDIS_REPLY_STRING ? reply->str : "";
     if (info_value(info, "cluster_enabled", value, sizeof value) && strcmp(value, "0") != 0) {
-        st = pm_fail(err, PM_ECONFIG,
-                     "Redis at %s is a node of a Redis Cluster, expected a server that holds all keys; set "
-                     "redis.address to such a one",
-                     r->options.address);
+        st = pmi_fail(err, PM_ECONFIG,
+                      "Redis at %s is a node of a Redis Cluster, expected a server that holds all keys; set "
+                      "redis.address to such a one",
+                      r->options.address);
     } else {
         *known = info_value(info, "maxmemory_policy", value, sizeof value);
         st = *known ? check_policy(r, value, err) : PM_OK;
@@ -64,7 +64,7 @@ static pm_status check_info(pm_redis *r, bool *known, pm_error *err) {
 }
 
 static pm_status check_config(pm_redis *r, bool *known, pm_error *err) {
-    const pm_span argv[] = {pm_span_of("CONFIG"), pm_span_of("GET"), pm_span_of("maxmemory-policy")};
+    const pm_span argv[] = {pmi_span_of("CONFIG"), pmi_span_of("GET"), pmi_span_of("maxmemory-policy")};
     redisReply *reply = NULL;
     pm_status st = ask(r, argv, 3, &reply, known, err);
     if (st != PM_OK || !*known) {
@@ -118,7 +118,7 @@ typedef struct rights {
 /* Gathers what is refused, so that one look shows all that is missing; other errors end the check. */
 static pm_status look(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     rights *seen = ctx;
-    pm_status st = pm_redis_reply_status(seen->r, reply, err);
+    pm_status st = pmi_redis_reply_status(seen->r, reply, err);
     if (st != PM_EPERMISSION) {
         return st;
     }
@@ -135,8 +135,8 @@ static pm_status scratch(uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
     const struct {
         double now;
         long pid;
-    } seed = {pm_seconds(), (long)getpid()};
-    return pm_digest(PM_SHA256, &seed, sizeof seed, digest, err);
+    } seed = {pmi_seconds(), (long)getpid()};
+    return pmi_digest(PM_SHA256, &seed, sizeof seed, digest, err);
 }
 
 static pm_status queue_trials(pm_redis *r, char keys[N_KEYS][PM_REDIS_KEY], pm_error *err) {
@@ -145,14 +145,14 @@ static pm_status queue_trials(pm_redis *r, char keys[N_KEYS][PM_REDIS_KEY], pm_e
         pm_span argv[8];
         size_t argc = 0;
         for (; argc < 8 && trials[t][argc] != NULL; argc++) {
-            argv[argc] = pm_span_of(trials[t][argc]);
+            argv[argc] = pmi_span_of(trials[t][argc]);
             for (size_t k = 0; k < N_KEYS; k++) {
                 if (strcmp(trials[t][argc], key_words[k]) == 0) {
-                    argv[argc] = pm_span_of(keys[k]);
+                    argv[argc] = pmi_span_of(keys[k]);
                 }
             }
         }
-        st = pm_redis_queue(r, argv, argc, err);
+        st = pmi_redis_queue(r, argv, argc, err);
     }
     return st;
 }
@@ -166,30 +166,30 @@ static pm_status check_rights(pm_redis *r, pm_error *err) {
         return st;
     }
     for (size_t k = 0; k < N_KEYS; k++) {
-        (void)pm_redis_key(r, key_spaces[k], digest, keys[k]);
+        (void)pmi_redis_key(r, key_spaces[k], digest, keys[k]);
     }
     st = queue_trials(r, keys, err);
     if (st == PM_OK) {
-        st = pm_redis_flush(r, look, &seen, err);
+        st = pmi_redis_flush(r, look, &seen, err);
     }
     if (st == PM_OK && seen.refused[0] != 0) {
-        st = pm_fail(err, PM_EPERMISSION,
-                     "Redis at %s: user '%s' may not use %s (%s); the cluster needs all of them on keys %s:*",
-                     r->options.address, r->options.user == NULL ? "default" : r->options.user, seen.refused,
-                     seen.words, r->options.prefix);
+        st = pmi_fail(err, PM_EPERMISSION,
+                      "Redis at %s: user '%s' may not use %s (%s); the cluster needs all of them on keys %s:*",
+                      r->options.address, r->options.user == NULL ? "default" : r->options.user, seen.refused,
+                      seen.words, r->options.prefix);
     }
     return st;
 }
 
-pm_status pm_redis_try_write(pm_redis *r, pm_error *err) {
+pm_status pmi_redis_try_write(pm_redis *r, pm_error *err) {
     uint8_t digest[PM_DIGEST_BYTES];
     char key[PM_REDIS_KEY];
     pm_status st = scratch(digest, err);
     if (st == PM_OK) {
-        const pm_span argv[] = {pm_span_of("SET"), pm_redis_key(r, key_spaces[STRING_KEY], digest, key),
-                                pm_span_of("1"), pm_span_of("PX"), pm_span_of("100")};
+        const pm_span argv[] = {pmi_span_of("SET"), pmi_redis_key(r, key_spaces[STRING_KEY], digest, key),
+                                pmi_span_of("1"), pmi_span_of("PX"), pmi_span_of("100")};
         redisReply *reply = NULL;
-        st = pm_redis_call(r, argv, 5, &reply, err);
+        st = pmi_redis_call(r, argv, 5, &reply, err);
         freeReplyObject(reply);
     }
     return st;
@@ -202,8 +202,8 @@ pm_status pm_redis_try_write(pm_redis *r, pm_error *err) {
 /* The reply to GETRANGE of the note about it. */
 static pm_status judge_note(const pm_redis *r, const char *key, const redisReply *reply, pm_error *err) {
     const pm_seal *seal = r->options.seal;
-    const char *ours = seal != NULL ? pm_seal_id(seal) : "";
-    pm_status st = pm_redis_reply_status(r, reply, err);
+    const char *ours = seal != NULL ? pmi_seal_id(seal) : "";
+    pm_status st = pmi_redis_reply_status(r, reply, err);
     if (st != PM_OK && st != PM_EDATA) {
         return st;
     }
@@ -216,57 +216,58 @@ static pm_status judge_note(const pm_redis *r, const char *key, const redisReply
     char digits[PM_DIGEST_HEX] = "0000000000000000000000000000000000000000000000000000000000000000";
     if (is_text && reply->len == PM_SEAL_ID_TEXT - 1) {
         memcpy(digits, reply->str, reply->len);
-        if (pm_unhex(digits, bytes)) {
+        if (pmi_unhex(digits, bytes)) {
             (void)snprintf(found, sizeof found, "%s", reply->str);
         }
     }
-    return pm_fail(err, PM_ECONFIG,
-                   "Redis at %s: what is stored there has seals of the cluster.key %s (%s says so), and here %s%s: set "
-                   "the cluster's key; where it was changed on purpose, delete that key of Redis",
-                   r->options.address, found, key, seal != NULL ? "it is " : "none is set", ours);
+    return pmi_fail(
+        err, PM_ECONFIG,
+        "Redis at %s: what is stored there has seals of the cluster.key %s (%s says so), and here %s%s: set "
+        "the cluster's key; where it was changed on purpose, delete that key of Redis",
+        r->options.address, found, key, seal != NULL ? "it is " : "none is set", ours);
 }
 
 static pm_status see_note(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     const pm_redis *r = ctx;
     char key[PM_REDIS_KEY];
     (void)i;
-    (void)pm_redis_plain_key(r, KEY_NOTE, key);
+    (void)pmi_redis_plain_key(r, KEY_NOTE, key);
     return judge_note(r, key, reply, err);
 }
 
-pm_status pm_redis_see_key(pm_redis *r, pm_error *err) {
+pm_status pmi_redis_see_key(pm_redis *r, pm_error *err) {
     char key[PM_REDIS_KEY], last[24];
     (void)snprintf(last, sizeof last, "%d", PM_SEAL_ID_TEXT);
-    const pm_span get[] = {pm_span_of("GETRANGE"), pm_redis_plain_key(r, KEY_NOTE, key), pm_span_of("0"),
-                           pm_span_of(last)};
-    pm_status st = pm_redis_queue(r, get, 4, err);
-    return st == PM_OK ? pm_redis_flush(r, see_note, r, err) : st;
+    const pm_span get[] = {pmi_span_of("GETRANGE"), pmi_redis_plain_key(r, KEY_NOTE, key), pmi_span_of("0"),
+                           pmi_span_of(last)};
+    pm_status st = pmi_redis_queue(r, get, 4, err);
+    return st == PM_OK ? pmi_redis_flush(r, see_note, r, err) : st;
 }
 
 /* The first one writes it. */
 static pm_status note_key(pm_redis *r, pm_error *err) {
     char key[PM_REDIS_KEY];
     pm_redis_ttl ttl;
-    pm_span name = pm_redis_plain_key(r, KEY_NOTE, key);
-    pm_redis_ttl_of(2.0 * r->options.ttl, &ttl);
-    const pm_span set[] = {pm_span_of("SET"), name,    pm_span_of(pm_seal_id(r->options.seal)), pm_span_of("NX"),
-                           pm_span_of("PX"),  ttl.span};
-    const pm_span keep[] = {pm_span_of("PEXPIRE"), name, ttl.span};
-    pm_status st = pm_redis_queue(r, set, 6, err);
-    st = st == PM_OK ? pm_redis_queue(r, keep, 3, err) : st;
-    return st == PM_OK ? pm_redis_flush(r, NULL, NULL, err) : st;
+    pm_span name = pmi_redis_plain_key(r, KEY_NOTE, key);
+    pmi_redis_ttl_of(2.0 * r->options.ttl, &ttl);
+    const pm_span set[] = {pmi_span_of("SET"), name,    pmi_span_of(pmi_seal_id(r->options.seal)), pmi_span_of("NX"),
+                           pmi_span_of("PX"),  ttl.span};
+    const pm_span keep[] = {pmi_span_of("PEXPIRE"), name, ttl.span};
+    pm_status st = pmi_redis_queue(r, set, 6, err);
+    st = st == PM_OK ? pmi_redis_queue(r, keep, 3, err) : st;
+    return st == PM_OK ? pmi_redis_flush(r, NULL, NULL, err) : st;
 }
 
 static pm_status check_key(pm_redis *r, pm_error *err) {
     pm_status st = r->options.seal != NULL ? note_key(r, err) : PM_OK;
-    st = st == PM_OK ? pm_redis_see_key(r, err) : st;
+    st = st == PM_OK ? pmi_redis_see_key(r, err) : st;
     r->is_key_checked = st == PM_OK;
     return st;
 }
 
-pm_status pm_redis_check(pm_redis *r, pm_error *err) {
+pm_status pmi_redis_check(pm_redis *r, pm_error *err) {
     bool known = false;
-    pm_status st = pm_redis_connect(r, err);
+    pm_status st = pmi_redis_connect(r, err);
     if (st == PM_OK) {
         st = check_info(r, &known, err);
     }
@@ -274,9 +275,9 @@ pm_status pm_redis_check(pm_redis *r, pm_error *err) {
         st = check_config(r, &known, err);
     }
     if (st == PM_OK && !known) {
-        pm_logf(r->log, PM_LOG_WARNING,
-                "Redis at %s tells neither INFO nor CONFIG GET: make sure that its maxmemory-policy is noeviction",
-                r->options.address);
+        pmi_logf(r->log, PM_LOG_WARNING,
+                 "Redis at %s tells neither INFO nor CONFIG GET: make sure that its maxmemory-policy is noeviction",
+                 r->options.address);
     }
     st = st == PM_OK ? check_rights(r, err) : st;
     return st == PM_OK && !r->is_key_checked ? check_key(r, err) : st;

@@ -19,7 +19,7 @@ struct pm_redis {
     int port;
     redisContext *context; /* NULL: not connected */
     bool has_answered;     /* on this connection, as Redis does */
-    double deadline;       /* pm_seconds(); 0: none */
+    double deadline;       /* pmi_seconds(); 0: none */
     double patience;       /* seconds that the command at hand may take */
     struct pm_redis_tls *tls;
     pm_redis_name *queued; /* names of the commands of the pipeline, in order */
@@ -35,40 +35,40 @@ struct pm_redis {
 };
 
 /* Connects and says who we are, unless connected. */
-pm_status pm_redis_connect(pm_redis *r, pm_error *err);
+pm_status pmi_redis_connect(pm_redis *r, pm_error *err);
 /* Closes the connection; what was queued is gone. */
-void pm_redis_disconnect(pm_redis *r);
+void pmi_redis_disconnect(pm_redis *r);
 
 /* The context's fault as an error; closes the connection. */
-pm_status pm_redis_broken(pm_redis *r, const char *doing, pm_error *err);
+pm_status pmi_redis_broken(pm_redis *r, const char *doing, pm_error *err);
 
 /* The next reply, by the deadline, and within command_seconds for each read; free with freeReplyObject. `doing` is
  * named in errors, which close the connection. */
-pm_status pm_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err);
+pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err);
 /* Of a new context: lists longer than any that we ask for are refused. */
-void pm_redis_bound_lists(pm_redis *r);
+void pmi_redis_bound_lists(pm_redis *r);
 /* What is left for a step that may take `most` seconds; 0 when time is over. */
-double pm_redis_seconds_for(const pm_redis *r, double most, double grace);
-pm_status pm_redis_time_is_over(pm_redis *r, const char *doing, pm_error *err);
-struct timeval pm_redis_timeval(double seconds);
+double pmi_redis_seconds_for(const pm_redis *r, double most, double grace);
+pm_status pmi_redis_time_is_over(pm_redis *r, const char *doing, pm_error *err);
+struct timeval pmi_redis_timeval(double seconds);
 
 /* Milliseconds of a TTL as text, and as an argument. */
 typedef struct pm_redis_ttl {
     char text[24];
     pm_span span;
 } pm_redis_ttl;
-void pm_redis_ttl_of(double seconds, pm_redis_ttl *out);
+void pmi_redis_ttl_of(double seconds, pm_redis_ttl *out);
 
 /* A visit of replies that are 1 or 0: whether the i-th thing asked for is there. */
 typedef struct pm_redis_asked {
     const pm_redis *r;
     bool *exist;
 } pm_redis_asked;
-pm_status pm_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err);
+pm_status pmi_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err);
 
 /* TLS (redis/redis_tls.c): prepares and checks what options ask for; starts it on a connected context. */
-pm_status pm_redis_tls_open(pm_redis *r, pm_error *err);
-pm_status pm_redis_tls_start(pm_redis *r, pm_error *err);
-void pm_redis_tls_close(pm_redis *r);
+pm_status pmi_redis_tls_open(pm_redis *r, pm_error *err);
+pm_status pmi_redis_tls_start(pm_redis *r, pm_error *err);
+void pmi_redis_tls_close(pm_redis *r);
 
 #endif

@@ -67,28 +67,28 @@ static const char *within_script(const char *text) {
     return inner != NULL ? inner + 3 : text;
 }
 
-pm_status pm_redis_reply_status(const pm_redis *r, const redisReply *reply, pm_error *err) {
+pm_status pmi_redis_reply_status(const pm_redis *r, const redisReply *reply, pm_error *err) {
     if (reply->type != REDIS_REPLY_ERROR) {
         return PM_OK;
     }
     const meaning *m = find_meaning(within_script(reply->str));
-    return pm_fail(err, m != NULL ? m->status : PM_EDATA, "Redis at %s refused %s: %s%s", r->options.address,
-                   r->current.text, reply->str, m != NULL ? m->remedy : "");
+    return pmi_fail(err, m != NULL ? m->status : PM_EDATA, "Redis at %s refused %s: %s%s", r->options.address,
+                    r->current.text, reply->str, m != NULL ? m->remedy : "");
 }
 
-pm_status pm_redis_unexpected(const pm_redis *r, const redisReply *reply, const char *expected, pm_error *err) {
+pm_status pmi_redis_unexpected(const pm_redis *r, const redisReply *reply, const char *expected, pm_error *err) {
     static const char *const types[] = {"nothing",  "a string", "an array", "an integer",
                                         "no value", "a status", "an error"};
     size_t type = (size_t)reply->type;
-    return pm_fail(err, PM_EDATA, "Redis at %s answered %s with %s, expected %s", r->options.address, r->current.text,
-                   type < sizeof types / sizeof types[0] ? types[type] : "another type", expected);
+    return pmi_fail(err, PM_EDATA, "Redis at %s answered %s with %s, expected %s", r->options.address, r->current.text,
+                    type < sizeof types / sizeof types[0] ? types[type] : "another type", expected);
 }
 
-pm_status pm_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
+pm_status pmi_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     pm_redis_asked *a = ctx;
-    pm_status st = pm_redis_reply_status(a->r, reply, err);
+    pm_status st = pmi_redis_reply_status(a->r, reply, err);
     if (st == PM_OK && reply->type != REDIS_REPLY_INTEGER) {
-        st = pm_redis_unexpected(a->r, reply, "an integer", err);
+        st = pmi_redis_unexpected(a->r, reply, "an integer", err);
     }
     a->exist[i] = st == PM_OK && reply->integer == 1;
     return st;

@@ -18,14 +18,15 @@ struct pm_redis_tls {
 static pm_status tls_error(const pm_redis *r, const char *what, pm_error *err) {
     char text[256];
     ERR_error_string_n(ERR_get_error(), text, sizeof text);
-    return pm_fail(err, PM_ECONFIG, "TLS to Redis at %s: %s: %s; look at redis.tls-ca", r->options.address, what, text);
+    return pmi_fail(err, PM_ECONFIG, "TLS to Redis at %s: %s: %s; look at redis.tls-ca", r->options.address, what,
+                    text);
 }
 
-pm_status pm_redis_tls_open(pm_redis *r, pm_error *err) {
+pm_status pmi_redis_tls_open(pm_redis *r, pm_error *err) {
     const char *ca = r->options.tls_ca;
-    r->tls = pm_calloc(1, sizeof *r->tls);
+    r->tls = pmi_calloc(1, sizeof *r->tls);
     if (r->tls == NULL) {
-        return pm_fail_memory(err, "TLS to Redis", sizeof *r->tls);
+        return pmi_fail_memory(err, "TLS to Redis", sizeof *r->tls);
     }
     r->tls->context = SSL_CTX_new(TLS_client_method());
     if (r->tls->context == NULL || SSL_CTX_set_min_proto_version(r->tls->context, TLS1_2_VERSION) != 1) {
@@ -46,21 +47,21 @@ static bool expect_host(SSL *ssl, const char *host) {
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-pm_status pm_redis_tls_start(pm_redis *r, pm_error *err) {
+pm_status pmi_redis_tls_start(pm_redis *r, pm_error *err) {
     SSL *ssl = SSL_new(r->tls->context);
     if (ssl == NULL || (r->port != 0 && !expect_host(ssl, r->host))) {
         SSL_free(ssl);
-        pm_redis_disconnect(r);
+        pmi_redis_disconnect(r);
         return tls_error(r, "cannot be set up", err);
     }
     if (redisInitiateSSL(r->context, ssl) != REDIS_OK) {
         SSL_free(ssl);
-        return pm_redis_broken(r, "TLS", err);
+        return pmi_redis_broken(r, "TLS", err);
     }
     return PM_OK;
 }
 
-void pm_redis_tls_close(pm_redis *r) {
+void pmi_redis_tls_close(pm_redis *r) {
     if (r->tls != NULL) {
         SSL_CTX_free(r->tls->context);
         free(r->tls);
@@ -70,19 +71,19 @@ void pm_redis_tls_close(pm_redis *r) {
 
 #else
 
-pm_status pm_redis_tls_open(pm_redis *r, pm_error *err) {
-    return pm_fail(err, PM_EUNAVAILABLE,
-                   "TLS to Redis at %s is not available: this program was built with hiredis %d.%d.%d without "
-                   "hiredis_ssl, which comes with 1.0; build it with that, or set redis.tls to false and reach Redis "
-                   "through a TLS tunnel on this machine",
-                   r->options.address, HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+pm_status pmi_redis_tls_open(pm_redis *r, pm_error *err) {
+    return pmi_fail(err, PM_EUNAVAILABLE,
+                    "TLS to Redis at %s is not available: this program was built with hiredis %d.%d.%d without "
+                    "hiredis_ssl, which comes with 1.0; build it with that, or set redis.tls to false and reach Redis "
+                    "through a TLS tunnel on this machine",
+                    r->options.address, HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
 }
 
-pm_status pm_redis_tls_start(pm_redis *r, pm_error *err) {
-    return pm_redis_tls_open(r, err);
+pm_status pmi_redis_tls_start(pm_redis *r, pm_error *err) {
+    return pmi_redis_tls_open(r, err);
 }
 
-void pm_redis_tls_close(pm_redis *r) {
+void pmi_redis_tls_close(pm_redis *r) {
     r->tls = NULL;
 }
 

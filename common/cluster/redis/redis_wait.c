@@ -22,7 +22,7 @@ static void *make_list(const redisReadTask *task, list_length n) {
     return r->replies.refused > 0 ? NULL : r->replies.usual->createArray(task, n);
 }
 
-void pm_redis_bound_lists(pm_redis *r) {
+void pmi_redis_bound_lists(pm_redis *r) {
     redisReader *reader = r->context->reader;
     r->replies.usual = reader->fn;
     r->replies.bounded = *reader->fn;
@@ -31,46 +31,46 @@ void pm_redis_bound_lists(pm_redis *r) {
     reader->privdata = r;
 }
 
-double pm_redis_seconds_for(const pm_redis *r, double most, double grace) {
-    double left = r->deadline == 0 ? most : r->deadline + grace - pm_seconds();
+double pmi_redis_seconds_for(const pm_redis *r, double most, double grace) {
+    double left = r->deadline == 0 ? most : r->deadline + grace - pmi_seconds();
     return left <= 0 ? 0 : left < most ? left : most;
 }
 
-pm_status pm_redis_time_is_over(pm_redis *r, const char *doing, pm_error *err) {
-    pm_redis_disconnect(r);
-    return pm_fail(err, PM_ETEMPORARY, "Redis at %s: %s: time is over", r->options.address, doing);
+pm_status pmi_redis_time_is_over(pm_redis *r, const char *doing, pm_error *err) {
+    pmi_redis_disconnect(r);
+    return pmi_fail(err, PM_ETEMPORARY, "Redis at %s: %s: time is over", r->options.address, doing);
 }
 
 /* How long one read or write may take. */
 static pm_status limit_step(pm_redis *r, const char *doing, pm_error *err) {
-    double seconds = pm_redis_seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
+    double seconds = pmi_redis_seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
     if (seconds == 0) {
-        return pm_redis_time_is_over(r, doing, err);
+        return pmi_redis_time_is_over(r, doing, err);
     }
     if (seconds != r->patience) {
         r->patience = seconds;
-        if (redisSetTimeout(r->context, pm_redis_timeval(seconds)) != REDIS_OK) {
-            return pm_redis_broken(r, doing, err);
+        if (redisSetTimeout(r->context, pmi_redis_timeval(seconds)) != REDIS_OK) {
+            return pmi_redis_broken(r, doing, err);
         }
     }
     return PM_OK;
 }
 
 static pm_status crawls(pm_redis *r, const char *doing, double seconds, pm_error *err) {
-    pm_redis_disconnect(r);
-    return pm_fail(err, PM_EUNAVAILABLE,
-                   "Redis at %s: %s: no whole answer within %.3g s, though bytes of one came; check redis.address",
-                   r->options.address, doing, seconds);
+    pmi_redis_disconnect(r);
+    return pmi_fail(err, PM_EUNAVAILABLE,
+                    "Redis at %s: %s: no whole answer within %.3g s, though bytes of one came; check redis.address",
+                    r->options.address, doing, seconds);
 }
 
 static pm_status too_long(pm_redis *r, const char *doing, pm_error *err) {
-    pm_redis_disconnect(r);
-    return pm_fail(err, PM_EUNAVAILABLE,
-                   "Redis at %s: %s: a list of %lld elements, expected at most %lld; check redis.address",
-                   r->options.address, doing, r->replies.refused, MOST_ELEMENTS);
+    pmi_redis_disconnect(r);
+    return pmi_fail(err, PM_EUNAVAILABLE,
+                    "Redis at %s: %s: a list of %lld elements, expected at most %lld; check redis.address",
+                    r->options.address, doing, r->replies.refused, MOST_ELEMENTS);
 }
 
-pm_status pm_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err) {
+pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err) {
     int is_written = 0;
     bool is_fine = true;
     void *answer = NULL;
@@ -82,10 +82,10 @@ pm_status pm_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_e
         if (!is_fine || answer != NULL) {
             break;
         }
-        double now = pm_seconds(), most = WHOLE * r->options.command_seconds;
+        double now = pmi_seconds(), most = WHOLE * r->options.command_seconds;
         begun = is_written && begun > 0 ? begun : now; /* writing may take as long as it goes on */
         if (r->deadline > 0 && now > r->deadline + GRACE_SECONDS) {
-            st = pm_redis_time_is_over(r, doing, err);
+            st = pmi_redis_time_is_over(r, doing, err);
         } else if (now > begun + most) {
             st = crawls(r, doing, most, err);
         } else {
@@ -94,7 +94,7 @@ pm_status pm_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_e
         }
     }
     if (st == PM_OK && !is_fine) {
-        st = r->replies.refused > 0 ? too_long(r, doing, err) : pm_redis_broken(r, doing, err);
+        st = r->replies.refused > 0 ? too_long(r, doing, err) : pmi_redis_broken(r, doing, err);
     }
     r->has_answered = r->has_answered || st == PM_OK;
     *reply = answer;

@@ -13,10 +13,10 @@ typedef enum disk_use { READING, WRITING } disk_use;
 /* One line for each change of state: a full disk can be read all the time. True when it worked. */
 static bool note_disk(pm_traces *t, disk_use use, pm_status st, const pm_error *why) {
     if (st != PM_OK && !t->is_disk_failing[use]) {
-        pm_logf(t->log, PM_LOG_WARNING, "%s; %s until it works again", why->text,
-                use == READING ? "traces come from Redis alone" : "traces are not kept on disk");
+        pmi_logf(t->log, PM_LOG_WARNING, "%s; %s until it works again", why->text,
+                 use == READING ? "traces come from Redis alone" : "traces are not kept on disk");
     } else if (st == PM_OK && t->is_disk_failing[use]) {
-        pm_logf(t->log, PM_LOG_INFO, "trace cache on disk: %s works again", use == READING ? "reading" : "writing");
+        pmi_logf(t->log, PM_LOG_INFO, "trace cache on disk: %s works again", use == READING ? "reading" : "writing");
     }
     t->is_disk_failing[use] = st != PM_OK;
     return st == PM_OK;
@@ -30,7 +30,7 @@ static bool get_from_disk(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], pm_b
     if (t->disk == NULL) {
         return false;
     }
-    bool is_found = note_disk(t, READING, pm_disk_get(t->disk, PM_DISK_TRACE, key, value, &found, &why), &why) &&
+    bool is_found = note_disk(t, READING, pmi_disk_get(t->disk, PM_DISK_TRACE, key, value, &found, &why), &why) &&
                     found == PM_DISK_FOUND;
     if (!is_found) {
         value->size = before;
@@ -41,7 +41,7 @@ static bool get_from_disk(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], pm_b
 static void put_to_disk(pm_traces *t, const pm_disk_entry *entries, size_t n) {
     pm_error why;
     if (t->disk != NULL && n > 0) {
-        (void)note_disk(t, WRITING, pm_disk_put(t->disk, entries, n, &why), &why);
+        (void)note_disk(t, WRITING, pmi_disk_put(t->disk, entries, n, &why), &why);
     }
 }
 
@@ -77,7 +77,7 @@ static void forget_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]) {
 /* Takes the bytes over. That the disk does not get them, where there is no memory for it, harms nobody. */
 static void note_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], uint8_t *bytes, size_t size) {
     if (t->given == NULL) {
-        t->given = pm_calloc(1, sizeof *t->given);
+        t->given = pmi_calloc(1, sizeof *t->given);
     }
     if (t->given == NULL || bytes == NULL) {
         free(bytes);
@@ -92,7 +92,7 @@ static void note_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], uint8_t
     t->given->bytes += size;
 }
 
-void pm_traces_settle(pm_traces *t, bool is_fit) {
+void pmi_traces_settle(pm_traces *t, bool is_fit) {
     if (t->given != NULL && !is_fit && t->given->n > 0) {
         uint8_t last[PM_DIGEST_BYTES];
         memcpy(last, t->given->entries[t->given->n - 1].key, sizeof last);
@@ -111,11 +111,11 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
                                 pm_cache_found *found, pm_error *err) {
     size_t before = value->size;
     pm_blob_found there;
-    pm_status st = pm_blob_get(t->redis, PM_SPACE_TRACE, key, PM_TRACE_MOST, value, &there, err);
+    pm_status st = pmi_blob_get(t->redis, PM_SPACE_TRACE, key, PM_TRACE_MOST, value, &there, err);
     *found = there == PM_BLOB_FOUND ? PM_CACHE_FOUND : there == PM_BLOB_DAMAGED ? PM_CACHE_DAMAGED : PM_CACHE_MISSING;
     if (st == PM_OK && there == PM_BLOB_FOUND && t->disk != NULL) {
         size_t size = value->size - before;
-        uint8_t *copy = pm_malloc(size, 1);
+        uint8_t *copy = pmi_malloc(size, 1);
         if (copy != NULL) {
             memcpy(copy, value->bytes + before, size);
         }
@@ -125,19 +125,19 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
 }
 
 static pm_status take_held(pm_traces *t, pm_held_trace *held, pm_buffer *value, pm_error *err) {
-    pm_status st = pm_buffer_add(value, held->bytes, held->size, err);
+    pm_status st = pmi_buffer_add(value, held->bytes, held->size, err);
     if (st == PM_OK && held->is_far && t->disk != NULL) {
         note_given(t, held->key, held->bytes, held->size);
         held->bytes = NULL;
     }
-    pm_held_drop(held);
+    pmi_held_drop(held);
     return st;
 }
 
 static pm_status get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
                      pm_error *err) {
     pm_traces *t = ctx;
-    pm_held_trace *held = pm_held_find(t->held, key);
+    pm_held_trace *held = pmi_held_find(t->held, key);
     *found = PM_CACHE_FOUND;
     if (held != NULL) {
         return take_held(t, held, value, err);
@@ -147,11 +147,11 @@ static pm_status get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *v
 
 static pm_status put(void *ctx, const pm_cache_entry *entries, size_t n, pm_error *err) {
     pm_traces *t = ctx;
-    pm_blob_item *items = pm_calloc(n, sizeof *items);
-    pm_disk_entry *copies = pm_calloc(n, sizeof *copies);
+    pm_blob_item *items = pmi_calloc(n, sizeof *items);
+    pm_disk_entry *copies = pmi_calloc(n, sizeof *copies);
     pm_status st = PM_OK;
     if (items == NULL || copies == NULL) {
-        st = pm_fail_memory(err, "the traces to keep", n * (sizeof *items + sizeof *copies));
+        st = pmi_fail_memory(err, "the traces to keep", n * (sizeof *items + sizeof *copies));
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         items[i] = (pm_blob_item){.bytes = entries[i].bytes, .size = entries[i].size};
@@ -160,7 +160,7 @@ static pm_status put(void *ctx, const pm_cache_entry *entries, size_t n, pm_erro
         memcpy(copies[i].key, entries[i].key, PM_DIGEST_BYTES);
     }
     if (st == PM_OK) {
-        st = pm_blob_put(t->redis, PM_SPACE_TRACE, items, n, false, err);
+        st = pmi_blob_put(t->redis, PM_SPACE_TRACE, items, n, false, err);
     }
     if (st == PM_OK) {
         put_to_disk(t, copies, n);
@@ -174,21 +174,21 @@ static pm_status remove_both(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_e
     pm_traces *t = ctx;
     bool removed;
     pm_error why;
-    pm_held_drop(pm_held_find(t->held, key));
+    pmi_held_drop(pmi_held_find(t->held, key));
     forget_given(t, key);
     if (t->disk != NULL) {
-        (void)note_disk(t, WRITING, pm_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
+        (void)note_disk(t, WRITING, pmi_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
     }
-    return pm_blob_remove(t->redis, PM_SPACE_TRACE, key, err);
+    return pmi_blob_remove(t->redis, PM_SPACE_TRACE, key, err);
 }
 
-pm_trace_cache pm_traces_cache(pm_traces *traces) {
+pm_trace_cache pmi_traces_cache(pm_traces *traces) {
     return (pm_trace_cache){.ctx = traces, .get = get, .put = put, .remove = remove_both};
 }
 
-void pm_traces_close(pm_traces *traces) {
-    pm_traces_settle(traces, false);
-    pm_held_free(traces->held);
+void pmi_traces_close(pm_traces *traces) {
+    pmi_traces_settle(traces, false);
+    pmi_held_free(traces->held);
     traces->held = NULL;
 }
 
@@ -205,7 +205,7 @@ typedef struct warming {
 
 static pm_status see_far(void *ctx, size_t i, pm_blob_found found, pm_span value, pm_error *err) {
     warming *w = ctx;
-    return found == PM_BLOB_FOUND ? pm_held_add(w->t->held, w->far[i], value, true, err) : PM_OK;
+    return found == PM_BLOB_FOUND ? pmi_held_add(w->t->held, w->far[i], value, true, err) : PM_OK;
 }
 
 /* Holds what the disk has; lists the others. */
@@ -213,43 +213,43 @@ static pm_status look_near(warming *w, const uint8_t (*keys)[PM_DIGEST_BYTES], s
     pm_buffer value = {0};
     pm_status st = PM_OK;
     if (w->t->disk != NULL) {
-        pm_disk_hold(w->t->disk);
+        pmi_disk_hold(w->t->disk);
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         value.size = 0;
-        if (pm_held_find(w->t->held, keys[i]) != NULL) {
+        if (pmi_held_find(w->t->held, keys[i]) != NULL) {
             continue;
         }
         if (get_from_disk(w->t, keys[i], &value)) {
-            st = pm_held_add(w->t->held, keys[i], (pm_span){value.bytes, value.size}, false, err);
+            st = pmi_held_add(w->t->held, keys[i], (pm_span){value.bytes, value.size}, false, err);
         } else {
             memcpy(w->far[w->n_far++], keys[i], PM_DIGEST_BYTES);
         }
     }
     if (w->t->disk != NULL) {
-        pm_disk_release(w->t->disk);
+        pmi_disk_release(w->t->disk);
     }
-    pm_buffer_free(&value);
+    pmi_buffer_free(&value);
     return st;
 }
 
-pm_status pm_traces_warm(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, pm_error *err) {
+pm_status pmi_traces_warm(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, pm_error *err) {
     if (traces->held == NULL) {
-        traces->held = pm_calloc(1, sizeof *traces->held);
+        traces->held = pmi_calloc(1, sizeof *traces->held);
     }
-    warming *w = pm_calloc(1, sizeof *w);
-    uint8_t(*far)[PM_DIGEST_BYTES] = pm_malloc(n, sizeof *far);
+    warming *w = pmi_calloc(1, sizeof *w);
+    uint8_t(*far)[PM_DIGEST_BYTES] = pmi_malloc(n, sizeof *far);
     pm_status st = PM_OK;
     if (traces->held == NULL || w == NULL || far == NULL) {
-        st = pm_fail_memory(err, "the traces to fetch", n * sizeof *far);
+        st = pmi_fail_memory(err, "the traces to fetch", n * sizeof *far);
     } else {
         w->t = traces;
         w->far = far;
         st = look_near(w, keys, n, err);
     }
     if (st == PM_OK) {
-        st = pm_blob_get_many(traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])far, w->n_far,
-                              PM_TRACE_MOST, see_far, w, err);
+        st = pmi_blob_get_many(traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])far, w->n_far,
+                               PM_TRACE_MOST, see_far, w, err);
     }
     free(far);
     free(w);
@@ -265,7 +265,7 @@ typedef struct upload {
 } upload;
 
 static pm_status send(upload *u, pm_error *err) {
-    pm_status st = pm_blob_put(u->t->redis, PM_SPACE_TRACE, u->items, u->n, false, err);
+    pm_status st = pmi_blob_put(u->t->redis, PM_SPACE_TRACE, u->items, u->n, false, err);
     u->total += st == PM_OK ? u->n : 0;
     for (size_t i = 0; i < u->n; i++) {
         free((void *)u->items[i].bytes);
@@ -280,16 +280,16 @@ static bool is_sound(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], const pm_
     pm_error why;
     uint8_t stored[PM_DIGEST_BYTES];
     bool removed;
-    pm_status st = pm_trace_decode(value->bytes, value->size, &trace, stored, &why);
+    pm_status st = pmi_trace_decode(value->bytes, value->size, &trace, stored, &why);
     if (st == PM_OK && memcmp(stored, key, sizeof stored) != 0) {
-        st = pm_fail(&why, PM_EDATA, "it is the trace of another SCC");
+        st = pmi_fail(&why, PM_EDATA, "it is the trace of another SCC");
     }
-    pm_trace_free(&trace);
+    pmi_trace_free(&trace);
     if (st != PM_OK) {
         char hex[PM_DIGEST_HEX];
-        pm_hex(key, hex);
-        pm_logf(t->log, PM_LOG_ERROR, "trace cache on disk: %s is damaged and is removed: %s", hex, why.text);
-        (void)note_disk(t, WRITING, pm_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
+        pmi_hex(key, hex);
+        pmi_logf(t->log, PM_LOG_ERROR, "trace cache on disk: %s is damaged and is removed: %s", hex, why.text);
+        (void)note_disk(t, WRITING, pmi_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
     }
     return st == PM_OK;
 }
@@ -297,7 +297,7 @@ static bool is_sound(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], const pm_
 static pm_status upload_one(upload *u, const uint8_t key[PM_DIGEST_BYTES], bool *known, pm_error *err) {
     pm_buffer value = {0};
     if (!get_from_disk(u->t, key, &value) || !is_sound(u->t, key, &value)) {
-        pm_buffer_free(&value);
+        pmi_buffer_free(&value);
         return PM_OK;
     }
     pm_blob_item *item = &u->items[u->n++];
@@ -308,18 +308,18 @@ static pm_status upload_one(upload *u, const uint8_t key[PM_DIGEST_BYTES], bool 
     return u->n == BATCH || u->bytes >= BATCH_BYTES ? send(u, err) : PM_OK;
 }
 
-pm_status pm_traces_known(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, bool *known,
-                          size_t *uploaded, pm_error *err) {
+pm_status pmi_traces_known(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, bool *known,
+                           size_t *uploaded, pm_error *err) {
     if (uploaded != NULL) {
         *uploaded = 0;
     }
-    pm_status st = pm_blob_exist(traces->redis, PM_SPACE_TRACE, keys, n, known, err);
+    pm_status st = pmi_blob_exist(traces->redis, PM_SPACE_TRACE, keys, n, known, err);
     if (st != PM_OK || traces->disk == NULL) {
         return st;
     }
-    upload *u = pm_calloc(1, sizeof *u);
+    upload *u = pmi_calloc(1, sizeof *u);
     if (u == NULL) {
-        return pm_fail_memory(err, "the traces to upload", sizeof *u);
+        return pmi_fail_memory(err, "the traces to upload", sizeof *u);
     }
     u->t = traces;
     for (size_t i = 0; st == PM_OK && i < n; i++) {

@@ -14,7 +14,7 @@ static size_t slot_of(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BY
     return i;
 }
 
-pm_held_trace *pm_held_find(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES]) {
+pm_held_trace *pmi_held_find(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES]) {
     if (held == NULL || held->n_slots == 0) {
         return NULL;
     }
@@ -25,7 +25,7 @@ pm_held_trace *pm_held_find(const pm_traces_held *held, const uint8_t key[PM_DIG
 /* Places that were taken out of are given up here. */
 static bool grow(pm_traces_held *held) {
     pm_traces_held larger = {.n_slots = held->n_slots == 0 ? 64 : 2 * held->n_slots};
-    larger.slots = pm_calloc(larger.n_slots, sizeof *larger.slots);
+    larger.slots = pmi_calloc(larger.n_slots, sizeof *larger.slots);
     if (larger.slots == NULL) {
         return false;
     }
@@ -40,12 +40,12 @@ static bool grow(pm_traces_held *held) {
     return true;
 }
 
-pm_status pm_held_add(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], pm_span bytes, bool is_far,
-                      pm_error *err) {
-    uint8_t *copy = pm_malloc(bytes.size, 1);
+pm_status pmi_held_add(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], pm_span bytes, bool is_far,
+                       pm_error *err) {
+    uint8_t *copy = pmi_malloc(bytes.size, 1);
     if (copy == NULL || (held->used >= held->n_slots / 4 * 3 && !grow(held))) {
         free(copy);
-        return pm_fail_memory(err, "traces that were fetched", bytes.size);
+        return pmi_fail_memory(err, "traces that were fetched", bytes.size);
     }
     pm_held_trace *trace = &held->slots[slot_of(held, key)];
     if (trace->bytes != NULL) {
@@ -59,14 +59,14 @@ pm_status pm_held_add(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], 
     return PM_OK;
 }
 
-void pm_held_drop(pm_held_trace *trace) {
+void pmi_held_drop(pm_held_trace *trace) {
     if (trace != NULL) {
         free(trace->bytes);
         trace->bytes = NULL;
     }
 }
 
-void pm_held_free(pm_traces_held *held) {
+void pmi_held_free(pm_traces_held *held) {
     if (held != NULL) {
         for (size_t i = 0; i < held->n_slots; i++) {
             free(held->slots[i].bytes);

@@ -23,12 +23,12 @@ typedef struct pm_traces_held {
 } pm_traces_held;
 
 /* The trace of a key, NULL when it is not held. Valid until the next call that holds. */
-pm_held_trace *pm_held_find(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES]);
+pm_held_trace *pmi_held_find(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES]);
 /* Holds a copy; a key that is held already keeps its trace. */
-pm_status pm_held_add(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], pm_span bytes, bool is_far,
-                      pm_error *err);
-void pm_held_drop(pm_held_trace *trace); /* NULL is allowed */
-void pm_held_free(pm_traces_held *held); /* and `held` itself; NULL is allowed */
+pm_status pmi_held_add(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], pm_span bytes, bool is_far,
+                       pm_error *err);
+void pmi_held_drop(pm_held_trace *trace); /* NULL is allowed */
+void pmi_held_free(pm_traces_held *held); /* and `held` itself; NULL is allowed */
 
 /* Traces from Redis that were handed out: all but the last have shown themselves to fit. */
 #define PM_GIVEN_MOST 256

@@ -4,10 +4,10 @@
 
 #include "base/mem.h"
 
-pm_status pm_deliveries_begin(pm_deliveries *deliveries, size_t n, pm_error *err) {
-    pm_deliveries_end(deliveries);
-    if (!pm_reserve((void **)&deliveries->items, &deliveries->capacity, n, sizeof *deliveries->items)) {
-        return pm_fail_memory(err, "the deliveries of units", n * sizeof *deliveries->items);
+pm_status pmi_deliveries_begin(pm_deliveries *deliveries, size_t n, pm_error *err) {
+    pmi_deliveries_end(deliveries);
+    if (!pmi_reserve((void **)&deliveries->items, &deliveries->capacity, n, sizeof *deliveries->items)) {
+        return pmi_fail_memory(err, "the deliveries of units", n * sizeof *deliveries->items);
     }
     if (n > 0) {
         memset(deliveries->items, 0, n * sizeof *deliveries->items);
@@ -16,17 +16,17 @@ pm_status pm_deliveries_begin(pm_deliveries *deliveries, size_t n, pm_error *err
     return PM_OK;
 }
 
-void pm_deliveries_end(pm_deliveries *deliveries) {
+void pmi_deliveries_end(pm_deliveries *deliveries) {
     deliveries->base += deliveries->n;
     deliveries->n = 0;
 }
 
-void *pm_deliveries_opaque(const pm_deliveries *deliveries, size_t i) {
+void *pmi_deliveries_opaque(const pm_deliveries *deliveries, size_t i) {
     return (void *)(uintptr_t)(deliveries->base + i + 1);
 }
 
-void pm_deliveries_report(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st,
-                          const pm_error *err) {
+void pmi_deliveries_report(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st,
+                           const pm_error *err) {
     (void)partition;
     (void)err;
     pm_deliveries *deliveries = ctx;

@@ -20,12 +20,12 @@ typedef struct pm_deliveries {
     pm_delivery *items;
 } pm_deliveries;
 
-pm_status pm_deliveries_begin(pm_deliveries *deliveries, size_t n, pm_error *err);
-void pm_deliveries_end(pm_deliveries *deliveries); /* reports still to come are of the past */
-void *pm_deliveries_opaque(const pm_deliveries *deliveries, size_t i);
+pm_status pmi_deliveries_begin(pm_deliveries *deliveries, size_t n, pm_error *err);
+void pmi_deliveries_end(pm_deliveries *deliveries); /* reports still to come are of the past */
+void *pmi_deliveries_opaque(const pm_deliveries *deliveries, size_t i);
 
 /* A pm_sender_report; ctx is the pm_deliveries. */
-void pm_deliveries_report(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st,
-                          const pm_error *err);
+void pmi_deliveries_report(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st,
+                           const pm_error *err);
 
 #endif

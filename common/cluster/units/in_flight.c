@@ -10,11 +10,11 @@ static int by_digest(const void *a, const void *b, void *items) {
     return memcmp(all[x], all[y], PM_DIGEST_BYTES);
 }
 
-pm_status pm_item_index_new(const uint8_t (*items)[PM_DIGEST_BYTES], size_t n, pm_item_index *out, pm_error *err) {
-    *out = (pm_item_index){.items = items, .n = n, .order = pm_malloc(n, sizeof *out->order)};
+pm_status pmi_item_index_new(const uint8_t (*items)[PM_DIGEST_BYTES], size_t n, pm_item_index *out, pm_error *err) {
+    *out = (pm_item_index){.items = items, .n = n, .order = pmi_malloc(n, sizeof *out->order)};
     if (out->order == NULL || n > UINT32_MAX) {
-        pm_item_index_free(out);
-        return pm_fail_memory(err, "the items of a job", n * sizeof *out->order);
+        pmi_item_index_free(out);
+        return pmi_fail_memory(err, "the items of a job", n * sizeof *out->order);
     }
     for (size_t i = 0; i < n; i++) {
         out->order[i] = (uint32_t)i;
@@ -23,12 +23,12 @@ pm_status pm_item_index_new(const uint8_t (*items)[PM_DIGEST_BYTES], size_t n, p
     return PM_OK;
 }
 
-void pm_item_index_free(pm_item_index *index) {
+void pmi_item_index_free(pm_item_index *index) {
     free(index->order);
     *index = (pm_item_index){0};
 }
 
-size_t pm_item_find(const pm_item_index *index, const uint8_t digest[PM_DIGEST_BYTES]) {
+size_t pmi_item_find(const pm_item_index *index, const uint8_t digest[PM_DIGEST_BYTES]) {
     size_t low = 0, high = index->n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;

@@ -32,8 +32,8 @@ typedef struct look {
 } look;
 
 static pm_status add_number(look *l, size_t item, pm_error *err) {
-    if (!pm_reserve((void **)&l->numbers, &l->number_capacity, l->n_numbers + 1, sizeof *l->numbers)) {
-        return pm_fail_memory(err, "the items of units", l->n_numbers * sizeof *l->numbers);
+    if (!pmi_reserve((void **)&l->numbers, &l->number_capacity, l->n_numbers + 1, sizeof *l->numbers)) {
+        return pmi_fail_memory(err, "the items of units", l->n_numbers * sizeof *l->numbers);
     }
     l->numbers[l->n_numbers++] = (uint32_t)item;
     return PM_OK;
@@ -41,14 +41,14 @@ static pm_status add_number(look *l, size_t item, pm_error *err) {
 
 static pm_status see_unit(void *ctx, const pm_unit_record *record, pm_error *err) {
     look *l = ctx;
-    if (!pm_span_is(record->kind, l->kind->name)) {
+    if (!pmi_span_is(record->kind, l->kind->name)) {
         return PM_OK;
     }
     seen_unit unit = {
         .offset = record->offset, .partition = record->partition, .time = record->time, .first_item = l->n_numbers};
     pm_status st = PM_OK;
     for (size_t at = 0; st == PM_OK && at + PM_DIGEST_BYTES <= record->items.size; at += PM_DIGEST_BYTES) {
-        size_t item = pm_item_find(l->index, record->items.bytes + at);
+        size_t item = pmi_item_find(l->index, record->items.bytes + at);
         if (item < l->index->n && l->missing[item]) {
             st = add_number(l, item, err);
         }
@@ -57,9 +57,9 @@ static pm_status see_unit(void *ctx, const pm_unit_record *record, pm_error *err
     if (st != PM_OK || unit.n_items == 0) {
         return st;
     }
-    if (!pm_reserve((void **)&l->units, &l->unit_capacity, l->n_units + 1, sizeof *l->units) ||
-        !pm_reserve((void **)&l->ids, &l->id_capacity, l->n_units + 1, sizeof *l->ids)) {
-        return pm_fail_memory(err, "the units of a job", l->n_units * sizeof *l->units);
+    if (!pmi_reserve((void **)&l->units, &l->unit_capacity, l->n_units + 1, sizeof *l->units) ||
+        !pmi_reserve((void **)&l->ids, &l->id_capacity, l->n_units + 1, sizeof *l->ids)) {
+        return pmi_fail_memory(err, "the units of a job", l->n_units * sizeof *l->units);
     }
     memcpy(l->ids[l->n_units], record->unit, PM_DIGEST_BYTES);
     l->units[l->n_units++] = unit;
@@ -79,7 +79,7 @@ static pm_status see_worker(void *ctx, const pm_worker_message *worker, pm_error
     w->l->out->slots += worker->slots;
     const pm_running_unit *running = worker->units.items;
     for (size_t i = 0; i < worker->units.count; i++) {
-        size_t unit = pm_item_find(w->ids, running[i].unit);
+        size_t unit = pmi_item_find(w->ids, running[i].unit);
         if (unit < w->l->n_units) {
             w->l->running[unit] = true;
         }
@@ -89,11 +89,11 @@ static pm_status see_worker(void *ctx, const pm_worker_message *worker, pm_error
 
 static pm_status look_at_workers(pm_producer *p, look *l, pm_error *err) {
     pm_item_index ids;
-    pm_status st = pm_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, &ids, err);
+    pm_status st = pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, &ids, err);
     if (st == PM_OK) {
         worker_look w = {.l = l, .ids = &ids};
-        st = pm_board_workers(p->traces->redis, see_worker, &w, err);
-        pm_item_index_free(&ids);
+        st = pmi_board_workers(p->traces->redis, see_worker, &w, err);
+        pmi_item_index_free(&ids);
     }
     return st;
 }
@@ -101,9 +101,9 @@ static pm_status look_at_workers(pm_producer *p, look *l, pm_error *err) {
 static pm_status note_ended(look *l, size_t unit, pm_error *err) {
     pm_in_flight *out = l->out;
     if (out->ended == NULL) {
-        out->ended = pm_malloc(l->n_units, sizeof *out->ended);
+        out->ended = pmi_malloc(l->n_units, sizeof *out->ended);
         if (out->ended == NULL) {
-            return pm_fail_memory(err, "the units that have ended", l->n_units * sizeof *out->ended);
+            return pmi_fail_memory(err, "the units that have ended", l->n_units * sizeof *out->ended);
         }
     }
     memcpy(out->ended[out->n_ended++], l->ids[unit], PM_DIGEST_BYTES);
@@ -119,7 +119,7 @@ static void shun(pm_producer *p, uint64_t partition) {
 
 static pm_status decide(pm_producer *p, look *l, pm_error *err) {
     double now;
-    pm_status st = pm_redis_now(p->traces->redis, &now, err);
+    pm_status st = pmi_redis_now(p->traces->redis, &now, err);
     for (size_t u = 0; st == PM_OK && u < l->n_units; u++) {
         const seen_unit *unit = &l->units[u];
         pm_unit_signs signs = {.offset = unit->offset,
@@ -129,8 +129,8 @@ static pm_status decide(pm_producer *p, look *l, pm_error *err) {
                                .is_running = l->running[u],
                                .lags = l->lags,
                                .n_lags = p->n_partitions};
-        pm_unit_place place = pm_unit_find(&signs);
-        bool is_held = pm_unit_is_in_flight(place);
+        pm_unit_place place = pmi_unit_find(&signs);
+        bool is_held = pmi_unit_is_in_flight(place);
         if (place == PM_UNIT_ENDED) {
             st = note_ended(l, u, err);
         } else if (!is_held) {
@@ -146,19 +146,19 @@ static pm_status decide(pm_producer *p, look *l, pm_error *err) {
 
 static pm_status ask_lags(pm_producer *p, look *l, pm_error *err) {
     free(l->lags);
-    l->lags = pm_calloc(p->n_partitions, sizeof *l->lags);
+    l->lags = pmi_calloc(p->n_partitions, sizeof *l->lags);
     if (l->lags == NULL) {
-        return pm_fail_memory(err, "the offsets of the group", p->n_partitions * sizeof *l->lags);
+        return pmi_fail_memory(err, "the offsets of the group", p->n_partitions * sizeof *l->lags);
     }
-    return pm_group_lag(pm_sender_handle(p->sender), p->kafka, p->n_partitions, l->lags,
-                        pm_deadline_within(&p->deadline, LAG_SECONDS, 0.1), err);
+    return pmi_group_lag(pmi_sender_handle(p->sender), p->kafka, p->n_partitions, l->lags,
+                         pmi_deadline_within(&p->deadline, LAG_SECONDS, 0.1), err);
 }
 
 /* A units topic that was deleted is made again: what was on it is then unclaimed. */
 static pm_status find_lags(pm_producer *p, look *l, pm_error *err) {
     pm_error why;
     pm_status st = ask_lags(p, l, err);
-    if (st == PM_EUNAVAILABLE && pm_producer_mend_topics(p, &why) == PM_OK) {
+    if (st == PM_EUNAVAILABLE && pmi_producer_mend_topics(p, &why) == PM_OK) {
         st = ask_lags(p, l, err);
     }
     return st;
@@ -167,17 +167,17 @@ static pm_status find_lags(pm_producer *p, look *l, pm_error *err) {
 /* The group's offsets come last: a unit that was finished meanwhile then looks lost although its items are there, which
  * the next sweep sees; the other way round a lost unit would look held. */
 static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error *err) {
-    pm_status st = pm_board_units(p->traces->redis, job, see_unit, l, err);
+    pm_status st = pmi_board_units(p->traces->redis, job, see_unit, l, err);
     if (st != PM_OK) {
         return st;
     }
-    l->ended = pm_calloc(l->n_units, sizeof *l->ended);
-    l->running = pm_calloc(l->n_units, sizeof *l->running);
+    l->ended = pmi_calloc(l->n_units, sizeof *l->ended);
+    l->running = pmi_calloc(l->n_units, sizeof *l->running);
     if (l->ended == NULL || l->running == NULL) {
-        return pm_fail_memory(err, "the units of a job", l->n_units);
+        return pmi_fail_memory(err, "the units of a job", l->n_units);
     }
     if (l->n_units > 0) {
-        st = pm_board_ended(p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, l->ended, err);
+        st = pmi_board_ended(p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, l->ended, err);
     }
     if (st == PM_OK) {
         st = look_at_workers(p, l, err);
@@ -188,11 +188,11 @@ static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error 
     return st == PM_OK ? decide(p, l, err) : st;
 }
 
-pm_status pm_in_flight_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_unit_kind *kind,
-                            const pm_item_index *index, const bool *missing, pm_in_flight *out, pm_error *err) {
-    *out = (pm_in_flight){.held = pm_calloc(index->n, sizeof *out->held)};
+pm_status pmi_in_flight_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_unit_kind *kind,
+                             const pm_item_index *index, const bool *missing, pm_in_flight *out, pm_error *err) {
+    *out = (pm_in_flight){.held = pmi_calloc(index->n, sizeof *out->held)};
     if (out->held == NULL) {
-        return pm_fail_memory(err, "the items of a job", index->n);
+        return pmi_fail_memory(err, "the items of a job", index->n);
     }
     look l = {.kind = kind, .index = index, .missing = missing, .out = out};
     pm_status st = look_all(p, job, &l, err);
@@ -204,12 +204,12 @@ pm_status pm_in_flight_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], 
     free(l.numbers);
     free(l.lags);
     if (st != PM_OK) {
-        pm_in_flight_free(out);
+        pmi_in_flight_free(out);
     }
     return st;
 }
 
-void pm_in_flight_free(pm_in_flight *hands) {
+void pmi_in_flight_free(pm_in_flight *hands) {
     free(hands->held);
     free(hands->ended);
     *hands = (pm_in_flight){0};

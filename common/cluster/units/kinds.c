@@ -7,7 +7,7 @@
 
 static pm_status find_record_items(const pm_unit_message *unit, pm_unit_items *out, pm_error *err) {
     pm_record_body body;
-    pm_status st = pm_message_decode(&pm_record_type, unit->body.bytes, unit->body.size, &body, &out->memory, err);
+    pm_status st = pmi_message_decode(&pmi_record_type, unit->body.bytes, unit->body.size, &body, &out->memory, err);
     out->bytes = st == PM_OK ? body.keys : (pm_span){0};
     return st;
 }
@@ -19,7 +19,7 @@ static void set_own(pm_unit_items *out, const uint8_t item[PM_DIGEST_BYTES]) {
 
 static pm_status find_evaluate_items(const pm_unit_message *unit, pm_unit_items *out, pm_error *err) {
     pm_evaluate_body body;
-    pm_status st = pm_message_decode(&pm_evaluate_type, unit->body.bytes, unit->body.size, &body, &out->memory, err);
+    pm_status st = pmi_message_decode(&pmi_evaluate_type, unit->body.bytes, unit->body.size, &body, &out->memory, err);
     if (st == PM_OK) {
         set_own(out, body.result);
     }
@@ -32,36 +32,36 @@ static pm_status find_probe_items(const pm_unit_message *unit, pm_unit_items *ou
     return PM_OK;
 }
 
-const pm_unit_kind pm_record_units = {
+const pm_unit_kind pmi_record_units = {
     .name = "record", .space = PM_SPACE_TRACE, .progress = "recording", .find_items = find_record_items};
-const pm_unit_kind pm_evaluate_units = {.name = "evaluate",
-                                        .space = PM_SPACE_RESULT,
-                                        .progress = "evaluating",
-                                        .fails_alone = true,
-                                        .find_items = find_evaluate_items};
-const pm_unit_kind pm_probe_units = {.name = "probe", .progress = "probing", .find_items = find_probe_items};
+const pm_unit_kind pmi_evaluate_units = {.name = "evaluate",
+                                         .space = PM_SPACE_RESULT,
+                                         .progress = "evaluating",
+                                         .fails_alone = true,
+                                         .find_items = find_evaluate_items};
+const pm_unit_kind pmi_probe_units = {.name = "probe", .progress = "probing", .find_items = find_probe_items};
 
 static const pm_unit_kind *find_kind(pm_span name) {
-    static const pm_unit_kind *const all[] = {&pm_record_units, &pm_evaluate_units, &pm_probe_units};
+    static const pm_unit_kind *const all[] = {&pmi_record_units, &pmi_evaluate_units, &pmi_probe_units};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (pm_span_is(name, all[i]->name)) {
+        if (pmi_span_is(name, all[i]->name)) {
             return all[i];
         }
     }
     return NULL;
 }
 
-pm_status pm_unit_items_find(const pm_unit_message *unit, pm_unit_items *out, pm_error *err) {
+pm_status pmi_unit_items_find(const pm_unit_message *unit, pm_unit_items *out, pm_error *err) {
     *out = (pm_unit_items){0};
     const pm_unit_kind *kind = find_kind(unit->kind);
     if (kind == NULL) {
-        return pm_fail(err, PM_EDATA, "a unit of kind \"%.*s\" is not known here, expected one of: " PM_UNIT_KINDS,
-                       (int)unit->kind.size, (const char *)unit->kind.bytes);
+        return pmi_fail(err, PM_EDATA, "a unit of kind \"%.*s\" is not known here, expected one of: " PM_UNIT_KINDS,
+                        (int)unit->kind.size, (const char *)unit->kind.bytes);
     }
     return kind->find_items(unit, out, err);
 }
 
-void pm_unit_items_free(pm_unit_items *items) {
-    pm_message_memory_free(&items->memory);
+void pmi_unit_items_free(pm_unit_items *items) {
+    pmi_message_memory_free(&items->memory);
     *items = (pm_unit_items){0};
 }

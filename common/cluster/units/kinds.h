@@ -19,12 +19,12 @@ typedef struct pm_unit_kind {
     pm_status (*find_items)(const pm_unit_message *unit, pm_unit_items *out, pm_error *err);
 } pm_unit_kind;
 
-extern const pm_unit_kind pm_record_units, pm_evaluate_units, pm_probe_units;
+extern const pm_unit_kind pmi_record_units, pmi_evaluate_units, pmi_probe_units;
 #define PM_UNIT_KINDS "record, evaluate, probe"
 
-/* The items of a unit, which borrow from it. Free with pm_unit_items_free, also after a failure. Errors: PM_EDATA, also
- * for a kind that is not known. */
-pm_status pm_unit_items_find(const pm_unit_message *unit, pm_unit_items *out, pm_error *err);
-void pm_unit_items_free(pm_unit_items *items);
+/* The items of a unit, which borrow from it. Free with pmi_unit_items_free, also after a failure. Errors: PM_EDATA,
+ * also for a kind that is not known. */
+pm_status pmi_unit_items_find(const pm_unit_message *unit, pm_unit_items *out, pm_error *err);
+void pmi_unit_items_free(pm_unit_items *items);
 
 #endif

@@ -5,7 +5,7 @@
 /* Units for each partition that a job should come to, if it is large enough. */
 #define UNITS_PER_PARTITION 2
 
-pm_unit_limits pm_unit_limits_for(uint64_t total_cost, size_t n_partitions) {
+pm_unit_limits pmi_unit_limits_for(uint64_t total_cost, size_t n_partitions) {
     uint64_t share = total_cost / UNITS_PER_PARTITION / (n_partitions == 0 ? 1 : n_partitions);
     uint64_t cost = share > PM_UNIT_COST_MOST    ? PM_UNIT_COST_MOST
                     : share < PM_UNIT_COST_LEAST ? PM_UNIT_COST_LEAST
@@ -66,17 +66,17 @@ static void fill(const pm_piece *pieces, const range *ranges, size_t n_ranges, p
     out->n_units = n_ranges;
 }
 
-pm_status pm_pack(pm_piece *pieces, size_t n, pm_unit_limits limits, pm_packing *out, pm_error *err) {
-    *out = (pm_packing){.numbers = pm_malloc(n, sizeof *out->numbers), .cost = pm_malloc(n, sizeof *out->cost)};
-    range *ranges = pm_malloc(n, sizeof *ranges);
+pm_status pmi_pack(pm_piece *pieces, size_t n, pm_unit_limits limits, pm_packing *out, pm_error *err) {
+    *out = (pm_packing){.numbers = pmi_malloc(n, sizeof *out->numbers), .cost = pmi_malloc(n, sizeof *out->cost)};
+    range *ranges = pmi_malloc(n, sizeof *ranges);
     size_t n_firsts;
-    if (pm_add(n, 1, &n_firsts)) {
-        out->first = pm_malloc(n_firsts, sizeof *out->first);
+    if (pmi_add(n, 1, &n_firsts)) {
+        out->first = pmi_malloc(n_firsts, sizeof *out->first);
     }
     if (out->numbers == NULL || out->cost == NULL || out->first == NULL || ranges == NULL) {
-        pm_packing_free(out);
+        pmi_packing_free(out);
         free(ranges);
-        return pm_fail_memory(err, "the packing of units", n * sizeof *ranges);
+        return pmi_fail_memory(err, "the packing of units", n * sizeof *ranges);
     }
     if (n > 0) { /* qsort takes no null pointer */
         qsort(pieces, n, sizeof *pieces, largest_first);
@@ -88,14 +88,14 @@ pm_status pm_pack(pm_piece *pieces, size_t n, pm_unit_limits limits, pm_packing 
     return PM_OK;
 }
 
-void pm_packing_free(pm_packing *packing) {
+void pmi_packing_free(pm_packing *packing) {
     free(packing->numbers);
     free(packing->first);
     free(packing->cost);
     *packing = (pm_packing){0};
 }
 
-size_t pm_least_loaded(const uint64_t *load, size_t n, size_t start) {
+size_t pmi_least_loaded(const uint64_t *load, size_t n, size_t start) {
     size_t best = start % n;
     for (size_t i = 1; i < n; i++) {
         size_t at = (start % n + i) % n;

@@ -25,7 +25,7 @@ typedef struct pm_unit_limits {
 #define PM_UNIT_BODY_BYTES ((size_t)250 << 10)
 
 /* Limits for so much work on so many partitions: a small job still gives every partition some units. */
-pm_unit_limits pm_unit_limits_for(uint64_t total_cost, size_t n_partitions);
+pm_unit_limits pmi_unit_limits_for(uint64_t total_cost, size_t n_partitions);
 
 /* Units as ranges of `numbers`: unit u has numbers[first[u]..first[u+1]). Units come largest cost first, and so do the
  * pieces of each; pieces of one cost in the order of their numbers, so that equal pieces make equal units. */
@@ -36,12 +36,12 @@ typedef struct pm_packing {
     uint64_t *cost;    /* n_units */
 } pm_packing;
 
-/* Sorts `pieces` in place, and packs. Free with pm_packing_free, also after a failure. */
-pm_status pm_pack(pm_piece *pieces, size_t n, pm_unit_limits limits, pm_packing *out, pm_error *err);
-void pm_packing_free(pm_packing *packing);
+/* Sorts `pieces` in place, and packs. Free with pmi_packing_free, also after a failure. */
+pm_status pmi_pack(pm_piece *pieces, size_t n, pm_unit_limits limits, pm_packing *out, pm_error *err);
+void pmi_packing_free(pm_packing *packing);
 
 /* The partition with the least load, the first one from `start` on (modulo n) among equals: so that jobs of one unit
  * do not all meet on partition 0. n is at least 1. */
-size_t pm_least_loaded(const uint64_t *load, size_t n, size_t start);
+size_t pmi_least_loaded(const uint64_t *load, size_t n, size_t start);
 
 #endif

@@ -17,7 +17,7 @@ static pm_unit_place find_on_topic(const pm_unit_signs *signs) {
     return signs->offset < lag->high && signs->offset >= lag->committed ? PM_UNIT_QUEUED : PM_UNIT_LOST;
 }
 
-pm_unit_place pm_unit_find(const pm_unit_signs *signs) {
+pm_unit_place pmi_unit_find(const pm_unit_signs *signs) {
     if (signs->has_ended) {
         return PM_UNIT_ENDED;
     }
@@ -30,6 +30,6 @@ pm_unit_place pm_unit_find(const pm_unit_signs *signs) {
     return find_on_topic(signs);
 }
 
-bool pm_unit_is_in_flight(pm_unit_place place) {
+bool pmi_unit_is_in_flight(pm_unit_place place) {
     return place == PM_UNIT_RUNNING || place == PM_UNIT_SENDING || place == PM_UNIT_UNKNOWN || place == PM_UNIT_QUEUED;
 }

@@ -28,9 +28,9 @@ typedef enum pm_unit_place {
     PM_UNIT_QUEUED,  /* on the topic, and the group has not passed it */
     PM_UNIT_LOST     /* the group has passed it, or its topic is gone */
 } pm_unit_place;
-pm_unit_place pm_unit_find(const pm_unit_signs *signs);
+pm_unit_place pmi_unit_find(const pm_unit_signs *signs);
 
 /* Whether somebody has the unit, or will get it: it is running, being sent, queued or not known to be gone. */
-bool pm_unit_is_in_flight(pm_unit_place place);
+bool pmi_unit_is_in_flight(pm_unit_place place);
 
 #endif

@@ -14,64 +14,64 @@
 
 static pm_status reach(pm_producer *p, pm_error *err) {
     pm_status st =
-        pm_sender_open(p->kafka, PM_DELIVERY_SECONDS, pm_deliveries_report, p->deliveries, p->log, &p->sender, err);
+        pmi_sender_open(p->kafka, PM_DELIVERY_SECONDS, pmi_deliveries_report, p->deliveries, p->log, &p->sender, err);
     if (st != PM_OK) {
         return st;
     }
-    rd_kafka_t *rk = pm_sender_handle(p->sender);
-    st = pm_kafka_reach(rk, p->kafka, pm_sender_health(p->sender), pm_deadline_within(&p->deadline, REACH_SECONDS, 0.1),
-                        err);
-    return st == PM_OK ? pm_topics_ensure(rk, p->kafka, false, p->log, &p->n_partitions, err) : st;
+    rd_kafka_t *rk = pmi_sender_handle(p->sender);
+    st = pmi_kafka_reach(rk, p->kafka, pmi_sender_health(p->sender),
+                         pmi_deadline_within(&p->deadline, REACH_SECONDS, 0.1), err);
+    return st == PM_OK ? pmi_topics_ensure(rk, p->kafka, false, p->log, &p->n_partitions, err) : st;
 }
 
 static pm_status set_trace(pm_producer *p, const char *traceparent, pm_error *err) {
-    if (traceparent != NULL && pm_traceparent_is_valid(traceparent)) {
+    if (traceparent != NULL && pmi_traceparent_is_valid(traceparent)) {
         snprintf(p->trace, sizeof p->trace, "%s", traceparent);
         return PM_OK;
     }
     if (traceparent != NULL) {
-        pm_logf(p->log, PM_LOG_WARNING, "traceparent \"%.80s\" is not one of W3C's form; a new trace begins",
-                traceparent);
+        pmi_logf(p->log, PM_LOG_WARNING, "traceparent \"%.80s\" is not one of W3C's form; a new trace begins",
+                 traceparent);
     }
-    return pm_traceparent_draw(p->trace, err);
+    return pmi_traceparent_draw(p->trace, err);
 }
 
-pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent,
-                           const pm_deadline *deadline, const pm_log *log, pm_producer *out, pm_error *err) {
+pm_status pmi_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent,
+                            const pm_deadline *deadline, const pm_log *log, pm_producer *out, pm_error *err) {
     *out = (pm_producer){.kafka = kafka,
                          .traces = traces,
                          .patience = PATIENCE_SECONDS,
                          .deadline = *deadline,
                          .log = log,
-                         .deliveries = pm_calloc(1, sizeof *out->deliveries)};
+                         .deliveries = pmi_calloc(1, sizeof *out->deliveries)};
     pm_status st = out->deliveries != NULL ? set_trace(out, traceparent, err)
-                                           : pm_fail_memory(err, "a producer", sizeof *out->deliveries);
+                                           : pmi_fail_memory(err, "a producer", sizeof *out->deliveries);
     if (st == PM_OK) {
         st = reach(out, err);
     }
     if (st == PM_OK) {
-        out->load = pm_calloc(out->n_partitions, sizeof *out->load);
+        out->load = pmi_calloc(out->n_partitions, sizeof *out->load);
         if (out->load == NULL || out->n_partitions == 0) {
-            st = pm_fail_memory(err, "the loads of partitions", out->n_partitions * sizeof *out->load);
+            st = pmi_fail_memory(err, "the loads of partitions", out->n_partitions * sizeof *out->load);
         }
     }
     if (st != PM_OK) {
-        pm_producer_close(out);
+        pmi_producer_close(out);
     }
     return st;
 }
 
 /* A topic that has fewer partitions now gets all units on those; units that were sent to others are lost, and found to
  * be. */
-pm_status pm_producer_mend_topics(pm_producer *p, pm_error *err) {
+pm_status pmi_producer_mend_topics(pm_producer *p, pm_error *err) {
     size_t n;
-    pm_status st = pm_topics_mend(pm_sender_handle(p->sender), p->kafka, p->log, &n, err);
+    pm_status st = pmi_topics_mend(pmi_sender_handle(p->sender), p->kafka, p->log, &n, err);
     if (st != PM_OK || n == p->n_partitions) {
         return st;
     }
-    uint64_t *load = pm_calloc(n, sizeof *load);
+    uint64_t *load = pmi_calloc(n, sizeof *load);
     if (load == NULL) {
-        return pm_fail_memory(err, "the loads of partitions", n * sizeof *load);
+        return pmi_fail_memory(err, "the loads of partitions", n * sizeof *load);
     }
     free(p->load);
     p->load = load;
@@ -79,17 +79,17 @@ pm_status pm_producer_mend_topics(pm_producer *p, pm_error *err) {
     return PM_OK;
 }
 
-pm_retry pm_producer_retry(pm_producer *p, const char *what) {
+pm_retry pmi_producer_retry(pm_producer *p, const char *what) {
     pm_retry retry =
-        pm_retry_begin(what, pm_deadline_within(&p->deadline, p->patience, 0), p->is_stopped, p->ctx, p->log);
+        pmi_retry_begin(what, pmi_deadline_within(&p->deadline, p->patience, 0), p->is_stopped, p->ctx, p->log);
     retry.outage = &p->outage;
     return retry;
 }
 
-void pm_producer_close(pm_producer *p) {
-    pm_outage_end(&p->outage, p->log);
+void pmi_producer_close(pm_producer *p) {
+    pmi_outage_end(&p->outage, p->log);
     if (p->sender != NULL) {
-        pm_sender_close(p->sender);
+        pmi_sender_close(p->sender);
     }
     if (p->deliveries != NULL) {
         free(p->deliveries->items);

@@ -13,7 +13,7 @@
 /* What a producer works with; all borrowed. */
 typedef struct pm_producer {
     const pm_kafka_options *kafka;
-    pm_sender *sender;                /* opened by pm_producer_open with its reports */
+    pm_sender *sender;                /* opened by pmi_producer_open with its reports */
     struct pm_deliveries *deliveries; /* under way (units/deliveries.h) */
     size_t n_partitions;
     uint64_t *load;       /* of each partition: estimated microseconds sent to it by this producer */
@@ -28,14 +28,14 @@ typedef struct pm_producer {
 } pm_producer;
 
 /* Reaches Kafka, checks it, makes the topics; Redis was checked by whoever opened it. `traceparent` (NULL: drawn anew)
- * goes with every message. Close with pm_producer_close. */
-pm_status pm_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent,
-                           const pm_deadline *deadline, const pm_log *log, pm_producer *out, pm_error *err);
-void pm_producer_close(pm_producer *p);
+ * goes with every message. Close with pmi_producer_close. */
+pm_status pmi_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent,
+                            const pm_deadline *deadline, const pm_log *log, pm_producer *out, pm_error *err);
+void pmi_producer_close(pm_producer *p);
 /* After Kafka knew nothing of a topic: makes what was deleted since, and counts the partitions again. */
-pm_status pm_producer_mend_topics(pm_producer *p, pm_error *err);
+pm_status pmi_producer_mend_topics(pm_producer *p, pm_error *err);
 
 /* Waits out `what` ("Redis"), for the producer's patience and never beyond its deadline. */
-pm_retry pm_producer_retry(pm_producer *p, const char *what);
+pm_retry pmi_producer_retry(pm_producer *p, const char *what);
 
 #endif

@@ -25,16 +25,16 @@ typedef struct parcel {
 /* ---- making the message ---- */
 
 static pm_status put_blob(pm_producer *p, const pm_buffer *encoded, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
-    pm_status st = pm_digest(PM_SHA256, encoded->bytes, encoded->size, digest, err);
+    pm_status st = pmi_digest(PM_SHA256, encoded->bytes, encoded->size, digest, err);
     if (st != PM_OK) {
         return st;
     }
-    pm_retry retry = pm_producer_retry(p, "Redis");
+    pm_retry retry = pmi_producer_retry(p, "Redis");
     do {
         pm_blob_item item = {.bytes = encoded->bytes, .size = encoded->size};
         memcpy(item.digest, digest, PM_DIGEST_BYTES);
-        st = pm_blob_put(p->traces->redis, PM_SPACE_BLOB, &item, 1, false, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_blob_put(p->traces->redis, PM_SPACE_BLOB, &item, 1, false, err);
+    } while (pmi_retry_again(&retry, st, err));
     return st;
 }
 
@@ -44,38 +44,38 @@ static pm_status make_claim(pm_producer *p, const pm_unit_message *message, parc
     memcpy(claim.job, message->job, PM_DIGEST_BYTES);
     memcpy(claim.unit, message->unit, PM_DIGEST_BYTES);
     pm_status st = put_blob(p, &out->value, claim.blob, err);
-    pm_buffer_free(&out->value);
+    pmi_buffer_free(&out->value);
     out->is_claim = true;
-    return st == PM_OK ? pm_message_encode(&pm_claim_type, &claim, &out->value, err) : st;
+    return st == PM_OK ? pmi_message_encode(&pmi_claim_type, &claim, &out->value, err) : st;
 }
 
 static pm_status make_parcel(pm_producer *p, const uint8_t *job, pm_new_unit *unit, parcel *out, pm_error *err) {
     *out = (parcel){.unit = unit};
-    pm_status st = pm_unit_id(unit->kind->name, job, unit->items, unit->n_items, out->id, err);
+    pm_status st = pmi_unit_id(unit->kind->name, job, unit->items, unit->n_items, out->id, err);
     if (st != PM_OK) {
         return st;
     }
     pm_unit_message message = {
-        .kind = pm_span_of(unit->kind->name), .cost = unit->cost, .body = {unit->body.bytes, unit->body.size}};
+        .kind = pmi_span_of(unit->kind->name), .cost = unit->cost, .body = {unit->body.bytes, unit->body.size}};
     memcpy(message.job, job, PM_DIGEST_BYTES);
     memcpy(message.unit, out->id, PM_DIGEST_BYTES);
-    st = pm_message_encode(&pm_unit_type, &message, &out->value, err);
-    pm_buffer_free(&unit->body);
+    st = pmi_message_encode(&pmi_unit_type, &message, &out->value, err);
+    pmi_buffer_free(&unit->body);
     if (st == PM_OK && out->value.size > PM_UNIT_INLINE) {
         st = make_claim(p, &message, out, err);
     }
     if (st == PM_OK) {
         char name[PM_SEAL_NAME];
-        const pm_redis_options *redis = pm_redis_options_of(p->traces->redis);
-        pm_span span = pm_seal_unit_name(redis->prefix, job, out->id, unit->kind->name, name);
-        st = pm_seal_put(redis->seal, &pm_unit_type, span, 0, &out->value, err);
+        const pm_redis_options *redis = pmi_redis_options_of(p->traces->redis);
+        pm_span span = pmi_seal_unit_name(redis->prefix, job, out->id, unit->kind->name, name);
+        st = pmi_seal_put(redis->seal, &pmi_unit_type, span, 0, &out->value, err);
     }
     return st;
 }
 
 static void place_parcel(pm_producer *p, const uint8_t *job, parcel *one) {
     size_t start = (size_t)job[0] | (size_t)job[1] << 8;
-    one->partition = pm_least_loaded(p->load, p->n_partitions, start);
+    one->partition = pmi_least_loaded(p->load, p->n_partitions, start);
     p->load[one->partition] += one->unit->cost + 1;
 }
 
@@ -83,14 +83,14 @@ static void place_parcel(pm_producer *p, const uint8_t *job, parcel *one) {
 
 static pm_status write_records(pm_producer *p, const uint8_t *job, const parcel *parcels, size_t n,
                                const pm_delivery *deliveries, bool fresh, pm_error *err) {
-    pm_unit_record *records = pm_calloc(n, sizeof *records);
+    pm_unit_record *records = pmi_calloc(n, sizeof *records);
     if (records == NULL) {
-        return pm_fail_memory(err, "the records of units", n * sizeof *records);
+        return pmi_fail_memory(err, "the records of units", n * sizeof *records);
     }
-    double now = pm_now();
+    double now = pmi_now();
     for (size_t i = 0; i < n; i++) {
         const pm_new_unit *unit = parcels[i].unit;
-        records[i] = (pm_unit_record){.kind = pm_span_of(unit->kind->name),
+        records[i] = (pm_unit_record){.kind = pmi_span_of(unit->kind->name),
                                       .cost = unit->cost,
                                       .partition = parcels[i].partition,
                                       .offset = deliveries == NULL ? -1 : deliveries[i].offset,
@@ -100,10 +100,10 @@ static pm_status write_records(pm_producer *p, const uint8_t *job, const parcel 
         memcpy(records[i].job, job, PM_DIGEST_BYTES);
     }
     pm_status st;
-    pm_retry retry = pm_producer_retry(p, "Redis");
+    pm_retry retry = pmi_producer_retry(p, "Redis");
     do {
-        st = pm_board_place(p->traces->redis, records, n, fresh, err);
-    } while (pm_retry_again(&retry, st, err));
+        st = pmi_board_place(p->traces->redis, records, n, fresh, err);
+    } while (pmi_retry_again(&retry, st, err));
     free(records);
     return st;
 }
@@ -114,12 +114,12 @@ static pm_status send_one(pm_producer *p, const uint8_t *job, const parcel *one,
     char type[64] = "phasemill.unit.";
     strncat(type, one->unit->kind->name, sizeof type - strlen(type) - 1);
     pm_headers headers;
-    pm_headers_begin(&headers, one->id, type, "submit", pm_now());
-    pm_headers_add_digest(&headers, "phasemill-job", job);
-    pm_headers_add(&headers, "phasemill-kind", pm_span_of(one->unit->kind->name));
-    pm_headers_add(&headers, PM_HEADER_REDIS_PREFIX, pm_span_of(pm_redis_options_of(p->traces->redis)->prefix));
-    pm_headers_add(&headers, "traceparent", pm_span_of(p->trace));
-    pm_status st = pm_headers_status(&headers, err);
+    pmi_headers_begin(&headers, one->id, type, "submit", pmi_now());
+    pmi_headers_add_digest(&headers, "phasemill-job", job);
+    pmi_headers_add(&headers, "phasemill-kind", pmi_span_of(one->unit->kind->name));
+    pmi_headers_add(&headers, PM_HEADER_REDIS_PREFIX, pmi_span_of(pmi_redis_options_of(p->traces->redis)->prefix));
+    pmi_headers_add(&headers, "traceparent", pmi_span_of(p->trace));
+    pm_status st = pmi_headers_status(&headers, err);
     if (st != PM_OK) {
         return st;
     }
@@ -130,7 +130,7 @@ static pm_status send_one(pm_producer *p, const uint8_t *job, const parcel *one,
                            .headers = headers.list,
                            .n_headers = headers.n,
                            .opaque = opaque};
-    return pm_sender_send(p->sender, &message, err);
+    return pmi_sender_send(p->sender, &message, err);
 }
 
 /* Sends what has not arrived yet, and waits for the reports. A message whose report was lost goes twice, which is
@@ -139,15 +139,15 @@ static pm_status try_delivery(pm_producer *p, const uint8_t *job, const parcel *
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (!p->deliveries->items[i].arrived) {
-            st = send_one(p, job, &parcels[i], pm_deliveries_opaque(p->deliveries, i), err);
-            pm_sender_poll(p->sender);
+            st = send_one(p, job, &parcels[i], pmi_deliveries_opaque(p->deliveries, i), err);
+            pmi_sender_poll(p->sender);
         }
     }
     pm_error why = {0};
     pm_status flushed =
-        pm_sender_flush(p->sender, pm_deadline_within(&p->deadline, PM_DELIVERY_SECONDS + 5, 0.1), &why);
+        pmi_sender_flush(p->sender, pmi_deadline_within(&p->deadline, PM_DELIVERY_SECONDS + 5, 0.1), &why);
     if (st == PM_OK && flushed != PM_OK) {
-        st = pm_fail(err, flushed, "%s", why.text);
+        st = pmi_fail(err, flushed, "%s", why.text);
     }
     return st;
 }
@@ -157,30 +157,30 @@ static pm_status look_for_topic(pm_producer *p, const uint8_t *job, parcel *parc
                                 pm_error *err) {
     pm_error why;
     size_t before = p->n_partitions;
-    if (pm_producer_mend_topics(p, &why) == PM_OK && p->n_partitions != before) {
+    if (pmi_producer_mend_topics(p, &why) == PM_OK && p->n_partitions != before) {
         for (size_t i = 0; i < n; i++) {
             place_parcel(p, job, &parcels[i]);
         }
-        (void)pm_deliveries_begin(p->deliveries, n, err);
+        (void)pmi_deliveries_begin(p->deliveries, n, err);
     }
     return st;
 }
 
 static pm_status deliver(pm_producer *p, const uint8_t *job, parcel *parcels, size_t n, pm_error *err) {
-    pm_status st = pm_deliveries_begin(p->deliveries, n, err);
+    pm_status st = pmi_deliveries_begin(p->deliveries, n, err);
     if (st != PM_OK) {
         return st;
     }
-    pm_retry retry = pm_producer_retry(p, "Kafka");
+    pm_retry retry = pmi_producer_retry(p, "Kafka");
     do {
         st = try_delivery(p, job, parcels, n, err);
         st = st == PM_EUNAVAILABLE ? look_for_topic(p, job, parcels, n, st, err) : st;
-    } while (pm_retry_again(&retry, st, err));
+    } while (pmi_retry_again(&retry, st, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (!p->deliveries->items[i].arrived) {
             char hex[PM_DIGEST_HEX];
-            pm_hex(parcels[i].id, hex);
-            st = pm_fail(err, PM_ETEMPORARY, "unit %s: Kafka did not say that it has it; submit again", hex);
+            pmi_hex(parcels[i].id, hex);
+            st = pmi_fail(err, PM_ETEMPORARY, "unit %s: Kafka did not say that it has it; submit again", hex);
         }
     }
     return st;
@@ -199,7 +199,7 @@ static pm_status send_batch(pm_producer *p, const uint8_t *job, parcel *parcels,
     if (st == PM_OK) {
         st = write_records(p, job, parcels, n, p->deliveries->items, false, err);
     }
-    pm_deliveries_end(p->deliveries);
+    pmi_deliveries_end(p->deliveries);
     return st;
 }
 
@@ -223,29 +223,29 @@ static pm_status send_all(pm_producer *p, const uint8_t *job, pm_new_unit *units
             st = send_batch(p, job, parcels, count, fresh, err);
         }
         for (size_t i = 0; i < count; i++) {
-            pm_buffer_free(&parcels[i].value);
+            pmi_buffer_free(&parcels[i].value);
         }
         first += count;
     }
     return st;
 }
 
-pm_status pm_send_units(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], pm_new_unit *units, size_t n, bool fresh,
-                        size_t *n_claims, pm_error *err) {
+pm_status pmi_send_units(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], pm_new_unit *units, size_t n, bool fresh,
+                         size_t *n_claims, pm_error *err) {
     size_t claims = 0;
     if (n == 0) {
         return PM_OK;
     }
-    parcel *parcels = pm_malloc(n < BATCH_UNITS ? n : BATCH_UNITS, sizeof *parcels);
+    parcel *parcels = pmi_malloc(n < BATCH_UNITS ? n : BATCH_UNITS, sizeof *parcels);
     pm_status st = PM_OK;
     if (parcels == NULL) {
-        st = pm_fail_memory(err, "units to send", BATCH_UNITS * sizeof *parcels);
+        st = pmi_fail_memory(err, "units to send", BATCH_UNITS * sizeof *parcels);
     } else {
         qsort(units, n, sizeof *units, dearest_first);
         st = send_all(p, job, units, n, fresh, parcels, &claims, err);
     }
     for (size_t i = 0; i < n; i++) {
-        pm_buffer_free(&units[i].body);
+        pmi_buffer_free(&units[i].body);
     }
     free(parcels);
     if (n_claims != NULL) {

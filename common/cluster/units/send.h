@@ -16,7 +16,7 @@ typedef struct pm_new_unit {
 
 /* Sends units of any kind: claim check where large, unit records before and after, delivery waited for. `fresh` forgets
  * their attempts and outcomes. Bodies are freed. */
-pm_status pm_send_units(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], pm_new_unit *units, size_t n, bool fresh,
-                        size_t *n_claims, pm_error *err);
+pm_status pmi_send_units(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], pm_new_unit *units, size_t n, bool fresh,
+                         size_t *n_claims, pm_error *err);
 
 #endif

@@ -16,8 +16,8 @@ typedef struct pm_span {
     size_t size;
 } pm_span;
 
-pm_span pm_span_of(const char *text);
-bool pm_span_is(pm_span span, const char *text); /* byte for byte */
+pm_span pmi_span_of(const char *text);
+bool pmi_span_is(pm_span span, const char *text); /* byte for byte */
 
 /* Decoded elements of a PM_FIELD_LIST: `count` structs of the list's type, one after the other. */
 typedef struct pm_list {
@@ -59,11 +59,11 @@ struct pm_message_type {
 };
 
 /* Fields of the table. */
-size_t pm_message_fields(const pm_message_type *type);
+size_t pmi_message_fields(const pm_message_type *type);
 
 /* Appends the encoded message; `out` is as it was after a failure. Errors: PM_ESOFTWARE for a value that its own table
  * refuses; PM_EOSERR. */
-pm_status pm_message_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err);
+pm_status pmi_message_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err);
 
 /* What a decoded message borrows from: keep it as long as the message. All-zero is empty. */
 typedef struct pm_message_memory {
@@ -71,31 +71,31 @@ typedef struct pm_message_memory {
     pm_list lists[4];
     size_t n_lists;
 } pm_message_memory;
-void pm_message_memory_free(pm_message_memory *memory);
+void pmi_message_memory_free(pm_message_memory *memory);
 
 /* Decodes untrusted bytes into the struct `message` (of type->size bytes). Spans point into `bytes` or `memory`.
  * Errors: PM_EDATA naming type, key and byte position: another type, an unknown version (by number), damage, a value
  * out of its range, anything missing or too much. `memory` is freed after a failure. */
-pm_status pm_message_decode(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
-                            pm_message_memory *memory, pm_error *err);
+pm_status pmi_message_decode(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
+                             pm_message_memory *memory, pm_error *err);
 
 /* The payload behind the checksum and the unpacking, for fuzzing. */
-pm_status pm_message_decode_payload(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
-                                    pm_message_memory *memory, pm_error *err);
+pm_status pmi_message_decode_payload(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
+                                     pm_message_memory *memory, pm_error *err);
 
-/* Arrays as spans and back; `values` of a span that is being encoded must be little-endian already, which pm_u32s and
- * pm_f64s see to on the machines this builds for. Reading copies into memory that the caller frees with free(); zero
+/* Arrays as spans and back; `values` of a span that is being encoded must be little-endian already, which pmi_u32s and
+ * pmi_f64s see to on the machines this builds for. Reading copies into memory that the caller frees with free(); zero
  * values give a valid pointer. */
-pm_span pm_u32s(const uint32_t *values, size_t count);
-pm_span pm_f64s(const double *values, size_t count);
-pm_status pm_u32s_read(pm_span span, uint32_t **values, size_t *count, pm_error *err);
-pm_status pm_f64s_read(pm_span span, double **values, size_t *count, pm_error *err);
+pm_span pmi_u32s(const uint32_t *values, size_t count);
+pm_span pmi_f64s(const double *values, size_t count);
+pm_status pmi_u32s_read(pm_span span, uint32_t **values, size_t *count, pm_error *err);
+pm_status pmi_f64s_read(pm_span span, double **values, size_t *count, pm_error *err);
 
-/* `text` as what a text field takes, in `room` of n bytes: it is mended (pm_utf8_mend), and cut with
+/* `text` as what a text field takes, in `room` of n bytes: it is mended (pmi_utf8_mend), and cut with
  * "..." after n - 1 bytes. For texts whose bytes others chose: paths, errors. */
-pm_span pm_span_clean(const char *text, char *room, size_t n);
+pm_span pmi_span_clean(const char *text, char *room, size_t n);
 
 /* A span as a zero-terminated string of at most n - 1 bytes into `text`, cut with "..." when longer. */
-void pm_span_text(pm_span span, char *text, size_t n);
+void pmi_span_text(pm_span span, char *text, size_t n);
 
 #endif

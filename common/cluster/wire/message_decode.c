@@ -22,31 +22,31 @@ static pm_status expect_key(pm_cursor *c, const char *name, pm_error *err) {
     size_t n = 0, at = c->at;
     char what[64];
     snprintf(what, sizeof what, "key \"%.40s\"", name);
-    pm_status st = pm_cursor_text(c, &text, &n, what, err);
+    pm_status st = pmi_cursor_text(c, &text, &n, what, err);
     if (st == PM_OK && (n != strlen(name) || memcmp(text, name, n) != 0)) {
-        st = pm_fail(err, PM_EDATA, "byte %zu: expected %s, found \"%.*s\"", at, what, (int)(n < 40 ? n : 40),
-                     (const char *)text);
+        st = pmi_fail(err, PM_EDATA, "byte %zu: expected %s, found \"%.*s\"", at, what, (int)(n < 40 ? n : 40),
+                      (const char *)text);
     }
     return st;
 }
 
 static pm_status too_much(const pm_field *f, size_t at, const char *unit, uint64_t found, pm_error *err) {
-    return pm_fail(err, PM_EDATA, "byte %zu: %s: expected at most %" PRIu64 "%s, found %" PRIu64, at, f->name, f->most,
-                   unit, found);
+    return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected at most %" PRIu64 "%s, found %" PRIu64, at, f->name, f->most,
+                    unit, found);
 }
 
 static pm_status read_uint(pm_cursor *c, const pm_field *f, uint64_t *value, pm_error *err) {
     size_t at = c->at;
-    pm_status st = pm_cursor_uint(c, value, f->name, err);
+    pm_status st = pmi_cursor_uint(c, value, f->name, err);
     return st == PM_OK && *value > f->most ? too_much(f, at, "", *value, err) : st;
 }
 
 static pm_status read_digest(pm_cursor *c, const pm_field *f, uint8_t *digest, pm_error *err) {
     const uint8_t *bytes = NULL;
     size_t n = 0, at = c->at;
-    pm_status st = pm_cursor_bin(c, &bytes, &n, f->name, err);
+    pm_status st = pmi_cursor_bin(c, &bytes, &n, f->name, err);
     if (st == PM_OK && n != PM_DIGEST_BYTES) {
-        st = pm_fail(err, PM_EDATA, "byte %zu: %s: expected %d bytes, found %zu", at, f->name, PM_DIGEST_BYTES, n);
+        st = pmi_fail(err, PM_EDATA, "byte %zu: %s: expected %d bytes, found %zu", at, f->name, PM_DIGEST_BYTES, n);
     }
     if (st == PM_OK) {
         memcpy(digest, bytes, PM_DIGEST_BYTES);
@@ -70,14 +70,14 @@ static size_t element_bytes(pm_field_kind kind) {
 static pm_status read_span(pm_cursor *c, const pm_field *f, pm_span *span, pm_error *err) {
     size_t at = c->at;
     size_t width = element_bytes(f->kind);
-    pm_status st = f->kind == PM_FIELD_TEXT ? pm_cursor_text(c, &span->bytes, &span->size, f->name, err)
-                                            : pm_cursor_bin(c, &span->bytes, &span->size, f->name, err);
+    pm_status st = f->kind == PM_FIELD_TEXT ? pmi_cursor_text(c, &span->bytes, &span->size, f->name, err)
+                                            : pmi_cursor_bin(c, &span->bytes, &span->size, f->name, err);
     if (st == PM_OK && span->size > f->most) {
         return too_much(f, at, " bytes", span->size, err);
     }
     if (st == PM_OK && span->size % width != 0) {
-        return pm_fail(err, PM_EDATA, "byte %zu: %s: expected values of %zu bytes each, found %zu bytes", at, f->name,
-                       width, span->size);
+        return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected values of %zu bytes each, found %zu bytes", at, f->name,
+                        width, span->size);
     }
     return st;
 }
@@ -89,15 +89,15 @@ static pm_status read_value(pm_cursor *c, const pm_field *f, void *message, pm_e
     case PM_FIELD_UINT:
         return read_uint(c, f, at, err);
     case PM_FIELD_INT:
-        return pm_cursor_int(c, at, f->name, err);
+        return pmi_cursor_int(c, at, f->name, err);
     case PM_FIELD_REAL:
-        return pm_cursor_real(c, at, f->name, err);
+        return pmi_cursor_real(c, at, f->name, err);
     case PM_FIELD_BOOL:
-        return pm_cursor_bool(c, at, f->name, err);
+        return pmi_cursor_bool(c, at, f->name, err);
     case PM_FIELD_DIGEST:
         return read_digest(c, f, at, err);
     case PM_FIELD_LIST:
-        return pm_fail(err, PM_ESOFTWARE, "%s: a list inside a list", f->name);
+        return pmi_fail(err, PM_ESOFTWARE, "%s: a list inside a list", f->name);
     default:
         return read_span(c, f, at, err);
     }
@@ -105,10 +105,10 @@ static pm_status read_value(pm_cursor *c, const pm_field *f, void *message, pm_e
 
 static pm_status read_map_head(pm_cursor *c, const pm_message_type *type, pm_error *err) {
     uint64_t count = 0;
-    size_t at = c->at, expected = pm_message_fields(type);
-    pm_status st = pm_cursor_map(c, &count, "a map", err);
+    size_t at = c->at, expected = pmi_message_fields(type);
+    pm_status st = pmi_cursor_map(c, &count, "a map", err);
     if (st == PM_OK && count != expected) {
-        st = pm_fail(err, PM_EDATA, "byte %zu: expected a map of %zu keys, found %" PRIu64, at, expected, count);
+        st = pmi_fail(err, PM_EDATA, "byte %zu: expected a map of %zu keys, found %" PRIu64, at, expected, count);
     }
     return st;
 }
@@ -128,29 +128,29 @@ static pm_status read_item(pm_cursor *c, const pm_message_type *type, void *item
 static pm_status read_list(pm_cursor *c, const pm_field *f, pm_list *list, pm_message_memory *memory, pm_error *err) {
     uint64_t count = 0;
     size_t at = c->at;
-    pm_status st = pm_cursor_array(c, &count, f->name, err);
+    pm_status st = pmi_cursor_array(c, &count, f->name, err);
     if (st == PM_OK && count > f->most) {
         st = too_much(f, at, " items", count, err);
     }
     if (st == PM_OK && count > (c->size - c->at) / least_bytes(f->item)) {
-        st = pm_fail(err, PM_EDATA, "byte %zu: %s: expected %" PRIu64 " items, found the end after %zu bytes", at,
-                     f->name, count, c->size - c->at);
+        st = pmi_fail(err, PM_EDATA, "byte %zu: %s: expected %" PRIu64 " items, found the end after %zu bytes", at,
+                      f->name, count, c->size - c->at);
     }
     if (st == PM_OK && memory->n_lists == sizeof memory->lists / sizeof memory->lists[0]) {
-        st = pm_fail(err, PM_ESOFTWARE, "%s: more lists than there is memory for", f->name);
+        st = pmi_fail(err, PM_ESOFTWARE, "%s: more lists than there is memory for", f->name);
     }
     if (st != PM_OK) {
         return st;
     }
-    *list = (pm_list){pm_calloc((size_t)count, f->item->size), (size_t)count};
+    *list = (pm_list){pmi_calloc((size_t)count, f->item->size), (size_t)count};
     if (list->items == NULL) {
-        return pm_fail_memory(err, f->name, (size_t)count * f->item->size);
+        return pmi_fail_memory(err, f->name, (size_t)count * f->item->size);
     }
     memory->lists[memory->n_lists++] = *list;
     for (size_t i = 0; st == PM_OK && i < count; i++) {
         st = read_item(c, f->item, (uint8_t *)list->items + i * f->item->size, err);
         if (st != PM_OK) {
-            pm_fail_prefix(err, "%s, item %zu", f->name, i);
+            pmi_fail_prefix(err, "%s, item %zu", f->name, i);
         }
     }
     return st;
@@ -166,45 +166,45 @@ static pm_status read_map(pm_cursor *c, const pm_message_type *type, void *messa
                                           : read_value(c, f, message, err);
         }
     }
-    return st == PM_OK ? pm_cursor_end(c, err) : st;
+    return st == PM_OK ? pmi_cursor_end(c, err) : st;
 }
 
-pm_status pm_message_decode_payload(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
-                                    pm_message_memory *memory, pm_error *err) {
+pm_status pmi_message_decode_payload(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
+                                     pm_message_memory *memory, pm_error *err) {
     *memory = (pm_message_memory){.n_lists = 0};
     memset(message, 0, type->size);
     pm_cursor c = {bytes, n, 0};
     pm_status st = PM_OK;
     if (type->is_packed) {
-        st = pm_frame_unpack(bytes, n, type->unpacked, &memory->unpacked, err);
+        st = pmi_frame_unpack(bytes, n, type->unpacked, &memory->unpacked, err);
         c = (pm_cursor){memory->unpacked.bytes, memory->unpacked.size, 0};
     }
     if (st == PM_OK) {
         st = read_map(&c, type, message, memory, err);
     }
     if (st != PM_OK) {
-        pm_message_memory_free(memory);
+        pmi_message_memory_free(memory);
         memset(message, 0, type->size);
-        pm_fail_prefix(err, type->is_packed ? "packed payload" : "payload");
+        pmi_fail_prefix(err, type->is_packed ? "packed payload" : "payload");
     }
     return st;
 }
 
-pm_status pm_message_decode(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
-                            pm_message_memory *memory, pm_error *err) {
+pm_status pmi_message_decode(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
+                             pm_message_memory *memory, pm_error *err) {
     pm_envelope envelope;
     *memory = (pm_message_memory){.n_lists = 0};
     memset(message, 0, type->size);
-    pm_status st = pm_envelope_open(bytes, n, &envelope, err);
+    pm_status st = pmi_envelope_open(bytes, n, &envelope, err);
     if (st == PM_OK) {
-        st = pm_envelope_expect(&envelope, type->name, type->version,
-                                "it was written by another phasemill; run the same version everywhere", err);
+        st = pmi_envelope_expect(&envelope, type->name, type->version,
+                                 "it was written by another phasemill; run the same version everywhere", err);
     }
     if (st == PM_OK) {
-        st = pm_message_decode_payload(type, envelope.payload, envelope.size, message, memory, err);
+        st = pmi_message_decode_payload(type, envelope.payload, envelope.size, message, memory, err);
     }
     if (st != PM_OK) {
-        pm_fail_prefix(err, "%s", type->name);
+        pmi_fail_prefix(err, "%s", type->name);
     }
     return st;
 }

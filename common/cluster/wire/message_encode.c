@@ -12,13 +12,13 @@ static const void *place(const void *message, const pm_field *field) {
 }
 
 static pm_status refuse(const pm_field *field, const char *why, pm_error *err) {
-    return pm_fail(err, PM_ESOFTWARE, "%s: %s", field->name, why);
+    return pmi_fail(err, PM_ESOFTWARE, "%s: %s", field->name, why);
 }
 
 static pm_status check_span(const pm_field *field, const pm_span *span, pm_error *err) {
     if (span->size > field->most) {
-        return pm_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " bytes can be sent, found %zu", field->name,
-                       field->most, span->size);
+        return pmi_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " bytes can be sent, found %zu", field->name,
+                        field->most, span->size);
     }
     switch (field->kind) {
     case PM_FIELD_DIGESTS:
@@ -28,8 +28,8 @@ static pm_status check_span(const pm_field *field, const pm_span *span, pm_error
     case PM_FIELD_F64S:
         return span->size % 8 == 0 ? PM_OK : refuse(field, "the bytes are no array of doubles", err);
     case PM_FIELD_TEXT:
-        return pm_utf8_valid(span->bytes, span->size, NULL) ? PM_OK
-                                                            : refuse(field, "it is not UTF-8 without U+0000", err);
+        return pmi_utf8_valid(span->bytes, span->size, NULL) ? PM_OK
+                                                             : refuse(field, "it is not UTF-8 without U+0000", err);
     default:
         return PM_OK;
     }
@@ -41,9 +41,9 @@ static pm_status write_span(pm_writer *w, const pm_field *field, const pm_span *
         return st;
     }
     if (field->kind == PM_FIELD_TEXT) {
-        pm_writer_text_of(w, span->bytes, span->size);
+        pmi_writer_text_of(w, span->bytes, span->size);
     } else {
-        pm_writer_bin(w, span->bytes, span->size);
+        pmi_writer_bin(w, span->bytes, span->size);
     }
     return w->status;
 }
@@ -54,25 +54,25 @@ static pm_status write_value(pm_writer *w, const pm_field *field, const void *me
     switch (field->kind) {
     case PM_FIELD_UINT:
         if (*(const uint64_t *)at > field->most) {
-            return pm_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " can be sent, found %" PRIu64, field->name,
-                           field->most, *(const uint64_t *)at);
+            return pmi_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " can be sent, found %" PRIu64, field->name,
+                            field->most, *(const uint64_t *)at);
         }
-        pm_writer_uint(w, *(const uint64_t *)at);
+        pmi_writer_uint(w, *(const uint64_t *)at);
         return w->status;
     case PM_FIELD_INT:
-        pm_writer_int(w, *(const int64_t *)at);
+        pmi_writer_int(w, *(const int64_t *)at);
         return w->status;
     case PM_FIELD_REAL:
         if (!isfinite(*(const double *)at)) {
             return refuse(field, "it is not finite", err);
         }
-        pm_writer_real(w, *(const double *)at);
+        pmi_writer_real(w, *(const double *)at);
         return w->status;
     case PM_FIELD_BOOL:
-        pm_writer_bool(w, *(const bool *)at);
+        pmi_writer_bool(w, *(const bool *)at);
         return w->status;
     case PM_FIELD_DIGEST:
-        pm_writer_bin(w, at, PM_DIGEST_BYTES);
+        pmi_writer_bin(w, at, PM_DIGEST_BYTES);
         return w->status;
     case PM_FIELD_LIST:
         return refuse(field, "a list inside a list", err);
@@ -83,15 +83,15 @@ static pm_status write_value(pm_writer *w, const pm_field *field, const void *me
 
 static pm_status write_items(pm_writer *w, const pm_field *list, const pm_list *items, pm_error *err) {
     if (items->count > list->most) {
-        return pm_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " items can be sent, found %zu", list->name,
-                       list->most, items->count);
+        return pmi_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " items can be sent, found %zu", list->name,
+                        list->most, items->count);
     }
     msgpack_pack_array(&w->packer, items->count);
     for (size_t i = 0; w->status == PM_OK && i < items->count; i++) {
         const uint8_t *item = (const uint8_t *)items->items + i * list->item->size;
-        msgpack_pack_map(&w->packer, pm_message_fields(list->item));
+        msgpack_pack_map(&w->packer, pmi_message_fields(list->item));
         for (const pm_field *f = list->item->fields; f->name != NULL; f++) {
-            pm_writer_text(w, f->name);
+            pmi_writer_text(w, f->name);
             pm_status st = write_value(w, f, item, err);
             if (st != PM_OK) {
                 return st;
@@ -102,10 +102,10 @@ static pm_status write_items(pm_writer *w, const pm_field *list, const pm_list *
 }
 
 static pm_status write_map(pm_writer *w, const pm_message_type *type, const void *message, pm_error *err) {
-    msgpack_pack_map(&w->packer, pm_message_fields(type));
+    msgpack_pack_map(&w->packer, pmi_message_fields(type));
     pm_status st = w->status;
     for (const pm_field *f = type->fields; st == PM_OK && f->name != NULL; f++) {
-        pm_writer_text(w, f->name);
+        pmi_writer_text(w, f->name);
         st = w->status != PM_OK         ? w->status
              : f->kind == PM_FIELD_LIST ? write_items(w, f, place(message, f), err)
                                         : write_value(w, f, message, err);
@@ -116,50 +116,50 @@ static pm_status write_map(pm_writer *w, const pm_message_type *type, const void
 /* The map of `size` bytes goes where it stays. */
 static pm_status encode_plain(const pm_message_type *type, const void *message, size_t size, pm_buffer *out,
                               pm_error *err) {
-    pm_status st = pm_envelope_begin(type->name, type->version, size, out, err);
+    pm_status st = pmi_envelope_begin(type->name, type->version, size, out, err);
     if (st == PM_OK) {
         pm_writer w;
-        pm_writer_init(&w, out, err);
+        pmi_writer_init(&w, out, err);
         st = write_map(&w, type, message, err);
     }
-    return st == PM_OK ? pm_envelope_end(size, out, err) : st;
+    return st == PM_OK ? pmi_envelope_end(size, out, err) : st;
 }
 
 static pm_status encode_packed(const pm_message_type *type, const void *message, size_t size, pm_buffer *out,
                                pm_error *err) {
     pm_buffer map = {0}, packed = {0};
     if (size > type->unpacked) {
-        return pm_fail(err, PM_ESOFTWARE, "at most %zu bytes before packing can be sent, found %zu", type->unpacked,
-                       size);
+        return pmi_fail(err, PM_ESOFTWARE, "at most %zu bytes before packing can be sent, found %zu", type->unpacked,
+                        size);
     }
-    if (!pm_reserve((void **)&map.bytes, &map.capacity, size, 1)) {
-        return pm_fail_memory(err, "a message", size);
+    if (!pmi_reserve((void **)&map.bytes, &map.capacity, size, 1)) {
+        return pmi_fail_memory(err, "a message", size);
     }
     pm_writer w;
-    pm_writer_init(&w, &map, err);
+    pmi_writer_init(&w, &map, err);
     pm_status st = write_map(&w, type, message, err);
     if (st == PM_OK) {
-        st = pm_frame_pack(map.bytes, map.size, &packed, err);
+        st = pmi_frame_pack(map.bytes, map.size, &packed, err);
     }
-    pm_buffer_free(&map);
+    pmi_buffer_free(&map);
     if (st == PM_OK) {
-        st = pm_envelope_write(type->name, type->version, packed.bytes, packed.size, out, err);
+        st = pmi_envelope_write(type->name, type->version, packed.bytes, packed.size, out, err);
     }
-    pm_buffer_free(&packed);
+    pmi_buffer_free(&packed);
     return st;
 }
 
-pm_status pm_message_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err) {
+pm_status pmi_message_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err) {
     size_t before = out->size;
     pm_writer counter;
-    pm_writer_init_count(&counter, err);
+    pmi_writer_init_count(&counter, err);
     pm_status st = write_map(&counter, type, message, err);
     if (st == PM_OK) {
         st = (type->is_packed ? encode_packed : encode_plain)(type, message, counter.counted, out, err);
     }
     if (st != PM_OK) {
         out->size = before;
-        pm_fail_prefix(err, "encoding %s", type->name);
+        pmi_fail_prefix(err, "encoding %s", type->name);
     }
     return st;
 }

@@ -30,8 +30,8 @@ static const pm_field unit_fields[] = {
     FIELD(pm_unit_message, body, PM_FIELD_BIN, BODY_MOST),  {0},
 };
 
-const pm_message_type pm_unit_type = {"phasemill.unit", 1,          true, sizeof(pm_unit_message),
-                                      PM_UNIT_UNPACKED, unit_fields};
+const pm_message_type pmi_unit_type = {"phasemill.unit", 1,          true, sizeof(pm_unit_message),
+                                       PM_UNIT_UNPACKED, unit_fields};
 
 static const pm_field claim_fields[] = {
     FIELD(pm_claim_message, kind, PM_FIELD_TEXT, WORD_MOST),
@@ -43,7 +43,7 @@ static const pm_field claim_fields[] = {
     {0},
 };
 
-const pm_message_type pm_claim_type = {"phasemill.claim", 1, false, sizeof(pm_claim_message), 0, claim_fields};
+const pm_message_type pmi_claim_type = {"phasemill.claim", 1, false, sizeof(pm_claim_message), 0, claim_fields};
 
 static const pm_field event_fields[] = {
     FIELD(pm_event_message, type, PM_FIELD_TEXT, WORD_MOST),
@@ -60,7 +60,7 @@ static const pm_field event_fields[] = {
     {0},
 };
 
-const pm_message_type pm_event_type = {"phasemill.event", 1, false, sizeof(pm_event_message), 0, event_fields};
+const pm_message_type pmi_event_type = {"phasemill.event", 1, false, sizeof(pm_event_message), 0, event_fields};
 
 static const pm_field record_fields[] = {
     FIELD(pm_record_body, effort, PM_FIELD_UINT, PM_EFFORT_BEST),
@@ -72,7 +72,7 @@ static const pm_field record_fields[] = {
     {0},
 };
 
-const pm_message_type pm_record_type = {"phasemill.record", 1, false, sizeof(pm_record_body), 0, record_fields};
+const pm_message_type pmi_record_type = {"phasemill.record", 1, false, sizeof(pm_record_body), 0, record_fields};
 
 static const pm_field evaluate_fields[] = {
     FIELD(pm_evaluate_body, result, PM_FIELD_DIGEST, 0),
@@ -96,7 +96,8 @@ static const pm_field evaluate_fields[] = {
     {0},
 };
 
-const pm_message_type pm_evaluate_type = {"phasemill.evaluate", 1, false, sizeof(pm_evaluate_body), 0, evaluate_fields};
+const pm_message_type pmi_evaluate_type = {"phasemill.evaluate",     1, false,
+                                           sizeof(pm_evaluate_body), 0, evaluate_fields};
 
 static const pm_field probe_fields[] = {
     FIELD(pm_probe_body, number, PM_FIELD_UINT, UINT64_MAX),
@@ -106,7 +107,7 @@ static const pm_field probe_fields[] = {
     {0},
 };
 
-const pm_message_type pm_probe_type = {"phasemill.probe", 1, false, sizeof(pm_probe_body), 0, probe_fields};
+const pm_message_type pmi_probe_type = {"phasemill.probe", 1, false, sizeof(pm_probe_body), 0, probe_fields};
 
 static const pm_field blob_fields[] = {
     FIELD(pm_blob_message, digest, PM_FIELD_DIGEST, 0),
@@ -116,7 +117,7 @@ static const pm_field blob_fields[] = {
     {0},
 };
 
-const pm_message_type pm_blob_type = {"phasemill.blob", 1, false, sizeof(pm_blob_message), 0, blob_fields};
+const pm_message_type pmi_blob_type = {"phasemill.blob", 1, false, sizeof(pm_blob_message), 0, blob_fields};
 
 static const pm_field manifest_fields[] = {
     FIELD(pm_manifest_message, job, PM_FIELD_DIGEST, 0),
@@ -128,8 +129,8 @@ static const pm_field manifest_fields[] = {
     {0},
 };
 
-const pm_message_type pm_manifest_type = {"phasemill.manifest", 1, true, sizeof(pm_manifest_message), MANIFEST_UNPACKED,
-                                          manifest_fields};
+const pm_message_type pmi_manifest_type = {
+    "phasemill.manifest", 1, true, sizeof(pm_manifest_message), MANIFEST_UNPACKED, manifest_fields};
 
 static const pm_field job_fields[] = {
     FIELD(pm_job_message, job, PM_FIELD_DIGEST, 0),
@@ -145,7 +146,7 @@ static const pm_field job_fields[] = {
     {0},
 };
 
-const pm_message_type pm_job_type = {"phasemill.job", 1, false, sizeof(pm_job_message), 0, job_fields};
+const pm_message_type pmi_job_type = {"phasemill.job", 1, false, sizeof(pm_job_message), 0, job_fields};
 
 static const pm_field unit_record_fields[] = {
     FIELD(pm_unit_record, unit, PM_FIELD_DIGEST, 0),
@@ -159,8 +160,8 @@ static const pm_field unit_record_fields[] = {
     {0},
 };
 
-const pm_message_type pm_unit_record_type = {"phasemill.unit-record", 1, false,
-                                             sizeof(pm_unit_record),  0, unit_record_fields};
+const pm_message_type pmi_unit_record_type = {"phasemill.unit-record", 1, false,
+                                              sizeof(pm_unit_record),  0, unit_record_fields};
 
 static const pm_field outcome_fields[] = {
     FIELD(pm_outcome_message, unit, PM_FIELD_DIGEST, 0),
@@ -179,7 +180,7 @@ static const pm_field outcome_fields[] = {
     {0},
 };
 
-const pm_message_type pm_outcome_type = {"phasemill.outcome", 1, false, sizeof(pm_outcome_message), 0, outcome_fields};
+const pm_message_type pmi_outcome_type = {"phasemill.outcome", 1, false, sizeof(pm_outcome_message), 0, outcome_fields};
 
 static const pm_field running_unit_fields[] = {
     FIELD(pm_running_unit, unit, PM_FIELD_DIGEST, 0),
@@ -193,8 +194,8 @@ static const pm_field running_unit_fields[] = {
     {0},
 };
 
-const pm_message_type pm_running_type = {"phasemill.running-unit", 1, false,
-                                         sizeof(pm_running_unit),  0, running_unit_fields};
+const pm_message_type pmi_running_type = {"phasemill.running-unit", 1, false,
+                                          sizeof(pm_running_unit),  0, running_unit_fields};
 
 static const pm_field worker_fields[] = {
     FIELD(pm_worker_message, id, PM_FIELD_TEXT, NAME_MOST),
@@ -205,7 +206,7 @@ static const pm_field worker_fields[] = {
     FIELD(pm_worker_message, started, PM_FIELD_REAL, 0),
     FIELD(pm_worker_message, time, PM_FIELD_REAL, 0),
     FIELD(pm_worker_message, slots, PM_FIELD_UINT, UINT16_MAX),
-    {"units", PM_FIELD_LIST, offsetof(pm_worker_message, units), SLOTS_MOST, &pm_running_type},
+    {"units", PM_FIELD_LIST, offsetof(pm_worker_message, units), SLOTS_MOST, &pmi_running_type},
     FIELD(pm_worker_message, partitions, PM_FIELD_U32S, PARTITIONS_MOST),
     FIELD(pm_worker_message, done, PM_FIELD_UINT, UINT64_MAX),
     FIELD(pm_worker_message, failed, PM_FIELD_UINT, UINT64_MAX),
@@ -215,7 +216,7 @@ static const pm_field worker_fields[] = {
     {0},
 };
 
-const pm_message_type pm_worker_type = {"phasemill.worker", 1, false, sizeof(pm_worker_message), 0, worker_fields};
+const pm_message_type pmi_worker_type = {"phasemill.worker", 1, false, sizeof(pm_worker_message), 0, worker_fields};
 
 static const pm_field result_fields[] = {
     FIELD(pm_result_message, result, PM_FIELD_DIGEST, 0),
@@ -231,19 +232,19 @@ static const pm_field result_fields[] = {
     {0},
 };
 
-const pm_message_type pm_result_type = {"phasemill.result", 1, true, sizeof(pm_result_message), PM_UNIT_UNPACKED,
-                                        result_fields};
+const pm_message_type pmi_result_type = {"phasemill.result", 1, true, sizeof(pm_result_message), PM_UNIT_UNPACKED,
+                                         result_fields};
 
-const pm_message_type *const pm_message_types[] = {&pm_unit_type,     &pm_claim_type,
-                                                   &pm_event_type,    &pm_record_type,
-                                                   &pm_evaluate_type, &pm_probe_type,
-                                                   &pm_blob_type,     &pm_manifest_type,
-                                                   &pm_job_type,      &pm_unit_record_type,
-                                                   &pm_outcome_type,  &pm_worker_type,
-                                                   &pm_result_type,   NULL};
+const pm_message_type *const pmi_message_types[] = {&pmi_unit_type,     &pmi_claim_type,
+                                                    &pmi_event_type,    &pmi_record_type,
+                                                    &pmi_evaluate_type, &pmi_probe_type,
+                                                    &pmi_blob_type,     &pmi_manifest_type,
+                                                    &pmi_job_type,      &pmi_unit_record_type,
+                                                    &pmi_outcome_type,  &pmi_worker_type,
+                                                    &pmi_result_type,   NULL};
 
-const pm_message_type *pm_message_type_find(const char *name) {
-    for (const pm_message_type *const *type = pm_message_types; *type != NULL; type++) {
+const pm_message_type *pmi_message_type_find(const char *name) {
+    for (const pm_message_type *const *type = pmi_message_types; *type != NULL; type++) {
         if (strcmp((*type)->name, name) == 0) {
             return *type;
         }

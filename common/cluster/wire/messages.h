@@ -19,7 +19,7 @@ typedef struct pm_unit_message {
     uint64_t cost; /* estimated microseconds of one core */
     pm_span body;  /* an encoded pm_record_body, pm_evaluate_body or pm_probe_body, by `kind` */
 } pm_unit_message;
-extern const pm_message_type pm_unit_type;
+extern const pm_message_type pmi_unit_type;
 
 /* Claim check: the unit is in Redis under `blob`, the SHA-256 of its encoded bytes, of which there are `size`. */
 typedef struct pm_claim_message {
@@ -30,7 +30,7 @@ typedef struct pm_claim_message {
     uint8_t blob[PM_DIGEST_BYTES];
     uint64_t size;
 } pm_claim_message;
-extern const pm_message_type pm_claim_type;
+extern const pm_message_type pmi_claim_type;
 
 /* On the events topic. */
 typedef struct pm_event_message {
@@ -43,7 +43,7 @@ typedef struct pm_event_message {
     uint64_t items, recorded, known; /* items of the unit; made by it; found to be there already */
     pm_span error;
 } pm_event_message;
-extern const pm_message_type pm_event_type;
+extern const pm_message_type pmi_event_type;
 
 /* ---- bodies of units ---- */
 
@@ -57,7 +57,7 @@ typedef struct pm_record_body {
     pm_span degrees;  /* u32s */
     pm_span targets;  /* u32s */
 } pm_record_body;
-extern const pm_message_type pm_record_type;
+extern const pm_message_type pmi_record_type;
 
 /* A slice of an evaluation; fields as in pm_request. */
 typedef struct pm_evaluate_body {
@@ -76,7 +76,7 @@ typedef struct pm_evaluate_body {
     double tolerance;
     bool tail_accuracy;
 } pm_evaluate_body;
-extern const pm_message_type pm_evaluate_type;
+extern const pm_message_type pmi_evaluate_type;
 
 /* A unit that computes nothing: it takes `seconds` of one core, `bytes` of memory, and ends as it is told. */
 typedef struct pm_probe_body {
@@ -85,7 +85,7 @@ typedef struct pm_probe_body {
     uint64_t bytes;
     bool crash;
 } pm_probe_body;
-extern const pm_message_type pm_probe_type;
+extern const pm_message_type pmi_probe_type;
 
 /* ---- in Redis ---- */
 
@@ -95,9 +95,9 @@ typedef struct pm_blob_message {
     uint64_t size, chunks;
     pm_span bytes; /* when chunks is 0 */
 } pm_blob_message;
-extern const pm_message_type pm_blob_type;
+extern const pm_message_type pmi_blob_type;
 
-/* What any collector needs to finish a job: the graph, and its classes as pm_classes_restore takes them (the keys
+/* What any collector needs to finish a job: the graph, and its classes as pmi_classes_restore takes them (the keys
  * follow from them). Packed. */
 typedef struct pm_manifest_message {
     uint8_t job[PM_DIGEST_BYTES];
@@ -107,7 +107,7 @@ typedef struct pm_manifest_message {
     pm_span names;    /* u32s: canonical number of each transient state, SCC by SCC */
     pm_span graph;    /* as MessagePack (docs/formats.md) */
 } pm_manifest_message;
-extern const pm_message_type pm_manifest_type;
+extern const pm_message_type pmi_manifest_type;
 
 typedef struct pm_job_message {
     uint8_t job[PM_DIGEST_BYTES];
@@ -117,7 +117,7 @@ typedef struct pm_job_message {
     uint64_t effort, states, items, known, units; /* items: distinct; known when it was submitted; units sent */
     pm_span trace;                                /* W3C traceparent */
 } pm_job_message;
-extern const pm_message_type pm_job_type;
+extern const pm_message_type pmi_job_type;
 
 typedef struct pm_unit_record {
     uint8_t unit[PM_DIGEST_BYTES];
@@ -128,7 +128,7 @@ typedef struct pm_unit_record {
     double time;
     pm_span items; /* PM_DIGEST_BYTES each */
 } pm_unit_record;
-extern const pm_message_type pm_unit_record_type;
+extern const pm_message_type pmi_unit_record_type;
 
 /* How a unit ended; also why a job failed. */
 typedef struct pm_outcome_message {
@@ -144,7 +144,7 @@ typedef struct pm_outcome_message {
     int64_t offset;
     double time, seconds;
 } pm_outcome_message;
-extern const pm_message_type pm_outcome_type;
+extern const pm_message_type pmi_outcome_type;
 
 typedef struct pm_running_unit {
     uint8_t unit[PM_DIGEST_BYTES];
@@ -154,7 +154,7 @@ typedef struct pm_running_unit {
     uint64_t item, items; /* the item it is at, of how many */
     double since;
 } pm_running_unit;
-extern const pm_message_type pm_running_type; /* only in a list */
+extern const pm_message_type pmi_running_type; /* only in a list */
 
 /* A worker's heartbeat. */
 typedef struct pm_worker_message {
@@ -168,7 +168,7 @@ typedef struct pm_worker_message {
     uint64_t done, failed, recorded, known;
     uint64_t resident; /* bytes, of the worker and its children */
 } pm_worker_message;
-extern const pm_message_type pm_worker_type;
+extern const pm_message_type pmi_worker_type;
 
 /* A slice's result: arrays as in pm_result, row-major, empty for what was not asked for. Packed. */
 typedef struct pm_result_message {
@@ -178,12 +178,12 @@ typedef struct pm_result_message {
     uint64_t steps;
     double error_bound;
 } pm_result_message;
-extern const pm_message_type pm_result_type;
+extern const pm_message_type pmi_result_type;
 
 /* All that have an envelope, ended by NULL; traces have their own codec (trace/codec.h). */
-extern const pm_message_type *const pm_message_types[];
+extern const pm_message_type *const pmi_message_types[];
 
 /* NULL when there is none of that name. */
-const pm_message_type *pm_message_type_find(const char *name);
+const pm_message_type *pmi_message_type_find(const char *name);
 
 #endif

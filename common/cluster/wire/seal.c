@@ -22,8 +22,8 @@
 static const uint8_t beginning[] = "\x94\xb0" SEALED;
 #define N_BEGINNING (sizeof beginning - 1)
 
-static const pm_message_type *const types[] = {&pm_unit_type,        &pm_event_type,   &pm_blob_type,  &pm_job_type,
-                                               &pm_unit_record_type, &pm_outcome_type, &pm_worker_type};
+static const pm_message_type *const types[] = {&pmi_unit_type,        &pmi_event_type,   &pmi_blob_type,  &pmi_job_type,
+                                               &pmi_unit_record_type, &pmi_outcome_type, &pmi_worker_type};
 #define N_TYPES (sizeof types / sizeof types[0])
 
 struct pm_seal {
@@ -35,7 +35,7 @@ struct pm_seal {
 /* ---- keys ---- */
 
 static pm_status libcrypto_failed(pm_error *err) {
-    return pm_fail(err, PM_EOSERR, "libcrypto's HMAC failed: no seal can be made");
+    return pmi_fail(err, PM_EOSERR, "libcrypto's HMAC failed: no seal can be made");
 }
 
 /* HMAC of a text under the cluster's key. */
@@ -71,17 +71,17 @@ static void write_hex(const uint8_t id[ID_BYTES], char text[PM_SEAL_ID_TEXT]) {
     }
 }
 
-pm_status pm_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err) {
+pm_status pmi_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err) {
     uint8_t id[PM_DIGEST_BYTES];
     *out = NULL;
     if (n < PM_SEAL_KEY_LEAST) {
-        return pm_fail(err, PM_ECONFIG,
-                       "cluster.key has %zu bytes, expected at least %d; make one with `openssl rand -hex 32`", n,
-                       PM_SEAL_KEY_LEAST);
+        return pmi_fail(err, PM_ECONFIG,
+                        "cluster.key has %zu bytes, expected at least %d; make one with `openssl rand -hex 32`", n,
+                        PM_SEAL_KEY_LEAST);
     }
-    pm_seal *seal = pm_calloc(1, sizeof *seal);
+    pm_seal *seal = pmi_calloc(1, sizeof *seal);
     if (seal == NULL) {
-        return pm_fail_memory(err, "the cluster's key", sizeof *seal);
+        return pmi_fail_memory(err, "the cluster's key", sizeof *seal);
     }
     EVP_MAC *method = EVP_MAC_fetch(NULL, "HMAC", NULL);
     pm_status st = method != NULL ? derive(key, n, "phasemill key id", id, err) : libcrypto_failed(err);
@@ -90,7 +90,7 @@ pm_status pm_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err) {
     }
     EVP_MAC_free(method);
     if (st != PM_OK) {
-        pm_seal_free(seal);
+        pmi_seal_free(seal);
         return st;
     }
     memcpy(seal->id, id, ID_BYTES);
@@ -99,14 +99,14 @@ pm_status pm_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err) {
     return PM_OK;
 }
 
-void pm_seal_free(pm_seal *seal) {
+void pmi_seal_free(pm_seal *seal) {
     for (size_t i = 0; seal != NULL && i < N_TYPES; i++) {
         EVP_MAC_CTX_free(seal->of_type[i]);
     }
     free(seal);
 }
 
-const char *pm_seal_id(const pm_seal *seal) {
+const char *pmi_seal_id(const pm_seal *seal) {
     return seal->id_text;
 }
 
@@ -119,7 +119,7 @@ static pm_status find_type(const pm_message_type *type, size_t *out, pm_error *e
             return PM_OK;
         }
     }
-    return pm_fail(err, PM_ESOFTWARE, "%s: there are no seals of this type", type->name);
+    return pmi_fail(err, PM_ESOFTWARE, "%s: there are no seals of this type", type->name);
 }
 
 static pm_status make(const pm_seal *seal, const pm_message_type *type, pm_span name, pm_span value,
@@ -146,31 +146,31 @@ static pm_status make(const pm_seal *seal, const pm_message_type *type, pm_span 
 
 static pm_status write_head(size_t size, pm_buffer *out, pm_error *err) {
     pm_writer w;
-    pm_writer_init(&w, out, err);
+    pmi_writer_init(&w, out, err);
     msgpack_pack_array(&w.packer, 4);
-    pm_writer_text(&w, SEALED);
-    pm_writer_uint(&w, VERSION);
-    pm_writer_bin_head(&w, size);
+    pmi_writer_text(&w, SEALED);
+    pmi_writer_uint(&w, VERSION);
+    pmi_writer_bin_head(&w, size);
     return w.status;
 }
 
 /* The value moves on by the head's size; memory for all was taken before. */
 static pm_status wrap(const uint8_t *mark, const pm_buffer *head, size_t from, pm_buffer *out, pm_error *err) {
     size_t size = out->size - from, need;
-    if (!pm_add(out->size, OVERHEAD, &need) || !pm_reserve((void **)&out->bytes, &out->capacity, need, 1)) {
-        return pm_fail_memory(err, "a sealed value", size);
+    if (!pmi_add(out->size, OVERHEAD, &need) || !pmi_reserve((void **)&out->bytes, &out->capacity, need, 1)) {
+        return pmi_fail_memory(err, "a sealed value", size);
     }
     memmove(out->bytes + from + head->size, out->bytes + from, size);
     memcpy(out->bytes + from, head->bytes, head->size);
     out->size += head->size;
     pm_writer w;
-    pm_writer_init(&w, out, err);
-    pm_writer_bin(&w, mark, SEAL_BYTES);
+    pmi_writer_init(&w, out, err);
+    pmi_writer_bin(&w, mark, SEAL_BYTES);
     return w.status;
 }
 
-pm_status pm_seal_put(const pm_seal *seal, const pm_message_type *type, pm_span name, size_t from, pm_buffer *out,
-                      pm_error *err) {
+pm_status pmi_seal_put(const pm_seal *seal, const pm_message_type *type, pm_span name, size_t from, pm_buffer *out,
+                       pm_error *err) {
     uint8_t mark[SEAL_BYTES];
     pm_buffer head = {0};
     if (seal == NULL) {
@@ -181,7 +181,7 @@ pm_status pm_seal_put(const pm_seal *seal, const pm_message_type *type, pm_span 
     pm_status st = make(seal, type, name, value, mark, err);
     st = st == PM_OK ? write_head(size, &head, err) : st;
     st = st == PM_OK ? wrap(mark, &head, from, out, err) : st;
-    pm_buffer_free(&head);
+    pmi_buffer_free(&head);
     return st;
 }
 
@@ -194,25 +194,26 @@ static bool looks_sealed(const uint8_t *bytes, size_t n) {
 static pm_status take_apart(const uint8_t *bytes, size_t n, pm_span *inside, pm_span *mark, pm_error *err) {
     pm_cursor c = {bytes, n, N_BEGINNING};
     uint64_t version = 0;
-    pm_status st = pm_cursor_uint(&c, &version, "the version of the seal", err);
+    pm_status st = pmi_cursor_uint(&c, &version, "the version of the seal", err);
     if (st == PM_OK && version != VERSION) {
-        st = pm_fail(err, PM_EDATA, "expected a seal of version %d, found %" PRIu64 ": run the same version everywhere",
+        st =
+            pmi_fail(err, PM_EDATA, "expected a seal of version %d, found %" PRIu64 ": run the same version everywhere",
                      VERSION, version);
     }
     if (st == PM_OK) {
-        st = pm_cursor_bin(&c, &inside->bytes, &inside->size, "the sealed value", err);
+        st = pmi_cursor_bin(&c, &inside->bytes, &inside->size, "the sealed value", err);
     }
     size_t at = c.at;
     if (st == PM_OK) {
-        st = pm_cursor_bin(&c, &mark->bytes, &mark->size, "the seal", err);
+        st = pmi_cursor_bin(&c, &mark->bytes, &mark->size, "the seal", err);
     }
     if (st == PM_OK && mark->size != SEAL_BYTES) {
-        st = pm_fail(err, PM_EDATA, "byte %zu: expected a seal of %d bytes, found %zu", at, SEAL_BYTES, mark->size);
+        st = pmi_fail(err, PM_EDATA, "byte %zu: expected a seal of %d bytes, found %zu", at, SEAL_BYTES, mark->size);
     }
-    return st == PM_OK ? pm_cursor_end(&c, err) : st;
+    return st == PM_OK ? pmi_cursor_end(&c, err) : st;
 }
 
-pm_status pm_seal_peel(const uint8_t *bytes, size_t n, pm_span *inside, char id[PM_SEAL_ID_TEXT], pm_error *err) {
+pm_status pmi_seal_peel(const uint8_t *bytes, size_t n, pm_span *inside, char id[PM_SEAL_ID_TEXT], pm_error *err) {
     pm_span mark = {0};
     id[0] = '\0';
     *inside = (pm_span){bytes, n};
@@ -232,28 +233,28 @@ static pm_status check(const pm_seal *seal, const pm_message_type *type, pm_span
     if (memcmp(mark.bytes, seal->id, ID_BYTES) != 0) {
         char id[PM_SEAL_ID_TEXT];
         write_hex(mark.bytes, id);
-        return pm_fail(err, PM_EDATA,
-                       "its seal is of a cluster.key that is not the one here (%s, here %s): all that share a cluster "
-                       "need the same",
-                       id, seal->id_text);
+        return pmi_fail(err, PM_EDATA,
+                        "its seal is of a cluster.key that is not the one here (%s, here %s): all that share a cluster "
+                        "need the same",
+                        id, seal->id_text);
     }
     pm_status st = make(seal, type, name, inside, expected, err);
     if (st == PM_OK && CRYPTO_memcmp(mark.bytes, expected, SEAL_BYTES) != 0) {
-        st = pm_fail(err, PM_EDATA, "its seal does not fit: it was altered, or belongs to another name");
+        st = pmi_fail(err, PM_EDATA, "its seal does not fit: it was altered, or belongs to another name");
     }
     return st;
 }
 
-pm_status pm_seal_open(const pm_seal *seal, const pm_message_type *type, pm_span name, const uint8_t *bytes, size_t n,
-                       pm_span *inside, pm_error *err) {
+pm_status pmi_seal_open(const pm_seal *seal, const pm_message_type *type, pm_span name, const uint8_t *bytes, size_t n,
+                        pm_span *inside, pm_error *err) {
     pm_span value = {bytes, n}, mark = {0};
     *inside = (pm_span){0};
     bool is_sealed = looks_sealed(bytes, n);
     pm_status st = PM_OK;
     if (is_sealed && seal == NULL) {
-        st = pm_fail(err, PM_EDATA, "it has a seal, and no cluster.key is set here: set that of the cluster");
+        st = pmi_fail(err, PM_EDATA, "it has a seal, and no cluster.key is set here: set that of the cluster");
     } else if (!is_sealed && seal != NULL) {
-        st = pm_fail(err, PM_EDATA, "it has no seal: whoever wrote it has no cluster.key");
+        st = pmi_fail(err, PM_EDATA, "it has no seal: whoever wrote it has no cluster.key");
     } else if (is_sealed) {
         st = take_apart(bytes, n, &value, &mark, err);
         st = st == PM_OK ? check(seal, type, name, value, mark, err) : st;
@@ -266,38 +267,38 @@ pm_status pm_seal_open(const pm_seal *seal, const pm_message_type *type, pm_span
 
 /* ---- messages ---- */
 
-pm_status pm_sealed_encode(const pm_seal *seal, pm_span name, const pm_message_type *type, const void *message,
-                           pm_buffer *out, pm_error *err) {
+pm_status pmi_sealed_encode(const pm_seal *seal, pm_span name, const pm_message_type *type, const void *message,
+                            pm_buffer *out, pm_error *err) {
     size_t before = out->size;
-    pm_status st = pm_message_encode(type, message, out, err);
+    pm_status st = pmi_message_encode(type, message, out, err);
     if (st == PM_OK) {
-        st = pm_seal_put(seal, type, name, before, out, err);
+        st = pmi_seal_put(seal, type, name, before, out, err);
         out->size = st == PM_OK ? out->size : before;
     }
     return st;
 }
 
-pm_status pm_sealed_decode(const pm_seal *seal, pm_span name, const pm_message_type *type, const uint8_t *bytes,
-                           size_t n, void *message, pm_message_memory *memory, pm_error *err) {
+pm_status pmi_sealed_decode(const pm_seal *seal, pm_span name, const pm_message_type *type, const uint8_t *bytes,
+                            size_t n, void *message, pm_message_memory *memory, pm_error *err) {
     pm_span inside;
     *memory = (pm_message_memory){.n_lists = 0};
-    pm_status st = pm_seal_open(seal, type, name, bytes, n, &inside, err);
-    return st == PM_OK ? pm_message_decode(type, inside.bytes, inside.size, message, memory, err)
-                       : pm_fail_prefix(err, "%s", type->name);
+    pm_status st = pmi_seal_open(seal, type, name, bytes, n, &inside, err);
+    return st == PM_OK ? pmi_message_decode(type, inside.bytes, inside.size, message, memory, err)
+                       : pmi_fail_prefix(err, "%s", type->name);
 }
 
 /* ---- names ---- */
 
-pm_span pm_seal_unit_name(const char *prefix, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                          const char *kind, char name[PM_SEAL_NAME]) {
+pm_span pmi_seal_unit_name(const char *prefix, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
+                           const char *kind, char name[PM_SEAL_NAME]) {
     char unit_hex[PM_DIGEST_HEX], job_hex[PM_DIGEST_HEX];
-    pm_hex(unit, unit_hex);
-    pm_hex(job, job_hex);
+    pmi_hex(unit, unit_hex);
+    pmi_hex(job, job_hex);
     (void)snprintf(name, PM_SEAL_NAME, "%.64s:units:{%s}:%s:%.16s", prefix, unit_hex, job_hex, kind);
-    return pm_span_of(name);
+    return pmi_span_of(name);
 }
 
-pm_span pm_seal_event_name(const char *prefix, char name[PM_SEAL_NAME]) {
+pm_span pmi_seal_event_name(const char *prefix, char name[PM_SEAL_NAME]) {
     (void)snprintf(name, PM_SEAL_NAME, "%.64s:events", prefix);
-    return pm_span_of(name);
+    return pmi_span_of(name);
 }

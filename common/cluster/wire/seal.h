@@ -21,37 +21,37 @@
 /* A cluster.key made ready. One thread at a time. */
 typedef struct pm_seal pm_seal;
 
-/* The n bytes of the key are not kept. Free with pm_seal_free (NULL is allowed). Errors: PM_ECONFIG when n is below
+/* The n bytes of the key are not kept. Free with pmi_seal_free (NULL is allowed). Errors: PM_ECONFIG when n is below
  * PM_SEAL_KEY_LEAST; PM_EOSERR. */
-pm_status pm_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err);
-void pm_seal_free(pm_seal *seal);
+pm_status pmi_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err);
+void pmi_seal_free(pm_seal *seal);
 /* The ID, which is no secret, as hexadecimal digits. */
-const char *pm_seal_id(const pm_seal *seal);
+const char *pmi_seal_id(const pm_seal *seal);
 
 /* Seals in place what `out` holds from byte `from` on; `out` is as it was after a failure. `seal` NULL: stays as it is.
  * `type` is one that has seals (else PM_ESOFTWARE): unit (also for claim checks), event, blob, job, unit-record,
  * outcome, worker. */
-pm_status pm_seal_put(const pm_seal *seal, const pm_message_type *type, pm_span name, size_t from, pm_buffer *out,
-                      pm_error *err);
+pm_status pmi_seal_put(const pm_seal *seal, const pm_message_type *type, pm_span name, size_t from, pm_buffer *out,
+                       pm_error *err);
 
 /* Opens untrusted bytes; *inside points into them. `seal` NULL: takes what is not sealed, and that alone. Errors:
  * PM_EDATA, and which it is: no seal; a seal and no key here; another key's; one that does not fit; PM_EOSERR. */
-pm_status pm_seal_open(const pm_seal *seal, const pm_message_type *type, pm_span name, const uint8_t *bytes, size_t n,
-                       pm_span *inside, pm_error *err);
+pm_status pmi_seal_open(const pm_seal *seal, const pm_message_type *type, pm_span name, const uint8_t *bytes, size_t n,
+                        pm_span *inside, pm_error *err);
 
 /* What is inside of sealed bytes, unchecked: for looking at. *id is "" and *inside all of them when they have no seal.
  * Errors: PM_EDATA with the byte position, for what begins as a seal does and is none. */
-pm_status pm_seal_peel(const uint8_t *bytes, size_t n, pm_span *inside, char id[PM_SEAL_ID_TEXT], pm_error *err);
+pm_status pmi_seal_peel(const uint8_t *bytes, size_t n, pm_span *inside, char id[PM_SEAL_ID_TEXT], pm_error *err);
 
-/* pm_message_encode, then pm_seal_put; pm_seal_open, then pm_message_decode. */
-pm_status pm_sealed_encode(const pm_seal *seal, pm_span name, const pm_message_type *type, const void *message,
-                           pm_buffer *out, pm_error *err);
-pm_status pm_sealed_decode(const pm_seal *seal, pm_span name, const pm_message_type *type, const uint8_t *bytes,
-                           size_t n, void *message, pm_message_memory *memory, pm_error *err);
+/* pmi_message_encode, then pmi_seal_put; pmi_seal_open, then pmi_message_decode. */
+pm_status pmi_sealed_encode(const pm_seal *seal, pm_span name, const pm_message_type *type, const void *message,
+                            pm_buffer *out, pm_error *err);
+pm_status pmi_sealed_decode(const pm_seal *seal, pm_span name, const pm_message_type *type, const uint8_t *bytes,
+                            size_t n, void *message, pm_message_memory *memory, pm_error *err);
 
 /* "PREFIX:units:{unit}:job:kind", for a message of the units topic; and "PREFIX:events". */
-pm_span pm_seal_unit_name(const char *prefix, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                          const char *kind, char name[PM_SEAL_NAME]);
-pm_span pm_seal_event_name(const char *prefix, char name[PM_SEAL_NAME]);
+pm_span pmi_seal_unit_name(const char *prefix, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
+                           const char *kind, char name[PM_SEAL_NAME]);
+pm_span pmi_seal_event_name(const char *prefix, char name[PM_SEAL_NAME]);
 
 #endif

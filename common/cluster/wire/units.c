@@ -8,32 +8,32 @@
 
 #define UNIT_ID_DOMAIN "phasemill unit 1"
 
-pm_status pm_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], const uint8_t (*items)[PM_DIGEST_BYTES],
-                     size_t n_items, uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], const uint8_t (*items)[PM_DIGEST_BYTES],
+                      size_t n_items, uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
     pm_hasher *h;
-    pm_status st = pm_hasher_new(PM_SHA256, &h, err);
+    pm_status st = pmi_hasher_new(PM_SHA256, &h, err);
     if (st == PM_OK) {
-        st = pm_hasher_add(h, UNIT_ID_DOMAIN, strlen(UNIT_ID_DOMAIN), err);
+        st = pmi_hasher_add(h, UNIT_ID_DOMAIN, strlen(UNIT_ID_DOMAIN), err);
     }
     if (st == PM_OK) {
-        st = pm_hasher_add(h, kind, strlen(kind), err);
+        st = pmi_hasher_add(h, kind, strlen(kind), err);
     }
     if (st == PM_OK) {
-        st = pm_hasher_add(h, job, PM_DIGEST_BYTES, err);
+        st = pmi_hasher_add(h, job, PM_DIGEST_BYTES, err);
     }
     if (st == PM_OK) {
-        st = pm_hasher_add(h, items, n_items * PM_DIGEST_BYTES, err);
+        st = pmi_hasher_add(h, items, n_items * PM_DIGEST_BYTES, err);
     }
     if (st == PM_OK) {
-        st = pm_hasher_finish(h, unit, err);
+        st = pmi_hasher_finish(h, unit, err);
     }
-    pm_hasher_free(h);
+    pmi_hasher_free(h);
     return st;
 }
 
 /* Fitted to effort `balanced` in bench/bench_cost.c: the time for an edge grows about as the square root of the edges,
  * between fill-in of chains (next to none) and of random digraphs. */
-uint64_t pm_record_cost(uint32_t n, size_t n_edges) {
+uint64_t pmi_record_cost(uint32_t n, size_t n_edges) {
     double edges = (double)n_edges;
     double estimate = 10 + 0.1 * n + edges / 5 + edges * sqrt(edges) / 32;
     return (uint64_t)fmin(estimate, 1e18);
@@ -61,18 +61,18 @@ static pm_status count_columns(const pm_canon *const *sccs, size_t n, columns *c
     for (size_t i = 0; i < n; i++) {
         const pm_topology *t = &sccs[i]->topology;
         size_t own;
-        if (!pm_add(c->rows, t->n, &c->rows) || !pm_add(c->edges, t->row[t->n], &c->edges) ||
-            !pm_mul(t->row[t->n], sizeof *t->col, &own) || !pm_add(own, (size_t)t->n * 4 + 64, &own) ||
-            !pm_add(bytes, own, &bytes)) {
+        if (!pmi_add(c->rows, t->n, &c->rows) || !pmi_add(c->edges, t->row[t->n], &c->edges) ||
+            !pmi_mul(t->row[t->n], sizeof *t->col, &own) || !pmi_add(own, (size_t)t->n * 4 + 64, &own) ||
+            !pmi_add(bytes, own, &bytes)) {
             bytes = SIZE_MAX;
             break;
         }
     }
     if (bytes > PM_UNIT_UNPACKED - 8192) {
-        return pm_fail(err, PM_EUSAGE,
-                       "%zu SCCs of %zu states and %zu inner edges do not fit a unit of %zu bytes; record this graph "
-                       "with --strategy threads",
-                       n, c->rows, c->edges, PM_UNIT_UNPACKED);
+        return pmi_fail(err, PM_EUSAGE,
+                        "%zu SCCs of %zu states and %zu inner edges do not fit a unit of %zu bytes; record this graph "
+                        "with --strategy threads",
+                        n, c->rows, c->edges, PM_UNIT_UNPACKED);
     }
     return PM_OK;
 }
@@ -82,14 +82,14 @@ static pm_status columns_new(const pm_canon *const *sccs, size_t n, columns *c, 
     if (st != PM_OK) {
         return st;
     }
-    c->keys = pm_malloc(n, PM_DIGEST_BYTES);
-    c->as_given = pm_malloc(n, 1);
-    c->states = pm_malloc(n, sizeof *c->states);
-    c->degrees = pm_malloc(c->rows, sizeof *c->degrees);
-    c->targets = pm_malloc(c->edges, sizeof *c->targets);
+    c->keys = pmi_malloc(n, PM_DIGEST_BYTES);
+    c->as_given = pmi_malloc(n, 1);
+    c->states = pmi_malloc(n, sizeof *c->states);
+    c->degrees = pmi_malloc(c->rows, sizeof *c->degrees);
+    c->targets = pmi_malloc(c->edges, sizeof *c->targets);
     if (c->keys == NULL || c->as_given == NULL || c->states == NULL || c->degrees == NULL || c->targets == NULL) {
         columns_free(c);
-        return pm_fail_memory(err, "the body of a unit", (c->rows + c->edges) * sizeof *c->targets);
+        return pmi_fail_memory(err, "the body of a unit", (c->rows + c->edges) * sizeof *c->targets);
     }
     return PM_OK;
 }
@@ -109,7 +109,8 @@ static void fill_columns(const pm_canon *const *sccs, columns *c) {
     }
 }
 
-pm_status pm_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort effort, pm_buffer *out, pm_error *err) {
+pm_status pmi_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort effort, pm_buffer *out,
+                                pm_error *err) {
     columns c;
     pm_status st = columns_new(sccs, n, &c, err);
     if (st != PM_OK) {
@@ -120,11 +121,11 @@ pm_status pm_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort 
         .effort = (uint64_t)effort,
         .keys = {c.keys, n * PM_DIGEST_BYTES},
         .as_given = {c.as_given, n},
-        .states = pm_u32s(c.states, n),
-        .degrees = pm_u32s(c.degrees, c.rows),
-        .targets = pm_u32s(c.targets, c.edges),
+        .states = pmi_u32s(c.states, n),
+        .degrees = pmi_u32s(c.degrees, c.rows),
+        .targets = pmi_u32s(c.targets, c.edges),
     };
-    st = pm_message_encode(&pm_record_type, &body, out, err);
+    st = pmi_message_encode(&pmi_record_type, &body, out, err);
     columns_free(&c);
     return st;
 }
@@ -141,7 +142,7 @@ static uint32_t u32_at(pm_span span, size_t i) {
 static pm_status check_count(const char *name, size_t found, uint64_t expected, pm_error *err) {
     return found == expected
                ? PM_OK
-               : pm_fail(err, PM_EDATA, "%s: expected %" PRIu64 " values, found %zu", name, expected, found);
+               : pmi_fail(err, PM_EDATA, "%s: expected %" PRIu64 " values, found %zu", name, expected, found);
 }
 
 static pm_status check_sccs(const pm_record_reader *r, uint64_t *rows, pm_error *err) {
@@ -149,12 +150,12 @@ static pm_status check_sccs(const pm_record_reader *r, uint64_t *rows, pm_error 
     for (size_t i = 0; i < r->n; i++) {
         uint32_t states = u32_at(r->body.states, i);
         if (states < 2 || states == UINT32_MAX) {
-            return pm_fail(err, PM_EDATA, "SCC %zu: expected 2 states or more, below 2^32 - 1, found %" PRIu32, i,
-                           states);
+            return pmi_fail(err, PM_EDATA, "SCC %zu: expected 2 states or more, below 2^32 - 1, found %" PRIu32, i,
+                            states);
         }
         if (r->body.as_given.bytes[i] > 1) {
-            return pm_fail(err, PM_EDATA, "SCC %zu: as_given: expected 0 or 1, found %u", i,
-                           (unsigned)r->body.as_given.bytes[i]);
+            return pmi_fail(err, PM_EDATA, "SCC %zu: as_given: expected 0 or 1, found %u", i,
+                            (unsigned)r->body.as_given.bytes[i]);
         }
         *rows += states;
     }
@@ -182,17 +183,17 @@ static pm_status check_columns(pm_record_reader *r, pm_error *err) {
     return st == PM_OK ? check_count("targets", b->targets.size / 4, edges, err) : st;
 }
 
-pm_status pm_record_reader_open(pm_span body, pm_record_reader *out, pm_error *err) {
+pm_status pmi_record_reader_open(pm_span body, pm_record_reader *out, pm_error *err) {
     *out = (pm_record_reader){.n = 0};
-    pm_status st = pm_message_decode(&pm_record_type, body.bytes, body.size, &out->body, &out->memory, err);
+    pm_status st = pmi_message_decode(&pmi_record_type, body.bytes, body.size, &out->body, &out->memory, err);
     if (st == PM_OK) {
         st = check_columns(out, err);
         if (st != PM_OK) {
-            pm_fail_prefix(err, "%s", pm_record_type.name);
+            pmi_fail_prefix(err, "%s", pmi_record_type.name);
         }
     }
     if (st != PM_OK) {
-        pm_record_reader_close(out);
+        pmi_record_reader_close(out);
     }
     return st;
 }
@@ -202,10 +203,11 @@ static pm_status read_row(const pm_record_reader *r, pm_topology *t, uint32_t v,
     for (size_t at = t->row[v]; at < t->row[v + 1]; at++) {
         uint32_t target = u32_at(r->body.targets, edge + at);
         if (target >= t->n || target == v || (at > t->row[v] && target <= t->col[at - 1])) {
-            return pm_fail(err, PM_EDATA,
-                           "state %" PRIu32 ": expected targets below %" PRIu32 ", ascending and without itself, found "
-                           "%" PRIu32,
-                           v, t->n, target);
+            return pmi_fail(err, PM_EDATA,
+                            "state %" PRIu32 ": expected targets below %" PRIu32
+                            ", ascending and without itself, found "
+                            "%" PRIu32,
+                            v, t->n, target);
         }
         t->col[at] = target;
     }
@@ -215,17 +217,17 @@ static pm_status read_row(const pm_record_reader *r, pm_topology *t, uint32_t v,
 /* The lengths of all columns are known to agree, so that only the targets themselves are left to check. */
 static pm_status read_topology(const pm_record_reader *r, pm_topology *t, pm_error *err) {
     t->n = u32_at(r->body.states, r->at);
-    t->row = pm_malloc((size_t)t->n + 1, sizeof *t->row);
+    t->row = pmi_malloc((size_t)t->n + 1, sizeof *t->row);
     if (t->row == NULL) {
-        return pm_fail_memory(err, "the rows of an SCC", ((size_t)t->n + 1) * sizeof *t->row);
+        return pmi_fail_memory(err, "the rows of an SCC", ((size_t)t->n + 1) * sizeof *t->row);
     }
     t->row[0] = 0;
     for (uint32_t v = 0; v < t->n; v++) {
         t->row[v + 1] = t->row[v] + u32_at(r->body.degrees, r->row + v);
     }
-    t->col = pm_malloc(t->row[t->n], sizeof *t->col);
+    t->col = pmi_malloc(t->row[t->n], sizeof *t->col);
     if (t->col == NULL) {
-        return pm_fail_memory(err, "the inner edges of an SCC", t->row[t->n] * sizeof *t->col);
+        return pmi_fail_memory(err, "the inner edges of an SCC", t->row[t->n] * sizeof *t->col);
     }
     pm_status st = PM_OK;
     for (uint32_t v = 0; st == PM_OK && v < t->n; v++) {
@@ -237,10 +239,10 @@ static pm_status read_topology(const pm_record_reader *r, pm_topology *t, pm_err
 /* The recorder takes it for granted; of anything else it would make a trace that every reader refuses. */
 static pm_status check_strong(const pm_topology *t, pm_error *err) {
     bool is_strong = false;
-    pm_status st = pm_topology_is_strong(t, &is_strong, err);
+    pm_status st = pmi_topology_is_strong(t, &is_strong, err);
     if (st == PM_OK && !is_strong) {
-        st = pm_fail(err, PM_EDATA,
-                     "expected a strongly connected component, found states that do not lead to each other");
+        st = pmi_fail(err, PM_EDATA,
+                      "expected a strongly connected component, found states that do not lead to each other");
     }
     return st;
 }
@@ -251,18 +253,19 @@ static pm_status check_key(const pm_record_reader *r, const pm_canon *canon, pm_
         return PM_OK;
     }
     char said[PM_DIGEST_HEX], found[PM_DIGEST_HEX];
-    pm_hex(expected, said);
-    pm_hex(canon->key, found);
-    return pm_fail(err, PM_EDATA,
-                   "expected key %s, found %s from its topology: producer and worker are of different versions, or the "
-                   "unit was altered; submit the graph again with this version",
-                   said, found);
+    pmi_hex(expected, said);
+    pmi_hex(canon->key, found);
+    return pmi_fail(
+        err, PM_EDATA,
+        "expected key %s, found %s from its topology: producer and worker are of different versions, or the "
+        "unit was altered; submit the graph again with this version",
+        said, found);
 }
 
-pm_status pm_record_reader_next(pm_record_reader *r, pm_canon *out, pm_error *err) {
+pm_status pmi_record_reader_next(pm_record_reader *r, pm_canon *out, pm_error *err) {
     *out = (pm_canon){.name = NULL};
     if (r->at >= r->n) {
-        return pm_fail(err, PM_ESOFTWARE, "a unit of %zu SCCs was asked for another one", r->n);
+        return pmi_fail(err, PM_ESOFTWARE, "a unit of %zu SCCs was asked for another one", r->n);
     }
     out->as_given = r->body.as_given.bytes[r->at] == 1;
     pm_status st = read_topology(r, &out->topology, err);
@@ -270,14 +273,14 @@ pm_status pm_record_reader_next(pm_record_reader *r, pm_canon *out, pm_error *er
         st = check_strong(&out->topology, err);
     }
     if (st == PM_OK) {
-        st = pm_canon_identify(out, (pm_effort)r->body.effort, err);
+        st = pmi_canon_identify(out, (pm_effort)r->body.effort, err);
     }
     if (st == PM_OK) {
         st = check_key(r, out, err);
     }
     if (st != PM_OK) {
-        pm_fail_prefix(err, "SCC %zu of the unit", r->at);
-        pm_canon_free(out);
+        pmi_fail_prefix(err, "SCC %zu of the unit", r->at);
+        pmi_canon_free(out);
         return st;
     }
     r->row += out->topology.n;
@@ -286,7 +289,7 @@ pm_status pm_record_reader_next(pm_record_reader *r, pm_canon *out, pm_error *er
     return PM_OK;
 }
 
-void pm_record_reader_close(pm_record_reader *r) {
-    pm_message_memory_free(&r->memory);
+void pmi_record_reader_close(pm_record_reader *r) {
+    pmi_message_memory_free(&r->memory);
     *r = (pm_record_reader){.n = 0};
 }

@@ -12,16 +12,16 @@
 
 /* SHA-256 of "phasemill unit 1", the kind, the job and the items' digests in order. The item of a probe is its own id:
  * here the SHA-256 of its encoded body stands in its place. */
-pm_status pm_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], const uint8_t (*items)[PM_DIGEST_BYTES],
-                     size_t n_items, uint8_t unit[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], const uint8_t (*items)[PM_DIGEST_BYTES],
+                      size_t n_items, uint8_t unit[PM_DIGEST_BYTES], pm_error *err);
 
 /* Estimated microseconds of one core that recording an SCC of n states and so many edges takes with effort `balanced`.
  * Measured (bench/bench_cost.c), the SCCs of a graph took from 0.15 (long chains, which fill in nothing: sizes do not
  * tell) to 2.5 times as long (random digraphs); with effort `fast` 0.14 to 2.2 times, with `best` 0.15 to 14 times. */
-uint64_t pm_record_cost(uint32_t n, size_t n_edges);
+uint64_t pmi_record_cost(uint32_t n, size_t n_edges);
 
 /* The body of a record unit from canonical SCCs, appended to `out`. */
-pm_status pm_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort effort, pm_buffer *out, pm_error *err);
+pm_status pmi_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort effort, pm_buffer *out, pm_error *err);
 
 /* The SCCs of a record body, one after the other: untrusted, so each topology is checked (ranges, order, no
  * self-loops, strongly connected), and its key computed again from it; another key than the body says is PM_EDATA. */
@@ -31,17 +31,17 @@ typedef struct pm_record_reader {
     size_t n, at;     /* SCCs, the next one */
     size_t row, edge; /* where it begins in degrees and targets */
 } pm_record_reader;
-pm_status pm_record_reader_open(pm_span body, pm_record_reader *out, pm_error *err);
-/* The next SCC; `out->name` is NULL. Call n times. Free with pm_canon_free. */
-pm_status pm_record_reader_next(pm_record_reader *reader, pm_canon *out, pm_error *err);
-void pm_record_reader_close(pm_record_reader *reader);
+pm_status pmi_record_reader_open(pm_span body, pm_record_reader *out, pm_error *err);
+/* The next SCC; `out->name` is NULL. Call n times. Free with pmi_canon_free. */
+pm_status pmi_record_reader_next(pm_record_reader *reader, pm_canon *out, pm_error *err);
+void pmi_record_reader_close(pm_record_reader *reader);
 
 /* Version of the evaluator: raise it when the same request would give other bits. */
 #define PM_EVALUATOR_VERSION 1
 
 /* The key of a slice's result: SHA-256 of "phasemill result 1", the version, the graph, the keys of its traces (which
  * tell effort and versions of recording), and the body as it is encoded with a `result` of zeros. */
-pm_status pm_result_key(const uint8_t graph[PM_DIGEST_BYTES], const pm_library *library, const pm_evaluate_body *body,
-                        uint8_t key[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_result_key(const uint8_t graph[PM_DIGEST_BYTES], const pm_library *library, const pm_evaluate_body *body,
+                         uint8_t key[PM_DIGEST_BYTES], pm_error *err);
 
 #endif

@@ -4,10 +4,10 @@
 
 #include "base/mem.h"
 
-pm_status pm_buffer_add(pm_buffer *b, const void *bytes, size_t n, pm_error *err) {
+pm_status pmi_buffer_add(pm_buffer *b, const void *bytes, size_t n, pm_error *err) {
     size_t need;
-    if (!pm_add(b->size, n, &need) || !pm_reserve((void **)&b->bytes, &b->capacity, need, 1)) {
-        return pm_fail_memory(err, "a byte buffer", n);
+    if (!pmi_add(b->size, n, &need) || !pmi_reserve((void **)&b->bytes, &b->capacity, need, 1)) {
+        return pmi_fail_memory(err, "a byte buffer", n);
     }
     if (n > 0) {
         memcpy(b->bytes + b->size, bytes, n);
@@ -16,7 +16,7 @@ pm_status pm_buffer_add(pm_buffer *b, const void *bytes, size_t n, pm_error *err
     return PM_OK;
 }
 
-void pm_buffer_free(pm_buffer *b) {
+void pmi_buffer_free(pm_buffer *b) {
     free(b->bytes);
     *b = (pm_buffer){0};
 }

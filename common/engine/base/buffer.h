@@ -10,7 +10,7 @@ typedef struct pm_buffer {
     size_t capacity;
 } pm_buffer;
 
-pm_status pm_buffer_add(pm_buffer *b, const void *bytes, size_t n, pm_error *err);
-void pm_buffer_free(pm_buffer *b); /* frees the memory and leaves an empty buffer */
+pm_status pmi_buffer_add(pm_buffer *b, const void *bytes, size_t n, pm_error *err);
+void pmi_buffer_free(pm_buffer *b); /* frees the memory and leaves an empty buffer */
 
 #endif

@@ -176,7 +176,7 @@ static void limit_groups(const hierarchy *h, text path, const pm_text_files *fil
     }
 }
 
-pm_cgroup_limits pm_cgroup_read(const char *cgroup, const char *mountinfo, const pm_text_files *files) {
+pm_cgroup_limits pmi_cgroup_read(const char *cgroup, const char *mountinfo, const pm_text_files *files) {
     static const struct {
         const char *controller;
         limit_group *apply;

@@ -3,25 +3,25 @@
 #include <stdio.h>
 #include <time.h>
 
-double pm_seconds(void) {
+double pmi_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double pm_thread_seconds(void) {
+double pmi_thread_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double pm_now(void) {
+double pmi_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-void pm_time_text(double seconds_since_1970, char text[PM_TIME_TEXT]) {
+void pmi_time_text(double seconds_since_1970, char text[PM_TIME_TEXT]) {
     const double last = 253402300799.0; /* of the year 9999 */
     double clamped = seconds_since_1970 > 0 ? seconds_since_1970 : 0;
     clamped = clamped < last ? clamped : last;

@@ -8,11 +8,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-pm_status pm_forbid_dumps(pm_error *err) {
+pm_status pmi_forbid_dumps(pm_error *err) {
     const struct rlimit none = {0, 0};
     if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
-        return pm_fail(err, PM_EOSERR, "core files, which would hold secrets, cannot be forbidden: %s",
-                       strerror(errno));
+        return pmi_fail(err, PM_EOSERR, "core files, which would hold secrets, cannot be forbidden: %s",
+                        strerror(errno));
     }
     return PM_OK;
 }
@@ -28,7 +28,7 @@ static bool write_text(const char *path, const char *text) {
 }
 
 /* The kernel gives the files in /proc of a process without dumps to root. */
-bool pm_write_own_proc(const char *name, const char *text) {
+bool pmi_write_own_proc(const char *name, const char *text) {
     char path[64];
     int n = snprintf(path, sizeof path, "/proc/self/%s", name);
     bool is_named = n > 0 && (size_t)n < sizeof path;

@@ -6,10 +6,10 @@
 
 /* From here on this process and those that it forks write no core file, and no other process of their user may look
  * into their memory or environment. Errors: PM_EOSERR. */
-pm_status pm_forbid_dumps(pm_error *err);
+pm_status pmi_forbid_dumps(pm_error *err);
 
 /* What this process may not write of its own in /proc since then, it may once more: text into /proc/self/NAME, for the
  * moment that takes. False when that is refused all the same. */
-bool pm_write_own_proc(const char *name, const char *text);
+bool pmi_write_own_proc(const char *name, const char *text);
 
 #endif

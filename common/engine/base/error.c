@@ -13,7 +13,7 @@ static void format_text(char *text, const char *format, va_list args) {
     }
 }
 
-pm_status pm_fail(pm_error *err, pm_status code, const char *format, ...) {
+pm_status pmi_fail(pm_error *err, pm_status code, const char *format, ...) {
     if (err != NULL) {
         va_list args;
         va_start(args, format);
@@ -24,7 +24,7 @@ pm_status pm_fail(pm_error *err, pm_status code, const char *format, ...) {
     return code;
 }
 
-pm_status pm_fail_prefix(pm_error *err, const char *format, ...) {
+pm_status pmi_fail_prefix(pm_error *err, const char *format, ...) {
     if (err == NULL) {
         return PM_ESOFTWARE;
     }
@@ -35,9 +35,9 @@ pm_status pm_fail_prefix(pm_error *err, const char *format, ...) {
     va_end(args);
     char old[PM_ERROR_TEXT];
     memcpy(old, err->text, sizeof old);
-    return pm_fail(err, err->code, "%s: %s", prefix, old);
+    return pmi_fail(err, err->code, "%s: %s", prefix, old);
 }
 
-pm_status pm_fail_memory(pm_error *err, const char *what, size_t bytes) {
-    return pm_fail(err, PM_EOSERR, "out of memory: %zu bytes for %s; free memory or use a smaller input", bytes, what);
+pm_status pmi_fail_memory(pm_error *err, const char *what, size_t bytes) {
+    return pmi_fail(err, PM_EOSERR, "out of memory: %zu bytes for %s; free memory or use a smaller input", bytes, what);
 }

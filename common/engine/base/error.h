@@ -11,14 +11,14 @@
 #endif
 
 /* Writes the text (cut at PM_ERROR_TEXT with "..." when longer) and returns `code`, so that callers can
- * write `return pm_fail(err, PM_EDATA, ...)`. `err` may be NULL. The first error written wins only by the
+ * write `return pmi_fail(err, PM_EDATA, ...)`. `err` may be NULL. The first error written wins only by the
  * caller's care: a later call overwrites. */
-pm_status pm_fail(pm_error *err, pm_status code, const char *format, ...) PM_PRINTF(3, 4);
+pm_status pmi_fail(pm_error *err, pm_status code, const char *format, ...) PM_PRINTF(3, 4);
 
 /* Puts "prefix: " before the text already in `err`; returns err->code. */
-pm_status pm_fail_prefix(pm_error *err, const char *format, ...) PM_PRINTF(2, 3);
+pm_status pmi_fail_prefix(pm_error *err, const char *format, ...) PM_PRINTF(2, 3);
 
 /* The error of an allocation of `bytes` for `what`. */
-pm_status pm_fail_memory(pm_error *err, const char *what, size_t bytes);
+pm_status pmi_fail_memory(pm_error *err, const char *what, size_t bytes);
 
 #endif

@@ -9,21 +9,21 @@
 #define ALL_FLAGS 0x3fU
 #define RANGE_FLAGS 0x1dU /* invalid, division by zero, overflow, underflow */
 
-pm_float_env pm_float_enter(void) {
+pm_float_env pmi_float_enter(void) {
     pm_float_env before = {.control = _mm_getcsr()};
     _mm_setcsr(DEFAULT_CONTROL);
     return before;
 }
 
-void pm_float_leave(pm_float_env before) {
+void pmi_float_leave(pm_float_env before) {
     _mm_setcsr((unsigned)before.control);
 }
 
-void pm_float_clear(void) {
+void pmi_float_clear(void) {
     _mm_setcsr(_mm_getcsr() & ~ALL_FLAGS);
 }
 
-bool pm_float_raised(void) {
+bool pmi_float_raised(void) {
     return (_mm_getcsr() & RANGE_FLAGS) != 0;
 }
 
@@ -52,23 +52,23 @@ static void set_status(uint64_t value) {
     __asm__ volatile("msr fpsr, %0" : : "r"(value) : "memory");
 }
 
-pm_float_env pm_float_enter(void) {
+pm_float_env pmi_float_enter(void) {
     pm_float_env before = {.control = control(), .status = status()};
     set_control(0);
     set_status(0);
     return before;
 }
 
-void pm_float_leave(pm_float_env before) {
+void pmi_float_leave(pm_float_env before) {
     set_control(before.control);
     set_status(before.status);
 }
 
-void pm_float_clear(void) {
+void pmi_float_clear(void) {
     set_status(0);
 }
 
-bool pm_float_raised(void) {
+bool pmi_float_raised(void) {
     return (status() & RANGE_FLAGS) != 0;
 }
 

@@ -15,13 +15,13 @@ typedef struct pm_float_env {
 } pm_float_env;
 
 /* Rounding to nearest, denormals kept, no traps, no flags raised; the environment from before is returned, for
- * pm_float_leave. Each thread has its own. */
-pm_float_env pm_float_enter(void);
-void pm_float_leave(pm_float_env before);
+ * pmi_float_leave. Each thread has its own. */
+pm_float_env pmi_float_enter(void);
+void pmi_float_leave(pm_float_env before);
 
 /* Whether overflow, underflow (a tiny result that is not exact), an invalid operation or a division by zero occurred in
  * this thread since the flags were cleared. */
-void pm_float_clear(void);
-bool pm_float_raised(void);
+void pmi_float_clear(void);
+bool pmi_float_raised(void);
 
 #endif

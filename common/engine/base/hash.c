@@ -36,14 +36,14 @@ static const EVP_MD *find_blake2s(void) {
 }
 
 static pm_status libcrypto_failed(pm_error *err, const char *call) {
-    return pm_fail(err, PM_EOSERR, "libcrypto's %s failed: the digest cannot be computed", call);
+    return pmi_fail(err, PM_EOSERR, "libcrypto's %s failed: the digest cannot be computed", call);
 }
 
-pm_status pm_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
+pm_status pmi_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
     *out = NULL;
-    pm_hasher *h = pm_calloc(1, sizeof *h);
+    pm_hasher *h = pmi_calloc(1, sizeof *h);
     if (h == NULL) {
-        return pm_fail_memory(err, "a digest", sizeof *h);
+        return pmi_fail_memory(err, "a digest", sizeof *h);
     }
     if (kind == PM_SHA256) {
         h->finished = true;
@@ -53,7 +53,7 @@ pm_status pm_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
     const EVP_MD *method = find_blake2s();
     h->md = EVP_MD_CTX_new();
     if (h->md == NULL || method == NULL || EVP_DigestInit_ex2(h->md, method, NULL) != 1) {
-        pm_hasher_free(h);
+        pmi_hasher_free(h);
         return libcrypto_failed(err, "EVP_DigestInit_ex2");
     }
     *out = h;
@@ -69,7 +69,7 @@ static pm_status begin_message(pm_hasher *h, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_hasher_add(pm_hasher *h, const void *bytes, size_t n, pm_error *err) {
+pm_status pmi_hasher_add(pm_hasher *h, const void *bytes, size_t n, pm_error *err) {
     pm_status st = begin_message(h, err);
     if (st == PM_OK && (h->md == NULL ? SHA256_Update(&h->sha, bytes, n) : EVP_DigestUpdate(h->md, bytes, n)) != 1) {
         st = libcrypto_failed(err, h->md == NULL ? "SHA256_Update" : "EVP_DigestUpdate");
@@ -77,7 +77,7 @@ pm_status pm_hasher_add(pm_hasher *h, const void *bytes, size_t n, pm_error *err
     return st;
 }
 
-pm_status pm_hasher_finish(pm_hasher *h, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_hasher_finish(pm_hasher *h, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
     unsigned n = PM_DIGEST_BYTES;
     pm_status st = begin_message(h, err);
     if (st == PM_OK && ((h->md == NULL ? SHA256_Final(digest, &h->sha) : EVP_DigestFinal_ex(h->md, digest, &n)) != 1 ||
@@ -88,32 +88,32 @@ pm_status pm_hasher_finish(pm_hasher *h, uint8_t digest[PM_DIGEST_BYTES], pm_err
     return st;
 }
 
-void pm_hasher_free(pm_hasher *h) {
+void pmi_hasher_free(pm_hasher *h) {
     if (h != NULL) {
         EVP_MD_CTX_free(h->md);
         free(h);
     }
 }
 
-pm_status pm_digest(pm_digest_kind kind, const void *bytes, size_t n, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_digest(pm_digest_kind kind, const void *bytes, size_t n, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
     if (kind == PM_SHA256) {
         pm_hasher sha = {.finished = true};
-        pm_status added = pm_hasher_add(&sha, bytes, n, err);
-        return added == PM_OK ? pm_hasher_finish(&sha, digest, err) : added;
+        pm_status added = pmi_hasher_add(&sha, bytes, n, err);
+        return added == PM_OK ? pmi_hasher_finish(&sha, digest, err) : added;
     }
     pm_hasher *h;
-    pm_status st = pm_hasher_new(kind, &h, err);
+    pm_status st = pmi_hasher_new(kind, &h, err);
     if (st == PM_OK) {
-        st = pm_hasher_add(h, bytes, n, err);
+        st = pmi_hasher_add(h, bytes, n, err);
     }
     if (st == PM_OK) {
-        st = pm_hasher_finish(h, digest, err);
+        st = pmi_hasher_finish(h, digest, err);
     }
-    pm_hasher_free(h);
+    pmi_hasher_free(h);
     return st;
 }
 
-void pm_hex(const uint8_t digest[PM_DIGEST_BYTES], char text[PM_DIGEST_HEX]) {
+void pmi_hex(const uint8_t digest[PM_DIGEST_BYTES], char text[PM_DIGEST_HEX]) {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < PM_DIGEST_BYTES; i++) {
         text[2 * i] = digits[digest[i] >> 4];
@@ -129,7 +129,7 @@ static int hex_value(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-bool pm_unhex(const char *text, uint8_t digest[PM_DIGEST_BYTES]) {
+bool pmi_unhex(const char *text, uint8_t digest[PM_DIGEST_BYTES]) {
     if (strlen(text) != PM_DIGEST_HEX - 1) {
         return false;
     }

@@ -4,7 +4,7 @@
 
 static const char *const names[PM_ISA_COUNT] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "arm64"};
 
-const char *pm_isa_name(pm_isa isa) {
+const char *pmi_isa_name(pm_isa isa) {
     return names[isa];
 }
 
@@ -30,7 +30,7 @@ static bool runs_here(pm_isa isa) {
 #endif
 }
 
-pm_status pm_isa_choose(const char *forced, pm_isa *out, pm_error *err) {
+pm_status pmi_isa_choose(const char *forced, pm_isa *out, pm_error *err) {
     bool is_forced = forced != NULL && forced[0] != '\0';
     for (int i = PM_ISA_COUNT - 1; i >= 0; i--) {
         pm_isa isa = (pm_isa)i;
@@ -42,12 +42,12 @@ pm_status pm_isa_choose(const char *forced, pm_isa *out, pm_error *err) {
             return PM_OK;
         }
         if (is_forced) {
-            return pm_fail(err, PM_EUNAVAILABLE, "instruction set %s: this processor does not have it", forced);
+            return pmi_fail(err, PM_EUNAVAILABLE, "instruction set %s: this processor does not have it", forced);
         }
     }
     if (is_forced) {
-        return pm_fail(err, PM_EUSAGE, "instruction set \"%s\": expected x86-64-v2, x86-64-v3, x86-64-v4 or arm64",
-                       forced);
+        return pmi_fail(err, PM_EUSAGE, "instruction set \"%s\": expected x86-64-v2, x86-64-v3, x86-64-v4 or arm64",
+                        forced);
     }
-    return pm_fail(err, PM_EUNAVAILABLE, "this processor has none of the instruction sets x86-64-v2, -v3, -v4, arm64");
+    return pmi_fail(err, PM_EUNAVAILABLE, "this processor has none of the instruction sets x86-64-v2, -v3, -v4, arm64");
 }

@@ -6,10 +6,10 @@
 
 typedef enum pm_isa { PM_ISA_X86_64_V2, PM_ISA_X86_64_V3, PM_ISA_X86_64_V4, PM_ISA_ARM64, PM_ISA_COUNT } pm_isa;
 
-const char *pm_isa_name(pm_isa isa); /* "x86-64-v3" */
+const char *pmi_isa_name(pm_isa isa); /* "x86-64-v3" */
 
 /* The best that this processor runs, or the one named `forced` (NULL or "": none forced). Errors: PM_EUSAGE for an
  * unknown name, PM_EUNAVAILABLE for one that this processor or this build does not have. */
-pm_status pm_isa_choose(const char *forced, pm_isa *out, pm_error *err);
+pm_status pmi_isa_choose(const char *forced, pm_isa *out, pm_error *err);
 
 #endif

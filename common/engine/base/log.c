@@ -13,7 +13,7 @@ static void write_text(char text[PM_ERROR_TEXT], const char *format, va_list arg
     }
 }
 
-void pm_logf(const pm_log *log, pm_log_level level, const char *format, ...) {
+void pmi_logf(const pm_log *log, pm_log_level level, const char *format, ...) {
     if (log == NULL || log->line == NULL) {
         return;
     }
@@ -40,8 +40,8 @@ static void add_fields(char text[PM_ERROR_TEXT], const pm_log_field *fields, siz
     }
 }
 
-void pm_log_event(const pm_log *log, pm_log_level level, const pm_log_field *fields, size_t n_fields,
-                  const char *format, ...) {
+void pmi_log_event(const pm_log *log, pm_log_level level, const pm_log_field *fields, size_t n_fields,
+                   const char *format, ...) {
     if (log == NULL || (log->event == NULL && log->line == NULL)) {
         return;
     }
@@ -58,7 +58,7 @@ void pm_log_event(const pm_log *log, pm_log_level level, const pm_log_field *fie
     log->line(log->ctx, level, text);
 }
 
-void pm_log_progress(const pm_log *log, const char *stage, uint64_t done, uint64_t total) {
+void pmi_log_progress(const pm_log *log, const char *stage, uint64_t done, uint64_t total) {
     if (log != NULL && log->progress != NULL) {
         log->progress(log->ctx, stage, done, total);
     }

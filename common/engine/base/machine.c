@@ -51,7 +51,7 @@ static pm_cgroup_limits read_cgroups(void) {
     char *groups = map_text("/proc/self/cgroup", GROUPS_ROOM), *mounts = map_text("/proc/self/mountinfo", MOUNTS_ROOM);
     if (groups != NULL && mounts != NULL) {
         const pm_text_files files = {.read = read_text};
-        limits = pm_cgroup_read(groups, mounts, &files);
+        limits = pmi_cgroup_read(groups, mounts, &files);
     }
     if (groups != NULL) {
         munmap(groups, GROUPS_ROOM);
@@ -75,7 +75,7 @@ static double count_affinity(void) {
     return fmax(found, 1);
 }
 
-unsigned pm_processors(void) {
+unsigned pmi_processors(void) {
     double processors = fmin(count_affinity(), ceil(read_cgroups().processors));
     const char *threads = getenv("OMP_NUM_THREADS");
     double asked = threads == NULL ? 0 : (double)strtoul(threads, NULL, 10);
@@ -88,7 +88,7 @@ static double resource_limit(int which) {
     return is_limited ? (double)limit.rlim_cur : HUGE_VAL;
 }
 
-size_t pm_default_memory(void) {
+size_t pmi_default_memory(void) {
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     double physical = pages > 0 && size > 0 ? (double)pages * (double)size : HUGE_VAL;
     uint64_t group = read_cgroups().memory;

@@ -26,7 +26,7 @@ typedef struct reader {
 } reader;
 
 static pm_status header_fault(reader *r, const char *expected) {
-    return pm_fail(r->err, PM_EDATA, "byte %zu of the .npy header: expected %s", r->at, expected);
+    return pmi_fail(r->err, PM_EDATA, "byte %zu of the .npy header: expected %s", r->at, expected);
 }
 
 static void skip_blanks(reader *r) {
@@ -86,10 +86,10 @@ static pm_status read_descr(reader *r, npy_header *h) {
                                    : (h->kind == 'i' || h->kind == 'u') &&
                                          (h->width == 1 || h->width == 2 || h->width == 4 || h->width == 8);
     if (!is_known || (text[0] == '|' && h->width != 1)) {
-        return pm_fail(r->err, PM_EDATA,
-                       "type '%s' in the .npy header: expected float64, float32 or integers (save with "
-                       "numpy.asarray(x, dtype=float))",
-                       text);
+        return pmi_fail(r->err, PM_EDATA,
+                        "type '%s' in the .npy header: expected float64, float32 or integers (save with "
+                        "numpy.asarray(x, dtype=float))",
+                        text);
     }
     return PM_OK;
 }
@@ -99,7 +99,7 @@ static pm_status read_dim(reader *r, size_t *out) {
     size_t start = r->at, value = 0;
     while (r->at < r->size && r->bytes[r->at] >= '0' && r->bytes[r->at] <= '9') {
         size_t digit = (size_t)(r->bytes[r->at] - '0');
-        if (!pm_mul(value, 10, &value) || !pm_add(value, digit, &value)) {
+        if (!pmi_mul(value, 10, &value) || !pmi_add(value, digit, &value)) {
             return header_fault(r, "a shape that fits this machine");
         }
         r->at++;
@@ -114,7 +114,7 @@ static pm_status read_shape(reader *r, npy_header *h) {
     }
     while (!take(r, ')')) {
         if (h->n_dims == 2) {
-            return pm_fail(r->err, PM_EDATA, "the array has more than 2 dimensions, expected rows and columns");
+            return pmi_fail(r->err, PM_EDATA, "the array has more than 2 dimensions, expected rows and columns");
         }
         pm_status st = read_dim(r, &h->dims[h->n_dims]);
         if (st != PM_OK) {
@@ -126,7 +126,8 @@ static pm_status read_shape(reader *r, npy_header *h) {
         }
     }
     if (h->n_dims == 0) {
-        return pm_fail(r->err, PM_EDATA, "the array is a single number without dimensions, expected 1 or 2 dimensions");
+        return pmi_fail(r->err, PM_EDATA,
+                        "the array is a single number without dimensions, expected 1 or 2 dimensions");
     }
     return PM_OK;
 }
@@ -178,10 +179,10 @@ static pm_status read_dictionary(reader *r, npy_header *h) {
 /* Finds where the header's text begins and ends. */
 static pm_status find_header(const uint8_t *bytes, size_t n, size_t *start, size_t *end, pm_error *err) {
     if (n < 10 || memcmp(bytes, "\x93NUMPY", 6) != 0) {
-        return pm_fail(err, PM_EDATA, "byte 0: expected the magic bytes of a .npy file (save with numpy.save)");
+        return pmi_fail(err, PM_EDATA, "byte 0: expected the magic bytes of a .npy file (save with numpy.save)");
     }
     if (bytes[6] < 1 || bytes[6] > 3) {
-        return pm_fail(err, PM_EDATA, "byte 6: .npy version %u, expected 1, 2 or 3", bytes[6]);
+        return pmi_fail(err, PM_EDATA, "byte 6: .npy version %u, expected 1, 2 or 3", bytes[6]);
     }
     size_t length_bytes = bytes[6] == 1 ? 2 : 4;
     *start = 8 + length_bytes;
@@ -190,7 +191,7 @@ static pm_status find_header(const uint8_t *bytes, size_t n, size_t *start, size
         length |= (size_t)bytes[8 + i] << (8 * i);
     }
     if (n < *start || length > n - *start) {
-        return pm_fail(err, PM_EDATA, "byte 8: a .npy header of %zu bytes in a file of %zu bytes", length, n);
+        return pmi_fail(err, PM_EDATA, "byte 8: a .npy header of %zu bytes in a file of %zu bytes", length, n);
     }
     *end = *start + length;
     return PM_OK;
@@ -231,15 +232,15 @@ static pm_status load_values(const npy_header *h, const uint8_t *bytes, pm_matri
         for (size_t c = 0; c < out->cols; c++) {
             size_t at = h->is_fortran ? c * out->rows + r : r * out->cols + c;
             if (!load_value(h, bytes + at * h->width, &out->data[r * out->cols + c])) {
-                return pm_fail(err, PM_EDATA, "row %zu, column %zu: expected a finite number that a double can hold", r,
-                               c);
+                return pmi_fail(err, PM_EDATA, "row %zu, column %zu: expected a finite number that a double can hold",
+                                r, c);
             }
         }
     }
     return PM_OK;
 }
 
-pm_status pm_matrix_parse_npy(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
+pm_status pmi_matrix_parse_npy(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
     size_t start = 0, end = 0;
     pm_status st = find_header(bytes, n, &start, &end, err);
     if (st != PM_OK) {
@@ -253,17 +254,17 @@ pm_status pm_matrix_parse_npy(const uint8_t *bytes, size_t n, pm_matrix *out, pm
     }
     pm_matrix matrix = {.rows = h.n_dims == 1 ? 1 : h.dims[0], .cols = h.n_dims == 1 ? h.dims[0] : h.dims[1]};
     size_t count, size;
-    if (!pm_mul(matrix.rows, matrix.cols, &count) || !pm_mul(count, h.width, &size) || size != n - end) {
-        return pm_fail(err, PM_EDATA, "byte %zu: expected %zu x %zu values of %zu bytes, found %zu bytes", end,
-                       matrix.rows, matrix.cols, h.width, n - end);
+    if (!pmi_mul(matrix.rows, matrix.cols, &count) || !pmi_mul(count, h.width, &size) || size != n - end) {
+        return pmi_fail(err, PM_EDATA, "byte %zu: expected %zu x %zu values of %zu bytes, found %zu bytes", end,
+                        matrix.rows, matrix.cols, h.width, n - end);
     }
-    matrix.data = pm_malloc(count, sizeof *matrix.data);
+    matrix.data = pmi_malloc(count, sizeof *matrix.data);
     if (matrix.data == NULL) {
-        return pm_fail_memory(err, "a matrix of numbers", count * sizeof *matrix.data);
+        return pmi_fail_memory(err, "a matrix of numbers", count * sizeof *matrix.data);
     }
     st = load_values(&h, bytes + end, &matrix, err);
     if (st != PM_OK) {
-        pm_matrix_free(&matrix);
+        pmi_matrix_free(&matrix);
         return st;
     }
     *out = matrix;

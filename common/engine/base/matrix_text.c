@@ -21,8 +21,8 @@ typedef struct growing_matrix {
 } growing_matrix;
 
 static pm_status add_value(growing_matrix *t, double value, pm_error *err) {
-    if (!pm_reserve((void **)&t->data, &t->capacity, t->size + 1, sizeof *t->data)) {
-        return pm_fail_memory(err, "a matrix of numbers", t->size * sizeof *t->data);
+    if (!pmi_reserve((void **)&t->data, &t->capacity, t->size + 1, sizeof *t->data)) {
+        return pmi_fail_memory(err, "a matrix of numbers", t->size * sizeof *t->data);
     }
     t->data[t->size++] = value;
     return PM_OK;
@@ -32,8 +32,8 @@ static pm_status add_value(growing_matrix *t, double value, pm_error *err) {
 static pm_status end_row(growing_matrix *t, pm_status code, const char *what, size_t first, pm_error *err) {
     size_t cols = t->size - t->row_start;
     if (t->rows > 0 && cols != t->cols) {
-        return pm_fail(err, code, "%s %zu has %zu values, expected %zu as in %s %zu", what, t->rows + first, cols,
-                       t->cols, what, first);
+        return pmi_fail(err, code, "%s %zu has %zu values, expected %zu as in %s %zu", what, t->rows + first, cols,
+                        t->cols, what, first);
     }
     t->cols = cols;
     t->rows++;
@@ -125,9 +125,9 @@ static bool range_steps(const double part[3], size_t *steps) {
 static pm_status add_range(growing_matrix *t, const double part[3], pm_error *err) {
     size_t steps = 0;
     if (part[2] == 0 || !range_steps(part, &steps)) {
-        return pm_fail(err, PM_EUSAGE,
-                       "range %g:%g:%g: expected a step that leads from the start to the end in at most %zu values",
-                       part[0], part[1], part[2], MAX_VALUES);
+        return pmi_fail(err, PM_EUSAGE,
+                        "range %g:%g:%g: expected a step that leads from the start to the end in at most %zu values",
+                        part[0], part[1], part[2], MAX_VALUES);
     }
     pm_status st = PM_OK;
     for (size_t i = 0; i <= steps && st == PM_OK; i++) {
@@ -144,14 +144,14 @@ static pm_status add_item(growing_matrix *t, field item, pm_error *err) {
     field one;
     while (n_parts < 3 && next_field(&parts, &one)) {
         one = trimmed(one);
-        pm_number_fault fault = pm_number_parse(one.text, one.n, &part[n_parts]);
+        pm_number_fault fault = pmi_number_parse(one.text, one.n, &part[n_parts]);
         if (fault != PM_NUMBER_OK) {
-            return pm_fail(err, PM_EUSAGE, "found \"%s\", expected %s", shown(item, copy), pm_number_expected(fault));
+            return pmi_fail(err, PM_EUSAGE, "found \"%s\", expected %s", shown(item, copy), pmi_number_expected(fault));
         }
         n_parts++;
     }
     if (!parts.done || n_parts == 2) {
-        return pm_fail(err, PM_EUSAGE, "found \"%s\", expected a range start:end:step", shown(item, copy));
+        return pmi_fail(err, PM_EUSAGE, "found \"%s\", expected a range start:end:step", shown(item, copy));
     }
     return n_parts == 1 ? add_value(t, part[0], err) : add_range(t, part, err);
 }
@@ -163,15 +163,15 @@ static pm_status add_inline_row(growing_matrix *t, field row, pm_error *err) {
     for (size_t i = 0; st == PM_OK && next_field(&items, &item); i++) {
         st = add_item(t, item, err);
         if (st != PM_OK) {
-            pm_fail_prefix(err, "row %zu, value %zu", t->rows, i);
+            pmi_fail_prefix(err, "row %zu, value %zu", t->rows, i);
         } else if (t->size > MAX_VALUES) {
-            st = pm_fail(err, PM_EUSAGE, "more than %zu values: give them in a file", MAX_VALUES);
+            st = pmi_fail(err, PM_EUSAGE, "more than %zu values: give them in a file", MAX_VALUES);
         }
     }
     return st == PM_OK ? end_row(t, PM_EUSAGE, "row", 0, err) : st;
 }
 
-pm_status pm_matrix_parse_inline(const char *text, pm_matrix *out, pm_error *err) {
+pm_status pmi_matrix_parse_inline(const char *text, pm_matrix *out, pm_error *err) {
     growing_matrix t = {0};
     field whole = {text, strlen(text)};
     splitter rows = split_by(whole, ';');
@@ -182,7 +182,7 @@ pm_status pm_matrix_parse_inline(const char *text, pm_matrix *out, pm_error *err
     }
     if (st == PM_EUSAGE) {
         char copy[SHOWN + 4];
-        pm_fail_prefix(err, "\"%s\" (numbers, not a file: a file's name ends in .csv or .npy)", shown(whole, copy));
+        pmi_fail_prefix(err, "\"%s\" (numbers, not a file: a file's name ends in .csv or .npy)", shown(whole, copy));
     }
     return hand_over(&t, st, out);
 }
@@ -196,14 +196,14 @@ static pm_status add_csv_line(growing_matrix *t, field line, pm_error *err) {
     for (size_t column = 1; st == PM_OK && next_field(&fields, &one); column++) {
         one = trimmed(one);
         double value;
-        pm_number_fault fault = pm_number_parse(one.text, one.n, &value);
+        pm_number_fault fault = pmi_number_parse(one.text, one.n, &value);
         if (fault == PM_NUMBER_OK) {
             st = add_value(t, value, err);
         } else {
             char copy[SHOWN + 4];
-            st = pm_fail(err, PM_EDATA, "line %zu, column %zu: found \"%s\", expected %s%s", t->rows + 1, column,
-                         shown(one, copy), pm_number_expected(fault),
-                         t->rows == 0 ? " (a header line is not allowed)" : "");
+            st = pmi_fail(err, PM_EDATA, "line %zu, column %zu: found \"%s\", expected %s%s", t->rows + 1, column,
+                          shown(one, copy), pmi_number_expected(fault),
+                          t->rows == 0 ? " (a header line is not allowed)" : "");
         }
     }
     return st == PM_OK ? end_row(t, PM_EDATA, "line", 1, err) : st;
@@ -217,15 +217,15 @@ static field without_blank_end(field f) {
     return f;
 }
 
-pm_status pm_matrix_parse_csv(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
-    pm_status st = pm_utf8_check_mark(bytes, n, err);
+pm_status pmi_matrix_parse_csv(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
+    pm_status st = pmi_utf8_check_mark(bytes, n, err);
     if (st != PM_OK) {
         return st;
     }
-    size_t mark = pm_utf8_has_mark(bytes, n) ? PM_UTF8_MARK_BYTES : 0;
+    size_t mark = pmi_utf8_has_mark(bytes, n) ? PM_UTF8_MARK_BYTES : 0;
     field whole = without_blank_end((field){(const char *)bytes + mark, n - mark});
     if (whole.n == 0) {
-        return pm_fail(err, PM_EDATA, "the file is empty, expected rows of comma-separated numbers");
+        return pmi_fail(err, PM_EDATA, "the file is empty, expected rows of comma-separated numbers");
     }
     growing_matrix t = {0};
     splitter lines = split_by(whole, '\n');

@@ -5,37 +5,37 @@
 /* Arrays that are read here and there miss the address cache less on pages of 2 MiB. */
 #define HUGE_PAGE ((size_t)2 << 20)
 
-bool pm_mul(size_t a, size_t b, size_t *out) {
+bool pmi_mul(size_t a, size_t b, size_t *out) {
     return !__builtin_mul_overflow(a, b, out);
 }
 
-bool pm_add(size_t a, size_t b, size_t *out) {
+bool pmi_add(size_t a, size_t b, size_t *out) {
     return !__builtin_add_overflow(a, b, out);
 }
 
-void *pm_malloc(size_t count, size_t size) {
+void *pmi_malloc(size_t count, size_t size) {
     size_t bytes;
-    if (!pm_mul(count, size, &bytes)) {
+    if (!pmi_mul(count, size, &bytes)) {
         return NULL;
     }
     return malloc(bytes == 0 ? 1 : bytes);
 }
 
-void *pm_calloc(size_t count, size_t size) {
+void *pmi_calloc(size_t count, size_t size) {
     size_t bytes;
-    if (!pm_mul(count, size, &bytes)) {
+    if (!pmi_mul(count, size, &bytes)) {
         return NULL;
     }
     return bytes == 0 ? calloc(1, 1) : calloc(count, size);
 }
 
-void *pm_malloc_aligned(size_t count, size_t size) {
+void *pmi_malloc_aligned(size_t count, size_t size) {
     size_t bytes, padded;
-    if (!pm_mul(count, size, &bytes)) {
+    if (!pmi_mul(count, size, &bytes)) {
         return NULL;
     }
     size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
-    if (!pm_add(bytes, alignment, &padded)) {
+    if (!pmi_add(bytes, alignment, &padded)) {
         return NULL;
     }
     size_t whole = padded / alignment * alignment;
@@ -47,18 +47,18 @@ void *pm_malloc_aligned(size_t count, size_t size) {
     return memory;
 }
 
-bool pm_reserve(void **array, size_t *capacity, size_t need, size_t size) {
+bool pmi_reserve(void **array, size_t *capacity, size_t need, size_t size) {
     if (need <= *capacity) {
         return true;
     }
     size_t grown = *capacity < 16 ? 16 : *capacity;
     while (grown < need) {
-        if (!pm_mul(grown, 2, &grown)) {
+        if (!pmi_mul(grown, 2, &grown)) {
             return false;
         }
     }
     size_t bytes;
-    if (!pm_mul(grown, size, &bytes)) {
+    if (!pmi_mul(grown, size, &bytes)) {
         return false;
     }
     void *moved = realloc(*array, bytes);

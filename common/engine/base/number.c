@@ -44,7 +44,7 @@ static bool has_nonzero_mantissa(const char *text) {
     return strcspn(text, "123456789") < strcspn(text, "eE");
 }
 
-pm_number_fault pm_number_parse(const char *text, size_t n, double *out) {
+pm_number_fault pmi_number_parse(const char *text, size_t n, double *out) {
     if (n == 0 || n > PM_NUMBER_TEXT || decimal_length(text, n) != n) {
         return PM_NUMBER_SYNTAX;
     }
@@ -64,7 +64,7 @@ pm_number_fault pm_number_parse(const char *text, size_t n, double *out) {
     return PM_NUMBER_OK;
 }
 
-const char *pm_number_expected(pm_number_fault fault) {
+const char *pmi_number_expected(pm_number_fault fault) {
     return fault == PM_NUMBER_RANGE ? "a number that a double can hold" : "a decimal number";
 }
 
@@ -73,7 +73,7 @@ static const char *read_digits(const char *text, size_t *out) {
     const char *at = text;
     size_t value = 0;
     for (; *at >= '0' && *at <= '9'; at++) {
-        if (!pm_mul(value, 10, &value) || !pm_add(value, (size_t)(*at - '0'), &value)) {
+        if (!pmi_mul(value, 10, &value) || !pmi_add(value, (size_t)(*at - '0'), &value)) {
             return NULL;
         }
     }
@@ -81,7 +81,7 @@ static const char *read_digits(const char *text, size_t *out) {
     return at == text ? NULL : at;
 }
 
-bool pm_count_parse(const char *text, size_t *out) {
+bool pmi_count_parse(const char *text, size_t *out) {
     size_t value;
     const char *rest = read_digits(text, &value);
     if (rest == NULL || *rest != '\0') {
@@ -91,7 +91,7 @@ bool pm_count_parse(const char *text, size_t *out) {
     return true;
 }
 
-bool pm_bytes_parse(const char *text, size_t *out) {
+bool pmi_bytes_parse(const char *text, size_t *out) {
     static const char suffixes[] = "KMGT";
     size_t value;
     const char *rest = read_digits(text, &value);
@@ -101,5 +101,5 @@ bool pm_bytes_parse(const char *text, size_t *out) {
         shift = suffix == NULL ? 0 : 10 * (unsigned)(suffix - suffixes + 1);
         rest = suffix == NULL ? NULL : rest + 1;
     }
-    return rest != NULL && *rest == '\0' && pm_mul(value, (size_t)1 << shift, out);
+    return rest != NULL && *rest == '\0' && pmi_mul(value, (size_t)1 << shift, out);
 }

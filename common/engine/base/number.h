@@ -15,15 +15,15 @@ typedef enum pm_number_fault {
 
 /* The n bytes of `text` as a double, correctly rounded: [+-] digits [. digits] [e [+-] digits], with digits on at
  * least one side of the point. */
-pm_number_fault pm_number_parse(const char *text, size_t n, double *out);
+pm_number_fault pmi_number_parse(const char *text, size_t n, double *out);
 
 /* All of `text` as a whole number in decimal digits; false when it is none, or beyond a size_t. */
-bool pm_count_parse(const char *text, size_t *out);
+bool pmi_count_parse(const char *text, size_t *out);
 
 /* All of `text` as a number of bytes, with an optional suffix K, M, G or T (powers of 1024). */
-bool pm_bytes_parse(const char *text, size_t *out);
+bool pmi_bytes_parse(const char *text, size_t *out);
 
 /* "a number" or "a number that a double can hold": what to expect instead. */
-const char *pm_number_expected(pm_number_fault fault);
+const char *pmi_number_expected(pm_number_fault fault);
 
 #endif

@@ -9,9 +9,9 @@ typedef struct pm_random {
 } pm_random;
 
 /* A seed from the first eight bytes of a digest, so that equal inputs draw equal numbers. */
-void pm_random_seed(pm_random *r, const uint8_t digest[PM_DIGEST_BYTES]);
-uint64_t pm_random_next(pm_random *r);
+void pmi_random_seed(pm_random *r, const uint8_t digest[PM_DIGEST_BYTES]);
+uint64_t pmi_random_next(pm_random *r);
 /* Uniform in [1/2, 1). */
-double pm_random_rate(pm_random *r);
+double pmi_random_rate(pm_random *r);
 
 #endif

@@ -12,32 +12,32 @@
 #define LONGEST_WAIT 5.0
 #define SETTLED_SECONDS 20.0 /* without a fault, until an outage that several share is over */
 
-void pm_backoff_init(pm_backoff *b, double least, double most, uint64_t seed) {
+void pmi_backoff_init(pm_backoff *b, double least, double most, uint64_t seed) {
     *b = (pm_backoff){.least = least, .most = most, .next = least, .random = {.state = seed}};
 }
 
-double pm_backoff_next(pm_backoff *b) {
-    double wait = b->next * pm_random_rate(&b->random);
+double pmi_backoff_next(pm_backoff *b) {
+    double wait = b->next * pmi_random_rate(&b->random);
     b->next = fmin(2.0 * b->next, b->most);
     return wait;
 }
 
-void pm_backoff_reset(pm_backoff *b) {
+void pmi_backoff_reset(pm_backoff *b) {
     b->next = b->least;
 }
 
-bool pm_is_transient(pm_status status) {
+bool pmi_is_transient(pm_status status) {
     return status == PM_EUNAVAILABLE || status == PM_ETEMPORARY;
 }
 
-pm_retry pm_retry_begin(const char *what, double patience, bool (*is_stopped)(void *ctx), void *ctx,
-                        const pm_log *log) {
-    double now = pm_seconds();
+pm_retry pmi_retry_begin(const char *what, double patience, bool (*is_stopped)(void *ctx), void *ctx,
+                         const pm_log *log) {
+    double now = pmi_seconds();
     pm_retry retry = {
         .what = what, .log = log, .is_stopped = is_stopped, .ctx = ctx, .give_up = now + patience, .is_away = false};
     /* processes that lost the same server at the same moment must not come back to it at the same moment */
     uint64_t seed = (uint64_t)(now * 1e9) ^ ((uint64_t)getpid() << 40);
-    pm_backoff_init(&retry.backoff, FIRST_WAIT, LONGEST_WAIT, seed);
+    pmi_backoff_init(&retry.backoff, FIRST_WAIT, LONGEST_WAIT, seed);
     return retry;
 }
 
@@ -47,8 +47,8 @@ static bool is_stopped(const pm_retry *retry) {
 
 /* False when stopped meanwhile. A signal ends a slice early, so that its handler's flag is seen at once. */
 static bool sleep_seconds(const pm_retry *retry, double seconds) {
-    double end = pm_seconds() + seconds;
-    for (double left = seconds; left > 0.0; left = end - pm_seconds()) {
+    double end = pmi_seconds() + seconds;
+    for (double left = seconds; left > 0.0; left = end - pmi_seconds()) {
         if (is_stopped(retry)) {
             return false;
         }
@@ -81,7 +81,7 @@ static bool note_reason(pm_outage *outage, const char *text) {
 
 static void say_away(pm_retry *retry, const pm_error *err) {
     const char *text = err != NULL ? err->text : "it is not to be reached";
-    double now = pm_seconds();
+    double now = pmi_seconds();
     bool is_first = !retry->is_away;
     if (is_first) {
         retry->is_away = true;
@@ -98,12 +98,12 @@ static void say_away(pm_retry *retry, const pm_error *err) {
         is_first = note_reason(outage, text);
     }
     if (is_first) {
-        pm_logf(retry->log, PM_LOG_WARNING, "waiting for %s: %s", retry->what, text);
+        pmi_logf(retry->log, PM_LOG_WARNING, "waiting for %s: %s", retry->what, text);
     }
 }
 
 static void say_back(const pm_log *log, const char *what, double since) {
-    pm_logf(log, PM_LOG_INFO, "%s is back after %.1f s", what, pm_seconds() - since);
+    pmi_logf(log, PM_LOG_INFO, "%s is back after %.1f s", what, pmi_seconds() - since);
 }
 
 static void note_answer(pm_retry *retry) {
@@ -112,34 +112,34 @@ static void note_answer(pm_retry *retry) {
         say_back(retry->log, retry->what, retry->away_since);
     } else if (outage != NULL && outage->n_told > 0) {
         outage->is_over = true;
-        if (pm_seconds() - outage->last >= SETTLED_SECONDS) {
-            pm_outage_end(outage, retry->log);
+        if (pmi_seconds() - outage->last >= SETTLED_SECONDS) {
+            pmi_outage_end(outage, retry->log);
         }
     }
     retry->is_away = false;
 }
 
-void pm_outage_end(pm_outage *outage, const pm_log *log) {
+void pmi_outage_end(pm_outage *outage, const pm_log *log) {
     if (outage->n_told > 0 && outage->is_over) {
         say_back(log, outage->what, outage->since);
     }
     *outage = (pm_outage){0};
 }
 
-bool pm_retry_again(pm_retry *retry, pm_status st, pm_error *err) {
-    if (!pm_is_transient(st)) {
+bool pmi_retry_again(pm_retry *retry, pm_status st, pm_error *err) {
+    if (!pmi_is_transient(st)) {
         if (st == PM_OK) {
             note_answer(retry);
         }
         return false;
     }
-    double left = retry->give_up - pm_seconds();
+    double left = retry->give_up - pmi_seconds();
     if (left <= 0.0 || is_stopped(retry)) {
         if (retry->is_away) {
-            (void)pm_fail_prefix(err, "waited %.1f s for %s", pm_seconds() - retry->away_since, retry->what);
+            (void)pmi_fail_prefix(err, "waited %.1f s for %s", pmi_seconds() - retry->away_since, retry->what);
         }
         return false;
     }
     say_away(retry, err);
-    return sleep_seconds(retry, fmin(left, pm_backoff_next(&retry->backoff)));
+    return sleep_seconds(retry, fmin(left, pmi_backoff_next(&retry->backoff)));
 }

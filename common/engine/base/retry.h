@@ -11,12 +11,12 @@ typedef struct pm_backoff {
     pm_random random;
 } pm_backoff;
 
-void pm_backoff_init(pm_backoff *b, double least, double most, uint64_t seed);
-double pm_backoff_next(pm_backoff *b); /* seconds to wait now */
-void pm_backoff_reset(pm_backoff *b);
+void pmi_backoff_init(pm_backoff *b, double least, double most, uint64_t seed);
+double pmi_backoff_next(pm_backoff *b); /* seconds to wait now */
+void pmi_backoff_reset(pm_backoff *b);
 
 /* True for PM_EUNAVAILABLE and PM_ETEMPORARY: the same again may work. */
-bool pm_is_transient(pm_status status);
+bool pmi_is_transient(pm_status status);
 
 #define PM_OUTAGE_REASONS 4
 #define PM_OUTAGE_REASON_TEXT 96
@@ -30,33 +30,34 @@ typedef struct pm_outage {
     char told[PM_OUTAGE_REASONS][PM_OUTAGE_REASON_TEXT];
     bool is_over; /* the last call was answered */
     const char *what;
-    double since, last; /* pm_seconds() of the first and the last fault */
+    double since, last; /* pmi_seconds() of the first and the last fault */
 } pm_outage;
 /* Nobody will ask any more: says that a server which answered last is back. */
-void pm_outage_end(pm_outage *outage, const pm_log *log);
+void pmi_outage_end(pm_outage *outage, const pm_log *log);
 
 /* For callers that may block. Use:
- *     pm_retry retry = pm_retry_begin("Redis", patience, stop, log);
- *     do { st = attempt(..., err); } while (pm_retry_again(&retry, st, err));
+ *     pm_retry retry = pmi_retry_begin("Redis", patience, stop, log);
+ *     do { st = attempt(..., err); } while (pmi_retry_again(&retry, st, err));
  */
 typedef struct pm_retry {
     const char *what; /* "Redis at 10.0.0.1:6379", for log lines */
     const pm_log *log;
     bool (*is_stopped)(void *ctx); /* NULL: never; looked at several times a second */
     void *ctx;
-    double give_up; /* pm_seconds() after which the fault is returned; INFINITY: never */
+    double give_up; /* pmi_seconds() after which the fault is returned; INFINITY: never */
     bool is_away;
-    double away_since; /* pm_seconds() */
+    double away_since; /* pmi_seconds() */
     pm_outage *outage; /* shared with others; NULL: each retry speaks for itself */
     pm_backoff backoff;
 } pm_retry;
 
 /* `patience` in seconds from now. */
-pm_retry pm_retry_begin(const char *what, double patience, bool (*is_stopped)(void *ctx), void *ctx, const pm_log *log);
+pm_retry pmi_retry_begin(const char *what, double patience, bool (*is_stopped)(void *ctx), void *ctx,
+                         const pm_log *log);
 
 /* False when `st` is PM_OK (a line says that what was away is back) or permanent, or patience is over, or stopped: then
  * `st` and `err` stand, and after waiting err's text begins with what was waited for, and how long. Else sleeps and
  * returns true; the first time a warning line carries err's text. */
-bool pm_retry_again(pm_retry *retry, pm_status st, pm_error *err);
+bool pmi_retry_again(pm_retry *retry, pm_status st, pm_error *err);
 
 #endif

@@ -5,7 +5,7 @@
 #define PM_JOIN2(a, b) a##b
 #define PM_JOIN(a, b) PM_JOIN2(a, b)
 
-/* A public name that ends with the instruction set, as in pm_kernels_x86_64_v3. */
+/* A public name that ends with the instruction set, as in pmi_kernels_x86_64_v3. */
 #define PM_ISA_NAME(name) PM_JOIN(PM_JOIN(name, _), PM_ISA_SUFFIX)
 
 /* doubles in the widest register */

@@ -33,7 +33,7 @@ static size_t character(const uint8_t *at, size_t n) {
     return need;
 }
 
-bool pm_utf8_valid(const uint8_t *bytes, size_t n, size_t *bad) {
+bool pmi_utf8_valid(const uint8_t *bytes, size_t n, size_t *bad) {
     size_t at = 0;
     while (at < n) {
         size_t length = character(bytes + at, n - at);
@@ -62,17 +62,17 @@ static bool steers(uint32_t code) {
            (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
 
-uint32_t pm_utf8_steers(const char *text, size_t n, size_t *length) {
+uint32_t pmi_utf8_steers(const char *text, size_t n, size_t *length) {
     *length = character((const uint8_t *)text, n);
     uint32_t code = *length > 0 ? code_of((const uint8_t *)text, *length) : 0;
     return *length > 0 && steers(code) ? code : 0;
 }
 
-void pm_utf8_mend(char *text) {
+void pmi_utf8_mend(char *text) {
     size_t left = strlen(text);
     while (left > 0) {
         size_t length;
-        uint32_t code = pm_utf8_steers(text, left, &length);
+        uint32_t code = pmi_utf8_steers(text, left, &length);
         if (length == 0 || code != 0) {
             length = length == 0 ? 1 : length;
             memset(text, code != 0 && length == 1 ? ' ' : '?', length);
@@ -82,9 +82,9 @@ void pm_utf8_mend(char *text) {
     }
 }
 
-size_t pm_utf8_show(const char *text, size_t n, char shown[PM_UTF8_SHOWN]) {
+size_t pmi_utf8_show(const char *text, size_t n, char shown[PM_UTF8_SHOWN]) {
     size_t length;
-    uint32_t code = pm_utf8_steers(text, n, &length);
+    uint32_t code = pmi_utf8_steers(text, n, &length);
     if (length == 0) {
         snprintf(shown, PM_UTF8_SHOWN, "\\x%02x", (unsigned)(uint8_t)text[0]);
         return 1;
@@ -100,18 +100,18 @@ size_t pm_utf8_show(const char *text, size_t n, char shown[PM_UTF8_SHOWN]) {
     return length;
 }
 
-bool pm_utf8_has_mark(const uint8_t *bytes, size_t n) {
+bool pmi_utf8_has_mark(const uint8_t *bytes, size_t n) {
     return n >= PM_UTF8_MARK_BYTES && memcmp(bytes, "\xef\xbb\xbf", PM_UTF8_MARK_BYTES) == 0;
 }
 
-pm_status pm_utf8_check_mark(const uint8_t *bytes, size_t n, pm_error *err) {
+pm_status pmi_utf8_check_mark(const uint8_t *bytes, size_t n, pm_error *err) {
     static const uint8_t marks[][4] = {{0xff, 0xfe}, {0xfe, 0xff}, {0x00, 0x00, 0xfe, 0xff}};
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         size_t length = i < 2 ? 2 : 4;
         if (n >= length && memcmp(bytes, marks[i], length) == 0) {
-            return pm_fail(err, PM_EDATA,
-                           "byte 0: begins with the byte order mark of %s; expected UTF-8: save the file as UTF-8",
-                           i < 2 ? "UTF-16" : "UTF-32");
+            return pmi_fail(err, PM_EDATA,
+                            "byte 0: begins with the byte order mark of %s; expected UTF-8: save the file as UTF-8",
+                            i < 2 ? "UTF-16" : "UTF-32");
         }
     }
     return PM_OK;

@@ -5,27 +5,27 @@
 
 /* Numbers from outside may be anywhere in a double's range: two steps bring them into normal form. */
 static pm_wide normal_twice(pm_wide a) {
-    return pm_wide_normal(pm_wide_normal(a));
+    return pmi_wide_normal(pmi_wide_normal(a));
 }
 
-pm_wide pm_wide_of(double value) {
+pm_wide pmi_wide_of(double value) {
     return normal_twice((pm_wide){.hi = value});
 }
 
-pm_wide pm_wide_product(double a, double b) {
-    return pm_wide_multiply(pm_wide_of(a), pm_wide_of(b));
+pm_wide pmi_wide_product(double a, double b) {
+    return pmi_wide_multiply(pmi_wide_of(a), pmi_wide_of(b));
 }
 
 /* What is left where terms cancel may lie far below them. */
-pm_wide pm_wide_sum(pm_wide a, pm_wide b) {
-    return normal_twice(pm_wide_add(a, b));
+pm_wide pmi_wide_sum(pm_wide a, pm_wide b) {
+    return normal_twice(pmi_wide_add(a, b));
 }
 
-pm_wide pm_wide_difference(pm_wide a, pm_wide b) {
-    return pm_wide_sum(a, (pm_wide){.hi = -b.hi, .lo = -b.lo, .limb = b.limb});
+pm_wide pmi_wide_difference(pm_wide a, pm_wide b) {
+    return pmi_wide_sum(a, (pm_wide){.hi = -b.hi, .lo = -b.lo, .limb = b.limb});
 }
 
-double pm_wide_double(pm_wide a) {
+double pmi_wide_double(pm_wide a) {
     if (a.hi == 0) {
         return 0;
     }
@@ -33,11 +33,11 @@ double pm_wide_double(pm_wide a) {
     return ldexp(a.hi, 512 * limb);
 }
 
-int pm_wide_range(pm_wide a) {
-    double size = fabs(pm_wide_double(a));
+int pmi_wide_range(pm_wide a) {
+    double size = fabs(pmi_wide_double(a));
     return size > DBL_MAX ? 1 : a.hi != 0 && size < DBL_MIN ? -1 : 0;
 }
 
-bool pm_wide_smaller(pm_wide a, pm_wide b) {
+bool pmi_wide_smaller(pm_wide a, pm_wide b) {
     return a.limb != b.limb ? a.limb < b.limb : fabs(a.hi) < fabs(b.hi);
 }

@@ -8,7 +8,7 @@
 /* The limb of zero: far below that of any number. */
 #define PM_WIDE_ZERO_LIMB (-0x1p52)
 
-#define NAME(name) pm_wide_##name
+#define NAME(name) pmi_wide_##name
 #define INLINE static inline
 #define WIDTH 1
 #define vec double
@@ -19,20 +19,20 @@
 #undef INLINE
 #undef NAME
 
-typedef struct pm_wide_number pm_wide;
+typedef struct pmi_wide_number pm_wide;
 
 /* Any finite double, denormal ones too, exactly. */
-pm_wide pm_wide_of(double value);
+pm_wide pmi_wide_of(double value);
 /* a b, exactly. */
-pm_wide pm_wide_product(double a, double b);
+pm_wide pmi_wide_product(double a, double b);
 /* Terms that may cancel. */
-pm_wide pm_wide_sum(pm_wide a, pm_wide b);
-pm_wide pm_wide_difference(pm_wide a, pm_wide b);
+pm_wide pmi_wide_sum(pm_wide a, pm_wide b);
+pm_wide pmi_wide_difference(pm_wide a, pm_wide b);
 /* The nearest double: infinite beyond the range, and rounded to a denormal or zero below DBL_MIN. */
-double pm_wide_double(pm_wide a);
+double pmi_wide_double(pm_wide a);
 /* -1 below DBL_MIN in size and not zero, 1 beyond DBL_MAX, else 0. */
-int pm_wide_range(pm_wide a);
+int pmi_wide_range(pm_wide a);
 /* a < b in size. */
-bool pm_wide_smaller(pm_wide a, pm_wide b);
+bool pmi_wide_smaller(pm_wide a, pm_wide b);
 
 #endif

@@ -12,35 +12,35 @@
 /* ---- opening and closing ---- */
 
 static pm_status open_in(pm_disk *disk, const char *dir, pm_error *err) {
-    pm_status st = pm_disk_make_dir(dir, err);
+    pm_status st = pmi_disk_make_dir(dir, err);
     if (st != PM_OK) {
         return st;
     }
     disk->dir = realpath(dir, NULL);
-    disk->path = disk->dir == NULL ? NULL : pm_disk_path(disk->dir, PM_DISK_FILE);
+    disk->path = disk->dir == NULL ? NULL : pmi_disk_path(disk->dir, PM_DISK_FILE);
     if (disk->path == NULL) {
         return errno == ENOMEM
-                   ? pm_fail_memory(err, "the name of the cache folder", strlen(dir))
-                   : pm_fail(err, PM_EUNAVAILABLE, "the cache folder %s cannot be used: %s", dir, strerror(errno));
+                   ? pmi_fail_memory(err, "the name of the cache folder", strlen(dir))
+                   : pmi_fail(err, PM_EUNAVAILABLE, "the cache folder %s cannot be used: %s", dir, strerror(errno));
     }
-    int rc = pm_disk_connect(disk);
+    int rc = pmi_disk_connect(disk);
     if (rc == SQLITE_OK) {
         return PM_OK;
     }
     pm_error why;
-    st = pm_disk_fail(disk, rc, "opening", &why);
-    return pm_fail(err, st == PM_EIO ? PM_EUNAVAILABLE : st, "%s; name another with --cache-dir, or use --no-cache",
-                   why.text);
+    st = pmi_disk_fail(disk, rc, "opening", &why);
+    return pmi_fail(err, st == PM_EIO ? PM_EUNAVAILABLE : st, "%s; name another with --cache-dir, or use --no-cache",
+                    why.text);
 }
 
-pm_status pm_disk_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err) {
+pm_status pmi_disk_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err) {
     *out = NULL;
     if (limit == 0 || limit > MAX_LIMIT) {
-        return pm_fail(err, PM_EUSAGE, "the cache's limit: expected from 1 to %zu bytes, found %zu", MAX_LIMIT, limit);
+        return pmi_fail(err, PM_EUSAGE, "the cache's limit: expected from 1 to %zu bytes, found %zu", MAX_LIMIT, limit);
     }
-    pm_disk *disk = pm_calloc(1, sizeof *disk);
+    pm_disk *disk = pmi_calloc(1, sizeof *disk);
     if (disk == NULL) {
-        return pm_fail_memory(err, "the trace cache", sizeof *disk);
+        return pmi_fail_memory(err, "the trace cache", sizeof *disk);
     }
     disk->limit = limit;
     disk->log = log;
@@ -48,57 +48,57 @@ pm_status pm_disk_open(const char *dir, size_t limit, const pm_log *log, pm_disk
     disk->most_patience = PM_DISK_MOST_SECONDS;
     pm_status st = open_in(disk, dir, err);
     if (st != PM_OK) {
-        pm_disk_close(disk);
+        pmi_disk_close(disk);
         return st;
     }
     *out = disk;
     return PM_OK;
 }
 
-pm_status pm_disk_open_if_usable(const char *dir, const char *xdg_cache_home, const char *home, size_t limit,
-                                 const pm_log *log, pm_disk **out, pm_error *err) {
+pm_status pmi_disk_open_if_usable(const char *dir, const char *xdg_cache_home, const char *home, size_t limit,
+                                  const pm_log *log, pm_disk **out, pm_error *err) {
     char *usual = NULL;
     pm_error why = {0};
     *out = NULL;
-    pm_status st = dir != NULL ? PM_OK : pm_disk_default_dir(xdg_cache_home, home, &usual, &why);
+    pm_status st = dir != NULL ? PM_OK : pmi_disk_default_dir(xdg_cache_home, home, &usual, &why);
     if (st == PM_OK) {
-        st = pm_disk_open(dir != NULL ? dir : usual, limit, log, out, &why);
+        st = pmi_disk_open(dir != NULL ? dir : usual, limit, log, out, &why);
     }
     free(usual);
     if (st == PM_OK) {
         return st;
     }
     if (st == PM_EUSAGE || (st == PM_ECANTCREAT && dir != NULL)) {
-        return pm_fail(err, st, "%s", why.text);
+        return pmi_fail(err, st, "%s", why.text);
     }
-    pm_logf(log, PM_LOG_WARNING, "%s; going on without a trace cache", why.text);
+    pmi_logf(log, PM_LOG_WARNING, "%s; going on without a trace cache", why.text);
     return PM_OK;
 }
 
 static int write_uses(pm_disk *disk, void *ctx) {
     (void)ctx;
-    return pm_disk_write_uses(disk);
+    return pmi_disk_write_uses(disk);
 }
 
 /* A failure costs only the order of eviction. */
 static void flush_uses(pm_disk *disk) {
     pm_error why;
-    if (disk->n_used > 0 && pm_disk_write(disk, write_uses, NULL, "writing times of use", &why) != PM_OK) {
-        pm_disk_warn_once(disk, &why);
+    if (disk->n_used > 0 && pmi_disk_write(disk, write_uses, NULL, "writing times of use", &why) != PM_OK) {
+        pmi_disk_warn_once(disk, &why);
     }
     disk->n_used = 0;
 }
 
-bool pm_disk_was_damaged(const pm_disk *disk) {
+bool pmi_disk_was_damaged(const pm_disk *disk) {
     return disk->was_damaged;
 }
 
-void pm_disk_close(pm_disk *disk) {
+void pmi_disk_close(pm_disk *disk) {
     if (disk == NULL) {
         return;
     }
     flush_uses(disk);
-    pm_disk_disconnect(disk);
+    pmi_disk_disconnect(disk);
     free(disk->used);
     free(disk->path);
     free(disk->dir);
@@ -111,12 +111,12 @@ static void note_use(pm_disk *disk, const pm_disk_row *row) {
     if (disk->n_used >= MAX_USES_IN_MEMORY) {
         flush_uses(disk);
     }
-    if (!pm_reserve((void **)&disk->used, &disk->used_capacity, disk->n_used + 1, sizeof *disk->used)) {
-        pm_logf(disk->log, PM_LOG_WARNING, "trace cache %s: out of memory: the time of a use is not kept", disk->dir);
+    if (!pmi_reserve((void **)&disk->used, &disk->used_capacity, disk->n_used + 1, sizeof *disk->used)) {
+        pmi_logf(disk->log, PM_LOG_WARNING, "trace cache %s: out of memory: the time of a use is not kept", disk->dir);
         return;
     }
     disk->used[disk->n_used] = *row;
-    disk->used[disk->n_used++].used = pm_disk_now(disk);
+    disk->used[disk->n_used++].used = pmi_disk_now(disk);
 }
 
 typedef struct lookup {
@@ -131,12 +131,12 @@ typedef struct lookup {
 static int take_value(sqlite3_stmt *s, lookup *l) {
     const uint8_t *bytes;
     bool has_key, right = false;
-    bool is_whole = pm_disk_row_read(s, &l->row, &has_key);
-    int rc = pm_disk_row_is(&l->row, l->kind, l->key) ? SQLITE_OK : SQLITE_CORRUPT;
+    bool is_whole = pmi_disk_row_read(s, &l->row, &has_key);
+    int rc = pmi_disk_row_is(&l->row, l->kind, l->key) ? SQLITE_OK : SQLITE_CORRUPT;
     if (rc == SQLITE_OK && is_whole) {
-        rc = pm_disk_value_read(s, &l->row, &bytes, &right);
+        rc = pmi_disk_value_read(s, &l->row, &bytes, &right);
     }
-    if (rc == SQLITE_OK && right && pm_buffer_add(l->value, bytes, (size_t)l->row.size, NULL) != PM_OK) {
+    if (rc == SQLITE_OK && right && pmi_buffer_add(l->value, bytes, (size_t)l->row.size, NULL) != PM_OK) {
         rc = SQLITE_NOMEM;
     }
     l->found = right ? PM_DISK_FOUND : PM_DISK_DAMAGED;
@@ -146,7 +146,7 @@ static int take_value(sqlite3_stmt *s, lookup *l) {
 static int look_up(pm_disk *disk, void *ctx) {
     lookup *l = ctx;
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_GET, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_GET, &rc);
     l->value->size = l->before;
     l->found = PM_DISK_MISSING;
     if (s == NULL) {
@@ -167,21 +167,21 @@ static int look_up(pm_disk *disk, void *ctx) {
 
 static void remove_damaged(pm_disk *disk, const lookup *l) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(l->key, hex);
-    pm_logf(disk->log, PM_LOG_ERROR,
-            "trace cache %s: entry %s is damaged (its SHA-256 does not match); it is removed and recorded again",
-            disk->dir, hex);
+    pmi_hex(l->key, hex);
+    pmi_logf(disk->log, PM_LOG_ERROR,
+             "trace cache %s: entry %s is damaged (its SHA-256 does not match); it is removed and recorded again",
+             disk->dir, hex);
     pm_error why;
-    if (pm_disk_remove_damaged(disk, l->kind, l->key, &why) != PM_OK) {
-        pm_disk_warn_once(disk, &why);
+    if (pmi_disk_remove_damaged(disk, l->kind, l->key, &why) != PM_OK) {
+        pmi_disk_warn_once(disk, &why);
     }
 }
 
-pm_status pm_disk_get(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value,
-                      pm_disk_found *found, pm_error *err) {
+pm_status pmi_disk_get(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value,
+                       pm_disk_found *found, pm_error *err) {
     lookup l = {.kind = kind, .key = key, .value = value, .before = value->size};
     size_t rebuilt = disk->n_rebuilt;
-    pm_status st = pm_disk_read(disk, look_up, &l, "reading an entry", err);
+    pm_status st = pmi_disk_read(disk, look_up, &l, "reading an entry", err);
     *found = st == PM_OK ? l.found : PM_DISK_MISSING;
     if (st != PM_OK) {
         value->size = l.before;
@@ -191,7 +191,7 @@ pm_status pm_disk_get(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIG
         note_use(disk, &l.row);
         return st;
     }
-    pm_disk_release(disk);
+    pmi_disk_release(disk);
     if (disk->n_rebuilt != rebuilt) {
         *found = PM_DISK_DAMAGED;
     } else if (l.found == PM_DISK_DAMAGED) {
@@ -205,7 +205,7 @@ pm_status pm_disk_get(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIG
 static int sum_up(pm_disk *disk, void *ctx) {
     pm_disk_stat *out = ctx;
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_SUM, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_SUM, &rc);
     *out = (pm_disk_stat){.limit = disk->limit};
     if (s == NULL) {
         return rc;
@@ -223,9 +223,9 @@ static int sum_up(pm_disk *disk, void *ctx) {
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-pm_status pm_disk_stat_of(pm_disk *disk, pm_disk_stat *out, pm_error *err) {
-    pm_status st = pm_disk_read(disk, sum_up, out, "reading sizes", err);
-    out->file_bytes = pm_disk_file_bytes(disk->dir);
+pm_status pmi_disk_stat_of(pm_disk *disk, pm_disk_stat *out, pm_error *err) {
+    pm_status st = pmi_disk_read(disk, sum_up, out, "reading sizes", err);
+    out->file_bytes = pmi_disk_file_bytes(disk->dir);
     return st;
 }
 
@@ -240,7 +240,7 @@ typedef struct walk {
 static int next(pm_disk *disk, void *ctx) {
     walk *w = ctx;
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_NEXT, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_NEXT, &rc);
     w->value.size = 0;
     if (s == NULL) {
         return rc;
@@ -252,12 +252,12 @@ static int next(pm_disk *disk, void *ctx) {
     if (rc == SQLITE_ROW) {
         pm_disk_row row;
         const uint8_t *bytes;
-        bool has_key, is_whole = pm_disk_row_read(s, &row, &has_key), right = false;
-        if (!has_key || (w->kind >= 0 && pm_disk_row_order(&w->row, &row) >= 0)) {
+        bool has_key, is_whole = pmi_disk_row_read(s, &row, &has_key), right = false;
+        if (!has_key || (w->kind >= 0 && pmi_disk_row_order(&w->row, &row) >= 0)) {
             return SQLITE_CORRUPT;
         }
-        rc = is_whole ? pm_disk_value_read(s, &row, &bytes, &right) : SQLITE_OK;
-        if (rc == SQLITE_OK && right && pm_buffer_add(&w->value, bytes, (size_t)row.size, NULL) != PM_OK) {
+        rc = is_whole ? pmi_disk_value_read(s, &row, &bytes, &right) : SQLITE_OK;
+        if (rc == SQLITE_OK && right && pmi_buffer_add(&w->value, bytes, (size_t)row.size, NULL) != PM_OK) {
             rc = SQLITE_NOMEM;
         }
         if (rc != SQLITE_OK) {
@@ -271,9 +271,9 @@ static int next(pm_disk *disk, void *ctx) {
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-pm_status pm_disk_each(pm_disk *disk, pm_disk_visit visit, void *ctx, pm_error *err) {
+pm_status pmi_disk_each(pm_disk *disk, pm_disk_visit visit, void *ctx, pm_error *err) {
     walk w = {.kind = -1};
-    pm_status st = pm_disk_read(disk, next, &w, "reading entries", err);
+    pm_status st = pmi_disk_read(disk, next, &w, "reading entries", err);
     while (st == PM_OK && !w.is_done) {
         pm_disk_item item = {.kind = w.row.kind,
                              .bytes = w.value.bytes,
@@ -285,9 +285,9 @@ pm_status pm_disk_each(pm_disk *disk, pm_disk_visit visit, void *ctx, pm_error *
         st = visit(ctx, &item, err);
         disk->visiting = false;
         if (st == PM_OK) {
-            st = pm_disk_read(disk, next, &w, "reading entries", err);
+            st = pmi_disk_read(disk, next, &w, "reading entries", err);
         }
     }
-    pm_buffer_free(&w.value);
+    pmi_buffer_free(&w.value);
     return st;
 }

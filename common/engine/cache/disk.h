@@ -27,37 +27,37 @@ typedef enum pm_disk_kind { PM_DISK_TRACE, PM_DISK_CLASSES } pm_disk_kind;
 
 /* The folder used when none is given: $XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill, from the two values
  * (either may be NULL). Errors: PM_EUNAVAILABLE when neither is set, naming --cache-dir. Free *out with free(). */
-pm_status pm_disk_default_dir(const char *xdg_cache_home, const char *home, char **out, pm_error *err);
+pm_status pmi_disk_default_dir(const char *xdg_cache_home, const char *home, char **out, pm_error *err);
 
 /* Opens, making the folder (and its parents, for their owner alone) where missing. Errors: PM_ECANTCREAT for a folder
  * that cannot be made, PM_EUNAVAILABLE for a cache that cannot be used in it. `log` may be NULL and must outlive the
- * store. Close with pm_disk_close. One handle may be used by one thread at a time, and by the process that opened it.
+ * store. Close with pmi_disk_close. One handle may be used by one thread at a time, and by the process that opened it.
  * `limit` is from 1 byte to 8 TiB (else PM_EUSAGE). */
-pm_status pm_disk_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err);
-void pm_disk_close(pm_disk *disk);
+pm_status pmi_disk_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err);
+void pmi_disk_close(pm_disk *disk);
 
 /* The same for those who can do without: `dir`, or the default folder when it is NULL. A cache that cannot be used is a
  * warning, and *out NULL. Errors: a limit out of range; a folder named in `dir` that cannot be made. */
-pm_status pm_disk_open_if_usable(const char *dir, const char *xdg_cache_home, const char *home, size_t limit,
-                                 const pm_log *log, pm_disk **out, pm_error *err);
+pm_status pmi_disk_open_if_usable(const char *dir, const char *xdg_cache_home, const char *home, size_t limit,
+                                  const pm_log *log, pm_disk **out, pm_error *err);
 
 /* Whether opening found a damaged database and rebuilt it. */
-bool pm_disk_was_damaged(const pm_disk *disk);
+bool pmi_disk_was_damaged(const pm_disk *disk);
 
 /* Warns of a failed call of this handle, the first time only: for those who go on without. */
-void pm_disk_warn_once(pm_disk *disk, const pm_error *why);
+void pmi_disk_warn_once(pm_disk *disk, const pm_error *why);
 
 typedef enum pm_disk_found { PM_DISK_MISSING, PM_DISK_FOUND, PM_DISK_DAMAGED } pm_disk_found;
 
 /* Appends the value to `value` when found. PM_DISK_DAMAGED: the entry failed its SHA-256 and was removed (or the
  * database was rebuilt); an error line says so. Use is noted for eviction when the store is closed or put to. */
-pm_status pm_disk_get(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value,
-                      pm_disk_found *found, pm_error *err);
+pm_status pmi_disk_get(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value,
+                       pm_disk_found *found, pm_error *err);
 
 /* From hold to release, gets that find what they look for share one view of the cache, which makes many in a row
  * faster; others cannot write for up to a tenth of a second. The first that does not find ends the hold. */
-void pm_disk_hold(pm_disk *disk);
-void pm_disk_release(pm_disk *disk);
+void pmi_disk_hold(pm_disk *disk);
+void pmi_disk_release(pm_disk *disk);
 
 typedef struct pm_disk_entry {
     pm_disk_kind kind;
@@ -69,12 +69,12 @@ typedef struct pm_disk_entry {
 /* Puts all entries in one transaction; evicts first where the limit asks for it. An entry larger than the limit (or
  * than what the entries in front of it leave of the limit, or than 10^9 bytes) is left out with a warning line. A key
  * that is there already keeps its first value: remove it before another is to take its place. */
-pm_status pm_disk_put(pm_disk *disk, const pm_disk_entry *entries, size_t n, pm_error *err);
+pm_status pmi_disk_put(pm_disk *disk, const pm_disk_entry *entries, size_t n, pm_error *err);
 
 /* *removed says whether it was there. */
-pm_status pm_disk_remove(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], bool *removed,
-                         pm_error *err);
-pm_status pm_disk_clear(pm_disk *disk, size_t *removed, pm_error *err);
+pm_status pmi_disk_remove(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], bool *removed,
+                          pm_error *err);
+pm_status pmi_disk_clear(pm_disk *disk, size_t *removed, pm_error *err);
 
 typedef struct pm_disk_stat {
     size_t entries; /* of all kinds */
@@ -83,7 +83,7 @@ typedef struct pm_disk_stat {
     uint64_t file_bytes;  /* that the files of the cache take on disk */
     size_t limit;
 } pm_disk_stat;
-pm_status pm_disk_stat_of(pm_disk *disk, pm_disk_stat *out, pm_error *err);
+pm_status pmi_disk_stat_of(pm_disk *disk, pm_disk_stat *out, pm_error *err);
 
 /* Visits all entries in the order of kinds and keys; `bytes` is valid during the call only. Entries that others put or
  * remove meanwhile may be visited or not. Stops when `visit` does not return PM_OK. A damaged value is visited with
@@ -97,6 +97,6 @@ typedef struct pm_disk_item {
     bool damaged;
 } pm_disk_item;
 typedef pm_status (*pm_disk_visit)(void *ctx, const pm_disk_item *item, pm_error *err);
-pm_status pm_disk_each(pm_disk *disk, pm_disk_visit visit, void *ctx, pm_error *err);
+pm_status pmi_disk_each(pm_disk *disk, pm_disk_visit visit, void *ctx, pm_error *err);
 
 #endif

@@ -86,9 +86,9 @@ static int wait_for_lock(void *ctx, int times) {
     if (disk->patience <= 0) {
         return 0;
     }
-    double begin = pm_seconds();
+    double begin = pmi_seconds();
     nanosleep(&(struct timespec){.tv_nsec = times < 10 ? 500000 : 2000000}, NULL);
-    double slept = pm_seconds() - begin;
+    double slept = pmi_seconds() - begin;
     disk->patience -= slept;
     disk->most_patience -= slept;
     return 1;
@@ -217,7 +217,7 @@ static int make_tables(pm_disk *disk, sqlite3 *db) {
         rc = sqlite3_prepare_v2(db, "INSERT INTO total VALUES(0, 0, ?1)", -1, &s, NULL);
     }
     if (rc == SQLITE_OK) {
-        sqlite3_bind_int64(s, 1, pm_disk_now(disk));
+        sqlite3_bind_int64(s, 1, pmi_disk_now(disk));
         rc = sqlite3_step(s);
         rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
     }
@@ -246,13 +246,13 @@ static void remove_stale(const pm_disk *disk) {
 }
 
 static bool tell_of_old_cache(const pm_disk *disk) {
-    char *old = pm_disk_path(disk->dir, "data.mdb");
+    char *old = pmi_disk_path(disk->dir, "data.mdb");
     bool has_memory = old != NULL;
     if (has_memory && access(old, F_OK) == 0) {
-        pm_logf(disk->log, PM_LOG_WARNING,
-                "trace cache %s: the cache of an older phasemill (data.mdb) is not used and left alone; to remove it: "
-                "data.mdb, data.mdb.damaged, lock.mdb, open.lock and alive.lock",
-                disk->dir);
+        pmi_logf(disk->log, PM_LOG_WARNING,
+                 "trace cache %s: the cache of an older phasemill (data.mdb) is not used and left alone; to remove it: "
+                 "data.mdb, data.mdb.damaged, lock.mdb, open.lock and alive.lock",
+                 disk->dir);
     }
     free(old);
     return has_memory;
@@ -273,7 +273,7 @@ static int make_file(pm_disk *disk, const char *path) {
 
 /* Under a name of its own first: the database is there whole, or not at all. */
 static int make_new(pm_disk *disk) {
-    char *path = pm_disk_path(disk->dir, NEW "XXXXXX");
+    char *path = pmi_disk_path(disk->dir, NEW "XXXXXX");
     if (path == NULL) {
         return SQLITE_NOMEM;
     }
@@ -296,13 +296,13 @@ static int make_new(pm_disk *disk) {
 
 static int make_if_missing(pm_disk *disk) {
     struct stat info;
-    if (!pm_disk_set_aside(disk)) {
+    if (!pmi_disk_set_aside(disk)) {
         return SQLITE_NOMEM;
     }
     if (lstat(disk->path, &info) == 0 || errno != ENOENT) {
         return SQLITE_OK;
     }
-    if (pm_disk_make_dir(disk->dir, NULL) != PM_OK) { /* removed while it was open */
+    if (pmi_disk_make_dir(disk->dir, NULL) != PM_OK) { /* removed while it was open */
         disk->system_error = ENOENT;
         return SQLITE_CANTOPEN;
     }
@@ -312,7 +312,7 @@ static int make_if_missing(pm_disk *disk) {
 
 /* ---- opening ---- */
 
-sqlite3_stmt *pm_disk_statement(pm_disk *disk, pm_disk_sql which, int *rc) {
+sqlite3_stmt *pmi_disk_statement(pm_disk *disk, pm_disk_sql which, int *rc) {
     *rc = SQLITE_OK;
     if (disk->sql[which] == NULL) {
         *rc = sqlite3_prepare_v3(disk->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &disk->sql[which], NULL);
@@ -320,7 +320,7 @@ sqlite3_stmt *pm_disk_statement(pm_disk *disk, pm_disk_sql which, int *rc) {
     return disk->sql[which];
 }
 
-void pm_disk_disconnect(pm_disk *disk) {
+void pmi_disk_disconnect(pm_disk *disk) {
     for (size_t i = 0; i < PM_SQL_COUNT; i++) {
         sqlite3_finalize(disk->sql[i]);
         disk->sql[i] = NULL;
@@ -340,23 +340,23 @@ static int open_checked(pm_disk *disk) {
         rc = check_schema(disk->db, &disk->made);
     }
     if (rc == SQLITE_OK && sqlite3_db_readonly(disk->db, "main") == 1) {
-        rc = pm_disk_may_write(disk) ? SQLITE_CORRUPT : SQLITE_OK; /* by its header, not by right */
+        rc = pmi_disk_may_write(disk) ? SQLITE_CORRUPT : SQLITE_OK; /* by its header, not by right */
     }
     if (rc != SQLITE_OK) {
-        pm_disk_disconnect(disk);
+        pmi_disk_disconnect(disk);
     }
     return rc;
 }
 
-int pm_disk_connect(pm_disk *disk) {
+int pmi_disk_connect(pm_disk *disk) {
     int rc = make_if_missing(disk);
     if (rc == SQLITE_OK) {
         rc = open_checked(disk);
     }
-    return pm_disk_is_damage(disk, rc) ? pm_disk_rebuild(disk, rc) : rc;
+    return pmi_disk_is_damage(disk, rc) ? pmi_disk_rebuild(disk, rc) : rc;
 }
 
-bool pm_disk_is_damage(const pm_disk *disk, int rc) {
+bool pmi_disk_is_damage(const pm_disk *disk, int rc) {
     switch (rc & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -367,7 +367,7 @@ bool pm_disk_is_damage(const pm_disk *disk, int rc) {
     case SQLITE_TOOBIG:
         return true;
     case SQLITE_READONLY: /* by its header, not by right */
-        return rc == SQLITE_READONLY && pm_disk_may_write(disk);
+        return rc == SQLITE_READONLY && pmi_disk_may_write(disk);
     default:
         return rc == SQLITE_IOERR_SHORT_READ;
     }
@@ -395,9 +395,9 @@ static int reset(pm_disk *disk, sqlite3 *db) {
     return rc == SQLITE_OK ? make_tables(disk, db) : rc;
 }
 
-int pm_disk_rebuild(pm_disk *disk, int why) {
+int pmi_disk_rebuild(pm_disk *disk, int why) {
     sqlite3 *db = NULL;
-    pm_disk_disconnect(disk);
+    pmi_disk_disconnect(disk);
     int rc = make_if_missing(disk);
     if (rc == SQLITE_OK && !is_another(disk)) {
         rc = open_file(disk, disk->path, true, &db);
@@ -408,10 +408,10 @@ int pm_disk_rebuild(pm_disk *disk, int why) {
             disk->system_error = sqlite3_system_errno(db);
         }
         (void)sqlite3_close(db);
-        pm_logf(disk->log, PM_LOG_ERROR, "trace cache %s: the database is damaged (%s); it is %s", disk->dir,
-                sqlite3_errstr(why),
-                rc == SQLITE_OK ? "made anew, and its traces are recorded again"
-                                : "not used, as it cannot be made anew");
+        pmi_logf(disk->log, PM_LOG_ERROR, "trace cache %s: the database is damaged (%s); it is %s", disk->dir,
+                 sqlite3_errstr(why),
+                 rc == SQLITE_OK ? "made anew, and its traces are recorded again"
+                                 : "not used, as it cannot be made anew");
         disk->was_damaged = true;
     }
     disk->n_rebuilt++;

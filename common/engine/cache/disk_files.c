@@ -7,26 +7,27 @@
 #include "base/mem.h"
 #include "cache/disk_impl.h"
 
-char *pm_disk_path(const char *dir, const char *name) {
+char *pmi_disk_path(const char *dir, const char *name) {
     size_t n = strlen(dir) + strlen(name) + 2;
-    char *path = pm_malloc(n, 1);
+    char *path = pmi_malloc(n, 1);
     if (path != NULL) {
         (void)snprintf(path, n, "%s/%s", dir, name); /* fits: n counts it */
     }
     return path;
 }
 
-pm_status pm_disk_default_dir(const char *xdg_cache_home, const char *home, char **out, pm_error *err) {
+pm_status pmi_disk_default_dir(const char *xdg_cache_home, const char *home, char **out, pm_error *err) {
     *out = NULL;
     bool has_xdg =
         xdg_cache_home != NULL && xdg_cache_home[0] == '/'; /* the XDG specification ignores relative paths */
     if (!has_xdg && (home == NULL || home[0] == '\0')) {
-        return pm_fail(err, PM_EUNAVAILABLE,
-                       "no folder for the trace cache: neither XDG_CACHE_HOME (an absolute path) nor HOME is set; name "
-                       "one with --cache-dir, or use --no-cache");
+        return pmi_fail(
+            err, PM_EUNAVAILABLE,
+            "no folder for the trace cache: neither XDG_CACHE_HOME (an absolute path) nor HOME is set; name "
+            "one with --cache-dir, or use --no-cache");
     }
-    *out = has_xdg ? pm_disk_path(xdg_cache_home, "phasemill") : pm_disk_path(home, ".cache/phasemill");
-    return *out != NULL ? PM_OK : pm_fail_memory(err, "the name of the cache folder", 4096);
+    *out = has_xdg ? pmi_disk_path(xdg_cache_home, "phasemill") : pmi_disk_path(home, ".cache/phasemill");
+    return *out != NULL ? PM_OK : pmi_fail_memory(err, "the name of the cache folder", 4096);
 }
 
 /* ---- the folder ---- */
@@ -42,7 +43,8 @@ static pm_status make_one(const char *dir, char *path, size_t n, pm_error *err) 
         int code = errno;
         bool is_there = stat(path, &info) == 0;
         if (!is_there || !S_ISDIR(info.st_mode)) {
-            st = pm_fail(err, PM_ECANTCREAT,
+            st =
+                pmi_fail(err, PM_ECANTCREAT,
                          "the cache folder %s cannot be made: %s: %s; name another with --cache-dir, or use --no-cache",
                          dir, path, strerror(is_there ? ENOTDIR : code));
         }
@@ -51,14 +53,14 @@ static pm_status make_one(const char *dir, char *path, size_t n, pm_error *err) 
     return st;
 }
 
-pm_status pm_disk_make_dir(const char *dir, pm_error *err) {
+pm_status pmi_disk_make_dir(const char *dir, pm_error *err) {
     size_t n = strlen(dir);
     if (n == 0) {
-        return pm_fail(err, PM_EUSAGE, "the name of the cache folder is empty");
+        return pmi_fail(err, PM_EUSAGE, "the name of the cache folder is empty");
     }
     char *path = strdup(dir);
     if (path == NULL) {
-        return pm_fail_memory(err, "the name of the cache folder", n + 1);
+        return pmi_fail_memory(err, "the name of the cache folder", n + 1);
     }
     pm_status st = PM_OK;
     for (size_t i = 1; i <= n && st == PM_OK; i++) {
@@ -70,7 +72,7 @@ pm_status pm_disk_make_dir(const char *dir, pm_error *err) {
     return st;
 }
 
-bool pm_disk_may_write(const pm_disk *disk) {
+bool pmi_disk_may_write(const pm_disk *disk) {
     return access(disk->path, W_OK) == 0 && access(disk->dir, W_OK | X_OK) == 0;
 }
 
@@ -88,13 +90,13 @@ static const char *name_of(size_t i, const char *ending, char text[64]) {
     return text;
 }
 
-uint64_t pm_disk_file_bytes(const char *dir) {
+uint64_t pmi_disk_file_bytes(const char *dir) {
     static const char *const endings[] = {"", ASIDE};
     uint64_t bytes = 0;
     for (size_t i = 0; i < 2 * N_NAMES; i++) {
         struct stat info;
         char name[64];
-        char *path = pm_disk_path(dir, name_of(i / 2, endings[i % 2], name));
+        char *path = pmi_disk_path(dir, name_of(i / 2, endings[i % 2], name));
         if (path != NULL && lstat(path, &info) == 0) {
             bytes += (uint64_t)info.st_blocks * 512;
         }
@@ -112,16 +114,16 @@ static bool move_aside(const char *path, const char *aside) {
 static bool set_one_aside(pm_disk *disk, size_t i) {
     struct stat info;
     char name[64];
-    char *path = pm_disk_path(disk->dir, names[i]);
-    char *aside = pm_disk_path(disk->dir, name_of(i, ASIDE, name));
+    char *path = pmi_disk_path(disk->dir, names[i]);
+    char *aside = pmi_disk_path(disk->dir, name_of(i, ASIDE, name));
     bool has_memory = path != NULL && aside != NULL;
     if (has_memory && lstat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
         if (move_aside(path, aside)) {
-            pm_logf(disk->log, PM_LOG_ERROR, "trace cache: %s was no regular file; it is set aside as %s", path, name);
+            pmi_logf(disk->log, PM_LOG_ERROR, "trace cache: %s was no regular file; it is set aside as %s", path, name);
             disk->was_damaged = true;
         } else {
-            pm_logf(disk->log, PM_LOG_ERROR, "trace cache: %s is no regular file, and cannot be set aside as %s: %s",
-                    path, name, strerror(errno));
+            pmi_logf(disk->log, PM_LOG_ERROR, "trace cache: %s is no regular file, and cannot be set aside as %s: %s",
+                     path, name, strerror(errno));
         }
     }
     free(path);
@@ -129,7 +131,7 @@ static bool set_one_aside(pm_disk *disk, size_t i) {
     return has_memory;
 }
 
-bool pm_disk_set_aside(pm_disk *disk) {
+bool pmi_disk_set_aside(pm_disk *disk) {
     bool has_memory = true;
     for (size_t i = 0; i < N_NAMES && has_memory; i++) {
         has_memory = set_one_aside(disk, i);
@@ -137,12 +139,12 @@ bool pm_disk_set_aside(pm_disk *disk) {
     return has_memory;
 }
 
-void pm_disk_remove_set_aside(const pm_disk *disk) {
+void pmi_disk_remove_set_aside(const pm_disk *disk) {
     for (size_t i = 0; i < N_NAMES; i++) {
         char name[64];
-        char *aside = pm_disk_path(disk->dir, name_of(i, ASIDE, name));
+        char *aside = pmi_disk_path(disk->dir, name_of(i, ASIDE, name));
         if (aside != NULL && remove(aside) != 0 && errno != ENOENT) {
-            pm_logf(disk->log, PM_LOG_WARNING, "trace cache: %s cannot be removed: %s", aside, strerror(errno));
+            pmi_logf(disk->log, PM_LOG_WARNING, "trace cache: %s cannot be removed: %s", aside, strerror(errno));
         }
         free(aside);
     }

@@ -57,7 +57,7 @@ typedef enum pm_disk_sql {
 
 /* Calls of one sort that have failed fail at once until then. */
 typedef struct pm_disk_pause {
-    double until; /* pm_seconds() */
+    double until; /* pmi_seconds() */
     pm_error why;
 } pm_disk_pause;
 
@@ -80,7 +80,7 @@ struct pm_disk {
 
     bool is_checked; /* its rows were, by this handle */
     bool was_damaged, has_warned;
-    bool visiting; /* inside pm_disk_each */
+    bool visiting; /* inside pmi_disk_each */
     bool holds;
     double held_since; /* while a transaction is held open: when it began, else 0 */
     size_t n_rebuilt;  /* how often this handle met damage of the whole */
@@ -89,82 +89,82 @@ struct pm_disk {
 /* ---- disk_files.c: the folder ---- */
 
 /* dir + "/" + name; free with free(). NULL when memory is out. */
-char *pm_disk_path(const char *dir, const char *name);
+char *pmi_disk_path(const char *dir, const char *name);
 /* Makes the folder and its parents. Errors: PM_ECANTCREAT, PM_EOSERR. */
-pm_status pm_disk_make_dir(const char *dir, pm_error *err);
+pm_status pmi_disk_make_dir(const char *dir, pm_error *err);
 /* Bytes that the files of the cache take on disk. */
-uint64_t pm_disk_file_bytes(const char *dir);
+uint64_t pmi_disk_file_bytes(const char *dir);
 /* Sets aside, as *.damaged and with an error line, what is no regular file under the names of the database and of what
  * SQLite puts beside it. False when memory is out. */
-bool pm_disk_set_aside(pm_disk *disk);
-void pm_disk_remove_set_aside(const pm_disk *disk);
+bool pmi_disk_set_aside(pm_disk *disk);
+void pmi_disk_remove_set_aside(const pm_disk *disk);
 /* Whether this process may write the database and beside it. */
-bool pm_disk_may_write(const pm_disk *disk);
+bool pmi_disk_may_write(const pm_disk *disk);
 
 /* ---- disk_db.c: the database; disk_work.c: work on it ---- */
 
 /* Opens and checks; makes the database where there is none; rebuilds one that is damaged. */
-int pm_disk_connect(pm_disk *disk);
-void pm_disk_disconnect(pm_disk *disk);
+int pmi_disk_connect(pm_disk *disk);
+void pmi_disk_disconnect(pm_disk *disk);
 /* Makes the database empty, whatever is in the file, unless another process did so since this one opened it. */
-int pm_disk_rebuild(pm_disk *disk, int why);
+int pmi_disk_rebuild(pm_disk *disk, int why);
 /* The code says that the database is damaged. */
-bool pm_disk_is_damage(const pm_disk *disk, int rc);
+bool pmi_disk_is_damage(const pm_disk *disk, int rc);
 
 /* Runs to its end a statement that has no rows, or whose rows nobody needs. */
-int pm_disk_step(pm_disk *disk, pm_disk_sql which);
+int pmi_disk_step(pm_disk *disk, pm_disk_sql which);
 /* The statement, prepared where it is not yet; NULL with *rc when that fails. */
-sqlite3_stmt *pm_disk_statement(pm_disk *disk, pm_disk_sql which, int *rc);
+sqlite3_stmt *pmi_disk_statement(pm_disk *disk, pm_disk_sql which, int *rc);
 
 typedef int (*pm_disk_work)(pm_disk *disk, void *ctx);
 /* Does `work` in one transaction; after damage the database is rebuilt and the work done again, after a failure the
  * transaction is rolled back. Errors: PM_EIO, PM_EOSERR, with what was `doing`. */
-pm_status pm_disk_read(pm_disk *disk, pm_disk_work work, void *ctx, const char *doing, pm_error *err);
-pm_status pm_disk_write(pm_disk *disk, pm_disk_work work, void *ctx, const char *doing, pm_error *err);
+pm_status pmi_disk_read(pm_disk *disk, pm_disk_work work, void *ctx, const char *doing, pm_error *err);
+pm_status pmi_disk_write(pm_disk *disk, pm_disk_work work, void *ctx, const char *doing, pm_error *err);
 /* The error of SQLite's code `rc` while `doing`. */
-pm_status pm_disk_fail(const pm_disk *disk, int rc, const char *doing, pm_error *err);
+pm_status pmi_disk_fail(const pm_disk *disk, int rc, const char *doing, pm_error *err);
 /* Ends a transaction that is held open. */
-void pm_disk_end_hold(pm_disk *disk);
+void pmi_disk_end_hold(pm_disk *disk);
 
 /* ---- disk_rows.c: rows ---- */
 
-int64_t pm_disk_now(pm_disk *disk); /* later than every stamp this handle has given out */
+int64_t pmi_disk_now(pm_disk *disk); /* later than every stamp this handle has given out */
 /* Reads columns 0 to 5 of a row: false when they are not what was written. With a key that can be read *out has kind
  * and key all the same, and *has_key is true. */
-bool pm_disk_row_read(sqlite3_stmt *s, pm_disk_row *out, bool *has_key);
-int pm_disk_row_order(const pm_disk_row *a, const pm_disk_row *b); /* as memcmp, by kind and key */
+bool pmi_disk_row_read(sqlite3_stmt *s, pm_disk_row *out, bool *has_key);
+int pmi_disk_row_order(const pm_disk_row *a, const pm_disk_row *b); /* as memcmp, by kind and key */
 /* SQLite trusts the order of rows when it looks for one: damaged order gives another than was asked for. */
-bool pm_disk_row_is(const pm_disk_row *row, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]);
+bool pmi_disk_row_is(const pm_disk_row *row, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]);
 /* SHA-256 of kind, key and bytes. */
-int pm_disk_digest(pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
-                   uint8_t digest[PM_DIGEST_BYTES]);
+int pmi_disk_digest(pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
+                    uint8_t digest[PM_DIGEST_BYTES]);
 /* Whether columns 6 and 7 hold digest and bytes of the row's value; *bytes are valid until the statement goes on. */
-int pm_disk_value_read(sqlite3_stmt *s, const pm_disk_row *row, const uint8_t **bytes, bool *right);
+int pmi_disk_value_read(sqlite3_stmt *s, const pm_disk_row *row, const uint8_t **bytes, bool *right);
 
 /* SQLITE_ROW with the row, SQLITE_DONE when there is none. A damaged row is deleted with an error line, and gone. */
-int pm_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_disk_row *out);
+int pmi_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_disk_row *out);
 /* Deletes a row whose mark is wrong, with an error line. */
-int pm_disk_drop_damaged(pm_disk *disk, const pm_disk_row *row);
-int pm_disk_insert(pm_disk *disk, const pm_disk_entry *entry, const uint8_t digest[PM_DIGEST_BYTES]);
-int pm_disk_use(pm_disk *disk, const pm_disk_row *row);
-int pm_disk_delete(pm_disk *disk, const pm_disk_row *row);
-int pm_disk_total_read(pm_disk *disk, pm_disk_total *out);
-int pm_disk_total_write(pm_disk *disk, const pm_disk_total *total);
+int pmi_disk_drop_damaged(pm_disk *disk, const pm_disk_row *row);
+int pmi_disk_insert(pm_disk *disk, const pm_disk_entry *entry, const uint8_t digest[PM_DIGEST_BYTES]);
+int pmi_disk_use(pm_disk *disk, const pm_disk_row *row);
+int pmi_disk_delete(pm_disk *disk, const pm_disk_row *row);
+int pmi_disk_total_read(pm_disk *disk, pm_disk_total *out);
+int pmi_disk_total_write(pm_disk *disk, const pm_disk_total *total);
 
 /* ---- disk_check.c: what SQLite cannot know ---- */
 
 /* Reads all rows of entries once for each handle: removes those that are damaged, with an error line; SQLITE_CORRUPT
  * when their order or their sum is wrong. */
-int pm_disk_check_rows(pm_disk *disk);
+int pmi_disk_check_rows(pm_disk *disk);
 /* Whether the structure of a database is sound, or too large to look at in a moment. */
-bool pm_disk_is_sound(pm_disk *disk);
+bool pmi_disk_is_sound(pm_disk *disk);
 /* Gives pages that are free back to the file system, where they are more than a few. */
-int pm_disk_shrink(pm_disk *disk);
+int pmi_disk_shrink(pm_disk *disk);
 
 /* ---- disk_put.c ---- */
 
-int pm_disk_write_uses(pm_disk *disk);
+int pmi_disk_write_uses(pm_disk *disk);
 /* Removes an entry whose value is damaged; a structure that is not sound is rebuilt as a whole. */
-pm_status pm_disk_remove_damaged(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_disk_remove_damaged(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_error *err);
 
 #endif

@@ -24,21 +24,21 @@ typedef struct plan {
 
 static void log_left_out(const pm_disk *disk, const pm_disk_entry *entry, size_t bytes) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(entry->key, hex);
-    pm_logf(disk->log, PM_LOG_WARNING,
-            "trace cache %s: entry %s of %zu bytes is left out: with %zu bytes put at once, the limit is %zu (and %zu "
-            "for one entry); raise --cache-limit",
-            disk->dir, hex, entry->size, bytes, disk->limit, MAX_VALUE);
+    pmi_hex(entry->key, hex);
+    pmi_logf(disk->log, PM_LOG_WARNING,
+             "trace cache %s: entry %s of %zu bytes is left out: with %zu bytes put at once, the limit is %zu (and %zu "
+             "for one entry); raise --cache-limit",
+             disk->dir, hex, entry->size, bytes, disk->limit, MAX_VALUE);
 }
 
 /* Leaves out what the limit has no room for even in an empty cache. */
 static pm_status make_plan(pm_disk *disk, const pm_disk_entry *entries, size_t n, plan *p, pm_error *err) {
     size_t bytes = 0;
     *p = (plan){.entries = entries, .n = n};
-    p->digests = pm_malloc(n, sizeof *p->digests);
-    p->parts = pm_calloc(n, sizeof *p->parts);
+    p->digests = pmi_malloc(n, sizeof *p->digests);
+    p->parts = pmi_calloc(n, sizeof *p->parts);
     if (p->digests == NULL || p->parts == NULL) {
-        return pm_fail_memory(err, "writing to the trace cache", n * (sizeof *p->digests + sizeof *p->parts));
+        return pmi_fail_memory(err, "writing to the trace cache", n * (sizeof *p->digests + sizeof *p->parts));
     }
     for (size_t i = 0; i < n; i++) {
         const pm_disk_entry *e = &entries[i];
@@ -46,8 +46,8 @@ static pm_status make_plan(pm_disk *disk, const pm_disk_entry *entries, size_t n
             log_left_out(disk, e, bytes);
             continue;
         }
-        if (pm_disk_digest(e->kind, e->key, e->bytes, e->size, p->digests[i]) != SQLITE_OK) {
-            return pm_fail_memory(err, "a SHA-256", e->size);
+        if (pmi_disk_digest(e->kind, e->key, e->bytes, e->size, p->digests[i]) != SQLITE_OK) {
+            return pmi_fail_memory(err, "a SHA-256", e->size);
         }
         p->parts[i] = WANTED;
         bytes += e->size;
@@ -69,11 +69,11 @@ static int find_known(pm_disk *disk, plan *p) {
         if (p->parts[i] == LEFT_OUT) {
             continue;
         }
-        int rc = pm_disk_find(disk, e->kind, e->key, &row);
+        int rc = pmi_disk_find(disk, e->kind, e->key, &row);
         p->parts[i] = rc == SQLITE_ROW ? KNOWN : WANTED;
         if (rc == SQLITE_ROW) {
-            row.used = pm_disk_now(disk);
-            rc = pm_disk_use(disk, &row);
+            row.used = pmi_disk_now(disk);
+            rc = pmi_disk_use(disk, &row);
         } else if (rc == SQLITE_DONE) {
             p->new_bytes += e->size;
             rc = SQLITE_OK;
@@ -92,12 +92,12 @@ static int put_wanted(pm_disk *disk, const plan *p, pm_disk_total *total) {
         if (p->parts[i] != WANTED) {
             continue;
         }
-        int rc = pm_disk_find(disk, e->kind, e->key, &row);
+        int rc = pmi_disk_find(disk, e->kind, e->key, &row);
         if (rc == SQLITE_ROW) { /* twice in one put */
             continue;
         }
         if (rc == SQLITE_DONE) {
-            rc = pm_disk_insert(disk, e, p->digests[i]);
+            rc = pmi_disk_insert(disk, e, p->digests[i]);
         }
         if (rc != SQLITE_OK) {
             return rc;
@@ -114,14 +114,14 @@ static int put_wanted(pm_disk *disk, const plan *p, pm_disk_total *total) {
 
 static int list_oldest(pm_disk *disk, pm_disk_row rows[OLDEST], size_t *n) {
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_OLDEST, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_OLDEST, &rc);
     if (s == NULL) {
         return rc;
     }
     *n = 0;
     while ((rc = sqlite3_step(s)) == SQLITE_ROW && *n < OLDEST) {
         bool has_key;
-        if (!pm_disk_row_read(s, &rows[*n], &has_key)) {
+        if (!pmi_disk_row_read(s, &rows[*n], &has_key)) {
             rc = SQLITE_CORRUPT;
             break;
         }
@@ -144,13 +144,13 @@ static int evict(pm_disk *disk, const plan *p, pm_disk_total *total) {
     int rc = SQLITE_OK;
     while (rc == SQLITE_OK && is_over(disk, total, p) && total->entries > 0) {
         size_t n = 0;
-        rows = rows == NULL ? pm_malloc(OLDEST, sizeof *rows) : rows;
+        rows = rows == NULL ? pmi_malloc(OLDEST, sizeof *rows) : rows;
         rc = rows == NULL ? SQLITE_NOMEM : list_oldest(disk, rows, &n);
         if (rc == SQLITE_OK && n == 0) {
             rc = SQLITE_CORRUPT; /* entries are counted that are not there */
         }
         for (size_t i = 0; i < n && rc == SQLITE_OK && is_over(disk, total, p); i++) {
-            rc = pm_disk_delete(disk, &rows[i]);
+            rc = pmi_disk_delete(disk, &rows[i]);
             total->entries--;
             total->bytes -= rows[i].size;
         }
@@ -161,10 +161,10 @@ static int evict(pm_disk *disk, const plan *p, pm_disk_total *total) {
 
 /* ---- putting ---- */
 
-int pm_disk_write_uses(pm_disk *disk) {
+int pmi_disk_write_uses(pm_disk *disk) {
     int rc = SQLITE_OK;
     for (size_t i = 0; i < disk->n_used && rc == SQLITE_OK; i++) {
-        rc = pm_disk_use(disk, &disk->used[i]);
+        rc = pmi_disk_use(disk, &disk->used[i]);
     }
     return rc;
 }
@@ -172,15 +172,15 @@ int pm_disk_write_uses(pm_disk *disk) {
 static int put(pm_disk *disk, void *ctx) {
     plan *p = ctx;
     pm_disk_total total = {0};
-    int rc = pm_disk_check_rows(disk);
+    int rc = pmi_disk_check_rows(disk);
     if (rc == SQLITE_OK) {
-        rc = pm_disk_write_uses(disk);
+        rc = pmi_disk_write_uses(disk);
     }
     if (rc == SQLITE_OK) {
         rc = find_known(disk, p);
     }
     if (rc == SQLITE_OK) {
-        rc = pm_disk_total_read(disk, &total);
+        rc = pmi_disk_total_read(disk, &total);
     }
     if (rc == SQLITE_OK) {
         rc = evict(disk, p, &total);
@@ -189,20 +189,20 @@ static int put(pm_disk *disk, void *ctx) {
         rc = put_wanted(disk, p, &total);
     }
     if (rc == SQLITE_OK) {
-        rc = pm_disk_total_write(disk, &total);
+        rc = pmi_disk_total_write(disk, &total);
     }
-    return rc == SQLITE_OK ? pm_disk_shrink(disk) : rc;
+    return rc == SQLITE_OK ? pmi_disk_shrink(disk) : rc;
 }
 
-pm_status pm_disk_put(pm_disk *disk, const pm_disk_entry *entries, size_t n, pm_error *err) {
+pm_status pmi_disk_put(pm_disk *disk, const pm_disk_entry *entries, size_t n, pm_error *err) {
     plan p;
     if (n == 0) {
         return PM_OK;
     }
-    pm_disk_release(disk);
+    pmi_disk_release(disk);
     pm_status st = make_plan(disk, entries, n, &p, err);
     if (st == PM_OK) {
-        st = pm_disk_write(disk, put, &p, "writing", err);
+        st = pmi_disk_write(disk, put, &p, "writing", err);
     }
     if (st == PM_OK) {
         disk->n_used = 0;
@@ -225,65 +225,65 @@ static int remove_one(pm_disk *disk, void *ctx) {
     pm_disk_row row;
     pm_disk_total total = {0};
     r->removed = false;
-    if (r->checks && !pm_disk_is_sound(disk)) {
+    if (r->checks && !pmi_disk_is_sound(disk)) {
         return SQLITE_CORRUPT;
     }
-    int rc = pm_disk_find(disk, r->kind, r->key, &row);
+    int rc = pmi_disk_find(disk, r->kind, r->key, &row);
     if (rc != SQLITE_ROW) {
         return rc == SQLITE_DONE ? SQLITE_OK : rc;
     }
-    rc = pm_disk_delete(disk, &row);
+    rc = pmi_disk_delete(disk, &row);
     if (rc == SQLITE_OK) {
-        rc = pm_disk_total_read(disk, &total);
+        rc = pmi_disk_total_read(disk, &total);
     }
     total.entries--;
     total.bytes -= row.size;
     if (rc == SQLITE_OK) {
-        rc = total.entries < 0 || total.bytes < 0 ? SQLITE_CORRUPT : pm_disk_total_write(disk, &total);
+        rc = total.entries < 0 || total.bytes < 0 ? SQLITE_CORRUPT : pmi_disk_total_write(disk, &total);
     }
     r->removed = true;
-    return rc == SQLITE_OK ? pm_disk_shrink(disk) : rc;
+    return rc == SQLITE_OK ? pmi_disk_shrink(disk) : rc;
 }
 
-pm_status pm_disk_remove(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], bool *removed,
-                         pm_error *err) {
+pm_status pmi_disk_remove(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], bool *removed,
+                          pm_error *err) {
     removal r = {.kind = kind, .key = key};
-    pm_status st = pm_disk_write(disk, remove_one, &r, "removing an entry", err);
+    pm_status st = pmi_disk_write(disk, remove_one, &r, "removing an entry", err);
     *removed = st == PM_OK && r.removed;
     return st;
 }
 
-pm_status pm_disk_remove_damaged(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_disk_remove_damaged(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
     removal r = {.kind = kind, .key = key, .checks = true};
-    return pm_disk_write(disk, remove_one, &r, "removing a damaged entry", err);
+    return pmi_disk_write(disk, remove_one, &r, "removing a damaged entry", err);
 }
 
 static int clear(pm_disk *disk, void *ctx) {
     size_t *removed = ctx;
     pm_disk_total total = {0};
-    int rc = pm_disk_check_rows(disk);
+    int rc = pmi_disk_check_rows(disk);
     if (rc == SQLITE_OK) {
-        rc = pm_disk_total_read(disk, &total);
+        rc = pmi_disk_total_read(disk, &total);
     }
     if (rc == SQLITE_OK) {
-        rc = pm_disk_step(disk, PM_SQL_CLEAR_ENTRIES);
+        rc = pmi_disk_step(disk, PM_SQL_CLEAR_ENTRIES);
     }
     if (rc == SQLITE_OK) {
-        rc = pm_disk_step(disk, PM_SQL_CLEAR_VALUES);
+        rc = pmi_disk_step(disk, PM_SQL_CLEAR_VALUES);
     }
     *removed = (size_t)total.entries;
     total.entries = total.bytes = 0;
     if (rc == SQLITE_OK) {
-        rc = pm_disk_total_write(disk, &total);
+        rc = pmi_disk_total_write(disk, &total);
     }
-    return rc == SQLITE_OK ? pm_disk_step(disk, PM_SQL_SHRINK) : rc;
+    return rc == SQLITE_OK ? pmi_disk_step(disk, PM_SQL_SHRINK) : rc;
 }
 
-pm_status pm_disk_clear(pm_disk *disk, size_t *removed, pm_error *err) {
+pm_status pmi_disk_clear(pm_disk *disk, size_t *removed, pm_error *err) {
     disk->n_used = 0;
-    pm_status st = pm_disk_write(disk, clear, removed, "clearing", err);
+    pm_status st = pmi_disk_write(disk, clear, removed, "clearing", err);
     if (st == PM_OK) {
-        pm_disk_remove_set_aside(disk);
+        pmi_disk_remove_set_aside(disk);
     } else {
         *removed = 0;
     }

@@ -3,7 +3,7 @@
 
 #include "cache/disk_impl.h"
 
-int64_t pm_disk_now(pm_disk *disk) {
+int64_t pmi_disk_now(pm_disk *disk) {
     struct timespec t;
     (void)clock_gettime(CLOCK_REALTIME, &t);
     int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
@@ -37,7 +37,7 @@ static bool is_integer(sqlite3_stmt *s, int column) {
     return sqlite3_column_type(s, column) == SQLITE_INTEGER;
 }
 
-bool pm_disk_row_read(sqlite3_stmt *s, pm_disk_row *out, bool *has_key) {
+bool pmi_disk_row_read(sqlite3_stmt *s, pm_disk_row *out, bool *has_key) {
     *out = (pm_disk_row){0};
     int64_t kind = is_integer(s, 0) ? sqlite3_column_int64(s, 0) : -1;
     const void *key = sqlite3_column_type(s, 1) == SQLITE_BLOB ? sqlite3_column_blob(s, 1) : NULL;
@@ -58,36 +58,36 @@ bool pm_disk_row_read(sqlite3_stmt *s, pm_disk_row *out, bool *has_key) {
     return out->size >= 0 && sqlite3_column_int64(s, 5) == mark_of(out);
 }
 
-int pm_disk_row_order(const pm_disk_row *a, const pm_disk_row *b) {
+int pmi_disk_row_order(const pm_disk_row *a, const pm_disk_row *b) {
     return a->kind != b->kind ? (a->kind > b->kind) - (a->kind < b->kind) : memcmp(a->key, b->key, PM_DIGEST_BYTES);
 }
 
-bool pm_disk_row_is(const pm_disk_row *row, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]) {
+bool pmi_disk_row_is(const pm_disk_row *row, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]) {
     return row->kind == kind && memcmp(row->key, key, PM_DIGEST_BYTES) == 0;
 }
 
-int pm_disk_digest(pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
-                   uint8_t digest[PM_DIGEST_BYTES]) {
+int pmi_disk_digest(pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
+                    uint8_t digest[PM_DIGEST_BYTES]) {
     pm_hasher *h = NULL;
     uint8_t letter = (uint8_t)kind;
-    pm_status st = pm_hasher_new(PM_SHA256, &h, NULL);
+    pm_status st = pmi_hasher_new(PM_SHA256, &h, NULL);
     if (st == PM_OK) {
-        st = pm_hasher_add(h, &letter, 1, NULL);
+        st = pmi_hasher_add(h, &letter, 1, NULL);
     }
     if (st == PM_OK) {
-        st = pm_hasher_add(h, key, PM_DIGEST_BYTES, NULL);
+        st = pmi_hasher_add(h, key, PM_DIGEST_BYTES, NULL);
     }
     if (st == PM_OK) {
-        st = pm_hasher_add(h, bytes, n, NULL);
+        st = pmi_hasher_add(h, bytes, n, NULL);
     }
     if (st == PM_OK) {
-        st = pm_hasher_finish(h, digest, NULL);
+        st = pmi_hasher_finish(h, digest, NULL);
     }
-    pm_hasher_free(h);
+    pmi_hasher_free(h);
     return st == PM_OK ? SQLITE_OK : SQLITE_NOMEM;
 }
 
-int pm_disk_value_read(sqlite3_stmt *s, const pm_disk_row *row, const uint8_t **bytes, bool *right) {
+int pmi_disk_value_read(sqlite3_stmt *s, const pm_disk_row *row, const uint8_t **bytes, bool *right) {
     uint8_t digest[PM_DIGEST_BYTES];
     *right = false;
     const void *kept = sqlite3_column_blob(s, 6);
@@ -100,7 +100,7 @@ int pm_disk_value_read(sqlite3_stmt *s, const pm_disk_row *row, const uint8_t **
     if (!has_digest || sqlite3_column_type(s, 7) != SQLITE_BLOB || n != row->size) {
         return SQLITE_OK;
     }
-    int rc = pm_disk_digest(row->kind, row->key, *bytes, (size_t)n, digest);
+    int rc = pmi_disk_digest(row->kind, row->key, *bytes, (size_t)n, digest);
     *right = rc == SQLITE_OK && memcmp(digest, kept, PM_DIGEST_BYTES) == 0;
     return rc;
 }
@@ -114,29 +114,29 @@ static void bind_key(sqlite3_stmt *s, int at, pm_disk_kind kind, const uint8_t k
 
 static int delete_entry(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]) {
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_REMOVE_ENTRY, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_REMOVE_ENTRY, &rc);
     if (s == NULL) {
         return rc;
     }
     bind_key(s, 1, kind, key);
-    return pm_disk_step(disk, PM_SQL_REMOVE_ENTRY);
+    return pmi_disk_step(disk, PM_SQL_REMOVE_ENTRY);
 }
 
 /* Its size is not known, nor which value is its own: what no entry has is deleted, and the sum made anew. */
-int pm_disk_drop_damaged(pm_disk *disk, const pm_disk_row *row) {
+int pmi_disk_drop_damaged(pm_disk *disk, const pm_disk_row *row) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(row->key, hex);
-    pm_logf(disk->log, PM_LOG_ERROR, "trace cache %s: the row of entry %s is damaged; it is removed", disk->dir, hex);
+    pmi_hex(row->key, hex);
+    pmi_logf(disk->log, PM_LOG_ERROR, "trace cache %s: the row of entry %s is damaged; it is removed", disk->dir, hex);
     int rc = delete_entry(disk, row->kind, row->key);
     if (rc == SQLITE_OK) {
-        rc = pm_disk_step(disk, PM_SQL_REMOVE_ORPHANS);
+        rc = pmi_disk_step(disk, PM_SQL_REMOVE_ORPHANS);
     }
-    return rc == SQLITE_OK ? pm_disk_step(disk, PM_SQL_SUM_UP) : rc;
+    return rc == SQLITE_OK ? pmi_disk_step(disk, PM_SQL_SUM_UP) : rc;
 }
 
-int pm_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_disk_row *out) {
+int pmi_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_disk_row *out) {
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_FIND, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_FIND, &rc);
     if (s == NULL) {
         return rc;
     }
@@ -144,49 +144,49 @@ int pm_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_B
     bind_key(s, 1, kind, key);
     rc = sqlite3_step(s);
     if (rc == SQLITE_ROW) {
-        right = pm_disk_row_read(s, out, &has_key);
+        right = pmi_disk_row_read(s, out, &has_key);
     }
     sqlite3_reset(s);
-    if (rc == SQLITE_ROW && !pm_disk_row_is(out, kind, key)) {
+    if (rc == SQLITE_ROW && !pmi_disk_row_is(out, kind, key)) {
         return SQLITE_CORRUPT;
     }
     if (!right) {
-        rc = pm_disk_drop_damaged(disk, out);
+        rc = pmi_disk_drop_damaged(disk, out);
         return rc == SQLITE_OK ? SQLITE_DONE : rc;
     }
     return rc;
 }
 
-int pm_disk_insert(pm_disk *disk, const pm_disk_entry *entry, const uint8_t digest[PM_DIGEST_BYTES]) {
+int pmi_disk_insert(pm_disk *disk, const pm_disk_entry *entry, const uint8_t digest[PM_DIGEST_BYTES]) {
     int rc;
-    sqlite3_stmt *value = pm_disk_statement(disk, PM_SQL_PUT_VALUE, &rc);
-    sqlite3_stmt *s = value == NULL ? NULL : pm_disk_statement(disk, PM_SQL_PUT_ENTRY, &rc);
+    sqlite3_stmt *value = pmi_disk_statement(disk, PM_SQL_PUT_VALUE, &rc);
+    sqlite3_stmt *s = value == NULL ? NULL : pmi_disk_statement(disk, PM_SQL_PUT_ENTRY, &rc);
     if (s == NULL) {
         return rc;
     }
     sqlite3_bind_blob(value, 1, digest, PM_DIGEST_BYTES, SQLITE_STATIC);
     /* a pointer, also for no bytes: NULL would be SQL's */
     sqlite3_bind_blob64(value, 2, entry->size > 0 ? (const void *)entry->bytes : "", entry->size, SQLITE_STATIC);
-    rc = pm_disk_step(disk, PM_SQL_PUT_VALUE);
+    rc = pmi_disk_step(disk, PM_SQL_PUT_VALUE);
     if (rc != SQLITE_OK) {
         return rc;
     }
     pm_disk_row row = {.kind = entry->kind,
                        .id = sqlite3_last_insert_rowid(disk->db),
                        .size = (int64_t)entry->size,
-                       .used = pm_disk_now(disk)};
+                       .used = pmi_disk_now(disk)};
     memcpy(row.key, entry->key, PM_DIGEST_BYTES);
     bind_key(s, 1, row.kind, row.key);
     sqlite3_bind_int64(s, 3, row.id);
     sqlite3_bind_int64(s, 4, row.size);
     sqlite3_bind_int64(s, 5, row.used);
     sqlite3_bind_int64(s, 6, mark_of(&row));
-    return pm_disk_step(disk, PM_SQL_PUT_ENTRY);
+    return pmi_disk_step(disk, PM_SQL_PUT_ENTRY);
 }
 
-int pm_disk_use(pm_disk *disk, const pm_disk_row *row) {
+int pmi_disk_use(pm_disk *disk, const pm_disk_row *row) {
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_USE, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_USE, &rc);
     if (s == NULL) {
         return rc;
     }
@@ -194,25 +194,25 @@ int pm_disk_use(pm_disk *disk, const pm_disk_row *row) {
     sqlite3_bind_int64(s, 3, row->id);
     sqlite3_bind_int64(s, 4, row->used);
     sqlite3_bind_int64(s, 5, mark_of(row));
-    return pm_disk_step(disk, PM_SQL_USE);
+    return pmi_disk_step(disk, PM_SQL_USE);
 }
 
-int pm_disk_delete(pm_disk *disk, const pm_disk_row *row) {
+int pmi_disk_delete(pm_disk *disk, const pm_disk_row *row) {
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_REMOVE_VALUE, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_REMOVE_VALUE, &rc);
     if (s == NULL) {
         return rc;
     }
     sqlite3_bind_int64(s, 1, row->id);
-    rc = pm_disk_step(disk, PM_SQL_REMOVE_VALUE);
+    rc = pmi_disk_step(disk, PM_SQL_REMOVE_VALUE);
     return rc == SQLITE_OK ? delete_entry(disk, row->kind, row->key) : rc;
 }
 
 /* ---- the sum ---- */
 
-int pm_disk_total_read(pm_disk *disk, pm_disk_total *out) {
+int pmi_disk_total_read(pm_disk *disk, pm_disk_total *out) {
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_TOTAL, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_TOTAL, &rc);
     if (s == NULL) {
         return rc;
     }
@@ -230,13 +230,13 @@ int pm_disk_total_read(pm_disk *disk, pm_disk_total *out) {
     return rc;
 }
 
-int pm_disk_total_write(pm_disk *disk, const pm_disk_total *total) {
+int pmi_disk_total_write(pm_disk *disk, const pm_disk_total *total) {
     int rc;
-    sqlite3_stmt *s = pm_disk_statement(disk, PM_SQL_SET_TOTAL, &rc);
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_SET_TOTAL, &rc);
     if (s == NULL) {
         return rc;
     }
     sqlite3_bind_int64(s, 1, total->entries);
     sqlite3_bind_int64(s, 2, total->bytes);
-    return pm_disk_step(disk, PM_SQL_SET_TOTAL);
+    return pmi_disk_step(disk, PM_SQL_SET_TOTAL);
 }

@@ -9,8 +9,8 @@
 static pm_status get(pm_disk *disk, pm_disk_kind kind, const uint8_t *key, pm_buffer *value, pm_cache_found *found) {
     pm_disk_found disk_found;
     pm_error why;
-    if (pm_disk_get(disk, kind, key, value, &disk_found, &why) != PM_OK) {
-        pm_disk_warn_once(disk, &why);
+    if (pmi_disk_get(disk, kind, key, value, &disk_found, &why) != PM_OK) {
+        pmi_disk_warn_once(disk, &why);
     }
     *found = disk_found == PM_DISK_FOUND     ? PM_CACHE_FOUND
              : disk_found == PM_DISK_DAMAGED ? PM_CACHE_DAMAGED
@@ -20,16 +20,16 @@ static pm_status get(pm_disk *disk, pm_disk_kind kind, const uint8_t *key, pm_bu
 
 static pm_status put(pm_disk *disk, pm_disk_kind kind, const pm_cache_entry *entries, size_t n, pm_error *err) {
     pm_error why;
-    pm_disk_entry *copies = pm_malloc(n, sizeof *copies);
+    pm_disk_entry *copies = pmi_malloc(n, sizeof *copies);
     if (copies == NULL) {
-        return pm_fail_memory(err, "the entries of the trace cache", n * sizeof *copies);
+        return pmi_fail_memory(err, "the entries of the trace cache", n * sizeof *copies);
     }
     for (size_t i = 0; i < n; i++) {
         copies[i] = (pm_disk_entry){.kind = kind, .bytes = entries[i].bytes, .size = entries[i].size};
         memcpy(copies[i].key, entries[i].key, PM_DIGEST_BYTES);
     }
-    if (pm_disk_put(disk, copies, n, &why) != PM_OK) {
-        pm_disk_warn_once(disk, &why);
+    if (pmi_disk_put(disk, copies, n, &why) != PM_OK) {
+        pmi_disk_warn_once(disk, &why);
     }
     free(copies);
     return PM_OK;
@@ -38,8 +38,8 @@ static pm_status put(pm_disk *disk, pm_disk_kind kind, const pm_cache_entry *ent
 static pm_status remove_entry(pm_disk *disk, pm_disk_kind kind, const uint8_t *key) {
     bool removed;
     pm_error why;
-    if (pm_disk_remove(disk, kind, key, &removed, &why) != PM_OK) {
-        pm_disk_warn_once(disk, &why);
+    if (pmi_disk_remove(disk, kind, key, &removed, &why) != PM_OK) {
+        pmi_disk_warn_once(disk, &why);
     }
     return PM_OK;
 }
@@ -59,7 +59,7 @@ static pm_status remove_trace(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_
     return remove_entry(ctx, PM_DISK_TRACE, key);
 }
 
-pm_trace_cache pm_disk_traces(pm_disk *disk) {
+pm_trace_cache pmi_disk_traces(pm_disk *disk) {
     return (pm_trace_cache){
         .ctx = disk, .get = get_trace, .put = put_traces, .remove = remove_trace, .is_checked = true};
 }
@@ -79,7 +79,7 @@ static pm_status remove_classes(void *ctx, const uint8_t key[PM_DIGEST_BYTES], p
     return remove_entry(ctx, PM_DISK_CLASSES, key);
 }
 
-pm_trace_cache pm_disk_classes(pm_disk *disk) {
+pm_trace_cache pmi_disk_classes(pm_disk *disk) {
     return (pm_trace_cache){
         .ctx = disk, .get = get_classes, .put = put_classes, .remove = remove_classes, .is_checked = true};
 }

@@ -5,7 +5,7 @@
 #include "cache/disk.h"
 #include "trace/library.h"
 
-pm_trace_cache pm_disk_traces(pm_disk *disk);
-pm_trace_cache pm_disk_classes(pm_disk *disk);
+pm_trace_cache pmi_disk_traces(pm_disk *disk);
+pm_trace_cache pmi_disk_classes(pm_disk *disk);
 
 #endif

@@ -16,16 +16,16 @@ static uint64_t big_endian(const uint8_t *bytes, size_t n) {
 }
 
 static pm_status cut_short(const pm_cursor *c, const char *what, uint64_t need, pm_error *err) {
-    return pm_fail(err, PM_EDATA, "byte %zu: expected %s of %" PRIu64 " bytes, found the end after %zu", c->at, what,
-                   need, c->size - c->at);
+    return pmi_fail(err, PM_EDATA, "byte %zu: expected %s of %" PRIu64 " bytes, found the end after %zu", c->at, what,
+                    need, c->size - c->at);
 }
 
-pm_status pm_cursor_expect(pm_cursor *c, const uint8_t *bytes, size_t n, const char *what, pm_error *err) {
+pm_status pmi_cursor_expect(pm_cursor *c, const uint8_t *bytes, size_t n, const char *what, pm_error *err) {
     if (c->size - c->at < n) {
         return cut_short(c, what, n, err);
     }
     if (memcmp(c->bytes + c->at, bytes, n) != 0) {
-        return pm_fail(err, PM_EDATA, "byte %zu: expected %s, found other bytes", c->at, what);
+        return pmi_fail(err, PM_EDATA, "byte %zu: expected %s, found other bytes", c->at, what);
     }
     c->at += n;
     return PM_OK;
@@ -38,18 +38,18 @@ static pm_status wide_number(pm_cursor *c, size_t n, uint64_t least, uint64_t *v
     }
     *value = big_endian(c->bytes + c->at + 1, n);
     if (*value < least) {
-        return pm_fail(err, PM_EDATA, "byte %zu: %s is not in its shortest encoding", c->at, what);
+        return pmi_fail(err, PM_EDATA, "byte %zu: %s is not in its shortest encoding", c->at, what);
     }
     c->at += 1 + n;
     return PM_OK;
 }
 
 static pm_status wrong_kind(const pm_cursor *c, const char *what, const char *kind, pm_error *err) {
-    return pm_fail(err, PM_EDATA, "byte %zu: expected %s, %s, found type byte 0x%02x", c->at, what, kind,
-                   c->bytes[c->at]);
+    return pmi_fail(err, PM_EDATA, "byte %zu: expected %s, %s, found type byte 0x%02x", c->at, what, kind,
+                    c->bytes[c->at]);
 }
 
-pm_status pm_cursor_uint(pm_cursor *c, uint64_t *value, const char *what, pm_error *err) {
+pm_status pmi_cursor_uint(pm_cursor *c, uint64_t *value, const char *what, pm_error *err) {
     if (c->at == c->size) {
         return cut_short(c, what, 1, err);
     }
@@ -82,7 +82,7 @@ static pm_status wide_negative(pm_cursor *c, size_t n, int64_t most, int64_t *va
     uint64_t sign = (uint64_t)1 << (8 * n - 1);
     *value = (int64_t)((bits ^ sign) - sign);
     if (*value > most) {
-        return pm_fail(err, PM_EDATA, "byte %zu: %s is not in its shortest encoding", c->at, what);
+        return pmi_fail(err, PM_EDATA, "byte %zu: %s is not in its shortest encoding", c->at, what);
     }
     c->at += 1 + n;
     return PM_OK;
@@ -91,16 +91,16 @@ static pm_status wide_negative(pm_cursor *c, size_t n, int64_t most, int64_t *va
 static pm_status not_negative(pm_cursor *c, int64_t *value, const char *what, pm_error *err) {
     uint64_t magnitude = 0;
     size_t at = c->at;
-    pm_status st = pm_cursor_uint(c, &magnitude, what, err);
+    pm_status st = pmi_cursor_uint(c, &magnitude, what, err);
     if (st == PM_OK && magnitude > INT64_MAX) {
-        st = pm_fail(err, PM_EDATA, "byte %zu: %s: expected at most %" PRId64 ", found %" PRIu64, at, what, INT64_MAX,
-                     magnitude);
+        st = pmi_fail(err, PM_EDATA, "byte %zu: %s: expected at most %" PRId64 ", found %" PRIu64, at, what, INT64_MAX,
+                      magnitude);
     }
     *value = st == PM_OK ? (int64_t)magnitude : 0;
     return st;
 }
 
-pm_status pm_cursor_int(pm_cursor *c, int64_t *value, const char *what, pm_error *err) {
+pm_status pmi_cursor_int(pm_cursor *c, int64_t *value, const char *what, pm_error *err) {
     if (c->at == c->size) {
         return cut_short(c, what, 1, err);
     }
@@ -124,7 +124,7 @@ pm_status pm_cursor_int(pm_cursor *c, int64_t *value, const char *what, pm_error
     }
 }
 
-pm_status pm_cursor_real(pm_cursor *c, double *value, const char *what, pm_error *err) {
+pm_status pmi_cursor_real(pm_cursor *c, double *value, const char *what, pm_error *err) {
     if (c->size - c->at < 9) {
         return cut_short(c, what, 9, err);
     }
@@ -134,14 +134,14 @@ pm_status pm_cursor_real(pm_cursor *c, double *value, const char *what, pm_error
     uint64_t bits = big_endian(c->bytes + c->at + 1, 8);
     memcpy(value, &bits, sizeof bits);
     if (!isfinite(*value)) {
-        return pm_fail(err, PM_EDATA, "byte %zu: %s: expected a finite number, found %s", c->at, what,
-                       isnan(*value) ? "NaN" : "infinity");
+        return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected a finite number, found %s", c->at, what,
+                        isnan(*value) ? "NaN" : "infinity");
     }
     c->at += 9;
     return PM_OK;
 }
 
-pm_status pm_cursor_bool(pm_cursor *c, bool *value, const char *what, pm_error *err) {
+pm_status pmi_cursor_bool(pm_cursor *c, bool *value, const char *what, pm_error *err) {
     if (c->at == c->size) {
         return cut_short(c, what, 1, err);
     }
@@ -174,7 +174,7 @@ static pm_status text_length(pm_cursor *c, uint64_t *length, const char *what, p
     }
 }
 
-pm_status pm_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
+pm_status pmi_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
     uint64_t length = 0;
     size_t bad = 0;
     pm_status st = text_length(c, &length, what, err);
@@ -184,9 +184,9 @@ pm_status pm_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const c
     if (length > c->size - c->at) {
         return cut_short(c, what, length, err);
     }
-    if (!pm_utf8_valid(c->bytes + c->at, (size_t)length, &bad)) {
-        return pm_fail(err, PM_EDATA, "byte %zu: %s: expected UTF-8 without U+0000, found byte 0x%02x", c->at + bad,
-                       what, c->bytes[c->at + bad]);
+    if (!pmi_utf8_valid(c->bytes + c->at, (size_t)length, &bad)) {
+        return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected UTF-8 without U+0000, found byte 0x%02x", c->at + bad,
+                        what, c->bytes[c->at + bad]);
     }
     *bytes = c->bytes + c->at;
     *n = (size_t)length;
@@ -215,11 +215,11 @@ static pm_status container(pm_cursor *c, uint8_t fix, uint8_t wide, uint64_t *co
     return PM_OK;
 }
 
-pm_status pm_cursor_array(pm_cursor *c, uint64_t *count, const char *what, pm_error *err) {
+pm_status pmi_cursor_array(pm_cursor *c, uint64_t *count, const char *what, pm_error *err) {
     return container(c, 0x90, 0xdc, count, what, "an array", err);
 }
 
-pm_status pm_cursor_map(pm_cursor *c, uint64_t *count, const char *what, pm_error *err) {
+pm_status pmi_cursor_map(pm_cursor *c, uint64_t *count, const char *what, pm_error *err) {
     return container(c, 0x80, 0xde, count, what, "a map", err);
 }
 
@@ -239,7 +239,7 @@ static pm_status bin_length(pm_cursor *c, uint64_t *length, const char *what, pm
     }
 }
 
-pm_status pm_cursor_bin(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
+pm_status pmi_cursor_bin(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
     uint64_t length = 0;
     pm_status st = bin_length(c, &length, what, err);
     if (st != PM_OK) {
@@ -254,9 +254,9 @@ pm_status pm_cursor_bin(pm_cursor *c, const uint8_t **bytes, size_t *n, const ch
     return PM_OK;
 }
 
-pm_status pm_cursor_end(const pm_cursor *c, pm_error *err) {
+pm_status pmi_cursor_end(const pm_cursor *c, pm_error *err) {
     if (c->at != c->size) {
-        return pm_fail(err, PM_EDATA, "byte %zu: expected the end, found %zu more bytes", c->at, c->size - c->at);
+        return pmi_fail(err, PM_EDATA, "byte %zu: expected the end, found %zu more bytes", c->at, c->size - c->at);
     }
     return PM_OK;
 }

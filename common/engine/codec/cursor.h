@@ -16,19 +16,19 @@ typedef struct pm_cursor {
 
 /* Errors of all: PM_EDATA with "byte N: expected ..., found ...", N counting from the start of `bytes`. `what`
  * names the value in the text. */
-pm_status pm_cursor_expect(pm_cursor *c, const uint8_t *bytes, size_t n, const char *what, pm_error *err);
-pm_status pm_cursor_uint(pm_cursor *c, uint64_t *value, const char *what, pm_error *err);
+pm_status pmi_cursor_expect(pm_cursor *c, const uint8_t *bytes, size_t n, const char *what, pm_error *err);
+pm_status pmi_cursor_uint(pm_cursor *c, uint64_t *value, const char *what, pm_error *err);
 /* *bytes points into the cursor's memory. */
-pm_status pm_cursor_bin(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err);
-pm_status pm_cursor_int(pm_cursor *c, int64_t *value, const char *what, pm_error *err);
+pm_status pmi_cursor_bin(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err);
+pm_status pmi_cursor_int(pm_cursor *c, int64_t *value, const char *what, pm_error *err);
 /* A binary64; NaN and infinities are refused. */
-pm_status pm_cursor_real(pm_cursor *c, double *value, const char *what, pm_error *err);
-pm_status pm_cursor_bool(pm_cursor *c, bool *value, const char *what, pm_error *err);
+pm_status pmi_cursor_real(pm_cursor *c, double *value, const char *what, pm_error *err);
+pm_status pmi_cursor_bool(pm_cursor *c, bool *value, const char *what, pm_error *err);
 /* UTF-8 without U+0000, in the cursor's memory, without a final zero. */
-pm_status pm_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err);
+pm_status pmi_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err);
 /* The heads of an array and of a map: how many elements, or pairs, they say follow. */
-pm_status pm_cursor_array(pm_cursor *c, uint64_t *count, const char *what, pm_error *err);
-pm_status pm_cursor_map(pm_cursor *c, uint64_t *count, const char *what, pm_error *err);
-pm_status pm_cursor_end(const pm_cursor *c, pm_error *err);
+pm_status pmi_cursor_array(pm_cursor *c, uint64_t *count, const char *what, pm_error *err);
+pm_status pmi_cursor_map(pm_cursor *c, uint64_t *count, const char *what, pm_error *err);
+pm_status pmi_cursor_end(const pm_cursor *c, pm_error *err);
 
 #endif

@@ -15,24 +15,24 @@ typedef struct pm_envelope {
 } pm_envelope;
 
 /* Appends the envelope; `out` is as it was after a failure. */
-pm_status pm_envelope_write(const char *name, unsigned version, const uint8_t *payload, size_t size, pm_buffer *out,
-                            pm_error *err);
+pm_status pmi_envelope_write(const char *name, unsigned version, const uint8_t *payload, size_t size, pm_buffer *out,
+                             pm_error *err);
 
 /* The same in two steps, for payloads that are written where they stay: the head for a payload of exactly `size` bytes,
  * which the caller then appends, and its checksum. After a failure the caller sets `out` back. */
-pm_status pm_envelope_begin(const char *name, unsigned version, size_t size, pm_buffer *out, pm_error *err);
-pm_status pm_envelope_end(size_t size, pm_buffer *out, pm_error *err);
+pm_status pmi_envelope_begin(const char *name, unsigned version, size_t size, pm_buffer *out, pm_error *err);
+pm_status pmi_envelope_end(size_t size, pm_buffer *out, pm_error *err);
 
 /* Opens untrusted bytes: the head, the lengths, the checksum, and that nothing follows. Errors: PM_EDATA with the byte
  * position. */
-pm_status pm_envelope_open(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err);
+pm_status pmi_envelope_open(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err);
 
 /* The same of bytes whose store has a SHA-256 of its own that matched: the checksum is not computed again. */
-pm_status pm_envelope_open_checked(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err);
+pm_status pmi_envelope_open_checked(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err);
 
 /* Refuses another name or version than expected; `remedy` ends the text of a wrong version. Errors: PM_EDATA with both.
  */
-pm_status pm_envelope_expect(const pm_envelope *e, const char *name, unsigned version, const char *remedy,
-                             pm_error *err);
+pm_status pmi_envelope_expect(const pm_envelope *e, const char *name, unsigned version, const char *remedy,
+                              pm_error *err);
 
 #endif

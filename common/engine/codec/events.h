@@ -36,8 +36,8 @@ typedef struct pm_source {
  * deeper than PM_EVENT_DEPTH, MessagePack's ext types, JSON numbers that are no doubles (not zero, but nearer to it
  * than any; more than 1,100 characters); the source's and the sink's own. JSON strings are checked to be UTF-8, those
  * of MessagePack are handed on as they are. */
-pm_status pm_json_read(const pm_source *source, const pm_event_sink *sink, pm_error *err);
-pm_status pm_msgpack_read(const pm_source *source, const pm_event_sink *sink, pm_error *err);
+pm_status pmi_json_read(const pm_source *source, const pm_event_sink *sink, pm_error *err);
+pm_status pmi_msgpack_read(const pm_source *source, const pm_event_sink *sink, pm_error *err);
 
 /* A source over memory; `state` must outlive the source. */
 typedef struct pm_memory_source {
@@ -45,10 +45,10 @@ typedef struct pm_memory_source {
     size_t size;
     size_t at;
 } pm_memory_source;
-pm_source pm_source_memory(pm_memory_source *state);
+pm_source pmi_source_memory(pm_memory_source *state);
 
 /* A source over an open file, pipe or socket, read to its end; `fd` stays the caller's and must outlive the source.
  * Errors: PM_EIO. */
-pm_source pm_source_fd(int *fd);
+pm_source pmi_source_fd(int *fd);
 
 #endif

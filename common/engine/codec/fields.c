@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 
-unsigned pm_index_width(uint64_t n) {
+unsigned pmi_index_width(uint64_t n) {
     if (n <= 0x100) {
         return 1;
     }
@@ -21,37 +21,38 @@ static pm_status expect_key(pm_cursor *c, const char *name, pm_error *err) {
     memcpy(what, "key \"", 5);
     memcpy(what + 5, name, n);
     memcpy(what + 5 + n, "\"", 2);
-    return pm_cursor_expect(c, text, n + 1, what, err);
+    return pmi_cursor_expect(c, text, n + 1, what, err);
 }
 
-pm_status pm_field_uint(pm_cursor *c, const char *name, uint64_t least, uint64_t most, uint64_t *value, pm_error *err) {
+pm_status pmi_field_uint(pm_cursor *c, const char *name, uint64_t least, uint64_t most, uint64_t *value,
+                         pm_error *err) {
     pm_status st = expect_key(c, name, err);
     size_t at = c->at;
     if (st == PM_OK) {
-        st = pm_cursor_uint(c, value, name, err);
+        st = pmi_cursor_uint(c, value, name, err);
     }
     if (st == PM_OK && (*value < least || *value > most)) {
-        st = pm_fail(err, PM_EDATA, "byte %zu: %s: expected from %llu to %llu, found %llu", at, name,
-                     (unsigned long long)least, (unsigned long long)most, (unsigned long long)*value);
+        st = pmi_fail(err, PM_EDATA, "byte %zu: %s: expected from %llu to %llu, found %llu", at, name,
+                      (unsigned long long)least, (unsigned long long)most, (unsigned long long)*value);
     }
     return st;
 }
 
-pm_status pm_field_bytes(pm_cursor *c, const char *name, const uint8_t **bytes, size_t *n, pm_error *err) {
+pm_status pmi_field_bytes(pm_cursor *c, const char *name, const uint8_t **bytes, size_t *n, pm_error *err) {
     pm_status st = expect_key(c, name, err);
-    return st == PM_OK ? pm_cursor_bin(c, bytes, n, name, err) : st;
+    return st == PM_OK ? pmi_cursor_bin(c, bytes, n, name, err) : st;
 }
 
-pm_status pm_field_bin(pm_cursor *c, const char *name, uint64_t need, const uint8_t **bytes, pm_error *err) {
+pm_status pmi_field_bin(pm_cursor *c, const char *name, uint64_t need, const uint8_t **bytes, pm_error *err) {
     size_t n = 0;
     pm_status st = expect_key(c, name, err);
     size_t at = c->at;
     if (st == PM_OK) {
-        st = pm_cursor_bin(c, bytes, &n, name, err);
+        st = pmi_cursor_bin(c, bytes, &n, name, err);
     }
     if (st == PM_OK && n != need) {
-        st = pm_fail(err, PM_EDATA, "byte %zu: %s: expected %llu bytes, found %zu", at, name, (unsigned long long)need,
-                     n);
+        st = pmi_fail(err, PM_EDATA, "byte %zu: %s: expected %llu bytes, found %zu", at, name, (unsigned long long)need,
+                      n);
     }
     return st;
 }
@@ -64,7 +65,7 @@ static inline uint32_t number_at(const uint8_t *bytes, size_t i, unsigned width)
     return value;
 }
 
-uint32_t pm_number_at(const uint8_t *bytes, size_t i, unsigned width) {
+uint32_t pmi_number_at(const uint8_t *bytes, size_t i, unsigned width) {
     return number_at(bytes, i, width);
 }
 
@@ -81,24 +82,24 @@ static void fill_numbers(const uint8_t *bytes, size_t count, unsigned width, uin
     }
 }
 
-pm_status pm_field_numbers(pm_cursor *c, const char *name, uint64_t count, unsigned width, uint32_t **numbers,
-                           pm_error *err) {
+pm_status pmi_field_numbers(pm_cursor *c, const char *name, uint64_t count, unsigned width, uint32_t **numbers,
+                            pm_error *err) {
     const uint8_t *bytes = NULL;
-    pm_status st = pm_field_bin(c, name, count * width, &bytes, err);
+    pm_status st = pmi_field_bin(c, name, count * width, &bytes, err);
     if (st != PM_OK) {
         return st;
     }
-    *numbers = pm_malloc((size_t)count, sizeof **numbers);
+    *numbers = pmi_malloc((size_t)count, sizeof **numbers);
     if (*numbers == NULL) {
-        return pm_fail_memory(err, name, (size_t)count * sizeof **numbers);
+        return pmi_fail_memory(err, name, (size_t)count * sizeof **numbers);
     }
     fill_numbers(bytes, (size_t)count, width, *numbers);
     return PM_OK;
 }
 
-pm_status pm_field_digest(pm_cursor *c, const char *name, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_field_digest(pm_cursor *c, const char *name, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
     const uint8_t *bytes = NULL;
-    pm_status st = pm_field_bin(c, name, PM_DIGEST_BYTES, &bytes, err);
+    pm_status st = pmi_field_bin(c, name, PM_DIGEST_BYTES, &bytes, err);
     if (st == PM_OK && digest != NULL) {
         memcpy(digest, bytes, PM_DIGEST_BYTES);
     }

@@ -62,7 +62,7 @@ static void leave_ring(ring *l) {
 static void *take(void *ctx, size_t size) {
     json_reader *j = ctx;
     size_t bytes;
-    block *b = pm_add(size, sizeof *b, &bytes) ? malloc(bytes) : NULL;
+    block *b = pmi_add(size, sizeof *b, &bytes) ? malloc(bytes) : NULL;
     if (b == NULL) {
         return give_up(j, size);
     }
@@ -87,7 +87,7 @@ static void *retake(void *ctx, void *pointer, size_t size) {
     block *b = (block *)((unsigned char *)pointer - offsetof(block, bytes));
     size_t bytes;
     leave_ring(&b->ring);
-    block *moved = pm_add(size, sizeof *b, &bytes) ? realloc(b, bytes) : NULL;
+    block *moved = pmi_add(size, sizeof *b, &bytes) ? realloc(b, bytes) : NULL;
     if (moved == NULL) {
         enter_ring(j, &b->ring);
         return give_up(j, size);
@@ -105,27 +105,27 @@ static int keep(json_reader *j, pm_status st) {
 
 static int on_null(void *ctx) {
     json_reader *j = ctx;
-    return keep(j, pm_emit_null(j->sink, j->err));
+    return keep(j, pmi_emit_null(j->sink, j->err));
 }
 
 static int on_boolean(void *ctx, int value) {
     json_reader *j = ctx;
-    return keep(j, pm_emit_boolean(j->sink, value != 0, j->err));
+    return keep(j, pmi_emit_boolean(j->sink, value != 0, j->err));
 }
 
 static int on_string(void *ctx, const unsigned char *text, size_t n) {
     json_reader *j = ctx;
-    return keep(j, pm_emit_string(j->sink, (const char *)text, n, j->err));
+    return keep(j, pmi_emit_string(j->sink, (const char *)text, n, j->err));
 }
 
 static int on_key(void *ctx, const unsigned char *text, size_t n) {
     json_reader *j = ctx;
-    return keep(j, pm_emit_key(j->sink, (const char *)text, n, j->err));
+    return keep(j, pmi_emit_key(j->sink, (const char *)text, n, j->err));
 }
 
 static pm_status go_deeper(json_reader *j) {
     if (j->depth == PM_EVENT_DEPTH) {
-        return pm_fail(j->err, PM_EDATA, "arrays and maps are nested deeper than %d", PM_EVENT_DEPTH);
+        return pmi_fail(j->err, PM_EDATA, "arrays and maps are nested deeper than %d", PM_EVENT_DEPTH);
     }
     j->depth++;
     j->has_begun = true;
@@ -135,25 +135,25 @@ static pm_status go_deeper(json_reader *j) {
 static int on_begin_map(void *ctx) {
     json_reader *j = ctx;
     pm_status st = go_deeper(j);
-    return keep(j, st == PM_OK ? pm_emit_begin_map(j->sink, j->err) : st);
+    return keep(j, st == PM_OK ? pmi_emit_begin_map(j->sink, j->err) : st);
 }
 
 static int on_end_map(void *ctx) {
     json_reader *j = ctx;
     j->depth--;
-    return keep(j, pm_emit_end_map(j->sink, j->err));
+    return keep(j, pmi_emit_end_map(j->sink, j->err));
 }
 
 static int on_begin_array(void *ctx) {
     json_reader *j = ctx;
     pm_status st = go_deeper(j);
-    return keep(j, st == PM_OK ? pm_emit_begin_array(j->sink, j->err) : st);
+    return keep(j, st == PM_OK ? pmi_emit_begin_array(j->sink, j->err) : st);
 }
 
 static int on_end_array(void *ctx) {
     json_reader *j = ctx;
     j->depth--;
-    return keep(j, pm_emit_end_array(j->sink, j->err));
+    return keep(j, pmi_emit_end_array(j->sink, j->err));
 }
 
 /* ---- numbers ------------------------------------------------------------------------------------------- */
@@ -189,7 +189,7 @@ static decimal scan_decimal(const char *text, size_t n) {
 static pm_status long_number(json_reader *j, const char *text, size_t n) {
     char copy[NUMBER_LENGTH + 1];
     if (n > NUMBER_LENGTH) {
-        return pm_fail(j->err, PM_EDATA, "a number of %zu characters; expected at most %d", n, NUMBER_LENGTH);
+        return pmi_fail(j->err, PM_EDATA, "a number of %zu characters; expected at most %d", n, NUMBER_LENGTH);
     }
     memcpy(copy, text, n);
     copy[n] = '\0';
@@ -198,14 +198,14 @@ static pm_status long_number(json_reader *j, const char *text, size_t n) {
         errno = 0;
         long long value = strtoll(copy, NULL, 10);
         if (errno == 0 && (value != 0 || copy[0] != '-')) {
-            return pm_emit_integer(j->sink, value, j->err);
+            return pmi_emit_integer(j->sink, value, j->err);
         }
     }
     double value = strtod_l(copy, NULL, j->c_locale);
     if (value == 0.0 && strcspn(copy, "123456789") < mantissa) {
-        return pm_fail(j->err, PM_EDATA, "the number %.40s is nearer to zero than any double but zero", copy);
+        return pmi_fail(j->err, PM_EDATA, "the number %.40s is nearer to zero than any double but zero", copy);
     }
-    return pm_emit_real(j->sink, value, j->err);
+    return pmi_emit_real(j->sink, value, j->err);
 }
 
 /* Nearly all numbers of a graph are short: digits below 2^53 and a power of ten up to 10^22 are doubles, so that
@@ -216,11 +216,11 @@ static int on_number(void *ctx, const char *text, size_t n) {
     json_reader *j = ctx;
     decimal d = scan_decimal(text, n);
     if (d.is_short && !d.has_point && (d.digits != 0 || !d.negative)) {
-        return keep(j, pm_emit_integer(j->sink, d.negative ? -d.digits : d.digits, j->err));
+        return keep(j, pmi_emit_integer(j->sink, d.negative ? -d.digits : d.digits, j->err));
     }
     if (d.is_short && d.digits <= (int64_t)1 << 53) {
         double value = (double)d.digits / tens[d.fraction];
-        return keep(j, pm_emit_real(j->sink, d.negative ? -value : value, j->err));
+        return keep(j, pmi_emit_real(j->sink, d.negative ? -value : value, j->err));
     }
     return keep(j, long_number(j, text, n));
 }
@@ -229,7 +229,7 @@ static int on_number(void *ctx, const char *text, size_t n) {
 
 static pm_status at_byte(json_reader *j, uint64_t byte, pm_status st) {
     if (j->err != NULL) {
-        pm_fail_prefix(j->err, "byte %llu", (unsigned long long)byte);
+        pmi_fail_prefix(j->err, "byte %llu", (unsigned long long)byte);
     }
     return st;
 }
@@ -250,8 +250,8 @@ static pm_status parse_failed(json_reader *j, yajl_status status, size_t chunk_s
     bool is_cut = at_end && !(j->has_begun && j->depth == 0);
     bool is_constant = is_at(j, consumed, chunk_size, 'N') || is_at(j, consumed, chunk_size, 'I');
     pm_status st =
-        pm_fail(j->err, PM_EDATA, "%s (%.*s)%s", is_cut ? "unexpected end of the JSON text" : "malformed JSON", n,
-                (const char *)text, is_constant ? "; NaN and Infinity are no numbers in JSON" : "");
+        pmi_fail(j->err, PM_EDATA, "%s (%.*s)%s", is_cut ? "unexpected end of the JSON text" : "malformed JSON", n,
+                 (const char *)text, is_constant ? "; NaN and Infinity are no numbers in JSON" : "");
     yajl_free_error(j->yajl, text);
     return at_byte(j, j->before + consumed, st);
 }
@@ -286,19 +286,19 @@ static pm_status run(json_reader *j) {
                                              .yajl_end_array = on_end_array};
     yajl_alloc_funcs memory = {.malloc = take, .realloc = retake, .free = give, .ctx = j};
     if (setjmp(j->out_of_memory) != 0) {
-        return pm_fail_memory(j->err, "the JSON parser", j->wanted);
+        return pmi_fail_memory(j->err, "the JSON parser", j->wanted);
     }
     j->yajl = yajl_alloc(&callbacks, &memory, j);
     return feed(j);
 }
 
-pm_status pm_json_read(const pm_source *source, const pm_event_sink *sink, pm_error *err) {
+pm_status pmi_json_read(const pm_source *source, const pm_event_sink *sink, pm_error *err) {
     json_reader j = {.source = source, .sink = sink, .err = err};
     j.ring.prev = j.ring.next = &j.ring;
-    j.chunk = pm_malloc(CHUNK, 1);
+    j.chunk = pmi_malloc(CHUNK, 1);
     j.c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     pm_status st =
-        j.chunk == NULL || j.c_locale == (locale_t)0 ? pm_fail_memory(err, "the JSON parser", CHUNK) : run(&j);
+        j.chunk == NULL || j.c_locale == (locale_t)0 ? pmi_fail_memory(err, "the JSON parser", CHUNK) : run(&j);
     while (j.ring.next != &j.ring) {
         give(&j, ((block *)j.ring.next)->bytes);
     }

@@ -37,7 +37,7 @@ static inline int keep(unpack_user *u, pm_status st) {
 }
 
 static inline int refuse(unpack_user *u, const char *what) {
-    return keep(u, pm_fail(u->err, PM_EDATA, "found %s; expected a string as the key of a map", what));
+    return keep(u, pmi_fail(u->err, PM_EDATA, "found %s; expected a string as the key of a map", what));
 }
 
 static inline unpack_object on_root(unpack_user *u) {
@@ -47,12 +47,12 @@ static inline unpack_object on_root(unpack_user *u) {
 
 static inline int integer(unpack_user *u, int64_t value, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "a number") : keep(u, pm_emit_integer(u->sink, value, u->err));
+    return u->expects_key ? refuse(u, "a number") : keep(u, pmi_emit_integer(u->sink, value, u->err));
 }
 
 static inline int real(unpack_user *u, double value, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "a number") : keep(u, pm_emit_real(u->sink, value, u->err));
+    return u->expects_key ? refuse(u, "a number") : keep(u, pmi_emit_real(u->sink, value, u->err));
 }
 
 static inline int on_uint8(unpack_user *u, uint8_t d, unpack_object *o) {
@@ -97,17 +97,17 @@ static inline int on_double(unpack_user *u, double d, unpack_object *o) {
 
 static inline int on_nil(unpack_user *u, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "nil") : keep(u, pm_emit_null(u->sink, u->err));
+    return u->expects_key ? refuse(u, "nil") : keep(u, pmi_emit_null(u->sink, u->err));
 }
 
 static inline int on_true(unpack_user *u, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "true") : keep(u, pm_emit_boolean(u->sink, true, u->err));
+    return u->expects_key ? refuse(u, "true") : keep(u, pmi_emit_boolean(u->sink, true, u->err));
 }
 
 static inline int on_false(unpack_user *u, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "false") : keep(u, pm_emit_boolean(u->sink, false, u->err));
+    return u->expects_key ? refuse(u, "false") : keep(u, pmi_emit_boolean(u->sink, false, u->err));
 }
 
 static inline int on_str(unpack_user *u, const char *b, const char *p, unsigned int l, unpack_object *o) {
@@ -116,16 +116,16 @@ static inline int on_str(unpack_user *u, const char *b, const char *p, unsigned 
     const char *text = l == 0 ? "" : p; /* the parser has no pointer for an empty string */
     if (u->expects_key) {
         u->expects_key = false;
-        return keep(u, pm_emit_key(u->sink, text, l, u->err));
+        return keep(u, pmi_emit_key(u->sink, text, l, u->err));
     }
-    return keep(u, pm_emit_string(u->sink, text, l, u->err));
+    return keep(u, pmi_emit_string(u->sink, text, l, u->err));
 }
 
 static inline int on_bin(unpack_user *u, const char *b, const char *p, unsigned int l, unpack_object *o) {
     (void)b;
     *o = (unpack_object){0};
     const uint8_t *bytes = (const uint8_t *)(l == 0 ? "" : p);
-    return u->expects_key ? refuse(u, "a byte string") : keep(u, pm_emit_bytes(u->sink, bytes, l, u->err));
+    return u->expects_key ? refuse(u, "a byte string") : keep(u, pmi_emit_bytes(u->sink, bytes, l, u->err));
 }
 
 static inline int on_ext(unpack_user *u, const char *b, const char *p, unsigned int l, unpack_object *o) {
@@ -133,7 +133,7 @@ static inline int on_ext(unpack_user *u, const char *b, const char *p, unsigned 
     (void)p;
     (void)l;
     *o = (unpack_object){0};
-    return keep(u, pm_emit_refused("a value of an ext type", u->err));
+    return keep(u, pmi_emit_refused("a value of an ext type", u->err));
 }
 
 static inline int on_array(unpack_user *u, unsigned int n, unpack_object *o) {
@@ -141,13 +141,13 @@ static inline int on_array(unpack_user *u, unsigned int n, unpack_object *o) {
     if (u->expects_key) {
         return refuse(u, "an array");
     }
-    pm_status st = pm_emit_begin_array(u->sink, u->err);
-    return keep(u, st == PM_OK && n == 0 ? pm_emit_end_array(u->sink, u->err) : st);
+    pm_status st = pmi_emit_begin_array(u->sink, u->err);
+    return keep(u, st == PM_OK && n == 0 ? pmi_emit_end_array(u->sink, u->err) : st);
 }
 
 static inline int on_array_item(unpack_user *u, unpack_object *c, unpack_object o) {
     (void)o;
-    return --c->left == 0 ? keep(u, pm_emit_end_array(u->sink, u->err)) : 0;
+    return --c->left == 0 ? keep(u, pmi_emit_end_array(u->sink, u->err)) : 0;
 }
 
 static inline int on_map(unpack_user *u, unsigned int n, unpack_object *o) {
@@ -155,16 +155,16 @@ static inline int on_map(unpack_user *u, unsigned int n, unpack_object *o) {
     if (u->expects_key) {
         return refuse(u, "a map");
     }
-    pm_status st = pm_emit_begin_map(u->sink, u->err);
+    pm_status st = pmi_emit_begin_map(u->sink, u->err);
     u->expects_key = n > 0;
-    return keep(u, st == PM_OK && n == 0 ? pm_emit_end_map(u->sink, u->err) : st);
+    return keep(u, st == PM_OK && n == 0 ? pmi_emit_end_map(u->sink, u->err) : st);
 }
 
 static inline int on_map_item(unpack_user *u, unpack_object *c, unpack_object k, unpack_object v) {
     (void)k;
     (void)v;
     u->expects_key = --c->left > 0;
-    return u->expects_key ? 0 : keep(u, pm_emit_end_map(u->sink, u->err));
+    return u->expects_key ? 0 : keep(u, pmi_emit_end_map(u->sink, u->err));
 }
 
 #include <msgpack/unpack_template.h>
@@ -183,8 +183,8 @@ static pm_status refill(window *w, const pm_source *source, size_t *got, pm_erro
     w->before += w->at;
     w->size -= w->at;
     w->at = 0;
-    if (w->size == w->capacity && !pm_reserve((void **)&w->bytes, &w->capacity, w->capacity + 1, 1)) {
-        return pm_fail_memory(err, "a MessagePack string", w->capacity + 1);
+    if (w->size == w->capacity && !pmi_reserve((void **)&w->bytes, &w->capacity, w->capacity + 1, 1)) {
+        return pmi_fail_memory(err, "a MessagePack string", w->capacity + 1);
     }
     pm_status st = source->read(source->ctx, w->bytes + w->size, w->capacity - w->size, got, err);
     w->size += *got;
@@ -193,7 +193,7 @@ static pm_status refill(window *w, const pm_source *source, size_t *got, pm_erro
 
 static pm_status at_byte(uint64_t byte, pm_status st, pm_error *err) {
     if (err != NULL) {
-        pm_fail_prefix(err, "byte %llu", (unsigned long long)byte);
+        pmi_fail_prefix(err, "byte %llu", (unsigned long long)byte);
     }
     return st;
 }
@@ -204,9 +204,9 @@ static pm_status parse_failed(const struct unpack_context *parser, const window 
     uint64_t byte = w->before + w->at - (back <= w->at ? back : 0);
     pm_status st = parser->user.st;
     if (code == MSGPACK_UNPACK_NOMEM_ERROR) {
-        st = pm_fail(err, PM_EDATA, "arrays and maps are nested deeper than %d", PM_EVENT_DEPTH);
+        st = pmi_fail(err, PM_EDATA, "arrays and maps are nested deeper than %d", PM_EVENT_DEPTH);
     } else if (st == PM_OK) {
-        st = pm_fail(err, PM_EDATA, "malformed MessagePack: 0x%02x begins no value", w->bytes[w->at]);
+        st = pmi_fail(err, PM_EDATA, "malformed MessagePack: 0x%02x begins no value", w->bytes[w->at]);
     }
     return at_byte(byte, st, err);
 }
@@ -215,7 +215,7 @@ static pm_status expect_end(window *w, const pm_source *source, pm_error *err) {
     size_t got = 0;
     pm_status st = w->at == w->size ? refill(w, source, &got, err) : PM_OK;
     if (st == PM_OK && w->at < w->size) {
-        st = at_byte(w->before + w->at, pm_fail(err, PM_EDATA, "found more after the end of the MessagePack document"),
+        st = at_byte(w->before + w->at, pmi_fail(err, PM_EDATA, "found more after the end of the MessagePack document"),
                      err);
     }
     return st;
@@ -229,7 +229,7 @@ static pm_status parse(struct unpack_context *parser, window *w, const pm_source
             return st;
         }
         if (got == 0) {
-            return at_byte(w->before + w->size, pm_fail(err, PM_EDATA, "unexpected end of the MessagePack document"),
+            return at_byte(w->before + w->size, pmi_fail(err, PM_EDATA, "unexpected end of the MessagePack document"),
                            err);
         }
         int code = unpack_execute(parser, (const char *)w->bytes, w->size, &w->at);
@@ -242,11 +242,11 @@ static pm_status parse(struct unpack_context *parser, window *w, const pm_source
     }
 }
 
-pm_status pm_msgpack_read(const pm_source *source, const pm_event_sink *sink, pm_error *err) {
+pm_status pmi_msgpack_read(const pm_source *source, const pm_event_sink *sink, pm_error *err) {
     struct unpack_context parser;
-    window w = {.bytes = pm_malloc(FIRST_BUFFER, 1), .capacity = FIRST_BUFFER};
+    window w = {.bytes = pmi_malloc(FIRST_BUFFER, 1), .capacity = FIRST_BUFFER};
     if (w.bytes == NULL) {
-        return pm_fail_memory(err, "the MessagePack parser", FIRST_BUFFER);
+        return pmi_fail_memory(err, "the MessagePack parser", FIRST_BUFFER);
     }
     memset(&parser, 0, sizeof parser);
     parser.user = (unpack_user){.sink = sink, .err = err};

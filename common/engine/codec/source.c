@@ -16,7 +16,7 @@ static pm_status read_memory(void *ctx, uint8_t *bytes, size_t capacity, size_t 
     return PM_OK;
 }
 
-pm_source pm_source_memory(pm_memory_source *state) {
+pm_source pmi_source_memory(pm_memory_source *state) {
     return (pm_source){.ctx = state, .read = read_memory};
 }
 
@@ -27,9 +27,9 @@ static pm_status read_fd(void *ctx, uint8_t *bytes, size_t capacity, size_t *got
         n = read(*fd, bytes, capacity);
     } while (n < 0 && errno == EINTR);
     *got = n < 0 ? 0 : (size_t)n;
-    return n < 0 ? pm_fail(err, PM_EIO, "reading failed: %s", strerror(errno)) : PM_OK;
+    return n < 0 ? pmi_fail(err, PM_EIO, "reading failed: %s", strerror(errno)) : PM_OK;
 }
 
-pm_source pm_source_fd(int *fd) {
+pm_source pmi_source_fd(int *fd) {
     return (pm_source){.ctx = fd, .read = read_fd};
 }

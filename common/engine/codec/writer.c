@@ -7,12 +7,12 @@
 static int add_bytes(void *ctx, const char *bytes, size_t n) {
     pm_writer *w = ctx;
     if (w->status == PM_OK) {
-        w->status = pm_buffer_add(w->out, bytes, n, w->err);
+        w->status = pmi_buffer_add(w->out, bytes, n, w->err);
     }
     return w->status == PM_OK ? 0 : -1;
 }
 
-void pm_writer_init(pm_writer *w, pm_buffer *out, pm_error *err) {
+void pmi_writer_init(pm_writer *w, pm_buffer *out, pm_error *err) {
     *w = (pm_writer){.out = out, .err = err, .status = PM_OK};
     msgpack_packer_init(&w->packer, w, add_bytes);
 }
@@ -20,40 +20,40 @@ void pm_writer_init(pm_writer *w, pm_buffer *out, pm_error *err) {
 static int count_bytes(void *ctx, const char *bytes, size_t n) {
     pm_writer *w = ctx;
     (void)bytes;
-    if (w->status == PM_OK && !pm_add(w->counted, n, &w->counted)) {
-        w->status = pm_fail_memory(w->err, "an encoded value", SIZE_MAX);
+    if (w->status == PM_OK && !pmi_add(w->counted, n, &w->counted)) {
+        w->status = pmi_fail_memory(w->err, "an encoded value", SIZE_MAX);
     }
     return w->status == PM_OK ? 0 : -1;
 }
 
-void pm_writer_init_count(pm_writer *w, pm_error *err) {
+void pmi_writer_init_count(pm_writer *w, pm_error *err) {
     *w = (pm_writer){.err = err, .status = PM_OK};
     msgpack_packer_init(&w->packer, w, count_bytes);
 }
 
-void pm_writer_text_of(pm_writer *w, const void *bytes, size_t n) {
+void pmi_writer_text_of(pm_writer *w, const void *bytes, size_t n) {
     if (msgpack_pack_str(&w->packer, n) == 0) {
         msgpack_pack_str_body(&w->packer, bytes, n);
     }
 }
 
-void pm_writer_text(pm_writer *w, const char *text) {
-    pm_writer_text_of(w, text, strlen(text));
+void pmi_writer_text(pm_writer *w, const char *text) {
+    pmi_writer_text_of(w, text, strlen(text));
 }
 
-void pm_writer_uint(pm_writer *w, uint64_t value) {
+void pmi_writer_uint(pm_writer *w, uint64_t value) {
     msgpack_pack_uint64(&w->packer, value);
 }
 
-void pm_writer_int(pm_writer *w, int64_t value) {
+void pmi_writer_int(pm_writer *w, int64_t value) {
     msgpack_pack_int64(&w->packer, value);
 }
 
-void pm_writer_real(pm_writer *w, double value) {
+void pmi_writer_real(pm_writer *w, double value) {
     msgpack_pack_double(&w->packer, value);
 }
 
-void pm_writer_bool(pm_writer *w, bool value) {
+void pmi_writer_bool(pm_writer *w, bool value) {
     if (value) {
         msgpack_pack_true(&w->packer);
     } else {
@@ -61,25 +61,25 @@ void pm_writer_bool(pm_writer *w, bool value) {
     }
 }
 
-bool pm_writer_bin_head(pm_writer *w, size_t n) {
+bool pmi_writer_bin_head(pm_writer *w, size_t n) {
     if (w->status == PM_OK && n > UINT32_MAX) {
-        w->status = pm_fail(w->err, PM_EUSAGE, "an array of %zu bytes is too large to be encoded: at most %zu", n,
-                            (size_t)UINT32_MAX);
+        w->status = pmi_fail(w->err, PM_EUSAGE, "an array of %zu bytes is too large to be encoded: at most %zu", n,
+                             (size_t)UINT32_MAX);
     }
     return w->status == PM_OK && msgpack_pack_bin(&w->packer, n) == 0;
 }
 
-void pm_writer_bin(pm_writer *w, const void *bytes, size_t n) {
-    if (pm_writer_bin_head(w, n)) {
+void pmi_writer_bin(pm_writer *w, const void *bytes, size_t n) {
+    if (pmi_writer_bin_head(w, n)) {
         msgpack_pack_bin_body(&w->packer, bytes, n);
     }
 }
 
-void pm_writer_numbers(pm_writer *w, const uint32_t *numbers, size_t count, unsigned width) {
+void pmi_writer_numbers(pm_writer *w, const uint32_t *numbers, size_t count, unsigned width) {
     uint8_t chunk[4096];
     size_t per_chunk = sizeof chunk / width;
     size_t bytes = count > SIZE_MAX / width ? SIZE_MAX : count * width;
-    if (!pm_writer_bin_head(w, bytes)) {
+    if (!pmi_writer_bin_head(w, bytes)) {
         return;
     }
     for (size_t first = 0; first < count; first += per_chunk) {

@@ -23,15 +23,15 @@ static void walk_free(walk *w) {
 static pm_status walk_new(const pm_graph *g, const pm_split *s, const double *theta, walk *w, pm_error *err) {
     *w = (walk){.graph = g,
                 .split = s,
-                .positive = pm_malloc(g->n_weights, sizeof *w->positive),
-                .reachable = pm_calloc(g->n_vertices, sizeof *w->reachable),
-                .absorbed = pm_calloc(g->n_vertices, sizeof *w->absorbed),
-                .queue = pm_malloc(g->n_vertices, sizeof *w->queue)};
+                .positive = pmi_malloc(g->n_weights, sizeof *w->positive),
+                .reachable = pmi_calloc(g->n_vertices, sizeof *w->reachable),
+                .absorbed = pmi_calloc(g->n_vertices, sizeof *w->absorbed),
+                .queue = pmi_malloc(g->n_vertices, sizeof *w->queue)};
     if (w->positive == NULL || w->reachable == NULL || w->absorbed == NULL || w->queue == NULL) {
-        return pm_fail_memory(err, "the check of absorption", (size_t)g->n_vertices * 8);
+        return pmi_fail_memory(err, "the check of absorption", (size_t)g->n_vertices * 8);
     }
     for (size_t i = 0; i < g->n_weights; i++) {
-        w->positive[i] = pm_graph_weight_wide(g, (uint32_t)i, theta).hi > 0;
+        w->positive[i] = pmi_graph_weight_wide(g, (uint32_t)i, theta).hi > 0;
     }
     return PM_OK;
 }
@@ -40,7 +40,7 @@ static void walk_forward(walk *w, const double *theta) {
     size_t head = 0, tail = 0;
     for (size_t i = 0; i < w->graph->n_starts; i++) {
         uint32_t v = w->graph->start_to[i];
-        if (!w->reachable[v] && pm_graph_weight_wide(w->graph, w->graph->start_weight[i], theta).hi > 0) {
+        if (!w->reachable[v] && pmi_graph_weight_wide(w->graph, w->graph->start_weight[i], theta).hi > 0) {
             w->reachable[v] = true;
             w->queue[tail++] = v;
         }
@@ -81,12 +81,12 @@ static void reverse_edges(const walk *w, size_t *row, uint32_t *from) {
 static pm_status walk_back(walk *w, pm_error *err) {
     const pm_split *s = w->split;
     uint32_t n = w->graph->n_vertices;
-    size_t *row = pm_calloc((size_t)n + 1, sizeof *row);
-    uint32_t *from = pm_malloc(s->row[n], sizeof *from);
+    size_t *row = pmi_calloc((size_t)n + 1, sizeof *row);
+    uint32_t *from = pmi_malloc(s->row[n], sizeof *from);
     if (row == NULL || from == NULL) {
         free(row);
         free(from);
-        return pm_fail_memory(err, "the check of absorption", s->row[n] * sizeof *from);
+        return pmi_fail_memory(err, "the check of absorption", s->row[n] * sizeof *from);
     }
     reverse_edges(w, row, from);
     size_t head = 0, tail = 0;
@@ -110,8 +110,8 @@ static pm_status walk_back(walk *w, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_reachable_rows(const pm_graph *graph, const pm_split *split, const double *theta, bool **out,
-                            pm_error *err) {
+pm_status pmi_reachable_rows(const pm_graph *graph, const pm_split *split, const double *theta, bool **out,
+                             pm_error *err) {
     walk w;
     *out = NULL;
     pm_status st = walk_new(graph, split, theta, &w, err);
@@ -124,8 +124,8 @@ pm_status pm_reachable_rows(const pm_graph *graph, const pm_split *split, const 
     return st;
 }
 
-pm_status pm_absorption_check(const pm_graph *graph, const pm_split *split, const double *theta, size_t row,
-                              pm_error *err) {
+pm_status pmi_absorption_check(const pm_graph *graph, const pm_split *split, const double *theta, size_t row,
+                               pm_error *err) {
     walk w;
     pm_status st = walk_new(graph, split, theta, &w, err);
     if (st == PM_OK) {
@@ -136,8 +136,8 @@ pm_status pm_absorption_check(const pm_graph *graph, const pm_split *split, cons
         uint32_t v = split->member[i];
         if (w.reachable[v] && !w.absorbed[v]) {
             char text[200];
-            pm_graph_describe(graph, v, text, sizeof text);
-            st = pm_fail(
+            pmi_graph_describe(graph, v, text, sizeof text);
+            st = pmi_fail(
                 err, PM_EDATA,
                 "theta row %zu: %s can be reached but cannot reach absorption at this theta: the weights of its "
                 "way out are zero; choose another theta, or take what comes there as never absorbed with --defective",

@@ -6,11 +6,11 @@
 
 /* Errors: PM_EDATA naming the row of theta and a state that can be reached at this theta and cannot reach absorption.
  */
-pm_status pm_absorption_check(const pm_graph *graph, const pm_split *split, const double *theta, size_t row,
-                              pm_error *err);
+pm_status pmi_absorption_check(const pm_graph *graph, const pm_split *split, const double *theta, size_t row,
+                               pm_error *err);
 
 /* Which rows can be reached from the start distribution at one theta: n_vertices flags. The caller frees *out. */
-pm_status pm_reachable_rows(const pm_graph *graph, const pm_split *split, const double *theta, bool **out,
-                            pm_error *err);
+pm_status pmi_reachable_rows(const pm_graph *graph, const pm_split *split, const double *theta, bool **out,
+                             pm_error *err);
 
 #endif

@@ -8,7 +8,7 @@
 /* Work beside the multiply-adds of states: sums, recording, mixing. */
 #define STEP_OVERHEAD 32.0
 
-double pm_step_work(const pm_chain *c, uint32_t first, uint32_t last) {
+double pmi_step_work(const pm_chain *c, uint32_t first, uint32_t last) {
     return STEP_OVERHEAD + (double)(c->in_first[last] - c->in_first[first]) + (double)(last - first);
 }
 
@@ -57,12 +57,12 @@ static void number_states(const pm_graph *graph, const pm_split *split, const ui
 
 static pm_status lay_out_states(const pm_graph *graph, const pm_split *split, pm_chain *c, uint32_t *state_of,
                                 pm_error *err) {
-    uint32_t *level = pm_calloc(split->n_sccs, sizeof *level);
-    c->row_of = pm_malloc(split->n_transient, sizeof *c->row_of);
-    c->level_first = pm_calloc((size_t)split->n_sccs + 1, sizeof *c->level_first);
+    uint32_t *level = pmi_calloc(split->n_sccs, sizeof *level);
+    c->row_of = pmi_malloc(split->n_transient, sizeof *c->row_of);
+    c->level_first = pmi_calloc((size_t)split->n_sccs + 1, sizeof *c->level_first);
     pm_status st = PM_OK;
     if (level == NULL || c->row_of == NULL || c->level_first == NULL) {
-        st = pm_fail_memory(err, "the chain's states", (split->n_transient + 2 * (size_t)split->n_sccs) * 4);
+        st = pmi_fail_memory(err, "the chain's states", (split->n_transient + 2 * (size_t)split->n_sccs) * 4);
     } else {
         find_levels(split, level);
         number_states(graph, split, level, c, state_of);
@@ -135,21 +135,21 @@ static size_t larger(size_t a, size_t b) {
 
 static pm_status lay_out_edges(const pm_split *split, const uint32_t *state_of, pm_chain *c, pm_error *err) {
     c->n_blocks = ((size_t)c->n + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
-    c->in_first = pm_calloc((size_t)c->n + 1, sizeof *c->in_first);
-    c->exit_first = pm_calloc(c->n_blocks + 1, sizeof *c->exit_first);
+    c->in_first = pmi_calloc((size_t)c->n + 1, sizeof *c->in_first);
+    c->exit_first = pmi_calloc(c->n_blocks + 1, sizeof *c->exit_first);
     if (c->in_first == NULL || c->exit_first == NULL) {
-        return pm_fail_memory(err, "the chain's states", ((size_t)c->n + c->n_blocks) * sizeof(size_t));
+        return pmi_fail_memory(err, "the chain's states", ((size_t)c->n + c->n_blocks) * sizeof(size_t));
     }
     count_edges(split, state_of, c);
     size_t n_in = c->in_first[c->n];
-    c->in_source = pm_malloc(n_in, sizeof *c->in_source);
-    c->in_weight = pm_malloc(n_in, sizeof *c->in_weight);
-    c->exit_state = pm_malloc(c->n_exits, sizeof *c->exit_state);
-    c->exit_weight = pm_malloc(c->n_exits, sizeof *c->exit_weight);
-    c->reach = pm_malloc(c->n, sizeof *c->reach);
+    c->in_source = pmi_malloc(n_in, sizeof *c->in_source);
+    c->in_weight = pmi_malloc(n_in, sizeof *c->in_weight);
+    c->exit_state = pmi_malloc(c->n_exits, sizeof *c->exit_state);
+    c->exit_weight = pmi_malloc(c->n_exits, sizeof *c->exit_weight);
+    c->reach = pmi_malloc(c->n, sizeof *c->reach);
     if (c->in_source == NULL || c->in_weight == NULL || c->exit_state == NULL || c->exit_weight == NULL ||
         c->reach == NULL) {
-        return pm_fail_memory(err, "the chain's edges", (n_in + c->n_exits) * 8);
+        return pmi_fail_memory(err, "the chain's edges", (n_in + c->n_exits) * 8);
     }
     fill_edges(split, state_of, c);
     find_reach(c);
@@ -158,9 +158,9 @@ static pm_status lay_out_edges(const pm_split *split, const uint32_t *state_of, 
 
 static pm_status lay_out_starts(const pm_graph *graph, const pm_split *split, const uint32_t *state_of, pm_chain *c,
                                 pm_error *err) {
-    c->start_state = pm_malloc(graph->n_starts, sizeof *c->start_state);
+    c->start_state = pmi_malloc(graph->n_starts, sizeof *c->start_state);
     if (c->start_state == NULL) {
-        return pm_fail_memory(err, "the start distribution", graph->n_starts * sizeof *c->start_state);
+        return pmi_fail_memory(err, "the start distribution", graph->n_starts * sizeof *c->start_state);
     }
     for (size_t s = 0; s < graph->n_starts; s++) {
         uint32_t v = graph->start_to[s];
@@ -181,10 +181,10 @@ static pm_status lay_out_loops(const pm_graph *graph, const uint32_t *state_of, 
     for (size_t e = 0; e < graph->n_edges; e++) {
         n += is_loop(graph, state_of, e) ? 1 : 0;
     }
-    c->loop_state = pm_malloc(n, sizeof *c->loop_state);
-    c->loop_weight = pm_malloc(n, sizeof *c->loop_weight);
+    c->loop_state = pmi_malloc(n, sizeof *c->loop_state);
+    c->loop_weight = pmi_malloc(n, sizeof *c->loop_weight);
     if (c->loop_state == NULL || c->loop_weight == NULL) {
-        return pm_fail_memory(err, "the self-loops", n * 8);
+        return pmi_fail_memory(err, "the self-loops", n * 8);
     }
     for (size_t e = 0; e < graph->n_edges; e++) {
         if (is_loop(graph, state_of, e)) {
@@ -205,7 +205,7 @@ static void count_most(const pm_graph *graph, const pm_split *split, pm_chain *c
         c->most_exits = larger(c->most_exits, c->exit_first[i + 1] - c->exit_first[i]);
     }
     for (uint32_t i = 0; i < c->n_levels; i++) {
-        double work = pm_step_work(c, c->level_first[i], c->level_first[i + 1]);
+        double work = pmi_step_work(c, c->level_first[i], c->level_first[i + 1]);
         c->level_work = c->level_work > work ? c->level_work : work;
     }
     memset(count, 0, graph->n_vertices * sizeof *count);
@@ -217,17 +217,17 @@ static void count_most(const pm_graph *graph, const pm_split *split, pm_chain *c
     }
     c->constant_weights = true;
     for (uint32_t w = 0; w < graph->n_weights; w++) {
-        c->constant_weights = c->constant_weights && pm_weight_is_constant(graph, w);
+        c->constant_weights = c->constant_weights && pmi_weight_is_constant(graph, w);
     }
 }
 
-pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err) {
+pm_status pmi_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err) {
     *out = NULL;
-    pm_chain *c = pm_calloc(1, sizeof *c);
-    uint32_t *state_of = pm_malloc(graph->n_vertices, sizeof *state_of);
+    pm_chain *c = pmi_calloc(1, sizeof *c);
+    uint32_t *state_of = pmi_malloc(graph->n_vertices, sizeof *state_of);
     pm_status st = PM_OK;
     if (c == NULL || state_of == NULL) {
-        st = pm_fail_memory(err, "the chain", graph->n_vertices * sizeof *state_of);
+        st = pmi_fail_memory(err, "the chain", graph->n_vertices * sizeof *state_of);
         goto out;
     }
     c->graph = graph;
@@ -249,11 +249,11 @@ pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **
     }
 out:
     free(state_of);
-    pm_chain_free(c);
+    pmi_chain_free(c);
     return st;
 }
 
-void pm_chain_free(pm_chain *chain) {
+void pmi_chain_free(pm_chain *chain) {
     if (chain == NULL) {
         return;
     }

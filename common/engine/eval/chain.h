@@ -45,6 +45,6 @@ struct pm_chain {
 };
 
 /* Multiply-adds of a step over states first..last-1, about. */
-double pm_step_work(const pm_chain *chain, uint32_t first, uint32_t last);
+double pmi_step_work(const pm_chain *chain, uint32_t first, uint32_t last);
 
 #endif

@@ -40,11 +40,11 @@ typedef struct covariance_lane {
 } covariance_lane;
 
 static pm_wide wide(double value) {
-    return pm_wide_of(value);
+    return pmi_wide_of(value);
 }
 
 static pm_wide times(pm_wide a, pm_wide b) {
-    return pm_wide_multiply(a, b);
+    return pmi_wide_multiply(a, b);
 }
 
 static double log2_of(pm_wide a) {
@@ -52,7 +52,7 @@ static double log2_of(pm_wide a) {
 }
 
 static pm_wide get(const covariance_lane *c, const double *array, size_t slot) {
-    return pm_replay_get(array, c->s->kernels->lanes, slot, c->lane);
+    return pmi_replay_get(array, c->s->kernels->lanes, slot, c->lane);
 }
 
 /* The mean reward to come at a position, signed; zero where absorbed. */
@@ -61,11 +61,11 @@ static pm_wide mean_at(const covariance_lane *c, size_t f, uint32_t at) {
         return wide(0);
     }
     size_t part = c->e->rewards.first_part[f];
-    pm_wide plus = get(c, pm_replay_moments(c->s, c->b, part, 1), at);
+    pm_wide plus = get(c, pmi_replay_moments(c->s, c->b, part, 1), at);
     if (c->e->rewards.first_part[f + 1] - part == 1) {
         return plus;
     }
-    return pm_wide_difference(plus, get(c, pm_replay_moments(c->s, c->b, part + 1, 1), at));
+    return pmi_wide_difference(plus, get(c, pmi_replay_moments(c->s, c->b, part + 1, 1), at));
 }
 
 /* A distribution over positions, added up to a covariance of m_f and m_g in two passes: targets relative to the first,
@@ -79,21 +79,21 @@ typedef struct spread {
 } spread;
 
 static void spread_add(spread *s, pm_wide p, uint32_t to) {
-    pm_wide df = pm_wide_difference(mean_at(s->c, s->f, to), mean_at(s->c, s->f, s->first));
-    pm_wide dg = s->g == s->f ? df : pm_wide_difference(mean_at(s->c, s->g, to), mean_at(s->c, s->g, s->first));
+    pm_wide df = pmi_wide_difference(mean_at(s->c, s->f, to), mean_at(s->c, s->f, s->first));
+    pm_wide dg = s->g == s->f ? df : pmi_wide_difference(mean_at(s->c, s->g, to), mean_at(s->c, s->g, s->first));
     if (!s->centring) {
-        s->mass = pm_wide_add(s->mass, p);
-        s->mean_f = pm_wide_sum(s->mean_f, times(p, df));
-        s->mean_g = pm_wide_sum(s->mean_g, times(p, dg));
+        s->mass = pmi_wide_add(s->mass, p);
+        s->mean_f = pmi_wide_sum(s->mean_f, times(p, df));
+        s->mean_g = pmi_wide_sum(s->mean_g, times(p, dg));
         return;
     }
-    df = pm_wide_difference(df, s->mean_f);
-    dg = s->g == s->f ? df : pm_wide_difference(dg, s->mean_g);
-    s->sum = pm_wide_sum(s->sum, times(p, times(df, dg)));
+    df = pmi_wide_difference(df, s->mean_f);
+    dg = s->g == s->f ? df : pmi_wide_difference(dg, s->mean_g);
+    s->sum = pmi_wide_sum(s->sum, times(p, times(df, dg)));
 }
 
 static void spread_centre(spread *s) {
-    pm_wide inverse = pm_wide_invert(s->mass);
+    pm_wide inverse = pmi_wide_invert(s->mass);
     s->mean_f = times(s->mean_f, inverse);
     s->mean_g = times(s->mean_g, inverse);
     s->centring = true;
@@ -105,7 +105,7 @@ static pm_wide start_covariance(const covariance_lane *c, size_t f, size_t g) {
     spread s = {.c = c, .f = f, .g = g, .mass = wide(0), .mean_f = wide(0), .mean_g = wide(0), .sum = wide(0)};
     size_t heaviest = 0;
     for (size_t i = 1; i < graph->n_starts; i++) {
-        heaviest = pm_wide_smaller(c->start[heaviest], c->start[i]) ? i : heaviest;
+        heaviest = pmi_wide_smaller(c->start[heaviest], c->start[i]) ? i : heaviest;
     }
     s.first = position[graph->start_to[heaviest]];
     for (int pass = 0; pass < 2; pass++) {
@@ -161,9 +161,9 @@ static pm_wide jump_covariance(const covariance_lane *c, const pm_component *com
     pm_wide weight, sum = wide(0), mf = mean_at(c, f, at), mg = mean_at(c, g, at);
     uint32_t to;
     while (next_way(&w, &weight, &to)) {
-        pm_wide df = pm_wide_difference(mean_at(c, f, to), mf);
-        pm_wide dg = g == f ? df : pm_wide_difference(mean_at(c, g, to), mg);
-        sum = pm_wide_sum(sum, times(weight, times(df, dg)));
+        pm_wide df = pmi_wide_difference(mean_at(c, f, to), mf);
+        pm_wide dg = g == f ? df : pmi_wide_difference(mean_at(c, g, to), mg);
+        sum = pmi_wide_sum(sum, times(weight, times(df, dg)));
     }
     return sum;
 }
@@ -176,7 +176,7 @@ static pm_wide step_covariance(const covariance_lane *c, const pm_component *com
     s.first = at;
     ways w = ways_of(c, component, at);
     while (next_way(&w, &weight, &to)) {
-        if (pm_wide_smaller(heaviest, weight)) {
+        if (pmi_wide_smaller(heaviest, weight)) {
             heaviest = weight;
             s.first = to;
         }
@@ -189,7 +189,7 @@ static pm_wide step_covariance(const covariance_lane *c, const pm_component *com
         spread_add(&s, stay, at);
         spread_centre(&s);
     }
-    return times(s.sum, pm_wide_invert(s.mass)); /* a row may exceed one by rounding */
+    return times(s.sum, pmi_wide_invert(s.mass)); /* a row may exceed one by rounding */
 }
 
 static pm_wide centred(const covariance_lane *c, size_t f, size_t g) {
@@ -202,7 +202,7 @@ static pm_wide centred(const covariance_lane *c, size_t f, size_t g) {
             if (z.hi != 0) {
                 pm_wide here = c->b->stay != NULL ? step_covariance(c, component, at, f, g)
                                                   : jump_covariance(c, component, at, f, g);
-                sum = pm_wide_sum(sum, times(z, here));
+                sum = pmi_wide_sum(sum, times(z, here));
             }
         }
     }
@@ -218,7 +218,7 @@ static double log2_jumps(const covariance_lane *c) {
             ways w = ways_of(c, component, at);
             uint32_t to;
             while (next_way(&w, &weight, &to)) {
-                sum = pm_wide_multiply_add(sum, weight, get(c, c->b->z, at));
+                sum = pmi_wide_multiply_add(sum, weight, get(c, c->b->z, at));
             }
         }
     }
@@ -227,21 +227,21 @@ static double log2_jumps(const covariance_lane *c) {
 
 static pm_wide plain(const covariance_lane *c, size_t f, size_t g) {
     size_t fg = f * c->vectors + g, gf = g * c->vectors + f;
-    pm_wide both = pm_wide_sum(get(c, c->plain, fg), get(c, c->plain, gf));
+    pm_wide both = pmi_wide_sum(get(c, c->plain, fg), get(c, c->plain, gf));
     if (c->paid != NULL) {
-        both = pm_wide_difference(both, get(c, c->paid, fg));
+        both = pmi_wide_difference(both, get(c, c->paid, fg));
     }
-    return pm_wide_difference(both, times(c->mean[f], c->mean[g]));
+    return pmi_wide_difference(both, times(c->mean[f], c->mean[g]));
 }
 
 static void fill_means(covariance_lane *c) {
     for (size_t f = 0; f < c->vectors; f++) {
         size_t part = c->e->rewards.first_part[f];
-        c->mean[f] = c->size[f] = pm_wide_at_start(c->e, c->s, c->b, c->start, part, 1, c->lane);
+        c->mean[f] = c->size[f] = pmi_wide_at_start(c->e, c->s, c->b, c->start, part, 1, c->lane);
         if (c->e->rewards.first_part[f + 1] - part == 2) {
-            pm_wide minus = pm_wide_at_start(c->e, c->s, c->b, c->start, part + 1, 1, c->lane);
-            c->mean[f] = pm_wide_difference(c->mean[f], minus);
-            c->size[f] = pm_wide_add(c->size[f], minus);
+            pm_wide minus = pmi_wide_at_start(c->e, c->s, c->b, c->start, part + 1, 1, c->lane);
+            c->mean[f] = pmi_wide_difference(c->mean[f], minus);
+            c->size[f] = pmi_wide_add(c->size[f], minus);
         }
     }
 }
@@ -266,7 +266,7 @@ static void find_delicate(covariance_lane *c) {
     bool any = false;
     for (size_t f = 0; f < c->vectors; f++) {
         pm_wide least = times(times(c->size[f], c->size[f]), wide(PLAIN_ENOUGH)), v = plain(c, f, f);
-        c->delicate[f] = c->size[f].hi != 0 && (is_rounded(c) || v.hi <= 0 || pm_wide_smaller(v, least));
+        c->delicate[f] = c->size[f].hi != 0 && (is_rounded(c) || v.hi <= 0 || pmi_wide_smaller(v, least));
         any |= c->delicate[f];
     }
     c->log2_jumps = any ? log2_jumps(c) : 0;
@@ -280,21 +280,21 @@ static pm_status write_pair(const covariance_lane *c, size_t f, size_t g, pm_err
     if (c->delicate[f] || c->delicate[g]) {
         value = choose(c, f, g, value);
     }
-    int range = pm_wide_range(value);
+    int range = pmi_wide_range(value);
     pm_wide scale = times(c->centred[f], c->centred[g]); /* the square of what a covariance is relative to */
-    if (range > 0 || (range < 0 && pm_wide_smaller(scale, times(wide(0x1p-960), wide(0x1p-960))))) {
-        return pm_fail(err, PM_EDATA,
-                       "theta row %zu: the covariance of reward vectors %zu and %zu %s double precision; rescale "
-                       "theta or the rewards",
-                       c->row, f, g, range > 0 ? "overflows" : "underflows");
+    if (range > 0 || (range < 0 && pmi_wide_smaller(scale, times(wide(0x1p-960), wide(0x1p-960))))) {
+        return pmi_fail(err, PM_EDATA,
+                        "theta row %zu: the covariance of reward vectors %zu and %zu %s double precision; rescale "
+                        "theta or the rewards",
+                        c->row, f, g, range > 0 ? "overflows" : "underflows");
     }
     double *out = c->e->result->covariance + c->row * c->vectors * c->vectors;
-    out[f * c->vectors + g] = out[g * c->vectors + f] = pm_wide_double(value);
+    out[f * c->vectors + g] = out[g * c->vectors + f] = pmi_wide_double(value);
     return PM_OK;
 }
 
 static pm_status write_lane(covariance_lane *c, pm_error *err) {
-    pm_wide_start(c->e, c->row, c->start);
+    pmi_wide_start(c->e, c->row, c->start);
     fill_means(c);
     find_delicate(c);
     pm_status st = PM_OK;
@@ -312,12 +312,12 @@ static void fill_starts(const pm_evaluation *e, const pm_replay_setup *s, pm_rep
     const pm_program *p = e->context->program;
     s->kernels->clear(p->n, b->z);
     for (size_t lane = 0; lane < s->kernels->lanes; lane++) {
-        pm_wide_start(e, first + (lane < count ? lane : count - 1), start);
+        pmi_wide_start(e, first + (lane < count ? lane : count - 1), start);
         for (size_t i = 0; i < g->n_starts; i++) {
             uint32_t at = p->position[g->start_to[i]];
             if (at != PM_NONE) {
-                pm_wide z = pm_replay_get(b->z, s->kernels->lanes, at, lane);
-                pm_replay_put(b->z, s->kernels->lanes, at, lane, pm_wide_add(z, start[i]));
+                pm_wide z = pmi_replay_get(b->z, s->kernels->lanes, at, lane);
+                pmi_replay_put(b->z, s->kernels->lanes, at, lane, pmi_wide_add(z, start[i]));
             }
         }
     }
@@ -348,21 +348,21 @@ static void products_free(products *p) {
 static pm_status products_new(const pm_evaluation *e, const pm_replay_setup *s, products *p, pm_error *err) {
     size_t n = e->context->program->n, vectors = e->rewards.n_vectors, stride = s->kernels->stride;
     bool is_discrete = e->context->graph->is_discrete;
-    *p = (products){.weighted = pm_malloc_aligned(n * stride, sizeof(double)),
-                    .reward = is_discrete ? pm_malloc_aligned(n * stride, sizeof(double)) : NULL,
-                    .plain = pm_malloc_aligned(vectors * vectors * stride, sizeof(double)),
-                    .paid = is_discrete ? pm_malloc_aligned(vectors * vectors * stride, sizeof(double)) : NULL,
-                    .minus = pm_malloc_aligned(stride, sizeof(double)),
-                    .start = pm_malloc(e->context->graph->n_starts, sizeof(pm_wide)),
-                    .mean = pm_malloc(vectors, sizeof(pm_wide)),
-                    .size = pm_malloc(vectors, sizeof(pm_wide)),
-                    .centred = pm_malloc(vectors, sizeof(pm_wide)),
-                    .delicate = pm_malloc(vectors, sizeof(bool))};
+    *p = (products){.weighted = pmi_malloc_aligned(n * stride, sizeof(double)),
+                    .reward = is_discrete ? pmi_malloc_aligned(n * stride, sizeof(double)) : NULL,
+                    .plain = pmi_malloc_aligned(vectors * vectors * stride, sizeof(double)),
+                    .paid = is_discrete ? pmi_malloc_aligned(vectors * vectors * stride, sizeof(double)) : NULL,
+                    .minus = pmi_malloc_aligned(stride, sizeof(double)),
+                    .start = pmi_malloc(e->context->graph->n_starts, sizeof(pm_wide)),
+                    .mean = pmi_malloc(vectors, sizeof(pm_wide)),
+                    .size = pmi_malloc(vectors, sizeof(pm_wide)),
+                    .centred = pmi_malloc(vectors, sizeof(pm_wide)),
+                    .delicate = pmi_malloc(vectors, sizeof(bool))};
     if (p->weighted == NULL || p->plain == NULL || p->minus == NULL || p->start == NULL || p->mean == NULL ||
         p->size == NULL || p->centred == NULL || p->delicate == NULL ||
         (is_discrete && (p->reward == NULL || p->paid == NULL))) {
         products_free(p);
-        return pm_fail_memory(err, "the covariances", (n + vectors * vectors) * stride * sizeof(double));
+        return pmi_fail_memory(err, "the covariances", (n + vectors * vectors) * stride * sizeof(double));
     }
     return PM_OK;
 }
@@ -376,13 +376,13 @@ static void fill_products(const pm_evaluation *e, const pm_replay_setup *s, cons
         for (size_t g = 0; g < vectors; g++) {
             size_t part = e->rewards.first_part[g];
             double *out = p->plain + (f * vectors + g) * s->kernels->stride;
-            s->kernels->dot(n, p->weighted, pm_replay_moments(s, b, part, 1), out);
+            s->kernels->dot(n, p->weighted, pmi_replay_moments(s, b, part, 1), out);
             if (e->rewards.first_part[g + 1] - part == 2) {
-                s->kernels->dot(n, p->weighted, pm_replay_moments(s, b, part + 1, 1), p->minus);
+                s->kernels->dot(n, p->weighted, pmi_replay_moments(s, b, part + 1, 1), p->minus);
                 for (size_t lane = 0; lane < lanes; lane++) {
-                    pm_replay_put(out, lanes, 0, lane,
-                                  pm_wide_difference(pm_replay_get(out, lanes, 0, lane),
-                                                     pm_replay_get(p->minus, lanes, 0, lane)));
+                    pmi_replay_put(out, lanes, 0, lane,
+                                   pmi_wide_difference(pmi_replay_get(out, lanes, 0, lane),
+                                                       pmi_replay_get(p->minus, lanes, 0, lane)));
                 }
             }
             if (p->paid != NULL) {
@@ -393,15 +393,15 @@ static void fill_products(const pm_evaluation *e, const pm_replay_setup *s, cons
     }
 }
 
-pm_status pm_covariances(const pm_evaluation *e, const pm_replay_setup *s, pm_replay_block *b,
-                         pm_replay_scratch *scratch, size_t first, size_t count, pm_error *err) {
+pm_status pmi_covariances(const pm_evaluation *e, const pm_replay_setup *s, pm_replay_block *b,
+                          pm_replay_scratch *scratch, size_t first, size_t count, pm_error *err) {
     products p;
     pm_status st = products_new(e, s, &p, err);
     if (st != PM_OK) {
         return st;
     }
     fill_starts(e, s, b, p.start, first, count);
-    pm_replay_sojourn(s, b, scratch);
+    pmi_replay_sojourn(s, b, scratch);
     fill_products(e, s, b, &p);
     for (size_t lane = 0; st == PM_OK && lane < count; lane++) {
         covariance_lane c = {.e = e,

@@ -34,7 +34,7 @@ static int by_time(const void *a, const void *b) {
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-pm_status pm_density_check_times(const pm_request *r, bool is_discrete, pm_error *err) {
+pm_status pmi_density_check_times(const pm_request *r, bool is_discrete, pm_error *err) {
     size_t n = r->times_per_theta ? r->n_theta * r->n_times : r->n_times;
     for (size_t i = 0; i < n; i++) {
         double t = r->times[i];
@@ -43,20 +43,20 @@ pm_status pm_density_check_times(const pm_request *r, bool is_discrete, pm_error
         }
         const char *expected = is_discrete ? "a whole number of steps, 0 or more" : "finite, 0 or more";
         if (r->times_per_theta) {
-            return pm_fail(err, PM_EDATA, "times: row %zu, column %zu is %.17g; expected %s", i / r->n_times,
-                           i % r->n_times, t, expected);
+            return pmi_fail(err, PM_EDATA, "times: row %zu, column %zu is %.17g; expected %s", i / r->n_times,
+                            i % r->n_times, t, expected);
         }
-        return pm_fail(err, PM_EDATA, "times: number %zu is %.17g; expected %s", i, t, expected);
+        return pmi_fail(err, PM_EDATA, "times: number %zu is %.17g; expected %s", i, t, expected);
     }
     return PM_OK;
 }
 
 static pm_status check_request(const pm_request *r, double *tolerance, pm_error *err) {
     if (r->lanes != 0 && r->lanes != 1 && r->lanes != 4 && r->lanes != 8 && r->lanes != 16) {
-        return pm_fail(err, PM_EUSAGE, "%u lanes; expected 1, 4, 8 or 16, or 0 to have them chosen", r->lanes);
+        return pmi_fail(err, PM_EUSAGE, "%u lanes; expected 1, 4, 8 or 16, or 0 to have them chosen", r->lanes);
     }
     if (!(r->tolerance >= 0.0 && r->tolerance < 1.0)) {
-        return pm_fail(err, PM_EUSAGE, "tolerance %g; expected a number above 0 and below 1", r->tolerance);
+        return pmi_fail(err, PM_EUSAGE, "tolerance %g; expected a number above 0 and below 1", r->tolerance);
     }
     *tolerance = r->tolerance == 0.0 ? DEFAULT_TOLERANCE : r->tolerance;
     if (r->tail_accuracy && (r->tolerance == 0.0 || *tolerance > TAIL_TOLERANCE)) {
@@ -74,14 +74,14 @@ static void times_free(pm_times *times) {
 /* All times in ascending order, for each row of theta where each has its own. */
 static pm_status sort_times(const pm_request *r, pm_times *out, pm_error *err) {
     size_t rows = r->times_per_theta ? r->n_theta : 1, n = r->n_times, total = 0;
-    timed *sorted = pm_malloc(n, sizeof *sorted);
-    bool fits = pm_mul(rows, n, &total);
-    out->time = fits ? pm_malloc(total, sizeof *out->time) : NULL;
-    out->order = fits ? pm_malloc(total, sizeof *out->order) : NULL;
+    timed *sorted = pmi_malloc(n, sizeof *sorted);
+    bool fits = pmi_mul(rows, n, &total);
+    out->time = fits ? pmi_malloc(total, sizeof *out->time) : NULL;
+    out->order = fits ? pmi_malloc(total, sizeof *out->order) : NULL;
     if (sorted == NULL || out->time == NULL || out->order == NULL) {
         free(sorted);
         times_free(out);
-        return pm_fail_memory(err, "the times", total * sizeof(timed));
+        return pmi_fail_memory(err, "the times", total * sizeof(timed));
     }
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < n; j++) {
@@ -174,19 +174,19 @@ static void run_block(const pass *p, size_t block, outcome *all) {
     }
     pm_status st = PM_OK;
     if (p->method == PM_METHOD_SQUARING) {
-        st = pm_density_square(p->job, rows[0], &steps, &bound, &err);
+        st = pmi_density_square(p->job, rows[0], &steps, &bound, &err);
         p->job->rows[rows[0]].method = PM_METHOD_NONE;
     } else {
         unsigned lanes = p->lanes;
         while (p->job->request->lanes == 0 && lanes > 1 && count <= fewer(lanes)) {
             lanes = fewer(lanes);
         }
-        st = pm_density_block(p->job, rows, count, lanes, p->method == PM_METHOD_EXTENDED, &steps, &bound, &err);
+        st = pmi_density_block(p->job, rows, count, lanes, p->method == PM_METHOD_EXTENDED, &steps, &bound, &err);
     }
 #pragma omp critical(pm_density_merge)
     merge(all, block, st, &err, steps, bound);
-    pm_progress_add(p->job->progress, count);
-    pm_progress_tell(p->job->progress, 0.0, 0);
+    pmi_progress_add(p->job->progress, count);
+    pmi_progress_tell(p->job->progress, 0.0, 0);
 }
 
 /* Rows of a block take as many steps as the first of them: the others not much fewer. */
@@ -222,12 +222,12 @@ static void run_blocks(pass *p, outcome *all) {
     }
 #pragma omp parallel num_threads(threads)
     {
-        pm_float_env before = pm_float_enter();
+        pm_float_env before = pmi_float_enter();
 #pragma omp for schedule(dynamic, 1)
         for (size_t block = 0; block < p->n_blocks; block++) {
             run_block(p, block, all);
         }
-        pm_float_leave(before);
+        pmi_float_leave(before);
     }
 }
 
@@ -262,12 +262,12 @@ static pm_status run_passes(pm_density_job *job, unsigned threads, outcome *all,
     size_t n = job->request->n_theta;
     pass p = {.job = job,
               .threads = threads,
-              .rows = pm_malloc(n, sizeof *p.rows),
-              .first = pm_malloc(n + 1, sizeof *p.first)};
-    ranked *order = pm_malloc(n, sizeof *order);
+              .rows = pmi_malloc(n, sizeof *p.rows),
+              .first = pmi_malloc(n + 1, sizeof *p.first)};
+    ranked *order = pmi_malloc(n, sizeof *order);
     pm_status st = PM_OK;
     if (p.rows == NULL || p.first == NULL || order == NULL) {
-        st = pm_fail_memory(err, "the order of theta rows", n * (sizeof *order + 2 * sizeof(size_t)));
+        st = pmi_fail_memory(err, "the order of theta rows", n * (sizeof *order + 2 * sizeof(size_t)));
     }
     for (p.method = PM_METHOD_STEPS; st == PM_OK && p.method < PM_METHOD_NONE; p.method++) {
         choose_rows(&p, order);
@@ -288,16 +288,16 @@ static pm_status run_passes(pm_density_job *job, unsigned threads, outcome *all,
     return st;
 }
 
-pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_request *request, const double *start,
-                              pm_result *result, const pm_log *log, pm_error *err) {
+pm_status pmi_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_request *request, const double *start,
+                               pm_result *result, const pm_log *log, pm_error *err) {
     pm_progress progress;
     pm_density_job job = {.chain = chain,
                           .request = request,
                           .start = start,
                           .result = result,
                           .isa = isa,
-                          .mix = pm_mix_get(isa),
-                          .dense_row = pm_dense_row_get(isa),
+                          .mix = pmi_mix_get(isa),
+                          .dense_row = pmi_dense_row_get(isa),
                           .is_discrete = chain->graph->is_discrete,
                           .wants_pdf = request->pdf && result->pdf != NULL,
                           .wants_cdf = request->cdf && (result->cdf != NULL || result->survival != NULL),
@@ -310,23 +310,23 @@ pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reques
     if (st != PM_OK || request->n_times == 0 || request->n_theta == 0 || (!job.wants_pdf && !job.wants_cdf)) {
         return st;
     }
-    st = pm_density_check_times(request, job.is_discrete, err);
+    st = pmi_density_check_times(request, job.is_discrete, err);
     if (st == PM_OK) {
-        pm_step_table_set(&job.early, 0);
+        pmi_step_table_set(&job.early, 0);
         st = sort_times(request, &job.times, err);
     }
     if (st != PM_OK) {
         return st;
     }
-    job.rows = pm_malloc(request->n_theta, sizeof *job.rows);
+    job.rows = pmi_malloc(request->n_theta, sizeof *job.rows);
     if (job.rows == NULL) {
-        st = pm_fail_memory(err, "the rows of theta", request->n_theta * sizeof *job.rows);
+        st = pmi_fail_memory(err, "the rows of theta", request->n_theta * sizeof *job.rows);
     } else {
-        st = pm_density_plan(&job, err);
+        st = pmi_density_plan(&job, err);
     }
     if (st == PM_OK) {
-        pm_progress_start(&progress, log, request->n_theta);
-        st = run_passes(&job, request->threads == 0 ? pm_processors() : request->threads, &all, err);
+        pmi_progress_start(&progress, log, request->n_theta);
+        st = run_passes(&job, request->threads == 0 ? pmi_processors() : request->threads, &all, err);
     }
     free(job.rows);
     times_free(&job.times);

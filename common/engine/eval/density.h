@@ -7,19 +7,19 @@
 #include "scc/split.h"
 
 /* The chain laid out for stepping: reachable transient states with their in-edges, absorption edges, start edges.
- * Immutable; shared by threads. It borrows `graph` and `split`, which must outlive it. Free with pm_chain_free. */
+ * Immutable; shared by threads. It borrows `graph` and `split`, which must outlive it. Free with pmi_chain_free. */
 typedef struct pm_chain pm_chain;
-pm_status pm_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err);
-void pm_chain_free(pm_chain *chain);
+pm_status pmi_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err);
+void pmi_chain_free(pm_chain *chain);
 
 /* Errors: PM_EDATA for a time that is not finite, below zero or, when discrete, no whole number. */
-pm_status pm_density_check_times(const pm_request *request, bool is_discrete, pm_error *err);
+pm_status pmi_density_check_times(const pm_request *request, bool is_discrete, pm_error *err);
 
 /* Evaluates request->pdf, cdf at the times into result->pdf, cdf, survival (each NULL or (B, T)), and sets
  * result->steps, error_bound, n_extended and n_squared. `start` is (B, S), S = graph->n_starts: the start distribution
  * at each theta, already checked to sum to one (rescaled). `request` has been validated for shape (pm_evaluate); times
  * are checked here. */
-pm_status pm_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_request *request, const double *start,
-                              pm_result *result, const pm_log *log, pm_error *err);
+pm_status pmi_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_request *request, const double *start,
+                               pm_result *result, const pm_log *log, pm_error *err);
 
 #endif

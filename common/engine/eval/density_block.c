@@ -31,8 +31,8 @@ typedef struct array {
 static pm_status block_new(pm_block *b, pm_error *err) {
     const pm_chain *c = b->job->chain;
     size_t lanes = b->lanes, state = (size_t)c->n * lanes, weights = c->graph->n_weights * lanes, n_mixtures = 0;
-    if (!pm_mul(b->job->request->n_times, lanes, &n_mixtures)) {
-        return pm_fail_memory(err, "the times", SIZE_MAX);
+    if (!pmi_mul(b->job->request->n_times, lanes, &n_mixtures)) {
+        return pmi_fail_memory(err, "the times", SIZE_MAX);
     }
     const array arrays[] = {{&b->theta, lanes * c->graph->n_params, true},
                             {&b->table, weights, true},
@@ -56,17 +56,17 @@ static pm_status block_new(pm_block *b, pm_error *err) {
     bool complete = true;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         if (arrays[i].is_wanted) {
-            *arrays[i].values = pm_malloc_aligned(arrays[i].size, sizeof(double));
+            *arrays[i].values = pmi_malloc_aligned(arrays[i].size, sizeof(double));
             complete = complete && *arrays[i].values != NULL;
         }
     }
-    b->mixtures = pm_calloc(n_mixtures, sizeof *b->mixtures);
-    b->points = pm_malloc(n_mixtures, sizeof *b->points);
-    b->errors = pm_malloc(n_mixtures, sizeof *b->errors);
-    b->later = pm_malloc(1, sizeof *b->later);
+    b->mixtures = pmi_calloc(n_mixtures, sizeof *b->mixtures);
+    b->points = pmi_malloc(n_mixtures, sizeof *b->points);
+    b->errors = pmi_malloc(n_mixtures, sizeof *b->errors);
+    b->later = pmi_malloc(1, sizeof *b->later);
     if (!complete || b->mixtures == NULL || b->points == NULL || b->errors == NULL || b->later == NULL) {
         size_t times = sizeof *b->mixtures + sizeof *b->points + sizeof *b->errors;
-        return pm_fail_memory(err, "densities", 3 * state * sizeof(double) + n_mixtures * times);
+        return pmi_fail_memory(err, "densities", 3 * state * sizeof(double) + n_mixtures * times);
     }
     b->step =
         (pm_step){.chain = c, .table = b->table, .keep = b->keep, .table_low = b->table_low, .keep_low = b->keep_low};
@@ -92,7 +92,7 @@ static void add_up(const pm_block *b, size_t offset, double *out) {
 }
 
 static void add_up_partials(pm_block *b) {
-    if (b->job->chain->n_blocks > 1) {
+    if (b->job->chain->n_blocks != 1) {
         add_up(b, 0, b->mass);
         add_up(b, b->lanes, b->absorbed);
     }
@@ -100,11 +100,11 @@ static void add_up_partials(pm_block *b) {
 
 /* Where block i of the chain puts its mass and what it absorbs: where the sums are wanted, if there is no other. */
 static double *mass_of(const pm_block *b, size_t i) {
-    return b->job->chain->n_blocks > 1 ? b->partial + i * 2 * b->lanes : b->mass;
+    return b->job->chain->n_blocks != 1 ? b->partial + i * 2 * b->lanes : b->mass;
 }
 
 static double *absorbed_of(const pm_block *b, size_t i) {
-    return b->job->chain->n_blocks > 1 ? b->partial + (i * 2 + 1) * b->lanes : b->absorbed;
+    return b->job->chain->n_blocks != 1 ? b->partial + (i * 2 + 1) * b->lanes : b->absorbed;
 }
 
 static void measure_start(pm_block *b) {
@@ -141,7 +141,7 @@ static void exchange(double **a, double **b) {
 
 /* Of the states that hold something now: few of a long chain. */
 static double work_of_step(const pm_block *b) {
-    return pm_step_work(b->job->chain, (uint32_t)b->step.first, (uint32_t)b->step.last) * b->lanes;
+    return pmi_step_work(b->job->chain, (uint32_t)b->step.first, (uint32_t)b->step.last) * b->lanes;
 }
 
 static void take_step(pm_block *b) {
@@ -149,7 +149,9 @@ static void take_step(pm_block *b) {
         b->step.last = b->job->chain->reach[b->step.last - 1];
     }
     size_t first = b->step.first / PM_CHAIN_BLOCK, last = (b->step.last + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
-    last = last > first ? last : first + 1; /* nothing is left: a block finds a mass of zero */
+    if (last == 0 && b->job->chain->n_blocks == 1) {
+        last = 1; /* nothing is left: the block finds a mass of zero */
+    }
     bool is_shared = b->job->step_threads > 1 && work_of_step(b) >= PM_SHARED_STEP_WORK;
     if (!is_shared) {
         for (size_t i = first; i < last; i++) {
@@ -158,14 +160,14 @@ static void take_step(pm_block *b) {
     } else {
 #pragma omp parallel num_threads(b->job->step_threads)
         {
-            pm_float_env before = pm_float_enter();
-            pm_float_mode mode = pm_denormals_flush();
+            pm_float_env before = pmi_float_enter();
+            pm_float_mode mode = pmi_denormals_flush();
 #pragma omp for schedule(static)
             for (size_t i = first; i < last; i++) {
                 step_block(b, i);
             }
-            pm_denormals_restore(mode);
-            pm_float_leave(before);
+            pmi_denormals_restore(mode);
+            pmi_float_leave(before);
         }
     }
     exchange(&b->now, &b->next);
@@ -183,7 +185,7 @@ static uint64_t chunk_end(uint64_t k) {
 }
 
 /* Pois(k; k) is above 0.36 / sqrt(k). */
-void pm_step_table_set(pm_step_table *t, uint64_t first) {
+void pmi_step_table_set(pm_step_table *t, uint64_t first) {
     for (size_t j = 0; j < PM_CHUNK; j++) {
         double step = (double)(first + j);
         long double product = 1.0L; /* below 2^424, and the ratio is rounded to double but once */
@@ -201,7 +203,7 @@ static void begin_chunk(pm_block *b, uint64_t first) {
         b->ratio = b->job->early.ratio + first;
         b->mode = b->job->early.mode + first;
     } else {
-        pm_step_table_set(b->later, first);
+        pmi_step_table_set(b->later, first);
         b->ratio = b->later->ratio;
         b->mode = b->later->mode;
     }
@@ -214,10 +216,10 @@ static void record_steps(pm_block *b, uint64_t end) {
             b->chunk_a[(size_t)l * PM_CHUNK_STRIDE + j] = b->absorbed[l];
             b->chunk_s[(size_t)l * PM_CHUNK_STRIDE + j] = b->mass[l];
         }
-        b->is_blending = b->may_restart && pm_block_weigh(b, k);
+        b->is_blending = b->may_restart && pmi_block_weigh(b, k);
         take_step(b);
         if ((k + 1) % DRAIN_EVERY == 0) {
-            pm_block_drain(b, k + 1);
+            pmi_block_drain(b, k + 1);
         }
     }
     b->recorded = end;
@@ -229,9 +231,9 @@ static pm_status follow_chunk(pm_block *b, unsigned l, pm_error *err) {
     if (lane->done || lane->waits || (b->recorded != lane->limit && b->recorded != chunk_end(b->chunk))) {
         return PM_OK;
     }
-    pm_lane_take(b, l, b->recorded);
+    pmi_lane_take(b, l, b->recorded);
     lane->mass = b->mass[l];
-    return pm_lane_judge(b, lane, err);
+    return pmi_lane_judge(b, lane, err);
 }
 
 /* The smallest and the largest number of steps that a lane asks for; 0 when all are done, or wait. */
@@ -263,7 +265,7 @@ static pm_status run_segment(pm_block *b, pm_error *err) {
         if (b->recorded == end) {
             begin_chunk(b, end);
         }
-        pm_progress_tell(b->job->progress, fmin(1.0, (double)b->recorded / (double)most), b->count);
+        pmi_progress_tell(b->job->progress, fmin(1.0, (double)b->recorded / (double)most), b->count);
     }
     return st;
 }
@@ -274,7 +276,7 @@ static pm_status run_steps(pm_block *b, pm_error *err) {
     while (st == PM_OK && again) {
         st = run_segment(b, err);
         if (st == PM_OK) {
-            st = pm_block_restart(b, &again, err);
+            st = pmi_block_restart(b, &again, err);
         }
     }
     return st;
@@ -285,9 +287,9 @@ static pm_status finish_lane(const pm_block *b, pm_lane *lane, uint64_t *steps, 
     double own = 0.0;
     pm_status st = PM_OK;
     if (lane->next == PM_METHOD_NONE) {
-        st = pm_lane_finish(b, lane, &own, err);
+        st = pmi_lane_finish(b, lane, &own, err);
         if (st == PM_OK && own > b->job->tolerance) {
-            st = pm_lane_more_digits(b, lane, own, err);
+            st = pmi_lane_more_digits(b, lane, own, err);
         }
     }
     if (st == PM_OK && lane->next == PM_METHOD_NONE) {
@@ -298,29 +300,29 @@ static pm_status finish_lane(const pm_block *b, pm_lane *lane, uint64_t *steps, 
     return st;
 }
 
-pm_status pm_density_block(const pm_density_job *job, const size_t *rows, size_t count, unsigned lanes, bool extended,
-                           uint64_t *steps, double *bound, pm_error *err) {
+pm_status pmi_density_block(const pm_density_job *job, const size_t *rows, size_t count, unsigned lanes, bool extended,
+                            uint64_t *steps, double *bound, pm_error *err) {
     pm_block b = {.job = job,
                   .rows = rows,
                   .count = count,
                   .lanes = lanes,
                   .extended = extended,
-                  .kernels = pm_step_kernels_get(job->isa, lanes),
-                  .extended_kernels = pm_extended_kernels_get(job->isa, lanes)};
+                  .kernels = pmi_step_kernels_get(job->isa, lanes),
+                  .extended_kernels = pmi_extended_kernels_get(job->isa, lanes)};
     *steps = 0;
     *bound = 0.0;
     for (size_t i = 0; i < count; i++) {
-        b.may_restart = b.may_restart || pm_row_may_restart(job, rows[i]);
+        b.may_restart = b.may_restart || pmi_row_may_restart(job, rows[i]);
     }
-    pm_float_mode mode = pm_denormals_flush();
-    pm_count_roundings(&b);
+    pm_float_mode mode = pmi_denormals_flush();
+    pmi_count_roundings(&b);
     pm_status st = block_new(&b, err);
     if (st == PM_OK) {
-        st = pm_block_setup(&b, err);
+        st = pmi_block_setup(&b, err);
     }
     if (st == PM_OK) {
         for (unsigned l = 0; l < count; l++) {
-            pm_lane_open(&b, l);
+            pmi_lane_open(&b, l);
         }
         st = run_steps(&b, err);
     }
@@ -328,6 +330,6 @@ pm_status pm_density_block(const pm_density_job *job, const size_t *rows, size_t
         st = finish_lane(&b, &b.lane[l], steps, bound, err);
     }
     block_free(&b);
-    pm_denormals_restore(mode);
+    pmi_denormals_restore(mode);
     return st;
 }

@@ -81,7 +81,7 @@ typedef struct pm_density_job {
     pm_result *result;   /* the buffers to write; steps and error_bound are not touched */
     pm_isa isa;
     pm_mix_function mix;
-    pm_dense_row dense_row;
+    pmi_dense_row dense_row;
     bool is_discrete;
     bool wants_pdf, wants_cdf;
     double tolerance;      /* what no error bound may exceed */
@@ -122,7 +122,7 @@ typedef struct pm_lane {
     pm_times times;
     pm_mixture *mixtures; /* T, in the order of `times` */
     int shift;            /* tails of large rates: Poisson weights are kept as multiples of 2^-shift */
-    double exponent;      /* of the windows (pm_poisson_window) */
+    double exponent;      /* of the windows (pmi_poisson_window) */
     double cut;           /* the Poisson mass that windows cut off on either side, first setting of `exponent` */
     uint64_t ends;        /* steps that the windows ask for */
     uint64_t limit;       /* the same, or where the goal's window ends */
@@ -203,85 +203,85 @@ typedef struct pm_block {
 
 /* Evaluates `count` rows of theta by steps. *steps and *bound are the largest of any row. A row that needs another
  * method has job->rows[row].method set to it, the others to PM_METHOD_NONE. */
-pm_status pm_density_block(const pm_density_job *job, const size_t *rows, size_t count, unsigned lanes, bool extended,
-                           uint64_t *steps, double *bound, pm_error *err);
+pm_status pmi_density_block(const pm_density_job *job, const size_t *rows, size_t count, unsigned lanes, bool extended,
+                            uint64_t *steps, double *bound, pm_error *err);
 
 /* Fills the table from step `first` on. */
-void pm_step_table_set(pm_step_table *t, uint64_t first);
+void pmi_step_table_set(pm_step_table *t, uint64_t first);
 
 /* density_plan.c: fills job->rows, in ascending order of rows. Errors: PM_EDATA for weights, rates and rows of
  * probabilities that will not do, naming the row of theta and the edge or state. */
-pm_status pm_density_plan(pm_density_job *job, pm_error *err);
+pm_status pmi_density_plan(pm_density_job *job, pm_error *err);
 /* Which states are reached at a row of theta: n flags, to be freed. */
-pm_status pm_reached_states(const pm_density_job *job, size_t row, bool **out, pm_error *err);
+pm_status pmi_reached_states(const pm_density_job *job, size_t row, bool **out, pm_error *err);
 /* Multiply-adds of squaring for a row, HUGE_VAL when it cannot be done. */
-double pm_squaring_work(const pm_density_job *job, size_t row);
-double pm_last_time(const pm_density_job *job, size_t row);
-pm_times pm_row_times(const pm_density_job *job, size_t row);
+double pmi_squaring_work(const pm_density_job *job, size_t row);
+double pmi_last_time(const pm_density_job *job, size_t row);
+pm_times pmi_row_times(const pm_density_job *job, size_t row);
 
 /* density_setup.c: the table of probabilities, `keep`, the lanes' rates and the vector v_0. */
-pm_status pm_block_setup(pm_block *b, pm_error *err);
+pm_status pmi_block_setup(pm_block *b, pm_error *err);
 /* Of these all but the vector, for the lanes' lambda; writes over `next`, and `now` when discrete. */
-pm_status pm_block_set_rates(pm_block *b, pm_error *err);
+pm_status pmi_block_set_rates(pm_block *b, pm_error *err);
 /* lambda for rates of `most` at most: with room for the rounding of their sums. */
-double pm_rate_above(const pm_chain *chain, double most);
+double pmi_rate_above(const pm_chain *chain, double most);
 
 /* density_mix.c. Poisson's x for a time of the lane. */
-void pm_lane_set_mixture(const pm_lane *lane, double time, double exponent, pm_mixture *m);
-pm_poisson_law pm_mixture_law(const pm_block *b, const pm_lane *lane, const pm_mixture *m);
+void pmi_lane_set_mixture(const pm_lane *lane, double time, double exponent, pm_mixture *m);
+pm_poisson_law pmi_mixture_law(const pm_block *b, const pm_lane *lane, const pm_mixture *m);
 /* Takes the steps lane->at .. end-1 of the chunk into account. */
-void pm_lane_take(pm_block *b, unsigned lane, uint64_t end);
+void pmi_lane_take(pm_block *b, unsigned lane, uint64_t end);
 /* Sets the windows for the times of the lane. */
-void pm_lane_open(pm_block *b, unsigned lane);
+void pmi_lane_open(pm_block *b, unsigned lane);
 /* The same again, as lane->exponent has changed. */
-void pm_lane_set_windows(const pm_block *b, pm_lane *lane);
+void pmi_lane_set_windows(const pm_block *b, pm_lane *lane);
 
 /* density_judge.c: at a chunk's end or at the lane's limit decides whether the lane is done, or done better in another
  * way. Errors: PM_EDATA when all of them would take too long. */
-pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err);
+pm_status pmi_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err);
 /* The larger of the pdf's largest value so far at the times asked for and of a small part of its peak, over lambda. */
-double pm_lane_scale(const pm_lane *lane);
+double pmi_lane_scale(const pm_lane *lane);
 
 /* density_drain.c: empties the first levels, which nothing flows into any more, and states ahead of the front, where
  * what they still hold does not matter, and leaves states that no lane needs out of later steps. */
-void pm_block_drain(pm_block *b, uint64_t step);
+void pmi_block_drain(pm_block *b, uint64_t step);
 /* The first levels of one lane. */
-void pm_lane_drain(const pm_block *b, pm_lane *lane, unsigned l);
+void pmi_lane_drain(const pm_block *b, pm_lane *lane, unsigned l);
 
 /* density_restart.c. Whether a row may begin anew, and the lane's part of it. */
-bool pm_row_may_restart(const pm_density_job *job, size_t row);
+bool pmi_row_may_restart(const pm_density_job *job, size_t row);
 /* At a judgement: sets a goal where steps from there on, at the rates of what is not drained by then, are far fewer
  * than the steps left. */
-void pm_lane_seek_goal(const pm_block *b, pm_lane *lane, double steps_left);
+void pmi_lane_seek_goal(const pm_block *b, pm_lane *lane, double steps_left);
 /* The weights of step k for the vectors to begin anew from; whether there are any. */
-bool pm_block_weigh(pm_block *b, uint64_t k);
+bool pmi_block_weigh(pm_block *b, uint64_t k);
 /* Begins anew with the lanes that wait for it. *any: whether there are any. */
-pm_status pm_block_restart(pm_block *b, bool *any, pm_error *err);
+pm_status pmi_block_restart(pm_block *b, bool *any, pm_error *err);
 
 /* density_bound.c: counts roundings, before any of the following. */
-void pm_count_roundings(pm_block *b);
+void pmi_count_roundings(pm_block *b);
 /* Bounds of what rounding leaves, relative to a sum of non-negative terms.
  * Of the steps, after `steps` of them with `jumps` at most that rates lead to (steps + lambda t when continuous). */
-double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
+double pmi_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
 /* Of the Poisson weights of one time and the sum over `window` steps, whose mean under the terms is at most `mean`. */
-double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window);
+double pmi_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window);
 
 /* density_finish.c: the points and their errors of the times before number `end`, which no later step changes. */
-void pm_lane_settle(const pm_block *b, pm_lane *lane, size_t end);
+void pmi_lane_settle(const pm_block *b, pm_lane *lane, size_t end);
 /* Settles all times and writes the results of the lane; *bound: their error. A bound above the tolerance: PM_OK and
- * nothing is written. Errors: as pm_write_points. */
-pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err);
+ * nothing is written. Errors: as pmi_write_points. */
+pm_status pmi_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err);
 /* A plain lane with this bound needs more digits: sets lane->next. Errors: PM_EDATA when there are none to be had. */
-pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err);
+pm_status pmi_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err);
 /* Puts the T points of a row, by ascending time, in order and writes them. Errors:
  * PM_ESOFTWARE when the distribution function decreases by more than the bound. */
-pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, const pm_point *points, pm_error *err);
+pm_status pmi_write_points(const pm_density_job *job, size_t row, double bound, const pm_point *points, pm_error *err);
 /* PM_EDATA: the row cannot be had within the tolerance, perhaps for what rows exceed one by. */
-pm_status pm_refuse_bound(const pm_density_job *job, size_t row, double steps, double excess, double bound,
-                          pm_error *err);
+pm_status pmi_refuse_bound(const pm_density_job *job, size_t row, double steps, double excess, double bound,
+                           pm_error *err);
 
 /* density_squaring.c: the whole of one row. */
-pm_status pm_density_square(const pm_density_job *job, size_t row, uint64_t *steps, double *bound, pm_error *err);
+pm_status pmi_density_square(const pm_density_job *job, size_t row, uint64_t *steps, double *bound, pm_error *err);
 
 /* density_progress.c */
 struct pm_progress {
@@ -289,11 +289,11 @@ struct pm_progress {
     double started, reported; /* seconds */
     uint64_t rows_done, rows;
 };
-void pm_progress_start(pm_progress *p, const pm_log *log, size_t rows);
+void pmi_progress_start(pm_progress *p, const pm_log *log, size_t rows);
 /* Called by any thread: `rows` rows are done. */
-void pm_progress_add(pm_progress *p, size_t rows);
+void pmi_progress_add(pm_progress *p, size_t rows);
 /* Reports when a second has passed and the caller is the calling thread of the evaluation. `fraction` of `rows` more
  * is done in this thread. */
-void pm_progress_tell(pm_progress *p, double fraction, size_t rows);
+void pmi_progress_tell(pm_progress *p, double fraction, size_t rows);
 
 #endif

@@ -59,18 +59,18 @@ static double per_jump(const pm_block *b) {
     return is_exact ? 0.0 : b->extended ? 8.0 * PM_ROUNDING : JUMP_ROUNDINGS;
 }
 
-void pm_count_roundings(pm_block *b) {
+void pmi_count_roundings(pm_block *b) {
     b->once = once(b);
     b->per_step = per_step(b);
     b->per_jump = per_jump(b);
 }
 
-double pm_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps) {
+double pmi_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps) {
     double roundings = b->once + steps * b->per_step + jumps * b->per_jump;
     return lane->rounding + HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
 }
 
-double pm_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window) {
+double pmi_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window) {
     if (b->job->is_discrete) {
         return 4.0 * PM_ROUNDING;
     }

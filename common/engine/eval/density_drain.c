@@ -25,10 +25,10 @@ static void clear_states(const pm_block *b, unsigned l, size_t first, size_t las
 
 /* Half of what may be dropped is for the levels, a part for each; the last one stays. Not while vectors are blended:
  * what the first of them hold there is in the sum. */
-void pm_lane_drain(const pm_block *b, pm_lane *lane, unsigned l) {
+void pmi_lane_drain(const pm_block *b, pm_lane *lane, unsigned l) {
     const pm_chain *c = b->job->chain;
     while (lane->level + 1 < c->n_levels) {
-        double part = pm_step_work(c, 0, c->level_first[lane->level + 1]) / pm_step_work(c, 0, c->n);
+        double part = pmi_step_work(c, 0, c->level_first[lane->level + 1]) / pmi_step_work(c, 0, c->n);
         double dropped = lane->dropped + level_mass(b, l, lane->level);
         if (dropped > 0.5 * lane->may_drop * part) {
             return;
@@ -41,7 +41,7 @@ void pm_lane_drain(const pm_block *b, pm_lane *lane, unsigned l) {
 
 /* The part of all steps, or of all time, that has passed. */
 static double progress(const pm_block *b, const pm_lane *lane, uint64_t step) {
-    double all = b->job->is_discrete ? (double)lane->limit : lane->lambda * pm_last_time(b->job, lane->theta_row);
+    double all = b->job->is_discrete ? (double)lane->limit : lane->lambda * pmi_last_time(b->job, lane->theta_row);
     return fmin(1.0, ((double)step + lane->lambda * lane->from) / fmax(all, 1.0));
 }
 
@@ -68,14 +68,14 @@ static void clear_slots(pm_block *b, size_t first, size_t last) {
     }
 }
 
-void pm_block_drain(pm_block *b, uint64_t step) {
+void pmi_block_drain(pm_block *b, uint64_t step) {
     const pm_chain *c = b->job->chain;
     uint32_t level = c->n_levels, last = 0;
     for (unsigned l = 0; l < b->count; l++) {
         pm_lane *lane = &b->lane[l];
         if (!lane->done && !lane->waits) {
             if (!lane->goal.is_set) {
-                pm_lane_drain(b, lane, l);
+                pmi_lane_drain(b, lane, l);
             }
             trim_front(b, lane, l, step);
             level = lane->level < level ? lane->level : level;

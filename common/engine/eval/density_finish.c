@@ -14,21 +14,22 @@
 /* Below this, double precision has no relative accuracy to give. */
 #define SMALLEST_RELATIVE 1e-290
 
-pm_status pm_refuse_bound(const pm_density_job *job, size_t row, double steps, double excess, double bound,
-                          pm_error *err) {
+pm_status pmi_refuse_bound(const pm_density_job *job, size_t row, double steps, double excess, double bound,
+                           pm_error *err) {
     bool tails = job->request->tail_accuracy;
     if (excess * steps > bound / 4.0) {
-        return pm_fail(err, PM_EDATA,
-                       "theta row %zu: a row's probabilities add up to %.3g more than one, which %.10g steps make an "
-                       "error of up to %.3g, more than the %s %.3g; give probabilities that add up to one",
-                       row, excess, steps, bound, tails ? "relative tolerance" : "tolerance", job->tolerance);
+        return pmi_fail(err, PM_EDATA,
+                        "theta row %zu: a row's probabilities add up to %.3g more than one, which %.10g steps make an "
+                        "error of up to %.3g, more than the %s %.3g; give probabilities that add up to one",
+                        row, excess, steps, bound, tails ? "relative tolerance" : "tolerance", job->tolerance);
     }
-    return pm_fail(err, PM_EDATA,
-                   "theta row %zu: after %.10g %s (rate %g, largest time %g) the error bound is %.3g, more than the %s "
-                   "%.3g; ask for %s",
-                   row, steps, job->is_discrete ? "steps" : "uniformization steps", job->rows[row].lambda,
-                   pm_last_time(job, row), bound, tails ? "relative tolerance" : "tolerance", job->tolerance,
-                   tails ? "no tail accuracy, or smaller times" : "a larger --tolerance, or smaller times");
+    return pmi_fail(
+        err, PM_EDATA,
+        "theta row %zu: after %.10g %s (rate %g, largest time %g) the error bound is %.3g, more than the %s "
+        "%.3g; ask for %s",
+        row, steps, job->is_discrete ? "steps" : "uniformization steps", job->rows[row].lambda, pmi_last_time(job, row),
+        bound, tails ? "relative tolerance" : "tolerance", job->tolerance,
+        tails ? "no tail accuracy, or smaller times" : "a larger --tolerance, or smaller times");
 }
 
 /* Whether the cdf at a time is known as a sum. Where the steps stopped inside the window, all mass that will ever count
@@ -41,7 +42,7 @@ static bool cdf_is_known(const pm_block *b, const pm_lane *lane, size_t j, doubl
     if (b->job->is_discrete || (double)lane->at <= m->x) {
         return false;
     }
-    *cdf += (lane->cum + lane->cum_low) / PM_UNIT * pm_poisson_right_tail(lane->at, m->x);
+    *cdf += (lane->cum + lane->cum_low) / PM_UNIT * pmi_poisson_right_tail(lane->at, m->x);
     return true;
 }
 
@@ -81,7 +82,7 @@ static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mi
     double most = (double)(m->last < lane->at ? m->last : lane->at), steps = smaller(mean_steps, most);
     double jumps = steps + (b->job->is_discrete ? 0.0 : m->x);
     double window = m->last > m->first ? smaller((double)(m->last - m->first), most) : 0.0;
-    return pm_step_rounding(b, lane, steps, jumps) + pm_mixing_rounding(b, m, steps, window);
+    return pmi_step_rounding(b, lane, steps, jumps) + pmi_mixing_rounding(b, m, steps, window);
 }
 
 /* What rounding leaves of the pdf, relatively. An error that grows with the number k of steps counts with the mean of k
@@ -92,7 +93,7 @@ static double pdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixt
     if (!b->job->is_discrete && sum > 0.0) {
         double exponent = 1.0 + larger(0.0, log(larger(lane->most / sum, 1.0) * (most / larger(m->x, 1.0))));
         uint64_t first, last;
-        pm_poisson_window(m->x, smaller(exponent, lane->exponent), &first, &last);
+        pmi_poisson_window(m->x, smaller(exponent, lane->exponent), &first, &last);
         most = smaller(most, (double)last + 0.4 * larger(m->x, 1.0));
     }
     return rounding_after(b, lane, m, most);
@@ -160,7 +161,7 @@ static pm_point_error plain_error(const pm_block *b, const pm_lane *lane, size_t
  * either side (density_mix.c), those of vectors to begin anew from less. A scale of zero: nothing of the pdf is above
  * the smallest number. */
 static double error_bound(const pm_block *b, const pm_lane *lane, const pm_point_error *error) {
-    double scale = pm_lane_scale(lane), cut = PM_CUT_SHARE * b->job->tolerance, pdf = 0.0;
+    double scale = pmi_lane_scale(lane), cut = PM_CUT_SHARE * b->job->tolerance, pdf = 0.0;
     if (b->job->request->tail_accuracy) {
         return fmax(error->pdf, error->cdf);
     }
@@ -181,7 +182,7 @@ static pm_status put_in_order(const pm_density_job *job, size_t row, double time
     bool tails = job->request->tail_accuracy;
     double allowed = 4.0 * DBL_EPSILON + 2.0 * bound * (tails ? fmin(before->cdf, before->survival) : 1.0);
     if (fmax(fall, rise) > allowed) {
-        return pm_fail(
+        return pmi_fail(
             err, PM_ESOFTWARE,
             "theta row %zu: the distribution function falls by %g to %.17g at time %.17g, more than its error "
             "bound %g",
@@ -205,9 +206,9 @@ static void write_point(const pm_density_job *job, size_t at, const pm_point *p)
     }
 }
 
-pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, const pm_point *points, pm_error *err) {
+pm_status pmi_write_points(const pm_density_job *job, size_t row, double bound, const pm_point *points, pm_error *err) {
     size_t n_times = job->request->n_times;
-    pm_times times = pm_row_times(job, row);
+    pm_times times = pmi_row_times(job, row);
     pm_point before = {.cdf = 0.0, .survival = 1.0};
     for (size_t j = 0; j < n_times; j++) {
         pm_point p = points[j];
@@ -221,7 +222,7 @@ pm_status pm_write_points(const pm_density_job *job, size_t row, double bound, c
     return PM_OK;
 }
 
-void pm_lane_settle(const pm_block *b, pm_lane *lane, size_t end) {
+void pmi_lane_settle(const pm_block *b, pm_lane *lane, size_t end) {
     size_t at = (size_t)(lane - b->lane) * b->job->request->n_times;
     pm_point_error missing = missing_parts(b, lane);
     for (size_t j = lane->settled; j < end; j++) {
@@ -233,9 +234,9 @@ void pm_lane_settle(const pm_block *b, pm_lane *lane, size_t end) {
     lane->settled = end;
 }
 
-pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err) {
+pm_status pmi_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err) {
     size_t n_times = b->job->request->n_times, at = (size_t)(lane - b->lane) * n_times;
-    pm_lane_settle(b, lane, n_times);
+    pmi_lane_settle(b, lane, n_times);
     pm_point_error most = {0};
     for (size_t j = 0; j < n_times; j++) {
         const pm_point_error *e = &b->errors[at + j];
@@ -244,5 +245,5 @@ pm_status pm_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_err
         most.beyond = larger(most.beyond, e->beyond);
     }
     *bound = error_bound(b, lane, &most);
-    return *bound > b->job->tolerance ? PM_OK : pm_write_points(b->job, lane->theta_row, *bound, b->points + at, err);
+    return *bound > b->job->tolerance ? PM_OK : pmi_write_points(b->job, lane->theta_row, *bound, b->points + at, err);
 }

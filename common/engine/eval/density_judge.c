@@ -41,7 +41,7 @@ static bool in_tails(const pm_block *b) {
     return b->job->request->tail_accuracy;
 }
 
-double pm_lane_scale(const pm_lane *lane) {
+double pmi_lane_scale(const pm_lane *lane) {
     return fmax(lane->asked, SMALL_PART * lane->peak);
 }
 
@@ -57,13 +57,13 @@ static bool rest_is_negligible(const pm_block *b, const pm_lane *lane) {
     if (lane->mass > share * PM_UNIT) {
         return false;
     }
-    return !b->job->wants_pdf || pdf_left(b, lane) <= share * pm_lane_scale(lane);
+    return !b->job->wants_pdf || pdf_left(b, lane) <= share * pmi_lane_scale(lane);
 }
 
 /* What all later terms add to a time; to its cdf they add c_at as well, which point_of does. */
 static bool time_is_exact(const pm_block *b, const pm_lane *lane, size_t j) {
     const double *sums = lane->mixtures[j].sums;
-    double rest = lane->mass * pm_poisson_right_bound(lane->at, lane->mixtures[j].x);
+    double rest = lane->mass * pmi_poisson_right_bound(lane->at, lane->mixtures[j].x);
     rest = ldexp(rest, lane->shift);
     if (b->job->wants_pdf && lane->exit_part * rest > TAIL_MISSING * sums[0]) {
         return false;
@@ -95,13 +95,13 @@ static bool windows_suffice(const pm_block *b, const pm_lane *lane) {
     if (b->job->is_discrete || !b->job->wants_pdf || lane->exponent >= PM_FULL_EXPONENT) {
         return true;
     }
-    return lane->exit_part * lane->mass * exp(-lane->exponent) <= SHARE * b->job->tolerance * pm_lane_scale(lane);
+    return lane->exit_part * lane->mass * exp(-lane->exponent) <= SHARE * b->job->tolerance * pmi_lane_scale(lane);
 }
 
 static void widen_windows(const pm_block *b, pm_lane *lane) {
     uint64_t before = lane->limit;
     lane->exponent = fmin(PM_FULL_EXPONENT, 2.0 * lane->exponent);
-    pm_lane_set_windows(b, lane);
+    pmi_lane_set_windows(b, lane);
     if (lane->limit <= before) {
         lane->ends = lane->limit = before + 1;
     }
@@ -115,7 +115,7 @@ static void allow_dropping(const pm_block *b, pm_lane *lane) {
     double share = DROP_SHARE * b->job->tolerance;
     lane->may_drop = share * PM_UNIT;
     if (b->job->wants_pdf && lane->exit_part > 0.0) {
-        lane->may_drop = fmin(lane->may_drop, share * pm_lane_scale(lane) / lane->exit_part);
+        lane->may_drop = fmin(lane->may_drop, share * pmi_lane_scale(lane) / lane->exit_part);
     }
 }
 
@@ -132,12 +132,12 @@ static double steps_left(const pm_block *b, const pm_lane *lane) {
 
 static pm_status refuse_work(const pm_block *b, const pm_lane *lane, double steps, double work, pm_error *err) {
     const pm_density_job *job = b->job;
-    return pm_fail(
+    return pmi_fail(
         err, PM_EDATA,
         "theta row %zu: some %.2g %s (rate %g, largest time %g) are left to take, about %.2g s of one "
         "processor, more than the %g s that a row may take; ask for smaller times, or rates that differ less",
         lane->theta_row, steps, job->is_discrete ? "steps" : "uniformization steps", lane->lambda,
-        pm_last_time(job, lane->theta_row), work / WORK_PER_SECOND, MOST_WORK / WORK_PER_SECOND);
+        pmi_last_time(job, lane->theta_row), work / WORK_PER_SECOND, MOST_WORK / WORK_PER_SECOND);
 }
 
 static void leave(pm_lane *lane, pm_method method) {
@@ -147,7 +147,7 @@ static void leave(pm_lane *lane, pm_method method) {
 
 static double work_of_a_step(const pm_block *b, const pm_lane *lane) {
     uint32_t first = b->job->chain->level_first[lane->level];
-    return pm_step_work(b->job->chain, first, lane->last > first ? lane->last : first);
+    return pmi_step_work(b->job->chain, first, lane->last > first ? lane->last : first);
 }
 
 /* Of a step to come, between that over all that holds mass now and that over the largest level alone: levels drain. */
@@ -156,12 +156,12 @@ static double work_to_come(const pm_block *b, const pm_lane *lane) {
     return sqrt(all * least);
 }
 
-pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err) {
-    double squaring = pm_squaring_work(b->job, lane->theta_row);
+pm_status pmi_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err) {
+    double squaring = pmi_squaring_work(b->job, lane->theta_row);
     double steps = (double)(lane->steps + lane->at) + (lane->done ? 0.0 : steps_left(b, lane));
     double work = EXTENDED_WORK * steps * work_to_come(b, lane);
     if (b->extended && squaring > MOST_WORK) {
-        return pm_refuse_bound(b->job, lane->theta_row, (double)(lane->steps + lane->at), lane->excess, bound, err);
+        return pmi_refuse_bound(b->job, lane->theta_row, (double)(lane->steps + lane->at), lane->excess, bound, err);
     }
     if (b->extended || squaring <= work) {
         leave(lane, PM_METHOD_SQUARING);
@@ -179,13 +179,13 @@ pm_status pm_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm
 static double rounding_so_far(const pm_block *b, const pm_lane *lane) {
     double absorbed = lane->cum - lane->atom, at = (double)lane->at;
     double part = in_tails(b) ? 1.0 : fmin(absorbed, lane->mass) / PM_UNIT;
-    return part * pm_step_rounding(b, lane, at, at);
+    return part * pmi_step_rounding(b, lane, at, at);
 }
 
 /* Whether so many steps more will take twice the precision. */
 static bool needs_digits(const pm_block *b, const pm_lane *lane, double steps) {
     double all = (double)lane->at + steps;
-    return !b->extended && in_tails(b) && pm_step_rounding(b, lane, all, all) > b->job->tolerance;
+    return !b->extended && in_tails(b) && pmi_step_rounding(b, lane, all, all) > b->job->tolerance;
 }
 
 /* Another way where it takes less work than has been done already and than is left to do. */
@@ -195,11 +195,11 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
     lane->work += times * work_of_a_step(b, lane) * (double)(lane->at - lane->at_before);
     lane->at_before = lane->at;
     lane->mass_before = lane->mass;
-    pm_lane_seek_goal(b, lane, steps);
+    pmi_lane_seek_goal(b, lane, steps);
     if (lane->goal.is_set) {
         return PM_OK;
     }
-    double squaring = pm_squaring_work(b->job, lane->theta_row);
+    double squaring = pmi_squaring_work(b->job, lane->theta_row);
     if (lane->work >= squaring && work > squaring) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
@@ -216,10 +216,10 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
         return PM_OK;
     }
     double bound = rounding_so_far(b, lane);
-    return bound > b->job->tolerance ? pm_lane_more_digits(b, lane, bound, err) : PM_OK;
+    return bound > b->job->tolerance ? pmi_lane_more_digits(b, lane, bound, err) : PM_OK;
 }
 
-pm_status pm_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err) {
+pm_status pmi_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err) {
     if (in_tails(b) ? tails_are_exact(b, lane) : rest_is_negligible(b, lane)) {
         lane->cut_short = true;
         lane->done = true;

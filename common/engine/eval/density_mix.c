@@ -33,14 +33,14 @@ static double mass_to_cut(double tolerance, double largest) {
 /* x^8 for x = high + low: the rounding of x itself would grow with every use. */
 static double eighth_power(double x, double low) {
     for (int i = 0; i < 3; i++) {
-        double square = x * x, rest = pm_product_rest(x, x, square);
+        double square = x * x, rest = pmi_product_rest(x, x, square);
         low = 2.0 * x * low + rest;
         x = square;
     }
     return x + low;
 }
 
-void pm_lane_set_mixture(const pm_lane *lane, double time, double exponent, pm_mixture *m) {
+void pmi_lane_set_mixture(const pm_lane *lane, double time, double exponent, pm_mixture *m) {
     double after = time - lane->from, back = after - time;
     double after_low = (time - (after - back)) - (lane->from + back); /* Knuth's TwoSum */
     m->x = lane->lambda * after;
@@ -48,29 +48,29 @@ void pm_lane_set_mixture(const pm_lane *lane, double time, double exponent, pm_m
         m->x_low = fma(lane->lambda, after, -m->x) + lane->lambda * after_low;
         m->x8 = eighth_power(m->x, m->x_low);
     }
-    pm_poisson_window(m->x, exponent, &m->first, &m->last);
+    pmi_poisson_window(m->x, exponent, &m->first, &m->last);
 }
 
-void pm_lane_set_windows(const pm_block *b, pm_lane *lane) {
+void pmi_lane_set_windows(const pm_block *b, pm_lane *lane) {
     size_t n_times = b->job->request->n_times;
     for (size_t j = lane->settled; j < n_times; j++) {
-        pm_lane_set_mixture(lane, lane->times.time[j], lane->exponent, &lane->mixtures[j]);
+        pmi_lane_set_mixture(lane, lane->times.time[j], lane->exponent, &lane->mixtures[j]);
     }
     lane->ends = lane->limit = lane->mixtures[n_times - 1].last;
     lane->pending = lane->settled;
 }
 
-pm_poisson_law pm_mixture_law(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
+pm_poisson_law pmi_mixture_law(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
     return (pm_poisson_law){
         .x = m->x, .x_low = m->x_low, .shift = lane->shift, .is_precise = b->job->request->tail_accuracy};
 }
 
-void pm_lane_open(pm_block *b, unsigned l) {
+void pmi_lane_open(pm_block *b, unsigned l) {
     const pm_density_job *job = b->job;
     size_t n_times = job->request->n_times;
     pm_lane *lane = &b->lane[l];
     lane->mixtures = b->mixtures + l * n_times;
-    lane->times = pm_row_times(job, lane->theta_row);
+    lane->times = pmi_row_times(job, lane->theta_row);
     lane->cum = lane->carry = lane->atom;
     if (job->is_discrete) {
         open_discrete(lane, n_times);
@@ -83,8 +83,8 @@ void pm_lane_open(pm_block *b, unsigned l) {
         lane->cut = mass_to_cut(job->tolerance, lane->lambda * lane->times.time[n_times - 1]);
         lane->exponent = fmin(PM_FULL_EXPONENT, -log(lane->cut));
     }
-    lane->may_restart = pm_row_may_restart(job, lane->theta_row);
-    pm_lane_set_windows(b, lane);
+    lane->may_restart = pmi_row_may_restart(job, lane->theta_row);
+    pmi_lane_set_windows(b, lane);
 }
 
 /* c_k for the steps at..end-1 (Neumaier's sum), and what the steps say about the peak. */
@@ -112,16 +112,16 @@ static void accumulate(pm_block *b, pm_lane *lane, const double *a, uint64_t end
  * Loader's formula. */
 static bool first_weight(const pm_block *b, const pm_lane *lane, pm_mixture *m, uint64_t first, uint64_t last,
                          uint64_t *k, double *weight) {
-    const pm_poisson_law law = pm_mixture_law(b, lane, m);
+    const pm_poisson_law law = pmi_mixture_law(b, lane, m);
     if (m->next == first && first > 0 && first < PM_CHUNK && m->weight >= DBL_MIN) {
         *k = first;
         *weight = m->weight;
         return true;
     }
-    if (!pm_poisson_start(&law, first, last, k, weight)) {
+    if (!pmi_poisson_start(&law, first, last, k, weight)) {
         return false;
     }
-    double rounding = pm_poisson_rounding(&law, *k);
+    double rounding = pmi_poisson_rounding(&law, *k);
     m->start_rounding = rounding > m->start_rounding ? rounding : m->start_rounding;
     return true;
 }
@@ -182,7 +182,7 @@ static void look_up_times(pm_block *b, pm_lane *lane, const double *a, const dou
     }
 }
 
-void pm_lane_take(pm_block *b, unsigned l, uint64_t end) {
+void pmi_lane_take(pm_block *b, unsigned l, uint64_t end) {
     pm_lane *lane = &b->lane[l];
     const double *a = b->chunk_a + (size_t)l * PM_CHUNK_STRIDE, *s = b->chunk_s + (size_t)l * PM_CHUNK_STRIDE;
     accumulate(b, lane, a, end);

@@ -19,16 +19,16 @@
 /* Doublings of a matrix; a double's integer part and the squarings that follow from it have no more. */
 #define MOST_SQUARINGS 60.0
 
-pm_times pm_row_times(const pm_density_job *job, size_t row) {
+pm_times pmi_row_times(const pm_density_job *job, size_t row) {
     size_t at = job->request->times_per_theta ? row * job->request->n_times : 0;
     return (pm_times){.time = job->times.time + at, .order = job->times.order + at};
 }
 
-double pm_last_time(const pm_density_job *job, size_t row) {
-    return pm_row_times(job, row).time[job->request->n_times - 1];
+double pmi_last_time(const pm_density_job *job, size_t row) {
+    return pmi_row_times(job, row).time[job->request->n_times - 1];
 }
 
-double pm_squaring_work(const pm_density_job *job, size_t row) {
+double pmi_squaring_work(const pm_density_job *job, size_t row) {
     double n = (double)job->chain->n + 1.0, times = (double)job->request->n_times;
     double doublings = ceil(log2(fmax(4.0 * job->rows[row].predicted, 2.0)));
     if (job->chain->n > PM_SQUARING_STATES || !(doublings <= MOST_SQUARINGS)) {
@@ -38,15 +38,15 @@ double pm_squaring_work(const pm_density_job *job, size_t row) {
     return EXTENDED_WORK * (n * n * n * doublings + times * per_time) + 100.0 * n;
 }
 
-pm_status pm_reached_states(const pm_density_job *job, size_t row, bool **out, pm_error *err) {
+pm_status pmi_reached_states(const pm_density_job *job, size_t row, bool **out, pm_error *err) {
     const pm_chain *c = job->chain;
     bool *rows = NULL;
-    *out = pm_calloc(c->n, sizeof **out);
+    *out = pmi_calloc(c->n, sizeof **out);
     if (*out == NULL) {
-        return pm_fail_memory(err, "the states that are reached", c->n);
+        return pmi_fail_memory(err, "the states that are reached", c->n);
     }
     const double *theta = job->request->theta + row * c->graph->n_params;
-    pm_status st = pm_reachable_rows(c->graph, c->split, theta, &rows, err);
+    pm_status st = pmi_reachable_rows(c->graph, c->split, theta, &rows, err);
     for (uint32_t i = 0; st == PM_OK && i < c->n; i++) {
         (*out)[i] = rows[c->row_of[i]];
     }
@@ -83,13 +83,13 @@ static void sum_outflow(const plan *p) {
 
 static pm_status bad_rate(const plan *p, size_t l, uint32_t state, double rate, pm_error *err) {
     char name[200];
-    pm_graph_describe(p->job->chain->graph, p->job->chain->row_of[state], name, sizeof name);
-    return pm_fail(err, PM_EDATA,
-                   "theta row %zu: the rates out of %s add up to %g; scale time so that they fit a double",
-                   p->first + l, name, rate);
+    pmi_graph_describe(p->job->chain->graph, p->job->chain->row_of[state], name, sizeof name);
+    return pmi_fail(err, PM_EDATA,
+                    "theta row %zu: the rates out of %s add up to %g; scale time so that they fit a double",
+                    p->first + l, name, rate);
 }
 
-double pm_rate_above(const pm_chain *c, double most) {
+double pmi_rate_above(const pm_chain *c, double most) {
     return most * (1.0 + ((double)c->most_out + 4.0) * DBL_EPSILON);
 }
 
@@ -107,7 +107,7 @@ static pm_status find_rates(const plan *p, size_t l, const bool *reached, pm_err
         }
         most = rate > most ? rate : most;
     }
-    p->job->rows[p->first + l].lambda = pm_rate_above(c, most);
+    p->job->rows[p->first + l].lambda = pmi_rate_above(c, most);
     return PM_OK;
 }
 
@@ -122,11 +122,11 @@ static pm_status check_row_sums(const plan *p, size_t l, const bool *reached, do
         double leave = p->outflow[(size_t)i * LANES + l];
         if ((reached == NULL || reached[i]) && !(leave + loop[i] <= 1.0 + ROW_SUM_SLACK)) {
             char name[200];
-            pm_graph_describe(c->graph, c->row_of[i], name, sizeof name);
-            return pm_fail(err, PM_EDATA,
-                           "theta row %zu: the probabilities out of %s add up to %.17g (self-loops %.17g of it), "
-                           "expected at most 1",
-                           p->first + l, name, leave + loop[i], loop[i]);
+            pmi_graph_describe(c->graph, c->row_of[i], name, sizeof name);
+            return pmi_fail(err, PM_EDATA,
+                            "theta row %zu: the probabilities out of %s add up to %.17g (self-loops %.17g of it), "
+                            "expected at most 1",
+                            p->first + l, name, leave + loop[i], loop[i]);
         }
     }
     p->job->rows[p->first + l].lambda = 1.0;
@@ -158,13 +158,13 @@ static pm_status plan_row(const plan *p, size_t l, double *loop, pm_error *err) 
     row->partial = is_partial(p, l);
     row->method = PM_METHOD_STEPS;
     if (row->partial) {
-        st = pm_reached_states(job, p->first + l, &reached, err);
+        st = pmi_reached_states(job, p->first + l, &reached, err);
     }
     if (st == PM_OK) {
         st = job->is_discrete ? check_row_sums(p, l, reached, loop, err) : find_rates(p, l, reached, err);
     }
     free(reached);
-    row->predicted = row->lambda * pm_last_time(job, p->first + l);
+    row->predicted = row->lambda * pmi_last_time(job, p->first + l);
     return st;
 }
 
@@ -174,7 +174,7 @@ static pm_status plan_rows(plan *p, double *loop, pm_error *err) {
     pm_status st = PM_OK;
     for (p->first = 0; st == PM_OK && p->first < total; p->first += LANES) {
         size_t left = total - p->first, count = left < LANES ? left : LANES;
-        st = pm_weights_fill(g, p->job->request->theta, p->first, count, LANES, p->table, err);
+        st = pmi_weights_fill(g, p->job->request->theta, p->first, count, LANES, p->table, err);
         if (st == PM_OK) {
             sum_outflow(p);
         }
@@ -185,19 +185,19 @@ static pm_status plan_rows(plan *p, double *loop, pm_error *err) {
     return st;
 }
 
-pm_status pm_density_plan(pm_density_job *job, pm_error *err) {
+pm_status pmi_density_plan(pm_density_job *job, pm_error *err) {
     const pm_graph *g = job->chain->graph;
     plan p = {.job = job,
-              .table = pm_malloc_aligned(g->n_weights * LANES, sizeof *p.table),
-              .outflow = pm_malloc_aligned((size_t)job->chain->n * LANES, sizeof *p.outflow),
-              .can_vanish = pm_malloc(g->n_weights, sizeof *p.can_vanish)};
-    double *loop = pm_malloc(job->chain->n, sizeof *loop);
+              .table = pmi_malloc_aligned(g->n_weights * LANES, sizeof *p.table),
+              .outflow = pmi_malloc_aligned((size_t)job->chain->n * LANES, sizeof *p.outflow),
+              .can_vanish = pmi_malloc(g->n_weights, sizeof *p.can_vanish)};
+    double *loop = pmi_malloc(job->chain->n, sizeof *loop);
     pm_status st = PM_OK;
     if (p.table == NULL || p.outflow == NULL || p.can_vanish == NULL || loop == NULL) {
-        st = pm_fail_memory(err, "the rates", (g->n_weights + job->chain->n) * LANES * sizeof(double));
+        st = pmi_fail_memory(err, "the rates", (g->n_weights + job->chain->n) * LANES * sizeof(double));
     } else {
         for (size_t w = 0; w < g->n_weights; w++) {
-            p.can_vanish[w] = !pm_graph_weight_is_zero(g, (uint32_t)w);
+            p.can_vanish[w] = !pmi_graph_weight_is_zero(g, (uint32_t)w);
         }
         st = plan_rows(&p, loop, err);
     }

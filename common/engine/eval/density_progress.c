@@ -4,15 +4,15 @@
 
 #define PER_ROW 1000
 
-void pm_progress_start(pm_progress *p, const pm_log *log, size_t rows) {
+void pmi_progress_start(pm_progress *p, const pm_log *log, size_t rows) {
     *p = (pm_progress){.log = log, .started = omp_get_wtime(), .rows = rows};
 }
 
-void pm_progress_add(pm_progress *p, size_t rows) {
+void pmi_progress_add(pm_progress *p, size_t rows) {
     __atomic_fetch_add(&p->rows_done, rows, __ATOMIC_RELAXED);
 }
 
-void pm_progress_tell(pm_progress *p, double fraction, size_t rows) {
+void pmi_progress_tell(pm_progress *p, double fraction, size_t rows) {
     if (omp_get_thread_num() != 0) {
         return;
     }
@@ -23,5 +23,5 @@ void pm_progress_tell(pm_progress *p, double fraction, size_t rows) {
     p->reported = now;
     uint64_t done = __atomic_load_n(&p->rows_done, __ATOMIC_RELAXED) * PER_ROW;
     done += (uint64_t)(fraction * (double)rows * PER_ROW);
-    pm_log_progress(p->log, "densities", done, p->rows * PER_ROW);
+    pmi_log_progress(p->log, "densities", done, p->rows * PER_ROW);
 }

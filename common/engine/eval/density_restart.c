@@ -28,7 +28,7 @@
 
 #define HIGHER_ORDER 1.01
 
-bool pm_row_may_restart(const pm_density_job *job, size_t row) {
+bool pmi_row_may_restart(const pm_density_job *job, size_t row) {
     return !job->is_discrete && !job->request->tail_accuracy && job->chain->n_levels > 1 &&
            job->rows[row].predicted > RESTART_STEPS;
 }
@@ -97,7 +97,7 @@ static double law_from(double step, double exponent) {
     return root * root;
 }
 
-void pm_lane_seek_goal(const pm_block *b, pm_lane *lane, double steps_left) {
+void pmi_lane_seek_goal(const pm_block *b, pm_lane *lane, double steps_left) {
     unsigned l = (unsigned)(lane - b->lane);
     if (!lane->may_restart || lane->goal.is_set) {
         return;
@@ -113,10 +113,10 @@ void pm_lane_seek_goal(const pm_block *b, pm_lane *lane, double steps_left) {
     double exponent = lane->exponent + PM_RESTART_EXPONENT, x = law_from((double)lane->at + 1.0, exponent);
     pm_goal goal = {.is_set = true, .time = lane->from + x / lane->lambda};
     if (!(ratio > 0.0 && ratio <= SAVING) || fmax(lane->asked, lane->peak) > LARGEST_VALUE * ratio ||
-        !(goal.time < pm_last_time(b->job, lane->theta_row)) || !(goal.time > lane->from)) {
+        !(goal.time < pmi_last_time(b->job, lane->theta_row)) || !(goal.time > lane->from)) {
         return;
     }
-    pm_lane_set_mixture(lane, goal.time, exponent, &goal.mixture);
+    pmi_lane_set_mixture(lane, goal.time, exponent, &goal.mixture);
     double later = fmax(0.0, steps_left - (x - (double)lane->at)) * ratio;
     double cost =
         BLENDED_STEP * (double)(goal.mixture.last - lane->at) + later + DEVIATIONS * sqrt(later) + LEAST_STEPS;
@@ -128,7 +128,7 @@ void pm_lane_seek_goal(const pm_block *b, pm_lane *lane, double steps_left) {
     lane->limit = goal.mixture.last;
 }
 
-bool pm_block_weigh(pm_block *b, uint64_t k) {
+bool pmi_block_weigh(pm_block *b, uint64_t k) {
     bool any = false;
     for (unsigned l = 0; l < b->lanes; l++) {
         pm_lane *lane = &b->lane[l];
@@ -138,12 +138,12 @@ bool pm_block_weigh(pm_block *b, uint64_t k) {
             continue;
         }
         if (k == goal->mixture.first || k % FRESH_WEIGHT == 0) {
-            const pm_poisson_law law = pm_mixture_law(b, lane, &goal->mixture);
+            const pm_poisson_law law = pmi_mixture_law(b, lane, &goal->mixture);
             uint64_t at;
-            if (!pm_poisson_start(&law, k, k + 1, &at, &goal->weight)) {
+            if (!pmi_poisson_start(&law, k, k + 1, &at, &goal->weight)) {
                 goal->weight = 0.0; /* below the doubles */
             }
-            goal->mixture.start_rounding = fmax(goal->mixture.start_rounding, pm_poisson_rounding(&law, k));
+            goal->mixture.start_rounding = fmax(goal->mixture.start_rounding, pmi_poisson_rounding(&law, k));
         } else {
             goal->weight *= goal->mixture.x / (double)k;
         }
@@ -158,8 +158,8 @@ static double rounding_at_goal(const pm_block *b, const pm_lane *lane) {
     const pm_mixture *m = &lane->goal.mixture;
     double last = (double)m->last, window = (double)(m->last - m->first);
     double blend = (b->extended ? 2.0 : window) + 1.0 + m->start_rounding + WEIGHT_ROUNDINGS;
-    return pm_step_rounding(b, lane, last, last + m->x) +
-           fmax(HIGHER_ORDER * PM_ROUNDING * blend, pm_mixing_rounding(b, m, window, window));
+    return pmi_step_rounding(b, lane, last, last + m->x) +
+           fmax(HIGHER_ORDER * PM_ROUNDING * blend, pmi_mixing_rounding(b, m, window, window));
 }
 
 static void rescale(const pm_block *b, pm_lane *lane, double ratio) {
@@ -191,14 +191,14 @@ static void load_lane(pm_block *b, pm_lane *lane, unsigned l) {
         }
         lane->last = b->now[at] > 0.0 ? (uint32_t)i + 1 : lane->last;
     }
-    pm_lane_settle(b, lane, lane->pending);
+    pmi_lane_settle(b, lane, lane->pending);
     lane->rounding = rounding_at_goal(b, lane);
     double before = lane->lambda, rate = b->fastest[(size_t)lane->level * b->lanes + l];
-    pm_lane_drain(b, lane, l);
+    pmi_lane_drain(b, lane, l);
     if (b->fastest[(size_t)lane->level * b->lanes + l] > 0.0) { /* zero: of states that are not reached */
         rate = b->fastest[(size_t)lane->level * b->lanes + l];
     }
-    lane->lambda = pm_rate_above(c, rate) * (b->extended ? PM_EXTENDED_LAMBDA : 1.0);
+    lane->lambda = pmi_rate_above(c, rate) * (b->extended ? PM_EXTENDED_LAMBDA : 1.0);
     rescale(b, lane, before / lane->lambda);
 }
 
@@ -213,10 +213,10 @@ static void begin_lane(const pm_block *b, pm_lane *lane) {
     lane->restarts++;
     lane->waits = lane->goal.is_set = false;
     reset_mixtures(b, lane);
-    pm_lane_set_windows(b, lane);
+    pmi_lane_set_windows(b, lane);
 }
 
-pm_status pm_block_restart(pm_block *b, bool *any, pm_error *err) {
+pm_status pmi_block_restart(pm_block *b, bool *any, pm_error *err) {
     const pm_chain *c = b->job->chain;
     size_t values = (size_t)c->n * b->lanes, first = c->n, last = 0;
     *any = false;
@@ -239,7 +239,7 @@ pm_status pm_block_restart(pm_block *b, bool *any, pm_error *err) {
             last = lane->last > last ? lane->last : last;
         }
     }
-    pm_status st = pm_block_set_rates(b, err);
+    pm_status st = pmi_block_set_rates(b, err);
     memset(b->next, 0, values * sizeof *b->next);
     for (unsigned l = 0; l < b->count; l++) {
         if (b->lane[l].waits) {

@@ -46,7 +46,7 @@ static pm_status fill_weights(pm_block *b, pm_error *err) {
     for (size_t l = 0; l < b->count; l++) {
         memcpy(b->theta + l * n_params, job->request->theta + b->rows[l] * n_params, n_params * sizeof(double));
     }
-    return pm_weights_fill_pairs(g, b->theta, 0, b->count, b->lanes, b->table, b->table_low, err);
+    return pmi_weights_fill_pairs(g, b->theta, 0, b->count, b->lanes, b->table, b->table_low, err);
 }
 
 /* Weights become probabilities: over lambda. Those of states that are not reached may be above one; they are never
@@ -59,7 +59,7 @@ static void divide_by_lambda(pm_block *b) {
         if (b->table[w] >= lambda) {
             p.high = b->table[w] > 0.0 ? 1.0 : 0.0;
         } else {
-            p = pm_divide((pm_pair){b->table[w], b->table_low[w]}, lambda);
+            p = pmi_divide((pm_pair){b->table[w], b->table_low[w]}, lambda);
         }
         b->table[w] = p.high;
         b->table_low[w] = p.low;
@@ -90,7 +90,7 @@ static double keep_of(const pm_block *b, pm_lane *lane, double hi, double lo, do
 static pm_status keep_exactly(pm_block *b, pm_error *err) {
     size_t n = b->job->chain->n;
     pm_stay_room room = {0};
-    pm_status st = pm_stay_room_new(b->job->chain, &room, err);
+    pm_status st = pmi_stay_room_new(b->job->chain, &room, err);
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         for (unsigned l = 0; l < b->count; l++) {
             size_t at = i * b->lanes + l;
@@ -99,7 +99,7 @@ static pm_status keep_exactly(pm_block *b, pm_error *err) {
             }
             pm_lane *lane = &b->lane[l];
             const double *theta = b->theta + l * b->job->chain->graph->n_params;
-            pm_pair stay = pm_exact_stay(b->job->chain, theta, (uint32_t)i, &room);
+            pm_pair stay = pmi_exact_stay(b->job->chain, theta, (uint32_t)i, &room);
             lane->excess = fmax(lane->excess, -stay.high);
             b->keep[at] = stay.high > 0.0 ? stay.high : 0.0;
             if (b->extended) {
@@ -107,7 +107,7 @@ static pm_status keep_exactly(pm_block *b, pm_error *err) {
             }
         }
     }
-    pm_stay_room_free(&room);
+    pmi_stay_room_free(&room);
     return st;
 }
 
@@ -179,7 +179,7 @@ static void find_exit_parts(pm_block *b) {
 /* States that are not reached do not move, whatever their rates are over a lambda that does not count them. */
 static pm_status hold_unreached(pm_block *b, unsigned l, pm_error *err) {
     bool *reached;
-    pm_status st = pm_reached_states(b->job, b->lane[l].theta_row, &reached, err);
+    pm_status st = pmi_reached_states(b->job, b->lane[l].theta_row, &reached, err);
     for (size_t i = 0; st == PM_OK && i < b->job->chain->n; i++) {
         if (!reached[i]) {
             b->keep[i * b->lanes + l] = 1.0;
@@ -210,8 +210,8 @@ static pm_status fill_start(pm_block *b, pm_error *err) {
             } else if (c->start_state[s] != PM_START_UNREACHABLE) {
                 b->now[(size_t)c->start_state[s] * b->lanes + l] += PM_UNIT * mass[s];
             } else if (mass[s] != 0.0) {
-                return pm_fail(err, PM_ESOFTWARE, "theta row %zu: start edge %zu has probability %g and leads nowhere",
-                               lane->theta_row, s, mass[s]);
+                return pmi_fail(err, PM_ESOFTWARE, "theta row %zu: start edge %zu has probability %g and leads nowhere",
+                                lane->theta_row, s, mass[s]);
             }
         }
     }
@@ -233,7 +233,7 @@ static void find_support(pm_block *b) {
     }
 }
 
-pm_status pm_block_set_rates(pm_block *b, pm_error *err) {
+pm_status pmi_block_set_rates(pm_block *b, pm_error *err) {
     pm_status st = fill_weights(b, err);
     if (st != PM_OK) {
         return st;
@@ -247,7 +247,7 @@ pm_status pm_block_set_rates(pm_block *b, pm_error *err) {
     return st;
 }
 
-pm_status pm_block_setup(pm_block *b, pm_error *err) {
+pm_status pmi_block_setup(pm_block *b, pm_error *err) {
     const pm_density_job *job = b->job;
     for (unsigned l = 0; l < b->lanes; l++) {
         pm_lane *lane = &b->lane[l];
@@ -256,7 +256,7 @@ pm_status pm_block_setup(pm_block *b, pm_error *err) {
             job->rows[lane->theta_row].lambda * (b->extended && !job->is_discrete ? PM_EXTENDED_LAMBDA : 1.0);
         lane->next = PM_METHOD_NONE;
     }
-    pm_status st = pm_block_set_rates(b, err);
+    pm_status st = pmi_block_set_rates(b, err);
     if (st == PM_OK) {
         st = fill_start(b, err);
     }

@@ -50,11 +50,11 @@ typedef struct squaring {
 
 static bool matrix_new(matrix *m, size_t rows, size_t n) {
     size_t count = 0;
-    if (!pm_mul(rows, n, &count)) {
+    if (!pmi_mul(rows, n, &count)) {
         return false;
     }
-    m->high = pm_calloc(count, sizeof *m->high);
-    m->low = pm_calloc(count, sizeof *m->low);
+    m->high = pmi_calloc(count, sizeof *m->high);
+    m->low = pmi_calloc(count, sizeof *m->low);
     return m->high != NULL && m->low != NULL;
 }
 
@@ -75,12 +75,12 @@ static pm_status squaring_new(squaring *s, pm_error *err) {
     s->group = times < most ? times : most;
     bool complete = matrix_new(&s->step, n, n) && matrix_new(&s->power, n, n) && matrix_new(&s->other, n, n) &&
                     matrix_new(&s->term, s->n_terms > n ? s->n_terms : n, n) && matrix_new(&s->vectors, s->group, n);
-    s->points = pm_calloc(times, sizeof *s->points);
-    s->sums = pm_calloc(2 * n, sizeof *s->sums);
-    s->high = pm_calloc(s->job->chain->graph->n_weights, sizeof *s->high);
-    s->low = pm_calloc(s->job->chain->graph->n_weights, sizeof *s->low);
+    s->points = pmi_calloc(times, sizeof *s->points);
+    s->sums = pmi_calloc(2 * n, sizeof *s->sums);
+    s->high = pmi_calloc(s->job->chain->graph->n_weights, sizeof *s->high);
+    s->low = pmi_calloc(s->job->chain->graph->n_weights, sizeof *s->low);
     if (!complete || s->points == NULL || s->sums == NULL || s->high == NULL || s->low == NULL) {
-        return pm_fail_memory(err, "densities by squaring", (4 * n + s->n_terms + s->group) * n * 2 * sizeof(double));
+        return pmi_fail_memory(err, "densities by squaring", (4 * n + s->n_terms + s->group) * n * 2 * sizeof(double));
     }
     return PM_OK;
 }
@@ -94,8 +94,8 @@ static void add_edge(squaring *s, size_t from, size_t to, uint32_t weight, const
     double high = ldexp(s->high[weight], ONE_EXPONENT - s->scale);
     double low = ldexp(s->low[weight], ONE_EXPONENT - s->scale);
     size_t at = from * s->n + to;
-    pm_add_pair(&s->step.high[at], &s->step.low[at], high, low);
-    pm_add_pair(&s->sums[from], &s->sums[s->n + from], high, low);
+    pmi_add_pair(&s->step.high[at], &s->step.low[at], high, low);
+    pmi_add_pair(&s->sums[from], &s->sums[s->n + from], high, low);
 }
 
 /* What a row that is normalized keeps: its self-loops, or all where it has no weight. */
@@ -103,8 +103,8 @@ static void add_loops(squaring *s) {
     const pm_chain *c = s->job->chain;
     for (size_t e = 0; e < c->n_loops; e++) {
         size_t at = c->loop_state[e] * (s->n + 1), w = c->loop_weight[e];
-        pm_add_pair(&s->step.high[at], &s->step.low[at], ldexp(s->high[w], ONE_EXPONENT),
-                    ldexp(s->low[w], ONE_EXPONENT));
+        pmi_add_pair(&s->step.high[at], &s->step.low[at], ldexp(s->high[w], ONE_EXPONENT),
+                     ldexp(s->low[w], ONE_EXPONENT));
     }
     for (size_t i = 0; i < s->n; i++) {
         size_t at = i * (s->n + 1);
@@ -112,7 +112,7 @@ static void add_loops(squaring *s) {
             s->step.high[at] = ONE;
             s->step.low[at] = 0.0;
         }
-        pm_settle(&s->step.high[at], &s->step.low[at]);
+        pmi_settle(&s->step.high[at], &s->step.low[at]);
     }
 }
 
@@ -124,7 +124,7 @@ static void add_staying(squaring *s, size_t i, pm_stay_room *room) {
     double stay = one + rest;
     if (stay <= PM_SMALL_STAY * ONE) {
         const double *theta = s->job->request->theta + s->row * c->graph->n_params;
-        pm_pair exact = pm_exact_stay(c, theta, (uint32_t)i, room);
+        pm_pair exact = pmi_exact_stay(c, theta, (uint32_t)i, room);
         s->excess = fmax(s->excess, -exact.high);
         s->step.high[at] = exact.high > 0.0 ? exact.high * ONE : 0.0;
         s->step.low[at] = exact.high > 0.0 ? exact.low * ONE : 0.0;
@@ -132,7 +132,7 @@ static void add_staying(squaring *s, size_t i, pm_stay_room *room) {
     }
     s->step.high[at] = one;
     s->step.low[at] = rest;
-    pm_settle(&s->step.high[at], &s->step.low[at]);
+    pmi_settle(&s->step.high[at], &s->step.low[at]);
     double edges = (double)c->most_out + 4.0;
     s->stay_rounding = fmax(s->stay_rounding, edges * edges * 0x1p-106 * (ONE / stay));
 }
@@ -140,9 +140,9 @@ static void add_staying(squaring *s, size_t i, pm_stay_room *room) {
 static pm_status fill_step(squaring *s, pm_error *err) {
     const pm_chain *c = s->job->chain;
     bool *reached = NULL;
-    pm_status st = pm_weights_fill_pairs(c->graph, s->job->request->theta, s->row, 1, 1, s->high, s->low, err);
+    pm_status st = pmi_weights_fill_pairs(c->graph, s->job->request->theta, s->row, 1, 1, s->high, s->low, err);
     if (st == PM_OK && s->job->rows[s->row].partial) {
-        st = pm_reached_states(s->job, s->row, &reached, err);
+        st = pmi_reached_states(s->job, s->row, &reached, err);
     }
     if (st != PM_OK) {
         free(reached);
@@ -158,19 +158,19 @@ static pm_status fill_step(squaring *s, pm_error *err) {
     }
     free(reached);
     for (size_t i = 0; i < s->n * s->n; i++) {
-        pm_settle(&s->step.high[i], &s->step.low[i]);
+        pmi_settle(&s->step.high[i], &s->step.low[i]);
     }
     if (c->graph->normalizes_rows) {
         add_loops(s);
         return PM_OK;
     }
     pm_stay_room room = {0};
-    st = pm_stay_room_new(c, &room, err);
+    st = pmi_stay_room_new(c, &room, err);
     for (size_t i = 0; st == PM_OK && i < c->n; i++) {
         add_staying(s, i, &room);
     }
     s->step.high[s->n * s->n - 1] = ONE;
-    pm_stay_room_free(&room);
+    pmi_stay_room_free(&room);
     return st;
 }
 
@@ -207,14 +207,14 @@ static void sum_series(squaring *s) {
     for (size_t k = 1; k < s->n_terms; k++) {
         multiply(s, &s->step, &s->other, &s->term);
         for (size_t i = 0; i < n * n; i++) {
-            pm_pair p = pm_divide((pm_pair){s->term.high[i], s->term.low[i]}, (double)k);
+            pm_pair p = pmi_divide((pm_pair){s->term.high[i], s->term.low[i]}, (double)k);
             s->other.high[i] = p.high;
             s->other.low[i] = p.low;
-            pm_add_pair(&s->power.high[i], &s->power.low[i], p.high, p.low);
+            pmi_add_pair(&s->power.high[i], &s->power.low[i], p.high, p.low);
         }
     }
     for (size_t i = 0; i < n * n; i++) {
-        pm_settle(&s->power.high[i], &s->power.low[i]);
+        pmi_settle(&s->power.high[i], &s->power.low[i]);
     }
 }
 
@@ -229,7 +229,7 @@ static void fill_terms(squaring *s) {
     for (size_t i = 0; i < c->graph->n_starts; i++) {
         size_t state = c->start_state[i] == PM_START_ABSORBED ? c->n : c->start_state[i];
         if (state <= c->n) {
-            pm_add_pair(&s->term.high[state], &s->term.low[state], start[i] * ONE, 0.0);
+            pmi_add_pair(&s->term.high[state], &s->term.low[state], start[i] * ONE, 0.0);
         }
     }
     for (size_t k = 1; k < s->n_terms && !s->job->is_discrete; k++) {
@@ -239,7 +239,7 @@ static void fill_terms(squaring *s) {
 
 /* Steps to take to the j-th time: whole ones, and what remains. A discrete chain's last step is taken by itself. */
 static uint64_t whole_steps(const squaring *s, size_t j, double *rest) {
-    double x = ldexp(pm_row_times(s->job, s->row).time[j], s->scale), whole = floor(x);
+    double x = ldexp(pmi_row_times(s->job, s->row).time[j], s->scale), whole = floor(x);
     *rest = x - whole;
     if (s->job->is_discrete) {
         return whole > 0.0 ? (uint64_t)whole - 1 : 0;
@@ -256,12 +256,12 @@ static void first_part(squaring *s, size_t slot, double y) {
     for (size_t k = 0; k < s->n_terms && weight > 0.0L; k++) {
         double w = (double)weight;
         for (size_t i = 0; i < s->n; i++) {
-            pm_add_product(&high[i], &low[i], w, 0.0, s->term.high[k * s->n + i], s->term.low[k * s->n + i]);
+            pmi_add_product(&high[i], &low[i], w, 0.0, s->term.high[k * s->n + i], s->term.low[k * s->n + i]);
         }
         weight *= (long double)y / (long double)(k + 1);
     }
     for (size_t i = 0; i < s->n; i++) {
-        pm_settle(&high[i], &low[i]);
+        pmi_settle(&high[i], &low[i]);
     }
 }
 
@@ -280,7 +280,7 @@ static void take_powers(squaring *s, size_t first, size_t count, uint64_t most) 
             multiply(s, &s->power, &s->power, &s->other);
             exchange(&s->power, &s->other);
         }
-        pm_progress_tell(s->job->progress, (double)bit / 64.0, 1);
+        pmi_progress_tell(s->job->progress, (double)bit / 64.0, 1);
     }
 }
 
@@ -293,11 +293,11 @@ static void read_vector(squaring *s, size_t j, size_t slot) {
     pm_point *point = &s->points[j];
     for (size_t i = 0; i < n; i++) {
         size_t at = i * s->n + n;
-        pm_add_product(&gone, &gone_low, high[i], low[i], s->step.high[at], s->step.low[at]);
+        pmi_add_product(&gone, &gone_low, high[i], low[i], s->step.high[at], s->step.low[at]);
     }
     point->pdf = ldexp(gone + gone_low, s->scale - 2 * ONE_EXPONENT);
     if (s->job->is_discrete) {
-        if (pm_row_times(s->job, s->row).time[j] == 0.0) {
+        if (pmi_row_times(s->job, s->row).time[j] == 0.0) {
             point->pdf = (high[n] + low[n]) / ONE;
         } else {
             row_times(s, &s->vectors, slot, &s->step, &s->other, 0);
@@ -306,7 +306,7 @@ static void read_vector(squaring *s, size_t j, size_t slot) {
         }
     }
     for (size_t i = 0; i < n; i++) {
-        pm_add_pair(&sum, &sum_low, high[i], low[i]);
+        pmi_add_pair(&sum, &sum_low, high[i], low[i]);
     }
     point->cdf = (high[n] + low[n]) / ONE;
     point->survival = (sum + sum_low) / ONE;
@@ -351,7 +351,7 @@ static pm_status run(squaring *s, uint64_t most, pm_error *err) {
     return st;
 }
 
-pm_status pm_density_square(const pm_density_job *job, size_t row, uint64_t *steps, double *bound, pm_error *err) {
+pm_status pmi_density_square(const pm_density_job *job, size_t row, uint64_t *steps, double *bound, pm_error *err) {
     squaring s = {.job = job, .row = row, .n = (size_t)job->chain->n + 1};
     double rest;
     if (!job->is_discrete) {
@@ -359,20 +359,20 @@ pm_status pm_density_square(const pm_density_job *job, size_t row, uint64_t *ste
     }
     s.n_terms = job->is_discrete ? 1 : TERMS + (job->request->tail_accuracy ? s.n + 8 : 0);
     uint64_t most = whole_steps(&s, job->request->n_times - 1, &rest);
-    pm_float_mode mode = pm_denormals_flush();
+    pm_float_mode mode = pmi_denormals_flush();
     pm_status st = squaring_new(&s, err);
     if (st == PM_OK) {
         st = run(&s, most, err);
     }
-    pm_denormals_restore(mode);
+    pmi_denormals_restore(mode);
     if (st == PM_OK) {
         *bound = bound_of(&s, most);
         *steps = s.n_terms;
         for (uint64_t left = most; left > 1; left /= 2) {
             ++*steps;
         }
-        st = *bound > job->tolerance ? pm_refuse_bound(job, row, (double)most, s.excess, *bound, err)
-                                     : pm_write_points(job, row, *bound, s.points, err);
+        st = *bound > job->tolerance ? pmi_refuse_bound(job, row, (double)most, s.excess, *bound, err)
+                                     : pmi_write_points(job, row, *bound, s.points, err);
     }
     squaring_free(&s);
     return st;

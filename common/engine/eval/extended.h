@@ -10,7 +10,7 @@ typedef struct pm_pair {
 } pm_pair;
 
 /* What the rounded product of a and b leaves: fused, or by Dekker's splitting (1971), for |a|, |b| below 2^996. */
-static inline double pm_product_rest(double a, double b, double product) {
+static inline double pmi_product_rest(double a, double b, double product) {
 #if defined(__FMA__) || defined(__aarch64__)
     return __builtin_fma(a, b, -product);
 #else
@@ -21,8 +21,8 @@ static inline double pm_product_rest(double a, double b, double product) {
 }
 
 /* high + low += the product of two pairs, all of them 0 or more (Dot2). */
-static inline void pm_add_product(double *high, double *low, double a, double a_low, double b, double b_low) {
-    double product = a * b, rest = pm_product_rest(a, b, product);
+static inline void pmi_add_product(double *high, double *low, double a, double a_low, double b, double b_low) {
+    double product = a * b, rest = pmi_product_rest(a, b, product);
     rest += a * b_low + a_low * b;
     double sum = *high + product, part = sum - *high;
     *low += ((*high - (sum - part)) + (product - part)) + rest;
@@ -30,25 +30,25 @@ static inline void pm_add_product(double *high, double *low, double a, double a_
 }
 
 /* high + low += a pair. */
-static inline void pm_add_pair(double *high, double *low, double a, double a_low) {
+static inline void pmi_add_pair(double *high, double *low, double a, double a_low) {
     double sum = *high + a, part = sum - *high;
     *low += ((*high - (sum - part)) + (a - part)) + a_low;
     *high = sum;
 }
 
 /* |high| >= |low| again, their sum rounded to high (Dekker's FastTwoSum). */
-static inline void pm_settle(double *high, double *low) {
+static inline void pmi_settle(double *high, double *low) {
     double sum = *high + *low;
     *low -= sum - *high;
     *high = sum;
 }
 
 /* a / b for a double b: one step of long division. */
-static inline pm_pair pm_divide(pm_pair a, double b) {
+static inline pm_pair pmi_divide(pm_pair a, double b) {
     double quotient = a.high / b, product = quotient * b;
-    double rest = ((a.high - product) - pm_product_rest(quotient, b, product)) + a.low;
+    double rest = ((a.high - product) - pmi_product_rest(quotient, b, product)) + a.low;
     pm_pair result = {.high = quotient, .low = rest / b};
-    pm_settle(&result.high, &result.low);
+    pmi_settle(&result.high, &result.low);
     return result;
 }
 

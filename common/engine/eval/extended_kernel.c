@@ -6,9 +6,9 @@
 #include "eval/extended.h"
 #include "eval/step.h"
 
-const pm_extended_kernels *PM_ISA_NAME(pm_extended_kernels)(unsigned lanes);
-void PM_ISA_NAME(pm_dense_row)(const double *row, const double *row_low, const double *matrix, const double *matrix_low,
-                               size_t n, double scale, double *out, double *out_low);
+const pm_extended_kernels *PM_ISA_NAME(pmi_extended_kernels)(unsigned lanes);
+void PM_ISA_NAME(pmi_dense_row)(const double *row, const double *row_low, const double *matrix,
+                                const double *matrix_low, size_t n, double scale, double *out, double *out_low);
 
 #define PM_LANES 1
 #include "eval/extended_lanes.inc"
@@ -23,7 +23,7 @@ void PM_ISA_NAME(pm_dense_row)(const double *row, const double *row_low, const d
 #include "eval/extended_lanes.inc"
 #undef PM_LANES
 
-const pm_extended_kernels *PM_ISA_NAME(pm_extended_kernels)(unsigned lanes) {
+const pm_extended_kernels *PM_ISA_NAME(pmi_extended_kernels)(unsigned lanes) {
     switch (lanes) {
     case 1:
         return &extended_1;
@@ -38,9 +38,9 @@ const pm_extended_kernels *PM_ISA_NAME(pm_extended_kernels)(unsigned lanes) {
     }
 }
 
-void PM_ISA_NAME(pm_dense_row)(const double *restrict row, const double *restrict row_low,
-                               const double *restrict matrix, const double *restrict matrix_low, size_t n, double scale,
-                               double *restrict out, double *restrict out_low) {
+void PM_ISA_NAME(pmi_dense_row)(const double *restrict row, const double *restrict row_low,
+                                const double *restrict matrix, const double *restrict matrix_low, size_t n,
+                                double scale, double *restrict out, double *restrict out_low) {
     for (size_t j = 0; j < n; j++) {
         out[j] = out_low[j] = 0.0;
     }
@@ -51,11 +51,11 @@ void PM_ISA_NAME(pm_dense_row)(const double *restrict row, const double *restric
         }
         const double *restrict b = matrix + k * n, *restrict b_low = matrix_low + k * n;
         for (size_t j = 0; j < n; j++) {
-            pm_add_product(&out[j], &out_low[j], a, a_low, b[j], b_low[j]);
+            pmi_add_product(&out[j], &out_low[j], a, a_low, b[j], b_low[j]);
         }
     }
     for (size_t j = 0; j < n; j++) {
-        pm_settle(&out[j], &out_low[j]);
+        pmi_settle(&out[j], &out_low[j]);
         out[j] *= scale;
         out_low[j] *= scale;
     }

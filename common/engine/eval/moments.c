@@ -16,14 +16,14 @@
  * each theta than 16, and 4 lanes 15 % more than 8. */
 #define CACHED_BYTES ((size_t)24 << 20)
 
-unsigned pm_lanes_for(size_t rows) {
+unsigned pmi_lanes_for(size_t rows) {
     if (rows <= 1) {
         return 1;
     }
     return rows <= 4 ? 4 : rows <= 8 ? 8 : 16;
 }
 
-unsigned pm_fewer_lanes(unsigned lanes) {
+unsigned pmi_fewer_lanes(unsigned lanes) {
     return lanes > 4 ? lanes / 2 : 1;
 }
 
@@ -32,15 +32,15 @@ static bool is_fast(const pm_moments_context *context, const pm_request *request
     return request->n_moments > 0 && !context->program->is_long;
 }
 
-unsigned pm_moments_lanes(const pm_moments_context *context, const pm_request *request, unsigned threads) {
+unsigned pmi_moments_lanes(const pm_moments_context *context, const pm_request *request, unsigned threads) {
     if (request->lanes != 0) {
         return request->lanes;
     }
     size_t rows = (request->n_theta + threads - 1) / threads;
     size_t bytes = is_fast(context, request) ? sizeof(double) : 3 * sizeof(double);
-    unsigned lanes = pm_lanes_for(rows);
+    unsigned lanes = pmi_lanes_for(rows);
     while (lanes > 4 && context->program->largest_u > CACHED_BYTES / (lanes * bytes)) {
-        lanes = pm_fewer_lanes(lanes);
+        lanes = pmi_fewer_lanes(lanes);
     }
     return lanes;
 }
@@ -58,12 +58,12 @@ static pm_replay_setup fast_setup(const pm_moments_context *context, const pm_re
 static size_t lane_bytes(const pm_evaluation *e) {
     pm_replay_setup fast = fast_setup(e->context, e->request, &e->rewards);
     bool moments = e->request->n_moments > 0 && !is_fast(e->context, e->request);
-    pm_replay_setup wide = pm_wide_setup(e, moments, e->request->covariance);
-    return (is_fast(e->context, e->request) ? pm_replay_lane_bytes(&fast) : 0) +
-           (moments || e->request->covariance ? pm_replay_lane_bytes(&wide) : 0);
+    pm_replay_setup wide = pmi_wide_setup(e, moments, e->request->covariance);
+    return (is_fast(e->context, e->request) ? pmi_replay_lane_bytes(&fast) : 0) +
+           (moments || e->request->covariance ? pmi_replay_lane_bytes(&wide) : 0);
 }
 
-size_t pm_moments_lane_bytes(const pm_moments_context *context, const pm_request *request) {
+size_t pmi_moments_lane_bytes(const pm_moments_context *context, const pm_request *request) {
     size_t vectors = request->n_rewards == 0 ? 1 : request->n_rewards;
     pm_evaluation e = {.context = context, .request = request, .rewards = {.n_vectors = vectors, .n_parts = vectors}};
     return lane_bytes(&e);
@@ -72,17 +72,17 @@ size_t pm_moments_lane_bytes(const pm_moments_context *context, const pm_request
 /* Fewer lanes, then fewer threads, until the arrays fit the memory. */
 static pm_status choose_size(pm_evaluation *e, pm_error *err) {
     const pm_moments_context *context = e->context;
-    e->threads = e->request->threads == 0 ? pm_processors() : e->request->threads;
-    unsigned lanes = pm_moments_lanes(context, e->request, e->threads);
+    e->threads = e->request->threads == 0 ? pmi_processors() : e->request->threads;
+    unsigned lanes = pmi_moments_lanes(context, e->request, e->threads);
     double bytes = (double)lane_bytes(e), memory = (double)context->memory;
     while (lanes > 1 && e->request->lanes == 0 && bytes * lanes * e->threads > memory) {
-        lanes = pm_fewer_lanes(lanes);
+        lanes = pmi_fewer_lanes(lanes);
     }
     while (e->threads > 1 && bytes * lanes * e->threads > memory) {
         e->threads--;
     }
     if (bytes * lanes > memory) {
-        return pm_fail(
+        return pmi_fail(
             err, PM_EOSERR,
             "the replay of %u states with %zu reward vectors and %zu moments takes %.3g bytes a lane, %u lanes, but "
             "--memory is %zu; give more memory or ask for fewer moments or rewards at once",
@@ -91,7 +91,7 @@ static pm_status choose_size(pm_evaluation *e, pm_error *err) {
     e->lanes = lanes;
     if (is_fast(context, e->request)) {
         e->fast = fast_setup(context, e->request, &e->rewards);
-        e->fast.kernels = pm_kernels_get(context->isa, lanes, false);
+        e->fast.kernels = pmi_kernels_get(context->isa, lanes, false);
     }
     e->n_blocks = (e->request->n_theta + lanes - 1) / lanes;
     return PM_OK;
@@ -134,9 +134,9 @@ static bool write_moments(const pm_evaluation *e, const pm_replay_setup *s, cons
         size_t part = e->rewards.first_part[f];
         for (size_t k = 1; k <= s->order; k++) {
             scale *= is_discrete ? 1 : (double)k;
-            double value = at_start(e, pm_replay_moments(s, b, part, k), row, lane, lanes);
+            double value = at_start(e, pmi_replay_moments(s, b, part, k), row, lane, lanes);
             if (e->rewards.first_part[f + 1] - part == 2) {
-                value -= at_start(e, pm_replay_moments(s, b, part + 1, k), row, lane, lanes);
+                value -= at_start(e, pmi_replay_moments(s, b, part + 1, k), row, lane, lanes);
             }
             value *= scale;
             fits &= value == 0 || fabs(value) >= DBL_MIN;
@@ -162,28 +162,28 @@ typedef struct worker {
  * refused in them, so that neither its values nor its error count. */
 static pm_status run_alone(const pm_evaluation *e, size_t row, bool *rough, pm_error *err) {
     pm_replay_setup s = e->fast;
-    s.kernels = pm_kernels_get(e->context->isa, 1, false);
+    s.kernels = pmi_kernels_get(e->context->isa, 1, false);
     pm_replay_scratch scratch = {0};
     pm_replay_block block = {0};
     bool fits = true;
-    pm_status st = pm_replay_scratch_new(&s, &scratch, err);
+    pm_status st = pmi_replay_scratch_new(&s, &scratch, err);
     if (st == PM_OK) {
-        st = pm_replay_block_new(&s, &block, err);
+        st = pmi_replay_block_new(&s, &block, err);
     }
     if (st == PM_OK) {
-        pm_float_clear();
-        st = pm_replay_weights(&s, &block, row, 1, err);
+        pmi_float_clear();
+        st = pmi_replay_weights(&s, &block, row, 1, err);
         for (uint32_t c = 0; st == PM_OK && c < e->context->program->n_components; c++) {
-            pm_replay_component(&s, &block, &scratch, c);
+            pmi_replay_component(&s, &block, &scratch, c);
         }
         fits = st != PM_OK || write_moments(e, &s, &block, row, 0);
-        *rough = (st == PM_OK && (pm_float_raised() || !fits)) || st == PM_EDATA;
+        *rough = (st == PM_OK && (pmi_float_raised() || !fits)) || st == PM_EDATA;
     }
     if (st == PM_OK && !*rough) {
-        st = pm_check_pivots(e, &scratch, row, 1, err);
+        st = pmi_check_pivots(e, &scratch, row, 1, err);
     }
-    pm_replay_scratch_free(&scratch);
-    pm_replay_block_free(&block);
+    pmi_replay_scratch_free(&scratch);
+    pmi_replay_block_free(&block);
     return *rough ? PM_OK : st;
 }
 
@@ -200,11 +200,11 @@ static pm_status settle_rows(const pm_evaluation *e, size_t first, size_t count,
         if (run > 0 && (!rough || row + 1 == first + count)) {
             size_t end = rough ? row + 1 : row;
             pm_wide_task task = {.first = end - run, .count = run, .moments = true};
-            st = pm_wide_rows(e, &task, err);
+            st = pmi_wide_rows(e, &task, err);
             run = 0;
         }
         if (st == PM_OK && alone != PM_OK) {
-            st = pm_fail(err, alone, "%s", own.text);
+            st = pmi_fail(err, alone, "%s", own.text);
         }
     }
     return st;
@@ -225,14 +225,14 @@ static pm_status finish_fast(const pm_evaluation *e, worker *w, size_t first, si
     for (size_t lane = 0; st == PM_OK && lane < count; lane++) {
         fits &= write_moments(e, &e->fast, &w->block, first + lane, lane);
     }
-    raised |= pm_float_raised();
+    raised |= pmi_float_raised();
     if (st != PM_OK && st != PM_EDATA) {
         return st;
     }
     if (raised || !fits || start_is_rough(e, first, count)) {
         return settle_rows(e, first, count, &w->error);
     }
-    return st == PM_OK ? pm_check_pivots(e, &w->scratch, first, count, &w->error) : st;
+    return st == PM_OK ? pmi_check_pivots(e, &w->scratch, first, count, &w->error) : st;
 }
 
 /* What a block needs in wide numbers from the beginning. */
@@ -241,7 +241,7 @@ static pm_status run_wide(const pm_evaluation *e, size_t first, size_t count, pm
                          .count = count,
                          .moments = e->request->n_moments > 0 && e->fast.kernels == NULL,
                          .covariance = e->request->covariance};
-    return task.moments || task.covariance ? pm_wide_rows(e, &task, err) : PM_OK;
+    return task.moments || task.covariance ? pmi_wide_rows(e, &task, err) : PM_OK;
 }
 
 static void forget_pivots(pm_replay_scratch *scratch) {
@@ -255,11 +255,11 @@ static void run_block(const pm_evaluation *e, worker *w, size_t block) {
     w->status = PM_OK;
     w->failed_block = block;
     if (e->fast.kernels != NULL) {
-        pm_float_clear();
+        pmi_float_clear();
         forget_pivots(&w->scratch);
-        pm_status st = pm_replay_weights(&e->fast, &w->block, first, count, &w->error);
+        pm_status st = pmi_replay_weights(&e->fast, &w->block, first, count, &w->error);
         for (uint32_t c = 0; st == PM_OK && c < e->context->program->n_components; c++) {
-            pm_replay_component(&e->fast, &w->block, &w->scratch, c);
+            pmi_replay_component(&e->fast, &w->block, &w->scratch, c);
         }
         w->status = finish_fast(e, w, first, count, false, st);
     }
@@ -275,7 +275,7 @@ static void run_blocks(const pm_evaluation *e, worker *workers, int threads) {
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         worker *w = &workers[omp_get_thread_num()];
-        pm_float_env before = pm_float_enter();
+        pm_float_env before = pmi_float_enter();
         for (;;) {
             size_t block;
             bool stop;
@@ -293,10 +293,10 @@ static void run_blocks(const pm_evaluation *e, worker *workers, int threads) {
                 break;
             }
             if (omp_get_thread_num() == 0) {
-                pm_log_progress(e->context->log, "moments", block + 1, e->n_blocks);
+                pmi_log_progress(e->context->log, "moments", block + 1, e->n_blocks);
             }
         }
-        pm_float_leave(before);
+        pmi_float_leave(before);
     }
 }
 
@@ -307,7 +307,7 @@ static pm_status first_failure(const worker *workers, int n, pm_error *err) {
             first = &workers[i];
         }
     }
-    return first == NULL ? PM_OK : pm_fail(err, first->status, "%s", first->error.text);
+    return first == NULL ? PM_OK : pmi_fail(err, first->status, "%s", first->error.text);
 }
 
 /* ---- threads over the SCCs of a level ---- */
@@ -326,20 +326,20 @@ static void run_level(const pm_evaluation *e, worker *workers, int threads, uint
     uint32_t begin = p->level_first[level], end = p->level_first[level + 1];
     if (threads == 1 || end - begin == 1 || level_flops(p, level) * e->lanes < LEVEL_FLOPS) {
         for (uint32_t i = begin; i < end; i++) {
-            pm_replay_component(&e->fast, &workers[0].block, &workers[0].scratch, p->by_level[i]);
+            pmi_replay_component(&e->fast, &workers[0].block, &workers[0].scratch, p->by_level[i]);
         }
         return;
     }
 #pragma omp parallel num_threads(threads)
     {
         worker *w = &workers[omp_get_thread_num()];
-        pm_float_env before = pm_float_enter();
+        pm_float_env before = pmi_float_enter();
 #pragma omp for schedule(dynamic, 1)
         for (uint32_t i = begin; i < end; i++) {
-            pm_replay_component(&e->fast, &workers[0].block, &w->scratch, p->by_level[i]);
+            pmi_replay_component(&e->fast, &workers[0].block, &w->scratch, p->by_level[i]);
         }
-        w->raised |= pm_float_raised();
-        pm_float_leave(before);
+        w->raised |= pmi_float_raised();
+        pmi_float_leave(before);
     }
 }
 
@@ -363,8 +363,8 @@ static void run_levels(const pm_evaluation *e, worker *workers, int threads) {
             forget_pivots(&workers[t].scratch);
             workers[t].raised = false;
         }
-        pm_float_clear();
-        pm_status st = pm_replay_weights(&e->fast, &w->block, first, count, &w->error);
+        pmi_float_clear();
+        pm_status st = pmi_replay_weights(&e->fast, &w->block, first, count, &w->error);
         for (uint32_t level = 0; st == PM_OK && level < e->context->program->n_levels; level++) {
             run_level(e, workers, threads, level);
         }
@@ -377,12 +377,12 @@ static void run_levels(const pm_evaluation *e, worker *workers, int threads) {
 
 static pm_status run(const pm_evaluation *e, pm_error *err) {
     bool by_level = e->n_blocks < e->threads && e->fast.kernels != NULL;
-    worker *workers = pm_calloc(e->threads, sizeof *workers);
-    pm_status st = workers == NULL ? pm_fail_memory(err, "the threads", e->threads * sizeof *workers) : PM_OK;
+    worker *workers = pmi_calloc(e->threads, sizeof *workers);
+    pm_status st = workers == NULL ? pmi_fail_memory(err, "the threads", e->threads * sizeof *workers) : PM_OK;
     for (unsigned t = 0; st == PM_OK && e->fast.kernels != NULL && t < e->threads; t++) {
-        st = pm_replay_scratch_new(&e->fast, &workers[t].scratch, err);
+        st = pmi_replay_scratch_new(&e->fast, &workers[t].scratch, err);
         if (st == PM_OK && (t == 0 || !by_level)) {
-            st = pm_replay_block_new(&e->fast, &workers[t].block, err);
+            st = pmi_replay_block_new(&e->fast, &workers[t].block, err);
         }
     }
     if (st == PM_OK) {
@@ -394,26 +394,26 @@ static pm_status run(const pm_evaluation *e, pm_error *err) {
         st = first_failure(workers, (int)e->threads, err);
     }
     for (unsigned t = 0; workers != NULL && t < e->threads; t++) {
-        pm_replay_scratch_free(&workers[t].scratch);
-        pm_replay_block_free(&workers[t].block);
+        pmi_replay_scratch_free(&workers[t].scratch);
+        pmi_replay_block_free(&workers[t].block);
     }
     free(workers);
     return st;
 }
 
-pm_status pm_moments_evaluate(const pm_moments_context *context, const pm_request *request, const pm_start *start,
-                              pm_result *result, pm_error *err) {
+pm_status pmi_moments_evaluate(const pm_moments_context *context, const pm_request *request, const pm_start *start,
+                               pm_result *result, pm_error *err) {
     if (request->n_theta == 0) {
         return PM_OK;
     }
     pm_evaluation e = {.context = context, .request = request, .start = start, .result = result};
-    pm_status st = pm_rewards_new(context->program, request, context->graph->n_vertices, &e.rewards, err);
+    pm_status st = pmi_rewards_new(context->program, request, context->graph->n_vertices, &e.rewards, err);
     if (st == PM_OK) {
         st = choose_size(&e, err);
     }
     if (st == PM_OK) {
         st = run(&e, err);
     }
-    pm_rewards_free(&e.rewards);
+    pmi_rewards_free(&e.rewards);
     return st;
 }

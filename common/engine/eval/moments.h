@@ -28,13 +28,13 @@ typedef struct pm_moments_context {
 
 /* Fills result->moments and result->covariance (each NULL where not wanted). The request has been checked for shape.
  * Errors: PM_EDATA naming the row of theta and the weight, state or moment (over- or underflow of the result). */
-pm_status pm_moments_evaluate(const pm_moments_context *context, const pm_request *request, const pm_start *start,
-                              pm_result *result, pm_error *err);
+pm_status pmi_moments_evaluate(const pm_moments_context *context, const pm_request *request, const pm_start *start,
+                               pm_result *result, pm_error *err);
 
 /* Bytes that one lane of a block takes, for the prediction of `inspect`. */
-size_t pm_moments_lane_bytes(const pm_moments_context *context, const pm_request *request);
+size_t pmi_moments_lane_bytes(const pm_moments_context *context, const pm_request *request);
 
 /* The lanes that a batch of n_theta rows runs with. */
-unsigned pm_moments_lanes(const pm_moments_context *context, const pm_request *request, unsigned threads);
+unsigned pmi_moments_lanes(const pm_moments_context *context, const pm_request *request, unsigned threads);
 
 #endif

@@ -46,8 +46,8 @@ static double deviance(double k, double x, double *low) {
     if (fabs(difference) >= 0.25 * sum) {
         double quotient = k / x, logarithm = log(quotient), product = k * logarithm, total = product - difference;
         double part = total - product;
-        double above = quotient * x, rest = ((k - above) - pm_product_rest(quotient, x, above)) / x;
-        *low = pm_product_rest(k, logarithm, product) + k * rest / quotient +
+        double above = quotient * x, rest = ((k - above) - pmi_product_rest(quotient, x, above)) / x;
+        *low = pmi_product_rest(k, logarithm, product) + k * rest / quotient +
                ((product - (total - part)) - (difference + part)) - below;
         return total;
     }
@@ -55,9 +55,9 @@ static double deviance(double k, double x, double *low) {
     /* k + x is rounded as well, and so is v: v + rest is the quotient */
     double part = sum - k, above = (k - (sum - part)) + (x - part);
     double whole = v * sum;
-    double rest = (((difference - whole) - pm_product_rest(v, sum, whole)) + below - v * above) / sum;
+    double rest = (((difference - whole) - pmi_product_rest(v, sum, whole)) + below - v * above) / sum;
     double product = difference * v;
-    *low = pm_product_rest(difference, v, product) + difference * rest + below * v;
+    *low = pmi_product_rest(difference, v, product) + difference * rest + below * v;
     double term = 2.0 * k * v, series = 0.0;
     for (int odd = 3; odd < 64; odd += 2) {
         term *= square;
@@ -72,7 +72,7 @@ static double deviance(double k, double x, double *low) {
     return total;
 }
 
-double pm_poisson(uint64_t k, double x) {
+double pmi_poisson(uint64_t k, double x) {
     if (x == 0.0) {
         return k == 0 ? 1.0 : 0.0;
     }
@@ -132,13 +132,13 @@ static double weight_of(const pm_poisson_law *law, uint64_t k) {
         return precise_weight(law, k);
     }
     /* the logarithm's derivative in x is (k - x) / x */
-    double weight = pm_poisson(k, law->x) * (1.0 + law->x_low * (((double)k - law->x) / law->x));
+    double weight = pmi_poisson(k, law->x) * (1.0 + law->x_low * (((double)k - law->x) / law->x));
     return law->shift == 0 ? weight : ldexp(weight, law->shift);
 }
 
 /* exp and log of the library are within a unit in the last place, two roundings. Precise: the exponent, 1022 at most,
  * has a few units of 2^-64, five times as many where a logarithm is cancelled; then one rounding to double. */
-double pm_poisson_rounding(const pm_poisson_law *law, uint64_t k) {
+double pmi_poisson_rounding(const pm_poisson_law *law, uint64_t k) {
     if (law->is_precise) {
         return k < SMALL_COUNT ? 3.0 : 10.0;
     }
@@ -151,7 +151,7 @@ double pm_poisson_rounding(const pm_poisson_law *law, uint64_t k) {
     return 24.0 + (is_far ? 1.5 * distance * fmax(1.0, n / law->x) : 0.0);
 }
 
-bool pm_poisson_start(const pm_poisson_law *law, uint64_t first, uint64_t last, uint64_t *k, double *weight) {
+bool pmi_poisson_start(const pm_poisson_law *law, uint64_t first, uint64_t last, uint64_t *k, double *weight) {
     if (first >= last) {
         return false;
     }
@@ -184,7 +184,7 @@ static uint64_t to_step(double k) {
     return k < (double)PM_POISSON_FAR ? (uint64_t)k : PM_POISSON_FAR;
 }
 
-void pm_poisson_window(double x, double exponent, uint64_t *first, uint64_t *last) {
+void pmi_poisson_window(double x, double exponent, uint64_t *first, uint64_t *last) {
     if (x == 0.0 || x >= (double)PM_POISSON_FAR) {
         *first = x == 0.0 ? 0 : PM_POISSON_FAR;
         *last = x == 0.0 ? 1 : PM_POISSON_FAR;
@@ -197,17 +197,17 @@ void pm_poisson_window(double x, double exponent, uint64_t *first, uint64_t *las
     *last = to_step(above + 2.0);
 }
 
-double pm_poisson_right_bound(uint64_t k, double x) {
+double pmi_poisson_right_bound(uint64_t k, double x) {
     double n = (double)k;
     if (n <= x) {
         return 1.0;
     }
-    double tail = pm_poisson(k, x) / (1.0 - x / (n + 1.0));
+    double tail = pmi_poisson(k, x) / (1.0 - x / (n + 1.0));
     return tail < 1.0 ? tail : 1.0;
 }
 
-double pm_poisson_right_tail(uint64_t k, double x) {
-    double term = pm_poisson(k, x), sum = 0.0;
+double pmi_poisson_right_tail(uint64_t k, double x) {
+    double term = pmi_poisson(k, x), sum = 0.0;
     for (double n = (double)k + 1.0; sum + term > sum; n += 1.0) {
         sum += term;
         term *= x / n;

@@ -6,17 +6,17 @@
 #include "base/mem.h"
 #include "graph/weights.h"
 
-pm_status pm_rewards_new(const pm_program *program, const pm_request *request, size_t n_vertices, pm_rewards *out,
-                         pm_error *err) {
+pm_status pmi_rewards_new(const pm_program *program, const pm_request *request, size_t n_vertices, pm_rewards *out,
+                          pm_error *err) {
     size_t vectors = request->n_rewards == 0 ? 1 : request->n_rewards;
     size_t slots;
-    *out = (pm_rewards){.n_vectors = vectors, .first_part = pm_calloc(vectors + 1, sizeof *out->first_part)};
-    if (pm_mul(vectors, program->n, &slots)) {
-        out->value = pm_malloc(slots, sizeof *out->value);
+    *out = (pm_rewards){.n_vectors = vectors, .first_part = pmi_calloc(vectors + 1, sizeof *out->first_part)};
+    if (pmi_mul(vectors, program->n, &slots)) {
+        out->value = pmi_malloc(slots, sizeof *out->value);
     }
     if (out->first_part == NULL || out->value == NULL) {
-        pm_rewards_free(out);
-        return pm_fail_memory(err, "the rewards", vectors * program->n * sizeof(double));
+        pmi_rewards_free(out);
+        return pmi_fail_memory(err, "the rewards", vectors * program->n * sizeof(double));
     }
     for (size_t f = 0; f < vectors; f++) {
         bool is_signed = false;
@@ -31,7 +31,7 @@ pm_status pm_rewards_new(const pm_program *program, const pm_request *request, s
     return PM_OK;
 }
 
-void pm_rewards_free(pm_rewards *rewards) {
+void pmi_rewards_free(pm_rewards *rewards) {
     free(rewards->first_part);
     free(rewards->value);
     *rewards = (pm_rewards){0};
@@ -43,7 +43,7 @@ static bool is_discrete(const pm_replay_setup *s) {
 
 static double *slots(size_t n, unsigned stride) {
     size_t doubles;
-    return pm_mul(n, stride, &doubles) ? pm_malloc_aligned(doubles, sizeof(double)) : NULL;
+    return pmi_mul(n, stride, &doubles) ? pmi_malloc_aligned(doubles, sizeof(double)) : NULL;
 }
 
 static bool is_wide(const pm_replay_setup *s) {
@@ -54,7 +54,7 @@ static size_t next_slots(const pm_replay_setup *s) {
     return is_discrete(s) ? 2 * s->order * s->context->program->largest : 0;
 }
 
-size_t pm_replay_lane_bytes(const pm_replay_setup *setup) {
+size_t pmi_replay_lane_bytes(const pm_replay_setup *setup) {
     const pm_program *p = setup->context->program;
     double n_weights = (double)setup->context->graph->n_weights;
     double slots = (double)p->largest_u + (setup->keep_l ? (double)p->largest_l : 0) + 4.0 * p->largest +
@@ -62,11 +62,11 @@ size_t pm_replay_lane_bytes(const pm_replay_setup *setup) {
                    (double)setup->rewards->n_parts * (double)setup->order * p->n +
                    (is_discrete(setup) ? 2.0 * p->n : 0) + (setup->covariance ? 2.0 * p->n : 0);
     double bytes = (setup->wide ? 24 : 8) * slots + (is_discrete(setup) && !setup->wide ? 24 * (n_weights + p->n) : 0) +
-                   (is_discrete(setup) ? 16 * (double)pm_replay_stay_terms(setup) : 0);
+                   (is_discrete(setup) ? 16 * (double)pmi_replay_stay_terms(setup) : 0);
     return bytes < 9e18 ? (size_t)bytes : SIZE_MAX;
 }
 
-pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err) {
+pm_status pmi_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err) {
     const pm_program *p = setup->context->program;
     unsigned stride = setup->kernels->stride;
     *out = (pm_replay_scratch){.factored = PM_NONE,
@@ -75,9 +75,9 @@ pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch 
                                            .leave = slots(p->largest, stride),
                                            .inverse = slots(p->largest, stride),
                                            .work = slots(2 * (size_t)p->largest, stride)},
-                               .plus = pm_malloc(p->largest, sizeof(double)),
-                               .minus = pm_malloc(p->largest, sizeof(double)),
-                               .limb = pm_malloc(p->largest, sizeof(double)),
+                               .plus = pmi_malloc(p->largest, sizeof(double)),
+                               .minus = pmi_malloc(p->largest, sizeof(double)),
+                               .limb = pmi_malloc(p->largest, sizeof(double)),
                                .next = slots(next_slots(setup), stride)};
     const pm_factors *f = &out->factors;
     if (out->factors.work != NULL) {
@@ -86,13 +86,13 @@ pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch 
     }
     if (f->u == NULL || (setup->keep_l && f->l == NULL) || f->leave == NULL || f->inverse == NULL || f->work == NULL ||
         out->plus == NULL || out->minus == NULL || out->limb == NULL || out->next == NULL) {
-        pm_replay_scratch_free(out);
-        return pm_fail_memory(err, "the factors of an SCC", (p->largest_u + p->largest_l) * stride * sizeof(double));
+        pmi_replay_scratch_free(out);
+        return pmi_fail_memory(err, "the factors of an SCC", (p->largest_u + p->largest_l) * stride * sizeof(double));
     }
     return PM_OK;
 }
 
-void pm_replay_scratch_free(pm_replay_scratch *scratch) {
+void pmi_replay_scratch_free(pm_replay_scratch *scratch) {
     free(scratch->factors.u);
     free(scratch->factors.l);
     free(scratch->factors.leave);
@@ -105,13 +105,13 @@ void pm_replay_scratch_free(pm_replay_scratch *scratch) {
     *scratch = (pm_replay_scratch){0};
 }
 
-pm_status pm_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out, pm_error *err) {
+pm_status pmi_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out, pm_error *err) {
     const pm_program *p = setup->context->program;
     unsigned stride = setup->kernels->stride, wide = 3 * setup->kernels->lanes;
     size_t moments = 0, n_weights = setup->context->graph->n_weights;
     bool rounds = is_discrete(setup) && !is_wide(setup);
     *out = (pm_replay_block){0};
-    if (pm_mul(setup->rewards->n_parts, setup->order, &moments) && pm_mul(moments, p->n, &moments)) {
+    if (pmi_mul(setup->rewards->n_parts, setup->order, &moments) && pmi_mul(moments, p->n, &moments)) {
         out->x = slots(moments, stride);
     }
     out->values = slots(n_weights, stride);
@@ -120,17 +120,17 @@ pm_status pm_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out
     out->exact_values = rounds ? slots(n_weights, wide) : NULL;
     out->exact_sums = rounds ? slots(p->n, wide) : NULL;
     out->z = setup->covariance ? slots(p->n, stride) : NULL;
-    out->terms = is_discrete(setup) ? pm_malloc(pm_replay_stay_terms(setup), 2 * sizeof(double)) : NULL;
+    out->terms = is_discrete(setup) ? pmi_malloc(pmi_replay_stay_terms(setup), 2 * sizeof(double)) : NULL;
     if (out->x == NULL || out->values == NULL ||
         (is_discrete(setup) && (out->stay == NULL || out->excess == NULL || out->terms == NULL)) ||
         (rounds && (out->exact_values == NULL || out->exact_sums == NULL)) || (setup->covariance && out->z == NULL)) {
-        pm_replay_block_free(out);
-        return pm_fail_memory(err, "the moments of a block of theta", moments * stride * sizeof(double));
+        pmi_replay_block_free(out);
+        return pmi_fail_memory(err, "the moments of a block of theta", moments * stride * sizeof(double));
     }
     return PM_OK;
 }
 
-void pm_replay_block_free(pm_replay_block *block) {
+void pmi_replay_block_free(pm_replay_block *block) {
     free(block->values);
     free(block->x);
     free(block->stay);
@@ -142,16 +142,16 @@ void pm_replay_block_free(pm_replay_block *block) {
     *block = (pm_replay_block){0};
 }
 
-double *pm_replay_moments(const pm_replay_setup *setup, const pm_replay_block *block, size_t part, size_t k) {
+double *pmi_replay_moments(const pm_replay_setup *setup, const pm_replay_block *block, size_t part, size_t k) {
     return block->x + (part * setup->order + k - 1) * setup->context->program->n * setup->kernels->stride;
 }
 
-pm_wide pm_replay_get(const double *array, unsigned lanes, size_t slot, size_t lane) {
+pm_wide pmi_replay_get(const double *array, unsigned lanes, size_t slot, size_t lane) {
     const double *at = array + slot * 3 * lanes + lane;
     return (pm_wide){.hi = at[0], .lo = at[lanes], .limb = at[2 * (size_t)lanes]};
 }
 
-void pm_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_wide value) {
+void pmi_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_wide value) {
     double *at = array + slot * 3 * lanes + lane;
     at[0] = value.hi;
     at[lanes] = value.lo;
@@ -161,13 +161,13 @@ void pm_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_w
 /* Divides the weights of each row by its sum, at one lane; a row without any keeps none. */
 static void normalize_wide(const pm_graph *g, double *values, unsigned lanes, size_t lane) {
     for (uint32_t s = 0; s < g->n_sums; s++) {
-        pm_wide sum = pm_wide_of(0);
+        pm_wide sum = pmi_wide_of(0);
         for (uint32_t w = g->sum_first[s]; w < g->sum_first[s + 1]; w++) {
-            sum = pm_wide_multiply_add(sum, pm_wide_of(g->times[w]), pm_replay_get(values, lanes, w, lane));
+            sum = pmi_wide_multiply_add(sum, pmi_wide_of(g->times[w]), pmi_replay_get(values, lanes, w, lane));
         }
-        pm_wide inverse = pm_wide_invert(sum);
+        pm_wide inverse = pmi_wide_invert(sum);
         for (uint32_t w = g->sum_first[s]; w < g->sum_first[s + 1]; w++) {
-            pm_replay_put(values, lanes, w, lane, pm_wide_multiply(pm_replay_get(values, lanes, w, lane), inverse));
+            pmi_replay_put(values, lanes, w, lane, pmi_wide_multiply(pmi_replay_get(values, lanes, w, lane), inverse));
         }
     }
 }
@@ -179,11 +179,11 @@ static pm_status fill_wide(const pm_replay_setup *s, size_t first, size_t count,
     for (size_t lane = 0; lane < lanes; lane++) {
         size_t row = first + (lane < count ? lane : count - 1);
         for (uint32_t w = 0; w < g->n_weights; w++) {
-            pm_wide value = pm_graph_weight_wide(g, w, s->request->theta + row * g->n_params);
+            pm_wide value = pmi_graph_weight_wide(g, w, s->request->theta + row * g->n_params);
             if (value.hi < 0) {
-                return pm_weight_refuse(g, w, s->request->theta + row * g->n_params, row, err);
+                return pmi_weight_refuse(g, w, s->request->theta + row * g->n_params, row, err);
             }
-            pm_replay_put(values, lanes, w, lane, value);
+            pmi_replay_put(values, lanes, w, lane, value);
         }
         if (g->normalizes_rows) {
             normalize_wide(g, values, lanes, lane);
@@ -192,19 +192,19 @@ static pm_status fill_wide(const pm_replay_setup *s, size_t first, size_t count,
     return PM_OK;
 }
 
-pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
-                            pm_error *err) {
+pm_status pmi_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
+                             pm_error *err) {
     pm_status st;
     if (is_wide(setup)) {
         st = fill_wide(setup, first, count, block->values, err);
     } else {
-        st = pm_weights_fill(setup->context->graph, setup->request->theta, first, count, setup->kernels->lanes,
-                             block->values, err);
+        st = pmi_weights_fill(setup->context->graph, setup->request->theta, first, count, setup->kernels->lanes,
+                              block->values, err);
         if (st == PM_OK && is_discrete(setup)) {
             st = fill_wide(setup, first, count, block->exact_values, err);
         }
     }
-    return st == PM_OK && is_discrete(setup) ? pm_replay_stay(setup, block, first, count, err) : st;
+    return st == PM_OK && is_discrete(setup) ? pmi_replay_stay(setup, block, first, count, err) : st;
 }
 
 /* The factor of the l-th moment in the right-hand side of the k-th, for a state of reward r. Continuous moments are
@@ -222,11 +222,11 @@ static double coefficient(const pm_replay_setup *s, size_t k, size_t l, double r
 }
 
 static pm_wide wide_coefficient(const pm_replay_setup *s, size_t k, size_t l, double r) {
-    pm_wide c = pm_wide_of(is_discrete(s) ? 1 : r);
+    pm_wide c = pmi_wide_of(is_discrete(s) ? 1 : r);
     for (size_t i = 0; is_discrete(s) && i < k - l; i++) {
         double choose = (double)(k - i) / (double)(i + 1);
-        c = pm_wide_multiply(pm_wide_multiply(c, pm_wide_of(choose)),
-                             pm_wide_of(s->request->factorial ? r - (double)i : r));
+        c = pmi_wide_multiply(pmi_wide_multiply(c, pmi_wide_of(choose)),
+                              pmi_wide_of(s->request->factorial ? r - (double)i : r));
     }
     return c;
 }
@@ -267,7 +267,7 @@ static const double *base_of(const task *t, size_t part, size_t which, size_t l)
     if (l == 0) {
         return is_discrete(t->setup) ? own_slots(t, t->block->excess) : NULL;
     }
-    return is_discrete(t->setup) ? next_of(t, which, l) : own_slots(t, pm_replay_moments(t->setup, t->block, part, l));
+    return is_discrete(t->setup) ? next_of(t, which, l) : own_slots(t, pmi_replay_moments(t->setup, t->block, part, l));
 }
 
 /* rhs of order k for both parts of a reward vector (or its only part). */
@@ -279,7 +279,7 @@ static void fill_rhs(const task *t, size_t f, size_t k) {
     const double *reward = s->rewards->value + f * s->context->program->n + t->component.first;
     double *x[2];
     for (size_t w = 0; w < parts; w++) {
-        x[w] = own_slots(t, pm_replay_moments(s, t->block, first_part + w, k));
+        x[w] = own_slots(t, pmi_replay_moments(s, t->block, first_part + w, k));
     }
     if (!is_discrete(s) && parts == 1) {
         kernels->set_scaled(n, reward, NULL, base_of(t, first_part, 0, k - 1), x[0]);
@@ -304,7 +304,7 @@ static void fill_rhs(const task *t, size_t f, size_t k) {
 
 static void solve_part(task *t, size_t part, size_t k) {
     const pm_kernels *kernels = t->setup->kernels;
-    double *all = pm_replay_moments(t->setup, t->block, part, k);
+    double *all = pmi_replay_moments(t->setup, t->block, part, k);
     if (t->factored) {
         kernels->solve(&t->view, t->block->values, &t->scratch->factors, all);
     } else {
@@ -327,11 +327,11 @@ static void start_task(const pm_replay_setup *s, const pm_replay_block *b, pm_re
                        task *t) {
     const pm_program *p = s->context->program;
     *t = (task){
-        .setup = s, .block = b, .scratch = scratch, .component = p->components[c], .view = pm_program_view(p, c)};
+        .setup = s, .block = b, .scratch = scratch, .component = p->components[c], .view = pmi_program_view(p, c)};
 }
 
-void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
-                         uint32_t component) {
+void pmi_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
+                          uint32_t component) {
     task t;
     start_task(setup, block, scratch, component, &t);
     for (size_t f = 0; f < setup->rewards->n_vectors; f++) {
@@ -341,7 +341,7 @@ void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *bl
             for (size_t part = first_part; part < end_part; part++) {
                 solve_part(&t, part, k);
                 if (is_discrete(setup) && k < setup->order) {
-                    step_component(&t, pm_replay_moments(setup, block, part, k), block->stay,
+                    step_component(&t, pmi_replay_moments(setup, block, part, k), block->stay,
                                    next_of(&t, part - first_part, k));
                 }
             }
@@ -350,7 +350,7 @@ void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *bl
     scratch->factored = component;
 }
 
-void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch) {
+void pmi_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch) {
     const pm_program *p = setup->context->program;
     for (uint32_t c = p->n_components; c-- > 0;) {
         task t;

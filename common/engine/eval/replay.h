@@ -13,10 +13,10 @@ typedef struct pm_rewards {
     double *value;      /* F x n, signed, by position */
 } pm_rewards;
 
-/* From the request's vectors (by row of the graph), or of all ones. Free with pm_rewards_free. */
-pm_status pm_rewards_new(const pm_program *program, const pm_request *request, size_t n_vertices, pm_rewards *out,
-                         pm_error *err);
-void pm_rewards_free(pm_rewards *rewards);
+/* From the request's vectors (by row of the graph), or of all ones. Free with pmi_rewards_free. */
+pm_status pmi_rewards_new(const pm_program *program, const pm_request *request, size_t n_vertices, pm_rewards *out,
+                          pm_error *err);
+void pmi_rewards_free(pm_rewards *rewards);
 
 /* What does not change between blocks. */
 typedef struct pm_replay_setup {
@@ -46,43 +46,43 @@ typedef struct pm_replay_block {
     double *excess; /* discrete: 1, or the sum of a row that exceeds it by rounding, which divides it; else NULL */
     double *exact_values; /* discrete, kernels not wide: the values in wide numbers, for `stay`; else NULL */
     double *exact_sums;   /* the same for the sums of what leaves */
-    double *terms;        /* discrete: room for pm_replay_stay; else NULL */
+    double *terms;        /* discrete: room for pmi_replay_stay; else NULL */
     double *z;            /* expected sojourn times, for covariances; else NULL */
 } pm_replay_block;
 
 /* One number of a wide array. */
-pm_wide pm_replay_get(const double *array, unsigned lanes, size_t slot, size_t lane);
-void pm_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_wide value);
+pm_wide pmi_replay_get(const double *array, unsigned lanes, size_t slot, size_t lane);
+void pmi_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_wide value);
 
-pm_status pm_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err);
-void pm_replay_scratch_free(pm_replay_scratch *scratch);
-pm_status pm_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out, pm_error *err);
-void pm_replay_block_free(pm_replay_block *block);
+pm_status pmi_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err);
+void pmi_replay_scratch_free(pm_replay_scratch *scratch);
+pm_status pmi_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out, pm_error *err);
+void pmi_replay_block_free(pm_replay_block *block);
 
 /* Bytes of one lane of scratch and block together, and of the part that does not grow with lanes. */
-size_t pm_replay_lane_bytes(const pm_replay_setup *setup);
+size_t pmi_replay_lane_bytes(const pm_replay_setup *setup);
 
 /* Moments of order k (1..K) of a part, those of a continuous graph divided by k!: n slots. */
-double *pm_replay_moments(const pm_replay_setup *setup, const pm_replay_block *block, size_t part, size_t k);
+double *pmi_replay_moments(const pm_replay_setup *setup, const pm_replay_block *block, size_t part, size_t k);
 
 /* Fills block->values (and stay) for theta rows first..first+count-1. */
-pm_status pm_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
-                            pm_error *err);
+pm_status pmi_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
+                             pm_error *err);
 
 /* Of a discrete graph: fills block->stay and block->excess from the values at theta rows first..first+count-1. Errors:
  * PM_EDATA for probabilities that add up to more than one, naming the row of theta and the state. */
-pm_status pm_replay_stay(const pm_replay_setup *setup, const pm_replay_block *block, size_t first, size_t count,
-                         pm_error *err);
+pm_status pmi_replay_stay(const pm_replay_setup *setup, const pm_replay_block *block, size_t first, size_t count,
+                          pm_error *err);
 
 /* The pairs of doubles that block->terms has room for. */
-size_t pm_replay_stay_terms(const pm_replay_setup *setup);
+size_t pmi_replay_stay_terms(const pm_replay_setup *setup);
 
 /* Solves all moments of one component; those of smaller level have been solved. */
-void pm_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
-                         uint32_t component);
+void pmi_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
+                          uint32_t component);
 
 /* Turns block->z, which holds the start distribution by position, into expected sojourn times. `scratch` is the one
  * that the components of this block were solved with. */
-void pm_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch);
+void pmi_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch);
 
 #endif

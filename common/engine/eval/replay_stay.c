@@ -21,7 +21,7 @@ static size_t degree(const pm_program *p, uint32_t i) {
            p->absorb_row[i];
 }
 
-size_t pm_replay_stay_terms(const pm_replay_setup *setup) {
+size_t pmi_replay_stay_terms(const pm_replay_setup *setup) {
     const pm_program *p = setup->context->program;
     size_t most = 0;
     for (uint32_t i = 0; i < p->n; i++) {
@@ -45,10 +45,10 @@ static pm_wide exact_stay(const pm_replay_setup *s, place *at, uint32_t i) {
     pm_terms *t = &at->terms;
     t->n = 0;
     t->coef[0] = 1;
-    pm_terms_subtract(t, g, at->theta, p->inner_weight + p->inner_row[i], p->inner_row[i + 1] - p->inner_row[i]);
-    pm_terms_subtract(t, g, at->theta, p->exit_weight + p->exit_row[i], p->exit_row[i + 1] - p->exit_row[i]);
-    pm_terms_subtract(t, g, at->theta, p->absorb_weight + p->absorb_row[i], p->absorb_row[i + 1] - p->absorb_row[i]);
-    return pm_exact_dot_wide(t->coef, t->n, t->x);
+    pmi_terms_subtract(t, g, at->theta, p->inner_weight + p->inner_row[i], p->inner_row[i + 1] - p->inner_row[i]);
+    pmi_terms_subtract(t, g, at->theta, p->exit_weight + p->exit_row[i], p->exit_row[i + 1] - p->exit_row[i]);
+    pmi_terms_subtract(t, g, at->theta, p->absorb_weight + p->absorb_row[i], p->absorb_row[i + 1] - p->absorb_row[i]);
+    return pmi_exact_dot_wide(t->coef, t->n, t->x);
 }
 
 /* A row that exceeds one is an error if this theta lets it be reached. */
@@ -56,15 +56,15 @@ static pm_status check_excess(const pm_replay_setup *s, place *at, uint32_t vert
     const pm_moments_context *c = s->context;
     pm_status st = PM_OK;
     if (at->reachable == NULL) {
-        st = pm_reachable_rows(c->graph, c->split, at->theta, &at->reachable, err);
+        st = pmi_reachable_rows(c->graph, c->split, at->theta, &at->reachable, err);
     }
     if (st == PM_OK && at->reachable[vertex]) {
         char text[200];
-        pm_graph_describe(c->graph, vertex, text, sizeof text);
-        st = pm_fail(err, PM_EDATA,
-                     "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
-                     "at most 1",
-                     at->row, text, sum);
+        pmi_graph_describe(c->graph, vertex, text, sizeof text);
+        st = pmi_fail(err, PM_EDATA,
+                      "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
+                      "at most 1",
+                      at->row, text, sum);
     }
     return st;
 }
@@ -79,48 +79,48 @@ static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b
     unsigned lanes = s->kernels->lanes;
     size_t lane = at->lane;
     const double *values = is_wide(s) ? b->values : b->exact_values;
-    pm_wide out = pm_replay_get(is_wide(s) ? b->stay : b->exact_sums, lanes, i, lane), loops = pm_wide_of(0);
+    pm_wide out = pmi_replay_get(is_wide(s) ? b->stay : b->exact_sums, lanes, i, lane), loops = pmi_wide_of(0);
     for (size_t e = p->loop_row[i]; e < p->loop_row[i + 1]; e++) {
-        loops = pm_wide_add(loops, pm_replay_get(values, lanes, p->loop_weight[e], lane));
+        loops = pmi_wide_add(loops, pmi_replay_get(values, lanes, p->loop_weight[e], lane));
     }
-    double sum = pm_wide_double(pm_wide_add(out, loops));
+    double sum = pmi_wide_double(pmi_wide_add(out, loops));
     pm_status st = sum > 1 + PM_ROW_SUM_SLACK ? check_excess(s, at, p->vertex[i], sum, err) : PM_OK;
     if (st != PM_OK) {
         return st;
     }
-    pm_wide stay = pm_wide_difference(pm_wide_of(1), out), excess = pm_wide_of(1);
+    pm_wide stay = pmi_wide_difference(pmi_wide_of(1), out), excess = pmi_wide_of(1);
     const pm_graph *g = s->context->graph;
     bool is_told = g->takes_values && (loops.hi > 0 || stay.hi > 0);
     if ((g->normalizes_rows && out.hi > 0) || is_told) {
         stay = loops;
-    } else if (fabs(pm_wide_double(stay)) < SMALL_STAY) {
+    } else if (fabs(pmi_wide_double(stay)) < SMALL_STAY) {
         stay = exact_stay(s, at, i);
     }
     if (stay.hi < 0) {
-        stay = pm_wide_of(0);
+        stay = pmi_wide_of(0);
         excess = out;
     }
     if (is_wide(s)) {
-        pm_replay_put(b->stay, lanes, i, lane, stay);
-        pm_replay_put(b->excess, lanes, i, lane, excess);
+        pmi_replay_put(b->stay, lanes, i, lane, stay);
+        pmi_replay_put(b->excess, lanes, i, lane, excess);
     } else {
-        b->stay[(size_t)i * lanes + lane] = pm_wide_double(stay);
-        b->excess[(size_t)i * lanes + lane] = pm_wide_double(excess);
+        b->stay[(size_t)i * lanes + lane] = pmi_wide_double(stay);
+        b->excess[(size_t)i * lanes + lane] = pmi_wide_double(excess);
     }
     return PM_OK;
 }
 
-pm_status pm_replay_stay(const pm_replay_setup *s, const pm_replay_block *b, size_t first, size_t count,
-                         pm_error *err) {
+pm_status pmi_replay_stay(const pm_replay_setup *s, const pm_replay_block *b, size_t first, size_t count,
+                          pm_error *err) {
     const pm_program *p = s->context->program;
-    const pm_kernels *kernels = pm_kernels_get(s->context->isa, s->kernels->lanes, true);
+    const pm_kernels *kernels = pmi_kernels_get(s->context->isa, s->kernels->lanes, true);
     const double *values = is_wide(s) ? b->values : b->exact_values;
     double *sums = is_wide(s) ? b->stay : b->exact_sums;
     kernels->clear(p->n, sums);
     kernels->add_weights(p->n, p->inner_row, p->inner_weight, values, sums);
     kernels->add_weights(p->n, p->exit_row, p->exit_weight, values, sums);
     kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, values, sums);
-    place at = {.terms = {.coef = b->terms, .x = b->terms + pm_replay_stay_terms(s)}};
+    place at = {.terms = {.coef = b->terms, .x = b->terms + pmi_replay_stay_terms(s)}};
     pm_status st = PM_OK;
     for (; st == PM_OK && at.lane < kernels->lanes; at.lane++) {
         at.row = first + (at.lane < count ? at.lane : count - 1);

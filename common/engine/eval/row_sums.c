@@ -34,11 +34,11 @@ static pm_status collect(const pm_graph *g, const bool *looked_at, uint32_t *ind
             n_weights++;
         }
     }
-    out->row = pm_malloc(out->n, sizeof *out->row);
-    out->first = pm_calloc((size_t)out->n + 1, sizeof *out->first);
-    out->weight = pm_malloc(n_weights, sizeof *out->weight);
+    out->row = pmi_malloc(out->n, sizeof *out->row);
+    out->first = pmi_calloc((size_t)out->n + 1, sizeof *out->first);
+    out->weight = pmi_malloc(n_weights, sizeof *out->weight);
     if (out->row == NULL || out->first == NULL || out->weight == NULL) {
-        return pm_fail_memory(err, "the rows of a discrete graph", n_weights * sizeof *out->weight);
+        return pmi_fail_memory(err, "the rows of a discrete graph", n_weights * sizeof *out->weight);
     }
     for (size_t e = 0; e < g->n_edges; e++) {
         uint32_t i = index[g->from[e]];
@@ -61,16 +61,16 @@ static pm_status collect(const pm_graph *g, const bool *looked_at, uint32_t *ind
     return PM_OK;
 }
 
-pm_status pm_row_sums_new(const pm_graph *graph, const pm_split *split, bool all, pm_row_sums *out, pm_error *err) {
+pm_status pmi_row_sums_new(const pm_graph *graph, const pm_split *split, bool all, pm_row_sums *out, pm_error *err) {
     *out = (pm_row_sums){0};
     if (!graph->is_discrete || graph->normalizes_rows || graph->takes_values) {
         return PM_OK;
     }
-    bool *looked_at = pm_calloc(graph->n_vertices, sizeof *looked_at);
-    uint32_t *index = pm_malloc(graph->n_vertices, sizeof *index);
+    bool *looked_at = pmi_calloc(graph->n_vertices, sizeof *looked_at);
+    uint32_t *index = pmi_malloc(graph->n_vertices, sizeof *index);
     pm_status st = PM_OK;
     if (looked_at == NULL || index == NULL) {
-        st = pm_fail_memory(err, "the rows of a discrete graph", (size_t)graph->n_vertices * 5);
+        st = pmi_fail_memory(err, "the rows of a discrete graph", (size_t)graph->n_vertices * 5);
     } else {
         mark_rows(graph, split, all, looked_at);
         st = collect(graph, looked_at, index, out, err);
@@ -80,7 +80,7 @@ pm_status pm_row_sums_new(const pm_graph *graph, const pm_split *split, bool all
     return st;
 }
 
-void pm_row_sums_free(pm_row_sums *sums) {
+void pmi_row_sums_free(pm_row_sums *sums) {
     free(sums->row);
     free(sums->first);
     free(sums->weight);
@@ -93,7 +93,7 @@ void pm_row_sums_free(pm_row_sums *sums) {
 static double sum_of(const pm_row_sums *sums, const pm_graph *g, uint32_t i, const double *theta) {
     double sum = 0, error = 0;
     for (size_t e = sums->first[i]; e < sums->first[i + 1]; e++) {
-        double weight = pm_graph_weight(g, sums->weight[e], theta);
+        double weight = pmi_graph_weight(g, sums->weight[e], theta);
         if (!(weight >= 0 && weight <= DBL_MAX)) {
             return 0;
         }
@@ -108,9 +108,10 @@ static pm_status refuse(const pm_graph *g, const pm_split *split, uint32_t row, 
                         pm_error *err) {
     char text[200];
     bool is_absorbing = split->row[row] == split->row[row + 1];
-    pm_graph_describe(g, row, text, sizeof text);
-    return pm_fail(err, PM_EDATA, "theta row %zu: the probabilities out of %s add up to %.17g (%s), expected at most 1",
-                   theta_row, text, sum, is_absorbing ? "all self-loops: the state absorbs" : "self-loops included");
+    pmi_graph_describe(g, row, text, sizeof text);
+    return pmi_fail(err, PM_EDATA,
+                    "theta row %zu: the probabilities out of %s add up to %.17g (%s), expected at most 1", theta_row,
+                    text, sum, is_absorbing ? "all self-loops: the state absorbs" : "self-loops included");
 }
 
 /* One row of theta. What can be reached is found out only where it matters. */
@@ -124,7 +125,7 @@ static pm_status check_at(const pm_row_sums *sums, const pm_graph *g, const pm_s
             continue;
         }
         if (reachable == NULL) {
-            st = pm_reachable_rows(g, split, theta, &reachable, err);
+            st = pmi_reachable_rows(g, split, theta, &reachable, err);
         }
         if (st == PM_OK && reachable[sums->row[i]]) {
             st = refuse(g, split, sums->row[i], theta_row, sum, err);
@@ -134,8 +135,8 @@ static pm_status check_at(const pm_row_sums *sums, const pm_graph *g, const pm_s
     return st;
 }
 
-pm_status pm_row_sums_check(const pm_row_sums *sums, const pm_graph *graph, const pm_split *split, const double *theta,
-                            size_t n_theta, pm_error *err) {
+pm_status pmi_row_sums_check(const pm_row_sums *sums, const pm_graph *graph, const pm_split *split, const double *theta,
+                             size_t n_theta, pm_error *err) {
     pm_status st = PM_OK;
     for (size_t b = 0; st == PM_OK && sums->n > 0 && b < n_theta; b++) {
         st = check_at(sums, graph, split, theta + b * graph->n_params, b, err);

@@ -16,15 +16,15 @@ typedef struct pm_row_sums {
 } pm_row_sums;
 
 /* Finds the rows that can be reached: with `all` those of transient states as well. None of a continuous graph, nor
- * where rows are normalized. Errors: PM_EOSERR. Free with pm_row_sums_free, also after a failure (all-zero is valid).
+ * where rows are normalized. Errors: PM_EOSERR. Free with pmi_row_sums_free, also after a failure (all-zero is valid).
  */
-pm_status pm_row_sums_new(const pm_graph *graph, const pm_split *split, bool all, pm_row_sums *out, pm_error *err);
-void pm_row_sums_free(pm_row_sums *sums);
+pm_status pmi_row_sums_new(const pm_graph *graph, const pm_split *split, bool all, pm_row_sums *out, pm_error *err);
+void pmi_row_sums_free(pm_row_sums *sums);
 
 /* At each row of theta (B, P), rows that can be reached then may not exceed one. Errors: PM_EDATA, which names the row
  * of theta, that of the graph, and its sum; PM_EOSERR. Weights that are no probabilities by themselves are left to
- * pm_weights_fill. */
-pm_status pm_row_sums_check(const pm_row_sums *sums, const pm_graph *graph, const pm_split *split, const double *theta,
-                            size_t n_theta, pm_error *err);
+ * pmi_weights_fill. */
+pm_status pmi_row_sums_check(const pm_row_sums *sums, const pm_graph *graph, const pm_split *split, const double *theta,
+                             size_t n_theta, pm_error *err);
 
 #endif

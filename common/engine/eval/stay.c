@@ -3,23 +3,23 @@
 #include "base/mem.h"
 #include "graph/exact.h"
 
-pm_status pm_stay_room_new(const pm_chain *c, pm_stay_room *room, pm_error *err) {
+pm_status pmi_stay_room_new(const pm_chain *c, pm_stay_room *room, pm_error *err) {
     size_t terms = 0;
-    bool fits = pm_mul(c->most_out, 1 + c->graph->n_params, &terms) && terms < SIZE_MAX;
-    room->coef = fits ? pm_malloc(terms + 1, sizeof *room->coef) : NULL;
-    room->x = fits ? pm_malloc(terms, sizeof *room->x) : NULL;
+    bool fits = pmi_mul(c->most_out, 1 + c->graph->n_params, &terms) && terms < SIZE_MAX;
+    room->coef = fits ? pmi_malloc(terms + 1, sizeof *room->coef) : NULL;
+    room->x = fits ? pmi_malloc(terms, sizeof *room->x) : NULL;
     if (room->coef == NULL || room->x == NULL) {
-        return pm_fail_memory(err, "the edges of a state", terms * 2 * sizeof(double));
+        return pmi_fail_memory(err, "the edges of a state", terms * 2 * sizeof(double));
     }
     return PM_OK;
 }
 
-void pm_stay_room_free(pm_stay_room *room) {
+void pmi_stay_room_free(pm_stay_room *room) {
     free(room->coef);
     free(room->x);
 }
 
-pm_pair pm_exact_stay(const pm_chain *c, const double *theta, uint32_t state, pm_stay_room *room) {
+pm_pair pmi_exact_stay(const pm_chain *c, const double *theta, uint32_t state, pm_stay_room *room) {
     const pm_graph *g = c->graph;
     const pm_split *split = c->split;
     uint32_t row = c->row_of[state];
@@ -37,6 +37,6 @@ pm_pair pm_exact_stay(const pm_chain *c, const double *theta, uint32_t state, pm
             }
         }
     }
-    pm_exact_dot(room->coef, n, room->x, &stay.high, &stay.low);
+    pmi_exact_dot(room->coef, n, room->x, &stay.high, &stay.low);
     return stay;
 }

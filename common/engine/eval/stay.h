@@ -13,12 +13,12 @@ typedef struct pm_stay_room {
     double *coef, *x;
 } pm_stay_room;
 
-/* Errors: PM_ENOMEM. Free with pm_stay_room_free, also after a failure. */
-pm_status pm_stay_room_new(const pm_chain *chain, pm_stay_room *room, pm_error *err);
-void pm_stay_room_free(pm_stay_room *room);
+/* Errors: PM_ENOMEM. Free with pmi_stay_room_free, also after a failure. */
+pm_status pmi_stay_room_new(const pm_chain *chain, pm_stay_room *room, pm_error *err);
+void pmi_stay_room_free(pm_stay_room *room);
 
 /* One minus the probabilities of leaving `state` at theta, rounded once (graph/exact.h); below zero where these exceed
  * one. */
-pm_pair pm_exact_stay(const pm_chain *chain, const double *theta, uint32_t state, pm_stay_room *room);
+pm_pair pmi_exact_stay(const pm_chain *chain, const double *theta, uint32_t state, pm_stay_room *room);
 
 #endif

@@ -51,8 +51,8 @@ typedef struct pm_extended_kernels {
 /* A dense row times a dense matrix in twice the precision, all values 0 or more:
  * out + out_low = (sum over k < n of (row[k] + row_low[k]) times row k of matrix + matrix_low) * scale, a power of two.
  * Zeros of the row are left out. Arrays have n values, matrices n x n; out may not be the row. */
-typedef void (*pm_dense_row)(const double *row, const double *row_low, const double *matrix, const double *matrix_low,
-                             size_t n, double scale, double *out, double *out_low);
+typedef void (*pmi_dense_row)(const double *row, const double *row_low, const double *matrix, const double *matrix_low,
+                              size_t n, double scale, double *out, double *out_low);
 
 /* sums[0..2] += the sum over j < n of w_j times absorbed[j], cdf[j], mass[j]. w_0..w_7 are given;
  * w_{j+8} = w_j * x8 * ratio[j], with x8 = x^8 and ratio[j] = k! / (k+8)! for the step k of term j. Returns w_n. */
@@ -65,15 +65,15 @@ typedef struct pm_mix_terms {
 typedef double (*pm_mix_function)(const pm_mix_terms *terms, double sums[3]);
 
 /* The kernels for 1, 4, 8 or 16 lanes; NULL for another number. */
-const pm_step_kernels *pm_step_kernels_get(pm_isa isa, unsigned lanes);
-const pm_extended_kernels *pm_extended_kernels_get(pm_isa isa, unsigned lanes);
-pm_mix_function pm_mix_get(pm_isa isa);
-pm_dense_row pm_dense_row_get(pm_isa isa);
+const pm_step_kernels *pmi_step_kernels_get(pm_isa isa, unsigned lanes);
+const pm_extended_kernels *pmi_extended_kernels_get(pm_isa isa, unsigned lanes);
+pm_mix_function pmi_mix_get(pm_isa isa);
+pmi_dense_row pmi_dense_row_get(pm_isa isa);
 
-/* Denormal numbers become zero in the calling thread until pm_denormals_restore: vectors decay into them, and each
+/* Denormal numbers become zero in the calling thread until pmi_denormals_restore: vectors decay into them, and each
  * operation on one costs a hundred others. What is lost is below 3e-308 a value. */
 typedef uint64_t pm_float_mode;
-pm_float_mode pm_denormals_flush(void);
-void pm_denormals_restore(pm_float_mode mode);
+pm_float_mode pmi_denormals_flush(void);
+void pmi_denormals_restore(pm_float_mode mode);
 
 #endif

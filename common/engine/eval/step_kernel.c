@@ -5,8 +5,8 @@
 #include "base/simd.h"
 #include "eval/step.h"
 
-const pm_step_kernels *PM_ISA_NAME(pm_step_kernels)(unsigned lanes);
-double PM_ISA_NAME(pm_mix)(const pm_mix_terms *terms, double sums[3]);
+const pm_step_kernels *PM_ISA_NAME(pmi_step_kernels)(unsigned lanes);
+double PM_ISA_NAME(pmi_mix)(const pm_mix_terms *terms, double sums[3]);
 
 #define PM_LANES 1
 #include "eval/step_lanes.inc"
@@ -21,7 +21,7 @@ double PM_ISA_NAME(pm_mix)(const pm_mix_terms *terms, double sums[3]);
 #include "eval/step_lanes.inc"
 #undef PM_LANES
 
-const pm_step_kernels *PM_ISA_NAME(pm_step_kernels)(unsigned lanes) {
+const pm_step_kernels *PM_ISA_NAME(pmi_step_kernels)(unsigned lanes) {
     switch (lanes) {
     case 1:
         return &kernels_1;
@@ -48,7 +48,7 @@ static inline double sum_eight(const vec sum[PARTS]) {
     return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
 }
 
-double PM_ISA_NAME(pm_mix)(const pm_mix_terms *terms, double sums[3]) {
+double PM_ISA_NAME(pmi_mix)(const pm_mix_terms *terms, double sums[3]) {
     const double *absorbed = terms->absorbed, *cdf = terms->cdf, *mass = terms->mass, *ratio = terms->ratio;
     vec w[PARTS], a[PARTS] = {0}, c[PARTS] = {0}, s[PARTS] = {0};
     memcpy(w, terms->start, sizeof w);

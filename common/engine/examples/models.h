@@ -21,8 +21,8 @@ typedef struct pm_model_info {
 } pm_model_info;
 
 /* All models; *n is their number. */
-const pm_model_info *pm_models(size_t *n);
+const pm_model_info *pmi_models(size_t *n);
 /* NULL when there is none of that name. */
-const pm_model_info *pm_model_find(const char *name);
+const pm_model_info *pmi_model_find(const char *name);
 
 #endif

@@ -15,25 +15,25 @@ static pm_status expand_rabbits(const void *model, pm_explorer *x, pm_error *err
         if (here == 0) {
             continue;
         }
-        pm_explorer_change(x, side, -1);
-        pm_explorer_change(x, 1 - side, 1);
-        status = pm_explorer_edge(x, JUMP, count ? here : 1, err);
+        pmi_explorer_change(x, side, -1);
+        pmi_explorer_change(x, 1 - side, 1);
+        status = pmi_explorer_edge(x, JUMP, count ? here : 1, err);
         if (status == PM_OK) {
-            pm_explorer_change(x, side, -here);
-            status = pm_explorer_edge(x, FLOOD_LEFT + side, 1, err);
+            pmi_explorer_change(x, side, -here);
+            status = pmi_explorer_edge(x, FLOOD_LEFT + side, 1, err);
         }
     }
     return status;
 }
 
-pm_status pm_model_rabbits(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pm_model_check("rabbits", args, err);
+pm_status pmi_model_rabbits(const int64_t *args, pm_graph **out, pm_error *err) {
+    pm_status status = pmi_model_check("rabbits", args, err);
     if (status != PM_OK) {
         return status;
     }
     const int32_t initial[2] = {(int32_t)args[0], 0};
     bool count = args[1] != 0;
-    return pm_explore(2, 3, initial, expand_rabbits, &count, out, err);
+    return pmi_explore(2, 3, initial, expand_rabbits, &count, out, err);
 }
 
 /* Two queues in a row. A customer comes in (arrival), moves on to queue 2 (service_1) and goes home (service_2). When
@@ -51,34 +51,34 @@ static pm_status expand_tandem(const void *model, pm_explorer *x, pm_error *err)
     bool full_1 = first == k[0] - 1, full_2 = second == k[1] - 1;
     pm_status status = PM_OK;
     if (!full_1) {
-        pm_explorer_change(x, 0, 1);
-        status = pm_explorer_edge(x, ARRIVAL, 1, err);
+        pmi_explorer_change(x, 0, 1);
+        status = pmi_explorer_edge(x, ARRIVAL, 1, err);
     }
     if (status == PM_OK && first > 0 && !full_2) {
-        pm_explorer_change(x, 0, -1);
-        pm_explorer_change(x, 1, 1);
-        status = pm_explorer_edge(x, SERVICE_1, 1, err);
+        pmi_explorer_change(x, 0, -1);
+        pmi_explorer_change(x, 1, 1);
+        status = pmi_explorer_edge(x, SERVICE_1, 1, err);
     }
     if (status == PM_OK && second > 0) {
-        pm_explorer_change(x, 1, -1);
-        status = pm_explorer_edge(x, SERVICE_2, 1, err);
+        pmi_explorer_change(x, 1, -1);
+        status = pmi_explorer_edge(x, SERVICE_2, 1, err);
     }
     int blocked = (int)full_1 + (int)(full_2 && first > 0);
     if (status == PM_OK && blocked > 0) {
-        pm_explorer_change(x, 0, k[0] - first);
-        pm_explorer_change(x, 1, k[1] - second);
-        status = pm_explorer_edge(x, EXIT, blocked, err);
+        pmi_explorer_change(x, 0, k[0] - first);
+        pmi_explorer_change(x, 1, k[1] - second);
+        status = pmi_explorer_edge(x, EXIT, blocked, err);
     }
     return status;
 }
 
-pm_status pm_model_tandem(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pm_model_check("tandem", args, err);
+pm_status pmi_model_tandem(const int64_t *args, pm_graph **out, pm_error *err) {
+    pm_status status = pmi_model_check("tandem", args, err);
     if (status != PM_OK) {
         return status;
     }
     const int32_t k[2] = {(int32_t)args[0], (int32_t)args[1]}, initial[2] = {0, 0};
-    return pm_explore(2, 4, initial, expand_tandem, k, out, err);
+    return pmi_explore(2, 4, initial, expand_tandem, k, out, err);
 }
 
 /* State: stages left. */
@@ -87,17 +87,17 @@ static pm_status expand_erlang(const void *model, pm_explorer *x, pm_error *err)
     if (x->state[0] == 0) {
         return PM_OK;
     }
-    pm_explorer_change(x, 0, -1);
-    return pm_explorer_edge(x, 0, 1, err);
+    pmi_explorer_change(x, 0, -1);
+    return pmi_explorer_edge(x, 0, 1, err);
 }
 
-pm_status pm_model_erlang(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pm_model_check("erlang", args, err);
+pm_status pmi_model_erlang(const int64_t *args, pm_graph **out, pm_error *err) {
+    pm_status status = pmi_model_check("erlang", args, err);
     if (status != PM_OK) {
         return status;
     }
     int32_t initial = (int32_t)args[0];
-    return pm_explore(1, 1, &initial, expand_erlang, NULL, out, err);
+    return pmi_explore(1, 1, &initial, expand_erlang, NULL, out, err);
 }
 
 /* State: individuals, from 1; each gives birth (below n) and dies; 0 is absorbing. */
@@ -105,23 +105,23 @@ static pm_status expand_birth_death(const void *model, pm_explorer *x, pm_error 
     int32_t largest = *(const int32_t *)model, here = x->state[0];
     pm_status status = PM_OK;
     if (here > 0 && here < largest) {
-        pm_explorer_change(x, 0, 1);
-        status = pm_explorer_edge(x, 0, here, err);
+        pmi_explorer_change(x, 0, 1);
+        status = pmi_explorer_edge(x, 0, here, err);
     }
     if (status == PM_OK && here > 0) {
-        pm_explorer_change(x, 0, -1);
-        status = pm_explorer_edge(x, 1, here, err);
+        pmi_explorer_change(x, 0, -1);
+        status = pmi_explorer_edge(x, 1, here, err);
     }
     return status;
 }
 
-pm_status pm_model_birth_death(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pm_model_check("birth-death", args, err);
+pm_status pmi_model_birth_death(const int64_t *args, pm_graph **out, pm_error *err) {
+    pm_status status = pmi_model_check("birth-death", args, err);
     if (status != PM_OK) {
         return status;
     }
     int32_t largest = (int32_t)args[0], initial = 1;
-    return pm_explore(1, 2, &initial, expand_birth_death, &largest, out, err);
+    return pmi_explore(1, 2, &initial, expand_birth_death, &largest, out, err);
 }
 
 /* State: customers, from 0; k is absorbing. */
@@ -130,20 +130,20 @@ static pm_status expand_mm1k(const void *model, pm_explorer *x, pm_error *err) {
     if (here == k) {
         return PM_OK;
     }
-    pm_explorer_change(x, 0, 1);
-    pm_status status = pm_explorer_edge(x, 0, 1, err);
+    pmi_explorer_change(x, 0, 1);
+    pm_status status = pmi_explorer_edge(x, 0, 1, err);
     if (status == PM_OK && here > 0) {
-        pm_explorer_change(x, 0, -1);
-        status = pm_explorer_edge(x, 1, 1, err);
+        pmi_explorer_change(x, 0, -1);
+        status = pmi_explorer_edge(x, 1, 1, err);
     }
     return status;
 }
 
-pm_status pm_model_mm1k(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pm_model_check("mm1k", args, err);
+pm_status pmi_model_mm1k(const int64_t *args, pm_graph **out, pm_error *err) {
+    pm_status status = pmi_model_check("mm1k", args, err);
     if (status != PM_OK) {
         return status;
     }
     int32_t k = (int32_t)args[0], initial = 0;
-    return pm_explore(1, 2, &initial, expand_mm1k, &k, out, err);
+    return pmi_explore(1, 2, &initial, expand_mm1k, &k, out, err);
 }

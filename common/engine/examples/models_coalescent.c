@@ -25,10 +25,10 @@ static pm_status coalesce(pm_explorer *x, size_t first, size_t last, int64_t shi
             if (pairs == 0) {
                 continue;
             }
-            pm_explorer_change(x, i, -1);
-            pm_explorer_change(x, j, -1);
-            pm_explorer_change(x, (uint32_t)(i + j + shift), 1);
-            pm_status status = pm_explorer_edge(x, param, pairs, err);
+            pmi_explorer_change(x, i, -1);
+            pmi_explorer_change(x, j, -1);
+            pmi_explorer_change(x, (uint32_t)(i + j + shift), 1);
+            pm_status status = pmi_explorer_edge(x, param, pairs, err);
             if (status != PM_OK) {
                 return status;
             }
@@ -44,17 +44,17 @@ static pm_status expand_kingman(const void *model, pm_explorer *x, pm_error *err
         return PM_OK;
     }
     double pairs = count_pairs(x->state, 0, 0);
-    pm_explorer_change(x, 0, -1);
-    return pm_explorer_edge(x, 0, pairs, err);
+    pmi_explorer_change(x, 0, -1);
+    return pmi_explorer_edge(x, 0, pairs, err);
 }
 
-pm_status pm_model_kingman(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pm_model_check("kingman", args, err);
+pm_status pmi_model_kingman(const int64_t *args, pm_graph **out, pm_error *err) {
+    pm_status status = pmi_model_check("kingman", args, err);
     if (status != PM_OK) {
         return status;
     }
     int32_t initial = (int32_t)args[0];
-    return pm_explore(1, 1, &initial, expand_kingman, NULL, out, err);
+    return pmi_explore(1, 1, &initial, expand_kingman, NULL, out, err);
 }
 
 /* Block counting process: Hobolth, Siri-Jégousse and Bladt 2019, Theoretical Population Biology 127:16. State: value
@@ -64,18 +64,18 @@ static pm_status expand_block_coalescent(const void *model, pm_explorer *x, pm_e
     return coalesce(x, 0, x->n_support, 1, 0, err);
 }
 
-pm_status pm_model_block_coalescent(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pm_model_check("block-coalescent", args, err);
+pm_status pmi_model_block_coalescent(const int64_t *args, pm_graph **out, pm_error *err) {
+    pm_status status = pmi_model_check("block-coalescent", args, err);
     if (status != PM_OK) {
         return status;
     }
     uint32_t n = (uint32_t)args[0];
-    int32_t *initial = pm_calloc(n, sizeof *initial);
+    int32_t *initial = pmi_calloc(n, sizeof *initial);
     if (initial == NULL) {
-        return pm_fail_memory(err, "the initial state", n * sizeof *initial);
+        return pmi_fail_memory(err, "the initial state", n * sizeof *initial);
     }
     initial[0] = (int32_t)n;
-    status = pm_explore(n, 1, initial, expand_block_coalescent, NULL, out, err);
+    status = pmi_explore(n, 1, initial, expand_block_coalescent, NULL, out, err);
     free(initial);
     return status;
 }
@@ -100,27 +100,27 @@ static pm_status expand_two_loci(const void *model, pm_explorer *x, pm_error *er
         if (left == 0 || right == 0) {
             continue;
         }
-        pm_explorer_change(x, type, -1);
-        pm_explorer_change(x, left, 1);
-        pm_explorer_change(x, right, 1);
-        status = pm_explorer_edge(x, 1, m->count ? x->state[type] : 1, err);
+        pmi_explorer_change(x, type, -1);
+        pmi_explorer_change(x, left, 1);
+        pmi_explorer_change(x, right, 1);
+        status = pmi_explorer_edge(x, 1, m->count ? x->state[type] : 1, err);
     }
     return status;
 }
 
-pm_status pm_model_two_locus_arg(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pm_model_check("two-locus-arg", args, err);
+pm_status pmi_model_two_locus_arg(const int64_t *args, pm_graph **out, pm_error *err) {
+    pm_status status = pmi_model_check("two-locus-arg", args, err);
     if (status != PM_OK) {
         return status;
     }
     pm_two_loci model = {.n = (uint32_t)args[0], .count = args[1] != 0};
     uint32_t width = model.n + 1, length = width * width;
-    int32_t *initial = pm_calloc(length, sizeof *initial);
+    int32_t *initial = pmi_calloc(length, sizeof *initial);
     if (initial == NULL) {
-        return pm_fail_memory(err, "the initial state", length * sizeof *initial);
+        return pmi_fail_memory(err, "the initial state", length * sizeof *initial);
     }
     initial[width + 1] = (int32_t)model.n;
-    status = pm_explore(length, 2, initial, expand_two_loci, &model, out, err);
+    status = pmi_explore(length, 2, initial, expand_two_loci, &model, out, err);
     free(initial);
     return status;
 }
@@ -144,9 +144,9 @@ static pm_status expand_two_islands(const void *model, pm_explorer *x, pm_error 
         uint32_t i = x->support[a];
         bool first = i < m->n_types;
         in_first += first;
-        pm_explorer_change(x, i, -1);
-        pm_explorer_change(x, first ? i + m->n_types : i - m->n_types, 1);
-        status = pm_explorer_edge(x, m->migration[first ? 0 : 1], x->state[i], err);
+        pmi_explorer_change(x, i, -1);
+        pmi_explorer_change(x, first ? i + m->n_types : i - m->n_types, 1);
+        status = pmi_explorer_edge(x, m->migration[first ? 0 : 1], x->state[i], err);
     }
     if (status == PM_OK) {
         status = coalesce(x, 0, in_first, 0, m->coalescence[0], err);
@@ -164,44 +164,44 @@ static pm_status explore_two_samples(const int64_t *args, uint32_t n_params, pm_
     uint32_t width = (uint32_t)(args[0] > args[1] ? args[0] : args[1]) + 1;
     model->n_types = width * width;
     uint32_t length = 2 * model->n_types;
-    int32_t *initial = pm_calloc(length, sizeof *initial);
+    int32_t *initial = pmi_calloc(length, sizeof *initial);
     if (initial == NULL) {
-        return pm_fail_memory(err, "the initial state", length * sizeof *initial);
+        return pmi_fail_memory(err, "the initial state", length * sizeof *initial);
     }
     initial[width] = (int32_t)args[0];
     initial[model->n_types + 1] = (int32_t)args[1];
-    pm_status status = pm_explore(length, n_params, initial, expand_two_islands, model, out, err);
+    pm_status status = pmi_explore(length, n_params, initial, expand_two_islands, model, out, err);
     free(initial);
     return status;
 }
 
 /* Isolation with migration before the populations split: Kern and Hey 2017, Genetics 207:241; the parameters and their
  * order are those of phasic's example. */
-pm_status pm_model_isolation_migration(const int64_t *args, pm_graph **out, pm_error *err) {
+pm_status pmi_model_isolation_migration(const int64_t *args, pm_graph **out, pm_error *err) {
     pm_two_islands model = {.coalescence = {0, 0}, .migration = {2, 1}};
-    pm_status status = pm_model_check("isolation-migration", args, err);
+    pm_status status = pmi_model_check("isolation-migration", args, err);
     return status == PM_OK ? explore_two_samples(args, 3, &model, out, err) : status;
 }
 
 /* The same states, with a coalescence rate for each island. */
-pm_status pm_model_jsfs(const int64_t *args, pm_graph **out, pm_error *err) {
+pm_status pmi_model_jsfs(const int64_t *args, pm_graph **out, pm_error *err) {
     pm_two_islands model = {.coalescence = {0, 1}, .migration = {2, 3}};
-    pm_status status = pm_model_check("jsfs", args, err);
+    pm_status status = pmi_model_check("jsfs", args, err);
     return status == PM_OK ? explore_two_samples(args, 4, &model, out, err) : status;
 }
 
 /* Structured coalescent: Notohara 1990, Journal of Mathematical Biology 29:59. One type of lineage, so that two merge
  * to one where they are. State: lineages on island 1, lineages on island 2. */
-pm_status pm_model_islands(const int64_t *args, pm_graph **out, pm_error *err) {
+pm_status pmi_model_islands(const int64_t *args, pm_graph **out, pm_error *err) {
     pm_two_islands model = {.n_types = 1, .coalescence = {0, 1}, .migration = {2, 3}};
-    pm_status status = pm_model_check("islands", args, err);
+    pm_status status = pmi_model_check("islands", args, err);
     if (status != PM_OK) {
         return status;
     }
     if (args[1] > args[0]) {
-        return pm_fail(err, PM_EUSAGE, "model islands: second is %lld of n = %lld lineages: expected 0 to %lld",
-                       (long long)args[1], (long long)args[0], (long long)args[0]);
+        return pmi_fail(err, PM_EUSAGE, "model islands: second is %lld of n = %lld lineages: expected 0 to %lld",
+                        (long long)args[1], (long long)args[0], (long long)args[0]);
     }
     const int32_t initial[2] = {(int32_t)(args[0] - args[1]), (int32_t)args[1]};
-    return pm_explore(2, 4, initial, expand_two_islands, &model, out, err);
+    return pmi_explore(2, 4, initial, expand_two_islands, &model, out, err);
 }

@@ -30,7 +30,7 @@ struct pm_explored {
     double *coef;   /* 1 + n_params: zero but while an edge is added */
 };
 
-uint64_t pm_draw(uint64_t seed, uint64_t counter) {
+uint64_t pmi_draw(uint64_t seed, uint64_t counter) {
     uint64_t z = seed + counter * UINT64_C(0x9E3779B97F4A7C15);
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -49,7 +49,7 @@ static uint64_t sum_state(const struct pm_explored *e, const int32_t *state) {
 }
 
 static uint64_t finish_hash(uint64_t sum) {
-    return pm_draw(sum, 1);
+    return pmi_draw(sum, 1);
 }
 
 static void put(pm_slot *slots, size_t n_slots, uint64_t hash, uint32_t row) {
@@ -61,9 +61,9 @@ static void put(pm_slot *slots, size_t n_slots, uint64_t hash, uint32_t row) {
 }
 
 static pm_status grow_table(struct pm_explored *e, size_t n_slots, pm_error *err) {
-    pm_slot *slots = pm_malloc(n_slots, sizeof *slots);
+    pm_slot *slots = pmi_malloc(n_slots, sizeof *slots);
     if (slots == NULL) {
-        return pm_fail_memory(err, "the table of states", n_slots * sizeof *slots);
+        return pmi_fail_memory(err, "the table of states", n_slots * sizeof *slots);
     }
     memset(slots, 0xff, n_slots * sizeof *slots); /* every row PM_NONE */
     for (uint32_t row = 1; row < e->n_rows; row++) {
@@ -77,17 +77,18 @@ static pm_status grow_table(struct pm_explored *e, size_t n_slots, pm_error *err
 
 static pm_status add_row(struct pm_explored *e, const int32_t *state, pm_error *err) {
     if (e->n_rows >= PM_NONE - 1) {
-        return pm_fail(err, PM_EUSAGE,
-                       "the model has more than %u states, which is as many as a graph can have; use smaller arguments",
-                       PM_NONE - 1);
+        return pmi_fail(
+            err, PM_EUSAGE,
+            "the model has more than %u states, which is as many as a graph can have; use smaller arguments",
+            PM_NONE - 1);
     }
     size_t used = (size_t)e->n_rows * e->length;
-    if (!pm_reserve((void **)&e->states, &e->capacity, used + e->length, sizeof *e->states)) {
-        return pm_fail_memory(err, "the states of the model", (used + e->length) * sizeof *e->states);
+    if (!pmi_reserve((void **)&e->states, &e->capacity, used + e->length, sizeof *e->states)) {
+        return pmi_fail_memory(err, "the states of the model", (used + e->length) * sizeof *e->states);
     }
     memcpy(e->states + used, state, e->length * sizeof *state);
     e->n_rows++;
-    return pm_builder_state(e->builder, state, NULL, err);
+    return pmi_builder_state(e->builder, state, NULL, err);
 }
 
 /* The row of `target`, whose hash is `target_sum`. */
@@ -112,7 +113,7 @@ static pm_status find_or_add(struct pm_explored *e, uint32_t *row, pm_error *err
     return e->n_rows > e->n_slots / 2 ? grow_table(e, e->n_slots * 2, err) : PM_OK;
 }
 
-void pm_explorer_change(pm_explorer *x, uint32_t position, int32_t delta) {
+void pmi_explorer_change(pm_explorer *x, uint32_t position, int32_t delta) {
     struct pm_explored *e = x->explored;
     e->target[position] += delta;
     e->target_sum += e->multiplier[position] * (uint64_t)(int64_t)delta;
@@ -135,13 +136,13 @@ static void undo_changes(struct pm_explored *e) {
     e->n_changed = 0;
 }
 
-pm_status pm_explorer_edge(pm_explorer *x, uint32_t param, double coef, pm_error *err) {
+pm_status pmi_explorer_edge(pm_explorer *x, uint32_t param, double coef, pm_error *err) {
     struct pm_explored *e = x->explored;
     uint32_t to;
     pm_status status = find_or_add(e, &to, err);
     if (status == PM_OK) {
         e->coef[1 + param] = coef;
-        status = pm_builder_edge(e->builder, PM_EDGE_PARAM, e->from, to, e->coef, err);
+        status = pmi_builder_edge(e->builder, PM_EDGE_PARAM, e->from, to, e->coef, err);
         e->coef[1 + param] = 0;
     }
     undo_changes(e);
@@ -158,17 +159,17 @@ static void set_state(struct pm_explored *e, const int32_t *state) {
 
 static pm_status allocate(struct pm_explored *e, pm_error *err) {
     enum { FIRST_SLOTS = 1024 };
-    e->state = pm_calloc(e->length, sizeof *e->state);
-    e->target = pm_malloc(e->length, sizeof *e->target);
-    e->multiplier = pm_malloc(e->length, sizeof *e->multiplier);
-    e->coef = pm_calloc((size_t)e->n_params + 1, sizeof *e->coef);
+    e->state = pmi_calloc(e->length, sizeof *e->state);
+    e->target = pmi_malloc(e->length, sizeof *e->target);
+    e->multiplier = pmi_malloc(e->length, sizeof *e->multiplier);
+    e->coef = pmi_calloc((size_t)e->n_params + 1, sizeof *e->coef);
     if (e->state == NULL || e->target == NULL || e->multiplier == NULL || e->coef == NULL) {
-        return pm_fail_memory(err, "one state of the model", e->length * sizeof *e->multiplier);
+        return pmi_fail_memory(err, "one state of the model", e->length * sizeof *e->multiplier);
     }
     for (uint32_t i = 0; i < e->length; i++) {
-        e->multiplier[i] = pm_draw(0, i + 1) | 1;
+        e->multiplier[i] = pmi_draw(0, i + 1) | 1;
     }
-    pm_status status = pm_builder_new(e->length, e->n_params, false, &e->builder, err);
+    pm_status status = pmi_builder_new(e->length, e->n_params, false, &e->builder, err);
     return status == PM_OK ? grow_table(e, FIRST_SLOTS, err) : status;
 }
 
@@ -185,7 +186,7 @@ static pm_status begin(struct pm_explored *e, const int32_t *initial, pm_error *
     }
     if (status == PM_OK) {
         e->coef[0] = 1;
-        status = pm_builder_start(e->builder, false, first, e->coef, err);
+        status = pmi_builder_start(e->builder, false, first, e->coef, err);
         e->coef[0] = 0;
     }
     return status;
@@ -193,9 +194,9 @@ static pm_status begin(struct pm_explored *e, const int32_t *initial, pm_error *
 
 /* Rows are appended while this runs: the queue of the breadth-first search is the array of rows itself. */
 static pm_status expand_all(struct pm_explored *e, pm_expand expand, const void *model, pm_error *err) {
-    uint32_t *support = pm_malloc(e->length, sizeof *support);
+    uint32_t *support = pmi_malloc(e->length, sizeof *support);
     if (support == NULL) {
-        return pm_fail_memory(err, "one state of the model", e->length * sizeof *support);
+        return pmi_fail_memory(err, "one state of the model", e->length * sizeof *support);
     }
     pm_status status = PM_OK;
     for (e->from = 1; e->from < e->n_rows && status == PM_OK; e->from++) {
@@ -213,7 +214,7 @@ static pm_status expand_all(struct pm_explored *e, pm_expand expand, const void 
 }
 
 static void free_explored(struct pm_explored *e) {
-    pm_builder_free(e->builder);
+    pmi_builder_free(e->builder);
     free(e->slots);
     free(e->states);
     free(e->coef);
@@ -222,8 +223,8 @@ static void free_explored(struct pm_explored *e) {
     free(e->state);
 }
 
-pm_status pm_explore(uint32_t state_length, uint32_t n_params, const int32_t *initial, pm_expand expand,
-                     const void *model, pm_graph **out, pm_error *err) {
+pm_status pmi_explore(uint32_t state_length, uint32_t n_params, const int32_t *initial, pm_expand expand,
+                      const void *model, pm_graph **out, pm_error *err) {
     struct pm_explored e = {.length = state_length, .n_params = n_params};
     *out = NULL;
     pm_status status = begin(&e, initial, err);
@@ -235,7 +236,7 @@ pm_status pm_explore(uint32_t state_length, uint32_t n_params, const int32_t *in
     e.slots = NULL;
     e.states = NULL;
     if (status == PM_OK) {
-        status = pm_builder_finish(e.builder, out, err);
+        status = pmi_builder_finish(e.builder, out, err);
     }
     free_explored(&e);
     return status;

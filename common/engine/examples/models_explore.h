@@ -20,20 +20,20 @@ typedef pm_status (*pm_expand)(const void *model, pm_explorer *x, pm_error *err)
 
 /* The target of the next edge: x->state, but with `delta` added to the value at `position`. Changes add up until the
  * edge is added. */
-void pm_explorer_change(pm_explorer *x, uint32_t position, int32_t delta);
+void pmi_explorer_change(pm_explorer *x, uint32_t position, int32_t delta);
 
 /* Adds an edge from x->state to the target that the changes since the last edge make of it, with weight coef *
  * theta[param]. Parallel edges are kept. Errors: PM_EUSAGE when the rows run out of 32-bit numbers, PM_EOSERR. */
-pm_status pm_explorer_edge(pm_explorer *x, uint32_t param, double coef, pm_error *err);
+pm_status pmi_explorer_edge(pm_explorer *x, uint32_t param, double coef, pm_error *err);
 
 /* Explores a continuous-time model of `state_length` values and `n_params` parameters. Row 0 is the start vertex (all
  * zero), row 1 the `initial` state, reached by one start edge of weight 1; a state equal to the start vertex's is a
  * row of its own. The caller frees *out with pm_graph_free. Errors: the rule's, and those of building the graph. */
-pm_status pm_explore(uint32_t state_length, uint32_t n_params, const int32_t *initial, pm_expand expand,
-                     const void *model, pm_graph **out, pm_error *err);
+pm_status pmi_explore(uint32_t state_length, uint32_t n_params, const int32_t *initial, pm_expand expand,
+                      const void *model, pm_graph **out, pm_error *err);
 
 /* The draw number `counter` of a stream: SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
  * generators", OOPSLA), which is a bijective mix of seed + counter * 0x9E3779B97F4A7C15 and so needs no state. */
-uint64_t pm_draw(uint64_t seed, uint64_t counter);
+uint64_t pmi_draw(uint64_t seed, uint64_t counter);
 
 #endif

@@ -22,13 +22,13 @@ typedef struct pm_random_model {
 /* From 0 to n - 1, n < 2^32; the bias of the multiplication (at most n / 2^64) is far below what could be seen. */
 static uint32_t draw_below(pm_random_model *m, uint32_t n) {
     m->counter++;
-    return (uint32_t)(((unsigned __int128)pm_draw(m->seed, m->counter) * n) >> 64);
+    return (uint32_t)(((unsigned __int128)pmi_draw(m->seed, m->counter) * n) >> 64);
 }
 
 static pm_status add_edge(pm_random_model *m, uint32_t param, uint32_t from, uint32_t to, pm_error *err) {
     double coef[1 + N_PARAMS] = {0};
     coef[1 + param] = (1 + draw_below(m, 256)) / 64.0;
-    return pm_builder_edge(m->builder, PM_EDGE_PARAM, from, to, coef, err);
+    return pmi_builder_edge(m->builder, PM_EDGE_PARAM, from, to, coef, err);
 }
 
 /* Fisher and Yates's shuffle. */
@@ -93,56 +93,56 @@ static pm_status add_component(pm_random_model *m, uint32_t scc, pm_error *err) 
 
 static pm_status add_rows(pm_random_model *m, pm_error *err) {
     int32_t state[2] = {0, 0};
-    pm_status status = pm_builder_state(m->builder, state, NULL, err);
+    pm_status status = pmi_builder_state(m->builder, state, NULL, err);
     for (uint32_t scc = 0; scc < m->n_sccs && status == PM_OK; scc++) {
         for (uint32_t i = 0; i < m->size && status == PM_OK; i++) {
             state[0] = (int32_t)scc + 1;
             state[1] = (int32_t)i + 1;
-            status = pm_builder_state(m->builder, state, NULL, err);
+            status = pmi_builder_state(m->builder, state, NULL, err);
         }
     }
     if (status == PM_OK) {
         state[0] = state[1] = 0;
-        status = pm_builder_state(m->builder, state, NULL, err);
+        status = pmi_builder_state(m->builder, state, NULL, err);
     }
     return status;
 }
 
 static pm_status build(pm_random_model *m, pm_graph **out, pm_error *err) {
     const double one[1 + N_PARAMS] = {1};
-    pm_status status = pm_builder_new(2, N_PARAMS, false, &m->builder, err);
+    pm_status status = pmi_builder_new(2, N_PARAMS, false, &m->builder, err);
     if (status == PM_OK) {
         status = add_rows(m, err);
     }
     if (status == PM_OK) {
-        status = pm_builder_start(m->builder, false, 1, one, err);
+        status = pmi_builder_start(m->builder, false, 1, one, err);
     }
     for (uint32_t scc = 0; scc < m->n_sccs && status == PM_OK; scc++) {
         status = add_component(m, scc, err);
     }
-    return status == PM_OK ? pm_builder_finish(m->builder, out, err) : status;
+    return status == PM_OK ? pmi_builder_finish(m->builder, out, err) : status;
 }
 
-pm_status pm_model_random(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pm_model_check("random", args, err);
+pm_status pmi_model_random(const int64_t *args, pm_graph **out, pm_error *err) {
+    pm_status status = pmi_model_check("random", args, err);
     if (status != PM_OK) {
         return status;
     }
     if (args[0] * args[1] > PM_NONE - 3) {
-        return pm_fail(err, PM_EUSAGE,
-                       "model random: %lld components of %lld states are more than the %u that fit a graph",
-                       (long long)args[0], (long long)args[1], PM_NONE - 3);
+        return pmi_fail(err, PM_EUSAGE,
+                        "model random: %lld components of %lld states are more than the %u that fit a graph",
+                        (long long)args[0], (long long)args[1], PM_NONE - 3);
     }
     pm_random_model m = {
         .n_sccs = (uint32_t)args[0], .size = (uint32_t)args[1], .extra = (uint32_t)args[2], .seed = (uint64_t)args[3]};
-    m.order = pm_malloc(m.size, sizeof *m.order);
-    m.drawn = pm_malloc((size_t)m.extra + 1, sizeof *m.drawn);
+    m.order = pmi_malloc(m.size, sizeof *m.order);
+    m.drawn = pmi_malloc((size_t)m.extra + 1, sizeof *m.drawn);
     if (m.order == NULL || m.drawn == NULL) {
-        status = pm_fail_memory(err, "one component", m.size * sizeof *m.order);
+        status = pmi_fail_memory(err, "one component", m.size * sizeof *m.order);
     } else {
         status = build(&m, out, err);
     }
-    pm_builder_free(m.builder);
+    pmi_builder_free(m.builder);
     free(m.drawn);
     free(m.order);
     return status;

@@ -48,19 +48,19 @@ static pm_table *table_of(pm_builder *b, list_kind kind) {
 
 /* ---- making and emptying ------------------------------------------------------------------------------- */
 
-pm_status pm_builder_new(uint32_t state_length, uint32_t n_params, bool is_discrete, pm_builder **out, pm_error *err) {
+pm_status pmi_builder_new(uint32_t state_length, uint32_t n_params, bool is_discrete, pm_builder **out, pm_error *err) {
     *out = NULL;
-    pm_builder *b = pm_calloc(1, sizeof *b);
+    pm_builder *b = pmi_calloc(1, sizeof *b);
     if (b == NULL) {
-        return pm_fail_memory(err, "a graph builder", sizeof *b);
+        return pmi_fail_memory(err, "a graph builder", sizeof *b);
     }
     b->state_length = state_length;
     b->is_discrete = is_discrete;
     b->is_kind_given = true;
     b->constants.width = 1;
-    pm_status st = pm_builder_set_params(b, n_params, err);
+    pm_status st = pmi_builder_set_params(b, n_params, err);
     if (st != PM_OK) {
-        pm_builder_free(b);
+        pmi_builder_free(b);
         return st;
     }
     *out = b;
@@ -78,61 +78,61 @@ static void empty_builder(pm_builder *b) {
         free(b->lists[k].weight.at);
         b->lists[k] = (list){0};
     }
-    pm_table_free(&b->constants);
-    pm_table_free(&b->params);
+    pmi_table_free(&b->constants);
+    pmi_table_free(&b->params);
 }
 
-void pm_builder_free(pm_builder *b) {
+void pmi_builder_free(pm_builder *b) {
     if (b != NULL) {
         empty_builder(b);
         free(b);
     }
 }
 
-pm_status pm_builder_set_state_length(pm_builder *b, uint32_t state_length, pm_error *err) {
+pm_status pmi_builder_set_state_length(pm_builder *b, uint32_t state_length, pm_error *err) {
     if (b->n_vertices != 0 && state_length != b->state_length) {
-        return pm_fail(err, PM_ESOFTWARE, "the state length was set to %u after states of length %u", state_length,
-                       b->state_length);
+        return pmi_fail(err, PM_ESOFTWARE, "the state length was set to %u after states of length %u", state_length,
+                        b->state_length);
     }
     b->state_length = state_length;
     return PM_OK;
 }
 
-pm_status pm_builder_set_params(pm_builder *b, uint32_t n_params, pm_error *err) {
+pm_status pmi_builder_set_params(pm_builder *b, uint32_t n_params, pm_error *err) {
     if (n_params > PM_MAX_PARAMS) {
-        return pm_fail(err, PM_EDATA, "%u parameters; expected at most %d", n_params, PM_MAX_PARAMS);
+        return pmi_fail(err, PM_EDATA, "%u parameters; expected at most %d", n_params, PM_MAX_PARAMS);
     }
     if (b->params.n != 0 && n_params != b->n_params) {
-        return pm_fail(err, PM_ESOFTWARE, "the number of parameters was set to %u after rows with %u", n_params,
-                       b->n_params);
+        return pmi_fail(err, PM_ESOFTWARE, "the number of parameters was set to %u after rows with %u", n_params,
+                        b->n_params);
     }
     b->n_params = n_params;
     b->params.width = 1 + (size_t)n_params;
     return PM_OK;
 }
 
-void pm_builder_set_discrete(pm_builder *b, bool is_discrete) {
+void pmi_builder_set_discrete(pm_builder *b, bool is_discrete) {
     b->is_discrete = is_discrete;
 }
 
-void pm_builder_set_kind_given(pm_builder *b, bool is_given) {
+void pmi_builder_set_kind_given(pm_builder *b, bool is_given) {
     b->is_kind_given = is_given;
 }
 
-void pm_builder_set_normalized(pm_builder *b, bool normalizes_rows) {
+void pmi_builder_set_normalized(pm_builder *b, bool normalizes_rows) {
     b->normalizes_rows = normalizes_rows;
 }
 
 /* ---- adding rows --------------------------------------------------------------------------------------- */
 
-pm_status pm_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, pm_error *err) {
+pm_status pmi_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, pm_error *err) {
     if (b->n_vertices >= PM_NONE - 1) {
-        return pm_fail(err, PM_EDATA, "states: more than %u rows", PM_NONE - 1);
+        return pmi_fail(err, PM_EDATA, "states: more than %u rows", PM_NONE - 1);
     }
     size_t length = b->state_length, need;
-    if (!pm_mul((size_t)b->n_vertices + 1, length, &need) ||
-        !pm_reserve((void **)&b->states, &b->states_capacity, need, sizeof *state)) {
-        return pm_fail_memory(err, "states", ((size_t)b->n_vertices + 1) * length * sizeof *state);
+    if (!pmi_mul((size_t)b->n_vertices + 1, length, &need) ||
+        !pmi_reserve((void **)&b->states, &b->states_capacity, need, sizeof *state)) {
+        return pmi_fail_memory(err, "states", ((size_t)b->n_vertices + 1) * length * sizeof *state);
     }
     if (length > 0) {
         memcpy(b->states + b->n_vertices * length, state, length * sizeof *state);
@@ -145,8 +145,8 @@ pm_status pm_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, p
 }
 
 static pm_status push(numbers *a, size_t n, uint32_t value, const char *what, pm_error *err) {
-    if (n == a->capacity && !pm_reserve((void **)&a->at, &a->capacity, n + 1, sizeof *a->at)) {
-        return pm_fail_memory(err, what, (n + 1) * sizeof *a->at);
+    if (n == a->capacity && !pmi_reserve((void **)&a->at, &a->capacity, n + 1, sizeof *a->at)) {
+        return pmi_fail_memory(err, what, (n + 1) * sizeof *a->at);
     }
     a->at[n] = value;
     return PM_OK;
@@ -160,12 +160,12 @@ static pm_status bad_coef(const pm_builder *b, list_kind kind, const double *coe
             if (n_params > 0) {
                 snprintf(name, sizeof name, k == 0 ? "base weight" : "coefficient %zu", k);
             }
-            return pm_fail(err, PM_EDATA, "%s row %zu: the %s is %g; expected a finite number", list_names[kind], row,
-                           name, coef[k]);
+            return pmi_fail(err, PM_EDATA, "%s row %zu: the %s is %g; expected a finite number", list_names[kind], row,
+                            name, coef[k]);
         }
     }
-    return pm_fail(err, PM_EDATA, "%s row %zu: the weight is %.17g at every theta; expected 0 or more",
-                   list_names[kind], row, coef[0]);
+    return pmi_fail(err, PM_EDATA, "%s row %zu: the weight is %.17g at every theta; expected 0 or more",
+                    list_names[kind], row, coef[0]);
 }
 
 /* Values of a row that are wrong whatever the rest of the graph is. */
@@ -184,7 +184,7 @@ static pm_status add_row(pm_builder *b, list_kind kind, uint32_t from, uint32_t 
     uint32_t weight = 0;
     pm_status st = check_coef(b, kind, coef, err);
     if (st == PM_OK) {
-        st = pm_table_intern(table_of(b, kind), coef, &weight, err);
+        st = pmi_table_intern(table_of(b, kind), coef, &weight, err);
     }
     if (st == PM_OK && kind < N_EDGE_LISTS) {
         st = push(&l->from, l->n, from, list_names[kind], err);
@@ -199,14 +199,14 @@ static pm_status add_row(pm_builder *b, list_kind kind, uint32_t from, uint32_t 
     return st;
 }
 
-pm_status pm_builder_edge(pm_builder *b, pm_edge_kind kind, uint32_t from, uint32_t to, const double *coef,
-                          pm_error *err) {
+pm_status pmi_builder_edge(pm_builder *b, pm_edge_kind kind, uint32_t from, uint32_t to, const double *coef,
+                           pm_error *err) {
     static const list_kind lists[] = {
         [PM_EDGE_PLAIN] = LIST_PLAIN, [PM_EDGE_CONSTANT] = LIST_CONSTANT, [PM_EDGE_PARAM] = LIST_PARAM};
     return add_row(b, lists[kind], from, to, coef, err);
 }
 
-pm_status pm_builder_start(pm_builder *b, bool is_param, uint32_t to, const double *coef, pm_error *err) {
+pm_status pmi_builder_start(pm_builder *b, bool is_param, uint32_t to, const double *coef, pm_error *err) {
     return add_row(b, is_param ? LIST_START_PARAM : LIST_START, PM_NONE, to, coef, err);
 }
 
@@ -214,8 +214,8 @@ pm_status pm_builder_start(pm_builder *b, bool is_param, uint32_t to, const doub
 
 static pm_status out_of_range(const pm_builder *b, list_kind kind, size_t row, const char *column, uint32_t found,
                               pm_error *err) {
-    return pm_fail(err, PM_EDATA, "%s row %zu: %s is %u; expected a row of states, 0 to %u", list_names[kind], row,
-                   column, found, b->n_vertices - 1);
+    return pmi_fail(err, PM_EDATA, "%s row %zu: %s is %u; expected a row of states, 0 to %u", list_names[kind], row,
+                    column, found, b->n_vertices - 1);
 }
 
 static pm_status check_ranges(const pm_builder *b, list_kind kind, pm_error *err) {
@@ -259,7 +259,7 @@ static pm_status check_start_vertex(const pm_builder *b, pm_error *err) {
             if (k < N_EDGE_LISTS) {
                 snprintf(from, sizeof from, " from row %u", l->from.at[i]);
             }
-            return pm_fail(
+            return pmi_fail(
                 err, PM_EDATA,
                 "%s row %zu: leads%s into row 0, which is the start vertex (all-zero state, no edges leaving "
                 "it) and must not be entered; if row 0 is a state of the chain, put a start vertex before it "
@@ -275,10 +275,10 @@ static pm_status check_self_loops(const pm_builder *b, pm_error *err) {
         const list *l = &b->lists[k];
         for (size_t i = 0; i < l->n; i++) {
             if (l->from.at[i] == l->to.at[i]) {
-                return pm_fail(err, PM_EDATA,
-                               "%s row %zu: leads from row %u to itself; a continuous graph has no self-loops: remove "
-                               "the edge, or set is_discrete to true if weights are probabilities of a step",
-                               list_names[k], i, l->from.at[i]);
+                return pmi_fail(err, PM_EDATA,
+                                "%s row %zu: leads from row %u to itself; a continuous graph has no self-loops: remove "
+                                "the edge, or set is_discrete to true if weights are probabilities of a step",
+                                list_names[k], i, l->from.at[i]);
             }
         }
     }
@@ -287,12 +287,12 @@ static pm_status check_self_loops(const pm_builder *b, pm_error *err) {
 
 static pm_status check_graph(const pm_builder *b, bool *has_start, pm_error *err) {
     if (b->n_vertices == 0) {
-        return pm_fail(err, PM_EDATA, "states: no rows; expected at least one state");
+        return pmi_fail(err, PM_EDATA, "states: no rows; expected at least one state");
     }
     if (b->normalizes_rows && !b->is_discrete) {
-        return pm_fail(err, PM_EDATA,
-                       "was_dph is true and is_discrete false; expected is_discrete true: weights that are divided by "
-                       "the sum of their row are probabilities of a step");
+        return pmi_fail(err, PM_EDATA,
+                        "was_dph is true and is_discrete false; expected is_discrete true: weights that are divided by "
+                        "the sum of their row are probabilities of a step");
     }
     pm_status st = PM_OK;
     for (int k = 0; st == PM_OK && k < N_LISTS; k++) {
@@ -302,9 +302,9 @@ static pm_status check_graph(const pm_builder *b, bool *has_start, pm_error *err
         return st;
     }
     if (b->lists[LIST_START].n + b->lists[LIST_START_PARAM].n == 0) {
-        return pm_fail(err, PM_EDATA,
-                       "start_edges: no rows, and none in start_param_edges; expected the start distribution, rows of "
-                       "[to, probability]");
+        return pmi_fail(err, PM_EDATA,
+                        "start_edges: no rows, and none in start_param_edges; expected the start distribution, rows of "
+                        "[to, probability]");
     }
     *has_start = has_start_vertex(b);
     if (*has_start) {
@@ -340,7 +340,7 @@ static void number_constant(merge *m, uint32_t id) {
     size_t width = m->params->width;
     m->constant_ids[id] = (uint32_t)m->n;
     m->wide[0] = m->constants->rows[id];
-    uint32_t twin = pm_table_find(m->params, m->wide);
+    uint32_t twin = pmi_table_find(m->params, m->wide);
     if (twin != PM_NONE) {
         m->param_ids[twin] = (uint32_t)m->n;
     }
@@ -351,7 +351,7 @@ static void number_params(merge *m, uint32_t id) {
     size_t width = m->params->width;
     const double *row = m->params->rows + id * width;
     m->param_ids[id] = (uint32_t)m->n;
-    uint32_t twin = is_constant_row(row, width) ? pm_table_find(m->constants, row) : PM_NONE;
+    uint32_t twin = is_constant_row(row, width) ? pmi_table_find(m->constants, row) : PM_NONE;
     if (twin != PM_NONE) {
         m->constant_ids[twin] = (uint32_t)m->n;
     }
@@ -373,13 +373,13 @@ static pm_status merge_tables(pm_builder *b, pm_graph *g, pm_error *err) {
     merge m = {.constants = &b->constants, .params = &b->params};
     size_t most = b->constants.n + b->params.n;
     pm_status st = PM_OK;
-    m.constant_ids = pm_malloc(most, sizeof *m.constant_ids);
-    m.wide = pm_calloc(b->params.width, sizeof *m.wide);
-    m.rows = pm_malloc(most, b->params.width * sizeof *m.rows);
+    m.constant_ids = pmi_malloc(most, sizeof *m.constant_ids);
+    m.wide = pmi_calloc(b->params.width, sizeof *m.wide);
+    m.rows = pmi_malloc(most, b->params.width * sizeof *m.rows);
     if (m.constant_ids == NULL || m.wide == NULL || m.rows == NULL) {
-        st = pm_fail_memory(err, "the table of weights", most * b->params.width * sizeof *m.rows);
+        st = pmi_fail_memory(err, "the table of weights", most * b->params.width * sizeof *m.rows);
     } else if (most >= PM_NONE) {
-        st = pm_fail(err, PM_EDATA, "%zu distinct weights; expected at most %u", most, PM_NONE - 1);
+        st = pmi_fail(err, PM_EDATA, "%zu distinct weights; expected at most %u", most, PM_NONE - 1);
     } else {
         memset(m.constant_ids, 0xff, most * sizeof *m.constant_ids);
         m.param_ids = m.constant_ids + b->constants.n;
@@ -406,9 +406,9 @@ static pm_status join(numbers *parts[], const size_t counts[], int n_lists, uint
         if (counts[k] == 0) {
             continue;
         }
-        if (!pm_reserve((void **)&all.at, &all.capacity, n + counts[k], sizeof *all.at)) {
+        if (!pmi_reserve((void **)&all.at, &all.capacity, n + counts[k], sizeof *all.at)) {
             free(all.at);
-            return pm_fail_memory(err, "edges", (n + counts[k]) * sizeof *all.at);
+            return pmi_fail_memory(err, "edges", (n + counts[k]) * sizeof *all.at);
         }
         memcpy(all.at + n, parts[k]->at, counts[k] * sizeof *all.at);
         n += counts[k];
@@ -483,13 +483,13 @@ static pm_status move_arrays(pm_builder *b, pm_graph *g, pm_error *err) {
     return st;
 }
 
-pm_status pm_builder_finish(pm_builder *b, pm_graph **out, pm_error *err) {
+pm_status pmi_builder_finish(pm_builder *b, pm_graph **out, pm_error *err) {
     *out = NULL;
     bool has_start = false;
     pm_graph *g = NULL;
     pm_status st = check_graph(b, &has_start, err);
-    if (st == PM_OK && (g = pm_calloc(1, sizeof *g)) == NULL) {
-        st = pm_fail_memory(err, "a graph", sizeof *g);
+    if (st == PM_OK && (g = pmi_calloc(1, sizeof *g)) == NULL) {
+        st = pmi_fail_memory(err, "a graph", sizeof *g);
     }
     if (st == PM_OK) {
         move_sizes(b, g);
@@ -497,10 +497,10 @@ pm_status pm_builder_finish(pm_builder *b, pm_graph **out, pm_error *err) {
         st = move_arrays(b, g, err);
     }
     if (st == PM_OK && g->normalizes_rows) {
-        st = pm_normalize_prepare(g, err);
+        st = pmi_normalize_prepare(g, err);
     }
     if (st == PM_OK) {
-        st = pm_graph_digest(g, g->digest, err);
+        st = pmi_graph_digest(g, g->digest, err);
     }
     empty_builder(b);
     if (st != PM_OK) {

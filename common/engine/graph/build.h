@@ -2,7 +2,7 @@
  * Readers, generators and pm_graph_from_arrays all come through here.
  *
  * What can be seen from one row (a value that is not finite, a negative constant) is refused when the row is added;
- * what needs the whole graph (ranges, self-loops, the start vertex) by pm_builder_finish. Every error names the array
+ * what needs the whole graph (ranges, self-loops, the start vertex) by pmi_builder_finish. Every error names the array
  * and its row as they are called in the file (docs/formats.md). */
 #ifndef PM_GRAPH_BUILD_H
 #define PM_GRAPH_BUILD_H
@@ -15,39 +15,39 @@
 
 typedef struct pm_builder pm_builder;
 
-/* The caller frees with pm_builder_free. */
-pm_status pm_builder_new(uint32_t state_length, uint32_t n_params, bool is_discrete, pm_builder **out, pm_error *err);
-void pm_builder_free(pm_builder *b);
+/* The caller frees with pmi_builder_free. */
+pm_status pmi_builder_new(uint32_t state_length, uint32_t n_params, bool is_discrete, pm_builder **out, pm_error *err);
+void pmi_builder_free(pm_builder *b);
 
 /* For readers that learn L, P and the kind on the way: each may be set as long as nothing depends on it (no state yet;
- * no param row yet; any time before pm_builder_finish). PM_ESOFTWARE when it is too late. */
-pm_status pm_builder_set_state_length(pm_builder *b, uint32_t state_length, pm_error *err);
-pm_status pm_builder_set_params(pm_builder *b, uint32_t n_params, pm_error *err);
-void pm_builder_set_discrete(pm_builder *b, bool is_discrete);
+ * no param row yet; any time before pmi_builder_finish). PM_ESOFTWARE when it is too late. */
+pm_status pmi_builder_set_state_length(pm_builder *b, uint32_t state_length, pm_error *err);
+pm_status pmi_builder_set_params(pm_builder *b, uint32_t n_params, pm_error *err);
+void pmi_builder_set_discrete(pm_builder *b, bool is_discrete);
 
 /* Whether somebody has said that it is discrete or not; true when nothing is set. */
-void pm_builder_set_kind_given(pm_builder *b, bool is_given);
+void pmi_builder_set_kind_given(pm_builder *b, bool is_given);
 
 /* Whether rows are normalized at every theta; false when nothing is set. Only of discrete graphs: else
- * pm_builder_finish fails. */
-void pm_builder_set_normalized(pm_builder *b, bool normalizes_rows);
+ * pmi_builder_finish fails. */
+void pmi_builder_set_normalized(pm_builder *b, bool normalizes_rows);
 
 /* Adds a row; `state` has L values. Its number is returned through *row (may be NULL). */
-pm_status pm_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, pm_error *err);
+pm_status pmi_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, pm_error *err);
 
 typedef enum pm_edge_kind { PM_EDGE_PLAIN, PM_EDGE_CONSTANT, PM_EDGE_PARAM } pm_edge_kind;
 
 /* Adds an edge. `coef` has 1+P values: constant, c1..cP (constant kinds: only the first is read). Kinds may come in any
- * order; targets need not exist yet: ranges are checked by pm_builder_finish. */
-pm_status pm_builder_edge(pm_builder *b, pm_edge_kind kind, uint32_t from, uint32_t to, const double *coef,
-                          pm_error *err);
+ * order; targets need not exist yet: ranges are checked by pmi_builder_finish. */
+pm_status pmi_builder_edge(pm_builder *b, pm_edge_kind kind, uint32_t from, uint32_t to, const double *coef,
+                           pm_error *err);
 
 /* Adds a piece of the start distribution (`is_param`: a row of start_param_edges; else only coef[0] is read). */
-pm_status pm_builder_start(pm_builder *b, bool is_param, uint32_t to, const double *coef, pm_error *err);
+pm_status pmi_builder_start(pm_builder *b, bool is_param, uint32_t to, const double *coef, pm_error *err);
 
 /* Validates (design of the format: docs/formats.md) and hands over the graph, which the caller frees with
  * pm_graph_free. The builder is empty afterwards, also after an error. Errors: PM_EDATA naming array, row, expected
  * and found. */
-pm_status pm_builder_finish(pm_builder *b, pm_graph **out, pm_error *err);
+pm_status pmi_builder_finish(pm_builder *b, pm_graph **out, pm_error *err);
 
 #endif

@@ -115,7 +115,7 @@ static void add_product(accumulator *a, double c, double x) {
     add(a, fma(p, q, -product), i + j);
 }
 
-int pm_exact_dot_scaled(const double *coef, size_t n, const double *x, double *high, double *low) {
+int pmi_exact_dot_scaled(const double *coef, size_t n, const double *x, double *high, double *low) {
     accumulator a;
     int scale, low_scale;
     memset(&a, 0, sizeof a);
@@ -130,9 +130,9 @@ int pm_exact_dot_scaled(const double *coef, size_t n, const double *x, double *h
     return scale;
 }
 
-void pm_exact_dot(const double *coef, size_t n, const double *x, double *high, double *low) {
+void pmi_exact_dot(const double *coef, size_t n, const double *x, double *high, double *low) {
     double sum, rest;
-    int scale = pm_exact_dot_scaled(coef, n, x, &sum, &rest);
+    int scale = pmi_exact_dot_scaled(coef, n, x, &sum, &rest);
     *high = ldexp(sum, scale);
     *low = isfinite(*high) ? ldexp(rest, scale) : 0.0;
 }
@@ -166,13 +166,13 @@ static bool fits_pair(const double *coef, size_t n, const double *x, double *hig
     return lost == 0.0 && isfinite(*high); /* not where it is no number either */
 }
 
-pm_wide pm_exact_dot_wide(const double *coef, size_t n, const double *x) {
+pm_wide pmi_exact_dot_wide(const double *coef, size_t n, const double *x) {
     double high, low;
     if (fits_pair(coef, n, x, &high, &low)) {
-        return low == 0.0 ? pm_wide_of(high) : pm_wide_sum(pm_wide_of(high), pm_wide_of(low));
+        return low == 0.0 ? pmi_wide_of(high) : pmi_wide_sum(pmi_wide_of(high), pmi_wide_of(low));
     }
-    int scale = pm_exact_dot_scaled(coef, n, x, &high, &low);
-    pm_wide unit = pm_wide_of(ldexp(1.0, scale % 512));
+    int scale = pmi_exact_dot_scaled(coef, n, x, &high, &low);
+    pm_wide unit = pmi_wide_of(ldexp(1.0, scale % 512));
     unit.limb += scale / 512;
-    return pm_wide_multiply(pm_wide_add(pm_wide_of(high), pm_wide_of(low)), unit);
+    return pmi_wide_multiply(pmi_wide_add(pmi_wide_of(high), pmi_wide_of(low)), unit);
 }

@@ -10,12 +10,12 @@
 /* coef[0] + sum over k < n of coef[1+k] * x[k], all finite, n below 2^60: *high is that sum rounded once, *low what is
  * left of it, rounded once (both once more where they are denormal). *high is infinite, *low zero, when the sum leaves
  * the doubles. */
-void pm_exact_dot(const double *coef, size_t n, const double *x, double *high, double *low);
+void pmi_exact_dot(const double *coef, size_t n, const double *x, double *high, double *low);
 
 /* The same sum, of any size, is 2^s (*high + *low) for the s that is returned. */
-int pm_exact_dot_scaled(const double *coef, size_t n, const double *x, double *high, double *low);
+int pmi_exact_dot_scaled(const double *coef, size_t n, const double *x, double *high, double *low);
 
 /* The same sum as a wide number. */
-pm_wide pm_exact_dot_wide(const double *coef, size_t n, const double *x);
+pm_wide pmi_exact_dot_wide(const double *coef, size_t n, const double *x);
 
 #endif

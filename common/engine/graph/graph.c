@@ -23,7 +23,7 @@ void pm_graph_free(pm_graph *graph) {
     free(graph);
 }
 
-void pm_graph_hold(pm_graph *graph) {
+void pmi_graph_hold(pm_graph *graph) {
     __atomic_fetch_add(&graph->holders, 1, __ATOMIC_RELAXED);
 }
 
@@ -39,7 +39,7 @@ bool pm_graph_is_discrete(const pm_graph *graph) {
     return graph->is_discrete;
 }
 
-bool pm_graph_weight_is_zero(const pm_graph *g, uint32_t w) {
+bool pmi_graph_weight_is_zero(const pm_graph *g, uint32_t w) {
     if (g->takes_values) {
         return false;
     }
@@ -53,7 +53,7 @@ bool pm_graph_weight_is_zero(const pm_graph *g, uint32_t w) {
     return true;
 }
 
-void pm_graph_describe(const pm_graph *g, uint32_t vertex, char *text, size_t n) {
+void pmi_graph_describe(const pm_graph *g, uint32_t vertex, char *text, size_t n) {
     static const char cut[] = ", ...])";
     char number[16];
     if (n == 0) {
@@ -81,8 +81,8 @@ void pm_graph_describe(const pm_graph *g, uint32_t vertex, char *text, size_t n)
 
 static pm_status check_arrays(const pm_graph_arrays *a, pm_error *err) {
     if (a->n_vertices >= PM_NONE || a->state_length > UINT32_MAX || a->n_params > PM_MAX_PARAMS) {
-        return pm_fail(err, PM_EDATA, "%zu states of length %zu with %zu parameters; expected less than %u, %u and %d",
-                       a->n_vertices, a->state_length, a->n_params, PM_NONE, UINT32_MAX, PM_MAX_PARAMS + 1);
+        return pmi_fail(err, PM_EDATA, "%zu states of length %zu with %zu parameters; expected less than %u, %u and %d",
+                        a->n_vertices, a->state_length, a->n_params, PM_NONE, UINT32_MAX, PM_MAX_PARAMS + 1);
     }
     const struct {
         const char *name;
@@ -97,8 +97,8 @@ static pm_status check_arrays(const pm_graph_arrays *a, pm_error *err) {
     };
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
         if (arrays[i].rows > 0 && arrays[i].is_missing) {
-            return pm_fail(err, PM_EUSAGE, "%s: %zu rows are announced, but an array is NULL", arrays[i].name,
-                           arrays[i].rows);
+            return pmi_fail(err, PM_EUSAGE, "%s: %zu rows are announced, but an array is NULL", arrays[i].name,
+                            arrays[i].rows);
         }
     }
     return PM_OK;
@@ -107,20 +107,20 @@ static pm_status check_arrays(const pm_graph_arrays *a, pm_error *err) {
 static pm_status add_arrays(const pm_graph_arrays *a, pm_builder *b, double *coef, pm_error *err) {
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < a->n_vertices; i++) {
-        st = pm_builder_state(b, a->state_length == 0 ? NULL : a->states + i * a->state_length, NULL, err);
+        st = pmi_builder_state(b, a->state_length == 0 ? NULL : a->states + i * a->state_length, NULL, err);
     }
     for (size_t i = 0; st == PM_OK && i < a->n_edges; i++) {
-        st = pm_builder_edge(b, PM_EDGE_PLAIN, a->edge_from[i], a->edge_to[i], &a->edge_weight[i], err);
+        st = pmi_builder_edge(b, PM_EDGE_PLAIN, a->edge_from[i], a->edge_to[i], &a->edge_weight[i], err);
     }
     coef[0] = 0.0;
     for (size_t i = 0; st == PM_OK && i < a->n_param_edges; i++) {
         if (a->n_params > 0) {
             memcpy(coef + 1, a->param_coef + i * a->n_params, a->n_params * sizeof *coef);
         }
-        st = pm_builder_edge(b, PM_EDGE_PARAM, a->param_from[i], a->param_to[i], coef, err);
+        st = pmi_builder_edge(b, PM_EDGE_PARAM, a->param_from[i], a->param_to[i], coef, err);
     }
     for (size_t i = 0; st == PM_OK && i < a->n_starts; i++) {
-        st = pm_builder_start(b, false, a->start_to[i], &a->start_weight[i], err);
+        st = pmi_builder_start(b, false, a->start_to[i], &a->start_weight[i], err);
     }
     return st;
 }
@@ -132,19 +132,19 @@ pm_status pm_graph_from_arrays(const pm_graph_arrays *arrays, pm_graph **out, pm
         return st;
     }
     pm_builder *b = NULL;
-    double *coef = pm_malloc(1 + arrays->n_params, sizeof *coef);
+    double *coef = pmi_malloc(1 + arrays->n_params, sizeof *coef);
     if (coef == NULL) {
-        return pm_fail_memory(err, "coefficients", (1 + arrays->n_params) * sizeof *coef);
+        return pmi_fail_memory(err, "coefficients", (1 + arrays->n_params) * sizeof *coef);
     }
-    st = pm_builder_new((uint32_t)arrays->state_length, (uint32_t)arrays->n_params, arrays->is_discrete, &b, err);
+    st = pmi_builder_new((uint32_t)arrays->state_length, (uint32_t)arrays->n_params, arrays->is_discrete, &b, err);
     if (st == PM_OK) {
-        pm_builder_set_normalized(b, arrays->normalize_rows);
+        pmi_builder_set_normalized(b, arrays->normalize_rows);
         st = add_arrays(arrays, b, coef, err);
     }
     if (st == PM_OK) {
-        st = pm_builder_finish(b, out, err);
+        st = pmi_builder_finish(b, out, err);
     }
-    pm_builder_free(b);
+    pmi_builder_free(b);
     free(coef);
     return st;
 }

@@ -49,19 +49,19 @@ struct pm_graph {
 };
 
 /* One more pm_graph_free is needed before the graph goes. Safe from several threads. */
-void pm_graph_hold(pm_graph *graph);
+void pmi_graph_hold(pm_graph *graph);
 
 /* The value of weight w at one theta (P values), not divided where rows are normalized, by a compensated dot product
  * (Ogita, Rump and Oishi 2005, algorithm 5.3: as if computed in twice the working precision). */
-double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta);
+double pmi_graph_weight(const pm_graph *g, uint32_t w, const double *theta);
 
 /* The same with 20 digits or more, of any size; terms that cancel are added without rounding. */
-pm_wide pm_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta);
+pm_wide pmi_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta);
 
 /* True when every coefficient of weight w is zero: the edge exists in the file only. */
-bool pm_graph_weight_is_zero(const pm_graph *g, uint32_t w);
+bool pmi_graph_weight_is_zero(const pm_graph *g, uint32_t w);
 
 /* "row 17 (state [0, 3, 1])", at most `n` bytes with the final zero; long states are cut with "...". */
-void pm_graph_describe(const pm_graph *g, uint32_t vertex, char *text, size_t n);
+void pmi_graph_describe(const pm_graph *g, uint32_t vertex, char *text, size_t n);
 
 #endif

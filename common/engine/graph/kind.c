@@ -9,7 +9,7 @@
 static bool are_probabilities(const pm_graph *g, const double *theta, double *value, double *sum) {
     bool is_positive = false;
     for (size_t w = 0; w < g->n_weights; w++) {
-        value[w] = pm_graph_weight(g, (uint32_t)w, theta);
+        value[w] = pmi_graph_weight(g, (uint32_t)w, theta);
     }
     for (size_t v = 0; v < g->n_vertices; v++) {
         sum[v] = 0;
@@ -30,8 +30,8 @@ bool pm_graph_may_be_discrete(const pm_graph *graph, const double *theta, size_t
     if (graph->is_discrete || graph->is_kind_given || n_rows == 0) {
         return false;
     }
-    double *value = pm_malloc(graph->n_weights, sizeof *value);
-    double *sum = pm_malloc(graph->n_vertices, sizeof *sum);
+    double *value = pmi_malloc(graph->n_weights, sizeof *value);
+    double *sum = pmi_malloc(graph->n_vertices, sizeof *sum);
     bool may_be = value != NULL && sum != NULL;
     for (size_t b = 0; may_be && b < n_rows; b++) {
         may_be = are_probabilities(graph, n_params == 0 ? NULL : theta + b * n_params, value, sum);

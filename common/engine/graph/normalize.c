@@ -42,12 +42,12 @@ static int compare_rows(const void *a, const void *b, void *ctx) {
 
 static pm_status rows_of(const pm_graph *g, rows *r, pm_error *err) {
     *r = (rows){.n = g->n_vertices,
-                .first = pm_calloc((size_t)g->n_vertices + 1, sizeof *r->first),
-                .weight = pm_malloc(g->n_edges, sizeof *r->weight),
-                .order = pm_malloc(g->n_vertices, sizeof *r->order),
-                .sum_of = pm_malloc(g->n_vertices, sizeof *r->sum_of)};
+                .first = pmi_calloc((size_t)g->n_vertices + 1, sizeof *r->first),
+                .weight = pmi_malloc(g->n_edges, sizeof *r->weight),
+                .order = pmi_malloc(g->n_vertices, sizeof *r->order),
+                .sum_of = pmi_malloc(g->n_vertices, sizeof *r->sum_of)};
     if (r->first == NULL || r->weight == NULL || r->order == NULL || r->sum_of == NULL) {
-        return pm_fail_memory(err, "the rows of a graph", (size_t)g->n_vertices * 16 + g->n_edges * 4);
+        return pmi_fail_memory(err, "the rows of a graph", (size_t)g->n_vertices * 16 + g->n_edges * 4);
     }
     for (size_t e = 0; e < g->n_edges; e++) {
         r->first[g->from[e] + 1]++;
@@ -127,9 +127,9 @@ static void renumber_edges(pm_graph *g, const rows *r, const numbering *m) {
 
 static pm_status copy_table(pm_graph *g, const numbering *m, pm_error *err) {
     size_t width = 1 + (size_t)g->n_params;
-    double *table = pm_malloc(m->n, width * sizeof *table);
+    double *table = pmi_malloc(m->n, width * sizeof *table);
     if (table == NULL) {
-        return pm_fail_memory(err, "the table of weights", (size_t)m->n * width * sizeof *table);
+        return pmi_fail_memory(err, "the table of weights", (size_t)m->n * width * sizeof *table);
     }
     for (size_t w = 0; w < m->n; w++) {
         memcpy(table + w * width, g->weights + m->old[w] * width, width * sizeof *table);
@@ -142,22 +142,22 @@ static pm_status copy_table(pm_graph *g, const numbering *m, pm_error *err) {
 
 static pm_status numbering_new(const pm_graph *g, numbering *m, uint32_t **new_of, pm_error *err) {
     size_t most;
-    if (!pm_add(g->n_edges, g->n_starts, &most) || most >= PM_NONE) {
-        return pm_fail(err, PM_EDATA, "%zu edges in a graph whose rows are normalized; expected less than %u",
-                       g->n_edges, PM_NONE);
+    if (!pmi_add(g->n_edges, g->n_starts, &most) || most >= PM_NONE) {
+        return pmi_fail(err, PM_EDATA, "%zu edges in a graph whose rows are normalized; expected less than %u",
+                        g->n_edges, PM_NONE);
     }
-    *m = (numbering){.old = pm_malloc(most, sizeof *m->old),
-                     .times = pm_malloc(most, sizeof *m->times),
-                     .sum_first = pm_malloc((size_t)g->n_vertices + 1, sizeof *m->sum_first)};
-    *new_of = pm_malloc(g->n_weights, sizeof **new_of);
+    *m = (numbering){.old = pmi_malloc(most, sizeof *m->old),
+                     .times = pmi_malloc(most, sizeof *m->times),
+                     .sum_first = pmi_malloc((size_t)g->n_vertices + 1, sizeof *m->sum_first)};
+    *new_of = pmi_malloc(g->n_weights, sizeof **new_of);
     if (m->old == NULL || m->times == NULL || m->sum_first == NULL || *new_of == NULL) {
-        return pm_fail_memory(err, "the table of weights", 8 * most);
+        return pmi_fail_memory(err, "the table of weights", 8 * most);
     }
     memset(*new_of, 0xff, g->n_weights * sizeof **new_of);
     return PM_OK;
 }
 
-pm_status pm_normalize_prepare(pm_graph *g, pm_error *err) {
+pm_status pmi_normalize_prepare(pm_graph *g, pm_error *err) {
     rows r = {0};
     numbering m = {0};
     uint32_t *new_of = NULL;
@@ -220,18 +220,18 @@ static pm_status bad_sum(const pm_graph *g, uint32_t s, size_t theta_row, double
     char row[200] = "a row";
     for (size_t e = 0; e < g->n_edges; e++) {
         if (g->weight[e] >= g->sum_first[s] && g->weight[e] < g->sum_first[s + 1]) {
-            pm_graph_describe(g, g->from[e], row, sizeof row);
+            pmi_graph_describe(g, g->from[e], row, sizeof row);
             break;
         }
     }
-    return pm_fail(err, PM_EDATA,
-                   "theta row %zu: the weights out of %s add up to %.17g, which cannot be divided by in double "
-                   "precision; the graph's rows are normalized (was_dph): rescale theta",
-                   theta_row, row, sum);
+    return pmi_fail(err, PM_EDATA,
+                    "theta row %zu: the weights out of %s add up to %.17g, which cannot be divided by in double "
+                    "precision; the graph's rows are normalized (was_dph): rescale theta",
+                    theta_row, row, sum);
 }
 
-pm_status pm_normalize_values(const pm_graph *g, size_t first, size_t count, unsigned lanes, double *values,
-                              double *low, pm_error *err) {
+pm_status pmi_normalize_values(const pm_graph *g, size_t first, size_t count, unsigned lanes, double *values,
+                               double *low, pm_error *err) {
     /* the first bad row of theta is reported, then its first bad sum: the same whatever the lanes are */
     size_t bad_lane = count;
     uint32_t bad = 0;

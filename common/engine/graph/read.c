@@ -46,10 +46,10 @@ static pm_status peek_byte_order_mark(peeked *p, pm_error *err) {
             return st;
         }
     }
-    if (pm_utf8_has_mark(p->bytes, p->size)) {
+    if (pmi_utf8_has_mark(p->bytes, p->size)) {
         memset(p->bytes, ' ', PM_UTF8_MARK_BYTES);
     }
-    return pm_utf8_check_mark(p->bytes, p->size, err);
+    return pmi_utf8_check_mark(p->bytes, p->size, err);
 }
 
 /* Reads until a byte that is no white space has come; *first is its place. */
@@ -62,12 +62,12 @@ static pm_status peek(peeked *p, size_t *first, pm_error *err) {
     while (st == PM_OK && *first == p->size) {
         size_t got = 0;
         if (p->size == sizeof p->bytes) {
-            return pm_fail(err, PM_EDATA, "begins with %zu bytes of white space; expected a graph", p->size);
+            return pmi_fail(err, PM_EDATA, "begins with %zu bytes of white space; expected a graph", p->size);
         }
         st = peek_more(p, &got, err);
         if (st == PM_OK && got == 0) {
-            return pm_fail(err, PM_EDATA, "byte %zu: the input is empty; expected a graph as JSON or MessagePack",
-                           p->size);
+            return pmi_fail(err, PM_EDATA, "byte %zu: the input is empty; expected a graph as JSON or MessagePack",
+                            p->size);
         }
         while (*first < p->size && is_space(p->bytes[*first])) {
             (*first)++;
@@ -89,12 +89,12 @@ static pm_status read_document(const pm_source *source, const pm_event_sink *sin
         return st;
     }
     if (p.bytes[first] == '{') {
-        return pm_json_read(&whole, sink, err);
+        return pmi_json_read(&whole, sink, err);
     }
     if (first == 0 && begins_msgpack_map(p.bytes[0])) {
-        return pm_msgpack_read(&whole, sink, err);
+        return pmi_msgpack_read(&whole, sink, err);
     }
-    return pm_fail(
+    return pmi_fail(
         err, PM_EDATA,
         "byte %zu: 0x%02x begins neither a JSON object ('{') nor a MessagePack map (0x80 to 0x8f, 0xde, 0xdf)", first,
         p.bytes[first]);
@@ -103,16 +103,16 @@ static pm_status read_document(const pm_source *source, const pm_event_sink *sin
 static pm_status read_graph(const pm_source *source, pm_graph_format format, pm_graph_kind kind, pm_graph **out,
                             pm_error *err) {
     pm_graph_reader *reader;
-    pm_status st = pm_graph_reader_new(format, kind, &reader, err);
+    pm_status st = pmi_graph_reader_new(format, kind, &reader, err);
     if (st != PM_OK) {
         return st;
     }
-    pm_event_sink sink = pm_graph_reader_sink(reader);
+    pm_event_sink sink = pmi_graph_reader_sink(reader);
     st = read_document(source, &sink, err);
     if (st == PM_OK) {
-        st = pm_graph_reader_finish(reader, out, err);
+        st = pmi_graph_reader_finish(reader, out, err);
     }
-    pm_graph_reader_free(reader);
+    pmi_graph_reader_free(reader);
     return st;
 }
 
@@ -120,7 +120,7 @@ pm_status pm_graph_parse(const void *bytes, size_t n, pm_graph_format format, pm
                          pm_error *err) {
     *out = NULL;
     pm_memory_source memory = {.bytes = bytes, .size = n};
-    pm_source source = pm_source_memory(&memory);
+    pm_source source = pmi_source_memory(&memory);
     return read_graph(&source, format, kind, out, err);
 }
 
@@ -128,11 +128,11 @@ static pm_status open_file(const char *path, int *fd, pm_error *err) {
     struct stat info;
     *fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*fd < 0) {
-        return pm_fail(err, PM_ENOINPUT, "%s: cannot be opened: %s", path, strerror(errno));
+        return pmi_fail(err, PM_ENOINPUT, "%s: cannot be opened: %s", path, strerror(errno));
     }
     if (fstat(*fd, &info) == 0 && S_ISDIR(info.st_mode)) {
         close(*fd);
-        return pm_fail(err, PM_ENOINPUT, "%s: is a folder; expected a graph file", path);
+        return pmi_fail(err, PM_ENOINPUT, "%s: is a folder; expected a graph file", path);
     }
     return PM_OK;
 }
@@ -145,10 +145,10 @@ pm_status pm_graph_load(const char *path, pm_graph_format format, pm_graph_kind 
     if (st != PM_OK) {
         return st;
     }
-    pm_source source = pm_source_fd(&fd);
+    pm_source source = pmi_source_fd(&fd);
     st = read_graph(&source, format, kind, out, err);
     if (st != PM_OK && err != NULL) {
-        pm_fail_prefix(err, "%s", is_stdin ? "standard input" : path);
+        pmi_fail_prefix(err, "%s", is_stdin ? "standard input" : path);
     }
     if (!is_stdin) {
         close(fd);

@@ -97,7 +97,7 @@ static pm_status unknown_key(const char *text, size_t n, pm_error *err) {
     for (int k = 0; k < N_KEYS; k++) {
         used += (size_t)snprintf(known + used, sizeof known - used, k == 0 ? "%s" : ", %s", keys[k].name);
     }
-    return pm_fail(err, PM_EDATA, "unknown key \"%.*s\"; expected %s", n > 100 ? 100 : (int)n, text, known);
+    return pmi_fail(err, PM_EDATA, "unknown key \"%.*s\"; expected %s", n > 100 ? 100 : (int)n, text, known);
 }
 
 static pm_status on_key(void *ctx, const char *text, size_t n, pm_error *err) {
@@ -108,7 +108,7 @@ static pm_status on_key(void *ctx, const char *text, size_t n, pm_error *err) {
     for (int k = 0; k < N_KEYS; k++) {
         if (strlen(keys[k].name) == n && memcmp(keys[k].name, text, n) == 0) {
             if (r->is_seen[k]) {
-                return pm_fail(err, PM_EDATA, "key \"%s\" comes twice", keys[k].name);
+                return pmi_fail(err, PM_EDATA, "key \"%s\" comes twice", keys[k].name);
             }
             r->is_seen[k] = true;
             r->key = (key_name)k;
@@ -127,12 +127,12 @@ static pm_status unexpected(const pm_graph_reader *r, const char *found, pm_erro
         [KEY_BOOLEAN] = "true or false",   [KEY_WEIGHT_MODE] = "\"linear\"", [KEY_IGNORED] = "any value"};
     char place_text[64];
     if (r->at == BEFORE) {
-        return pm_fail(err, PM_EDATA, "found %s; expected a map with the keys of a graph", found);
+        return pmi_fail(err, PM_EDATA, "found %s; expected a map with the keys of a graph", found);
     }
     const char *expected = r->at == IN_ROW     ? "a number"
                            : r->at == IN_ARRAY ? "an array of numbers"
                                                : values[keys[r->key].kind];
-    return pm_fail(err, PM_EDATA, "%s: found %s; expected %s", where(r, place_text), found, expected);
+    return pmi_fail(err, PM_EDATA, "%s: found %s; expected %s", where(r, place_text), found, expected);
 }
 
 /* Values of ignored keys, and what lies inside them. */
@@ -171,9 +171,9 @@ static pm_status wrong_width(const pm_graph_reader *r, key_name key, size_t row,
     } else if (is_old && width + 1 == columns + n_params) {
         advice = "; a file of phasic 0.22 or later has no base weight: read it without --format phasic-0.21";
     }
-    return pm_fail(err, PM_EDATA,
-                   "%s row %zu: found %zu columns; expected %" PRIu64 " (%s, param_length is %" PRIu64 ")%s",
-                   keys[key].name, row, width, columns + n_params, layout(r, key), n_params, advice);
+    return pmi_fail(err, PM_EDATA,
+                    "%s row %zu: found %zu columns; expected %" PRIu64 " (%s, param_length is %" PRIu64 ")%s",
+                    keys[key].name, row, width, columns + n_params, layout(r, key), n_params, advice);
 }
 
 /* The first row with coefficients says what P is, unless param_length has said it before. */
@@ -183,14 +183,14 @@ static pm_status learn_params(pm_graph_reader *r, pm_error *err) {
         return wrong_width(r, r->key, r->n_rows[r->key], r->n_row, r->count[PARAM_LENGTH], err);
     }
     if (r->n_row < columns || r->n_row - columns > PM_MAX_PARAMS) {
-        return pm_fail(err, PM_EDATA, "%s row %zu: found %zu columns; expected %zu to %zu (%s)", keys[r->key].name,
-                       r->n_rows[r->key], r->n_row, columns, columns + PM_MAX_PARAMS, layout(r, r->key));
+        return pmi_fail(err, PM_EDATA, "%s row %zu: found %zu columns; expected %zu to %zu (%s)", keys[r->key].name,
+                        r->n_rows[r->key], r->n_row, columns, columns + PM_MAX_PARAMS, layout(r, r->key));
     }
     r->has_params = true;
     r->params_key = r->key;
     r->params_width = r->n_row;
     r->n_params = r->n_row - columns;
-    return pm_builder_set_params(r->builder, (uint32_t)r->n_params, err);
+    return pmi_builder_set_params(r->builder, (uint32_t)r->n_params, err);
 }
 
 static pm_status check_param_width(pm_graph_reader *r, pm_error *err) {
@@ -201,8 +201,9 @@ static pm_status check_param_width(pm_graph_reader *r, pm_error *err) {
     if (r->n_row == expected) {
         return PM_OK;
     }
-    return pm_fail(err, PM_EDATA, "%s row %zu: found %zu columns; expected %zu (%s), as in %s row 0", keys[r->key].name,
-                   r->n_rows[r->key], r->n_row, expected, layout(r, r->key), keys[r->params_key].name);
+    return pmi_fail(err, PM_EDATA, "%s row %zu: found %zu columns; expected %zu (%s), as in %s row 0",
+                    keys[r->key].name, r->n_rows[r->key], r->n_row, expected, layout(r, r->key),
+                    keys[r->params_key].name);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------------- */
@@ -212,8 +213,8 @@ static pm_status row_index(pm_graph_reader *r, size_t column, uint32_t *out, pm_
     if (!(v >= 0.0 && v < PM_NONE) || v != (double)(uint32_t)v) {
         char place_text[64];
         bool is_from = keys[r->key].n_indices == 2 && column == 0;
-        return pm_fail(err, PM_EDATA, "%s: %s is %.17g; expected the number of a row of states, from 0",
-                       where(r, place_text), is_from ? "from" : "to", v);
+        return pmi_fail(err, PM_EDATA, "%s: %s is %.17g; expected the number of a row of states, from 0",
+                        where(r, place_text), is_from ? "from" : "to", v);
     }
     *out = (uint32_t)v;
     return PM_OK;
@@ -237,8 +238,8 @@ static pm_status check_width(pm_graph_reader *r, pm_error *err) {
     size_t expected = keys[r->key].n_indices + 1;
     if (r->n_row != expected) {
         char place_text[64];
-        return pm_fail(err, PM_EDATA, "%s: found %zu columns; expected %zu (%s)", where(r, place_text), r->n_row,
-                       expected, expected == 3 ? "from, to, weight" : "to, weight");
+        return pmi_fail(err, PM_EDATA, "%s: found %zu columns; expected %zu (%s)", where(r, place_text), r->n_row,
+                        expected, expected == 3 ? "from, to, weight" : "to, weight");
     }
     return PM_OK;
 }
@@ -259,30 +260,30 @@ static pm_status add_edge_row(pm_graph_reader *r, pm_error *err) {
     const double *coef = row_coef(r);
     switch (r->key) {
     case EDGES:
-        return pm_builder_edge(r->builder, PM_EDGE_PLAIN, from, to, coef, err);
+        return pmi_builder_edge(r->builder, PM_EDGE_PLAIN, from, to, coef, err);
     case CONSTANT_EDGES:
-        return pm_builder_edge(r->builder, PM_EDGE_CONSTANT, from, to, coef, err);
+        return pmi_builder_edge(r->builder, PM_EDGE_CONSTANT, from, to, coef, err);
     case PARAM_EDGES:
-        return pm_builder_edge(r->builder, PM_EDGE_PARAM, from, to, coef, err);
+        return pmi_builder_edge(r->builder, PM_EDGE_PARAM, from, to, coef, err);
     default:
-        return pm_builder_start(r->builder, r->key == START_PARAM_EDGES, to, coef, err);
+        return pmi_builder_start(r->builder, r->key == START_PARAM_EDGES, to, coef, err);
     }
 }
 
 static pm_status wrong_state_length(size_t row, size_t width, uint64_t expected, const char *source, pm_error *err) {
-    return pm_fail(err, PM_EDATA, "states row %zu: found %zu columns; expected %" PRIu64 ", %s", row, width, expected,
-                   source);
+    return pmi_fail(err, PM_EDATA, "states row %zu: found %zu columns; expected %" PRIu64 ", %s", row, width, expected,
+                    source);
 }
 
 static pm_status learn_state_length(pm_graph_reader *r, pm_error *err) {
     if (r->is_seen[STATE_LENGTH] && r->n_row != r->count[STATE_LENGTH]) {
         return wrong_state_length(0, r->n_row, r->count[STATE_LENGTH], "the state_length", err);
     }
-    if (r->n_row > UINT32_MAX || !pm_reserve((void **)&r->state, &r->state_capacity, r->n_row, sizeof *r->state)) {
-        return pm_fail_memory(err, "a state", r->n_row);
+    if (r->n_row > UINT32_MAX || !pmi_reserve((void **)&r->state, &r->state_capacity, r->n_row, sizeof *r->state)) {
+        return pmi_fail_memory(err, "a state", r->n_row);
     }
     r->width = r->n_row;
-    return pm_builder_set_state_length(r->builder, (uint32_t)r->n_row, err);
+    return pmi_builder_set_state_length(r->builder, (uint32_t)r->n_row, err);
 }
 
 static pm_status add_state_row(pm_graph_reader *r, pm_error *err) {
@@ -299,12 +300,12 @@ static pm_status add_state_row(pm_graph_reader *r, pm_error *err) {
     for (size_t i = 0; i < r->n_row; i++) {
         double v = r->row[i];
         if (!(v >= INT32_MIN && v <= INT32_MAX) || v != (double)(int32_t)v) {
-            return pm_fail(err, PM_EDATA, "states row %zu: column %zu is %.17g; expected a whole number of 32 bits",
-                           row, i, v);
+            return pmi_fail(err, PM_EDATA, "states row %zu: column %zu is %.17g; expected a whole number of 32 bits",
+                            row, i, v);
         }
         r->state[i] = (int32_t)v;
     }
-    return pm_builder_state(r->builder, r->state, NULL, err);
+    return pmi_builder_state(r->builder, r->state, NULL, err);
 }
 
 /* ---- events: containers -------------------------------------------------------------------------------- */
@@ -372,8 +373,8 @@ static pm_status on_end_array(void *ctx, pm_error *err) {
 static pm_status set_count(pm_graph_reader *r, double v, pm_error *err) {
     const double most = r->key == PARAM_LENGTH ? PM_MAX_PARAMS : PM_NONE - 1;
     if (!(v >= 0.0 && v <= most) || v != (double)(uint32_t)v) {
-        return pm_fail(err, PM_EDATA, "%s: found %.17g; expected a whole number from 0 to %.0f", keys[r->key].name, v,
-                       most);
+        return pmi_fail(err, PM_EDATA, "%s: found %.17g; expected a whole number from 0 to %.0f", keys[r->key].name, v,
+                        most);
     }
     r->count[r->key] = (uint64_t)v;
     return PM_OK;
@@ -395,8 +396,8 @@ static inline pm_status add_number(pm_graph_reader *r, double value, pm_error *e
     if (r->at != IN_ROW) {
         return number_outside_rows(r, value, err);
     }
-    if (r->n_row == r->row_capacity && !pm_reserve((void **)&r->row, &r->row_capacity, r->n_row + 1, sizeof *r->row)) {
-        return pm_fail_memory(err, "a row", (r->n_row + 1) * sizeof *r->row);
+    if (r->n_row == r->row_capacity && !pmi_reserve((void **)&r->row, &r->row_capacity, r->n_row + 1, sizeof *r->row)) {
+        return pmi_fail_memory(err, "a row", (r->n_row + 1) * sizeof *r->row);
     }
     r->row[r->n_row++] = value;
     return PM_OK;
@@ -438,9 +439,9 @@ static pm_status on_string(void *ctx, const char *text, size_t n, pm_error *err)
     if (n == strlen("linear") && memcmp(text, "linear", n) == 0) {
         return PM_OK;
     }
-    return pm_fail(err, PM_EDATA,
-                   "weight_mode is \"%.*s\"; expected \"linear\": only weights that are linear in theta can be read",
-                   cut, text);
+    return pmi_fail(err, PM_EDATA,
+                    "weight_mode is \"%.*s\"; expected \"linear\": only weights that are linear in theta can be read",
+                    cut, text);
 }
 
 static pm_status on_bytes(void *ctx, const uint8_t *bytes, size_t n, pm_error *err) {
@@ -451,41 +452,41 @@ static pm_status on_bytes(void *ctx, const uint8_t *bytes, size_t n, pm_error *e
 
 /* ---- the reader ---------------------------------------------------------------------------------------- */
 
-pm_status pm_graph_reader_new(pm_graph_format format, pm_graph_kind kind, pm_graph_reader **out, pm_error *err) {
+pm_status pmi_graph_reader_new(pm_graph_format format, pm_graph_kind kind, pm_graph_reader **out, pm_error *err) {
     *out = NULL;
     if (format != PM_FORMAT_PHASIC && format != PM_FORMAT_PHASIC_021) {
-        return pm_fail(err, PM_EUSAGE, "graph format %d: expected PM_FORMAT_PHASIC or PM_FORMAT_PHASIC_021",
-                       (int)format);
+        return pmi_fail(err, PM_EUSAGE, "graph format %d: expected PM_FORMAT_PHASIC or PM_FORMAT_PHASIC_021",
+                        (int)format);
     }
     if (kind != PM_KIND_AS_GIVEN && kind != PM_KIND_CONTINUOUS && kind != PM_KIND_DISCRETE) {
-        return pm_fail(err, PM_EUSAGE,
-                       "graph kind %d: expected PM_KIND_AS_GIVEN, PM_KIND_CONTINUOUS or PM_KIND_DISCRETE", (int)kind);
+        return pmi_fail(err, PM_EUSAGE,
+                        "graph kind %d: expected PM_KIND_AS_GIVEN, PM_KIND_CONTINUOUS or PM_KIND_DISCRETE", (int)kind);
     }
-    pm_graph_reader *r = pm_calloc(1, sizeof *r);
+    pm_graph_reader *r = pmi_calloc(1, sizeof *r);
     if (r == NULL) {
-        return pm_fail_memory(err, "a graph reader", sizeof *r);
+        return pmi_fail_memory(err, "a graph reader", sizeof *r);
     }
     r->format = format;
     r->kind = kind;
-    pm_status st = pm_builder_new(0, 0, false, &r->builder, err);
+    pm_status st = pmi_builder_new(0, 0, false, &r->builder, err);
     if (st != PM_OK) {
-        pm_graph_reader_free(r);
+        pmi_graph_reader_free(r);
         return st;
     }
     *out = r;
     return PM_OK;
 }
 
-void pm_graph_reader_free(pm_graph_reader *r) {
+void pmi_graph_reader_free(pm_graph_reader *r) {
     if (r != NULL) {
-        pm_builder_free(r->builder);
+        pmi_builder_free(r->builder);
         free(r->row);
         free(r->state);
         free(r);
     }
 }
 
-pm_event_sink pm_graph_reader_sink(pm_graph_reader *r) {
+pm_event_sink pmi_graph_reader_sink(pm_graph_reader *r) {
     return (pm_event_sink){.ctx = r,
                            .begin_map = on_begin_map,
                            .key = on_key,
@@ -503,8 +504,8 @@ pm_event_sink pm_graph_reader_sink(pm_graph_reader *r) {
 /* Sizes that were said against those that were found. */
 static pm_status check_sizes(pm_graph_reader *r, pm_error *err) {
     if (r->n_rows[STATES] != r->count[N_VERTICES]) {
-        return pm_fail(err, PM_EDATA, "states: found %zu rows; expected %" PRIu64 ", the n_vertices", r->n_rows[STATES],
-                       r->count[N_VERTICES]);
+        return pmi_fail(err, PM_EDATA, "states: found %zu rows; expected %" PRIu64 ", the n_vertices",
+                        r->n_rows[STATES], r->count[N_VERTICES]);
     }
     if (r->n_rows[STATES] > 0 && r->width != r->count[STATE_LENGTH]) {
         return wrong_state_length(0, r->width, r->count[STATE_LENGTH], "the state_length", err);
@@ -512,7 +513,7 @@ static pm_status check_sizes(pm_graph_reader *r, pm_error *err) {
     if (r->has_params && r->n_params != r->count[PARAM_LENGTH]) {
         return wrong_width(r, r->params_key, 0, r->params_width, r->count[PARAM_LENGTH], err);
     }
-    return pm_builder_set_params(r->builder, (uint32_t)r->count[PARAM_LENGTH], err);
+    return pmi_builder_set_params(r->builder, (uint32_t)r->count[PARAM_LENGTH], err);
 }
 
 /* What the file says of being discrete, and what the caller says, must be one. Normalized rows are probabilities. */
@@ -521,26 +522,26 @@ static pm_status set_kind(pm_graph_reader *r, pm_error *err) {
     bool is_discrete = by_file ? r->truth[IS_DISCRETE] : r->truth[WAS_DPH];
     bool says_discrete = by_caller ? r->kind == PM_KIND_DISCRETE : is_discrete;
     if (says_discrete != is_discrete && (by_file || is_discrete)) {
-        return pm_fail(err, PM_EUSAGE, "%s is %s in the file, but a %s graph was asked for; one of the two is wrong",
-                       by_file ? "is_discrete" : "was_dph", is_discrete ? "true" : "false",
-                       says_discrete ? "discrete" : "continuous");
+        return pmi_fail(err, PM_EUSAGE, "%s is %s in the file, but a %s graph was asked for; one of the two is wrong",
+                        by_file ? "is_discrete" : "was_dph", is_discrete ? "true" : "false",
+                        says_discrete ? "discrete" : "continuous");
     }
-    pm_builder_set_discrete(r->builder, says_discrete);
-    pm_builder_set_kind_given(r->builder, by_file || by_caller || is_discrete);
-    pm_builder_set_normalized(r->builder, r->truth[WAS_DPH]);
+    pmi_builder_set_discrete(r->builder, says_discrete);
+    pmi_builder_set_kind_given(r->builder, by_file || by_caller || is_discrete);
+    pmi_builder_set_normalized(r->builder, r->truth[WAS_DPH]);
     return PM_OK;
 }
 
-pm_status pm_graph_reader_finish(pm_graph_reader *r, pm_graph **out, pm_error *err) {
+pm_status pmi_graph_reader_finish(pm_graph_reader *r, pm_graph **out, pm_error *err) {
     *out = NULL;
     for (int k = 0; k < N_KEYS; k++) {
         if (keys[k].is_required && !r->is_seen[k]) {
-            return pm_fail(err, PM_EDATA, "key \"%s\" is missing", keys[k].name);
+            return pmi_fail(err, PM_EDATA, "key \"%s\" is missing", keys[k].name);
         }
     }
     pm_status st = check_sizes(r, err);
     if (st == PM_OK) {
         st = set_kind(r, err);
     }
-    return st == PM_OK ? pm_builder_finish(r->builder, out, err) : st;
+    return st == PM_OK ? pmi_builder_finish(r->builder, out, err) : st;
 }

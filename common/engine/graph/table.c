@@ -50,12 +50,12 @@ static size_t find_slot(const pm_table *t, const double *row, uint64_t hash) {
 
 static pm_status grow_slots(pm_table *t, pm_error *err) {
     size_t n_slots = 64;
-    if (t->n_slots != 0 && !pm_mul(t->n_slots, 2, &n_slots)) {
-        return pm_fail_memory(err, "the table of weights", SIZE_MAX);
+    if (t->n_slots != 0 && !pmi_mul(t->n_slots, 2, &n_slots)) {
+        return pmi_fail_memory(err, "the table of weights", SIZE_MAX);
     }
-    pm_table_slot *slots = pm_malloc(n_slots, sizeof *slots);
+    pm_table_slot *slots = pmi_malloc(n_slots, sizeof *slots);
     if (slots == NULL) {
-        return pm_fail_memory(err, "the table of weights", n_slots * sizeof *slots);
+        return pmi_fail_memory(err, "the table of weights", n_slots * sizeof *slots);
     }
     memset(slots, 0xff, n_slots * sizeof *slots);
     for (size_t i = 0; i < t->n; i++) {
@@ -72,7 +72,7 @@ static pm_status grow_slots(pm_table *t, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_table_intern(pm_table *t, const double *row, uint32_t *id, pm_error *err) {
+pm_status pmi_table_intern(pm_table *t, const double *row, uint32_t *id, pm_error *err) {
     if (t->n >= t->n_slots / 2) {
         pm_status st = grow_slots(t, err);
         if (st != PM_OK) {
@@ -83,10 +83,10 @@ pm_status pm_table_intern(pm_table *t, const double *row, uint32_t *id, pm_error
     size_t at = find_slot(t, row, hash);
     if (t->slots[at].id == EMPTY) {
         if (t->n >= EMPTY - 1) {
-            return pm_fail(err, PM_EDATA, "more than %u distinct weights", EMPTY - 1);
+            return pmi_fail(err, PM_EDATA, "more than %u distinct weights", EMPTY - 1);
         }
-        if (!pm_reserve((void **)&t->rows, &t->capacity, t->n + 1, t->width * sizeof *row)) {
-            return pm_fail_memory(err, "the table of weights", (t->n + 1) * t->width * sizeof *row);
+        if (!pmi_reserve((void **)&t->rows, &t->capacity, t->n + 1, t->width * sizeof *row)) {
+            return pmi_fail_memory(err, "the table of weights", (t->n + 1) * t->width * sizeof *row);
         }
         memcpy(t->rows + t->n * t->width, row, t->width * sizeof *row);
         t->slots[at] = (pm_table_slot){.id = (uint32_t)t->n++, .tag = (uint32_t)(hash >> 32)};
@@ -95,11 +95,11 @@ pm_status pm_table_intern(pm_table *t, const double *row, uint32_t *id, pm_error
     return PM_OK;
 }
 
-uint32_t pm_table_find(const pm_table *t, const double *row) {
+uint32_t pmi_table_find(const pm_table *t, const double *row) {
     return t->n == 0 ? EMPTY : t->slots[find_slot(t, row, hash_row(row, t->width))].id;
 }
 
-void pm_table_free(pm_table *t) {
+void pmi_table_free(pm_table *t) {
     free(t->rows);
     free(t->slots);
     *t = (pm_table){.width = t->width};

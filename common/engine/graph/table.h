@@ -22,12 +22,12 @@ typedef struct pm_table {
 
 /* The number of the row equal to `row` (width doubles), added if it is new. Errors: PM_EOSERR; PM_EDATA for more than
  * 2^32 - 2 rows. */
-pm_status pm_table_intern(pm_table *t, const double *row, uint32_t *id, pm_error *err);
+pm_status pmi_table_intern(pm_table *t, const double *row, uint32_t *id, pm_error *err);
 
 /* The number of the row equal to `row`, UINT32_MAX where there is none. */
-uint32_t pm_table_find(const pm_table *t, const double *row);
+uint32_t pmi_table_find(const pm_table *t, const double *row);
 
 /* Frees what it holds; the width stays. */
-void pm_table_free(pm_table *t);
+void pmi_table_free(pm_table *t);
 
 #endif

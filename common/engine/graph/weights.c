@@ -42,31 +42,31 @@ static double weight_at(const double *coef, size_t n_params, const double *theta
     sum += error;
     if (fabs(sum) < CANCELLED * magnitude) {
         double low;
-        pm_exact_dot(coef, n_params, theta, &sum, &low);
+        pmi_exact_dot(coef, n_params, theta, &sum, &low);
     }
     return sum;
 }
 
-double pm_graph_weight(const pm_graph *g, uint32_t w, const double *theta) {
+double pmi_graph_weight(const pm_graph *g, uint32_t w, const double *theta) {
     return g->takes_values ? theta[w]
                            : weight_at(g->weights + (size_t)w * (1 + (size_t)g->n_params), g->n_params, theta);
 }
 
-pm_wide pm_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta) {
+pm_wide pmi_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta) {
     if (g->takes_values) {
-        return pm_wide_of(theta[w]);
+        return pmi_wide_of(theta[w]);
     }
     const double *coef = g->weights + (size_t)w * (1 + (size_t)g->n_params);
-    pm_wide sum = pm_wide_of(coef[0]), largest = sum;
+    pm_wide sum = pmi_wide_of(coef[0]), largest = sum;
     for (size_t k = 0; k < g->n_params; k++) {
         if (coef[1 + k] != 0.0) {
-            pm_wide product = pm_wide_product(coef[1 + k], theta[k]);
-            sum = pm_wide_sum(sum, product);
-            largest = pm_wide_smaller(largest, product) ? product : largest;
+            pm_wide product = pmi_wide_product(coef[1 + k], theta[k]);
+            sum = pmi_wide_sum(sum, product);
+            largest = pmi_wide_smaller(largest, product) ? product : largest;
         }
     }
-    if (pm_wide_smaller(sum, pm_wide_multiply(largest, pm_wide_of(WIDE_CANCELLED)))) {
-        sum = pm_exact_dot_wide(coef, g->n_params, theta);
+    if (pmi_wide_smaller(sum, pmi_wide_multiply(largest, pmi_wide_of(WIDE_CANCELLED)))) {
+        sum = pmi_exact_dot_wide(coef, g->n_params, theta);
     }
     return sum;
 }
@@ -91,7 +91,7 @@ static void describe_user(const pm_graph *g, uint32_t w, char *text, size_t n) {
     for (size_t e = 0; e < g->n_edges; e++) {
         if (g->weight[e] == w) {
             char from[200];
-            pm_graph_describe(g, g->from[e], from, sizeof from);
+            pmi_graph_describe(g, g->from[e], from, sizeof from);
             snprintf(text, n, "edge from %s to row %u", from, g->to[e]);
             return;
         }
@@ -99,15 +99,15 @@ static void describe_user(const pm_graph *g, uint32_t w, char *text, size_t n) {
     snprintf(text, n, "weight %u", w);
 }
 
-pm_status pm_weight_refuse(const pm_graph *g, uint32_t w, const double *theta, size_t row, pm_error *err) {
+pm_status pmi_weight_refuse(const pm_graph *g, uint32_t w, const double *theta, size_t row, pm_error *err) {
     char user[280], coef[200], values[200];
     const double *c = g->weights + (size_t)w * (1 + (size_t)g->n_params);
-    double value = pm_graph_weight(g, w, theta);
+    double value = pmi_graph_weight(g, w, theta);
     describe_user(g, w, user, sizeof user);
     list_values(c + 1, g->n_params, coef, sizeof coef);
     list_values(theta, g->n_params, values, sizeof values);
-    return pm_fail(err, PM_EDATA, "theta row %zu: %s: weight %.17g is %s (constant %.15g, coefficients %s, theta %s)",
-                   row, user, value, isfinite(value) ? "negative" : "not finite", c[0], coef, values);
+    return pmi_fail(err, PM_EDATA, "theta row %zu: %s: weight %.17g is %s (constant %.15g, coefficients %s, theta %s)",
+                    row, user, value, isfinite(value) ? "negative" : "not finite", c[0], coef, values);
 }
 
 /* The one parameter that the weight is a multiple of, or n_params where it is another kind of sum. */
@@ -124,7 +124,7 @@ static size_t sole_parameter(const double *coef, size_t n_params) {
     return coef[0] == 0.0 ? sole : n_params;
 }
 
-bool pm_weight_is_constant(const pm_graph *graph, uint32_t w) {
+bool pmi_weight_is_constant(const pm_graph *graph, uint32_t w) {
     const double *coef = graph->weights + (size_t)w * (1 + (size_t)graph->n_params);
     for (size_t k = 0; k < graph->n_params; k++) {
         if (coef[1 + k] != 0.0) {
@@ -165,9 +165,9 @@ static bool is_bad(double weight) {
  * start distribution alone are judged by their sum (eval/start.h). */
 static pm_status refuse_bad(const pm_graph *g, const double *theta, size_t first, size_t count, unsigned lanes,
                             const double *values, pm_error *err) {
-    bool *is_of_edge = pm_calloc(g->n_weights, sizeof *is_of_edge);
+    bool *is_of_edge = pmi_calloc(g->n_weights, sizeof *is_of_edge);
     if (is_of_edge == NULL) {
-        return pm_fail_memory(err, "the weights of edges", g->n_weights);
+        return pmi_fail_memory(err, "the weights of edges", g->n_weights);
     }
     for (size_t e = 0; e < g->n_edges; e++) {
         is_of_edge[g->weight[e]] = true;
@@ -176,7 +176,7 @@ static pm_status refuse_bad(const pm_graph *g, const double *theta, size_t first
     for (size_t i = 0; st == PM_OK && i < count; i++) {
         for (size_t w = 0; st == PM_OK && w < g->n_weights; w++) {
             if (is_of_edge[w] && is_bad(values[w * lanes + i])) {
-                st = pm_weight_refuse(g, (uint32_t)w, theta + (first + i) * g->n_params, first + i, err);
+                st = pmi_weight_refuse(g, (uint32_t)w, theta + (first + i) * g->n_params, first + i, err);
             }
         }
     }
@@ -189,8 +189,8 @@ static pm_status fill_values(const pm_graph *graph, const double *theta, size_t 
                              double *values, pm_error *err) {
     size_t n_params = graph->n_params, width = 1 + n_params;
     if (count == 0 || count > lanes || graph->n_weights == 0) {
-        return pm_fail(err, PM_ESOFTWARE, "%zu rows of theta for %u lanes and %zu weights", count, lanes,
-                       graph->n_weights);
+        return pmi_fail(err, PM_ESOFTWARE, "%zu rows of theta for %u lanes and %zu weights", count, lanes,
+                        graph->n_weights);
     }
     if (graph->takes_values) {
         copy_values(graph, theta + first * n_params, count, lanes, values);
@@ -210,10 +210,10 @@ static pm_status fill_values(const pm_graph *graph, const double *theta, size_t 
     return has_bad ? refuse_bad(graph, theta, first, count, lanes, values, err) : PM_OK;
 }
 
-pm_status pm_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
-                          double *values, pm_error *err) {
+pm_status pmi_weights_fill(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
+                           double *values, pm_error *err) {
     pm_status st = fill_values(graph, theta, first, count, lanes, values, err);
-    return st == PM_OK && graph->normalizes_rows ? pm_normalize_values(graph, first, count, lanes, values, NULL, err)
+    return st == PM_OK && graph->normalizes_rows ? pmi_normalize_values(graph, first, count, lanes, values, NULL, err)
                                                  : st;
 }
 
@@ -226,18 +226,18 @@ static void fill_pair(const double *coef, size_t n_params, const double *theta, 
         if (sole < n_params && fabs(high[i]) > SAFE_PRODUCT) {
             low[i] = fma(coef[1 + sole], row[sole], -high[i]);
         } else {
-            pm_exact_dot(coef, n_params, row, &high[i], &low[i]);
+            pmi_exact_dot(coef, n_params, row, &high[i], &low[i]);
         }
     }
 }
 
-pm_status pm_weights_fill_pairs(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
-                                double *high, double *low, pm_error *err) {
+pm_status pmi_weights_fill_pairs(const pm_graph *graph, const double *theta, size_t first, size_t count, unsigned lanes,
+                                 double *high, double *low, pm_error *err) {
     size_t n_params = graph->n_params, width = 1 + n_params;
     pm_status st = fill_values(graph, theta, first, count, lanes, high, err);
     for (size_t w = 0; st == PM_OK && w < graph->n_weights; w++) {
         double *own = low + w * lanes;
-        if (graph->takes_values || pm_weight_is_constant(graph, (uint32_t)w)) {
+        if (graph->takes_values || pmi_weight_is_constant(graph, (uint32_t)w)) {
             memset(own, 0, lanes * sizeof *own);
             continue;
         }
@@ -247,11 +247,12 @@ pm_status pm_weights_fill_pairs(const pm_graph *graph, const double *theta, size
             own[i] = own[count - 1];
         }
     }
-    return st == PM_OK && graph->normalizes_rows ? pm_normalize_values(graph, first, count, lanes, high, low, err) : st;
+    return st == PM_OK && graph->normalizes_rows ? pmi_normalize_values(graph, first, count, lanes, high, low, err)
+                                                 : st;
 }
 
-void pm_terms_subtract(pm_terms *terms, const pm_graph *graph, const double *theta, const uint32_t *weight,
-                       size_t n_weights) {
+void pmi_terms_subtract(pm_terms *terms, const pm_graph *graph, const double *theta, const uint32_t *weight,
+                        size_t n_weights) {
     for (size_t i = 0; i < n_weights; i++) {
         if (graph->takes_values) {
             terms->x[terms->n++] = theta[weight[i]];

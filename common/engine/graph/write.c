@@ -61,7 +61,7 @@ static pm_status check_split(const span *s, const char *name, pm_error *err) {
             is_negative = is_negative || coef[k] < 0.0;
         }
         if (leaves_constant(s, i) && has_coefficients(s, i) && is_negative) {
-            return pm_fail(
+            return pmi_fail(
                 err, PM_EDATA,
                 "%s row %zu: has the base weight %.17g beside coefficients, one of them negative; this layout "
                 "would need two parallel edges, whose weights may not be negative by themselves",
@@ -74,11 +74,11 @@ static pm_status check_split(const span *s, const char *name, pm_error *err) {
 /* ---- arrays -------------------------------------------------------------------------------------------- */
 
 static void write_ends(pm_doc *d, const span *s, size_t row, size_t n_numbers) {
-    pm_doc_open_array(d, (s->from == NULL ? 1 : 2) + n_numbers);
+    pmi_doc_open_array(d, (s->from == NULL ? 1 : 2) + n_numbers);
     if (s->from != NULL) {
-        pm_doc_integer(d, s->from[row]);
+        pmi_doc_integer(d, s->from[row]);
     }
-    pm_doc_integer(d, s->to[row]);
+    pmi_doc_integer(d, s->to[row]);
 }
 
 static void write_constant_rows(pm_doc *d, const span *s, bool is_split) {
@@ -87,8 +87,8 @@ static void write_constant_rows(pm_doc *d, const span *s, bool is_split) {
             continue;
         }
         write_ends(d, s, i, 1);
-        pm_doc_real(d, coef_of(s, i)[0]);
-        pm_doc_close_array(d);
+        pmi_doc_real(d, coef_of(s, i)[0]);
+        pmi_doc_close_array(d);
     }
 }
 
@@ -100,46 +100,46 @@ static void write_param_rows(pm_doc *d, const span *s) {
         const double *coef = coef_of(s, i);
         write_ends(d, s, i, s->g->n_params);
         for (size_t k = 1; k <= s->g->n_params; k++) {
-            pm_doc_real(d, coef[k]);
+            pmi_doc_real(d, coef[k]);
         }
-        pm_doc_close_array(d);
+        pmi_doc_close_array(d);
     }
 }
 
 /* Constant rows, and behind them what the param rows leave. */
 static void write_constants(pm_doc *d, const char *key, const span *plain, const span *params) {
-    pm_doc_key(d, key);
-    pm_doc_open_array(d, plain->end - plain->first + count(params, leaves_constant));
+    pmi_doc_key(d, key);
+    pmi_doc_open_array(d, plain->end - plain->first + count(params, leaves_constant));
     write_constant_rows(d, plain, false);
     write_constant_rows(d, params, true);
-    pm_doc_close_array(d);
+    pmi_doc_close_array(d);
 }
 
 static void write_params(pm_doc *d, const char *key, const span *params) {
-    pm_doc_key(d, key);
-    pm_doc_open_array(d, count(params, leaves_params));
+    pmi_doc_key(d, key);
+    pmi_doc_open_array(d, count(params, leaves_params));
     write_param_rows(d, params);
-    pm_doc_close_array(d);
+    pmi_doc_close_array(d);
 }
 
 static void write_states(pm_doc *d, const pm_graph *g) {
-    pm_doc_key(d, "states");
-    pm_doc_open_array(d, g->n_vertices);
+    pmi_doc_key(d, "states");
+    pmi_doc_open_array(d, g->n_vertices);
     for (size_t i = 0; d->st == PM_OK && i < g->n_vertices; i++) {
         const int32_t *state = g->states + i * g->state_length;
-        pm_doc_open_array(d, g->state_length);
+        pmi_doc_open_array(d, g->state_length);
         for (size_t k = 0; k < g->state_length; k++) {
-            pm_doc_integer(d, state[k]);
+            pmi_doc_integer(d, state[k]);
         }
-        pm_doc_close_array(d);
+        pmi_doc_close_array(d);
     }
-    pm_doc_close_array(d);
-    pm_doc_key(d, "vertex_indices");
-    pm_doc_open_array(d, g->n_vertices);
+    pmi_doc_close_array(d);
+    pmi_doc_key(d, "vertex_indices");
+    pmi_doc_open_array(d, g->n_vertices);
     for (size_t i = 0; d->st == PM_OK && i < g->n_vertices; i++) {
-        pm_doc_integer(d, (int64_t)i);
+        pmi_doc_integer(d, (int64_t)i);
     }
-    pm_doc_close_array(d);
+    pmi_doc_close_array(d);
 }
 
 static void write_edges(pm_doc *d, const pm_graph *g, const span *params, const span *start_params) {
@@ -155,22 +155,22 @@ static void write_edges(pm_doc *d, const pm_graph *g, const span *params, const 
 }
 
 static void write_sizes(pm_doc *d, const pm_graph *g) {
-    pm_doc_key(d, "param_length");
-    pm_doc_integer(d, g->n_params);
-    pm_doc_key(d, "state_length");
-    pm_doc_integer(d, g->state_length);
-    pm_doc_key(d, "n_vertices");
-    pm_doc_integer(d, g->n_vertices);
-    pm_doc_key(d, "weight_mode");
-    pm_doc_text(d, "linear");
-    pm_doc_key(d, "dyn_ordering");
-    pm_doc_boolean(d, false);
+    pmi_doc_key(d, "param_length");
+    pmi_doc_integer(d, g->n_params);
+    pmi_doc_key(d, "state_length");
+    pmi_doc_integer(d, g->state_length);
+    pmi_doc_key(d, "n_vertices");
+    pmi_doc_integer(d, g->n_vertices);
+    pmi_doc_key(d, "weight_mode");
+    pmi_doc_text(d, "linear");
+    pmi_doc_key(d, "dyn_ordering");
+    pmi_doc_boolean(d, false);
     if (g->is_kind_given) {
-        pm_doc_key(d, "is_discrete");
-        pm_doc_boolean(d, g->is_discrete);
+        pmi_doc_key(d, "is_discrete");
+        pmi_doc_boolean(d, g->is_discrete);
     }
-    pm_doc_key(d, "was_dph");
-    pm_doc_boolean(d, g->normalizes_rows);
+    pmi_doc_key(d, "was_dph");
+    pmi_doc_boolean(d, g->normalizes_rows);
 }
 
 #define N_KEYS 14
@@ -185,24 +185,24 @@ static pm_status write_graph(pm_doc *d, const pm_graph *g, pm_error *err) {
     if (st != PM_OK) {
         return st;
     }
-    pm_doc_open_map(d, g->is_kind_given ? N_KEYS : N_KEYS - 1); /* nobody said is_discrete: nor is it said here */
+    pmi_doc_open_map(d, g->is_kind_given ? N_KEYS : N_KEYS - 1); /* nobody said is_discrete: nor is it said here */
     write_states(d, g);
     write_edges(d, g, &params, &start_params);
     write_sizes(d, g);
-    pm_doc_close_map(d);
-    return pm_doc_end(d);
+    pmi_doc_close_map(d);
+    return pmi_doc_end(d);
 }
 
-pm_status pm_graph_write(const pm_graph *g, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err) {
-    pm_doc *d = pm_calloc(1, sizeof *d);
+pm_status pmi_graph_write(const pm_graph *g, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err) {
+    pm_doc *d = pmi_calloc(1, sizeof *d);
     locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     pm_status st = PM_OK;
     if (d == NULL || c_locale == (locale_t)0) {
-        st = pm_fail_memory(err, "a buffer for writing", sizeof *d);
+        st = pmi_fail_memory(err, "a buffer for writing", sizeof *d);
     } else {
         /* numbers are printed with a point in every locale of the program; this changes the calling thread only */
         locale_t before = uselocale(c_locale);
-        pm_doc_begin(d, encoding, sink, err);
+        pmi_doc_begin(d, encoding, sink, err);
         st = write_graph(d, g, err);
         uselocale(before);
     }

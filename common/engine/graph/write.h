@@ -18,6 +18,6 @@ typedef struct pm_byte_sink {
  * A row of param_edges with a constant (the base weight of phasic 0.21) has no place in this layout: it becomes two
  * parallel edges, one of constant_edges and one of param_edges. Errors: PM_EDATA naming the row where that would not be
  * the same, for its constant or a coefficient is negative; those of the sink; PM_EOSERR. */
-pm_status pm_graph_write(const pm_graph *g, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err);
+pm_status pmi_graph_write(const pm_graph *g, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err);
 
 #endif

@@ -38,14 +38,14 @@ static void put_comma(pm_doc *d) {
     d->needs_comma = true;
 }
 
-void pm_doc_begin(pm_doc *d, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err) {
+void pmi_doc_begin(pm_doc *d, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err) {
     d->sink = sink;
     d->err = err;
     d->is_json = encoding == PM_GRAPH_JSON;
     msgpack_packer_init(&d->mp, d, put_packed);
 }
 
-pm_status pm_doc_end(pm_doc *d) {
+pm_status pmi_doc_end(pm_doc *d) {
     if (d->is_json) {
         put(d, "\n", 1);
     }
@@ -55,7 +55,7 @@ pm_status pm_doc_end(pm_doc *d) {
 
 /* ---- containers ---------------------------------------------------------------------------------------- */
 
-void pm_doc_open_map(pm_doc *d, size_t n) {
+void pmi_doc_open_map(pm_doc *d, size_t n) {
     if (d->is_json) {
         put_comma(d);
         put(d, "{", 1);
@@ -65,28 +65,28 @@ void pm_doc_open_map(pm_doc *d, size_t n) {
     }
 }
 
-void pm_doc_close_map(pm_doc *d) {
+void pmi_doc_close_map(pm_doc *d) {
     if (d->is_json) {
         put(d, "}", 1);
         d->needs_comma = true;
     }
 }
 
-void pm_doc_key(pm_doc *d, const char *text) {
+void pmi_doc_key(pm_doc *d, const char *text) {
     if (!d->is_json) {
-        pm_doc_text(d, text);
+        pmi_doc_text(d, text);
         return;
     }
     if (d->needs_comma) {
         put(d, ",\n ", 3);
     }
     d->needs_comma = false;
-    pm_doc_text(d, text);
+    pmi_doc_text(d, text);
     put(d, ": ", 2);
     d->needs_comma = false;
 }
 
-void pm_doc_open_array(pm_doc *d, size_t n) {
+void pmi_doc_open_array(pm_doc *d, size_t n) {
     if (d->is_json) {
         put_comma(d);
         put(d, "[", 1);
@@ -96,7 +96,7 @@ void pm_doc_open_array(pm_doc *d, size_t n) {
     }
 }
 
-void pm_doc_close_array(pm_doc *d) {
+void pmi_doc_close_array(pm_doc *d) {
     if (d->is_json) {
         put(d, "]", 1);
         d->needs_comma = true;
@@ -126,7 +126,7 @@ static void put_whole(pm_doc *d, uint64_t magnitude, bool is_negative, const cha
     put(d, begin, (size_t)(end - begin) + n_tail);
 }
 
-void pm_doc_integer(pm_doc *d, int64_t value) {
+void pmi_doc_integer(pm_doc *d, int64_t value) {
     if (!d->is_json) {
         msgpack_pack_int64(&d->mp, value);
         return;
@@ -161,7 +161,7 @@ static void put_shortest(pm_doc *d, double value) {
     put(d, number->text, number->n);
 }
 
-void pm_doc_real(pm_doc *d, double value) {
+void pmi_doc_real(pm_doc *d, double value) {
     if (!d->is_json) {
         msgpack_pack_double(&d->mp, value);
         return;
@@ -175,7 +175,7 @@ void pm_doc_real(pm_doc *d, double value) {
     }
 }
 
-void pm_doc_boolean(pm_doc *d, bool value) {
+void pmi_doc_boolean(pm_doc *d, bool value) {
     if (d->is_json) {
         put_comma(d);
         put(d, value ? "true" : "false", value ? 4 : 5);
@@ -186,7 +186,7 @@ void pm_doc_boolean(pm_doc *d, bool value) {
     }
 }
 
-void pm_doc_text(pm_doc *d, const char *text) {
+void pmi_doc_text(pm_doc *d, const char *text) {
     size_t n = strlen(text);
     if (d->is_json) {
         put_comma(d);

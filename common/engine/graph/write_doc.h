@@ -29,19 +29,19 @@ typedef struct pm_doc {
 } pm_doc;
 
 /* `d` must be all-zero. */
-void pm_doc_begin(pm_doc *d, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err);
-void pm_doc_open_map(pm_doc *d, size_t n); /* n keys follow, each with its value */
-void pm_doc_close_map(pm_doc *d);
-void pm_doc_key(pm_doc *d, const char *text);
-void pm_doc_open_array(pm_doc *d, size_t n); /* n values follow */
-void pm_doc_close_array(pm_doc *d);
-void pm_doc_integer(pm_doc *d, int64_t value);
+void pmi_doc_begin(pm_doc *d, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err);
+void pmi_doc_open_map(pm_doc *d, size_t n); /* n keys follow, each with its value */
+void pmi_doc_close_map(pm_doc *d);
+void pmi_doc_key(pm_doc *d, const char *text);
+void pmi_doc_open_array(pm_doc *d, size_t n); /* n values follow */
+void pmi_doc_close_array(pm_doc *d);
+void pmi_doc_integer(pm_doc *d, int64_t value);
 /* Finite. JSON: the shortest of 15, 16 or 17 digits that reads back as the same double, always with a point or an
  * exponent. The thread's locale must have the decimal point of "C". */
-void pm_doc_real(pm_doc *d, double value);
-void pm_doc_boolean(pm_doc *d, bool value);
-void pm_doc_text(pm_doc *d, const char *text); /* without characters that JSON escapes */
+void pmi_doc_real(pm_doc *d, double value);
+void pmi_doc_boolean(pm_doc *d, bool value);
+void pmi_doc_text(pm_doc *d, const char *text); /* without characters that JSON escapes */
 /* Hands the rest to the sink; returns the first error. */
-pm_status pm_doc_end(pm_doc *d);
+pm_status pmi_doc_end(pm_doc *d);
 
 #endif

@@ -23,13 +23,13 @@ static bool is_there(const pm_split *split, const double *value, size_t e) {
 static pm_status find_absorbed(const pm_graph *g, const pm_split *s, const double *value, bool *absorbed,
                                pm_error *err) {
     uint32_t n = g->n_vertices;
-    size_t *row = pm_calloc((size_t)n + 1, sizeof *row);
-    uint32_t *from = pm_malloc(s->row[n], sizeof *from), *queue = pm_malloc(n, sizeof *queue);
+    size_t *row = pmi_calloc((size_t)n + 1, sizeof *row);
+    uint32_t *from = pmi_malloc(s->row[n], sizeof *from), *queue = pmi_malloc(n, sizeof *queue);
     if (row == NULL || from == NULL || queue == NULL) {
         free(row);
         free(from);
         free(queue);
-        return pm_fail_memory(err, "the states that can be absorbed", s->row[n] * sizeof *from);
+        return pmi_fail_memory(err, "the states that can be absorbed", s->row[n] * sizeof *from);
     }
     for (size_t e = 0; e < s->row[n]; e++) {
         row[s->to[e] + 1] += is_there(s, value, e) ? 1 : 0;
@@ -75,19 +75,19 @@ static pm_status find_absorbed(const pm_graph *g, const pm_split *s, const doubl
 static pm_status add_states(const pm_graph *g, const pm_split *s, const bool *absorbed, pm_builder *b,
                             pm_restriction *out, pm_error *err) {
     int32_t label = 0;
-    pm_status st = pm_builder_state(b, &label, NULL, err);
+    pm_status st = pmi_builder_state(b, &label, NULL, err);
     for (uint32_t v = 0; st == PM_OK && v < g->n_vertices; v++) {
         out->row[v] = PM_NONE;
         if (absorbed[v] && s->row[v] < s->row[v + 1]) {
             label = (int32_t)v;
-            st = pm_builder_state(b, &label, &out->row[v], err);
+            st = pmi_builder_state(b, &label, &out->row[v], err);
         }
     }
     label = -1;
     if (st == PM_OK) {
-        st = pm_builder_state(b, &label, &out->gate, err);
+        st = pmi_builder_state(b, &label, &out->gate, err);
     }
-    return st == PM_OK ? pm_builder_state(b, &label, NULL, err) : st;
+    return st == PM_OK ? pmi_builder_state(b, &label, NULL, err) : st;
 }
 
 static pm_status add_edges(const pm_graph *g, const bool *zero, const bool *absorbed, const double *value,
@@ -102,24 +102,24 @@ static pm_status add_edges(const pm_graph *g, const bool *zero, const bool *abso
         if (from != PM_NONE && !(lacks && g->from[e] == to) && !zero[w] && (value == NULL || value[w] > 0)) {
             uint32_t target = out->row[to] != PM_NONE ? out->row[to] : absorbed[to] ? out->gate : sink;
             out->edge[n++] = e;
-            st = pm_builder_edge(b, PM_EDGE_PLAIN, from, target, &one, err);
+            st = pmi_builder_edge(b, PM_EDGE_PLAIN, from, target, &one, err);
         }
     }
     for (uint32_t v = 0; st == PM_OK && lacks && v < g->n_vertices; v++) {
         if (out->row[v] != PM_NONE) {
             out->edge[n++] = g->n_edges + v;
-            st = pm_builder_edge(b, PM_EDGE_PLAIN, out->row[v], out->row[v], &one, err);
+            st = pmi_builder_edge(b, PM_EDGE_PLAIN, out->row[v], out->row[v], &one, err);
         }
     }
     if (st == PM_OK && n > 0) {
-        st = pm_builder_edge(b, PM_EDGE_PLAIN, out->gate, sink, &one, err);
+        st = pmi_builder_edge(b, PM_EDGE_PLAIN, out->gate, sink, &one, err);
     }
     n = 0;
     for (size_t i = 0; st == PM_OK && i < g->n_starts; i++) {
         uint32_t v = g->start_to[i];
         if (absorbed[v]) {
             out->start[n++] = i;
-            st = pm_builder_start(b, false, out->row[v] != PM_NONE ? out->row[v] : sink, &one, err);
+            st = pmi_builder_start(b, false, out->row[v] != PM_NONE ? out->row[v] : sink, &one, err);
         }
     }
     for (uint32_t v = 0; v < g->n_vertices; v++) {
@@ -156,17 +156,17 @@ static bool has_moving_start(const pm_graph *g, const pm_restriction *r) {
 static pm_status build(const pm_graph *g, const pm_split *s, const bool *absorbed, const double *value,
                        pm_restriction *out, pm_error *err) {
     pm_builder *b = NULL;
-    bool *zero = pm_malloc(g->n_weights, sizeof *zero);
-    pm_status st = zero == NULL ? pm_fail_memory(err, "weights", g->n_weights) : PM_OK;
+    bool *zero = pmi_malloc(g->n_weights, sizeof *zero);
+    pm_status st = zero == NULL ? pmi_fail_memory(err, "weights", g->n_weights) : PM_OK;
     if (st == PM_OK && (g->n_edges + g->n_vertices + g->n_starts >= PM_NONE - 1 || g->n_vertices > INT32_MAX)) {
-        st = pm_fail(err, PM_EDATA, "%zu edges; expected less than %u of a chain that is not surely absorbed",
-                     g->n_edges, PM_NONE);
+        st = pmi_fail(err, PM_EDATA, "%zu edges; expected less than %u of a chain that is not surely absorbed",
+                      g->n_edges, PM_NONE);
     }
     if (st == PM_OK) {
-        st = pm_builder_new(1, 0, g->is_discrete, &b, err);
+        st = pmi_builder_new(1, 0, g->is_discrete, &b, err);
     }
     for (size_t w = 0; st == PM_OK && w < g->n_weights; w++) {
-        zero[w] = pm_graph_weight_is_zero(g, (uint32_t)w);
+        zero[w] = pmi_graph_weight_is_zero(g, (uint32_t)w);
     }
     if (st == PM_OK) {
         st = add_states(g, s, absorbed, b, out, err);
@@ -175,26 +175,26 @@ static pm_status build(const pm_graph *g, const pm_split *s, const bool *absorbe
         st = add_edges(g, zero, absorbed, value, b, out, err);
     }
     if (st == PM_OK && has_moving_start(g, out)) {
-        st = pm_builder_finish(b, &out->graph, err);
+        st = pmi_builder_finish(b, &out->graph, err);
     }
     if (out->graph != NULL) {
         take_values(out->graph);
     }
-    pm_builder_free(b);
+    pmi_builder_free(b);
     free(zero);
     return st;
 }
 
-pm_status pm_restriction_new(const pm_graph *graph, const pm_split *split, const double *value,
-                             const pm_model_options *options, pm_restriction *out, pm_model_report *report,
-                             pm_error *err) {
-    *out = (pm_restriction){.row = pm_malloc(graph->n_vertices, sizeof *out->row),
-                            .edge = pm_malloc(graph->n_edges + graph->n_vertices, sizeof *out->edge),
-                            .start = pm_malloc(graph->n_starts, sizeof *out->start)};
-    bool *absorbed = pm_calloc(graph->n_vertices, sizeof *absorbed);
+pm_status pmi_restriction_new(const pm_graph *graph, const pm_split *split, const double *value,
+                              const pm_model_options *options, pm_restriction *out, pm_model_report *report,
+                              pm_error *err) {
+    *out = (pm_restriction){.row = pmi_malloc(graph->n_vertices, sizeof *out->row),
+                            .edge = pmi_malloc(graph->n_edges + graph->n_vertices, sizeof *out->edge),
+                            .start = pmi_malloc(graph->n_starts, sizeof *out->start)};
+    bool *absorbed = pmi_calloc(graph->n_vertices, sizeof *absorbed);
     pm_status st = PM_OK;
     if (out->row == NULL || out->edge == NULL || out->start == NULL || absorbed == NULL) {
-        st = pm_fail_memory(err, "the states that can be absorbed", graph->n_edges * sizeof *out->edge);
+        st = pmi_fail_memory(err, "the states that can be absorbed", graph->n_edges * sizeof *out->edge);
     }
     if (st == PM_OK) {
         st = find_absorbed(graph, split, value, absorbed, err);
@@ -213,7 +213,7 @@ pm_status pm_restriction_new(const pm_graph *graph, const pm_split *split, const
     return st;
 }
 
-void pm_restriction_free(pm_restriction *r) {
+void pmi_restriction_free(pm_restriction *r) {
     pm_model_free(r->model);
     pm_graph_free(r->graph);
     free(r->row);
@@ -240,8 +240,8 @@ static double stay_in(const conditional *c, const double *theta, uint32_t v, pm_
     const pm_split *s = &c->original->split;
     terms->n = 0;
     terms->coef[0] = 1;
-    pm_terms_subtract(terms, c->original->graph, theta, s->weight + s->row[v], s->row[v + 1] - s->row[v]);
-    return fmax(0, pm_wide_double(pm_exact_dot_wide(terms->coef, terms->n, terms->x)));
+    pmi_terms_subtract(terms, c->original->graph, theta, s->weight + s->row[v], s->row[v + 1] - s->row[v]);
+    return fmax(0, pmi_wide_double(pmi_exact_dot_wide(terms->coef, terms->n, terms->x)));
 }
 
 static pm_status fill_values(const conditional *c, double *weight, pm_terms *terms, pm_error *err) {
@@ -250,7 +250,7 @@ static pm_status fill_values(const conditional *c, double *weight, pm_terms *ter
     for (size_t b = 0; st == PM_OK && b < c->request->n_theta; b++) {
         double *values = c->values + b * to->n_weights;
         const double *theta = c->request->theta + b * g->n_params;
-        st = pm_weights_fill(g, c->request->theta, b, 1, 1, weight, err);
+        st = pmi_weights_fill(g, c->request->theta, b, 1, 1, weight, err);
         for (size_t e = 0; st == PM_OK && e + 1 < to->n_edges; e++) {
             size_t own = c->r->edge[e];
             values[e] =
@@ -270,10 +270,10 @@ static void keep_h(const conditional *c, const double *x, size_t first, size_t c
     for (size_t lane = 0; lane < count; lane++) {
         pm_wide *h = c->h + (first + lane) * n;
         for (size_t v = 0; v < n; v++) {
-            h[v] = pm_wide_of(0);
+            h[v] = pmi_wide_of(0);
         }
         for (uint32_t i = 0; i < p->n; i++) {
-            h[p->vertex[i]] = pm_replay_get(x, lanes, i, lane);
+            h[p->vertex[i]] = pmi_replay_get(x, lanes, i, lane);
         }
     }
 }
@@ -282,22 +282,22 @@ static pm_status replay_h(const conditional *c, const pm_replay_setup *setup, pm
     pm_replay_block block = {0};
     pm_replay_scratch scratch = {0};
     unsigned lanes = setup->kernels->lanes;
-    pm_status st = pm_replay_block_new(setup, &block, err);
+    pm_status st = pmi_replay_block_new(setup, &block, err);
     if (st == PM_OK) {
-        st = pm_replay_scratch_new(setup, &scratch, err);
+        st = pmi_replay_scratch_new(setup, &scratch, err);
     }
     for (size_t first = 0; st == PM_OK && first < c->request->n_theta; first += lanes) {
         size_t count = c->request->n_theta - first < lanes ? c->request->n_theta - first : lanes;
-        st = pm_replay_weights(setup, &block, first, count, err);
+        st = pmi_replay_weights(setup, &block, first, count, err);
         for (uint32_t i = 0; st == PM_OK && i < c->r->model->program.n_components; i++) {
-            pm_replay_component(setup, &block, &scratch, i);
+            pmi_replay_component(setup, &block, &scratch, i);
         }
         if (st == PM_OK) {
-            keep_h(c, pm_replay_moments(setup, &block, 0, 1), first, count, lanes);
+            keep_h(c, pmi_replay_moments(setup, &block, 0, 1), first, count, lanes);
         }
     }
-    pm_replay_scratch_free(&scratch);
-    pm_replay_block_free(&block);
+    pmi_replay_scratch_free(&scratch);
+    pmi_replay_block_free(&block);
     return st;
 }
 
@@ -307,23 +307,23 @@ static pm_status check_h(const conditional *c, size_t b, pm_wide *flow, pm_wide 
     const pm_wide *h = c->h + b * g->n_vertices;
     const double *value = c->values + b * g->n_weights;
     for (uint32_t v = 0; v < g->n_vertices; v++) {
-        flow[v] = out[v] = pm_wide_of(0);
+        flow[v] = out[v] = pmi_wide_of(0);
     }
     for (size_t e = 0; e + 1 < g->n_edges; e++) {
         if (g->from[e] != g->to[e]) {
-            pm_wide w = pm_wide_of(value[e]);
-            flow[g->from[e]] = pm_wide_multiply_add(flow[g->from[e]], w, h[g->to[e]]);
-            out[g->from[e]] = pm_wide_multiply_add(out[g->from[e]], w, h[g->from[e]]);
+            pm_wide w = pmi_wide_of(value[e]);
+            flow[g->from[e]] = pmi_wide_multiply_add(flow[g->from[e]], w, h[g->to[e]]);
+            out[g->from[e]] = pmi_wide_multiply_add(out[g->from[e]], w, h[g->from[e]]);
         }
     }
     for (uint32_t v = 1; v < c->r->gate; v++) {
-        pm_wide most = pm_wide_multiply(out[v], pm_wide_of(RESIDUAL_TOLERANCE));
-        bool holds = !pm_wide_smaller(most, pm_wide_difference(flow[v], out[v]));
-        if (c->r->model->program.position[v] != PM_NONE && (!holds || pm_wide_double(h[v]) > 1 + 1e-9)) {
-            return pm_fail(err, PM_EDATA,
-                           "theta row %zu: the probability of absorption from row %u cannot be computed in double "
-                           "precision; bring the rates closer to each other",
-                           c->first_row + b, (unsigned)g->states[v]);
+        pm_wide most = pmi_wide_multiply(out[v], pmi_wide_of(RESIDUAL_TOLERANCE));
+        bool holds = !pmi_wide_smaller(most, pmi_wide_difference(flow[v], out[v]));
+        if (c->r->model->program.position[v] != PM_NONE && (!holds || pmi_wide_double(h[v]) > 1 + 1e-9)) {
+            return pmi_fail(err, PM_EDATA,
+                            "theta row %zu: the probability of absorption from row %u cannot be computed in double "
+                            "precision; bring the rates closer to each other",
+                            c->first_row + b, (unsigned)g->states[v]);
         }
     }
     return PM_OK;
@@ -332,11 +332,11 @@ static pm_status check_h(const conditional *c, size_t b, pm_wide *flow, pm_wide 
 static pm_status find_h(const conditional *c, pm_error *err) {
     const pm_model *m = c->r->model;
     size_t n = m->graph->n_vertices;
-    double *visits = pm_calloc(n, sizeof *visits);
-    pm_wide *flow = pm_malloc(n, sizeof *flow), *out = pm_malloc(n, sizeof *out);
+    double *visits = pmi_calloc(n, sizeof *visits);
+    pm_wide *flow = pmi_malloc(n, sizeof *flow), *out = pmi_malloc(n, sizeof *out);
     pm_rewards rewards = {0};
     pm_status st = visits == NULL || flow == NULL || out == NULL
-                       ? pm_fail_memory(err, "the probabilities of absorption", 2 * n * sizeof *flow)
+                       ? pmi_fail_memory(err, "the probabilities of absorption", 2 * n * sizeof *flow)
                        : PM_OK;
     if (st == PM_OK) {
         visits[c->r->gate] = 1;
@@ -355,8 +355,8 @@ static pm_status find_h(const conditional *c, pm_error *err) {
                                       .log = m->log};
         pm_replay_setup setup = {
             .context = &context, .request = &request, .rewards = &rewards, .order = 1, .keep_l = true, .wide = true};
-        setup.kernels = pm_kernels_get(m->isa, pm_moments_lanes(&context, &request, 1), true);
-        st = pm_rewards_new(&m->program, &request, n, &rewards, err);
+        setup.kernels = pmi_kernels_get(m->isa, pmi_moments_lanes(&context, &request, 1), true);
+        st = pmi_rewards_new(&m->program, &request, n, &rewards, err);
         if (st == PM_OK) {
             st = replay_h(c, &setup, err);
         }
@@ -364,7 +364,7 @@ static pm_status find_h(const conditional *c, pm_error *err) {
     for (size_t b = 0; st == PM_OK && b < c->request->n_theta; b++) {
         st = check_h(c, b, flow, out, err);
     }
-    pm_rewards_free(&rewards);
+    pmi_rewards_free(&rewards);
     free(visits);
     free(flow);
     free(out);
@@ -376,9 +376,9 @@ static pm_status find_h(const conditional *c, pm_error *err) {
 /* The probability to start by edge s and be absorbed. */
 static pm_wide start_mass(const conditional *c, size_t b, size_t s) {
     const pm_graph *g = c->r->graph;
-    pm_wide start = pm_wide_of(c->values[b * g->n_weights + g->n_edges + s]);
+    pm_wide start = pmi_wide_of(c->values[b * g->n_weights + g->n_edges + s]);
     bool is_absorbed = g->start_to[s] == c->r->gate + 1;
-    return is_absorbed ? start : pm_wide_multiply(start, c->h[b * g->n_vertices + g->start_to[s]]);
+    return is_absorbed ? start : pmi_wide_multiply(start, c->h[b * g->n_vertices + g->start_to[s]]);
 }
 
 /* A weight that is not zero would become zero, or lose digits. */
@@ -387,11 +387,12 @@ static bool is_lost(pm_wide exact, double value) {
 }
 
 static pm_status weight_is_lost(const conditional *c, size_t b, uint32_t from, uint32_t to, pm_error *err) {
-    return pm_fail(err, PM_EDATA,
-                   "theta row %zu: given absorption, the weight from row %d to row %d is below the smallest double "
-                   "(2.2e-308), as the one state is absorbed so much less often than the other; bring the rates closer "
-                   "to each other",
-                   c->first_row + b, (int)c->r->graph->states[from], (int)c->r->graph->states[to]);
+    return pmi_fail(
+        err, PM_EDATA,
+        "theta row %zu: given absorption, the weight from row %d to row %d is below the smallest double "
+        "(2.2e-308), as the one state is absorbed so much less often than the other; bring the rates closer "
+        "to each other",
+        c->first_row + b, (int)c->r->graph->states[from], (int)c->r->graph->states[to]);
 }
 
 /* Weights of row b become those of the transformed chain; *mass is the probability of absorption from the start. In
@@ -403,28 +404,28 @@ static pm_status transform(const conditional *c, size_t b, pm_wide *mass, pm_err
     for (size_t e = 0; e + 1 < g->n_edges; e++) {
         pm_wide from = h[g->from[e]];
         if (from.hi > 0 && g->from[e] != g->to[e]) { /* else nothing that is absorbed comes here: any chain will do */
-            pm_wide ratio = pm_wide_multiply(h[g->to[e]], pm_wide_invert(from));
-            pm_wide exact = pm_wide_multiply(pm_wide_of(value[e]), ratio);
+            pm_wide ratio = pmi_wide_multiply(h[g->to[e]], pmi_wide_invert(from));
+            pm_wide exact = pmi_wide_multiply(pmi_wide_of(value[e]), ratio);
             double before = value[e];
-            value[e] = pm_wide_double(exact);
+            value[e] = pmi_wide_double(exact);
             if (is_lost(exact, value[e]) && value[e] < before) {
                 return weight_is_lost(c, b, g->from[e], g->to[e], err);
             }
         }
     }
-    *mass = pm_wide_of(0);
+    *mass = pmi_wide_of(0);
     for (size_t s = 0; s < g->n_starts; s++) {
-        *mass = pm_wide_add(*mass, start_mass(c, b, s));
+        *mass = pmi_wide_add(*mass, start_mass(c, b, s));
     }
-    pm_wide inverse = pm_wide_invert(*mass);
+    pm_wide inverse = pmi_wide_invert(*mass);
     for (size_t s = 0; s < g->n_starts; s++) {
-        pm_wide exact = pm_wide_multiply(start_mass(c, b, s), inverse);
-        value[g->n_edges + s] = pm_wide_double(exact);
+        pm_wide exact = pmi_wide_multiply(start_mass(c, b, s), inverse);
+        value[g->n_edges + s] = pmi_wide_double(exact);
         if (is_lost(exact, value[g->n_edges + s])) {
-            return pm_fail(err, PM_EDATA,
-                           "theta row %zu: given absorption, row %d has a start probability below the smallest double "
-                           "(2.2e-308); leave it out of the start",
-                           c->first_row + b, (int)g->states[g->start_to[s]]);
+            return pmi_fail(err, PM_EDATA,
+                            "theta row %zu: given absorption, row %d has a start probability below the smallest double "
+                            "(2.2e-308); leave it out of the start",
+                            c->first_row + b, (int)g->states[g->start_to[s]]);
         }
     }
     return PM_OK;
@@ -435,9 +436,9 @@ static double *move_rewards(const conditional *c, pm_error *err) {
     const pm_request *q = c->request;
     const pm_graph *g = c->original->graph;
     size_t n = c->r->graph->n_vertices, vectors = q->n_rewards == 0 ? 1 : q->n_rewards, count = 0;
-    double *out = pm_mul(n, vectors, &count) ? pm_calloc(count, sizeof *out) : NULL;
+    double *out = pmi_mul(n, vectors, &count) ? pmi_calloc(count, sizeof *out) : NULL;
     if (out == NULL) {
-        pm_fail_memory(err, "the rewards", vectors * n * sizeof *out);
+        pmi_fail_memory(err, "the rewards", vectors * n * sizeof *out);
         return NULL;
     }
     for (size_t f = 0; f < vectors; f++) {
@@ -451,10 +452,10 @@ static double *move_rewards(const conditional *c, pm_error *err) {
 }
 
 static pm_status mass_is_zero(const conditional *c, size_t b, pm_error *err) {
-    return pm_fail(err, PM_EDATA,
-                   "theta row %zu: absorption has probability 0, so that there are no moments given absorption; ask "
-                   "for --pdf or --cdf alone, or start elsewhere",
-                   c->first_row + b);
+    return pmi_fail(err, PM_EDATA,
+                    "theta row %zu: absorption has probability 0, so that there are no moments given absorption; ask "
+                    "for --pdf or --cdf alone, or start elsewhere",
+                    c->first_row + b);
 }
 
 static pm_status evaluate_transformed(const conditional *c, pm_result *result, pm_error *err) {
@@ -466,11 +467,11 @@ static pm_status evaluate_transformed(const conditional *c, pm_result *result, p
         if (st != PM_OK) {
             return st;
         }
-        double absorption = fmin(pm_wide_double(mass), 1);
+        double absorption = fmin(pmi_wide_double(mass), 1);
         if (is_lost(mass, absorption)) {
-            return pm_fail(err, PM_EDATA,
-                           "theta row %zu: absorption has a probability below the smallest double (2.2e-308)",
-                           c->first_row + b);
+            return pmi_fail(err, PM_EDATA,
+                            "theta row %zu: absorption has a probability below the smallest double (2.2e-308)",
+                            c->first_row + b);
         }
         if (result->absorption != NULL) {
             result->absorption[b] = absorption;
@@ -495,7 +496,7 @@ static pm_status evaluate_transformed(const conditional *c, pm_result *result, p
     pm_result out = {.moments = result->moments, .covariance = result->covariance};
     pm_status st = pm_evaluate(c->r->model, &request, &out, err);
     free(rewards);
-    return st == PM_OK ? PM_OK : pm_fail_prefix(err, "given absorption, theta from row %zu on", c->first_row);
+    return st == PM_OK ? PM_OK : pmi_fail_prefix(err, "given absorption, theta from row %zu on", c->first_row);
 }
 
 /* Nothing moves that can be absorbed: what is absorbed is so at time zero. */
@@ -523,23 +524,23 @@ static pm_status evaluate_atoms(const conditional *c, pm_result *result, pm_erro
     return PM_OK;
 }
 
-pm_status pm_restriction_evaluate(const pm_restriction *r, const pm_model *original, const pm_request *request,
-                                  const double *start, size_t first_row, pm_result *result, pm_error *err) {
+pm_status pmi_restriction_evaluate(const pm_restriction *r, const pm_model *original, const pm_request *request,
+                                   const double *start, size_t first_row, pm_result *result, pm_error *err) {
     conditional c = {.r = r, .original = original, .request = request, .first_row = first_row, .start = start};
     if (r->graph == NULL) {
         return evaluate_atoms(&c, result, err);
     }
     size_t n_values = 0, n_h = 0, n_terms = (1 + original->graph->n_edges) * (1 + (size_t)original->graph->n_params);
-    double *weight = pm_malloc(original->graph->n_weights, sizeof *weight);
-    pm_terms terms = {.coef = pm_malloc(1 + n_terms, sizeof(double)), .x = pm_malloc(n_terms, sizeof(double))};
-    if (pm_mul(request->n_theta, r->graph->n_weights, &n_values) &&
-        pm_mul(request->n_theta, r->graph->n_vertices, &n_h)) {
-        c.values = pm_malloc(n_values, sizeof *c.values);
-        c.h = pm_calloc(n_h, sizeof *c.h);
+    double *weight = pmi_malloc(original->graph->n_weights, sizeof *weight);
+    pm_terms terms = {.coef = pmi_malloc(1 + n_terms, sizeof(double)), .x = pmi_malloc(n_terms, sizeof(double))};
+    if (pmi_mul(request->n_theta, r->graph->n_weights, &n_values) &&
+        pmi_mul(request->n_theta, r->graph->n_vertices, &n_h)) {
+        c.values = pmi_malloc(n_values, sizeof *c.values);
+        c.h = pmi_calloc(n_h, sizeof *c.h);
     }
     pm_status st = PM_OK;
     if (weight == NULL || terms.coef == NULL || terms.x == NULL || c.values == NULL || c.h == NULL) {
-        st = pm_fail_memory(err, "the transformed chains", (n_values + n_h) * sizeof *c.values);
+        st = pmi_fail_memory(err, "the transformed chains", (n_values + n_h) * sizeof *c.values);
     }
     if (st == PM_OK) {
         st = fill_values(&c, weight, &terms, err);

@@ -22,26 +22,26 @@ static bool wants_densities(const pm_request *r) {
 
 static pm_status check_shape(const pm_graph *g, const pm_request *r, const pm_result *out, pm_error *err) {
     if (r->n_theta > 0 && g->n_params > 0 && r->theta == NULL) {
-        return pm_fail(err, PM_EUSAGE, "no theta: expected %zu rows of %u parameters", r->n_theta, g->n_params);
+        return pmi_fail(err, PM_EUSAGE, "no theta: expected %zu rows of %u parameters", r->n_theta, g->n_params);
     }
     if (r->n_rewards > 0 && r->rewards == NULL) {
-        return pm_fail(err, PM_EUSAGE, "no rewards: expected %zu vectors of %u values", r->n_rewards, g->n_vertices);
+        return pmi_fail(err, PM_EUSAGE, "no rewards: expected %zu vectors of %u values", r->n_rewards, g->n_vertices);
     }
     if (wants_densities(r) && (r->n_times == 0 || r->times == NULL)) {
-        return pm_fail(err, PM_EUSAGE, "pdf and cdf need at least one time");
+        return pmi_fail(err, PM_EUSAGE, "pdf and cdf need at least one time");
     }
     if (r->lanes != 0 && r->lanes != 1 && r->lanes != 4 && r->lanes != 8 && r->lanes != 16) {
-        return pm_fail(err, PM_EUSAGE, "lanes: expected 1, 4, 8 or 16 (or 0 to choose), found %u", r->lanes);
+        return pmi_fail(err, PM_EUSAGE, "lanes: expected 1, 4, 8 or 16 (or 0 to choose), found %u", r->lanes);
     }
     if (r->factorial && !g->is_discrete) {
-        return pm_fail(err, PM_EUSAGE, "factorial moments are of discrete graphs; this graph is continuous");
+        return pmi_fail(err, PM_EUSAGE, "factorial moments are of discrete graphs; this graph is continuous");
     }
     if (!(r->tolerance >= 0 && r->tolerance < 1)) {
-        return pm_fail(err, PM_EUSAGE, "tolerance: expected a number above 0 and below 1, found %g", r->tolerance);
+        return pmi_fail(err, PM_EUSAGE, "tolerance: expected a number above 0 and below 1, found %g", r->tolerance);
     }
     if ((r->n_moments > 0 && out->moments == NULL) || (r->covariance && out->covariance == NULL) ||
         (r->pdf && out->pdf == NULL) || (r->cdf && out->cdf == NULL)) {
-        return pm_fail(err, PM_EUSAGE, "a quantity is asked for without a buffer for its result");
+        return pmi_fail(err, PM_EUSAGE, "a quantity is asked for without a buffer for its result");
     }
     return PM_OK;
 }
@@ -51,8 +51,8 @@ static pm_status check_theta(const pm_graph *g, const pm_request *r, pm_error *e
         for (size_t k = 0; k < g->n_params; k++) {
             double value = r->theta[b * g->n_params + k];
             if (!isfinite(value)) {
-                return pm_fail(err, PM_EDATA, "theta row %zu, column %zu: expected a finite number, found %g", b, k,
-                               value);
+                return pmi_fail(err, PM_EDATA, "theta row %zu, column %zu: expected a finite number, found %g", b, k,
+                                value);
             }
         }
     }
@@ -64,11 +64,11 @@ static pm_status check_rewards(const pm_graph *g, const pm_request *r, pm_error 
         for (size_t v = 0; v < g->n_vertices; v++) {
             double value = r->rewards[f * g->n_vertices + v];
             if (!isfinite(value)) {
-                return pm_fail(err, PM_EDATA, "reward vector %zu, row %zu: expected a finite number, found %g", f, v,
-                               value);
+                return pmi_fail(err, PM_EDATA, "reward vector %zu, row %zu: expected a finite number, found %g", f, v,
+                                value);
             }
             if (r->factorial && (value < 0 || value != floor(value))) {
-                return pm_fail(
+                return pmi_fail(
                     err, PM_EDATA,
                     "reward vector %zu, row %zu: factorial moments need whole rewards of zero or more, found %.17g", f,
                     v, value);
@@ -78,7 +78,7 @@ static pm_status check_rewards(const pm_graph *g, const pm_request *r, pm_error 
     return PM_OK;
 }
 
-pm_status pm_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err) {
+pm_status pmi_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err) {
     pm_status st = check_shape(graph, request, result, err);
     if (st == PM_OK) {
         st = check_theta(graph, request, err);
@@ -90,7 +90,7 @@ pm_status pm_request_check(const pm_graph *graph, const pm_request *request, con
 
 static bool some_weight_is_zero(const pm_graph *g, const double *theta) {
     for (size_t w = 0; w < g->n_weights; w++) {
-        if (pm_graph_weight(g, (uint32_t)w, theta) == 0 && !pm_graph_weight_is_zero(g, (uint32_t)w)) {
+        if (pmi_graph_weight(g, (uint32_t)w, theta) == 0 && !pmi_graph_weight_is_zero(g, (uint32_t)w)) {
             return true;
         }
     }
@@ -102,7 +102,7 @@ static pm_status check_absorption(const pm_model *m, const pm_request *r, pm_err
     for (size_t b = 0; b < r->n_theta; b++) {
         const double *theta = r->theta + b * m->graph->n_params;
         if (some_weight_is_zero(m->graph, theta)) {
-            pm_status st = pm_absorption_check(m->graph, &m->split, theta, b, err);
+            pm_status st = pmi_absorption_check(m->graph, &m->split, theta, b, err);
             if (st != PM_OK) {
                 return st;
             }
@@ -130,12 +130,12 @@ static pm_status densities(const pm_model *m, const pm_request *r, const double 
     pm_status st = wants_moments(r) || m->defective ? PM_OK : check_absorption(m, r, err);
     pm_chain *chain = NULL;
     if (st == PM_OK) {
-        st = pm_chain_new(m->graph, &m->split, &chain, err);
+        st = pmi_chain_new(m->graph, &m->split, &chain, err);
     }
     if (st == PM_OK) {
-        st = pm_density_evaluate(chain, m->isa, r, start, result, m->log, err);
+        st = pmi_density_evaluate(chain, m->isa, r, start, result, m->log, err);
     }
-    pm_chain_free(chain);
+    pmi_chain_free(chain);
     return st;
 }
 
@@ -152,7 +152,7 @@ static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start
                                       .isa = m->isa,
                                       .memory = m->memory,
                                       .log = m->log};
-        st = pm_moments_evaluate(&context, r, start, result, err);
+        st = pmi_moments_evaluate(&context, r, start, result, err);
     }
     if (st == PM_OK && wants_densities(r)) {
         st = densities(m, r, start->value, result, err);
@@ -180,17 +180,17 @@ static void narrow(const pm_graph *g, const pm_request *r, const pm_result *resu
 static pm_status evaluate_zeros(const pm_model *m, const pm_request *r, const double *start, size_t row,
                                 pm_result *result, pm_error *err) {
     pm_restriction restriction = {0};
-    pm_model_options options = {.effort = m->effort, .threads = 1, .memory = m->memory, .isa = pm_isa_name(m->isa)};
-    double *value = pm_malloc(m->graph->n_weights, sizeof *value);
-    pm_status st = value == NULL ? pm_fail_memory(err, "weights", m->graph->n_weights * sizeof *value)
-                                 : pm_weights_fill(m->graph, r->theta, 0, 1, 1, value, err);
+    pm_model_options options = {.effort = m->effort, .threads = 1, .memory = m->memory, .isa = pmi_isa_name(m->isa)};
+    double *value = pmi_malloc(m->graph->n_weights, sizeof *value);
+    pm_status st = value == NULL ? pmi_fail_memory(err, "weights", m->graph->n_weights * sizeof *value)
+                                 : pmi_weights_fill(m->graph, r->theta, 0, 1, 1, value, err);
     if (st == PM_OK) {
-        st = pm_restriction_new(m->graph, &m->split, value, &options, &restriction, NULL, err);
+        st = pmi_restriction_new(m->graph, &m->split, value, &options, &restriction, NULL, err);
     }
     if (st == PM_OK) {
-        st = pm_restriction_evaluate(&restriction, m, r, start, row, result, err);
+        st = pmi_restriction_evaluate(&restriction, m, r, start, row, result, err);
     }
-    pm_restriction_free(&restriction);
+    pmi_restriction_free(&restriction);
     free(value);
     return st;
 }
@@ -215,7 +215,7 @@ static pm_status evaluate_defective(const pm_model *m, const pm_request *r, cons
         pm_start starts = {.value = start->value + first * g->n_starts, .rough = start->rough + first};
         st = has_zeros ? evaluate_zeros(m, &rows, starts.value, first, &out, err)
              : m->restriction != NULL
-                 ? pm_restriction_evaluate(m->restriction, m, &rows, starts.value, first, &out, err)
+                 ? pmi_restriction_evaluate(m->restriction, m, &rows, starts.value, first, &out, err)
                  : evaluate(m, &rows, &starts, &out, err);
     }
     return st == PM_OK && wants_densities(r) ? densities(m, r, start->value, result, err) : st;
@@ -231,26 +231,26 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     result->steps = 0;
     result->error_bound = 0;
     result->n_extended = result->n_squared = 0;
-    pm_status st = pm_request_check(model->graph, &r, result, err);
+    pm_status st = pmi_request_check(model->graph, &r, result, err);
     if (st == PM_OK && model->densities_only && wants_moments(&r)) {
-        st = pm_fail(err, PM_EUSAGE, "the model was made for densities only: moments and covariances need its traces");
+        st = pmi_fail(err, PM_EUSAGE, "the model was made for densities only: moments and covariances need its traces");
     }
     if (st != PM_OK) {
         return st;
     }
-    pm_float_env before = pm_float_enter();
+    pm_float_env before = pmi_float_enter();
     pm_start start = {0};
-    st = pm_row_sums_check(&model->row_sums, model->graph, &model->split, r.theta, r.n_theta, err);
+    st = pmi_row_sums_check(&model->row_sums, model->graph, &model->split, r.theta, r.n_theta, err);
     if (st == PM_OK) {
-        st = pm_start_new(model->graph, r.theta, r.n_theta, model->normalize_start, &start, err);
+        st = pmi_start_new(model->graph, r.theta, r.n_theta, model->normalize_start, &start, err);
     }
     if (st == PM_OK && result->atom != NULL) {
         fill_atoms(model, &r, start.value, result->atom);
     }
     if (st == PM_OK) {
         st = (model->defective ? evaluate_defective : evaluate)(model, &r, &start, result, err);
-        pm_start_free(&start);
+        pmi_start_free(&start);
     }
-    pm_float_leave(before);
+    pmi_float_leave(before);
     return st;
 }

@@ -17,11 +17,11 @@ static pm_status open_cache(const pm_model_options *options, pm_disk **disk, pm_
         return PM_OK;
     }
     size_t limit = options->cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : options->cache_limit;
-    pm_status st = pm_disk_open_if_usable(options->cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"), limit,
-                                          options->log, disk, err);
-    if (*disk != NULL && options->strict_cache && pm_disk_was_damaged(*disk)) {
-        st = pm_fail(err, PM_EDATA, "the trace cache was damaged and is made anew, and --strict-cache is on");
-        pm_disk_close(*disk);
+    pm_status st = pmi_disk_open_if_usable(options->cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"), limit,
+                                           options->log, disk, err);
+    if (*disk != NULL && options->strict_cache && pmi_disk_was_damaged(*disk)) {
+        st = pmi_fail(err, PM_EDATA, "the trace cache was damaged and is made anew, and --strict-cache is on");
+        pmi_disk_close(*disk);
         *disk = NULL;
     }
     return st;
@@ -43,13 +43,13 @@ static pm_library_options library_options(const pm_model *m, const pm_model_opti
 }
 
 static pm_status make_library(pm_model *m, const pm_model_options *options, pm_disk *disk, pm_error *err) {
-    pm_trace_cache traces = pm_disk_traces(disk), classes = pm_disk_classes(disk);
+    pm_trace_cache traces = pmi_disk_traces(disk), classes = pmi_disk_classes(disk);
     pm_library_options o = library_options(m, options, disk != NULL ? &traces : NULL);
     if (disk != NULL) {
         o.classes = &classes;
-        pm_disk_hold(disk);
+        pmi_disk_hold(disk);
     }
-    return pm_library_make(m->graph, &m->split, &o, &m->library, err);
+    return pmi_library_make(m->graph, &m->split, &o, &m->library, err);
 }
 
 static void fill_report(const pm_model *m, pm_model_report *report) {
@@ -63,11 +63,11 @@ static void fill_report(const pm_model *m, pm_model_report *report) {
 /* Only what can be absorbed is recorded. */
 static pm_status make_restricted(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
     *report = (pm_model_report){0};
-    m->restriction = pm_calloc(1, sizeof *m->restriction);
+    m->restriction = pmi_calloc(1, sizeof *m->restriction);
     if (m->restriction == NULL) {
-        return pm_fail_memory(err, "a model", sizeof *m->restriction);
+        return pmi_fail_memory(err, "a model", sizeof *m->restriction);
     }
-    pm_status st = pm_restriction_new(m->graph, &m->split, NULL, options, m->restriction, report, err);
+    pm_status st = pmi_restriction_new(m->graph, &m->split, NULL, options, m->restriction, report, err);
     report->sccs_total = m->split.n_total;
     report->sccs_nontrivial = m->split.n_nontrivial;
     return st;
@@ -80,30 +80,30 @@ static pm_status record(pm_model *m, const pm_model_options *options, pm_model_r
     if (st != PM_OK) {
         return st;
     }
-    double begin = pm_seconds();
+    double begin = pmi_seconds();
     st = make_library(m, options, disk, err);
-    pm_disk_close(disk);
-    double stitch = pm_seconds();
+    pmi_disk_close(disk);
+    double stitch = pmi_seconds();
     if (st == PM_OK) {
-        st = pm_program_stitch(m->graph, &m->split, m->library.instances, &m->program, err);
+        st = pmi_program_stitch(m->graph, &m->split, m->library.instances, &m->program, err);
     }
     report->seconds_record = stitch - begin;
-    report->seconds_stitch = pm_seconds() - stitch;
+    report->seconds_stitch = pmi_seconds() - stitch;
     return st;
 }
 
 static pm_status make(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
     *report = (pm_model_report){0};
-    pm_status st = pm_isa_choose(options->isa, &m->isa, err);
-    double begin = pm_seconds(), split = begin;
+    pm_status st = pmi_isa_choose(options->isa, &m->isa, err);
+    double begin = pmi_seconds(), split = begin;
     bool is_defective = false;
     if (st == PM_OK) {
-        st = options->defective ? pm_split_defective(m->graph, options->log, &m->split, &is_defective, err)
-                                : pm_split_graph(m->graph, options->log, &m->split, err);
-        split = pm_seconds();
+        st = options->defective ? pmi_split_defective(m->graph, options->log, &m->split, &is_defective, err)
+                                : pmi_split_graph(m->graph, options->log, &m->split, err);
+        split = pmi_seconds();
     }
     if (st == PM_OK) {
-        st = pm_row_sums_new(m->graph, &m->split, m->defective, &m->row_sums, err);
+        st = pmi_row_sums_new(m->graph, &m->split, m->defective, &m->row_sums, err);
     }
     if (st == PM_OK && is_defective) {
         st = make_restricted(m, options, report, err);
@@ -116,14 +116,14 @@ static pm_status make(pm_model *m, const pm_model_options *options, pm_model_rep
 }
 
 static pm_status model_empty(pm_graph *graph, const pm_model_options *options, pm_model **out, pm_error *err) {
-    pm_model *m = *out = pm_calloc(1, sizeof *m);
+    pm_model *m = *out = pmi_calloc(1, sizeof *m);
     if (m == NULL) {
-        return pm_fail_memory(err, "a model", sizeof *m);
+        return pmi_fail_memory(err, "a model", sizeof *m);
     }
     m->graph = graph;
-    pm_graph_hold(m->graph);
-    m->processors = pm_processors();
-    m->memory = options->memory == 0 ? pm_default_memory() : options->memory;
+    pmi_graph_hold(m->graph);
+    m->processors = pmi_processors();
+    m->memory = options->memory == 0 ? pmi_default_memory() : options->memory;
     m->normalize_start = options->normalize_start;
     m->defective = options->defective;
     m->effort = options->effort;
@@ -155,28 +155,28 @@ pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, p
     return PM_OK;
 }
 
-pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classes, const pm_trace_cache *cache,
-                            bool cached_only, const pm_model_options *options, pm_model **out, pm_model_report *report,
-                            pm_error *err) {
+pm_status pmi_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classes, const pm_trace_cache *cache,
+                             bool cached_only, const pm_model_options *options, pm_model **out, pm_model_report *report,
+                             pm_error *err) {
     pm_model *m;
-    double begin = pm_seconds(), record = begin;
+    double begin = pmi_seconds(), record = begin;
     *out = NULL;
     pm_status st = model_empty(graph, options, &m, err);
     if (st != PM_OK) {
         return st;
     }
-    st = pm_isa_choose(options->isa, &m->isa, err);
+    st = pmi_isa_choose(options->isa, &m->isa, err);
     if (st == PM_OK) {
-        st = pm_row_sums_new(graph, split, m->defective, &m->row_sums, err);
+        st = pmi_row_sums_new(graph, split, m->defective, &m->row_sums, err);
     }
     if (st == PM_OK) {
         pm_library_options o = library_options(m, options, cache);
         o.cached_only = cached_only;
-        st = pm_library_of_classes(split, classes, &o, &m->library, err);
+        st = pmi_library_of_classes(split, classes, &o, &m->library, err);
     }
     if (st == PM_OK) {
-        record = pm_seconds();
-        st = pm_program_stitch(graph, split, m->library.instances, &m->program, err);
+        record = pmi_seconds();
+        st = pmi_program_stitch(graph, split, m->library.instances, &m->program, err);
         if (st != PM_OK) {
             classes->names = m->library.names; /* the parts stay the caller's */
             m->library.names = NULL;
@@ -189,7 +189,7 @@ pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classe
     m->split = *split;
     *split = (pm_split){0};
     if (report != NULL) {
-        *report = (pm_model_report){.seconds_record = record - begin, .seconds_stitch = pm_seconds() - record};
+        *report = (pm_model_report){.seconds_record = record - begin, .seconds_stitch = pmi_seconds() - record};
         fill_report(m, report);
     }
     *out = m;
@@ -199,18 +199,18 @@ pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classe
 void pm_model_free(pm_model *model) {
     if (model != NULL) {
         if (model->restriction != NULL) {
-            pm_restriction_free(model->restriction);
+            pmi_restriction_free(model->restriction);
             free(model->restriction);
         }
-        pm_program_free(&model->program);
-        pm_library_free(&model->library);
-        pm_row_sums_free(&model->row_sums);
-        pm_split_free(&model->split);
+        pmi_program_free(&model->program);
+        pmi_library_free(&model->library);
+        pmi_row_sums_free(&model->row_sums);
+        pmi_split_free(&model->split);
         pm_graph_free(model->graph);
         free(model);
     }
 }
 
 const char *pm_model_isa(const pm_model *model) {
-    return pm_isa_name(model->isa);
+    return pmi_isa_name(model->isa);
 }

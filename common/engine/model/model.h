@@ -7,7 +7,7 @@
 #include "trace/library.h"
 
 struct pm_model {
-    pm_graph *graph; /* held, see pm_graph_hold */
+    pm_graph *graph; /* held, see pmi_graph_hold */
     pm_split split;
     pm_row_sums row_sums;
     pm_library library;
@@ -24,14 +24,14 @@ struct pm_model {
 };
 
 /* A model from parts that are known already: holds the graph, and takes the split and what it needs of the classes,
- * which are left empty for pm_split_free and pm_classes_free; after a failure they are as before. Traces come from
+ * which are left empty for pmi_split_free and pmi_classes_free; after a failure they are as before. Traces come from
  * `cache`; with `cached_only` nothing is recorded: a missing trace is PM_EUNAVAILABLE, naming its key. The cache fields
  * of `options` are not read. `report` may be NULL. */
-pm_status pm_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classes, const pm_trace_cache *cache,
-                            bool cached_only, const pm_model_options *options, pm_model **out, pm_model_report *report,
-                            pm_error *err);
+pm_status pmi_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classes, const pm_trace_cache *cache,
+                             bool cached_only, const pm_model_options *options, pm_model **out, pm_model_report *report,
+                             pm_error *err);
 
 /* What pm_evaluate checks of a request before it begins: shapes, buffers, numbers that are not finite. */
-pm_status pm_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err);
+pm_status pmi_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err);
 
 #endif

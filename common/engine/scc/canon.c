@@ -7,19 +7,19 @@
 
 static pm_status find_order(const pm_topology *t, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     pm_digraph g;
-    pm_status st = pm_digraph_of_topology(t, &g, err);
+    pm_status st = pmi_digraph_of_topology(t, &g, err);
     if (st == PM_OK) {
-        st = pm_label(&g, seconds, order, found, err);
+        st = pmi_label(&g, seconds, order, found, err);
     }
-    pm_digraph_free(&g);
+    pmi_digraph_free(&g);
     return st;
 }
 
 static pm_status find_names(const pm_topology *t, double *seconds, pm_canon *out, pm_error *err) {
     bool found = false;
-    uint32_t *order = pm_malloc(t->n, sizeof *order);
+    uint32_t *order = pmi_malloc(t->n, sizeof *order);
     if (order == NULL) {
-        return pm_fail_memory(err, "the canonical order of an SCC", t->n * sizeof *order);
+        return pmi_fail_memory(err, "the canonical order of an SCC", t->n * sizeof *order);
     }
     pm_status st = t->row[t->n] <= PM_DIGRAPH_EDGES ? find_order(t, seconds, order, &found, err) : PM_OK;
     for (uint32_t i = 0; i < t->n; i++) {
@@ -39,9 +39,9 @@ static void put_u32(uint8_t *at, uint32_t value) {
 /* n, then for each row its length and its targets: 32-bit little-endian. */
 static pm_status add_topology(pm_hasher *h, const pm_topology *t, pm_error *err) {
     size_t count = 1 + (size_t)t->n + t->row[t->n];
-    uint8_t *bytes = pm_malloc(count, 4);
+    uint8_t *bytes = pmi_malloc(count, 4);
     if (bytes == NULL) {
-        return pm_fail_memory(err, "the digest of an SCC", count * 4);
+        return pmi_fail_memory(err, "the digest of an SCC", count * 4);
     }
     uint8_t *at = bytes;
     put_u32(at, t->n);
@@ -53,22 +53,22 @@ static pm_status add_topology(pm_hasher *h, const pm_topology *t, pm_error *err)
             put_u32(at, t->col[e]);
         }
     }
-    pm_status st = pm_hasher_add(h, bytes, count * 4, err);
+    pm_status st = pmi_hasher_add(h, bytes, count * 4, err);
     free(bytes);
     return st;
 }
 
-pm_status pm_topology_digest(const pm_topology *topology, pm_digest_kind kind, uint8_t digest[PM_DIGEST_BYTES],
-                             pm_error *err) {
+pm_status pmi_topology_digest(const pm_topology *topology, pm_digest_kind kind, uint8_t digest[PM_DIGEST_BYTES],
+                              pm_error *err) {
     pm_hasher *h;
-    pm_status st = pm_hasher_new(kind, &h, err);
+    pm_status st = pmi_hasher_new(kind, &h, err);
     if (st == PM_OK) {
         st = add_topology(h, topology, err);
     }
     if (st == PM_OK) {
-        st = pm_hasher_finish(h, digest, err);
+        st = pmi_hasher_finish(h, digest, err);
     }
-    pm_hasher_free(h);
+    pmi_hasher_free(h);
     return st;
 }
 
@@ -79,58 +79,59 @@ static pm_status make_key(const pm_canon *c, pm_effort effort, uint8_t key[PM_DI
     put_u32(head + 8, (uint32_t)effort);
     put_u32(head + 12, c->as_given ? 1 : 0);
     pm_hasher *h;
-    pm_status st = pm_hasher_new(PM_SHA256, &h, err);
+    pm_status st = pmi_hasher_new(PM_SHA256, &h, err);
     if (st == PM_OK) {
-        st = pm_hasher_add(h, "phasemill trace", 15, err);
+        st = pmi_hasher_add(h, "phasemill trace", 15, err);
     }
     if (st == PM_OK) {
-        st = pm_hasher_add(h, head, sizeof head, err);
+        st = pmi_hasher_add(h, head, sizeof head, err);
     }
     if (st == PM_OK) {
         st = add_topology(h, &c->topology, err);
     }
     if (st == PM_OK) {
-        st = pm_hasher_finish(h, key, err);
+        st = pmi_hasher_finish(h, key, err);
     }
-    pm_hasher_free(h);
+    pmi_hasher_free(h);
     return st;
 }
 
-pm_status pm_canon_identify(pm_canon *canon, pm_effort effort, pm_error *err) {
+pm_status pmi_canon_identify(pm_canon *canon, pm_effort effort, pm_error *err) {
     pm_status st = make_key(canon, effort, canon->key, err);
-    return st == PM_OK ? pm_topology_digest(&canon->topology, PM_BLAKE2S256, canon->digest, err) : st;
+    return st == PM_OK ? pmi_topology_digest(&canon->topology, PM_BLAKE2S256, canon->digest, err) : st;
 }
 
-void pm_canon_log(const pm_canon *canon, const pm_log *log) {
+void pmi_canon_log(const pm_canon *canon, const pm_log *log) {
     const pm_topology *t = &canon->topology;
     if (canon->as_given) {
-        pm_logf(log, PM_LOG_WARNING,
-                "an SCC of %u states and %zu inner edges keeps the order of the file: a run seeks canonical orders for "
-                "at most %.0f seconds of processor time; its trace is found again only for the same order",
-                t->n, t->row[t->n], PM_CANON_SECONDS);
+        pmi_logf(
+            log, PM_LOG_WARNING,
+            "an SCC of %u states and %zu inner edges keeps the order of the file: a run seeks canonical orders for "
+            "at most %.0f seconds of processor time; its trace is found again only for the same order",
+            t->n, t->row[t->n], PM_CANON_SECONDS);
     }
 }
 
-pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, double *seconds, pm_canon *out, pm_error *err) {
-    *out = (pm_canon){.name = pm_malloc(topology->n, sizeof *out->name)};
+pm_status pmi_canon_find(const pm_topology *topology, pm_effort effort, double *seconds, pm_canon *out, pm_error *err) {
+    *out = (pm_canon){.name = pmi_malloc(topology->n, sizeof *out->name)};
     if (out->name == NULL) {
-        return pm_fail_memory(err, "the canonical names of an SCC", topology->n * sizeof *out->name);
+        return pmi_fail_memory(err, "the canonical names of an SCC", topology->n * sizeof *out->name);
     }
     pm_status st = find_names(topology, seconds, out, err);
     if (st == PM_OK) {
-        st = pm_topology_rename(topology, out->name, &out->topology, err);
+        st = pmi_topology_rename(topology, out->name, &out->topology, err);
     }
     if (st == PM_OK) {
-        st = pm_canon_identify(out, effort, err);
+        st = pmi_canon_identify(out, effort, err);
     }
     if (st != PM_OK) {
-        pm_canon_free(out);
+        pmi_canon_free(out);
     }
     return st;
 }
 
-void pm_canon_free(pm_canon *canon) {
+void pmi_canon_free(pm_canon *canon) {
     free(canon->name);
-    pm_topology_free(&canon->topology);
+    pmi_topology_free(&canon->topology);
     *canon = (pm_canon){0};
 }

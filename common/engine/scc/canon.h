@@ -24,18 +24,18 @@ typedef struct pm_canon {
 } pm_canon;
 
 /* Finds the canonical form (scc/label.h) in *seconds of processor time, which falls by what was taken; NULL: no
- * limit. Free with pm_canon_free, also after a failure. */
-pm_status pm_canon_find(const pm_topology *topology, pm_effort effort, double *seconds, pm_canon *out, pm_error *err);
-void pm_canon_free(pm_canon *canon);
+ * limit. Free with pmi_canon_free, also after a failure. */
+pm_status pmi_canon_find(const pm_topology *topology, pm_effort effort, double *seconds, pm_canon *out, pm_error *err);
+void pmi_canon_free(pm_canon *canon);
 
 /* The line that tells of an SCC in the order as given; none for others. */
-void pm_canon_log(const pm_canon *canon, const pm_log *log);
+void pmi_canon_log(const pm_canon *canon, const pm_log *log);
 
 /* Fills key and digest of a form whose topology is canonical already (or as given, when `as_given` says so). */
-pm_status pm_canon_identify(pm_canon *canon, pm_effort effort, pm_error *err);
+pm_status pmi_canon_identify(pm_canon *canon, pm_effort effort, pm_error *err);
 
 /* SHA-256 of a topology in the order as given: equal bytes mean the same digraph. */
-pm_status pm_topology_digest(const pm_topology *topology, pm_digest_kind kind, uint8_t digest[PM_DIGEST_BYTES],
-                             pm_error *err);
+pm_status pmi_topology_digest(const pm_topology *topology, pm_digest_kind kind, uint8_t digest[PM_DIGEST_BYTES],
+                              pm_error *err);
 
 #endif

@@ -7,9 +7,9 @@
 /* ---- partitions ---- */
 
 static pm_status cells_alloc(uint32_t n, pm_cells *out, pm_error *err) {
-    *out = (pm_cells){.n = n, .vertex = pm_malloc(n, 4 * sizeof *out->vertex)};
+    *out = (pm_cells){.n = n, .vertex = pmi_malloc(n, 4 * sizeof *out->vertex)};
     if (out->vertex == NULL) {
-        return pm_fail_memory(err, "a partition of states", (size_t)n * 16);
+        return pmi_fail_memory(err, "a partition of states", (size_t)n * 16);
     }
     out->place = out->vertex + n;
     out->cell = out->place + n;
@@ -17,7 +17,7 @@ static pm_status cells_alloc(uint32_t n, pm_cells *out, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_cells_new(uint32_t n, pm_cells *out, pm_error *err) {
+pm_status pmi_cells_new(uint32_t n, pm_cells *out, pm_error *err) {
     pm_status st = cells_alloc(n, out, err);
     if (st == PM_OK && n > 0) {
         for (uint32_t v = 0; v < n; v++) {
@@ -30,7 +30,7 @@ pm_status pm_cells_new(uint32_t n, pm_cells *out, pm_error *err) {
     return st;
 }
 
-pm_status pm_cells_copy(const pm_cells *cells, pm_cells *out, pm_error *err) {
+pm_status pmi_cells_copy(const pm_cells *cells, pm_cells *out, pm_error *err) {
     pm_status st = cells_alloc(cells->n, out, err);
     if (st == PM_OK) {
         out->count = cells->count;
@@ -39,7 +39,7 @@ pm_status pm_cells_copy(const pm_cells *cells, pm_cells *out, pm_error *err) {
     return st;
 }
 
-void pm_cells_free(pm_cells *cells) {
+void pmi_cells_free(pm_cells *cells) {
     free(cells->vertex);
     *cells = (pm_cells){0};
 }
@@ -63,7 +63,7 @@ static void name_cell(pm_cells *c, uint32_t begin, uint32_t end) {
     }
 }
 
-void pm_cells_individualise(pm_cells *cells, uint32_t v) {
+void pmi_cells_individualise(pm_cells *cells, uint32_t v) {
     uint32_t begin = cells->cell[v], end = begin + cells->size[begin];
     if (end - begin > 1) {
         swap_into(cells, begin, v);
@@ -86,11 +86,11 @@ static int by_value(const void *a, const void *b) {
     return (x->vertex > y->vertex) - (x->vertex < y->vertex);
 }
 
-pm_status pm_cells_split(pm_cells *cells, uint32_t cell, const uint64_t *value, pm_error *err) {
+pm_status pmi_cells_split(pm_cells *cells, uint32_t cell, const uint64_t *value, pm_error *err) {
     uint32_t size = cells->size[cell];
-    valued *sorted = pm_malloc(size, sizeof *sorted);
+    valued *sorted = pmi_malloc(size, sizeof *sorted);
     if (sorted == NULL) {
-        return pm_fail_memory(err, "splitting a cell of states", size * sizeof *sorted);
+        return pmi_fail_memory(err, "splitting a cell of states", size * sizeof *sorted);
     }
     for (uint32_t i = 0; i < size; i++) {
         uint32_t v = cells->vertex[cell + i];
@@ -128,10 +128,10 @@ typedef struct refiner {
 
 static pm_status refiner_new(pm_cells *cells, refiner *r, pm_error *err) {
     size_t n = cells->n;
-    uint32_t *zeros = pm_calloc(n, 9 * sizeof *zeros);
+    uint32_t *zeros = pmi_calloc(n, 9 * sizeof *zeros);
     *r = (refiner){.cells = cells, .count = zeros};
     if (zeros == NULL) {
-        return pm_fail_memory(err, "refining a partition of states", n * 36);
+        return pmi_fail_memory(err, "refining a partition of states", n * 36);
     }
     r->hit = zeros + n;
     r->touched = zeros + 2 * n;
@@ -176,9 +176,9 @@ static int by_key(const void *a, const void *b) {
 }
 
 static pm_status sort_far(refiner *r, uint32_t begin, uint32_t end, pm_error *err) {
-    uint64_t *key = pm_malloc(end - begin, sizeof *key);
+    uint64_t *key = pmi_malloc(end - begin, sizeof *key);
     if (key == NULL) {
-        return pm_fail_memory(err, "refining a partition of states", (end - begin) * sizeof *key);
+        return pmi_fail_memory(err, "refining a partition of states", (end - begin) * sizeof *key);
     }
     for (uint32_t at = begin; at < end; at++) {
         uint32_t v = r->cells->vertex[at];
@@ -275,7 +275,7 @@ static pm_status split_all(refiner *r, const uint32_t *row, const uint32_t *col,
             touch(r, col[e]);
         }
     }
-    pm_sort_u32(r->touched, r->n_touched);
+    pmi_sort_u32(r->touched, r->n_touched);
     pm_status st = PM_OK;
     for (uint32_t i = 0; st == PM_OK && i < r->n_touched; i++) {
         st = split(r, r->touched[i], err);
@@ -284,7 +284,7 @@ static pm_status split_all(refiner *r, const uint32_t *row, const uint32_t *col,
     return st;
 }
 
-pm_status pm_cells_refine(const pm_digraph *g, pm_cells *cells, uint32_t changed, pm_error *err) {
+pm_status pmi_cells_refine(const pm_digraph *g, pm_cells *cells, uint32_t changed, pm_error *err) {
     if (cells->count == cells->n) {
         return PM_OK;
     }

@@ -13,21 +13,21 @@ typedef struct pm_cells {
     uint32_t *size;   /* n: of the cell that begins at a place; elsewhere without meaning */
 } pm_cells;
 
-/* One cell of all vertices, in their order. Free with pm_cells_free, also after a failure. */
-pm_status pm_cells_new(uint32_t n, pm_cells *out, pm_error *err);
-pm_status pm_cells_copy(const pm_cells *cells, pm_cells *out, pm_error *err);
-void pm_cells_free(pm_cells *cells); /* zeroes it; all-zero is valid */
+/* One cell of all vertices, in their order. Free with pmi_cells_free, also after a failure. */
+pm_status pmi_cells_new(uint32_t n, pm_cells *out, pm_error *err);
+pm_status pmi_cells_copy(const pm_cells *cells, pm_cells *out, pm_error *err);
+void pmi_cells_free(pm_cells *cells); /* zeroes it; all-zero is valid */
 
 /* Takes vertex v out of its cell, into a cell of its own in front of the others. */
-void pm_cells_individualise(pm_cells *cells, uint32_t v);
+void pmi_cells_individualise(pm_cells *cells, uint32_t v);
 
 /* Splits a cell by the values of its vertices, ascending. `value` has one for each vertex. */
-pm_status pm_cells_split(pm_cells *cells, uint32_t cell, const uint64_t *value, pm_error *err);
+pm_status pmi_cells_split(pm_cells *cells, uint32_t cell, const uint64_t *value, pm_error *err);
 
 /* Refines until the vertices of a cell have as many edges to, and from, each cell (the coarsest equitable refinement;
  * Hopcroft 1971, Paige and Tarjan 1987): O(m log n). The order of the cells depends on the digraph and the order of the
  * cells before, never on the names of vertices. `changed`: the cell that differs from an equitable partition, or
  * PM_NONE: any may. */
-pm_status pm_cells_refine(const pm_digraph *g, pm_cells *cells, uint32_t changed, pm_error *err);
+pm_status pmi_cells_refine(const pm_digraph *g, pm_cells *cells, uint32_t changed, pm_error *err);
 
 #endif

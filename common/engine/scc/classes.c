@@ -51,7 +51,7 @@ static seen *find(seen *table, const uint8_t digest[PM_DIGEST_BYTES]) {
 }
 
 static pm_status add(seen **table, const uint8_t digest[PM_DIGEST_BYTES], uint32_t number, pm_error *err) {
-    seen *s = pm_calloc(1, sizeof *s);
+    seen *s = pmi_calloc(1, sizeof *s);
     if (s != NULL) {
         memcpy(s->digest, digest, PM_DIGEST_BYTES);
         s->number = number;
@@ -59,7 +59,7 @@ static pm_status add(seen **table, const uint8_t digest[PM_DIGEST_BYTES], uint32
     }
     if (s == NULL || s->hh.tbl == NULL) {
         free(s);
-        return pm_fail_memory(err, "the table of keys", sizeof *s);
+        return pmi_fail_memory(err, "the table of keys", sizeof *s);
     }
     return PM_OK;
 }
@@ -75,9 +75,9 @@ static void clear(seen **table) {
 static pm_status new_class(finder *f, pm_canon *canon, pm_error *err) {
     pm_classes *out = f->out;
     size_t need = (size_t)out->n_classes + 1;
-    if (!pm_reserve((void **)&out->canon, &f->canon_capacity, need, sizeof *out->canon) ||
-        !pm_reserve((void **)&out->n_sccs, &f->count_capacity, need, sizeof *out->n_sccs)) {
-        return pm_fail_memory(err, "the table of SCC classes", need * sizeof *out->canon);
+    if (!pmi_reserve((void **)&out->canon, &f->canon_capacity, need, sizeof *out->canon) ||
+        !pmi_reserve((void **)&out->n_sccs, &f->count_capacity, need, sizeof *out->n_sccs)) {
+        return pmi_fail_memory(err, "the table of SCC classes", need * sizeof *out->canon);
     }
     pm_status st = add(&f->keys, canon->key, out->n_classes, err);
     if (st == PM_OK) {
@@ -90,7 +90,7 @@ static pm_status new_class(finder *f, pm_canon *canon, pm_error *err) {
 
 /* The canonical form of an order that is new may be that of a known class. */
 static pm_status classify(finder *f, scc_at_hand *h, pm_error *err) {
-    pm_canon_log(&h->canon, f->log);
+    pmi_canon_log(&h->canon, f->log);
     memcpy(f->out->names + f->split->scc_first[h->scc], h->canon.name, h->topology.n * sizeof *h->canon.name);
     const seen *known = find(f->keys, h->canon.key);
     if (known == NULL) {
@@ -99,9 +99,9 @@ static pm_status classify(finder *f, scc_at_hand *h, pm_error *err) {
     }
     f->out->class_of[h->scc] = known->number;
     if (memcmp(f->out->canon[known->number].digest, h->canon.digest, PM_DIGEST_BYTES) != 0) {
-        return pm_fail(err, PM_EDATA,
-                       "hash collision: two different SCCs of %u states have one key; please report this",
-                       h->topology.n);
+        return pmi_fail(err, PM_EDATA,
+                        "hash collision: two different SCCs of %u states have one key; please report this",
+                        h->topology.n);
     }
     return PM_OK;
 }
@@ -115,9 +115,9 @@ static void copy_twin(finder *f, const scc_at_hand *h) {
 /* ---- for each alone ---- */
 
 static void find_order(finder *f, scc_at_hand *h, uint32_t *local) {
-    h->status = pm_topology_of_scc(f->split, h->scc, local, &h->topology, &h->error);
+    h->status = pmi_topology_of_scc(f->split, h->scc, local, &h->topology, &h->error);
     if (h->status == PM_OK) {
-        h->status = pm_topology_digest(&h->topology, PM_SHA256, h->order, &h->error);
+        h->status = pmi_topology_digest(&h->topology, PM_SHA256, h->order, &h->error);
     }
 }
 
@@ -137,7 +137,7 @@ static void find_canons(finder *f) {
 #pragma omp atomic read
             left = f->seconds;
             double begin = left;
-            h->status = pm_canon_find(&h->topology, f->effort, &left, &h->canon, &h->error);
+            h->status = pmi_canon_find(&h->topology, f->effort, &left, &h->canon, &h->error);
             double spent = begin - left;
 #pragma omp atomic update
             f->seconds -= spent;
@@ -154,7 +154,7 @@ static pm_status find_twins(finder *f, pm_error *err) {
         const seen *same = h->status == PM_OK ? find(f->orders, h->order) : NULL;
         h->twin = same != NULL ? same->number : h->scc;
         if (h->status != PM_OK) {
-            st = pm_fail(err, h->status, "%s", h->error.text);
+            st = pmi_fail(err, h->status, "%s", h->error.text);
         } else if (same == NULL) {
             st = add(&f->orders, h->order, h->scc, err);
         }
@@ -167,7 +167,7 @@ static pm_status place_all(finder *f, pm_error *err) {
     for (size_t i = 0; st == PM_OK && i < f->n_hand; i++) {
         scc_at_hand *h = &f->hand[i];
         if (h->status != PM_OK) {
-            st = pm_fail(err, h->status, "%s", h->error.text);
+            st = pmi_fail(err, h->status, "%s", h->error.text);
         } else if (h->twin == h->scc) {
             st = classify(f, h, err);
         } else {
@@ -188,8 +188,8 @@ static pm_status work_off(finder *f, pm_error *err) {
         st = place_all(f, err);
     }
     for (size_t i = 0; i < f->n_hand; i++) {
-        pm_topology_free(&f->hand[i].topology);
-        pm_canon_free(&f->hand[i].canon);
+        pmi_topology_free(&f->hand[i].topology);
+        pmi_canon_free(&f->hand[i].canon);
     }
     f->n_hand = 0;
     return st;
@@ -209,24 +209,24 @@ static pm_status find_all(finder *f, pm_error *err) {
     return st == PM_OK ? work_off(f, err) : st;
 }
 
-pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, unsigned threads,
-                          const pm_log *log, pm_classes *out, pm_error *err) {
-    *out = (pm_classes){.class_of = pm_malloc(split->n_sccs, sizeof *out->class_of),
-                        .names = pm_calloc(split->n_transient, sizeof *out->names)};
+pm_status pmi_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, unsigned threads,
+                           const pm_log *log, pm_classes *out, pm_error *err) {
+    *out = (pm_classes){.class_of = pmi_malloc(split->n_sccs, sizeof *out->class_of),
+                        .names = pmi_calloc(split->n_transient, sizeof *out->names)};
     finder f = {.split = split,
                 .effort = effort,
                 .log = log,
                 .seconds = PM_CANON_SECONDS,
                 .out = out,
-                .threads = (int)(threads == 0 ? pm_processors() : threads),
+                .threads = (int)(threads == 0 ? pmi_processors() : threads),
                 .n_local = graph->n_vertices,
-                .hand = pm_malloc(AT_ONCE, sizeof *f.hand)};
+                .hand = pmi_malloc(AT_ONCE, sizeof *f.hand)};
     size_t n_local = 0;
-    bool fits = pm_mul(f.n_local, (size_t)f.threads, &n_local);
-    f.local = fits ? pm_malloc(n_local, sizeof *f.local) : NULL;
+    bool fits = pmi_mul(f.n_local, (size_t)f.threads, &n_local);
+    f.local = fits ? pmi_malloc(n_local, sizeof *f.local) : NULL;
     pm_status st = PM_OK;
     if (out->class_of == NULL || out->names == NULL || f.local == NULL || f.hand == NULL) {
-        st = pm_fail_memory(err, "the classes of SCCs", (size_t)graph->n_vertices * (8 + 4 * (size_t)f.threads));
+        st = pmi_fail_memory(err, "the classes of SCCs", (size_t)graph->n_vertices * (8 + 4 * (size_t)f.threads));
     } else {
         st = find_all(&f, err);
     }
@@ -235,14 +235,14 @@ pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effor
     free(f.local);
     free(f.hand);
     if (st != PM_OK) {
-        pm_classes_free(out);
+        pmi_classes_free(out);
     }
     return st;
 }
 
-void pm_classes_free(pm_classes *classes) {
+void pmi_classes_free(pm_classes *classes) {
     for (uint32_t c = 0; c < classes->n_classes; c++) {
-        pm_canon_free(&classes->canon[c]);
+        pmi_canon_free(&classes->canon[c]);
     }
     free(classes->canon);
     free(classes->n_sccs);

@@ -12,17 +12,17 @@ typedef struct pm_classes {
     uint32_t *names;    /* n_transient: canonical number of each member, SCC by SCC; 0 of a single state */
 } pm_classes;
 
-/* `threads`: 0 is one for each processor; the classes are the same for any. Free with pm_classes_free, also after a
+/* `threads`: 0 is one for each processor; the classes are the same for any. Free with pmi_classes_free, also after a
  * failure. */
-pm_status pm_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, unsigned threads,
-                          const pm_log *log, pm_classes *out, pm_error *err);
+pm_status pmi_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, unsigned threads,
+                           const pm_log *log, pm_classes *out, pm_error *err);
 
 /* The same from untrusted arrays that a producer wrote (pm_classes of this graph and effort): `as_given` has n_classes
  * flags, `class_of` and `names` are as in pm_classes. No canonical form is searched; every SCC, renamed, must be the
- * digraph of its class. Errors: PM_EDATA naming the SCC. Free with pm_classes_free, also after a failure. */
-pm_status pm_classes_restore(const pm_graph *graph, const pm_split *split, pm_effort effort, const uint8_t *as_given,
-                             uint32_t n_classes, const uint32_t *class_of, const uint32_t *names, pm_classes *out,
-                             pm_error *err);
-void pm_classes_free(pm_classes *classes);
+ * digraph of its class. Errors: PM_EDATA naming the SCC. Free with pmi_classes_free, also after a failure. */
+pm_status pmi_classes_restore(const pm_graph *graph, const pm_split *split, pm_effort effort, const uint8_t *as_given,
+                              uint32_t n_classes, const uint32_t *class_of, const uint32_t *names, pm_classes *out,
+                              pm_error *err);
+void pmi_classes_free(pm_classes *classes);
 
 #endif

@@ -5,20 +5,20 @@
 
 #include "base/mem.h"
 
-pm_status pm_digraph_new(uint32_t n, size_t edges, pm_digraph *out, pm_error *err) {
+pm_status pmi_digraph_new(uint32_t n, size_t edges, pm_digraph *out, pm_error *err) {
     *out = (pm_digraph){.n = n,
-                        .row = pm_calloc((size_t)n + 1, sizeof *out->row),
-                        .col = pm_malloc(edges, sizeof *out->col),
-                        .in_row = pm_malloc((size_t)n + 1, sizeof *out->in_row),
-                        .in_col = pm_malloc(edges, sizeof *out->in_col)};
+                        .row = pmi_calloc((size_t)n + 1, sizeof *out->row),
+                        .col = pmi_malloc(edges, sizeof *out->col),
+                        .in_row = pmi_malloc((size_t)n + 1, sizeof *out->in_row),
+                        .in_col = pmi_malloc(edges, sizeof *out->in_col)};
     if (out->row == NULL || out->col == NULL || out->in_row == NULL || out->in_col == NULL) {
-        pm_digraph_free(out);
-        return pm_fail_memory(err, "a digraph in both directions", 2 * edges * sizeof *out->col);
+        pmi_digraph_free(out);
+        return pmi_fail_memory(err, "a digraph in both directions", 2 * edges * sizeof *out->col);
     }
     return PM_OK;
 }
 
-void pm_digraph_reverse(pm_digraph *g) {
+void pmi_digraph_reverse(pm_digraph *g) {
     uint32_t n = g->n;
     memset(g->in_row, 0, ((size_t)n + 1) * sizeof *g->in_row);
     for (uint32_t e = 0; e < g->row[n]; e++) {
@@ -36,15 +36,15 @@ void pm_digraph_reverse(pm_digraph *g) {
     }
 }
 
-pm_status pm_digraph_of_topology(const pm_topology *topology, pm_digraph *out, pm_error *err) {
+pm_status pmi_digraph_of_topology(const pm_topology *topology, pm_digraph *out, pm_error *err) {
     uint32_t n = topology->n;
-    pm_status st = pm_digraph_new(n, topology->row[n], out, err);
+    pm_status st = pmi_digraph_new(n, topology->row[n], out, err);
     if (st == PM_OK) {
         for (uint32_t v = 0; v <= n; v++) {
             out->row[v] = (uint32_t)topology->row[v];
         }
         memcpy(out->col, topology->col, topology->row[n] * sizeof *out->col);
-        pm_digraph_reverse(out);
+        pmi_digraph_reverse(out);
     }
     return st;
 }
@@ -59,10 +59,10 @@ static uint32_t meet(const uint32_t *row, const uint32_t *col, uint32_t v, bool 
     return end;
 }
 
-pm_status pm_digraph_nearby(const pm_digraph *g, uint32_t *order, pm_error *err) {
-    bool *met = pm_calloc(g->n, sizeof *met);
+pm_status pmi_digraph_nearby(const pm_digraph *g, uint32_t *order, pm_error *err) {
+    bool *met = pmi_calloc(g->n, sizeof *met);
     if (met == NULL) {
-        return pm_fail_memory(err, "a search through an SCC", g->n * sizeof *met);
+        return pmi_fail_memory(err, "a search through an SCC", g->n * sizeof *met);
     }
     uint32_t end = 0;
     for (uint32_t start = 0, next = 0; start < g->n; start++) {
@@ -79,12 +79,12 @@ pm_status pm_digraph_nearby(const pm_digraph *g, uint32_t *order, pm_error *err)
     return PM_OK;
 }
 
-pm_status pm_digraph_reorder(const pm_digraph *g, const uint32_t *order, pm_digraph *out, pm_error *err) {
-    uint32_t *name = pm_malloc(g->n, sizeof *name);
-    pm_status st = pm_digraph_new(g->n, g->row[g->n], out, err);
+pm_status pmi_digraph_reorder(const pm_digraph *g, const uint32_t *order, pm_digraph *out, pm_error *err) {
+    uint32_t *name = pmi_malloc(g->n, sizeof *name);
+    pm_status st = pmi_digraph_new(g->n, g->row[g->n], out, err);
     if (st == PM_OK && name == NULL) {
-        st = pm_fail_memory(err, "a renaming", g->n * sizeof *name);
-        pm_digraph_free(out);
+        st = pmi_fail_memory(err, "a renaming", g->n * sizeof *name);
+        pmi_digraph_free(out);
     }
     if (st == PM_OK) {
         for (uint32_t i = 0; i < g->n; i++) {
@@ -96,13 +96,13 @@ pm_status pm_digraph_reorder(const pm_digraph *g, const uint32_t *order, pm_digr
                 out->col[out->row[i + 1]++] = name[g->col[e]];
             }
         }
-        pm_digraph_reverse(out);
+        pmi_digraph_reverse(out);
     }
     free(name);
     return st;
 }
 
-void pm_digraph_free(pm_digraph *g) {
+void pmi_digraph_free(pm_digraph *g) {
     free(g->row);
     free(g->col);
     free(g->in_row);

@@ -18,7 +18,7 @@
 #define LOOK_AROUND_VERTICES 32
 
 typedef struct labeller {
-    double limit; /* of pm_thread_seconds() */
+    double limit; /* of pmi_thread_seconds() */
     uint32_t nauty_runs;
     bool stopped; /* orders have no meaning any more */
 } labeller;
@@ -37,7 +37,7 @@ static pm_status label_block(labeller *l, block *b, uint32_t *order, pm_error *e
 /* ---- certificates: equal ones have equal digraphs and cells ---- */
 
 static bool append(pm_numbers *numbers, uint32_t value) {
-    if (!pm_reserve((void **)&numbers->list, &numbers->capacity, numbers->n + 1, sizeof *numbers->list)) {
+    if (!pmi_reserve((void **)&numbers->list, &numbers->capacity, numbers->n + 1, sizeof *numbers->list)) {
         return false;
     }
     numbers->list[numbers->n++] = value;
@@ -59,10 +59,10 @@ static pm_status certify(const pm_digraph *g, const uint32_t *cell, const uint32
             fits = append(out, number[g->col[e]]);
         }
         if (fits) {
-            pm_sort_u32(out->list + begin, out->n - begin);
+            pmi_sort_u32(out->list + begin, out->n - begin);
         }
     }
-    return fits ? PM_OK : pm_fail_memory(err, "the certificate of an SCC", out->capacity * 2 * sizeof *out->list);
+    return fits ? PM_OK : pmi_fail_memory(err, "the certificate of an SCC", out->capacity * 2 * sizeof *out->list);
 }
 
 /* ---- a connected part: choices, and what they have in common ---- */
@@ -89,11 +89,11 @@ static pm_status search_new(labeller *l, const block *b, uint32_t target, search
     *s = (search){.labeller = l,
                   .block = b,
                   .target = target,
-                  .best = pm_malloc(n, 4 * sizeof *s->best),
-                  .is_covered = pm_calloc(n, sizeof *s->is_covered)};
+                  .best = pmi_malloc(n, 4 * sizeof *s->best),
+                  .is_covered = pmi_calloc(n, sizeof *s->is_covered)};
     if (s->best == NULL || s->is_covered == NULL) {
         search_free(s);
-        return pm_fail_memory(err, "the search for a canonical form", n * 17);
+        return pmi_fail_memory(err, "the search for a canonical form", n * 17);
     }
     s->order = s->best + n;
     s->number = s->order + n;
@@ -125,15 +125,15 @@ static void note_automorphism(search *s) {
 static pm_status choose(search *s, uint32_t v, bool quick, uint32_t *order, pm_numbers *certificate, pm_error *err) {
     const block *b = s->block;
     block below = {.g = b->g, .depth = b->depth + 1, .quick = quick};
-    pm_status st = pm_cells_copy(&b->cells, &below.cells, err);
+    pm_status st = pmi_cells_copy(&b->cells, &below.cells, err);
     if (st == PM_OK) {
-        pm_cells_individualise(&below.cells, v);
-        st = pm_cells_refine(b->g, &below.cells, s->target, err);
+        pmi_cells_individualise(&below.cells, v);
+        st = pmi_cells_refine(b->g, &below.cells, s->target, err);
     }
     if (st == PM_OK) {
         st = label_block(s->labeller, &below, order, err);
     }
-    pm_cells_free(&below.cells);
+    pmi_cells_free(&below.cells);
     certificate->n = 0;
     if (st == PM_OK && !s->labeller->stopped) {
         st = certify(b->g, b->cells.cell, order, b->g->n, s->number, certificate, err);
@@ -211,7 +211,7 @@ static uint32_t choose_target(const pm_cells *cells) {
 static pm_status ask_nauty(labeller *l, const block *b, uint32_t *order, pm_error *err) {
     bool found = false;
     l->nauty_runs++;
-    pm_status st = pm_label_nauty(b->g, &b->cells, &l->limit, order, &found, err);
+    pm_status st = pmi_label_nauty(b->g, &b->cells, &l->limit, order, &found, err);
     l->stopped = l->stopped || !found;
     return st;
 }
@@ -221,10 +221,10 @@ static pm_status search_block(labeller *l, block *b, uint32_t *order, pm_error *
     bool small = n <= PM_NAUTY_STATES, regular, splits = false;
     pm_status st = PM_OK;
     if (b->cells.size[target] >= LOOK_AROUND_VERTICES) {
-        st = pm_cells_look_around(b->g, &b->cells, target, &splits, err);
+        st = pmi_cells_look_around(b->g, &b->cells, target, &splits, err);
     }
     if (st == PM_OK && splits) {
-        st = pm_cells_refine(b->g, &b->cells, PM_NONE, err);
+        st = pmi_cells_refine(b->g, &b->cells, PM_NONE, err);
         b->depth++;
         return st == PM_OK ? label_block(l, b, order, err) : st;
     }
@@ -274,7 +274,7 @@ static uint64_t digest_of(const uint32_t *list, size_t n) {
     uint64_t sum = n;
     for (size_t i = 0; i < n; i++) {
         pm_random r = {.state = sum ^ list[i]};
-        sum = pm_random_next(&r);
+        sum = pmi_random_next(&r);
     }
     return sum;
 }
@@ -292,10 +292,10 @@ static pm_status order_part(labeller *l, const block *b, pm_parts *parts, uint32
     uint32_t *member = parts->member + parts->first[p], n = parts->first[p + 1] - parts->first[p];
     pm_digraph g;
     block below = {.g = &g, .depth = b->depth, .quick = b->quick};
-    pm_status st = pm_parts_take(parts, &b->cells, p, &g, &below.cells, err);
-    uint32_t *order = pm_malloc(n, 2 * sizeof *order);
+    pm_status st = pmi_parts_take(parts, &b->cells, p, &g, &below.cells, err);
+    uint32_t *order = pmi_malloc(n, 2 * sizeof *order);
     if (st == PM_OK && order == NULL) {
-        st = pm_fail_memory(err, "the order of a part of an SCC", n * 2 * sizeof *order);
+        st = pmi_fail_memory(err, "the order of a part of an SCC", n * 2 * sizeof *order);
     }
     if (st == PM_OK) {
         st = label_block(l, &below, order, err);
@@ -308,8 +308,8 @@ static pm_status order_part(labeller *l, const block *b, pm_parts *parts, uint32
         }
     }
     free(order);
-    pm_digraph_free(&g);
-    pm_cells_free(&below.cells);
+    pmi_digraph_free(&g);
+    pmi_cells_free(&below.cells);
     return st;
 }
 
@@ -342,9 +342,9 @@ static pm_status order_parts(labeller *l, const block *b, pm_parts *parts, part 
 static pm_status label_parts(labeller *l, const block *b, pm_parts *parts, uint32_t *order, pm_error *err) {
     pm_numbers certificates = {0};
     uint32_t n_list = 0, end = 0;
-    part *list = pm_malloc(parts->n, sizeof *list);
+    part *list = pmi_malloc(parts->n, sizeof *list);
     if (list == NULL) {
-        return pm_fail_memory(err, "the parts of an SCC", parts->n * sizeof *list);
+        return pmi_fail_memory(err, "the parts of an SCC", parts->n * sizeof *list);
     }
     for (uint32_t p = 0; p < parts->n; p++) { /* parts are numbered as the cells come */
         if (parts->first[p + 1] - parts->first[p] == 1) {
@@ -366,7 +366,7 @@ static pm_status label_parts(labeller *l, const block *b, pm_parts *parts, uint3
 
 static pm_status label_block(labeller *l, block *b, uint32_t *order, pm_error *err) {
     uint32_t n = b->g->n;
-    l->stopped = l->stopped || b->depth > DEEPEST || pm_thread_seconds() > l->limit;
+    l->stopped = l->stopped || b->depth > DEEPEST || pmi_thread_seconds() > l->limit;
     if (l->stopped) {
         return PM_OK;
     }
@@ -375,7 +375,7 @@ static pm_status label_block(labeller *l, block *b, uint32_t *order, pm_error *e
         return PM_OK;
     }
     pm_parts parts;
-    pm_status st = pm_parts_find(b->g, &b->cells, &parts, err);
+    pm_status st = pmi_parts_find(b->g, &b->cells, &parts, err);
     if (st != PM_OK) {
         return st;
     }
@@ -387,7 +387,7 @@ static pm_status label_block(labeller *l, block *b, uint32_t *order, pm_error *e
         st = search_block(l, b, order, err);
         b->g = g;
     }
-    pm_parts_free(&parts);
+    pmi_parts_free(&parts);
     return st;
 }
 
@@ -396,9 +396,9 @@ static pm_status label_block(labeller *l, block *b, uint32_t *order, pm_error *e
 /* By cells first, by `order` within each. */
 static pm_status order_by_cells(const pm_cells *cells, uint32_t *order, pm_error *err) {
     uint32_t n = cells->n;
-    uint32_t *old = pm_malloc(n, 2 * sizeof *old), *next = old + n;
+    uint32_t *old = pmi_malloc(n, 2 * sizeof *old), *next = old + n;
     if (old == NULL) {
-        return pm_fail_memory(err, "the canonical order of an SCC", n * 2 * sizeof *old);
+        return pmi_fail_memory(err, "the canonical order of an SCC", n * 2 * sizeof *old);
     }
     memcpy(old, order, n * sizeof *old);
     for (uint32_t at = 0; at < n; at++) {
@@ -413,9 +413,9 @@ static pm_status order_by_cells(const pm_cells *cells, uint32_t *order, pm_error
 
 /* What refining left, within the time that is left. */
 static pm_status search_rest(block *b, double *seconds, bool *found, uint32_t *order, pm_error *err) {
-    labeller l = {.limit = seconds != NULL ? pm_thread_seconds() + *seconds : HUGE_VAL};
+    labeller l = {.limit = seconds != NULL ? pmi_thread_seconds() + *seconds : HUGE_VAL};
     pm_cells first = {0};
-    pm_status st = pm_cells_copy(&b->cells, &first, err);
+    pm_status st = pmi_cells_copy(&b->cells, &first, err);
     if (st == PM_OK) {
         st = label_block(&l, b, order, err);
     }
@@ -424,17 +424,17 @@ static pm_status search_rest(block *b, double *seconds, bool *found, uint32_t *o
         st = order_by_cells(&first, order, err);
     }
     if (seconds != NULL) {
-        *seconds = l.limit - pm_thread_seconds();
+        *seconds = l.limit - pmi_thread_seconds();
     }
-    pm_cells_free(&first);
+    pmi_cells_free(&first);
     return st;
 }
 
 static pm_status label_whole(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     block b = {.g = g};
-    pm_status st = pm_cells_new(g->n, &b.cells, err);
+    pm_status st = pmi_cells_new(g->n, &b.cells, err);
     if (st == PM_OK) {
-        st = pm_cells_refine(g, &b.cells, PM_NONE, err);
+        st = pmi_cells_refine(g, &b.cells, PM_NONE, err);
     }
     if (st == PM_OK && b.cells.count == g->n) {
         memcpy(order, b.cells.vertex, g->n * sizeof *order);
@@ -442,18 +442,18 @@ static pm_status label_whole(const pm_digraph *g, double *seconds, uint32_t *ord
     } else if (st == PM_OK) {
         st = search_rest(&b, seconds, found, order, err);
     }
-    pm_cells_free(&b.cells);
+    pmi_cells_free(&b.cells);
     return st;
 }
 
 /* In the names of `near`; each number of the order is looked up in it. */
 static pm_status label_near(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     pm_digraph renamed = {0};
-    uint32_t *near = pm_malloc(g->n, sizeof *near);
-    pm_status st = near != NULL ? pm_digraph_nearby(g, near, err)
-                                : pm_fail_memory(err, "the order of an SCC", g->n * sizeof *near);
+    uint32_t *near = pmi_malloc(g->n, sizeof *near);
+    pm_status st = near != NULL ? pmi_digraph_nearby(g, near, err)
+                                : pmi_fail_memory(err, "the order of an SCC", g->n * sizeof *near);
     if (st == PM_OK) {
-        st = pm_digraph_reorder(g, near, &renamed, err);
+        st = pmi_digraph_reorder(g, near, &renamed, err);
     }
     if (st == PM_OK) {
         st = label_whole(&renamed, seconds, order, found, err);
@@ -462,11 +462,11 @@ static pm_status label_near(const pm_digraph *g, double *seconds, uint32_t *orde
         order[i] = near[order[i]];
     }
     free(near);
-    pm_digraph_free(&renamed);
+    pmi_digraph_free(&renamed);
     return st;
 }
 
-pm_status pm_label(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err) {
+pm_status pmi_label(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     *found = false;
     return g->n < FAR_STATES ? label_whole(g, seconds, order, found, err) : label_near(g, seconds, order, found, err);
 }

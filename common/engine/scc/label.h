@@ -10,6 +10,6 @@
  * and Piperno 2014). *found is false, and `order` without meaning, when *seconds of processor time are over before the
  * end (one refinement, O(m log n), is always done and not counted), or a part is too symmetrical to be searched without
  * deep recursion. *seconds falls by what the search took; NULL: no limit. */
-pm_status pm_label(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err);
+pm_status pmi_label(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err);
 
 #endif

@@ -21,7 +21,7 @@ static uint32_t degree(const pm_digraph *g, uint32_t v) {
 
 static uint64_t mix(uint64_t a, uint64_t b, uint64_t c) {
     pm_random r = {.state = a * UINT64_C(0x9e3779b97f4a7c15) ^ b * UINT64_C(0xc2b2ae3d27d4eb4f) ^ c};
-    return pm_random_next(&r);
+    return pmi_random_next(&r);
 }
 
 static uint32_t meet(surroundings *s, uint32_t centre, uint32_t v, uint32_t distance, uint32_t end) {
@@ -76,16 +76,16 @@ static uint64_t look(surroundings *s, uint32_t centre, uint32_t limit) {
     return sum;
 }
 
-pm_status pm_cells_look_around(const pm_digraph *g, pm_cells *cells, uint32_t cell, bool *splits, pm_error *err) {
+pm_status pmi_cells_look_around(const pm_digraph *g, pm_cells *cells, uint32_t cell, bool *splits, pm_error *err) {
     uint32_t n = g->n, size = cells->size[cell], limit = AROUND_EDGES / size;
     limit = limit < AROUND_LEAST ? AROUND_LEAST : limit > AROUND_MOST ? AROUND_MOST : limit;
-    surroundings s = {.g = g, .cells = cells, .seen = pm_calloc(n, 3 * sizeof *s.seen)};
-    uint64_t *value = pm_malloc(n, sizeof *value);
+    surroundings s = {.g = g, .cells = cells, .seen = pmi_calloc(n, 3 * sizeof *s.seen)};
+    uint64_t *value = pmi_malloc(n, sizeof *value);
     *splits = false;
     if (s.seen == NULL || value == NULL) {
         free(s.seen);
         free(value);
-        return pm_fail_memory(err, "the surroundings of states", (size_t)n * 20);
+        return pmi_fail_memory(err, "the surroundings of states", (size_t)n * 20);
     }
     s.distance = s.seen + n;
     s.queue = s.distance + n;
@@ -93,7 +93,7 @@ pm_status pm_cells_look_around(const pm_digraph *g, pm_cells *cells, uint32_t ce
         value[cells->vertex[at]] = look(&s, cells->vertex[at], limit);
         *splits = *splits || value[cells->vertex[at]] != value[cells->vertex[cell]];
     }
-    pm_status st = *splits ? pm_cells_split(cells, cell, value, err) : PM_OK;
+    pm_status st = *splits ? pmi_cells_split(cells, cell, value, err) : PM_OK;
     free(s.seen);
     free(value);
     return st;

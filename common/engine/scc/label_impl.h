@@ -24,20 +24,20 @@ typedef struct pm_parts {
     uint32_t *local;  /* of each vertex: its number within its part */
 } pm_parts;
 
-pm_status pm_parts_find(const pm_digraph *g, const pm_cells *cells, pm_parts *out, pm_error *err);
-void pm_parts_free(pm_parts *parts);
+pm_status pmi_parts_find(const pm_digraph *g, const pm_cells *cells, pm_parts *out, pm_error *err);
+void pmi_parts_free(pm_parts *parts);
 
 /* One part as a digraph of its own, vertices as pm_parts.local, with its share of the cells. */
-pm_status pm_parts_take(const pm_parts *parts, const pm_cells *cells, uint32_t part, pm_digraph *g, pm_cells *share,
-                        pm_error *err);
+pm_status pmi_parts_take(const pm_parts *parts, const pm_cells *cells, uint32_t part, pm_digraph *g, pm_cells *share,
+                         pm_error *err);
 
 /* Splits a cell by what lies around each of its vertices, to a distance that the size of the cell allows; *splits says
  * whether it fell apart. The partition may need refining afterwards. */
-pm_status pm_cells_look_around(const pm_digraph *g, pm_cells *cells, uint32_t cell, bool *splits, pm_error *err);
+pm_status pmi_cells_look_around(const pm_digraph *g, pm_cells *cells, uint32_t cell, bool *splits, pm_error *err);
 
-/* The canonical order by nauty; *found is false when pm_thread_seconds() passed *limit first. The time of a thread of
+/* The canonical order by nauty; *found is false when pmi_thread_seconds() passed *limit first. The time of a thread of
  * nauty's own is taken off *limit. */
-pm_status pm_label_nauty(const pm_digraph *g, const pm_cells *cells, double *limit, uint32_t *order, bool *found,
-                         pm_error *err);
+pm_status pmi_label_nauty(const pm_digraph *g, const pm_cells *cells, double *limit, uint32_t *order, bool *found,
+                          pm_error *err);
 
 #endif

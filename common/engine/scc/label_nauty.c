@@ -15,11 +15,11 @@
 
 /* nauty's hook takes no context, and what stops it is one flag for the process: one search at a time, one limit. */
 static pthread_mutex_t nauty_lock = PTHREAD_MUTEX_INITIALIZER;
-static double nauty_limit; /* of pm_thread_seconds() of the thread that searches */
+static double nauty_limit; /* of pmi_thread_seconds() of the thread that searches */
 
 static void stop_at_limit(graph *g, int *lab, int *ptn, int level, int cells, int tc, int code, int m, int n) {
     (void)g, (void)lab, (void)ptn, (void)level, (void)cells, (void)tc, (void)code, (void)m, (void)n;
-    if (pm_thread_seconds() > nauty_limit) {
+    if (pmi_thread_seconds() > nauty_limit) {
         nauty_kill_request = 1;
     }
 }
@@ -51,24 +51,24 @@ static pm_status task_new(const pm_digraph *g, task *t, pm_error *err) {
     *t = (task){.n = n,
                 .edges = edges,
                 .words = words,
-                .lab = pm_malloc(n, sizeof *t->lab),
-                .ptn = pm_malloc(n, sizeof *t->ptn),
-                .orbits = pm_malloc(n, sizeof *t->orbits),
+                .lab = pmi_malloc(n, sizeof *t->lab),
+                .ptn = pmi_malloc(n, sizeof *t->ptn),
+                .orbits = pmi_malloc(n, sizeof *t->orbits),
                 .own_stack = n > SHALLOW_STATES};
     bool fits = t->lab != NULL && t->ptn != NULL && t->orbits != NULL;
     if (is_dense) {
-        t->dense = pm_calloc(n * words, sizeof *t->dense);
-        t->dense_canonical = pm_calloc(n * words, sizeof *t->dense_canonical);
+        t->dense = pmi_calloc(n * words, sizeof *t->dense);
+        t->dense_canonical = pmi_calloc(n * words, sizeof *t->dense_canonical);
         fits = fits && t->dense != NULL && t->dense_canonical != NULL;
     } else {
-        t->row = pm_malloc(n, sizeof *t->row);
-        t->degree = pm_malloc(n, sizeof *t->degree);
-        t->col = pm_malloc(edges, sizeof *t->col);
+        t->row = pmi_malloc(n, sizeof *t->row);
+        t->degree = pmi_malloc(n, sizeof *t->degree);
+        t->col = pmi_malloc(edges, sizeof *t->col);
         fits = fits && t->row != NULL && t->degree != NULL && t->col != NULL;
     }
     if (!fits) {
         task_free(t);
-        return pm_fail_memory(err, "the canonical form of an SCC", n * 24 + edges * 4);
+        return pmi_fail_memory(err, "the canonical form of an SCC", n * 24 + edges * 4);
     }
     return PM_OK;
 }
@@ -150,14 +150,14 @@ static bool run_sparse(task *t) {
 
 static void *run(void *argument) {
     task *t = argument;
-    nauty_limit = pm_thread_seconds() + t->seconds;
+    nauty_limit = pmi_thread_seconds() + t->seconds;
     t->found = t->dense != NULL ? run_dense(t) : run_sparse(t);
     if (t->own_stack) { /* what nauty keeps for a thread ends with it */
         nauty_freedyn();
         naugraph_freedyn();
         nausparse_freedyn();
         schreier_freedyn();
-        t->spent = pm_thread_seconds();
+        t->spent = pmi_thread_seconds();
     }
     return NULL;
 }
@@ -173,14 +173,14 @@ static pm_status run_aside(task *t, pm_error *err) {
         pthread_attr_destroy(&attributes);
     }
     if (failed != 0) {
-        return pm_fail(err, PM_EOSERR, "no thread for the canonical form of an SCC: %s", strerror(failed));
+        return pmi_fail(err, PM_EOSERR, "no thread for the canonical form of an SCC: %s", strerror(failed));
     }
     pthread_join(thread, NULL);
     return PM_OK;
 }
 
-pm_status pm_label_nauty(const pm_digraph *g, const pm_cells *cells, double *limit, uint32_t *order, bool *found,
-                         pm_error *err) {
+pm_status pmi_label_nauty(const pm_digraph *g, const pm_cells *cells, double *limit, uint32_t *order, bool *found,
+                          pm_error *err) {
     task t;
     pm_status st = task_new(g, &t, err);
     if (st != PM_OK) {
@@ -189,7 +189,7 @@ pm_status pm_label_nauty(const pm_digraph *g, const pm_cells *cells, double *lim
     fill(g, cells, &t);
     pthread_mutex_lock(&nauty_lock);
     nauty_kill_request = 0;
-    t.seconds = *limit - pm_thread_seconds();
+    t.seconds = *limit - pmi_thread_seconds();
     if (t.own_stack) {
         st = run_aside(&t, err);
     } else {

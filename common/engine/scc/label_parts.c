@@ -94,15 +94,15 @@ static void number_parts(chooser *k) {
     }
 }
 
-pm_status pm_parts_find(const pm_digraph *g, const pm_cells *cells, pm_parts *out, pm_error *err) {
+pm_status pmi_parts_find(const pm_digraph *g, const pm_cells *cells, pm_parts *out, pm_error *err) {
     size_t n = g->n;
-    *out = (pm_parts){.first = pm_malloc(n + 1, sizeof *out->first),
-                      .member = pm_malloc(n, sizeof *out->member),
-                      .local = pm_malloc(n, sizeof *out->local)};
-    chooser k = {.g = g, .cells = cells, .out = out, .count = pm_calloc(n, 4 * sizeof *k.count)};
-    pm_status st = pm_digraph_new(g->n, g->row[n], &out->kept, err);
+    *out = (pm_parts){.first = pmi_malloc(n + 1, sizeof *out->first),
+                      .member = pmi_malloc(n, sizeof *out->member),
+                      .local = pmi_malloc(n, sizeof *out->local)};
+    chooser k = {.g = g, .cells = cells, .out = out, .count = pmi_calloc(n, 4 * sizeof *k.count)};
+    pm_status st = pmi_digraph_new(g->n, g->row[n], &out->kept, err);
     if (st == PM_OK && (out->first == NULL || out->member == NULL || out->local == NULL || k.count == NULL)) {
-        st = pm_fail_memory(err, "the parts of an SCC", n * 28);
+        st = pmi_fail_memory(err, "the parts of an SCC", n * 28);
     }
     if (st == PM_OK) {
         k.touched = k.count + n;
@@ -115,17 +115,17 @@ pm_status pm_parts_find(const pm_digraph *g, const pm_cells *cells, pm_parts *ou
             choose(&k, v);
         }
         number_parts(&k);
-        pm_digraph_reverse(&out->kept);
+        pmi_digraph_reverse(&out->kept);
     }
     free(k.count);
     if (st != PM_OK) {
-        pm_parts_free(out);
+        pmi_parts_free(out);
     }
     return st;
 }
 
-void pm_parts_free(pm_parts *parts) {
-    pm_digraph_free(&parts->kept);
+void pmi_parts_free(pm_parts *parts) {
+    pmi_digraph_free(&parts->kept);
     free(parts->first);
     free(parts->member);
     free(parts->local);
@@ -148,8 +148,8 @@ static void share_cells(const pm_cells *cells, const uint32_t *member, pm_cells 
     }
 }
 
-pm_status pm_parts_take(const pm_parts *parts, const pm_cells *cells, uint32_t part, pm_digraph *g, pm_cells *share,
-                        pm_error *err) {
+pm_status pmi_parts_take(const pm_parts *parts, const pm_cells *cells, uint32_t part, pm_digraph *g, pm_cells *share,
+                         pm_error *err) {
     const pm_digraph *kept = &parts->kept;
     const uint32_t *member = parts->member + parts->first[part];
     uint32_t n = parts->first[part + 1] - parts->first[part];
@@ -158,9 +158,9 @@ pm_status pm_parts_take(const pm_parts *parts, const pm_cells *cells, uint32_t p
         edges += kept->row[member[i] + 1] - kept->row[member[i]];
     }
     *share = (pm_cells){0};
-    pm_status st = pm_digraph_new(n, edges, g, err);
+    pm_status st = pmi_digraph_new(n, edges, g, err);
     if (st == PM_OK) {
-        st = pm_cells_new(n, share, err);
+        st = pmi_cells_new(n, share, err);
     }
     if (st == PM_OK) {
         share_cells(cells, member, share);
@@ -170,7 +170,7 @@ pm_status pm_parts_take(const pm_parts *parts, const pm_cells *cells, uint32_t p
                 g->col[g->row[i + 1]++] = parts->local[kept->col[e]];
             }
         }
-        pm_digraph_reverse(g);
+        pmi_digraph_reverse(g);
     }
     return st;
 }

@@ -25,13 +25,13 @@ static void tarjan_free(tarjan *t) {
 
 /* The caller frees `t` with tarjan_free, also after a failure. */
 static pm_status tarjan_new(size_t n, tarjan *t, pm_error *err) {
-    *t = (tarjan){.index = pm_calloc(n, sizeof *t->index),
-                  .low = pm_malloc(n, sizeof *t->low),
-                  .stack = pm_malloc(n, sizeof *t->stack),
-                  .call = pm_malloc(n, sizeof *t->call),
-                  .next = pm_malloc(n, sizeof *t->next)};
+    *t = (tarjan){.index = pmi_calloc(n, sizeof *t->index),
+                  .low = pmi_malloc(n, sizeof *t->low),
+                  .stack = pmi_malloc(n, sizeof *t->stack),
+                  .call = pmi_malloc(n, sizeof *t->call),
+                  .next = pmi_malloc(n, sizeof *t->next)};
     if (t->index == NULL || t->low == NULL || t->stack == NULL || t->call == NULL || t->next == NULL) {
-        return pm_fail_memory(err, "the search for SCCs", n * 24);
+        return pmi_fail_memory(err, "the search for SCCs", n * 24);
     }
     return PM_OK;
 }
@@ -62,15 +62,15 @@ static void fill_adjacency(const pm_graph *g, const bool *zero, pm_split *s) {
 
 static pm_status build_adjacency(const pm_graph *g, pm_split *s, pm_error *err) {
     pm_status st = PM_OK;
-    bool *zero = pm_malloc(g->n_weights, sizeof *zero);
-    s->row = pm_calloc((size_t)g->n_vertices + 1, sizeof *s->row);
-    s->to = pm_malloc(g->n_edges, sizeof *s->to);
-    s->weight = pm_malloc(g->n_edges, sizeof *s->weight);
+    bool *zero = pmi_malloc(g->n_weights, sizeof *zero);
+    s->row = pmi_calloc((size_t)g->n_vertices + 1, sizeof *s->row);
+    s->to = pmi_malloc(g->n_edges, sizeof *s->to);
+    s->weight = pmi_malloc(g->n_edges, sizeof *s->weight);
     if (zero == NULL || s->row == NULL || s->to == NULL || s->weight == NULL) {
-        st = pm_fail_memory(err, "the edges by state", g->n_edges * 8);
+        st = pmi_fail_memory(err, "the edges by state", g->n_edges * 8);
     } else {
         for (size_t w = 0; w < g->n_weights; w++) {
-            zero[w] = pm_graph_weight_is_zero(g, (uint32_t)w);
+            zero[w] = pmi_graph_weight_is_zero(g, (uint32_t)w);
         }
         fill_adjacency(g, zero, s);
     }
@@ -134,16 +134,16 @@ static void search_from(tarjan *t, pm_split *s, uint32_t root) {
 
 static pm_status search(const pm_graph *g, tarjan *t, pm_split *s, pm_error *err) {
     size_t n = g->n_vertices;
-    s->scc_of = pm_malloc(n, sizeof *s->scc_of);
-    s->scc_first = pm_calloc(n + 1, sizeof *s->scc_first);
-    s->member = pm_malloc(n, sizeof *s->member);
+    s->scc_of = pmi_malloc(n, sizeof *s->scc_of);
+    s->scc_first = pmi_calloc(n + 1, sizeof *s->scc_first);
+    s->member = pmi_malloc(n, sizeof *s->member);
     if (s->scc_of == NULL || s->scc_first == NULL || s->member == NULL) {
-        return pm_fail_memory(err, "the SCCs", n * 12);
+        return pmi_fail_memory(err, "the SCCs", n * 12);
     }
     memset(s->scc_of, 0xff, n * sizeof *s->scc_of);
     for (size_t i = 0; i < g->n_starts; i++) {
         uint32_t v = g->start_to[i];
-        if (t->index[v] != 0 || pm_graph_weight_is_zero(g, g->start_weight[i])) {
+        if (t->index[v] != 0 || pmi_graph_weight_is_zero(g, g->start_weight[i])) {
             continue;
         }
         if (absorbs(s, v)) {
@@ -158,9 +158,9 @@ static pm_status search(const pm_graph *g, tarjan *t, pm_split *s, pm_error *err
 
 /* Rows ascend inside each SCC: a second pass by row number is a counting sort. */
 static pm_status sort_members(const pm_graph *g, pm_split *s, pm_error *err) {
-    uint32_t *at = pm_malloc(s->n_sccs, sizeof *at);
+    uint32_t *at = pmi_malloc(s->n_sccs, sizeof *at);
     if (at == NULL) {
-        return pm_fail_memory(err, "the order of the SCCs", (size_t)s->n_sccs * sizeof *at);
+        return pmi_fail_memory(err, "the order of the SCCs", (size_t)s->n_sccs * sizeof *at);
     }
     memcpy(at, s->scc_first, s->n_sccs * sizeof *at);
     for (uint32_t v = 0; v < g->n_vertices; v++) {
@@ -191,13 +191,13 @@ static pm_status check_absorption(const pm_graph *g, const pm_split *s, pm_error
         }
         char first[160], last[160];
         uint32_t size = s->scc_first[scc + 1] - s->scc_first[scc];
-        pm_graph_describe(g, s->member[s->scc_first[scc]], first, sizeof first);
-        pm_graph_describe(g, s->member[s->scc_first[scc + 1] - 1], last, sizeof last);
-        return pm_fail(err, PM_EDATA,
-                       "%s can be reached but cannot reach absorption: no edge leaves its SCC of %u state%s (last: "
-                       "%s); add an edge towards an absorbing state, remove the way in, or take what comes there as "
-                       "never absorbed with --defective",
-                       first, size, size == 1 ? "" : "s", last);
+        pmi_graph_describe(g, s->member[s->scc_first[scc]], first, sizeof first);
+        pmi_graph_describe(g, s->member[s->scc_first[scc + 1] - 1], last, sizeof last);
+        return pmi_fail(err, PM_EDATA,
+                        "%s can be reached but cannot reach absorption: no edge leaves its SCC of %u state%s (last: "
+                        "%s); add an edge towards an absorbing state, remove the way in, or take what comes there as "
+                        "never absorbed with --defective",
+                        first, size, size == 1 ? "" : "s", last);
     }
     return PM_OK;
 }
@@ -217,38 +217,38 @@ static pm_status split(const pm_graph *graph, const pm_log *log, pm_split *out, 
     }
     tarjan_free(&t);
     if (st != PM_OK) {
-        pm_split_free(out);
+        pmi_split_free(out);
         return st;
     }
     uint32_t start = graph->has_start ? 1 : 0;
     out->n_total = out->n_sccs + out->n_absorbing + start;
     out->n_unreachable = graph->n_vertices - out->n_transient - out->n_absorbing - start;
     if (out->n_unreachable > 0) {
-        pm_logf(log, PM_LOG_INFO, "%u of %u states cannot be reached from the start distribution and are left out",
-                out->n_unreachable, graph->n_vertices);
+        pmi_logf(log, PM_LOG_INFO, "%u of %u states cannot be reached from the start distribution and are left out",
+                 out->n_unreachable, graph->n_vertices);
     }
     return PM_OK;
 }
 
-pm_status pm_split_graph(const pm_graph *graph, const pm_log *log, pm_split *out, pm_error *err) {
+pm_status pmi_split_graph(const pm_graph *graph, const pm_log *log, pm_split *out, pm_error *err) {
     pm_status st = split(graph, log, out, err);
     if (st == PM_OK) {
         st = check_absorption(graph, out, err);
         if (st != PM_OK) {
-            pm_split_free(out);
+            pmi_split_free(out);
         }
     }
     return st;
 }
 
-pm_status pm_split_defective(const pm_graph *graph, const pm_log *log, pm_split *out, bool *is_defective,
-                             pm_error *err) {
+pm_status pmi_split_defective(const pm_graph *graph, const pm_log *log, pm_split *out, bool *is_defective,
+                              pm_error *err) {
     pm_status st = split(graph, log, out, err);
     *is_defective = st == PM_OK && check_absorption(graph, out, NULL) != PM_OK;
     return st;
 }
 
-void pm_split_free(pm_split *split) {
+void pmi_split_free(pm_split *split) {
     free(split->row);
     free(split->to);
     free(split->weight);

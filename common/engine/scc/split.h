@@ -29,11 +29,11 @@ typedef struct pm_split {
 } pm_split;
 
 /* Splits. Errors: PM_EDATA when a reachable state cannot reach absorption (names the state and its SCC). Dropped
- * unreachable states are an info line. Free with pm_split_free, also after a failure (all-zero is valid). */
-pm_status pm_split_graph(const pm_graph *graph, const pm_log *log, pm_split *out, pm_error *err);
+ * unreachable states are an info line. Free with pmi_split_free, also after a failure (all-zero is valid). */
+pm_status pmi_split_graph(const pm_graph *graph, const pm_log *log, pm_split *out, pm_error *err);
 /* The same of a graph whose states need not all be absorbed: *is_defective tells whether one cannot be. */
-pm_status pm_split_defective(const pm_graph *graph, const pm_log *log, pm_split *out, bool *is_defective,
-                             pm_error *err);
-void pm_split_free(pm_split *split);
+pm_status pmi_split_defective(const pm_graph *graph, const pm_log *log, pm_split *out, bool *is_defective,
+                              pm_error *err);
+void pmi_split_free(pm_split *split);
 
 #endif

@@ -6,10 +6,10 @@
 
 static pm_status topology_new(uint32_t n, size_t edges, pm_topology *out, pm_error *err) {
     *out = (pm_topology){
-        .n = n, .row = pm_calloc((size_t)n + 1, sizeof *out->row), .col = pm_malloc(edges, sizeof *out->col)};
+        .n = n, .row = pmi_calloc((size_t)n + 1, sizeof *out->row), .col = pmi_malloc(edges, sizeof *out->col)};
     if (out->row == NULL || out->col == NULL) {
-        pm_topology_free(out);
-        return pm_fail_memory(err, "the inner edges of an SCC", edges * sizeof *out->col);
+        pmi_topology_free(out);
+        return pmi_fail_memory(err, "the inner edges of an SCC", edges * sizeof *out->col);
     }
     return PM_OK;
 }
@@ -19,7 +19,7 @@ static int compare_u32(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-void pm_sort_u32(uint32_t *values, size_t n) {
+void pmi_sort_u32(uint32_t *values, size_t n) {
     if (n > 32) {
         qsort(values, n, sizeof *values, compare_u32);
         return;
@@ -37,7 +37,7 @@ void pm_sort_u32(uint32_t *values, size_t n) {
 /* Sorts row v, which is the last one so far, and drops repeats (parallel edges). */
 static void finish_row(pm_topology *t, uint32_t v, size_t end) {
     size_t begin = t->row[v];
-    pm_sort_u32(t->col + begin, end - begin);
+    pmi_sort_u32(t->col + begin, end - begin);
     size_t kept = begin;
     for (size_t i = begin; i < end; i++) {
         if (kept == begin || t->col[kept - 1] != t->col[i]) {
@@ -47,7 +47,7 @@ static void finish_row(pm_topology *t, uint32_t v, size_t end) {
     t->row[v + 1] = kept;
 }
 
-pm_status pm_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *local, pm_topology *out, pm_error *err) {
+pm_status pmi_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *local, pm_topology *out, pm_error *err) {
     uint32_t first = split->scc_first[scc];
     uint32_t n = split->scc_first[scc + 1] - first;
     size_t edges = 0;
@@ -70,12 +70,12 @@ pm_status pm_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *loca
     return st;
 }
 
-pm_status pm_topology_rename(const pm_topology *topology, const uint32_t *new_name, pm_topology *out, pm_error *err) {
+pm_status pmi_topology_rename(const pm_topology *topology, const uint32_t *new_name, pm_topology *out, pm_error *err) {
     uint32_t n = topology->n;
     pm_status st = topology_new(n, topology->row[n], out, err);
-    uint32_t *old_name = pm_malloc(n, sizeof *old_name);
+    uint32_t *old_name = pmi_malloc(n, sizeof *old_name);
     if (st == PM_OK && old_name == NULL) {
-        st = pm_fail_memory(err, "a renaming", n * sizeof *old_name);
+        st = pmi_fail_memory(err, "a renaming", n * sizeof *old_name);
     }
     if (st == PM_OK) {
         for (uint32_t v = 0; v < n; v++) {
@@ -91,7 +91,7 @@ pm_status pm_topology_rename(const pm_topology *topology, const uint32_t *new_na
     }
     free(old_name);
     if (st != PM_OK) {
-        pm_topology_free(out);
+        pmi_topology_free(out);
     }
     return st;
 }
@@ -138,25 +138,25 @@ static pm_status reverse(const pm_topology *t, pm_topology *out, pm_error *err) 
     return PM_OK;
 }
 
-pm_status pm_topology_is_strong(const pm_topology *topology, bool *is_strong, pm_error *err) {
+pm_status pmi_topology_is_strong(const pm_topology *topology, bool *is_strong, pm_error *err) {
     uint32_t n = topology->n;
     pm_topology back = {0};
-    bool *seen = pm_calloc(n, sizeof *seen);
-    uint32_t *stack = pm_malloc(n, sizeof *stack);
-    pm_status st = seen == NULL || stack == NULL ? pm_fail_memory(err, "the ways through an SCC", n * sizeof *stack)
+    bool *seen = pmi_calloc(n, sizeof *seen);
+    uint32_t *stack = pmi_malloc(n, sizeof *stack);
+    pm_status st = seen == NULL || stack == NULL ? pmi_fail_memory(err, "the ways through an SCC", n * sizeof *stack)
                                                  : reverse(topology, &back, err);
     if (st == PM_OK) {
         *is_strong = count_reached(topology, seen, stack) == n;
         memset(seen, 0, n * sizeof *seen);
         *is_strong = *is_strong && count_reached(&back, seen, stack) == n;
     }
-    pm_topology_free(&back);
+    pmi_topology_free(&back);
     free(seen);
     free(stack);
     return st;
 }
 
-void pm_topology_free(pm_topology *topology) {
+void pmi_topology_free(pm_topology *topology) {
     free(topology->row);
     free(topology->col);
     *topology = (pm_topology){0};

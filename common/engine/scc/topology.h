@@ -12,18 +12,18 @@ typedef struct pm_topology {
 } pm_topology;
 
 /* The SCC's inner edges; vertex i is split->member[split->scc_first[scc] + i]. `local` is a scratch array of
- * n_vertices values (contents do not matter). Free with pm_topology_free, also after a failure. */
-pm_status pm_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *local, pm_topology *out, pm_error *err);
+ * n_vertices values (contents do not matter). Free with pmi_topology_free, also after a failure. */
+pm_status pmi_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *local, pm_topology *out, pm_error *err);
 
 /* The same digraph with vertex v called new_name[v] (a permutation). */
-pm_status pm_topology_rename(const pm_topology *topology, const uint32_t *new_name, pm_topology *out, pm_error *err);
+pm_status pmi_topology_rename(const pm_topology *topology, const uint32_t *new_name, pm_topology *out, pm_error *err);
 
 /* Whether every vertex leads to every other one. */
-pm_status pm_topology_is_strong(const pm_topology *topology, bool *is_strong, pm_error *err);
+pm_status pmi_topology_is_strong(const pm_topology *topology, bool *is_strong, pm_error *err);
 
 /* Ascending. */
-void pm_sort_u32(uint32_t *values, size_t n);
+void pmi_sort_u32(uint32_t *values, size_t n);
 
-void pm_topology_free(pm_topology *topology); /* zeroes it; all-zero is valid */
+void pmi_topology_free(pm_topology *topology); /* zeroes it; all-zero is valid */
 
 #endif

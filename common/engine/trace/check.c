@@ -39,28 +39,28 @@ static pm_status check_new(const pm_plan *plan, const pm_topology *t, check *c, 
     size_t n = t->n, edges = t->row[n], entries = plan->trace.u_row[n];
     *c = (check){.plan = plan,
                  .topology = t,
-                 .inner_row = pm_malloc(n + 1, sizeof *c->inner_row),
-                 .no_row = pm_calloc(n + 1, sizeof *c->no_row),
-                 .absorb_row = pm_malloc(n + 1, sizeof *c->absorb_row),
-                 .inner_col = pm_malloc(edges, sizeof *c->inner_col),
-                 .weight = pm_malloc(edges + n, sizeof *c->weight),
-                 .rates = pm_malloc_aligned(edges + n, sizeof *c->rates),
-                 .x = pm_malloc_aligned(n, sizeof *c->x),
-                 .position = pm_malloc(n, sizeof *c->position),
-                 .factors = {.u = pm_malloc_aligned(entries, sizeof(double)),
-                             .leave = pm_malloc_aligned(n, sizeof(double)),
-                             .inverse = pm_malloc_aligned(n, sizeof(double)),
-                             .work = pm_calloc(2 * n, sizeof(double))}};
+                 .inner_row = pmi_malloc(n + 1, sizeof *c->inner_row),
+                 .no_row = pmi_calloc(n + 1, sizeof *c->no_row),
+                 .absorb_row = pmi_malloc(n + 1, sizeof *c->absorb_row),
+                 .inner_col = pmi_malloc(edges, sizeof *c->inner_col),
+                 .weight = pmi_malloc(edges + n, sizeof *c->weight),
+                 .rates = pmi_malloc_aligned(edges + n, sizeof *c->rates),
+                 .x = pmi_malloc_aligned(n, sizeof *c->x),
+                 .position = pmi_malloc(n, sizeof *c->position),
+                 .factors = {.u = pmi_malloc_aligned(entries, sizeof(double)),
+                             .leave = pmi_malloc_aligned(n, sizeof(double)),
+                             .inverse = pmi_malloc_aligned(n, sizeof(double)),
+                             .work = pmi_calloc(2 * n, sizeof(double))}};
     bool ok = c->inner_row != NULL && c->no_row != NULL && c->absorb_row != NULL && c->inner_col != NULL &&
               c->weight != NULL && c->rates != NULL && c->x != NULL && c->position != NULL && c->factors.u != NULL &&
               c->factors.leave != NULL && c->factors.inverse != NULL && c->factors.work != NULL;
-    return ok ? PM_OK : pm_fail_memory(err, "the check of a trace", (edges + entries) * 8);
+    return ok ? PM_OK : pmi_fail_memory(err, "the check of a trace", (edges + entries) * 8);
 }
 
 static void draw(check *c) {
     const pm_trace *t = &c->plan->trace;
     pm_random random;
-    pm_random_seed(&random, t->digest);
+    pmi_random_seed(&random, t->digest);
     size_t edges = 0;
     for (uint32_t j = 0; j < t->n; j++) {
         c->position[t->pivot[j]] = j;
@@ -78,7 +78,7 @@ static void draw(check *c) {
     c->absorb_row[t->n] = t->n;
     for (size_t i = 0; i < edges + t->n; i++) {
         c->weight[i] = (uint32_t)i;
-        c->rates[i] = pm_random_rate(&random);
+        c->rates[i] = pmi_random_rate(&random);
     }
 }
 
@@ -98,7 +98,7 @@ static double residual(const check *c) {
     return worst;
 }
 
-pm_status pm_plan_check(const pm_plan *plan, const pm_topology *topology, pm_isa isa, pm_error *err) {
+pm_status pmi_plan_check(const pm_plan *plan, const pm_topology *topology, pm_isa isa, pm_error *err) {
     check c;
     pm_status st = check_new(plan, topology, &c, err);
     if (st == PM_OK) {
@@ -115,10 +115,10 @@ pm_status pm_plan_check(const pm_plan *plan, const pm_topology *topology, pm_isa
                             .exit_row = c.no_row,
                             .absorb_row = c.absorb_row,
                             .absorb_weight = c.weight + topology->row[topology->n]};
-        pm_kernels_get(isa, 1, false)->factor_solve(&view, c.rates, &c.factors, c.x);
+        pmi_kernels_get(isa, 1, false)->factor_solve(&view, c.rates, &c.factors, c.x);
         double worst = residual(&c);
         if (!(worst <= RESIDUAL_LIMIT)) {
-            st = pm_fail(
+            st = pmi_fail(
                 err, PM_ESOFTWARE,
                 "the trace of an SCC of %u states fails its check: relative residual %.3g, at most %.0g expected; "
                 "please report this",

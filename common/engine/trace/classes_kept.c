@@ -9,9 +9,9 @@ static pm_status check_keys(const pm_kept_classes *kept, const pm_classes *class
     for (uint32_t c = 0; c < classes->n_classes; c++) {
         if (memcmp(kept->keys[c], classes->canon[c].key, PM_DIGEST_BYTES) != 0) {
             char found[PM_DIGEST_HEX], expected[PM_DIGEST_HEX];
-            pm_hex(kept->keys[c], found);
-            pm_hex(classes->canon[c].key, expected);
-            return pm_fail(err, PM_EDATA, "class %u has the key %s, its digraph has %s", c, found, expected);
+            pmi_hex(kept->keys[c], found);
+            pmi_hex(classes->canon[c].key, expected);
+            return pmi_fail(err, PM_EDATA, "class %u has the key %s, its digraph has %s", c, found, expected);
         }
     }
     return PM_OK;
@@ -21,26 +21,26 @@ static pm_status check_keys(const pm_kept_classes *kept, const pm_classes *class
 static pm_status discard(const pm_library_options *o, const uint8_t *key, const char *why, bool is_there,
                          pm_error *err) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(key, hex);
+    pmi_hex(key, hex);
     if (o->strict_cache) {
-        return pm_fail(err, PM_EDATA, "trace cache: the classes %s are damaged (%s), and --strict-cache is on", hex,
-                       why);
+        return pmi_fail(err, PM_EDATA, "trace cache: the classes %s are damaged (%s), and --strict-cache is on", hex,
+                        why);
     }
     if (!is_there) {
         return PM_OK;
     }
-    pm_logf(o->log, PM_LOG_ERROR, "trace cache: the classes %s are damaged (%s); removed, found again", hex, why);
+    pmi_logf(o->log, PM_LOG_ERROR, "trace cache: the classes %s are damaged (%s); removed, found again", hex, why);
     return o->classes->remove(o->classes->ctx, key, err);
 }
 
 static pm_status decode(const pm_split *split, const uint8_t *key, const pm_buffer *bytes, pm_kept_classes *out,
                         pm_error *err) {
-    pm_status st = pm_kept_classes_decode(bytes->bytes, bytes->size, out, err);
+    pm_status st = pmi_kept_classes_decode(bytes->bytes, bytes->size, out, err);
     if (st == PM_OK && memcmp(out->key, key, PM_DIGEST_BYTES) != 0) {
-        st = pm_fail(err, PM_EDATA, "they are kept under another key");
+        st = pmi_fail(err, PM_EDATA, "they are kept under another key");
     } else if (st == PM_OK && (out->n_sccs != split->n_sccs || out->n_states != split->n_transient)) {
-        st = pm_fail(err, PM_EDATA, "they are of %u SCCs and %u states, the graph has %u and %u", out->n_sccs,
-                     out->n_states, split->n_sccs, split->n_transient);
+        st = pmi_fail(err, PM_EDATA, "they are of %u SCCs and %u states, the graph has %u and %u", out->n_sccs,
+                      out->n_states, split->n_sccs, split->n_transient);
     }
     return st;
 }
@@ -52,17 +52,17 @@ static pm_status judge(const pm_library_options *o, const uint8_t *key, pm_statu
     if (st == PM_EDATA) {
         return discard(o, key, why->text, true, err);
     }
-    return st == PM_OK ? PM_OK : pm_fail(err, st, "%s", why->text);
+    return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why->text);
 }
 
-pm_status pm_classes_fetch(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
-                           pm_kept_classes *out, bool *found, pm_error *err) {
+pm_status pmi_classes_fetch(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
+                            pm_kept_classes *out, bool *found, pm_error *err) {
     uint8_t key[PM_DIGEST_BYTES];
     pm_buffer bytes = {0};
     pm_cache_found there = PM_CACHE_MISSING;
     *found = false;
     *out = (pm_kept_classes){0};
-    pm_status st = pm_classes_key(graph->digest, o->record.effort, key, err);
+    pm_status st = pmi_classes_key(graph->digest, o->record.effort, key, err);
     if (st == PM_OK) {
         st = o->classes->get(o->classes->ctx, key, &bytes, &there, err);
     }
@@ -73,19 +73,19 @@ pm_status pm_classes_fetch(const pm_graph *graph, const pm_split *split, const p
         st = decode(split, key, &bytes, out, &why);
         st = judge(o, key, st, &why, found, err);
     }
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
     return st;
 }
 
-pm_status pm_classes_of_kept(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
-                             const pm_kept_classes *kept, pm_classes *out, bool *found, pm_error *err) {
+pm_status pmi_classes_of_kept(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
+                              const pm_kept_classes *kept, pm_classes *out, bool *found, pm_error *err) {
     pm_error why = {0};
-    pm_status st = pm_classes_restore(graph, split, o->record.effort, kept->as_given, kept->n_classes, kept->class_of,
-                                      kept->names, out, &why);
+    pm_status st = pmi_classes_restore(graph, split, o->record.effort, kept->as_given, kept->n_classes, kept->class_of,
+                                       kept->names, out, &why);
     if (st == PM_OK) {
         st = check_keys(kept, out, &why);
         if (st != PM_OK) {
-            pm_classes_free(out);
+            pmi_classes_free(out);
         }
     }
     return judge(o, kept->key, st, &why, found, err);
@@ -97,28 +97,28 @@ static pm_status encode(const pm_graph *graph, const pm_split *split, const pm_c
     pm_kept_classes kept = {.n_sccs = split->n_sccs,
                             .n_states = split->n_transient,
                             .n_classes = n,
-                            .as_given = pm_malloc(n, 1),
-                            .keys = pm_malloc(n, sizeof *kept.keys),
+                            .as_given = pmi_malloc(n, 1),
+                            .keys = pmi_malloc(n, sizeof *kept.keys),
                             .class_of = classes->class_of,
                             .names = classes->names};
     pm_status st = kept.as_given == NULL || kept.keys == NULL
-                       ? pm_fail_memory(err, "keeping classes", n * (1 + sizeof *kept.keys))
-                       : pm_classes_key(graph->digest, effort, kept.key, err);
+                       ? pmi_fail_memory(err, "keeping classes", n * (1 + sizeof *kept.keys))
+                       : pmi_classes_key(graph->digest, effort, kept.key, err);
     if (st == PM_OK) {
         for (uint32_t c = 0; c < n; c++) {
             kept.as_given[c] = classes->canon[c].as_given ? 1 : 0;
             memcpy(kept.keys[c], classes->canon[c].key, PM_DIGEST_BYTES);
         }
         memcpy(key, kept.key, PM_DIGEST_BYTES);
-        st = pm_kept_classes_encode(&kept, out, err);
+        st = pmi_kept_classes_encode(&kept, out, err);
     }
     free(kept.as_given);
     free(kept.keys);
     return st;
 }
 
-void pm_classes_keep(const pm_graph *graph, const pm_split *split, const pm_classes *classes,
-                     const pm_library_options *o) {
+void pmi_classes_keep(const pm_graph *graph, const pm_split *split, const pm_classes *classes,
+                      const pm_library_options *o) {
     pm_buffer bytes = {0};
     pm_cache_entry entry;
     pm_error why = {0};
@@ -129,7 +129,7 @@ void pm_classes_keep(const pm_graph *graph, const pm_split *split, const pm_clas
         st = o->classes->put(o->classes->ctx, &entry, 1, &why);
     }
     if (st != PM_OK) {
-        pm_logf(o->log, PM_LOG_WARNING, "trace cache: the classes of the graph are not kept: %s", why.text);
+        pmi_logf(o->log, PM_LOG_WARNING, "trace cache: the classes of the graph are not kept: %s", why.text);
     }
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
 }

@@ -40,10 +40,10 @@ static size_t put_gap(uint8_t *bytes, uint32_t gap) {
     return at;
 }
 
-void pm_gaps_write(pm_writer *w, pm_gaps_side side, const size_t *row, const uint32_t *entry, uint32_t n) {
+void pmi_gaps_write(pm_writer *w, pm_gaps_side side, const size_t *row, const uint32_t *entry, uint32_t n) {
     uint8_t chunk[4096];
     size_t used = 0;
-    if (!pm_writer_bin_head(w, bytes_of_rows(side, row, entry, n))) {
+    if (!pmi_writer_bin_head(w, bytes_of_rows(side, row, entry, n))) {
         return;
     }
     for (uint32_t j = 0; j < n; j++) {
@@ -103,32 +103,32 @@ static pm_status read_rows(reader *r, const char *name, pm_gaps_side side, const
     for (uint32_t j = 0; j < n; j++) {
         uint32_t end = side == PM_GAPS_U ? n : j;
         if (!read_row(r, first_of(side, j), end, entry + row[j], row[j + 1] - row[j])) {
-            return pm_fail(err, PM_EDATA,
-                           "%s: row %u of %zu entries: expected gaps in their shortest form that lead below %u", name,
-                           j, row[j + 1] - row[j], end);
+            return pmi_fail(err, PM_EDATA,
+                            "%s: row %u of %zu entries: expected gaps in their shortest form that lead below %u", name,
+                            j, row[j + 1] - row[j], end);
         }
     }
     size_t left = (size_t)(r->end - r->at);
     return left == 0 ? PM_OK
-                     : pm_fail(err, PM_EDATA, "%s: expected the end after %zu entries, found %zu more bytes", name,
-                               row[n], left);
+                     : pmi_fail(err, PM_EDATA, "%s: expected the end after %zu entries, found %zu more bytes", name,
+                                row[n], left);
 }
 
-pm_status pm_gaps_read(pm_cursor *c, const char *name, pm_gaps_side side, const size_t *row, uint32_t n,
-                       uint32_t **entry, pm_error *err) {
+pm_status pmi_gaps_read(pm_cursor *c, const char *name, pm_gaps_side side, const size_t *row, uint32_t n,
+                        uint32_t **entry, pm_error *err) {
     const uint8_t *bytes = NULL;
     size_t size = 0;
-    pm_status st = pm_field_bytes(c, name, &bytes, &size, err);
+    pm_status st = pmi_field_bytes(c, name, &bytes, &size, err);
     if (st != PM_OK) {
         return st;
     }
     if (row[n] > size) {
-        return pm_fail(err, PM_EDATA, "%s: row lengths add up to %zu entries, more than its %zu bytes hold", name,
-                       row[n], size);
+        return pmi_fail(err, PM_EDATA, "%s: row lengths add up to %zu entries, more than its %zu bytes hold", name,
+                        row[n], size);
     }
-    *entry = pm_malloc(row[n], sizeof **entry);
+    *entry = pmi_malloc(row[n], sizeof **entry);
     if (*entry == NULL) {
-        return pm_fail_memory(err, name, row[n] * sizeof **entry);
+        return pmi_fail_memory(err, name, row[n] * sizeof **entry);
     }
     reader r = {bytes, bytes + size};
     return read_rows(&r, name, side, row, n, *entry, err);

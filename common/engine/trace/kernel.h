@@ -79,6 +79,6 @@ typedef struct pm_kernels {
 } pm_kernels;
 
 /* The kernels for 1, 4, 8 or 16 lanes; NULL for another number. */
-const pm_kernels *pm_kernels_get(pm_isa isa, unsigned lanes, bool wide);
+const pm_kernels *pmi_kernels_get(pm_isa isa, unsigned lanes, bool wide);
 
 #endif

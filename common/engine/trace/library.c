@@ -5,10 +5,10 @@
 #include "trace/codec.h"
 #include "trace/library_impl.h"
 
-pm_status pm_library_decode(const pm_library_options *options, const pm_buffer *bytes, pm_trace *out,
-                            uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
-    return (options->cache->is_checked ? pm_trace_decode_checked : pm_trace_decode)(bytes->bytes, bytes->size, out, key,
-                                                                                    err);
+pm_status pmi_library_decode(const pm_library_options *options, const pm_buffer *bytes, pm_trace *out,
+                             uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+    return (options->cache->is_checked ? pmi_trace_decode_checked : pmi_trace_decode)(bytes->bytes, bytes->size, out,
+                                                                                      key, err);
 }
 
 /* Decodes what the cache gave for this class; *usable is false when it is damaged, or does not fit the SCC. */
@@ -17,36 +17,36 @@ static pm_status adopt(const pm_library_options *o, const pm_buffer *bytes, cons
     pm_trace trace;
     uint8_t key[PM_DIGEST_BYTES];
     *usable = false;
-    pm_status st = pm_library_decode(o, bytes, &trace, key, why);
+    pm_status st = pmi_library_decode(o, bytes, &trace, key, why);
     if (st == PM_OK && memcmp(key, canon->key, PM_DIGEST_BYTES) != 0) {
-        st = pm_fail(why, PM_EDATA, "it is a trace of another key");
+        st = pmi_fail(why, PM_EDATA, "it is a trace of another key");
     } else if (st == PM_OK &&
                (trace.n != canon->topology.n || trace.n_edges != canon->topology.row[canon->topology.n] ||
                 memcmp(trace.digest, canon->digest, PM_DIGEST_BYTES) != 0)) {
-        st = pm_fail(why, PM_EDATA, "it is of another SCC, of %u states and %zu edges, expected %u and %zu", trace.n,
-                     (size_t)trace.n_edges, canon->topology.n, (size_t)canon->topology.row[canon->topology.n]);
+        st = pmi_fail(why, PM_EDATA, "it is of another SCC, of %u states and %zu edges, expected %u and %zu", trace.n,
+                      (size_t)trace.n_edges, canon->topology.n, (size_t)canon->topology.row[canon->topology.n]);
     } else if (st == PM_OK) {
-        st = pm_plan_new(&trace, &canon->topology, &class->plan, why);
+        st = pmi_plan_new(&trace, &canon->topology, &class->plan, why);
         *usable = st == PM_OK;
     }
-    pm_trace_free(&trace);
-    return st == PM_EOSERR ? pm_fail(err, st, "%s", why->text) : PM_OK;
+    pmi_trace_free(&trace);
+    return st == PM_EOSERR ? pmi_fail(err, st, "%s", why->text) : PM_OK;
 }
 
 static pm_status refuse(const uint8_t *key, const char *why, pm_error *err) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(key, hex);
-    return pm_fail(err, PM_EDATA, "trace cache: the entry %s is damaged (%s), and --strict-cache is on", hex, why);
+    pmi_hex(key, hex);
+    return pmi_fail(err, PM_EDATA, "trace cache: the entry %s is damaged (%s), and --strict-cache is on", hex, why);
 }
 
 static void log_damage(const pm_library_options *o, const uint8_t *key, const char *why) {
     char hex[PM_DIGEST_HEX];
-    pm_hex(key, hex);
-    pm_logf(o->log, PM_LOG_ERROR, "trace cache: the entry %s is damaged (%s); removed, recorded again", hex, why);
+    pmi_hex(key, hex);
+    pmi_logf(o->log, PM_LOG_ERROR, "trace cache: the entry %s is damaged (%s); removed, recorded again", hex, why);
 }
 
-pm_status pm_library_get(const pm_library_options *options, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *bytes,
-                         pm_cache_found *found, pm_error *err) {
+pm_status pmi_library_get(const pm_library_options *options, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *bytes,
+                          pm_cache_found *found, pm_error *err) {
     pm_status st = options->cache->get(options->cache->ctx, key, bytes, found, err);
     if (st == PM_OK && *found == PM_CACHE_DAMAGED && options->strict_cache) {
         st = refuse(key, "its checksum does not match", err);
@@ -57,7 +57,7 @@ pm_status pm_library_get(const pm_library_options *options, const uint8_t key[PM
 static pm_status fetch(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, pm_error *err) {
     pm_buffer bytes = {0};
     pm_cache_found found;
-    pm_status st = pm_library_get(o, canon->key, &bytes, &found, err);
+    pm_status st = pmi_library_get(o, canon->key, &bytes, &found, err);
     if (st == PM_OK && found == PM_CACHE_FOUND) {
         pm_error why = {0};
         st = adopt(o, &bytes, canon, class, &class->cached, &why, err);
@@ -68,7 +68,7 @@ static pm_status fetch(const pm_library_options *o, const pm_canon *canon, pm_tr
             st = o->cache->remove(o->cache->ctx, canon->key, err);
         }
     }
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
     return st;
 }
 
@@ -90,9 +90,9 @@ static int larger_first(const void *a, const void *b) {
 }
 
 static void record_one(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, work_item *item) {
-    item->status = pm_record(canon, &o->record, &class->plan, &item->error);
+    item->status = pmi_record(canon, &o->record, &class->plan, &item->error);
     if (item->status == PM_OK && o->cache != NULL) {
-        item->status = pm_trace_encode(&class->plan.trace, canon->key, &item->encoded, &item->error);
+        item->status = pmi_trace_encode(&class->plan.trace, canon->key, &item->encoded, &item->error);
     }
 }
 
@@ -119,7 +119,7 @@ static void record_all(const pm_library_options *o, const pm_classes *classes, p
 #pragma omp atomic capture
         so_far = ++done;
         if (omp_get_thread_num() == 0) {
-            pm_log_progress(o->log, "recording", so_far, n);
+            pmi_log_progress(o->log, "recording", so_far, n);
         }
     }
 }
@@ -128,9 +128,9 @@ static pm_status first_failure(const work_item *items, size_t n, const pm_classe
     for (size_t i = 0; i < n; i++) {
         if (items[i].status != PM_OK) {
             char hex[PM_DIGEST_HEX];
-            pm_hex(classes->canon[items[i].class].key, hex);
-            return pm_fail(err, items[i].status, "recording the SCC %s of %u states: %s", hex, items[i].n,
-                           items[i].error.text);
+            pmi_hex(classes->canon[items[i].class].key, hex);
+            return pmi_fail(err, items[i].status, "recording the SCC %s of %u states: %s", hex, items[i].n,
+                            items[i].error.text);
         }
     }
     return PM_OK;
@@ -141,9 +141,9 @@ static pm_status keep_all(const pm_library_options *o, const pm_classes *classes
     if (o->cache == NULL || n == 0) {
         return PM_OK;
     }
-    pm_cache_entry *entries = pm_calloc(n, sizeof *entries);
+    pm_cache_entry *entries = pmi_calloc(n, sizeof *entries);
     if (entries == NULL) {
-        return pm_fail_memory(err, "the new traces", n * sizeof *entries);
+        return pmi_fail_memory(err, "the new traces", n * sizeof *entries);
     }
     for (size_t i = 0; i < n; i++) {
         memcpy(entries[i].key, classes->canon[items[i].class].key, PM_DIGEST_BYTES);
@@ -152,7 +152,7 @@ static pm_status keep_all(const pm_library_options *o, const pm_classes *classes
     }
     pm_error why = {0};
     if (o->cache->put(o->cache->ctx, entries, n, &why) != PM_OK) {
-        pm_logf(o->log, PM_LOG_WARNING, "trace cache: %zu new traces are not kept: %s", n, why.text);
+        pmi_logf(o->log, PM_LOG_WARNING, "trace cache: %zu new traces are not kept: %s", n, why.text);
     }
     free(entries);
     return PM_OK;
@@ -160,9 +160,9 @@ static pm_status keep_all(const pm_library_options *o, const pm_classes *classes
 
 static pm_status record_missing(const pm_library_options *o, const pm_classes *classes, pm_library *out,
                                 pm_error *err) {
-    work_item *items = pm_calloc(classes->n_classes, sizeof *items);
+    work_item *items = pmi_calloc(classes->n_classes, sizeof *items);
     if (items == NULL) {
-        return pm_fail_memory(err, "the list of traces to record", classes->n_classes * sizeof *items);
+        return pmi_fail_memory(err, "the list of traces to record", classes->n_classes * sizeof *items);
     }
     size_t n = 0;
     for (uint32_t c = 0; c < classes->n_classes; c++) {
@@ -178,7 +178,7 @@ static pm_status record_missing(const pm_library_options *o, const pm_classes *c
     }
     out->n_recorded = (uint32_t)n;
     for (size_t i = 0; i < n; i++) {
-        pm_buffer_free(&items[i].encoded);
+        pmi_buffer_free(&items[i].encoded);
     }
     free(items);
     return st;
@@ -197,7 +197,7 @@ static pm_status fill_classes(const pm_library_options *o, const pm_classes *cla
     return st;
 }
 
-void pm_library_fill_instances(const pm_split *split, const uint32_t *class_of, pm_library *out) {
+void pmi_library_fill_instances(const pm_split *split, const uint32_t *class_of, pm_library *out) {
     for (uint32_t scc = 0; scc < split->n_sccs; scc++) {
         uint32_t c = class_of[scc];
         if (c != PM_NONE) {
@@ -211,24 +211,24 @@ static pm_status refuse_missing(const pm_library *library, pm_error *err) {
     for (uint32_t c = 0; c < library->n_classes; c++) {
         if (!library->classes[c].cached) {
             char hex[PM_DIGEST_HEX];
-            pm_hex(library->classes[c].key, hex);
-            return pm_fail(err, PM_EUNAVAILABLE, "the trace %s is missing; it must be recorded first", hex);
+            pmi_hex(library->classes[c].key, hex);
+            return pmi_fail(err, PM_EUNAVAILABLE, "the trace %s is missing; it must be recorded first", hex);
         }
     }
     return PM_OK;
 }
 
-pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, const pm_library_options *options,
-                                pm_library *out, pm_error *err) {
+pm_status pmi_library_of_classes(const pm_split *split, pm_classes *classes, const pm_library_options *options,
+                                 pm_library *out, pm_error *err) {
     pm_status st = PM_OK;
     *out = (pm_library){.n_classes = classes->n_classes,
-                        .classes = pm_calloc(classes->n_classes, sizeof *out->classes),
-                        .instances = pm_calloc(split->n_sccs, sizeof *out->instances),
+                        .classes = pmi_calloc(classes->n_classes, sizeof *out->classes),
+                        .instances = pmi_calloc(split->n_sccs, sizeof *out->instances),
                         .names = classes->names};
     classes->names = NULL;
     if (out->classes == NULL || out->instances == NULL) {
         out->n_classes = 0;
-        st = pm_fail_memory(err, "the traces of the graph", split->n_sccs * sizeof *out->instances);
+        st = pmi_fail_memory(err, "the traces of the graph", split->n_sccs * sizeof *out->instances);
     }
     if (st == PM_OK) {
         st = fill_classes(options, classes, out, err);
@@ -237,11 +237,11 @@ pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, cons
         st = options->cached_only ? refuse_missing(out, err) : record_missing(options, classes, out, err);
     }
     if (st == PM_OK) {
-        pm_library_fill_instances(split, classes->class_of, out);
+        pmi_library_fill_instances(split, classes->class_of, out);
     } else {
         classes->names = out->names;
         out->names = NULL;
-        pm_library_free(out);
+        pmi_library_free(out);
     }
     return st;
 }
@@ -250,41 +250,41 @@ pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, cons
 static pm_status find_classes(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
                               const pm_kept_classes *kept, bool keep, pm_classes *out, pm_error *err) {
     bool found = false;
-    pm_status st = kept != NULL ? pm_classes_of_kept(graph, split, o, kept, out, &found, err) : PM_OK;
+    pm_status st = kept != NULL ? pmi_classes_of_kept(graph, split, o, kept, out, &found, err) : PM_OK;
     if (st != PM_OK || found) {
         return st;
     }
-    st = pm_classes_find(graph, split, o->record.effort, o->threads, o->log, out, err);
+    st = pmi_classes_find(graph, split, o->record.effort, o->threads, o->log, out, err);
     if (st == PM_OK && keep) {
-        pm_classes_keep(graph, split, out, o);
+        pmi_classes_keep(graph, split, out, o);
     }
     return st;
 }
 
-pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
-                          pm_library *out, pm_error *err) {
+pm_status pmi_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
+                           pm_library *out, pm_error *err) {
     *out = (pm_library){0};
     bool keep = options->classes != NULL && split->n_transient >= PM_CLASSES_KEPT_STATES, found = false, made = false;
     pm_kept_classes kept = {0};
     pm_classes classes = {0};
-    pm_status st = keep ? pm_classes_fetch(graph, split, options, &kept, &found, err) : PM_OK;
+    pm_status st = keep ? pmi_classes_fetch(graph, split, options, &kept, &found, err) : PM_OK;
     if (st == PM_OK && found && options->cache != NULL) {
-        st = pm_library_of_kept(graph, split, &kept, options, out, &made, err);
+        st = pmi_library_of_kept(graph, split, &kept, options, out, &made, err);
     }
     if (st == PM_OK && !made) {
         st = find_classes(graph, split, options, found ? &kept : NULL, keep, &classes, err);
         if (st == PM_OK) {
-            st = pm_library_of_classes(split, &classes, options, out, err);
+            st = pmi_library_of_classes(split, &classes, options, out, err);
         }
     }
-    pm_kept_classes_free(&kept);
-    pm_classes_free(&classes);
+    pmi_kept_classes_free(&kept);
+    pmi_classes_free(&classes);
     return st;
 }
 
-void pm_library_free(pm_library *library) {
+void pmi_library_free(pm_library *library) {
     for (uint32_t c = 0; c < library->n_classes; c++) {
-        pm_plan_free(&library->classes[c].plan);
+        pmi_plan_free(&library->classes[c].plan);
     }
     free(library->classes);
     free(library->instances);

@@ -56,13 +56,13 @@ typedef struct pm_library {
 #define PM_CLASSES_KEPT_STATES 1000
 
 /* Finds, fetches and records. A cache that cannot be written is a warning; an entry that is damaged, or does not fit
- * its SCC, is an error line, removed and recorded again. Errors: those of recording. Free with pm_library_free, also
+ * its SCC, is an error line, removed and recorded again. Errors: those of recording. Free with pmi_library_free, also
  * after a failure. */
-pm_status pm_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
-                          pm_library *out, pm_error *err);
+pm_status pmi_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
+                           pm_library *out, pm_error *err);
 /* The same from classes that are known already; their names move into the library, unless it fails. */
-pm_status pm_library_of_classes(const pm_split *split, pm_classes *classes, const pm_library_options *options,
-                                pm_library *out, pm_error *err);
-void pm_library_free(pm_library *library);
+pm_status pmi_library_of_classes(const pm_split *split, pm_classes *classes, const pm_library_options *options,
+                                 pm_library *out, pm_error *err);
+void pmi_library_free(pm_library *library);
 
 #endif

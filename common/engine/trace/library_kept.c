@@ -56,14 +56,14 @@ static pm_status get_trace(const fitter *f, uint32_t class, uint32_t n, pm_trace
     pm_cache_found found;
     uint8_t key[PM_DIGEST_BYTES];
     *fits = false;
-    pm_status st = pm_library_get(f->options, f->kept->keys[class], &bytes, &found, err);
+    pm_status st = pmi_library_get(f->options, f->kept->keys[class], &bytes, &found, err);
     if (st == PM_OK && found == PM_CACHE_FOUND) {
         pm_error why = {0};
-        st = pm_library_decode(f->options, &bytes, out, key, &why);
+        st = pmi_library_decode(f->options, &bytes, out, key, &why);
         *fits = st == PM_OK && out->n == n && memcmp(key, f->kept->keys[class], sizeof key) == 0;
-        st = st == PM_EOSERR ? pm_fail(err, st, "%s", why.text) : PM_OK;
+        st = st == PM_EOSERR ? pmi_fail(err, st, "%s", why.text) : PM_OK;
     }
-    pm_buffer_free(&bytes);
+    pmi_buffer_free(&bytes);
     return st;
 }
 
@@ -77,15 +77,15 @@ static pm_status fit_first(fitter *f, uint32_t scc, pm_trace_class *class, bool 
         *fits = place(f, scc, trace.pivot);
         if (*fits) {
             const pm_pivot_edges edges = edges_of(f, scc);
-            st = pm_plan_of_edges(&trace, &edges, &class->plan, &why);
+            st = pmi_plan_of_edges(&trace, &edges, &class->plan, &why);
             *fits = st == PM_OK;
-            st = st == PM_EOSERR ? pm_fail(err, st, "%s", why.text) : PM_OK;
+            st = st == PM_EOSERR ? pmi_fail(err, st, "%s", why.text) : PM_OK;
         }
         lift(f, scc);
     }
     memcpy(class->key, f->kept->keys[number], PM_DIGEST_BYTES);
     class->cached = *fits;
-    pm_trace_free(&trace);
+    pmi_trace_free(&trace);
     return st;
 }
 
@@ -95,7 +95,7 @@ static bool fits_other(fitter *f, uint32_t scc, const pm_plan *plan) {
     if (fits) {
         const pm_pivot_edges edges = edges_of(f, scc);
         memset(f->mark, 0, n * sizeof *f->mark);
-        fits = pm_plan_fits(plan, &edges, f->mark);
+        fits = pmi_plan_fits(plan, &edges, f->mark);
     }
     lift(f, scc);
     return fits;
@@ -128,12 +128,12 @@ static pm_status fit_all(fitter *f, bool *fits, pm_error *err) {
 
 static pm_status fitter_new(const pm_graph *graph, fitter *f, pm_error *err) {
     uint32_t largest = f->split->largest;
-    f->position = pm_malloc(graph->n_vertices, sizeof *f->position);
-    f->vertex = pm_malloc(largest, 3 * sizeof *f->vertex);
-    f->out->classes = pm_calloc(f->kept->n_classes, sizeof *f->out->classes);
-    f->out->instances = pm_calloc(f->split->n_sccs, sizeof *f->out->instances);
+    f->position = pmi_malloc(graph->n_vertices, sizeof *f->position);
+    f->vertex = pmi_malloc(largest, 3 * sizeof *f->vertex);
+    f->out->classes = pmi_calloc(f->kept->n_classes, sizeof *f->out->classes);
+    f->out->instances = pmi_calloc(f->split->n_sccs, sizeof *f->out->instances);
     if (f->position == NULL || f->vertex == NULL || f->out->classes == NULL || f->out->instances == NULL) {
-        return pm_fail_memory(err, "the traces of the graph", graph->n_vertices * 16);
+        return pmi_fail_memory(err, "the traces of the graph", graph->n_vertices * 16);
     }
     f->out->n_classes = f->kept->n_classes;
     f->pivot_of = f->vertex + largest;
@@ -142,8 +142,8 @@ static pm_status fitter_new(const pm_graph *graph, fitter *f, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_library_of_kept(const pm_graph *graph, const pm_split *split, pm_kept_classes *kept,
-                             const pm_library_options *options, pm_library *out, bool *made, pm_error *err) {
+pm_status pmi_library_of_kept(const pm_graph *graph, const pm_split *split, pm_kept_classes *kept,
+                              const pm_library_options *options, pm_library *out, bool *made, pm_error *err) {
     *out = (pm_library){0};
     *made = true;
     fitter f = {.split = split, .kept = kept, .options = options, .out = out};
@@ -155,12 +155,12 @@ pm_status pm_library_of_kept(const pm_graph *graph, const pm_split *split, pm_ke
     free(f.vertex);
     *made = *made && st == PM_OK;
     if (!*made) {
-        pm_library_free(out);
+        pmi_library_free(out);
         return st;
     }
     out->n_cached = out->n_classes;
     out->names = kept->names;
     kept->names = NULL;
-    pm_library_fill_instances(split, kept->class_of, out);
+    pmi_library_fill_instances(split, kept->class_of, out);
     return PM_OK;
 }

@@ -28,15 +28,15 @@ static void clear_bit(uint64_t *row, size_t at) {
 static pm_status remaining_new(const pm_topology *t, remaining *r, pm_error *err) {
     size_t n = t->n, words = (n + 63) / 64, size;
     *r = (remaining){.n = n, .words = words};
-    if (pm_mul(n, words, &size)) {
-        r->out = pm_calloc(size, sizeof *r->out);
-        r->in = pm_calloc(size, sizeof *r->in);
-        r->n_out = pm_calloc(n, sizeof *r->n_out);
-        r->n_in = pm_calloc(n, sizeof *r->n_in);
+    if (pmi_mul(n, words, &size)) {
+        r->out = pmi_calloc(size, sizeof *r->out);
+        r->in = pmi_calloc(size, sizeof *r->in);
+        r->n_out = pmi_calloc(n, sizeof *r->n_out);
+        r->n_in = pmi_calloc(n, sizeof *r->n_in);
     }
     if (r->out == NULL || r->in == NULL || r->n_out == NULL || r->n_in == NULL) {
         remaining_free(r);
-        return pm_fail_memory(err, "a Markowitz ordering", n * words * 16);
+        return pmi_fail_memory(err, "a Markowitz ordering", n * words * 16);
     }
     for (size_t v = 0; v < n; v++) {
         for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
@@ -91,16 +91,16 @@ static uint32_t take_cheapest(const remaining *r, uint32_t *left, size_t n_left)
     return v;
 }
 
-pm_status pm_order_markowitz(const pm_topology *topology, const uint32_t *names, uint32_t *pivot, pm_error *err) {
+pm_status pmi_order_markowitz(const pm_topology *topology, const uint32_t *names, uint32_t *pivot, pm_error *err) {
     remaining r;
     pm_status st = remaining_new(topology, &r, err);
     if (st != PM_OK) {
         return st;
     }
-    uint32_t *left = pm_malloc(r.n, sizeof *left);
+    uint32_t *left = pmi_malloc(r.n, sizeof *left);
     if (left == NULL) {
         remaining_free(&r);
-        return pm_fail_memory(err, "a Markowitz ordering", r.n * sizeof *left);
+        return pmi_fail_memory(err, "a Markowitz ordering", r.n * sizeof *left);
     }
     for (uint32_t v = 0; v < r.n; v++) {
         left[names != NULL ? names[v] : v] = v;

@@ -12,8 +12,9 @@
 #define IMBALANCE 0.2
 
 static pm_status too_large(const pm_topology *t, const char *what, pm_error *err) {
-    return pm_fail(err, PM_EDATA, "an SCC of %u states and %zu inner edges is too large for %s: at most 2^31 - 1 edges",
-                   t->n, t->row[t->n], what);
+    return pmi_fail(err, PM_EDATA,
+                    "an SCC of %u states and %zu inner edges is too large for %s: at most 2^31 - 1 edges", t->n,
+                    t->row[t->n], what);
 }
 
 static pm_status amd_result(int status, const pm_topology *t, pm_error *err) {
@@ -21,32 +22,32 @@ static pm_status amd_result(int status, const pm_topology *t, pm_error *err) {
         return PM_OK;
     }
     if (status == AMD_OUT_OF_MEMORY) {
-        return pm_fail_memory(err, "AMD's ordering", t->row[t->n] * 2 * sizeof(int));
+        return pmi_fail_memory(err, "AMD's ordering", t->row[t->n] * 2 * sizeof(int));
     }
-    return pm_fail(err, PM_ESOFTWARE, "AMD refused an SCC of %u states with status %d; please report this", t->n,
-                   status);
+    return pmi_fail(err, PM_ESOFTWARE, "AMD refused an SCC of %u states with status %d; please report this", t->n,
+                    status);
 }
 
-pm_status pm_order_amd(const pm_topology *topology, const uint32_t *names, uint32_t *pivot, double *fill_bound,
-                       pm_error *err) {
+pm_status pmi_order_amd(const pm_topology *topology, const uint32_t *names, uint32_t *pivot, double *fill_bound,
+                        pm_error *err) {
     if (topology->row[topology->n] > INT32_MAX / 4) {
         return too_large(topology, "AMD", err);
     }
     pm_topology renamed = {0};
     if (names != NULL) {
-        pm_status st = pm_topology_rename(topology, names, &renamed, err);
+        pm_status st = pmi_topology_rename(topology, names, &renamed, err);
         if (st != PM_OK) {
             return st;
         }
     }
     const pm_topology *t = names != NULL ? &renamed : topology;
     size_t n = t->n, edges = t->row[n];
-    int *row = pm_malloc(n + 1, sizeof *row), *col = pm_malloc(edges, sizeof *col),
-        *order = pm_malloc(n, sizeof *order);
-    uint32_t *original = pm_malloc(n, sizeof *original);
+    int *row = pmi_malloc(n + 1, sizeof *row), *col = pmi_malloc(edges, sizeof *col),
+        *order = pmi_malloc(n, sizeof *order);
+    uint32_t *original = pmi_malloc(n, sizeof *original);
     pm_status st = PM_OK;
     if (row == NULL || col == NULL || order == NULL || original == NULL) {
-        st = pm_fail_memory(err, "AMD's ordering", edges * sizeof *col);
+        st = pmi_fail_memory(err, "AMD's ordering", edges * sizeof *col);
         goto out;
     }
     for (size_t v = 0; v <= n; v++) {
@@ -73,7 +74,7 @@ out:
     free(col);
     free(order);
     free(original);
-    pm_topology_free(&renamed);
+    pmi_topology_free(&renamed);
     return st;
 }
 
@@ -81,10 +82,10 @@ out:
 static pm_status symmetric_pattern(const pm_topology *t, SCOTCH_Num **row_out, SCOTCH_Num **col_out, pm_error *err) {
     size_t n = t->n, edges = t->row[n];
     pm_status st = PM_OK;
-    SCOTCH_Num *row = pm_calloc(n + 2, sizeof *row), *col = pm_malloc(2 * edges, sizeof *col);
-    uint32_t *mark = pm_malloc(n, sizeof *mark);
+    SCOTCH_Num *row = pmi_calloc(n + 2, sizeof *row), *col = pmi_malloc(2 * edges, sizeof *col);
+    uint32_t *mark = pmi_malloc(n, sizeof *mark);
     if (row == NULL || col == NULL || mark == NULL) {
-        st = pm_fail_memory(err, "the undirected pattern of an SCC", 2 * edges * sizeof *col);
+        st = pmi_fail_memory(err, "the undirected pattern of an SCC", 2 * edges * sizeof *col);
         goto out;
     }
     for (uint32_t v = 0; v < n; v++) {
@@ -162,33 +163,33 @@ static void dissection_free(dissection *d) {
 static pm_status dissect(const pm_topology *t, int seed, SCOTCH_Num *row, SCOTCH_Num *col, SCOTCH_Num *order,
                          pm_error *err) {
     dissection d;
-    SCOTCH_Num *inverse = pm_malloc(t->n, sizeof *inverse);
+    SCOTCH_Num *inverse = pmi_malloc(t->n, sizeof *inverse);
     pm_status st = PM_OK;
     if (inverse == NULL || SCOTCH_contextInit(&d.context) != 0) {
         free(inverse);
-        return pm_fail_memory(err, "SCOTCH's ordering", t->n * sizeof *inverse);
+        return pmi_fail_memory(err, "SCOTCH's ordering", t->n * sizeof *inverse);
     }
     if (!dissection_begin(&d, seed, (SCOTCH_Num)t->n, row, col)) {
-        st = pm_fail_memory(err, "SCOTCH's ordering", t->row[t->n] * 2 * sizeof *col);
+        st = pmi_fail_memory(err, "SCOTCH's ordering", t->row[t->n] * 2 * sizeof *col);
     } else if (SCOTCH_graphOrder(&d.bound, &d.strategy, inverse, order, NULL, NULL, NULL) != 0) {
-        st = pm_fail(err, PM_ESOFTWARE,
-                     "SCOTCH found no order for an SCC of %u states: memory, or a fault; if it is "
-                     "not memory, please report this",
-                     t->n);
+        st = pmi_fail(err, PM_ESOFTWARE,
+                      "SCOTCH found no order for an SCC of %u states: memory, or a fault; if it is "
+                      "not memory, please report this",
+                      t->n);
     }
     dissection_free(&d);
     free(inverse);
     return st;
 }
 
-pm_status pm_order_dissection(const pm_topology *topology, int seed, uint32_t *pivot, pm_error *err) {
+pm_status pmi_order_dissection(const pm_topology *topology, int seed, uint32_t *pivot, pm_error *err) {
     if (topology->row[topology->n] > INT32_MAX / 4) {
         return too_large(topology, "SCOTCH", err);
     }
     size_t n = topology->n;
-    SCOTCH_Num *row = NULL, *col = NULL, *order = pm_malloc(n, sizeof *order);
+    SCOTCH_Num *row = NULL, *col = NULL, *order = pmi_malloc(n, sizeof *order);
     pm_status st = order != NULL ? symmetric_pattern(topology, &row, &col, err)
-                                 : pm_fail_memory(err, "SCOTCH's ordering", n * sizeof *order);
+                                 : pmi_fail_memory(err, "SCOTCH's ordering", n * sizeof *order);
     if (st == PM_OK) {
         st = dissect(topology, seed, row, col, order, err);
     }

@@ -50,57 +50,57 @@ static pm_status find_fill(const pm_trace *t, const pm_pivot_edges *edges, pm_pl
         size_t at = add_fill(t->l, t->l_row[j], t->l_row[j + 1], j, mark, out->fill_row[j], out->fill, &matched);
         out->fill_row[j + 1] = add_fill(t->u, t->u_row[j], t->u_row[j + 1], j, mark, at, out->fill, &matched);
         if (matched != distinct) {
-            return pm_fail(err, PM_EDATA,
-                           "it does not fit the SCC of %u states: its pattern lacks an edge of the canonical state %u",
-                           t->n, t->pivot[j]);
+            return pmi_fail(err, PM_EDATA,
+                            "it does not fit the SCC of %u states: its pattern lacks an edge of the canonical state %u",
+                            t->n, t->pivot[j]);
         }
         n_edges += distinct;
     }
     return n_edges == t->n_edges
                ? PM_OK
-               : pm_fail(err, PM_EDATA, "it does not fit the SCC of %u states: it is of %llu edges, the SCC has %llu",
-                         t->n, (unsigned long long)t->n_edges, (unsigned long long)n_edges);
+               : pmi_fail(err, PM_EDATA, "it does not fit the SCC of %u states: it is of %llu edges, the SCC has %llu",
+                          t->n, (unsigned long long)t->n_edges, (unsigned long long)n_edges);
 }
 
-pm_status pm_plan_of_edges(pm_trace *trace, const pm_pivot_edges *edges, pm_plan *out, pm_error *err) {
+pm_status pmi_plan_of_edges(pm_trace *trace, const pm_pivot_edges *edges, pm_plan *out, pm_error *err) {
     uint32_t n = trace->n;
     size_t entries = trace->l_row[n] + trace->u_row[n];
-    *out = (pm_plan){.chain_end = pm_malloc(n, sizeof *out->chain_end),
-                     .fill_row = pm_calloc((size_t)n + 1, sizeof *out->fill_row),
-                     .fill = pm_malloc(entries, sizeof *out->fill)};
+    *out = (pm_plan){.chain_end = pmi_malloc(n, sizeof *out->chain_end),
+                     .fill_row = pmi_calloc((size_t)n + 1, sizeof *out->fill_row),
+                     .fill = pmi_malloc(entries, sizeof *out->fill)};
     out->trace = *trace;
     *trace = (pm_trace){0};
-    uint32_t *mark = pm_calloc(n, sizeof *mark);
+    uint32_t *mark = pmi_calloc(n, sizeof *mark);
     pm_status st = PM_OK;
     if (out->chain_end == NULL || out->fill_row == NULL || out->fill == NULL || mark == NULL) {
-        st = pm_fail_memory(err, "the plan of a trace", entries * sizeof *out->fill);
+        st = pmi_fail_memory(err, "the plan of a trace", entries * sizeof *out->fill);
     } else if (n != edges->n) {
-        st = pm_fail(err, PM_EDATA, "it does not fit: a trace of %u states for an SCC of %u", n, edges->n);
+        st = pmi_fail(err, PM_EDATA, "it does not fit: a trace of %u states for an SCC of %u", n, edges->n);
     } else {
         find_chains(&out->trace, out->chain_end);
         st = find_fill(&out->trace, edges, out, mark, err);
     }
     free(mark);
     if (st != PM_OK) {
-        pm_plan_free(out);
+        pmi_plan_free(out);
     }
     return st;
 }
 
-pm_status pm_plan_new(pm_trace *trace, const pm_topology *topology, pm_plan *out, pm_error *err) {
+pm_status pmi_plan_new(pm_trace *trace, const pm_topology *topology, pm_plan *out, pm_error *err) {
     uint32_t n = trace->n;
-    uint32_t *position = pm_malloc(n > topology->n ? n : topology->n, sizeof *position);
+    uint32_t *position = pmi_malloc(n > topology->n ? n : topology->n, sizeof *position);
     if (position == NULL) {
-        pm_trace_free(trace);
+        pmi_trace_free(trace);
         *out = (pm_plan){0};
-        return pm_fail_memory(err, "the plan of a trace", n * sizeof *position);
+        return pmi_fail_memory(err, "the plan of a trace", n * sizeof *position);
     }
     for (uint32_t j = 0; j < n; j++) {
         position[trace->pivot[j]] = j;
     }
     const pm_pivot_edges edges = {
         .n = topology->n, .vertex = trace->pivot, .position = position, .row = topology->row, .col = topology->col};
-    pm_status st = pm_plan_of_edges(trace, &edges, out, err);
+    pm_status st = pmi_plan_of_edges(trace, &edges, out, err);
     free(position);
     return st;
 }
@@ -113,7 +113,7 @@ static size_t count_marked(const uint32_t *entry, size_t begin, size_t end, uint
     return count;
 }
 
-bool pm_plan_fits(const pm_plan *plan, const pm_pivot_edges *edges, uint32_t *mark) {
+bool pmi_plan_fits(const pm_plan *plan, const pm_pivot_edges *edges, uint32_t *mark) {
     const pm_trace *t = &plan->trace;
     bool fits = t->n == edges->n;
     for (uint32_t j = 0; fits && j < t->n; j++) {
@@ -128,8 +128,8 @@ bool pm_plan_fits(const pm_plan *plan, const pm_pivot_edges *edges, uint32_t *ma
     return fits;
 }
 
-void pm_plan_free(pm_plan *plan) {
-    pm_trace_free(&plan->trace);
+void pmi_plan_free(pm_plan *plan) {
+    pmi_trace_free(&plan->trace);
     free(plan->chain_end);
     free(plan->fill_row);
     free(plan->fill);

@@ -24,17 +24,17 @@ typedef struct pm_pivot_edges {
 
 /* Takes the trace over (it is left empty, also after a failure). `topology` is the canonical SCC it was recorded from.
  * Errors: PM_EDATA when the trace is not of this SCC: an edge is missing from the pattern, or there are not as many as
- * the trace says. Free with pm_plan_free. */
-pm_status pm_plan_new(pm_trace *trace, const pm_topology *topology, pm_plan *out, pm_error *err);
+ * the trace says. Free with pmi_plan_free. */
+pm_status pmi_plan_new(pm_trace *trace, const pm_topology *topology, pm_plan *out, pm_error *err);
 
 /* The same from edges in the order of the trace's pivots. A trace whose pattern is closed and has every edge is right
  * for the SCC, whatever key it was found under. */
-pm_status pm_plan_of_edges(pm_trace *trace, const pm_pivot_edges *edges, pm_plan *out, pm_error *err);
+pm_status pmi_plan_of_edges(pm_trace *trace, const pm_pivot_edges *edges, pm_plan *out, pm_error *err);
 
 /* Whether another SCC has the edges that the plan was made of, in the order of its pivots. `mark`: plan->trace.n zeros,
  * scratch. */
-bool pm_plan_fits(const pm_plan *plan, const pm_pivot_edges *edges, uint32_t *mark);
+bool pmi_plan_fits(const pm_plan *plan, const pm_pivot_edges *edges, uint32_t *mark);
 
-void pm_plan_free(pm_plan *plan);
+void pmi_plan_free(pm_plan *plan);
 
 #endif

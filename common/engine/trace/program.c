@@ -9,26 +9,26 @@ static pm_status allocate(const pm_graph *g, const pm_split *s, pm_program *p, p
     size_t n = s->n_transient, edges = s->row[g->n_vertices];
     p->n = s->n_transient;
     p->n_components = s->n_sccs;
-    p->components = pm_calloc(s->n_sccs, sizeof *p->components);
-    p->vertex = pm_malloc(n, sizeof *p->vertex);
-    p->position = pm_malloc(g->n_vertices, sizeof *p->position);
-    p->inner_row = pm_calloc(n + 1, sizeof *p->inner_row);
-    p->exit_row = pm_calloc(n + 1, sizeof *p->exit_row);
-    p->absorb_row = pm_calloc(n + 1, sizeof *p->absorb_row);
-    p->by_level = pm_malloc(s->n_sccs, sizeof *p->by_level);
-    p->level_first = pm_calloc((size_t)s->n_sccs + 2, sizeof *p->level_first);
+    p->components = pmi_calloc(s->n_sccs, sizeof *p->components);
+    p->vertex = pmi_malloc(n, sizeof *p->vertex);
+    p->position = pmi_malloc(g->n_vertices, sizeof *p->position);
+    p->inner_row = pmi_calloc(n + 1, sizeof *p->inner_row);
+    p->exit_row = pmi_calloc(n + 1, sizeof *p->exit_row);
+    p->absorb_row = pmi_calloc(n + 1, sizeof *p->absorb_row);
+    p->by_level = pmi_malloc(s->n_sccs, sizeof *p->by_level);
+    p->level_first = pmi_calloc((size_t)s->n_sccs + 2, sizeof *p->level_first);
     if (p->components == NULL || p->vertex == NULL || p->position == NULL || p->inner_row == NULL ||
         p->exit_row == NULL || p->absorb_row == NULL || p->by_level == NULL || p->level_first == NULL) {
-        return pm_fail_memory(err, "the program", n * 40 + edges * 8);
+        return pmi_fail_memory(err, "the program", n * 40 + edges * 8);
     }
     return PM_OK;
 }
 
 static pm_status place_states(const pm_graph *g, const pm_split *s, const pm_scc_instance *instances, pm_program *p,
                               pm_error *err) {
-    uint32_t *pivot_of = pm_malloc(s->largest, sizeof *pivot_of);
+    uint32_t *pivot_of = pmi_malloc(s->largest, sizeof *pivot_of);
     if (pivot_of == NULL) {
-        return pm_fail_memory(err, "the order of the program", s->largest * sizeof *pivot_of);
+        return pmi_fail_memory(err, "the order of the program", s->largest * sizeof *pivot_of);
     }
     memset(p->position, 0xff, g->n_vertices * sizeof *p->position);
     for (uint32_t c = 0; c < s->n_sccs; c++) {
@@ -70,15 +70,15 @@ static pm_status count_edges(const pm_split *s, pm_program *p, pm_error *err) {
         }
     }
     size_t inner = p->inner_row[p->n], exits = p->exit_row[p->n], absorb = p->absorb_row[p->n];
-    p->inner_again = pm_malloc(p->n, sizeof *p->inner_again);
-    p->inner_col = pm_malloc(inner, sizeof *p->inner_col);
-    p->inner_weight = pm_malloc(inner, sizeof *p->inner_weight);
-    p->exit_to = pm_calloc(exits + PM_EXIT_AHEAD, sizeof *p->exit_to);
-    p->exit_weight = pm_malloc(exits, sizeof *p->exit_weight);
-    p->absorb_weight = pm_malloc(absorb, sizeof *p->absorb_weight);
+    p->inner_again = pmi_malloc(p->n, sizeof *p->inner_again);
+    p->inner_col = pmi_malloc(inner, sizeof *p->inner_col);
+    p->inner_weight = pmi_malloc(inner, sizeof *p->inner_weight);
+    p->exit_to = pmi_calloc(exits + PM_EXIT_AHEAD, sizeof *p->exit_to);
+    p->exit_weight = pmi_malloc(exits, sizeof *p->exit_weight);
+    p->absorb_weight = pmi_malloc(absorb, sizeof *p->absorb_weight);
     if (p->inner_again == NULL || p->inner_col == NULL || p->inner_weight == NULL || p->exit_to == NULL ||
         p->exit_weight == NULL || p->absorb_weight == NULL) {
-        return pm_fail_memory(err, "the edges of the program", (inner + exits) * 8 + absorb * 4);
+        return pmi_fail_memory(err, "the edges of the program", (inner + exits) * 8 + absorb * 4);
     }
     return PM_OK;
 }
@@ -106,9 +106,9 @@ static void place_row(const pm_split *s, pm_program *p, uint32_t at, uint32_t *s
 }
 
 static pm_status place_edges(const pm_split *s, pm_program *p, pm_error *err) {
-    uint32_t *seen = pm_malloc(p->n, sizeof *seen);
+    uint32_t *seen = pmi_malloc(p->n, sizeof *seen);
     if (seen == NULL) {
-        return pm_fail_memory(err, "the edges of the program", p->n * sizeof *seen);
+        return pmi_fail_memory(err, "the edges of the program", p->n * sizeof *seen);
     }
     memset(seen, 0xff, p->n * sizeof *seen);
     for (uint32_t at = 0; at < p->n; at++) {
@@ -119,9 +119,9 @@ static pm_status place_edges(const pm_split *s, pm_program *p, pm_error *err) {
 }
 
 static pm_status place_loops(const pm_graph *g, pm_program *p, pm_error *err) {
-    p->loop_row = pm_calloc((size_t)p->n + 1, sizeof *p->loop_row);
+    p->loop_row = pmi_calloc((size_t)p->n + 1, sizeof *p->loop_row);
     if (p->loop_row == NULL) {
-        return pm_fail_memory(err, "the self-loops of the program", p->n * sizeof *p->loop_row);
+        return pmi_fail_memory(err, "the self-loops of the program", p->n * sizeof *p->loop_row);
     }
     for (size_t e = 0; e < g->n_edges; e++) {
         uint32_t at = p->position[g->from[e]];
@@ -132,9 +132,9 @@ static pm_status place_loops(const pm_graph *g, pm_program *p, pm_error *err) {
     for (uint32_t at = 0; at < p->n; at++) {
         p->loop_row[at + 1] += p->loop_row[at];
     }
-    p->loop_weight = pm_malloc(p->loop_row[p->n], sizeof *p->loop_weight);
+    p->loop_weight = pmi_malloc(p->loop_row[p->n], sizeof *p->loop_weight);
     if (p->loop_weight == NULL) {
-        return pm_fail_memory(err, "the self-loops of the program", p->loop_row[p->n] * sizeof *p->loop_weight);
+        return pmi_fail_memory(err, "the self-loops of the program", p->loop_row[p->n] * sizeof *p->loop_weight);
     }
     for (size_t e = 0; e < g->n_edges; e++) {
         uint32_t at = p->position[g->from[e]];
@@ -186,8 +186,8 @@ static void add_costs(pm_program *p) {
     p->flops += 3 * p->exit_row[p->n] + p->absorb_row[p->n] + p->inner_row[p->n];
 }
 
-pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const pm_scc_instance *instances,
-                            pm_program *out, pm_error *err) {
+pm_status pmi_program_stitch(const pm_graph *graph, const pm_split *split, const pm_scc_instance *instances,
+                             pm_program *out, pm_error *err) {
     *out = (pm_program){0};
     pm_status st = allocate(graph, split, out, err);
     if (st == PM_OK) {
@@ -205,15 +205,15 @@ pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const 
     if (st == PM_OK) {
         place_levels(split, out);
         add_costs(out);
-        st = pm_program_judge(graph, out, err);
+        st = pmi_program_judge(graph, out, err);
     }
     if (st != PM_OK) {
-        pm_program_free(out);
+        pmi_program_free(out);
     }
     return st;
 }
 
-void pm_program_free(pm_program *program) {
+void pmi_program_free(pm_program *program) {
     free(program->components);
     free(program->vertex);
     free(program->position);
@@ -233,7 +233,7 @@ void pm_program_free(pm_program *program) {
     *program = (pm_program){0};
 }
 
-pm_scc_view pm_program_view(const pm_program *program, uint32_t component) {
+pm_scc_view pmi_program_view(const pm_program *program, uint32_t component) {
     const pm_component *c = &program->components[component];
     pm_scc_view view = {.first = c->first,
                         .n = c->n,

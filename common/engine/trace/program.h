@@ -48,12 +48,12 @@ typedef struct pm_scc_instance {
 } pm_scc_instance;
 
 /* Stitches; `instances` has split->n_sccs entries, and each SCC renamed by its instance is the topology of its plan.
- * The plans must outlive the program. Free with pm_program_free, also after a failure. */
-pm_status pm_program_stitch(const pm_graph *graph, const pm_split *split, const pm_scc_instance *instances,
-                            pm_program *out, pm_error *err);
-void pm_program_free(pm_program *program);
+ * The plans must outlive the program. Free with pmi_program_free, also after a failure. */
+pm_status pmi_program_stitch(const pm_graph *graph, const pm_split *split, const pm_scc_instance *instances,
+                             pm_program *out, pm_error *err);
+void pmi_program_free(pm_program *program);
 
 /* The kernels' view of one component. */
-pm_scc_view pm_program_view(const pm_program *program, uint32_t component);
+pm_scc_view pmi_program_view(const pm_program *program, uint32_t component);
 
 #endif

@@ -36,22 +36,22 @@ static bool is_perfect(const search *s) {
 static pm_status try_order(search *s, pm_error *err) {
     pm_trace trace;
     bool fits;
-    pm_status st = pm_symbolic(s->topology, s->pivot, s->max_fill, &trace, &fits, err);
+    pm_status st = pmi_symbolic(s->topology, s->pivot, s->max_fill, &trace, &fits, err);
     if (st != PM_OK || !fits) {
         return st;
     }
     if (s->best.n == 0 || trace.flops < s->best.flops) {
-        pm_trace_free(&s->best);
+        pmi_trace_free(&s->best);
         s->best = trace;
     } else {
-        pm_trace_free(&trace);
+        pmi_trace_free(&trace);
     }
     return PM_OK;
 }
 
 static pm_status try_amd(search *s, const uint32_t *names, pm_error *err) {
     double bound;
-    pm_status st = pm_order_amd(s->topology, names, s->pivot, &bound, err);
+    pm_status st = pmi_order_amd(s->topology, names, s->pivot, &bound, err);
     if (st != PM_OK) {
         return st;
     }
@@ -61,7 +61,7 @@ static pm_status try_amd(search *s, const uint32_t *names, pm_error *err) {
 
 static void shuffle(search *s) {
     for (uint32_t i = s->topology->n; i-- > 1;) {
-        uint32_t other = (uint32_t)(pm_random_next(&s->random) % (i + 1));
+        uint32_t other = (uint32_t)(pmi_random_next(&s->random) % (i + 1));
         uint32_t name = s->names[i];
         s->names[i] = s->names[other];
         s->names[other] = name;
@@ -75,12 +75,12 @@ static void reverse(search *s) {
 }
 
 static pm_status try_markowitz(search *s, const uint32_t *names, pm_error *err) {
-    pm_status st = pm_order_markowitz(s->topology, names, s->pivot, err);
+    pm_status st = pmi_order_markowitz(s->topology, names, s->pivot, err);
     return st == PM_OK ? try_order(s, err) : st;
 }
 
 static pm_status try_dissection(search *s, int seed, pm_error *err) {
-    pm_status st = pm_order_dissection(s->topology, seed, s->pivot, err);
+    pm_status st = pmi_order_dissection(s->topology, seed, s->pivot, err);
     return st == PM_OK ? try_order(s, err) : st;
 }
 
@@ -135,27 +135,27 @@ static double replay_bytes(double fill, uint32_t n) {
 static pm_status does_not_fit(const search *s, size_t memory, pm_error *err) {
     uint32_t n = s->topology->n;
     double fill = s->smallest_bound;
-    return pm_fail(err, PM_EOSERR,
-                   "an SCC of %u states and %zu inner edges does not fit the %zu bytes that --memory leaves to a "
-                   "recording thread: its "
-                   "elimination is predicted to fill in to %.3g entries, %.3g bytes of trace and %.3g bytes of replay "
-                   "for each lane; give more memory, "
-                   "or a model whose SCCs are smaller",
-                   n, s->topology->row[n], memory, fill, 4 * fill, replay_bytes(fill, n));
+    return pmi_fail(err, PM_EOSERR,
+                    "an SCC of %u states and %zu inner edges does not fit the %zu bytes that --memory leaves to a "
+                    "recording thread: its "
+                    "elimination is predicted to fill in to %.3g entries, %.3g bytes of trace and %.3g bytes of replay "
+                    "for each lane; give more memory, "
+                    "or a model whose SCCs are smaller",
+                    n, s->topology->row[n], memory, fill, 4 * fill, replay_bytes(fill, n));
 }
 
-pm_status pm_record(const pm_canon *canon, const pm_record_options *options, pm_plan *out, pm_error *err) {
+pm_status pmi_record(const pm_canon *canon, const pm_record_options *options, pm_plan *out, pm_error *err) {
     const pm_topology *t = &canon->topology;
     *out = (pm_plan){0};
     search s = {.topology = t,
                 .max_fill = options->memory / 12, /* 4 bytes of pattern and 8 of values for each entry */
-                .pivot = pm_malloc(t->n, sizeof *s.pivot),
-                .names = pm_malloc(t->n, sizeof *s.names),
+                .pivot = pmi_malloc(t->n, sizeof *s.pivot),
+                .names = pmi_malloc(t->n, sizeof *s.names),
                 .smallest_bound = 1e300};
-    pm_random_seed(&s.random, canon->digest);
+    pmi_random_seed(&s.random, canon->digest);
     pm_status st = PM_OK;
     if (s.pivot == NULL || s.names == NULL) {
-        st = pm_fail_memory(err, "the search for pivot orders", t->n * 8);
+        st = pmi_fail_memory(err, "the search for pivot orders", t->n * 8);
         goto out;
     }
     for (uint32_t i = 0; i < t->n; i++) {
@@ -170,17 +170,17 @@ pm_status pm_record(const pm_canon *canon, const pm_record_options *options, pm_
     }
     if (st == PM_OK) {
         memcpy(s.best.digest, canon->digest, PM_DIGEST_BYTES);
-        st = pm_plan_new(&s.best, t, out, err);
+        st = pmi_plan_new(&s.best, t, out, err);
     }
     if (st == PM_OK) {
-        st = pm_plan_check(out, t, options->isa, err);
+        st = pmi_plan_check(out, t, options->isa, err);
     }
 out:
     free(s.pivot);
     free(s.names);
-    pm_trace_free(&s.best);
+    pmi_trace_free(&s.best);
     if (st != PM_OK) {
-        pm_plan_free(out);
+        pmi_plan_free(out);
     }
     return st;
 }

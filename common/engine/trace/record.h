@@ -13,10 +13,10 @@ typedef struct pm_record_options {
 /* Records the trace of a canonical SCC: tries the pivot orders of the effort, keeps the one of fewest flops, replays it
  * at random positive rates and checks the residual. Errors: PM_EOSERR when no order's trace and replay fit the memory,
  * with the figures predicted; PM_ESOFTWARE when the check fails (such a trace is never returned). Free with
- * pm_plan_free. */
-pm_status pm_record(const pm_canon *canon, const pm_record_options *options, pm_plan *out, pm_error *err);
+ * pmi_plan_free. */
+pm_status pmi_record(const pm_canon *canon, const pm_record_options *options, pm_plan *out, pm_error *err);
 
 /* The check alone; `topology` is the canonical SCC of the plan. */
-pm_status pm_plan_check(const pm_plan *plan, const pm_topology *topology, pm_isa isa, pm_error *err);
+pm_status pmi_plan_check(const pm_plan *plan, const pm_topology *topology, pm_isa isa, pm_error *err);
 
 #endif

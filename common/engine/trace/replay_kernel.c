@@ -6,7 +6,7 @@
 #include "base/simd.h"
 #include "trace/kernel.h"
 
-const pm_kernels *PM_ISA_NAME(pm_kernels)(unsigned lanes);
+const pm_kernels *PM_ISA_NAME(pmi_kernels)(unsigned lanes);
 
 #define PM_LANES 1
 #include "trace/replay_lanes.inc"
@@ -21,7 +21,7 @@ const pm_kernels *PM_ISA_NAME(pm_kernels)(unsigned lanes);
 #include "trace/replay_lanes.inc"
 #undef PM_LANES
 
-const pm_kernels *PM_ISA_NAME(pm_kernels)(unsigned lanes) {
+const pm_kernels *PM_ISA_NAME(pmi_kernels)(unsigned lanes) {
     switch (lanes) {
     case 1:
         return &kernels_1;

@@ -108,13 +108,13 @@ static size_t count_weights(const pm_graph *g, const pm_program *p, weight_row *
     return count;
 }
 
-pm_status pm_program_judge(const pm_graph *graph, pm_program *program, pm_error *err) {
-    double *span = pm_malloc(program->n, sizeof *span);
-    weight_row *row = pm_malloc(graph->n_weights, sizeof *row);
-    bool *used = pm_calloc(graph->n_weights, sizeof *used);
+pm_status pmi_program_judge(const pm_graph *graph, pm_program *program, pm_error *err) {
+    double *span = pmi_malloc(program->n, sizeof *span);
+    weight_row *row = pmi_malloc(graph->n_weights, sizeof *row);
+    bool *used = pmi_calloc(graph->n_weights, sizeof *used);
     pm_status st = PM_OK;
     if (span == NULL || row == NULL || used == NULL) {
-        st = pm_fail_memory(err, "the judgement of a program", program->n * sizeof *span);
+        st = pmi_fail_memory(err, "the judgement of a program", program->n * sizeof *span);
     } else {
         double most = longest(program, span);
         program->is_long =

@@ -13,6 +13,6 @@
  * alike, those that absorb left out; and W the number of weights that are no multiples of each other by a power of two.
  * The limit keeps it below 1e-13, but where theta gives ways inside of a large SCC, or weights, no part in the result
  * (docs/moments.md). Large SCCs of few edges are told apart by themselves. */
-pm_status pm_program_judge(const pm_graph *graph, pm_program *program, pm_error *err);
+pm_status pmi_program_judge(const pm_graph *graph, pm_program *program, pm_error *err);
 
 #endif

@@ -10,11 +10,11 @@ static pm_status check_pivot(const pm_trace *t, uint32_t *mark, pm_error *err) {
     for (uint32_t p = 0; p < t->n; p++) {
         uint32_t state = t->pivot[p];
         if (state >= t->n) {
-            return pm_fail(err, PM_EDATA, "pivot %" PRIu32 ": expected a state below %" PRIu32 ", found %" PRIu32, p,
-                           t->n, state);
+            return pmi_fail(err, PM_EDATA, "pivot %" PRIu32 ": expected a state below %" PRIu32 ", found %" PRIu32, p,
+                            t->n, state);
         }
         if (mark[state] != 0) {
-            return pm_fail(err, PM_EDATA, "pivot %" PRIu32 ": state %" PRIu32 " is eliminated twice", p, state);
+            return pmi_fail(err, PM_EDATA, "pivot %" PRIu32 ": state %" PRIu32 " is eliminated twice", p, state);
         }
         mark[state] = 1;
     }
@@ -39,10 +39,10 @@ static pm_status check_row(const char *name, uint32_t j, const uint32_t *entry, 
     uint32_t least = first;
     for (size_t e = 0; e < count; e++) {
         if (entry[e] < least || entry[e] >= end) {
-            return pm_fail(err, PM_EDATA,
-                           "row %" PRIu32 " of %s, entry %zu: expected a pivot from %" PRIu32 " to below %" PRIu32
-                           ", found %" PRIu32,
-                           j, name, e, least, end, entry[e]);
+            return pmi_fail(err, PM_EDATA,
+                            "row %" PRIu32 " of %s, entry %zu: expected a pivot from %" PRIu32 " to below %" PRIu32
+                            ", found %" PRIu32,
+                            j, name, e, least, end, entry[e]);
         }
         least = entry[e] + 1;
     }
@@ -88,10 +88,10 @@ static pm_status check_substitution(const pm_trace *t, uint32_t j, uint32_t i, s
                                     pm_error *err) {
     for (size_t f = t->u_row[i]; f < end; f++) {
         if (mark[t->u[f]] != j + 1) {
-            return pm_fail(err, PM_EDATA,
-                           "row %" PRIu32 ": pivot %" PRIu32 " is substituted and leads to %" PRIu32
-                           ", which the row lacks: the pattern is not closed",
-                           j, i, t->u[f]);
+            return pmi_fail(err, PM_EDATA,
+                            "row %" PRIu32 ": pivot %" PRIu32 " is substituted and leads to %" PRIu32
+                            ", which the row lacks: the pattern is not closed",
+                            j, i, t->u[f]);
         }
     }
     return PM_OK;
@@ -127,29 +127,29 @@ static pm_status check_closed(const pm_trace *t, uint32_t *mark, size_t *pruned_
 static pm_status check_counts(const pm_trace *t, uint64_t updates, pm_error *err) {
     uint64_t fill = (uint64_t)t->l_row[t->n] + t->u_row[t->n];
     if (t->n_edges < t->n || t->n_edges > fill) {
-        return pm_fail(err, PM_EDATA,
-                       "edges: expected from %" PRIu32 " (states) to %" PRIu64
-                       " (entries of the pattern), found %" PRIu64,
-                       t->n, fill, t->n_edges);
+        return pmi_fail(err, PM_EDATA,
+                        "edges: expected from %" PRIu32 " (states) to %" PRIu64
+                        " (entries of the pattern), found %" PRIu64,
+                        t->n, fill, t->n_edges);
     }
     uint64_t most = 16 * (updates + fill + t->n);
     if (t->flops < fill || t->flops > most) {
-        return pm_fail(err, PM_EDATA, "flops: expected from %" PRIu64 " to %" PRIu64 ", found %" PRIu64, fill, most,
-                       t->flops);
+        return pmi_fail(err, PM_EDATA, "flops: expected from %" PRIu64 " to %" PRIu64 ", found %" PRIu64, fill, most,
+                        t->flops);
     }
     return PM_OK;
 }
 
-pm_status pm_trace_check_structure(const pm_trace *trace, pm_error *err) {
+pm_status pmi_trace_check_structure(const pm_trace *trace, pm_error *err) {
     if (trace->n < 2 || trace->n == UINT32_MAX) {
-        return pm_fail(err, PM_EDATA, "states: expected from 2 to %" PRIu32 ", found %" PRIu32, UINT32_MAX - 1,
-                       trace->n);
+        return pmi_fail(err, PM_EDATA, "states: expected from 2 to %" PRIu32 ", found %" PRIu32, UINT32_MAX - 1,
+                        trace->n);
     }
-    uint32_t *mark = pm_calloc(trace->n, sizeof *mark);
-    size_t *pruned_end = pm_malloc(trace->n, sizeof *pruned_end);
+    uint32_t *mark = pmi_calloc(trace->n, sizeof *mark);
+    size_t *pruned_end = pmi_malloc(trace->n, sizeof *pruned_end);
     uint64_t updates = 0;
     pm_status st = mark == NULL || pruned_end == NULL
-                       ? pm_fail_memory(err, "checking a trace", trace->n * sizeof *pruned_end)
+                       ? pmi_fail_memory(err, "checking a trace", trace->n * sizeof *pruned_end)
                        : check_pivot(trace, mark, err);
     if (st == PM_OK) {
         st = check_rows(trace, err);

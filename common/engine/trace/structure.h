@@ -12,8 +12,8 @@
  *   - n <= n_edges <= |L| + |U|: a strongly connected component has an edge out of every state, and the pattern holds
  *     every edge;
  *   - |L| + |U| <= flops <= 16 (updates + |L| + |U| + n), where updates is the number of (i in L(j), k in U(i)).
- * Takes about the time of pm_symbolic, which grows with the pattern and not with its updates, and 12n bytes. Errors:
+ * Takes about the time of pmi_symbolic, which grows with the pattern and not with its updates, and 12n bytes. Errors:
  * PM_EDATA naming row, expected and found. */
-pm_status pm_trace_check_structure(const pm_trace *trace, pm_error *err);
+pm_status pmi_trace_check_structure(const pm_trace *trace, pm_error *err);
 
 #endif

@@ -24,17 +24,17 @@ static pm_status symbolic_new(const pm_topology *t, const uint32_t *pivot, pm_tr
     size_t n = t->n;
     *s = (symbolic){.topology = t,
                     .trace = trace,
-                    .position = pm_malloc(n, sizeof *s->position),
-                    .mark = pm_calloc(n, sizeof *s->mark),
-                    .pruned_end = pm_calloc(n, sizeof *s->pruned_end)};
+                    .position = pmi_malloc(n, sizeof *s->position),
+                    .mark = pmi_calloc(n, sizeof *s->mark),
+                    .pruned_end = pmi_calloc(n, sizeof *s->pruned_end)};
     *trace = (pm_trace){.n = t->n,
-                        .pivot = pm_malloc(n, sizeof *trace->pivot),
-                        .l_row = pm_calloc(n + 1, sizeof *trace->l_row),
-                        .u_row = pm_calloc(n + 1, sizeof *trace->u_row),
+                        .pivot = pmi_malloc(n, sizeof *trace->pivot),
+                        .l_row = pmi_calloc(n + 1, sizeof *trace->l_row),
+                        .u_row = pmi_calloc(n + 1, sizeof *trace->u_row),
                         .n_edges = t->row[n]};
     if (s->position == NULL || s->mark == NULL || s->pruned_end == NULL || trace->pivot == NULL ||
         trace->l_row == NULL || trace->u_row == NULL) {
-        return pm_fail_memory(err, "a symbolic elimination", n * 40);
+        return pmi_fail_memory(err, "a symbolic elimination", n * 40);
     }
     memcpy(trace->pivot, pivot, n * sizeof *pivot);
     for (uint32_t j = 0; j < t->n; j++) {
@@ -59,8 +59,8 @@ static void reach(symbolic *s, uint32_t j, uint32_t k) {
 
 static bool reserve_row(symbolic *s, uint32_t j) {
     pm_trace *t = s->trace;
-    return pm_reserve((void **)&t->l, &s->l_capacity, t->l_row[j] + j, sizeof *t->l) &&
-           pm_reserve((void **)&t->u, &s->u_capacity, t->u_row[j] + (t->n - j), sizeof *t->u);
+    return pmi_reserve((void **)&t->l, &s->l_capacity, t->l_row[j] + j, sizeof *t->l) &&
+           pmi_reserve((void **)&t->u, &s->u_capacity, t->u_row[j] + (t->n - j), sizeof *t->u);
 }
 
 static void eliminate_row(symbolic *s, uint32_t j) {
@@ -112,12 +112,12 @@ static void prune(symbolic *s, uint32_t j) {
 /* Ascending entries in every row, in linear time: through the columns and back. */
 static pm_status sort_rows(uint32_t n, const size_t *row, uint32_t *entry, pm_error *err) {
     size_t count = row[n];
-    size_t *column = pm_calloc((size_t)n + 1, sizeof *column);
-    size_t *at = pm_malloc(n, sizeof *at);
-    uint32_t *owner = pm_malloc(count, sizeof *owner);
+    size_t *column = pmi_calloc((size_t)n + 1, sizeof *column);
+    size_t *at = pmi_malloc(n, sizeof *at);
+    uint32_t *owner = pmi_malloc(count, sizeof *owner);
     pm_status st = PM_OK;
     if (column == NULL || at == NULL || owner == NULL) {
-        st = pm_fail_memory(err, "sorting a pattern", count * sizeof *owner);
+        st = pmi_fail_memory(err, "sorting a pattern", count * sizeof *owner);
         goto out;
     }
     for (size_t e = 0; e < count; e++) {
@@ -161,14 +161,14 @@ static void shrink(uint32_t **array, size_t used) {
     *array = exact != NULL ? exact : *array;
 }
 
-pm_status pm_symbolic(const pm_topology *topology, const uint32_t *pivot, size_t max_fill, pm_trace *out, bool *fits,
-                      pm_error *err) {
+pm_status pmi_symbolic(const pm_topology *topology, const uint32_t *pivot, size_t max_fill, pm_trace *out, bool *fits,
+                       pm_error *err) {
     symbolic s;
     *fits = true;
     pm_status st = symbolic_new(topology, pivot, out, &s, err);
     for (uint32_t j = 0; st == PM_OK && *fits && j < topology->n; j++) {
         if (!reserve_row(&s, j)) {
-            st = pm_fail_memory(err, "the pattern of a trace", (out->l_row[j] + out->u_row[j]) * sizeof *out->l);
+            st = pmi_fail_memory(err, "the pattern of a trace", (out->l_row[j] + out->u_row[j]) * sizeof *out->l);
             break;
         }
         eliminate_row(&s, j);
@@ -183,7 +183,7 @@ pm_status pm_symbolic(const pm_topology *topology, const uint32_t *pivot, size_t
         st = sort_rows(out->n, out->u_row, out->u, err);
     }
     if (st != PM_OK || !*fits) {
-        pm_trace_free(out);
+        pmi_trace_free(out);
         return st;
     }
     shrink(&out->l, out->l_row[out->n]);

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 
-void pm_trace_free(pm_trace *trace) {
+void pmi_trace_free(pm_trace *trace) {
     if (trace == NULL) {
         return;
     }
@@ -14,12 +14,12 @@ void pm_trace_free(pm_trace *trace) {
     *trace = (pm_trace){0};
 }
 
-size_t pm_trace_bytes(uint32_t n, size_t fill) {
+size_t pmi_trace_bytes(uint32_t n, size_t fill) {
     /* two row arrays of n + 1 offsets, the pivots, the entries */
     size_t per_state = 2 * sizeof(size_t) + sizeof(uint32_t);
     size_t fixed = sizeof(pm_trace) + 2 * sizeof(size_t);
     size_t rows, entries, total;
-    bool fits = pm_mul(n, per_state, &rows) && pm_mul(fill, sizeof(uint32_t), &entries) &&
-                pm_add(rows, entries, &total) && pm_add(total, fixed, &total);
+    bool fits = pmi_mul(n, per_state, &rows) && pmi_mul(fill, sizeof(uint32_t), &entries) &&
+                pmi_add(rows, entries, &total) && pmi_add(total, fixed, &total);
     return fits ? total : SIZE_MAX;
 }

@@ -19,9 +19,9 @@ typedef struct pm_trace {
     uint8_t digest[PM_DIGEST_BYTES]; /* BLAKE2s-256 of the canonical topology: guards against a collision of keys */
 } pm_trace;
 
-void pm_trace_free(pm_trace *trace); /* frees what it holds and zeroes it; all-zero is valid */
+void pmi_trace_free(pm_trace *trace); /* frees what it holds and zeroes it; all-zero is valid */
 
 /* A fixed upper bound of what a trace of `fill` = |L| + |U| entries and n states takes in memory. */
-size_t pm_trace_bytes(uint32_t n, size_t fill);
+size_t pmi_trace_bytes(uint32_t n, size_t fill);
 
 #endif

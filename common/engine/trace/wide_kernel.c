@@ -10,7 +10,7 @@
 #include "base/wide.h"
 #include "trace/kernel.h"
 
-const pm_kernels *PM_ISA_NAME(pm_wide_kernels)(unsigned lanes);
+const pm_kernels *PM_ISA_NAME(pmi_wide_kernels)(unsigned lanes);
 
 #define PM_LANES 1
 #include "trace/wide_lanes.inc"
@@ -25,7 +25,7 @@ const pm_kernels *PM_ISA_NAME(pm_wide_kernels)(unsigned lanes);
 #include "trace/wide_lanes.inc"
 #undef PM_LANES
 
-const pm_kernels *PM_ISA_NAME(pm_wide_kernels)(unsigned lanes) {
+const pm_kernels *PM_ISA_NAME(pmi_wide_kernels)(unsigned lanes) {
     switch (lanes) {
     case 1:
         return &kernels_1;

@@ -9,7 +9,7 @@ SEEDS = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(SEEDS.parents[1] / "data"))
 import make_messages as made  # noqa: E402
 
-# the order of pm_message_types
+# the order of pmi_message_types
 TYPES = ["unit", "claim", "event", "record", "evaluate", "probe", "blob", "manifest", "job", "unit-record", "outcome",
          "worker", "result"]
 
