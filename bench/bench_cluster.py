@@ -129,10 +129,10 @@ def part_seals(bench):
     key = os.path.join(bench.folder.name, "key")
     with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
         f.write("0123456789abcdef" * 4)
-    path = generate(bench, "seals", "random", "--sccs", "5000", "--size", "12", "--extra", "2")
+    path = generate(bench, "seals", "random", "--sccs", "40000", "--size", "12", "--extra", "2")
     work = {
         "5,000 no-op units": ["probe", "--json", "--units", "5000", "--timeout", "600"],
-        "5,000 SCCs of 12 states": ["submit", path, "--wait", "--no-cache"],
+        "40,000 SCCs of 12 states": ["submit", path, "--wait", "--no-cache"],
     }
     wall, processor = {}, {}
     for number in range(2 * bench.rounds):
