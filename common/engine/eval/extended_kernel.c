@@ -6,37 +6,13 @@
 #include "eval/extended.h"
 #include "eval/step.h"
 
-const pm_extended_kernels *PM_ISA_NAME(pmi_extended_kernels)(unsigned lanes);
 void PM_ISA_NAME(pmi_dense_row)(const double *row, const double *row_low, const double *matrix,
                                 const double *matrix_low, size_t n, double scale, double *out, double *out_low);
 
-#define PM_LANES 1
-#include "eval/extended_lanes.inc"
-#undef PM_LANES
-#define PM_LANES 4
-#include "eval/extended_lanes.inc"
-#undef PM_LANES
-#define PM_LANES 8
-#include "eval/extended_lanes.inc"
-#undef PM_LANES
-#define PM_LANES 16
-#include "eval/extended_lanes.inc"
-#undef PM_LANES
-
-const pm_extended_kernels *PM_ISA_NAME(pmi_extended_kernels)(unsigned lanes) {
-    switch (lanes) {
-    case 1:
-        return &extended_1;
-    case 4:
-        return &extended_4;
-    case 8:
-        return &extended_8;
-    case 16:
-        return &extended_16;
-    default:
-        return NULL;
-    }
-}
+#define PM_LANES_FILE "eval/extended_lanes.inc"
+#define PM_LANES_TYPE pm_extended_kernels
+#define PM_LANES_GET pmi_extended_kernels
+#include "base/lanes.inc"
 
 void PM_ISA_NAME(pmi_dense_row)(const double *restrict row, const double *restrict row_low,
                                 const double *restrict matrix, const double *restrict matrix_low, size_t n,

@@ -5,36 +5,12 @@
 #include "base/simd.h"
 #include "eval/step.h"
 
-const pm_step_kernels *PM_ISA_NAME(pmi_step_kernels)(unsigned lanes);
 double PM_ISA_NAME(pmi_mix)(const pm_mix_terms *terms, double sums[3]);
 
-#define PM_LANES 1
-#include "eval/step_lanes.inc"
-#undef PM_LANES
-#define PM_LANES 4
-#include "eval/step_lanes.inc"
-#undef PM_LANES
-#define PM_LANES 8
-#include "eval/step_lanes.inc"
-#undef PM_LANES
-#define PM_LANES 16
-#include "eval/step_lanes.inc"
-#undef PM_LANES
-
-const pm_step_kernels *PM_ISA_NAME(pmi_step_kernels)(unsigned lanes) {
-    switch (lanes) {
-    case 1:
-        return &kernels_1;
-    case 4:
-        return &kernels_4;
-    case 8:
-        return &kernels_8;
-    case 16:
-        return &kernels_16;
-    default:
-        return NULL;
-    }
-}
+#define PM_LANES_FILE "eval/step_lanes.inc"
+#define PM_LANES_TYPE pm_step_kernels
+#define PM_LANES_GET pmi_step_kernels
+#include "base/lanes.inc"
 
 /* Eight terms at a time, in 8 / W vectors of the widest register. */
 #define W PM_VECTOR_DOUBLES

@@ -6,32 +6,7 @@
 #include "base/simd.h"
 #include "trace/kernel.h"
 
-const pm_kernels *PM_ISA_NAME(pmi_kernels)(unsigned lanes);
-
-#define PM_LANES 1
-#include "trace/replay_lanes.inc"
-#undef PM_LANES
-#define PM_LANES 4
-#include "trace/replay_lanes.inc"
-#undef PM_LANES
-#define PM_LANES 8
-#include "trace/replay_lanes.inc"
-#undef PM_LANES
-#define PM_LANES 16
-#include "trace/replay_lanes.inc"
-#undef PM_LANES
-
-const pm_kernels *PM_ISA_NAME(pmi_kernels)(unsigned lanes) {
-    switch (lanes) {
-    case 1:
-        return &kernels_1;
-    case 4:
-        return &kernels_4;
-    case 8:
-        return &kernels_8;
-    case 16:
-        return &kernels_16;
-    default:
-        return NULL;
-    }
-}
+#define PM_LANES_FILE "trace/replay_lanes.inc"
+#define PM_LANES_TYPE pm_kernels
+#define PM_LANES_GET pmi_kernels
+#include "base/lanes.inc"
