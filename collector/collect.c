@@ -47,9 +47,7 @@ static pm_status put_manifest_back(collection *c, pm_error *err) {
     }
     pm_buffer encoded = {0};
     pm_status st = pmi_manifest_encode(c->job->graph, &c->job->classes, &c->job->split, c->job->effort, &encoded, err);
-    if (st == PM_OK) {
-        st = pmi_manifest_put(c->p->traces->redis, c->job->job, &encoded, err);
-    }
+    PM_THEN(st, pmi_manifest_put(c->p->traces->redis, c->job->job, &encoded, err));
     pmi_buffer_free(&encoded);
     return st;
 }
@@ -66,9 +64,7 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
         c->was_emptied = true;
         st = put_manifest_back(c, err);
     }
-    if (st == PM_OK) {
-        st = pmi_board_job(c->p->traces->redis, c->job->job, &job, &note, err);
-    }
+    PM_THEN(st, pmi_board_job(c->p->traces->redis, c->job->job, &job, &note, err));
     if (st == PM_EDATA) {
         pmi_logf(c->p->log, PM_LOG_WARNING, "%s; the job's record is written anew", err->text);
         st = put_record_back(c, err);

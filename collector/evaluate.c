@@ -41,9 +41,7 @@ static pm_status cut(batch *b, pm_error *err) {
         return pmi_fail_memory(err, "the costs of theta", b->request->n_theta * sizeof *seconds);
     }
     pm_status st = pmi_slice_costs(b->model, b->request, b->result, seconds, err);
-    if (st == PM_OK) {
-        st = pmi_slices_cut(b->model, b->request, seconds, &b->slices, err);
-    }
+    PM_THEN(st, pmi_slices_cut(b->model, b->request, seconds, &b->slices, err));
     free(seconds);
     return st;
 }
@@ -61,10 +59,7 @@ static pm_status number_keys(batch *b, pm_error *err) {
         memcpy(b->keys[i], b->slices.slices[i].key, PM_DIGEST_BYTES);
     }
     pm_item_index index;
-    st = st == PM_OK ? pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->slices.n, &index, err) : st;
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->slices.n, &index, err));
     for (size_t i = 0; i < b->slices.n; i++) {
         b->slice_of[i] = (uint32_t)pmi_item_find(&index, b->slices.slices[i].key);
     }
@@ -214,12 +209,10 @@ static pm_status take_everywhere(batch *b, size_t key, const pm_result_message *
 static pm_status take(batch *b, size_t key, pm_span value, pm_error *err) {
     pm_result_message message;
     pm_message_memory memory = {0};
-    pm_status st = pmi_message_decode(&pmi_result_type, value.bytes, value.size, &message, &memory, err);
-    if (st == PM_OK) {
-        st = take_everywhere(b, key, &message, err);
-        pmi_message_memory_free(&memory);
-    }
-    return st;
+    PM_TRY(pmi_message_decode(&pmi_result_type, value.bytes, value.size, &message, &memory, err));
+    PM_TRY(take_everywhere(b, key, &message, err));
+    pmi_message_memory_free(&memory);
+    return PM_OK;
 }
 
 /* Fetches one result; one that is gone or refused is removed, so that the next round computes it. */
@@ -249,16 +242,15 @@ static pm_status fetch(batch *b, size_t key, bool *usable, pm_error *err) {
 }
 
 static pm_status assemble(batch *b, size_t *n_refused, pm_error *err) {
-    pm_status st = PM_OK;
     *n_refused = 0;
     b->result->steps = 0;
     b->result->error_bound = 0;
-    for (size_t key = 0; st == PM_OK && key < b->n_keys; key++) {
+    for (size_t key = 0; key < b->n_keys; key++) {
         bool usable;
-        st = fetch(b, key, &usable, err);
+        PM_TRY(fetch(b, key, &usable, err));
         *n_refused += usable ? 0 : 1;
     }
-    return st;
+    return PM_OK;
 }
 
 /* ---- all together ---- */
@@ -292,15 +284,16 @@ static pm_status run_round(batch *b, bool is_first, bool *again, pm_error *err) 
     if (is_first) {
         b->report->known = b->n_keys - n_missing;
     }
-    if (st == PM_OK && n_missing > 0) {
-        st = send_loose(b, err);
-        st = st == PM_OK ? wait_or_restore(b, again, err) : st;
+    PM_TRY(st);
+    if (n_missing > 0) {
+        PM_TRY(send_loose(b, err));
+        PM_TRY(wait_or_restore(b, again, err));
     }
-    if (st == PM_OK && !*again) {
-        st = assemble(b, &n_refused, err);
+    if (!*again) {
+        PM_TRY(assemble(b, &n_refused, err));
         *again = n_refused > 0;
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status run_rounds(batch *b, pm_error *err) {
@@ -332,8 +325,8 @@ static pm_status evaluate(batch *b, pm_error *err) {
     if (b->keys == NULL || b->slice_of == NULL || b->key_of == NULL || b->missing == NULL) {
         return pmi_fail_memory(err, "the slices of theta", n * (PM_DIGEST_BYTES + 9));
     }
-    st = number_keys(b, err);
-    return st == PM_OK ? run_rounds(b, err) : st;
+    PM_TRY(number_keys(b, err));
+    return run_rounds(b, err);
 }
 
 pm_status pmi_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,

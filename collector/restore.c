@@ -30,9 +30,7 @@ static pm_status restore_traces(pm_redis *redis, const pm_library *library, size
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         memcpy(keys[i], library->classes[i].key, PM_DIGEST_BYTES);
     }
-    if (st == PM_OK) {
-        st = pmi_blob_exist(redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, n, exist, err);
-    }
+    PM_THEN(st, pmi_blob_exist(redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, n, exist, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (!exist[i]) {
             st = put_trace(redis, &library->classes[i], err);
@@ -51,11 +49,12 @@ static pm_status restore_manifest(pm_redis *redis, const uint8_t *job, const pm_
     memcpy(digests[0], job, PM_DIGEST_BYTES);
     pm_status st =
         pmi_blob_exist(redis, PM_SPACE_MANIFEST, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 1, &exists, err);
-    if (st == PM_OK && !exists) {
-        st = pmi_manifest_put(redis, job, manifest, err);
+    PM_TRY(st);
+    if (!exists) {
+        PM_TRY(pmi_manifest_put(redis, job, manifest, err));
         *n_restored += 1;
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_restore_job(pm_producer *p, const pm_model *model, const pm_buffer *manifest, size_t *n_restored,
@@ -66,13 +65,12 @@ pm_status pmi_restore_job(pm_producer *p, const pm_model *model, const pm_buffer
     *n_restored = 0;
     do {
         st = restore_traces(redis, &model->library, n_restored, err);
-        if (st == PM_OK) {
-            st = restore_manifest(redis, model->graph->digest, manifest, n_restored, err);
-        }
+        PM_THEN(st, restore_manifest(redis, model->graph->digest, manifest, n_restored, err));
     } while (pmi_retry_again(&retry, st, err));
-    if (st == PM_OK && *n_restored > 0) {
+    PM_TRY(st);
+    if (*n_restored > 0) {
         pmi_logf(p->log, PM_LOG_WARNING, "%zu values that workers need were gone from Redis; they are put back",
                  *n_restored);
     }
-    return st;
+    return PM_OK;
 }

@@ -245,7 +245,8 @@ pm_status pmi_slice_body(const pm_model *model, const pm_request *request, pm_sl
                           .tail_accuracy = r.tail_accuracy};
     pm_status st = pmi_result_key(g->digest, &model->library, &b, slice->key, err);
     memcpy(b.result, slice->key, PM_DIGEST_BYTES);
-    return st == PM_OK ? pmi_message_encode(&pmi_evaluate_type, &b, body, err) : st;
+    PM_TRY(st);
+    return pmi_message_encode(&pmi_evaluate_type, &b, body, err);
 }
 
 /* ---- assembly ---- */
@@ -300,15 +301,12 @@ pm_status pmi_slice_take(const pm_request *request, const pm_slice *slice, const
         {"cdf", message->cdf, r->n_times, r->cdf ? result->cdf : NULL},
         {"survival", message->survival, r->n_times, r->cdf ? result->survival : NULL},
     };
-    pm_status st = PM_OK;
-    for (size_t i = 0; st == PM_OK && i < sizeof arrays / sizeof *arrays; i++) {
-        st = take_array(arrays[i].name, arrays[i].span, slice, arrays[i].width, arrays[i].to, err);
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        PM_TRY(take_array(arrays[i].name, arrays[i].span, slice, arrays[i].width, arrays[i].to, err));
     }
-    if (st == PM_OK) {
-        result->steps = message->steps > result->steps ? message->steps : result->steps;
-        result->error_bound = fmax(result->error_bound, message->error_bound);
-    }
-    return st;
+    result->steps = message->steps > result->steps ? message->steps : result->steps;
+    result->error_bound = fmax(result->error_bound, message->error_bound);
+    return PM_OK;
 }
 
 void pmi_slice_translate(const pm_slice *slice, pm_error *err) {

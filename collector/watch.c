@@ -155,14 +155,14 @@ static pm_status look_for_failure(watcher *w, const pm_in_flight *hands, pm_erro
         return st;
     }
     bool cancelled = false;
-    st = pmi_board_cancelled(w->p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])w->options->job, 1, &cancelled,
-                             err);
-    if (st == PM_OK && cancelled) {
+    PM_TRY(pmi_board_cancelled(w->p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])w->options->job, 1, &cancelled,
+                               err));
+    if (cancelled) {
         char job[PM_DIGEST_HEX];
         pmi_hex(w->options->job, job);
-        st = pmi_fail(err, PM_EDATA, "job %s was cancelled; submit it again to take it up", job);
+        return pmi_fail(err, PM_EDATA, "job %s was cancelled; submit it again to take it up", job);
     }
-    return st;
+    return PM_OK;
 }
 
 /* ---- is it lost? ---- */
@@ -232,10 +232,7 @@ static pm_status try_sweep(watcher *w, size_t *n_lost, pm_error *err) {
         return st == PM_OK && w->options->kind->space == NULL ? look_for_failure(w, NULL, err) : st;
     }
     pm_in_flight hands;
-    st = pmi_in_flight_look(w->p, w->options->job, w->options->kind, &w->index, w->missing, &hands, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_in_flight_look(w->p, w->options->job, w->options->kind, &w->index, w->missing, &hands, err));
     st = look_for_failure(w, &hands, err);
     if (st == PM_OK) {
         tell_workers(w, &hands, pmi_seconds());
@@ -341,10 +338,9 @@ static pm_status follow_events(watcher *w, pm_error *err) {
     do {
         st = pmi_reader_poll(w->reader, wait, see_event, w, err);
     } while (pmi_retry_again(&retry, st, err));
-    if (st == PM_OK) {
-        tell_progress(w);
-    }
-    return st;
+    PM_TRY(st);
+    tell_progress(w);
+    return PM_OK;
 }
 
 /* ---- all together ---- */
@@ -415,9 +411,7 @@ pm_status pmi_watch(pm_producer *producer, pm_reader *reader, const pm_watch_opt
                  .told = now};
     *report = (pm_watch_report){.items = options->n_items};
     pm_status st = allocate(&w, err);
-    if (st == PM_OK) {
-        st = watch(&w, err);
-    }
+    PM_THEN(st, watch(&w, err));
     report->seconds = pmi_seconds() - now;
     pmi_item_index_free(&w.index);
     free(w.missing);

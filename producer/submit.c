@@ -37,11 +37,12 @@ static pm_status find_known(submission *s, pm_error *err) {
         st = pmi_traces_known(s->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])s->keys, s->classes->n_classes, s->known,
                               &s->report->uploaded, err);
     } while (pmi_retry_again(&retry, st, err));
-    for (size_t i = 0; st == PM_OK && i < s->classes->n_classes; i++) {
+    PM_TRY(st);
+    for (size_t i = 0; i < s->classes->n_classes; i++) {
         s->missing[i] = !s->known[i];
         s->report->known += s->known[i] ? 1 : 0;
     }
-    return st;
+    return PM_OK;
 }
 
 /* The manifest of a job that was submitted with another effort is replaced: its traces have other keys. */
@@ -184,17 +185,13 @@ static pm_status send_missing(submission *s, pm_error *err) {
         }
     }
     pm_packing packing = {0};
-    if (st == PM_OK) {
-        st = pmi_pack_classes(s->p, s->classes, s->numbers, s->n_numbers, &packing, err);
-    }
+    PM_THEN(st, pmi_pack_classes(s->p, s->classes, s->numbers, s->n_numbers, &packing, err));
     if (st == PM_OK) {
         s->report->units = packing.n_units;
         st = open_job(s, packing.n_units, err);
     }
-    if (st == PM_OK) {
-        st = pmi_send_packing(s->p, s->report->job, s->classes, s->options->effort, &packing,
-                              &s->report->units_by_claim, err);
-    }
+    PM_THEN(st, pmi_send_packing(s->p, s->report->job, s->classes, s->options->effort, &packing,
+                                 &s->report->units_by_claim, err));
     pmi_packing_free(&packing);
     return st;
 }
@@ -226,11 +223,9 @@ static pm_status submit(submission *s, pm_error *err) {
     s->report->states = s->graph->n_vertices;
     s->report->sccs = s->split->n_nontrivial;
     s->report->items = n;
-    pm_status st = find_known(s, err);
-    if (st == PM_OK) {
-        st = send_or_record(s, err);
-    }
-    return st == PM_OK ? put_manifest(s, err) : st;
+    PM_TRY(find_known(s, err));
+    PM_TRY(send_or_record(s, err));
+    return put_manifest(s, err);
 }
 
 pm_status pmi_submit(pm_producer *p, const pm_graph *graph, const pm_split *split, const pm_classes *classes,

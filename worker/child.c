@@ -57,9 +57,7 @@ static pm_status fetch_claim(child *c, const pm_task_head *head, pm_error *err) 
     pm_message_memory borrowed = {0};
     pm_blob_found found = PM_BLOB_MISSING;
     pm_status st = pmi_message_decode(&pmi_claim_type, c->value.bytes, c->value.size, &claim, &borrowed, err);
-    if (st == PM_OK) {
-        st = agree(head, claim.kind, claim.job, claim.unit, err);
-    }
+    PM_THEN(st, agree(head, claim.kind, claim.job, claim.unit, err));
     if (st == PM_OK && (claim.size == 0 || claim.size > PM_UNIT_UNPACKED)) {
         st = pmi_fail(err, PM_EDATA, "claim check: a unit of %llu bytes, expected 1 to %zu",
                       (unsigned long long)claim.size, PM_UNIT_UNPACKED);
@@ -94,15 +92,13 @@ static pm_status fetch(child *c, const pm_task_head *head, pm_unit_message *unit
                        pm_error *err) {
     pm_envelope envelope;
     const pm_buffer *bytes = &c->value;
-    pm_status st = pmi_envelope_open(c->value.bytes, c->value.size, &envelope, err);
-    if (st == PM_OK && strcmp(envelope.name, pmi_claim_type.name) == 0) {
-        st = fetch_claim(c, head, err);
+    PM_TRY(pmi_envelope_open(c->value.bytes, c->value.size, &envelope, err));
+    if (strcmp(envelope.name, pmi_claim_type.name) == 0) {
+        PM_TRY(fetch_claim(c, head, err));
         bytes = &c->blob;
     }
-    if (st == PM_OK) {
-        st = pmi_message_decode(&pmi_unit_type, bytes->bytes, bytes->size, unit, borrowed, err);
-    }
-    return st == PM_OK ? agree(head, unit->kind, unit->job, unit->unit, err) : st;
+    PM_TRY(pmi_message_decode(&pmi_unit_type, bytes->bytes, bytes->size, unit, borrowed, err));
+    return agree(head, unit->kind, unit->job, unit->unit, err);
 }
 
 /* The trace cache on disk is a help, not a need. */
@@ -186,9 +182,7 @@ static bool serve(child *c) {
     pm_error err = {0};
     pmi_progress_page_begin(c->bench.page, 0);
     pm_status st = pmi_limit_data(c->bench.memory, &err);
-    if (st == PM_OK) {
-        st = work(c, &head, &yield, &err);
-    }
+    PM_THEN(st, work(c, &head, &yield, &err));
     pmi_progress_page_phase(c->bench.page, PM_PHASE_IDLE);
     pm_answer answer = {.status = (uint32_t)st,
                         .items = yield.items,
@@ -210,8 +204,8 @@ static bool serve(child *c) {
 }
 
 static pm_status open_bench(child *c, pm_error *err) {
-    pm_status st = pmi_redis_open(c->options->redis, &c->log, &c->bench.traces.redis, err);
-    return st == PM_OK ? pmi_program_cache_new(c->options->unit_memory / 4, &c->bench.models, err) : st;
+    PM_TRY(pmi_redis_open(c->options->redis, &c->log, &c->bench.traces.redis, err));
+    return pmi_program_cache_new(c->options->unit_memory / 4, &c->bench.models, err);
 }
 
 static void close_bench(child *c) {

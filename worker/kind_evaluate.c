@@ -51,12 +51,8 @@ static pm_status read_request(slice *s, const pm_graph *graph, pm_error *err) {
                         (unsigned long long)b->n_params, graph->n_params);
     }
     pm_status st = read_values("theta", b->theta, b->n_theta, b->n_params, &s->theta, err);
-    if (st == PM_OK) {
-        st = read_values("rewards", b->rewards, b->n_rewards, graph->n_vertices, &s->rewards, err);
-    }
-    if (st == PM_OK) {
-        st = read_values("times", b->times, b->times_per_theta ? b->n_theta : 1, b->n_times, &s->times, err);
-    }
+    PM_THEN(st, read_values("rewards", b->rewards, b->n_rewards, graph->n_vertices, &s->rewards, err));
+    PM_THEN(st, read_values("times", b->times, b->times_per_theta ? b->n_theta : 1, b->n_times, &s->times, err));
     s->request = (pm_request){.n_theta = b->n_theta,
                               .theta = s->theta,
                               .n_moments = b->n_moments,
@@ -89,23 +85,23 @@ static pm_status new_results(slice *s, pm_error *err) {
         return pmi_fail(err, PM_EDATA, "a slice of %zu rows, %zu moments, %zu rewards and %zu times is too large",
                         r->n_theta, r->n_moments, r->n_rewards, r->n_times);
     }
-    pm_status st = new_values(r->n_theta, &s->result.atom, err);
-    if (st == PM_OK && r->n_moments > 0) {
-        st = new_values(s->n_moments, &s->result.moments, err);
+    PM_TRY(new_values(r->n_theta, &s->result.atom, err));
+    if (r->n_moments > 0) {
+        PM_TRY(new_values(s->n_moments, &s->result.moments, err));
     }
-    if (st == PM_OK && r->covariance) {
-        st = new_values(s->n_covariance, &s->result.covariance, err);
+    if (r->covariance) {
+        PM_TRY(new_values(s->n_covariance, &s->result.covariance, err));
     }
-    if (st == PM_OK && r->pdf) {
-        st = new_values(s->n_times, &s->result.pdf, err);
+    if (r->pdf) {
+        PM_TRY(new_values(s->n_times, &s->result.pdf, err));
     }
-    if (st == PM_OK && r->cdf) {
-        st = new_values(s->n_times, &s->result.cdf, err);
+    if (r->cdf) {
+        PM_TRY(new_values(s->n_times, &s->result.cdf, err));
     }
-    if (st == PM_OK && r->cdf) {
-        st = new_values(s->n_times, &s->result.survival, err);
+    if (r->cdf) {
+        PM_TRY(new_values(s->n_times, &s->result.survival, err));
     }
-    return st;
+    return PM_OK;
 }
 
 /* ---- the rounding asked for ---- */
@@ -190,45 +186,33 @@ static pm_status check_key(const slice *s, const pm_model *model, bool *fits, pm
 static pm_status prepare(pm_child_context *bench, const uint8_t *job, slice *s, const pm_model **model, pm_error *err) {
     pm_isa isa;
     bool fits = false, was_kept = false;
-    pm_status st = choose_isa(bench, s->body.fused, &isa, err);
-    if (st == PM_OK) {
-        st = pmi_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
-    }
-    if (st == PM_OK) {
-        st = read_request(s, (*model)->graph, err);
-    }
-    if (st == PM_OK) {
-        st = check_key(s, *model, &fits, err);
-    }
-    if (st == PM_OK && !fits && was_kept) {
+    PM_TRY(choose_isa(bench, s->body.fused, &isa, err));
+    PM_TRY(pmi_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err));
+    PM_TRY(read_request(s, (*model)->graph, err));
+    PM_TRY(check_key(s, *model, &fits, err));
+    if (!fits && was_kept) {
         pmi_program_cache_forget(bench->models, *model);
-        st = pmi_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err);
-        if (st == PM_OK) {
-            st = check_key(s, *model, &fits, err);
-        }
+        PM_TRY(pmi_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err));
+        PM_TRY(check_key(s, *model, &fits, err));
     }
-    if (st == PM_OK && !fits) {
+    if (!fits) {
         char hex[PM_DIGEST_HEX];
         pmi_hex(s->body.result, hex);
-        st = pmi_fail(err, PM_EDATA,
-                      "the slice's key %s is not that of what it asks: the job was submitted again with another effort "
-                      "meanwhile, or the unit was made by another version",
-                      hex);
+        return pmi_fail(
+            err, PM_EDATA,
+            "the slice's key %s is not that of what it asks: the job was submitted again with another effort "
+            "meanwhile, or the unit was made by another version",
+            hex);
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status compute(pm_child_context *bench, const uint8_t *job, slice *s, pm_error *err) {
     const pm_model *model = NULL;
-    pm_status st = prepare(bench, job, s, &model, err);
-    if (st == PM_OK) {
-        st = new_results(s, err);
-    }
-    if (st == PM_OK) {
-        pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
-        st = pm_evaluate(model, &s->request, &s->result, err);
-    }
-    return st;
+    PM_TRY(prepare(bench, job, s, &model, err));
+    PM_TRY(new_results(s, err));
+    pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
+    return pm_evaluate(model, &s->request, &s->result, err);
 }
 
 pm_status pmi_work_evaluate(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield,
@@ -243,9 +227,7 @@ pm_status pmi_work_evaluate(pm_child_context *bench, const pm_unit_message *unit
     }
     if (st == PM_OK && !there) {
         st = compute(bench, unit->job, &s, err);
-        if (st == PM_OK) {
-            st = store(bench, &s, err);
-        }
+        PM_THEN(st, store(bench, &s, err));
     }
     if (st == PM_OK) {
         yield->known = there ? 1 : 0;

@@ -53,11 +53,10 @@ static pm_status record_one(pm_child_context *bench, const pm_canon *scc, pm_eff
     b->first[b->n] = b->bytes.size;
     st = pmi_trace_encode(&plan.trace, scc->key, &b->bytes, err);
     pmi_plan_free(&plan);
-    if (st == PM_OK) {
-        memcpy(b->keys[b->n], scc->key, PM_DIGEST_BYTES);
-        b->first[++b->n] = b->bytes.size;
-    }
-    return st;
+    PM_TRY(st);
+    memcpy(b->keys[b->n], scc->key, PM_DIGEST_BYTES);
+    b->first[++b->n] = b->bytes.size;
+    return PM_OK;
 }
 
 /* The error's text with the SCC before it. */
@@ -121,15 +120,11 @@ static pm_status record_all(pm_child_context *bench, pm_record_reader *reader, p
     if (known == NULL || b == NULL) {
         st = pmi_fail_memory(err, "the traces of a unit", sizeof *b + reader->n);
     }
-    if (st == PM_OK) {
-        st = find_known(bench, reader, known, err);
-    }
+    PM_THEN(st, find_known(bench, reader, known, err));
     for (size_t i = 0; st == PM_OK && i < reader->n; i++) {
         st = record_item(bench, reader, i, known[i], b, yield, err);
     }
-    if (st == PM_OK) {
-        st = flush(bench, b, err);
-    }
+    PM_THEN(st, flush(bench, b, err));
     if (b != NULL) {
         pmi_buffer_free(&b->bytes);
     }

@@ -147,9 +147,7 @@ static pm_status load(pm_child_context *bench, const uint8_t *digest, pm_isa isa
                       pm_error *err) {
     pm_job job = {0};
     pm_status st = get_job(bench, digest, &job, err);
-    if (st == PM_OK) {
-        st = warm(bench, &job.classes, err);
-    }
+    PM_THEN(st, warm(bench, &job.classes, err));
     if (st == PM_OK) {
         pm_trace_cache cache = {.ctx = bench, .get = patient_get, .remove = patient_remove};
         pm_model_options options = {.effort = job.effort,
@@ -190,11 +188,10 @@ pm_status pmi_program_cache_get(pm_child_context *bench, const uint8_t job[PM_DI
             memcpy(e->job, job, PM_DIGEST_BYTES);
         }
     }
-    if (st == PM_OK) {
-        e->used = ++m->clock;
-        *out = e->model;
-    }
-    return st;
+    PM_TRY(st);
+    e->used = ++m->clock;
+    *out = e->model;
+    return PM_OK;
 }
 
 void pmi_program_cache_forget(pm_program_cache *models, const pm_model *model) {

@@ -62,10 +62,8 @@ static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm
     char place[PM_SEAL_NAME];
     const pm_redis_options *redis = w->options->redis;
     pm_status st = pmi_headers_status(&headers, err);
-    if (st == PM_OK) {
-        st = pmi_sealed_encode(redis->seal, pmi_seal_event_name(redis->prefix, place), &pmi_event_type, &event, &value,
-                               err);
-    }
+    PM_THEN(st, pmi_sealed_encode(redis->seal, pmi_seal_event_name(redis->prefix, place), &pmi_event_type, &event,
+                                  &value, err));
     if (st == PM_OK) {
         pm_outgoing message = {.topic = PM_TOPIC_EVENTS,
                                .key = {h->unit_headers.job, PM_DIGEST_BYTES},

@@ -421,26 +421,23 @@ static pm_status miss_spawner(const pm_slots *s, size_t i, double now, pm_error 
 
 static pm_status look_after(pm_slots *s, size_t i, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
     pm_slot *slot = &s->slots[i];
-    pm_status st = PM_OK;
     if (slot->state == PM_SLOT_BUSY) {
         send_more(slot);
     }
-    st = hear(s, i, ended, ctx, err);
-    if (st == PM_OK) {
-        st = end_late(s, i, now, err);
-    }
-    if (st == PM_OK && slot->state == PM_SLOT_EMPTY && slot->spawn_at <= now) {
+    PM_TRY(hear(s, i, ended, ctx, err));
+    PM_TRY(end_late(s, i, now, err));
+    if (slot->state == PM_SLOT_EMPTY && slot->spawn_at <= now) {
         slot->state = PM_SLOT_ASKED;
         slot->spawn_at = now;
-        st = pmi_spawner_spawn(s->spawner, i, err);
+        PM_TRY(pmi_spawner_spawn(s->spawner, i, err));
     }
-    return st == PM_OK ? miss_spawner(s, i, now, err) : st;
+    return miss_spawner(s, i, now, err);
 }
 
 pm_status pmi_slots_serve(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err) {
-    pm_status st = read_news(s, now, ended, ctx, err);
-    for (size_t i = 0; st == PM_OK && i < s->n; i++) {
-        st = look_after(s, i, now, ended, ctx, err);
+    PM_TRY(read_news(s, now, ended, ctx, err));
+    for (size_t i = 0; i < s->n; i++) {
+        PM_TRY(look_after(s, i, now, ended, ctx, err));
     }
-    return st;
+    return PM_OK;
 }

@@ -52,10 +52,7 @@ static pm_status start_children(pm_worker *w, pm_error *err) {
     if (st != PM_OK) {
         return st;
     }
-    st = pmi_pages_new(o->slots, &pages, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_pages_new(o->slots, &pages, err));
     w->child = (pm_child_options){.redis = o->redis,
                                   .worker = o->id,
                                   .cache_dir = o->cache_dir,
@@ -76,18 +73,14 @@ static pm_status open_handles(pm_worker *w, pm_error *err) {
     if (st == PM_OK) { /* silent: the taker tells when Kafka is away, and what is refused comes as an error */
         st = pmi_sender_open(o->kafka, DEAD_LETTER_SECONDS, pmi_held_reported, w, NULL, &w->sender, err);
     }
-    if (st == PM_OK) {
-        st = pmi_taker_open(o->kafka, TAKER_WINDOW, o->log, &w->taker, err);
-    }
-    return st;
+    PM_TRY(st);
+    return pmi_taker_open(o->kafka, TAKER_WINDOW, o->log, &w->taker, err);
 }
 
 static pm_status open_worker(pm_worker *w, pm_error *err) {
     size_t slots = w->options->slots;
     pm_status st = start_children(w, err); /* before any thread */
-    if (st == PM_OK) {
-        st = start_watchdog(w, err);
-    }
+    PM_THEN(st, start_watchdog(w, err));
     if (st == PM_OK && gethostname(w->host, sizeof w->host - 1) != 0) {
         st = pmi_fail(err, PM_EOSERR, "this machine has no name: %s", strerror(errno));
     }
@@ -105,10 +98,11 @@ static pm_status open_worker(pm_worker *w, pm_error *err) {
         pmi_watchdog_limit(w->watchdog, INFINITY, PM_OK, NULL);
     }
     pm_error why = {0};
-    if (st == PM_OK && pmi_health_open(NULL, &w->health, &why) != PM_OK) {
+    PM_TRY(st);
+    if (pmi_health_open(NULL, &w->health, &why) != PM_OK) {
         pmi_logf(w->options->log, PM_LOG_WARNING, "`phasemill worker check` will not see this worker: %s", why.text);
     }
-    return st;
+    return PM_OK;
 }
 
 static void close_worker(pm_worker *w) {

@@ -20,9 +20,7 @@ pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_di
     if (dir == NULL) {
         st = pmi_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), &usual, err);
     }
-    if (st == PM_OK) {
-        st = pmi_disk_open(dir == NULL ? usual : dir, limit == 0 ? PM_DISK_DEFAULT_LIMIT : limit, log, out, err);
-    }
+    PM_THEN(st, pmi_disk_open(dir == NULL ? usual : dir, limit == 0 ? PM_DISK_DEFAULT_LIMIT : limit, log, out, err));
     free(usual);
     return st;
 }
@@ -33,9 +31,7 @@ static pm_status run_stat(cli_cache *cache, pm_error *err) {
     pm_disk_stat stat;
     cli_out *out;
     pm_status st = pmi_disk_stat_of(cache->disk, &stat, err);
-    if (st == PM_OK) {
-        st = cli_out_open(NULL, &out, err);
-    }
+    PM_THEN(st, cli_out_open(NULL, &out, err));
     if (st != PM_OK) {
         return st;
     }
@@ -169,13 +165,9 @@ pm_status cli_cache_show(pm_disk *disk, const char *hex, bool as_json, pm_error 
                  : pmi_fail(err, PM_EDATA, "key %s: the entry was damaged and is removed; a run records it again", hex);
     }
     cli_trace trace = {0};
-    if (st == PM_OK) {
-        st = cli_trace_decode(value.bytes, value.size, &trace, err);
-    }
+    PM_THEN(st, cli_trace_decode(value.bytes, value.size, &trace, err));
     cli_out *out = NULL;
-    if (st == PM_OK) {
-        st = cli_out_open(NULL, &out, err);
-    }
+    PM_THEN(st, cli_out_open(NULL, &out, err));
     if (st == PM_OK) {
         cli_trace_write(&trace, as_json, out);
     }
@@ -242,12 +234,11 @@ static pm_status verify_item(void *ctx, const pm_disk_item *item, pm_error *err)
 }
 
 static pm_status remove_damaged(cli_cache *cache, const verification *v, pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t i = 0; st == PM_OK && i < v->n_damaged; i++) {
+    for (size_t i = 0; i < v->n_damaged; i++) {
         bool removed;
-        st = pmi_disk_remove(cache->disk, v->damaged[i].kind, v->damaged[i].key, &removed, err);
+        PM_TRY(pmi_disk_remove(cache->disk, v->damaged[i].kind, v->damaged[i].key, &removed, err));
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status run_verify(cli_cache *cache, pm_error *err) {
@@ -346,9 +337,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
         st = pmi_fail(err, PM_EUSAGE, "cache: found \"%s\", expected stat, list, show, verify, clear, export or import",
                       argc > 1 ? argv[1] : "nothing");
     }
-    if (st == PM_OK) {
-        st = check_options(sub, &cache.options, err);
-    }
+    PM_THEN(st, check_options(sub, &cache.options, err));
     if (st != PM_OK) {
         return st;
     }
@@ -356,9 +345,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     cache.n_operands = operands.n - 1;
     cli_console_init(&cache.console, cache.options.quiet, cache.options.verbose);
     st = cli_cache_open(cache.options.cache_dir, cache.options.cache_limit, &cache.console.log, &cache.disk, err);
-    if (st == PM_OK) {
-        st = sub->run(&cache, err);
-    }
+    PM_THEN(st, sub->run(&cache, err));
     pmi_disk_close(cache.disk);
     return st;
 }

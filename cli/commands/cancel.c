@@ -28,25 +28,16 @@ static pm_status cancel(cli_cluster *c, const char *text, const cancel_options *
     uint8_t job[PM_DIGEST_BYTES];
     bool is_done = false;
     pm_status st = cli_cluster_limit(c, (double)o->timeout, err);
-    if (st == PM_OK) {
-        st = cli_cluster_open_redis(c, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_find(c->redis, text, job, err);
-    }
+    PM_THEN(st, cli_cluster_open_redis(c, err));
+    PM_THEN(st, cli_job_find(c->redis, text, job, err));
     if (st == PM_ENOINPUT) {
         st = cli_job_find_running(c->redis, text, job, err);
     }
-    if (st == PM_OK) {
-        st = cancel_unless_done(c->redis, job, &is_done, err);
-    }
+    PM_THEN(st, cancel_unless_done(c->redis, job, &is_done, err));
     if (st != PM_OK) {
         return st;
     }
-    st = cli_cluster_limit(c, 0, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(cli_cluster_limit(c, 0, err));
     char hex[PM_DIGEST_HEX], line[PM_DIGEST_HEX + 64];
     pmi_hex(job, hex);
     snprintf(line, sizeof line, "%s %s\n", hex, is_done ? "is done: nothing to cancel" : "cancelled");

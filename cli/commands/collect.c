@@ -37,40 +37,25 @@ static pm_status fetch(cli_job *job, const uint8_t *id, pm_error *err) {
 static pm_status collect(cli_job *job, pm_error *err) {
     pm_reader *reader = NULL;
     pm_status st = cli_cluster_open_sending(&job->cluster, err);
-    if (st == PM_OK) {
-        st = cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_collect(job, reader, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_evaluate_anywhere(job, reader, err);
-    }
+    PM_THEN(st, cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err));
+    PM_THEN(st, cli_job_collect(job, reader, err));
+    PM_THEN(st, cli_job_evaluate_anywhere(job, reader, err));
     if (reader != NULL) {
         pmi_reader_close(reader);
     }
-    return st == PM_OK ? cli_job_write(job, err) : st;
+    PM_TRY(st);
+    return cli_job_write(job, err);
 }
 
 static pm_status run_steps(cli_job *job, pm_error *err) {
     uint8_t id[PM_DIGEST_BYTES];
-    pm_status st = cli_out_check(job->options.output, err);
-    if (st == PM_OK) {
-        st = cli_job_read_numbers(job, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_open_store(job, err);
-    }
-    if (st == PM_OK) {
-        st = read_id(job, id, err);
-    }
-    if (st == PM_OK) {
-        st = fetch(job, id, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_request(job, err);
-    }
-    return st == PM_OK ? collect(job, err) : st;
+    PM_TRY(cli_out_check(job->options.output, err));
+    PM_TRY(cli_job_read_numbers(job, err));
+    PM_TRY(cli_job_open_store(job, err));
+    PM_TRY(read_id(job, id, err));
+    PM_TRY(fetch(job, id, err));
+    PM_TRY(cli_job_request(job, err));
+    return collect(job, err);
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {

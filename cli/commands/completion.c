@@ -9,11 +9,11 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     static const cli_option options[] = {{0}};
     cli_operands shell = {.least = 0, .most = 1, .what = "bash"};
     bool help;
-    pm_status st = cli_parse(argc, argv, options, NULL, &shell, &help, err);
-    if (st == PM_OK && shell.n == 1 && strcmp(shell.values[0], "bash") != 0) {
-        st = pmi_fail(err, PM_EUSAGE, "completion: found \"%s\", expected bash", shell.values[0]);
+    PM_TRY(cli_parse(argc, argv, options, NULL, &shell, &help, err));
+    if (shell.n == 1 && strcmp(shell.values[0], "bash") != 0) {
+        return pmi_fail(err, PM_EUSAGE, "completion: found \"%s\", expected bash", shell.values[0]);
     }
-    return st == PM_OK ? cli_show(help ? self->help : (const char *)completion_script, err) : st;
+    return cli_show(help ? self->help : (const char *)completion_script, err);
 }
 
 const cli_command cli_completion = {

@@ -25,22 +25,12 @@ static pm_status convert(const char *in, const char *out, const convert_options 
     pm_graph_kind kind = PM_KIND_AS_GIVEN;
     pm_graph_encoding encoding = PM_GRAPH_JSON;
     pm_status st = cli_read_format(o->from, &format, err);
-    if (st == PM_OK) {
-        st = cli_read_kind(o->discrete, o->continuous, &kind, err);
-    }
-    if (st == PM_OK) {
-        st = cli_choose_encoding("--to", o->to, out, &encoding, err);
-    }
-    if (st == PM_OK) {
-        st = cli_out_check(out, err);
-    }
+    PM_THEN(st, cli_read_kind(o->discrete, o->continuous, &kind, err));
+    PM_THEN(st, cli_choose_encoding("--to", o->to, out, &encoding, err));
+    PM_THEN(st, cli_out_check(out, err));
     pm_graph *graph = NULL;
-    if (st == PM_OK) {
-        st = pm_graph_load(in, format, kind, &graph, err);
-    }
-    if (st == PM_OK) {
-        st = cli_write_graph(graph, encoding, out, err);
-    }
+    PM_THEN(st, pm_graph_load(in, format, kind, &graph, err));
+    PM_THEN(st, cli_write_graph(graph, encoding, out, err));
     pm_graph_free(graph);
     return st;
 }

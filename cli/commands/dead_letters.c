@@ -213,9 +213,8 @@ static pm_status run_replay(cli_dead *dead, const selection *chosen, pm_error *e
 }
 
 static pm_status run_drop(cli_dead *dead, const selection *chosen, pm_error *err) {
-    pm_status st = cli_dead_drop(dead, chosen->items, chosen->n, err);
-    return st == PM_OK ? cli_show_count(chosen->n, chosen->n == 1 ? "dead letter dropped" : "dead letters dropped", err)
-                       : st;
+    PM_TRY(cli_dead_drop(dead, chosen->items, chosen->n, err));
+    return cli_show_count(chosen->n, chosen->n == 1 ? "dead letter dropped" : "dead letters dropped", err);
 }
 
 /* ---- dispatch ---------------------------------------------------------------------------------------- */
@@ -274,36 +273,26 @@ static pm_status check_request(const subcommand *sub, const cli_dead *dead, cons
 
 static pm_status read_letters(cli_dead *dead, pm_error *err) {
     pm_reader *reader = NULL;
-    pm_status st = cli_cluster_open_reader(&dead->cluster, PM_TOPIC_DEAD, true, &reader, err);
-    if (st == PM_OK) {
-        st = cli_dead_letter_list_read(&dead->letters, reader, &dead->cluster.deadline, err);
-        pmi_reader_close(reader);
-    }
-    return st;
+    PM_TRY(cli_cluster_open_reader(&dead->cluster, PM_TOPIC_DEAD, true, &reader, err));
+    PM_TRY(cli_dead_letter_list_read(&dead->letters, reader, &dead->cluster.deadline, err));
+    pmi_reader_close(reader);
+    return PM_OK;
 }
 
 static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
     selection chosen = {0};
     pm_status st = cli_cluster_kafka_options(&dead->cluster, err);
-    if (st == PM_OK) {
-        st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
-    }
+    PM_THEN(st, cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err));
     if (st == PM_OK && sub->needs_redis) {
         st = cli_cluster_open_redis(&dead->cluster, err);
     }
     cli_cluster_waits_for(&dead->cluster, sub->needs_redis ? "Kafka or Redis" : "Kafka");
-    if (st == PM_OK) {
-        st = read_letters(dead, err);
-    }
-    if (st == PM_OK) {
-        st = select_letters(dead, &chosen, err);
-    }
+    PM_THEN(st, read_letters(dead, err));
+    PM_THEN(st, select_letters(dead, &chosen, err));
     if (st == PM_OK && !sub->needs_choice) {
         st = cli_cluster_limit(&dead->cluster, 0, err);
     }
-    if (st == PM_OK) {
-        st = sub->run(dead, &chosen, err);
-    }
+    PM_THEN(st, sub->run(dead, &chosen, err));
     free(chosen.items);
     cli_dead_letter_list_free(&dead->letters);
     if (dead->sender != NULL) {

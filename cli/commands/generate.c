@@ -105,20 +105,14 @@ static pm_status show_model(const pm_model_info *model, pm_error *err) {
 static pm_status make_model(const pm_model_info *model, const generate_options *fields, pm_error *err) {
     pm_graph_encoding encoding = PM_GRAPH_JSON;
     pm_status st = cli_choose_encoding("--format", fields->encoding, fields->output, &encoding, err);
-    if (st == PM_OK) {
-        st = cli_out_check(fields->output, err);
-    }
+    PM_THEN(st, cli_out_check(fields->output, err));
     int64_t args[PM_MODEL_MAX_ARGS] = {0};
     for (size_t i = 0; i < PM_MODEL_MAX_ARGS; i++) {
         args[i] = (int64_t)fields->args[i];
     }
     pm_graph *graph = NULL;
-    if (st == PM_OK) {
-        st = model->make(args, &graph, err);
-    }
-    if (st == PM_OK) {
-        st = cli_write_graph(graph, encoding, fields->output, err);
-    }
+    PM_THEN(st, model->make(args, &graph, err));
+    PM_THEN(st, cli_write_graph(graph, encoding, fields->output, err));
     pm_graph_free(graph);
     return st;
 }
@@ -133,10 +127,11 @@ static pm_status generate(const pm_model_info *model, int argc, char **argv, pm_
     if (st == PM_OK && help) {
         return show_model(model, err);
     }
-    for (int i = 0; st == PM_OK && i < pairs.n; i++) {
-        st = read_pair(model, options, pairs.values[i], &fields, err);
+    PM_TRY(st);
+    for (int i = 0; i < pairs.n; i++) {
+        PM_TRY(read_pair(model, options, pairs.values[i], &fields, err));
     }
-    return st == PM_OK ? make_model(model, &fields, err) : st;
+    return make_model(model, &fields, err);
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {

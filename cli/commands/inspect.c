@@ -86,9 +86,7 @@ static pm_status write_envelope(const char *path, const pm_buffer *bytes, const 
     if (st == PM_OK && id[0] != '\0') {
         return cli_message_write(bytes->bytes, bytes->size, out, err);
     }
-    if (st == PM_OK) {
-        st = pmi_envelope_open(bytes->bytes, bytes->size, &envelope, err);
-    }
+    PM_THEN(st, pmi_envelope_open(bytes->bytes, bytes->size, &envelope, err));
     if (st != PM_OK) {
         return st;
     }
@@ -100,9 +98,7 @@ static pm_status inspect_envelope(const char *path, const inspect_options *o, pm
     pm_buffer bytes = {0};
     cli_out *out = NULL;
     pm_status st = pmi_file_read(path, &bytes, err);
-    if (st == PM_OK) {
-        st = cli_out_open(NULL, &out, err);
-    }
+    PM_THEN(st, cli_out_open(NULL, &out, err));
     if (st == PM_OK) {
         st = write_envelope(path, &bytes, o, out, err);
         st = st == PM_OK ? PM_OK : pmi_fail_prefix(err, "file \"%s\"", path);
@@ -115,9 +111,7 @@ static pm_status inspect_envelope(const char *path, const inspect_options *o, pm
 static pm_status inspect_key(const char *key, const inspect_options *o, const pm_log *log, pm_error *err) {
     pm_disk *disk = NULL;
     pm_status st = cli_cache_open(o->cache_dir, 0, log, &disk, err);
-    if (st == PM_OK) {
-        st = cli_cache_show(disk, key, o->json, err);
-    }
+    PM_THEN(st, cli_cache_show(disk, key, o->json, err));
     pmi_disk_close(disk);
     return st;
 }
@@ -160,20 +154,14 @@ static pm_status inspect_graph(const char *path, const inspect_options *o, cli_c
     pm_model *model = NULL;
     pm_model_report made;
     pm_status st = cli_read_format(o->formats, &format, err);
-    if (st == PM_OK) {
-        st = cli_read_kind(o->discrete, o->continuous, &kind, err);
-    }
-    if (st == PM_OK) {
-        st = pm_graph_load(path, format, kind, &graph, err);
-    }
+    PM_THEN(st, cli_read_kind(o->discrete, o->continuous, &kind, err));
+    PM_THEN(st, pm_graph_load(path, format, kind, &graph, err));
     if (st == PM_OK) {
         cli_warn_kind(graph, path, false, NULL, 0, &console->log);
         st = cli_name_graph(make_model(graph, o, &console->log, &model, &made, err), path, err);
     }
     cli_console_clear(console);
-    if (st == PM_OK) {
-        st = write_report(graph, model, &made, o, err);
-    }
+    PM_THEN(st, write_report(graph, model, &made, o, err));
     pm_model_free(model);
     pm_graph_free(graph);
     return st;

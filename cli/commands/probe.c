@@ -140,33 +140,15 @@ static pm_status serve(cli_cluster *c, const probe_options *o, pm_error *err) {
     cli_probe probe = {.cluster = c, .n = o->units, .timeout = (double)o->timeout, .is_sequential = o->sequential};
     probe.body = (pm_probe_body){.bytes = o->bytes, .crash = o->crash};
     pm_status st = read_number("--seconds", o->seconds, 1e6, &probe.body.seconds, err);
-    if (st == PM_OK) {
-        st = read_number("--rate", o->rate, 1e6, &probe.rate, err);
-    }
-    if (st == PM_OK) {
-        st = cli_cluster_limit(c, probe.timeout, err);
-    }
-    if (st == PM_OK) {
-        st = cli_cluster_open_producer(c, true, NULL, 0, err);
-    }
-    if (st == PM_OK) {
-        st = count_workers(c, &probe, err);
-    }
-    if (st == PM_OK) {
-        st = cli_cluster_hold_signals(c, err);
-    }
-    if (st == PM_OK) {
-        st = cli_probe_run(&probe, err);
-    }
-    if (st == PM_OK) {
-        st = cli_cluster_limit(c, 0, err);
-    }
-    if (st == PM_OK) {
-        st = write_report(&probe, o->json, err);
-    }
-    if (st == PM_OK) {
-        st = check_outcome(&probe, o, err);
-    }
+    PM_THEN(st, read_number("--rate", o->rate, 1e6, &probe.rate, err));
+    PM_THEN(st, cli_cluster_limit(c, probe.timeout, err));
+    PM_THEN(st, cli_cluster_open_producer(c, true, NULL, 0, err));
+    PM_THEN(st, count_workers(c, &probe, err));
+    PM_THEN(st, cli_cluster_hold_signals(c, err));
+    PM_THEN(st, cli_probe_run(&probe, err));
+    PM_THEN(st, cli_cluster_limit(c, 0, err));
+    PM_THEN(st, write_report(&probe, o->json, err));
+    PM_THEN(st, check_outcome(&probe, o, err));
     cli_probe_free(&probe);
     return st;
 }

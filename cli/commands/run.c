@@ -20,12 +20,9 @@ static bool records_on_threads(const cli_job *job, size_t min_size) {
 
 static pm_status evaluate_here(cli_job *job, size_t min_size, pm_error *err) {
     bool on_threads = records_on_threads(job, min_size);
-    pm_status st = job->parts.graph != NULL ? cli_job_record_parts(job, on_threads ? job->request.threads : 1, err)
-                                            : cli_job_record(job, on_threads, err);
-    if (st == PM_OK) {
-        st = cli_name_graph(cli_job_evaluate(job, err), job->options.graph, err);
-    }
-    return st;
+    PM_TRY(job->parts.graph != NULL ? cli_job_record_parts(job, on_threads ? job->request.threads : 1, err)
+                                    : cli_job_record(job, on_threads, err));
+    return cli_name_graph(cli_job_evaluate(job, err), job->options.graph, err);
 }
 
 static pm_status evaluate(cli_job *job, pm_error *err) {
@@ -67,11 +64,11 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
     static pm_status (*const steps[])(cli_job *, pm_error *) = {
         cli_job_read_numbers, open_cluster, cli_job_load, cli_job_request, evaluate, cli_job_write,
     };
-    pm_status st = cli_out_check(job->options.output, err);
-    for (size_t i = 0; st == PM_OK && i < sizeof steps / sizeof *steps; i++) {
-        st = steps[i](job, err);
+    PM_TRY(cli_out_check(job->options.output, err));
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        PM_TRY(steps[i](job, err));
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {

@@ -53,19 +53,11 @@ static pm_status fault_of(const cli_status *status, pm_error *err) {
 static pm_status look_once(cli_status_source *source, const status_options *o, pm_error *err) {
     cli_status status = {0};
     pm_status st = cli_cluster_limit(source->cluster, (double)o->timeout, err);
-    if (st == PM_OK) {
-        st = cli_status_look(source, &status, err);
-    }
+    PM_THEN(st, cli_status_look(source, &status, err));
     cli_job_view *detail = source->job != NULL && status.n_jobs == 1 ? &status.jobs[0] : NULL;
-    if (st == PM_OK) {
-        st = cli_cluster_limit(source->cluster, 0, err);
-    }
-    if (st == PM_OK) {
-        st = write_status(&status, detail, o, err);
-    }
-    if (st == PM_OK) {
-        st = fault_of(&status, err);
-    }
+    PM_THEN(st, cli_cluster_limit(source->cluster, 0, err));
+    PM_THEN(st, write_status(&status, detail, o, err));
+    PM_THEN(st, fault_of(&status, err));
     cli_status_free(&status);
     return st;
 }
@@ -90,11 +82,9 @@ static pm_status watch(cli_status_source *source, const status_options *o, pm_er
 
 /* Opens without connecting: what cannot be reached is part of the answer. */
 static pm_status open_servers(cli_cluster *c, pm_error *err) {
-    pm_status st = cli_cluster_kafka_options(c, err);
-    if (st == PM_OK) {
-        st = cli_cluster_redis_options(c, err);
-    }
-    return st == PM_OK ? pmi_redis_open(&c->redis_options, &c->console.log, &c->redis, err) : st;
+    PM_TRY(cli_cluster_kafka_options(c, err));
+    PM_TRY(cli_cluster_redis_options(c, err));
+    return pmi_redis_open(&c->redis_options, &c->console.log, &c->redis, err);
 }
 
 static pm_status serve(cli_cluster *c, const char *text, const status_options *o, pm_error *err) {
@@ -102,15 +92,11 @@ static pm_status serve(cli_cluster *c, const char *text, const status_options *o
     cli_status_source source = {
         .cluster = c, .most = o->most, .most_units = OPEN_UNITS, .job = text == NULL ? NULL : job};
     pm_status st = open_servers(c, err);
-    if (st == PM_OK) {
-        st = cli_cluster_limit(c, (double)o->timeout, err);
-    }
+    PM_THEN(st, cli_cluster_limit(c, (double)o->timeout, err));
     if (st == PM_OK && text != NULL) {
         st = cli_job_find(c->redis, text, job, err);
     }
-    if (st == PM_OK) {
-        st = o->watch ? watch(&source, o, err) : look_once(&source, o, err);
-    }
+    PM_THEN(st, o->watch ? watch(&source, o, err) : look_once(&source, o, err));
     cli_cluster_limit_closing(c, st, err);
     cli_status_source_close(&source);
     return st;

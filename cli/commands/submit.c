@@ -16,11 +16,9 @@ static pm_status show_id(cli_job *job, pm_error *err) {
 
 static pm_status submit_only(cli_job *job, pm_error *err) {
     pm_submit_report report;
-    pm_status st = cli_job_find_parts(job, err);
-    if (st == PM_OK) {
-        st = cli_job_submit(job, &report, err);
-    }
-    return st == PM_OK ? show_id(job, err) : st;
+    PM_TRY(cli_job_find_parts(job, err));
+    PM_TRY(cli_job_submit(job, &report, err));
+    return show_id(job, err);
 }
 
 /* The traces are there afterwards: whoever collects the job finds them. */
@@ -28,42 +26,29 @@ static pm_status submit_and_wait(cli_job *job, pm_error *err) {
     pm_submit_report report;
     pm_reader *reader = NULL;
     pm_status st = cli_job_find_parts(job, err);
-    if (st == PM_OK) {
-        st = cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_submit(job, &report, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_wait(job, reader, err);
-    }
+    PM_THEN(st, cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err));
+    PM_THEN(st, cli_job_submit(job, &report, err));
+    PM_THEN(st, cli_job_wait(job, reader, err));
     if (reader != NULL) {
         pmi_reader_close(reader);
     }
     cli_console_clear(&job->cluster.console);
-    return st == PM_OK ? show_id(job, err) : st;
+    PM_TRY(st);
+    return show_id(job, err);
 }
 
 static pm_status submit_and_evaluate(cli_job *job, pm_error *err) {
-    pm_status st = cli_job_request(job, err);
-    if (st == PM_OK) {
-        st = cli_job_run_on_cluster(job, err);
-    }
-    return st == PM_OK ? cli_job_write(job, err) : st;
+    PM_TRY(cli_job_request(job, err));
+    PM_TRY(cli_job_run_on_cluster(job, err));
+    return cli_job_write(job, err);
 }
 
 static pm_status run_steps(cli_job *job, pm_error *err) {
     const cli_run_options *o = &job->options;
     pm_status st = o->evaluates ? cli_out_check(o->output, err) : PM_OK;
-    if (st == PM_OK) {
-        st = cli_job_read_numbers(job, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_open_cluster(job, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_load(job, err);
-    }
+    PM_THEN(st, cli_job_read_numbers(job, err));
+    PM_THEN(st, cli_job_open_cluster(job, err));
+    PM_THEN(st, cli_job_load(job, err));
     if (st != PM_OK) {
         return st;
     }

@@ -81,14 +81,9 @@ static pm_status show(rd_kafka_t *rk, cli_cluster *c, bool as_json, pm_error *er
 static pm_status ensure(cli_cluster *c, const topics_options *o, rd_kafka_t *rk, pm_kafka_health *health,
                         pm_error *err) {
     size_t n_partitions = 0;
-    pm_status st = pmi_kafka_reach(rk, &c->kafka, health, pmi_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err);
-    if (st == PM_OK) {
-        st = pmi_topics_ensure(rk, &c->kafka, o->check, &c->console.log, &n_partitions, err);
-    }
-    if (st == PM_OK) {
-        st = show(rk, c, o->json, err);
-    }
-    return st;
+    PM_TRY(pmi_kafka_reach(rk, &c->kafka, health, pmi_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err));
+    PM_TRY(pmi_topics_ensure(rk, &c->kafka, o->check, &c->console.log, &n_partitions, err));
+    return show(rk, c, o->json, err);
 }
 
 static pm_status open_and_ensure(cli_cluster *c, const topics_options *o, pm_error *err) {
@@ -101,9 +96,7 @@ static pm_status open_and_ensure(cli_cluster *c, const topics_options *o, pm_err
         cli_cluster_waits_for(c, "Kafka");
         st = cli_cluster_limit(c, (double)o->timeout, err);
     }
-    if (st == PM_OK) {
-        st = pmi_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, health, &rk, err);
-    }
+    PM_THEN(st, pmi_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, health, &rk, err));
     if (st == PM_OK) {
         st = ensure(c, o, rk, health, err);
         cli_cluster_limit_closing(c, st, err);

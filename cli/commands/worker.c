@@ -100,21 +100,11 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
     if (!is_done) {
-        if (st == PM_OK) {
-            st = cli_cluster_set(&c, "worker.slots", o.slots, "--slots", err);
-        }
-        if (st == PM_OK) {
-            st = cli_cluster_set(&c, "worker.drain-timeout", o.drain_timeout, "--drain-timeout", err);
-        }
-        if (st == PM_OK) {
-            st = cli_cluster_kafka_options(&c, err);
-        }
-        if (st == PM_OK) {
-            st = cli_cluster_redis_options(&c, err);
-        }
-        if (st == PM_OK) {
-            st = work(&c, &o, err);
-        }
+        PM_THEN(st, cli_cluster_set(&c, "worker.slots", o.slots, "--slots", err));
+        PM_THEN(st, cli_cluster_set(&c, "worker.drain-timeout", o.drain_timeout, "--drain-timeout", err));
+        PM_THEN(st, cli_cluster_kafka_options(&c, err));
+        PM_THEN(st, cli_cluster_redis_options(&c, err));
+        PM_THEN(st, work(&c, &o, err));
     }
     return cli_cluster_close(&c, st, err);
 }

@@ -47,9 +47,7 @@ static pm_status export_item(void *ctx, const pm_disk_item *item, pm_error *err)
     }
     cli_out *out = NULL;
     pm_status st = refuse_link(path, err);
-    if (st == PM_OK) {
-        st = cli_out_open(path, &out, err);
-    }
+    PM_THEN(st, cli_out_open(path, &out, err));
     if (st == PM_OK) {
         cli_out_bytes(out, item->bytes, item->size);
     }
@@ -114,9 +112,7 @@ static pm_status add_folder(path_list *list, const char *folder, pm_error *err) 
         n > 0 ? PM_OK : pmi_fail(err, PM_ENOINPUT, "folder \"%s\" holds no file *.trace or *.classes", folder);
     for (int i = 0; i < n; i++) {
         char *path = NULL;
-        if (st == PM_OK) {
-            st = add_path(list, asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0 ? NULL : path, err);
-        }
+        PM_THEN(st, add_path(list, asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0 ? NULL : path, err));
         free(entries[i]);
     }
     free(entries);
@@ -124,14 +120,13 @@ static pm_status add_folder(path_list *list, const char *folder, pm_error *err) 
 }
 
 static pm_status list_paths(const cli_cache *cache, path_list *list, pm_error *err) {
-    pm_status st = PM_OK;
-    for (int i = 0; st == PM_OK && i < cache->n_operands; i++) {
+    for (int i = 0; i < cache->n_operands; i++) {
         struct stat info;
         const char *path = cache->operands[i];
         bool is_folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-        st = is_folder ? add_folder(list, path, err) : add_path(list, strdup(path), err);
+        PM_TRY(is_folder ? add_folder(list, path, err) : add_path(list, strdup(path), err));
     }
-    return st;
+    return PM_OK;
 }
 
 /* ---- import: their entries ----------------------------------------------------------------------------- */
@@ -174,14 +169,13 @@ static pm_status read_entry(const char *path, pm_buffer *bytes, pm_disk_entry *e
 }
 
 static pm_status check_all(const path_list *list, pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t i = 0; st == PM_OK && i < list->n; i++) {
+    for (size_t i = 0; i < list->n; i++) {
         pm_buffer bytes = {0};
         pm_disk_entry entry;
-        st = read_entry(list->paths[i], &bytes, &entry, err);
+        PM_TRY(read_entry(list->paths[i], &bytes, &entry, err));
         pmi_buffer_free(&bytes);
     }
-    return st;
+    return PM_OK;
 }
 
 typedef struct batch {
@@ -220,15 +214,9 @@ pm_status cli_cache_import(cli_cache *cache, pm_error *err) {
     path_list list = {0};
     batch *b = pmi_calloc(1, sizeof *b);
     pm_status st = b == NULL ? pmi_fail_memory(err, "a batch of entries", sizeof *b) : list_paths(cache, &list, err);
-    if (st == PM_OK) {
-        st = check_all(&list, err);
-    }
-    if (st == PM_OK) {
-        st = put_all(cache->disk, &list, b, err);
-    }
-    if (st == PM_OK) {
-        st = cli_show_count(list.n, "entries imported", err);
-    }
+    PM_THEN(st, check_all(&list, err));
+    PM_THEN(st, put_all(cache->disk, &list, b, err));
+    PM_THEN(st, cli_show_count(list.n, "entries imported", err));
     free(b);
     free_paths(&list);
     return st;

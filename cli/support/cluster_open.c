@@ -53,9 +53,7 @@ pm_status cli_cluster_open_reader(cli_cluster *c, pm_topic topic, bool from_begi
 
 pm_status cli_cluster_open_redis(cli_cluster *c, pm_error *err) {
     pm_status st = cli_cluster_redis_options(c, err);
-    if (st == PM_OK) {
-        st = pmi_redis_open(&c->redis_options, &c->console.log, &c->redis, err);
-    }
+    PM_THEN(st, pmi_redis_open(&c->redis_options, &c->console.log, &c->redis, err));
     if (st != PM_OK) {
         return st;
     }
@@ -75,17 +73,15 @@ pm_status cli_cluster_open_redis(cli_cluster *c, pm_error *err) {
 pm_status cli_cluster_open_store(cli_cluster *c, bool no_cache, const char *cache_dir, size_t cache_limit,
                                  pm_error *err) {
     /* what is not configured is told before anything is connected to */
-    pm_status st = cli_cluster_kafka_options(c, err);
-    if (st == PM_OK) {
-        st = cli_cluster_open_redis(c, err);
-    }
-    if (st == PM_OK && !no_cache) {
-        st = pmi_disk_open_if_usable(cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"),
-                                     cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : cache_limit, &c->console.log, &c->disk,
-                                     err);
+    PM_TRY(cli_cluster_kafka_options(c, err));
+    PM_TRY(cli_cluster_open_redis(c, err));
+    if (!no_cache) {
+        PM_TRY(pmi_disk_open_if_usable(cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"),
+                                       cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : cache_limit, &c->console.log,
+                                       &c->disk, err));
         c->traces.disk = c->disk;
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status cli_cluster_open_sending(cli_cluster *c, pm_error *err) {
@@ -104,8 +100,8 @@ pm_status cli_cluster_open_sending(cli_cluster *c, pm_error *err) {
 
 pm_status cli_cluster_open_producer(cli_cluster *c, bool no_cache, const char *cache_dir, size_t cache_limit,
                                     pm_error *err) {
-    pm_status st = cli_cluster_open_store(c, no_cache, cache_dir, cache_limit, err);
-    return st == PM_OK ? cli_cluster_open_sending(c, err) : st;
+    PM_TRY(cli_cluster_open_store(c, no_cache, cache_dir, cache_limit, err));
+    return cli_cluster_open_sending(c, err);
 }
 
 void cli_cluster_close_store(cli_cluster *c) {

@@ -131,23 +131,22 @@ static const cli_option common[] = {
 
 static pm_status read_sources(cli_cluster *c, pm_error *err) {
     const char *path = c->config != NULL ? c->config : getenv("PHASEMILL_CONFIG");
-    pm_status st = pmi_settings_init(&c->settings, err);
-    if (st == PM_OK && path != NULL && path[0] != '\0') {
-        st = pmi_settings_read_file(&c->settings, path, err);
+    PM_TRY(pmi_settings_init(&c->settings, err));
+    if (path != NULL && path[0] != '\0') {
+        PM_TRY(pmi_settings_read_file(&c->settings, path, err));
     }
-    return st == PM_OK ? pmi_settings_read_environment(&c->settings, environ, err) : st;
+    return pmi_settings_read_environment(&c->settings, environ, err);
 }
 
 static pm_status apply_flags(cli_cluster *c, const setting_options *o, const cli_given *properties, pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t i = 0; st == PM_OK && i < o->given.n; i++) {
-        st = apply_option(&c->settings, o, &o->given.items[i], err);
+    for (size_t i = 0; i < o->given.n; i++) {
+        PM_TRY(apply_option(&c->settings, o, &o->given.items[i], err));
     }
-    for (size_t i = 0; st == PM_OK && i < properties->n; i++) {
-        st = pmi_settings_set_property(&c->settings, properties->items[i].text, "-X", err);
+    for (size_t i = 0; i < properties->n; i++) {
+        PM_TRY(pmi_settings_set_property(&c->settings, properties->items[i].text, "-X", err));
         hide_secret(properties->items[i].text);
     }
-    return st;
+    return PM_OK;
 }
 
 static bool asks_for_list(const cli_given *properties) {
@@ -210,32 +209,21 @@ static pm_status gather(void *ctx, const char *name, const char *value, const ch
 /* What a program that runs for long was started with should be in its log. */
 static pm_status log_settings(cli_cluster *c, pm_error *err) {
     settings_line line = {.n = 0};
-    pm_status st = pmi_settings_each(&c->settings, gather, &line, err);
-    if (st == PM_OK) {
-        pmi_log_event(&c->console.log, c->command->runs_for_long ? PM_LOG_INFO : PM_LOG_DEBUG, line.fields, line.n,
-                      "settings other than the defaults:");
-    }
-    return st;
+    PM_TRY(pmi_settings_each(&c->settings, gather, &line, err));
+    pmi_log_event(&c->console.log, c->command->runs_for_long ? PM_LOG_INFO : PM_LOG_DEBUG, line.fields, line.n,
+                  "settings other than the defaults:");
+    return PM_OK;
 }
 
 static pm_status read_settings(cli_cluster *c, const setting_options *o, const cli_given *properties, pm_error *err) {
-    pm_status st = refuse_secrets(o, err);
-    if (st == PM_OK) {
-        st = read_sources(c, err);
+    PM_TRY(refuse_secrets(o, err));
+    PM_TRY(read_sources(c, err));
+    PM_TRY(apply_flags(c, o, properties, err));
+    PM_TRY(pmi_settings_check(&c->settings, err));
+    if (pmi_settings_hold_secret(&c->settings)) {
+        PM_TRY(pmi_forbid_dumps(err));
     }
-    if (st == PM_OK) {
-        st = apply_flags(c, o, properties, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_settings_check(&c->settings, err);
-    }
-    if (st == PM_OK && pmi_settings_hold_secret(&c->settings)) {
-        st = pmi_forbid_dumps(err);
-    }
-    if (st == PM_OK) {
-        st = name_client(c, err);
-    }
-    return st;
+    return name_client(c, err);
 }
 
 pm_status cli_cluster_parse(cli_cluster *c, const cli_command *command, int argc, char **argv,
@@ -248,9 +236,7 @@ pm_status cli_cluster_parse(cli_cluster *c, const cli_command *command, int argc
     signal(SIGPIPE, SIG_IGN);
     *is_done = false;
     pm_status st = make_options(&from_settings, err);
-    if (st == PM_OK) {
-        st = cli_parse_sets(argc, argv, sets, sizeof sets / sizeof *sets, operands, is_done, err);
-    }
+    PM_THEN(st, cli_parse_sets(argc, argv, sets, sizeof sets / sizeof *sets, operands, is_done, err));
     if (*is_done) {
         st = cli_show_help(command, err);
     } else if (asks_for_list(&shared.properties)) {

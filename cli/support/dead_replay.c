@@ -81,13 +81,12 @@ static pm_status fetch(cli_dead *dead, const pm_claim_message *claim, unit_in_le
     char hex[PM_DIGEST_HEX];
     pm_blob_found found;
     pmi_hex(claim->blob, hex);
-    pm_status st = pmi_blob_get(dead->cluster.redis, PM_SPACE_BLOB, claim->blob, MOST_BYTES, &u->blob, &found, err);
-    if (st == PM_OK && found != PM_BLOB_FOUND) {
-        st = pmi_fail(err, PM_EDATA, "its blob %s is %s Redis: submit the graph again, and drop the letter", hex,
-                      found == PM_BLOB_MISSING ? "gone from" : "damaged in");
+    PM_TRY(pmi_blob_get(dead->cluster.redis, PM_SPACE_BLOB, claim->blob, MOST_BYTES, &u->blob, &found, err));
+    if (found != PM_BLOB_FOUND) {
+        return pmi_fail(err, PM_EDATA, "its blob %s is %s Redis: submit the graph again, and drop the letter", hex,
+                        found == PM_BLOB_MISSING ? "gone from" : "damaged in");
     }
-    return st == PM_OK ? pmi_message_decode(&pmi_unit_type, u->blob.bytes, u->blob.size, &u->unit, &u->memory, err)
-                       : st;
+    return pmi_message_decode(&pmi_unit_type, u->blob.bytes, u->blob.size, &u->unit, &u->memory, err);
 }
 
 /* The message, out of its seal: the letter's headers say of what, and are believed no further than it fits. */
@@ -121,10 +120,11 @@ static pm_status read_letter(cli_dead *dead, const cli_letter *letter, unit_in_l
     } else {
         st = pmi_message_decode(&pmi_unit_type, message.bytes, message.size, &u->unit, &u->memory, err);
     }
-    if (st == PM_OK && memcmp(u->unit.unit, letter->key, PM_DIGEST_BYTES) != 0) {
-        st = pmi_fail(err, PM_EDATA, "the unit in it has another id");
+    PM_TRY(st);
+    if (memcmp(u->unit.unit, letter->key, PM_DIGEST_BYTES) != 0) {
+        return pmi_fail(err, PM_EDATA, "the unit in it has another id");
     }
-    return st == PM_OK ? pmi_unit_items_find(&u->unit, &u->items, err) : st;
+    return pmi_unit_items_find(&u->unit, &u->items, err);
 }
 
 /* ---- replay ------------------------------------------------------------------------------------------ */
@@ -161,11 +161,9 @@ static pm_status send_unit(cli_dead *dead, const cli_letter *letter, int32_t par
                            .value = letter->value,
                            .headers = headers,
                            .n_headers = n};
-    pm_status st = deliver(dead, &message, 1, err);
-    if (st == PM_OK) {
-        *offset = dead->sent.items[0].offset;
-    }
-    return st;
+    PM_TRY(deliver(dead, &message, 1, err));
+    *offset = dead->sent.items[0].offset;
+    return PM_OK;
 }
 
 /* Ids are digests: their bytes spread evenly. */
@@ -184,12 +182,8 @@ static pm_status replay_unit(cli_dead *dead, const cli_letter *letter, const uni
     memcpy(record.unit, u->unit.unit, PM_DIGEST_BYTES);
     memcpy(record.job, u->unit.job, PM_DIGEST_BYTES);
     pm_status st = pmi_board_forgive(redis, record.job, record.unit, err);
-    if (st == PM_OK) {
-        st = pmi_board_place(redis, &record, 1, true, err);
-    }
-    if (st == PM_OK) {
-        st = take_back(dead, letter, err);
-    }
+    PM_THEN(st, pmi_board_place(redis, &record, 1, true, err));
+    PM_THEN(st, take_back(dead, letter, err));
     if (st != PM_OK) {
         return st;
     }
@@ -198,26 +192,22 @@ static pm_status replay_unit(cli_dead *dead, const cli_letter *letter, const uni
         put_back(dead, letter);
         return st;
     }
-    st = pmi_board_place(redis, &record, 1, false, err);
-    if (st == PM_OK) {
-        char unit[PM_DIGEST_HEX], job[PM_DIGEST_HEX];
-        pmi_hex(record.unit, unit);
-        pmi_hex(record.job, job);
-        const pm_log_field fields[] = {{"unit", unit, 0},
-                                       {"job", job, 0},
-                                       {"partition", NULL, (double)record.partition},
-                                       {"offset", NULL, (double)record.offset}};
-        pmi_log_event(&dead->cluster.console.log, PM_LOG_DEBUG, fields, 4, "replayed");
-    }
-    return st;
+    PM_TRY(pmi_board_place(redis, &record, 1, false, err));
+    char unit[PM_DIGEST_HEX], job[PM_DIGEST_HEX];
+    pmi_hex(record.unit, unit);
+    pmi_hex(record.job, job);
+    const pm_log_field fields[] = {{"unit", unit, 0},
+                                   {"job", job, 0},
+                                   {"partition", NULL, (double)record.partition},
+                                   {"offset", NULL, (double)record.offset}};
+    pmi_log_event(&dead->cluster.console.log, PM_LOG_DEBUG, fields, 4, "replayed");
+    return PM_OK;
 }
 
 static pm_status replay(cli_dead *dead, const cli_letter *letter, size_t n_partitions, pm_error *err) {
     unit_in_letter u = {0};
     pm_status st = read_letter(dead, letter, &u, err);
-    if (st == PM_OK) {
-        st = replay_unit(dead, letter, &u, n_partitions, err);
-    }
+    PM_THEN(st, replay_unit(dead, letter, &u, n_partitions, err));
     free_unit(&u);
     if (st != PM_OK) {
         char hex[PM_DIGEST_HEX];
@@ -230,10 +220,8 @@ static pm_status replay(cli_dead *dead, const cli_letter *letter, size_t n_parti
 pm_status cli_dead_replay(cli_dead *dead, const cli_letter *const *letters, size_t n, pm_error *err) {
     size_t n_partitions = 0;
     pm_status st = open_sender(dead, err);
-    if (st == PM_OK) {
-        st = pmi_topics_ensure(pmi_sender_handle(dead->sender), &dead->cluster.kafka, true, &dead->cluster.console.log,
-                               &n_partitions, err);
-    }
+    PM_THEN(st, pmi_topics_ensure(pmi_sender_handle(dead->sender), &dead->cluster.kafka, true,
+                                  &dead->cluster.console.log, &n_partitions, err));
     size_t refused = 0;
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
@@ -256,14 +244,14 @@ static pm_status drop_some(cli_dead *dead, const cli_letter *const *letters, siz
     for (size_t i = 0; i < n; i++) {
         tombstones[i] = tombstone_of(letters[i]);
     }
-    pm_status st = cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
-    return st == PM_OK ? deliver(dead, tombstones, n, err) : st;
+    PM_TRY(cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err));
+    return deliver(dead, tombstones, n, err);
 }
 
 pm_status cli_dead_drop(cli_dead *dead, const cli_letter *const *letters, size_t n, pm_error *err) {
-    pm_status st = open_sender(dead, err);
-    for (size_t first = 0; st == PM_OK && first < n; first += BATCH) {
-        st = drop_some(dead, letters + first, n - first < BATCH ? n - first : BATCH, err);
+    PM_TRY(open_sender(dead, err));
+    for (size_t first = 0; first < n; first += BATCH) {
+        PM_TRY(drop_some(dead, letters + first, n - first < BATCH ? n - first : BATCH, err));
     }
-    return st;
+    return PM_OK;
 }

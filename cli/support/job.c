@@ -36,14 +36,9 @@ static pm_status read_matrix(const char *option, const char *text, pm_matrix *ou
 
 pm_status cli_job_read_numbers(cli_job *job, pm_error *err) {
     const cli_run_options *o = &job->options;
-    pm_status st = read_matrix("--theta", o->theta, &job->theta, err);
-    if (st == PM_OK) {
-        st = read_matrix("--times", o->times, &job->times, err);
-    }
-    if (st == PM_OK) {
-        st = read_matrix("--rewards", o->rewards, &job->rewards, err);
-    }
-    return st;
+    PM_TRY(read_matrix("--theta", o->theta, &job->theta, err));
+    PM_TRY(read_matrix("--times", o->times, &job->times, err));
+    return read_matrix("--rewards", o->rewards, &job->rewards, err);
 }
 
 /* A fault of numbers written out is one of the request; of numbers in a file, one of the data. */
@@ -125,11 +120,9 @@ static pm_status make_request(cli_job *job, pm_error *err) {
         .tail_accuracy = o->tail_accuracy,
         .threads = o->threads == 0 ? pmi_processors() : (unsigned)o->threads,
     };
-    pm_status st = set_theta(job, err);
-    if (st == PM_OK) {
-        st = set_times(job, err);
-    }
-    return st == PM_OK ? set_rewards(job, err) : st;
+    PM_TRY(set_theta(job, err));
+    PM_TRY(set_times(job, err));
+    return set_rewards(job, err);
 }
 
 static pm_status allocate(double **out, bool is_wanted, size_t a, size_t b, size_t c, pm_error *err) {
@@ -159,11 +152,10 @@ static pm_status allocate_results(cli_job *job, pm_error *err) {
         {&v->cdf, q->cdf, q->n_times, 1},
         {&v->survival, q->tail_accuracy, q->n_times, 1},
     };
-    pm_status st = PM_OK;
-    for (size_t i = 0; st == PM_OK && i < sizeof arrays / sizeof *arrays; i++) {
-        st = allocate(arrays[i].field, arrays[i].is_wanted, q->n_theta, arrays[i].b, arrays[i].c, err);
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        PM_TRY(allocate(arrays[i].field, arrays[i].is_wanted, q->n_theta, arrays[i].b, arrays[i].c, err));
     }
-    return st;
+    return PM_OK;
 }
 
 void cli_job_warn_kind(cli_job *job) {
@@ -173,11 +165,9 @@ void cli_job_warn_kind(cli_job *job) {
 }
 
 pm_status cli_job_request(cli_job *job, pm_error *err) {
-    pm_status st = make_request(job, err);
-    if (st == PM_OK) {
-        cli_job_warn_kind(job);
-    }
-    return st == PM_OK ? allocate_results(job, err) : st;
+    PM_TRY(make_request(job, err));
+    cli_job_warn_kind(job);
+    return allocate_results(job, err);
 }
 
 pm_status cli_job_load(cli_job *job, pm_error *err) {

@@ -22,23 +22,23 @@ static const pm_log *log_of(const cli_job *job) {
 
 pm_status cli_job_open_store(cli_job *job, pm_error *err) {
     const cli_run_options *o = &job->options;
-    pm_status st = cli_cluster_limit(&job->cluster, (double)o->timeout, err);
-    return st == PM_OK ? cli_cluster_open_store(&job->cluster, o->no_cache, o->cache_dir, o->cache_limit, err) : st;
+    PM_TRY(cli_cluster_limit(&job->cluster, (double)o->timeout, err));
+    return cli_cluster_open_store(&job->cluster, o->no_cache, o->cache_dir, o->cache_limit, err);
 }
 
 pm_status cli_job_open_cluster(cli_job *job, pm_error *err) {
-    pm_status st = cli_job_open_store(job, err);
-    return st == PM_OK ? cli_cluster_open_sending(&job->cluster, err) : st;
+    PM_TRY(cli_job_open_store(job, err));
+    return cli_cluster_open_sending(&job->cluster, err);
 }
 
 pm_status cli_job_need_workers(cli_job *job, pm_error *err) {
     size_t workers, slots;
-    pm_status st = pmi_wait_for_workers(&job->cluster.producer, &workers, &slots, err);
-    if (st == PM_OK && workers == 0) {
-        st = pmi_fail(err, PM_EUNAVAILABLE,
-                      "no worker is alive; start some with `phasemill worker`, or use --strategy threads");
+    PM_TRY(pmi_wait_for_workers(&job->cluster.producer, &workers, &slots, err));
+    if (workers == 0) {
+        return pmi_fail(err, PM_EUNAVAILABLE,
+                        "no worker is alive; start some with `phasemill worker`, or use --strategy threads");
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status cli_job_find_parts(cli_job *job, pm_error *err) {
@@ -49,10 +49,8 @@ pm_status cli_job_find_parts(cli_job *job, pm_error *err) {
     pmi_graph_hold(parts->graph);
     memcpy(parts->job, job->graph->digest, PM_DIGEST_BYTES);
     pm_status st = pmi_split_graph(parts->graph, log_of(job), &parts->split, err);
-    if (st == PM_OK) {
-        st = pmi_classes_find(parts->graph, &parts->split, parts->effort, (unsigned)job->options.threads, log_of(job),
-                              &parts->classes, err);
-    }
+    PM_THEN(st, pmi_classes_find(parts->graph, &parts->split, parts->effort, (unsigned)job->options.threads,
+                                 log_of(job), &parts->classes, err));
     job->result.model.seconds_split = pmi_seconds() - start;
     return cli_name_graph(st, job->options.graph, err);
 }
@@ -65,16 +63,14 @@ pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) 
                                  .memory = model.memory == 0 ? pmi_default_memory() : model.memory,
                                  .source = job->options.graph,
                                  .manifest = &job->manifest};
-    pm_status st = pmi_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes,
-                              &options, report, err);
-    if (st == PM_OK) {
-        pmi_logf(log_of(job), PM_LOG_INFO,
-                 "%zu states, %zu SCCs of at least 2 states, %zu of them distinct: %zu known, %zu recorded here, %zu "
-                 "units sent (%zu by claim check)",
-                 report->states, report->sccs, report->items, report->known, report->recorded_here, report->units,
-                 report->units_by_claim);
-    }
-    return st;
+    PM_TRY(pmi_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes, &options,
+                      report, err));
+    pmi_logf(log_of(job), PM_LOG_INFO,
+             "%zu states, %zu SCCs of at least 2 states, %zu of them distinct: %zu known, %zu recorded here, %zu "
+             "units sent (%zu by claim check)",
+             report->states, report->sccs, report->items, report->known, report->recorded_here, report->units,
+             report->units_by_claim);
+    return PM_OK;
 }
 
 static pm_status collect(cli_job *job, pm_reader *reader, pm_model **out, pm_error *err) {
@@ -84,17 +80,14 @@ static pm_status collect(cli_job *job, pm_reader *reader, pm_model **out, pm_err
     pm_collect_report report;
     double split = job->result.model.seconds_split;
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
-    if (st == PM_OK) {
-        st = pmi_collect(&job->cluster.producer, reader, &job->parts, &options, out, &report, err);
-    }
+    PM_THEN(st, pmi_collect(&job->cluster.producer, reader, &job->parts, &options, out, &report, err));
     cli_cluster_release_signals(&job->cluster);
-    if (st == PM_OK) {
-        job->result.model = report.model;
-        job->result.model.seconds_split = split;
-        pmi_logf(log_of(job), PM_LOG_DEBUG, "traces are there after %.3f s: %zu units seen, %zu SCCs sent again",
-                 report.watch.seconds, report.watch.units_seen, report.watch.sent_again);
-    }
-    return st;
+    PM_TRY(st);
+    job->result.model = report.model;
+    job->result.model.seconds_split = split;
+    pmi_logf(log_of(job), PM_LOG_DEBUG, "traces are there after %.3f s: %zu units seen, %zu SCCs sent again",
+             report.watch.seconds, report.watch.units_seen, report.watch.sent_again);
+    return PM_OK;
 }
 
 pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err) {
@@ -109,17 +102,14 @@ static pm_status evaluate_there(cli_job *job, pm_reader *reader, pm_error *err) 
     pm_evaluate_report report;
     double start = pmi_seconds();
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
-    if (st == PM_OK) {
-        st = pmi_evaluate_on_cluster(&job->cluster.producer, reader, job->model, &job->request, &job->manifest,
-                                     &job->result.values, &report, err);
-    }
+    PM_THEN(st, pmi_evaluate_on_cluster(&job->cluster.producer, reader, job->model, &job->request, &job->manifest,
+                                        &job->result.values, &report, err));
     cli_cluster_release_signals(&job->cluster);
     job->result.seconds_evaluate = pmi_seconds() - start;
-    if (st == PM_OK) {
-        pmi_logf(log_of(job), PM_LOG_INFO, "%zu slices of theta: %zu results known, %zu units sent", report.slices,
-                 report.known, report.units);
-    }
-    return st;
+    PM_TRY(st);
+    pmi_logf(log_of(job), PM_LOG_INFO, "%zu slices of theta: %zu results known, %zu units sent", report.slices,
+             report.known, report.units);
+    return PM_OK;
 }
 
 pm_status cli_job_evaluate_anywhere(cli_job *job, pm_reader *reader, pm_error *err) {
@@ -134,18 +124,10 @@ pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
     pm_submit_report report;
     pm_reader *reader = NULL;
     pm_status st = job->parts.graph == NULL ? cli_job_find_parts(job, err) : PM_OK;
-    if (st == PM_OK) {
-        st = cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_submit(job, &report, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_collect(job, reader, err);
-    }
-    if (st == PM_OK) {
-        st = cli_job_evaluate_anywhere(job, reader, err);
-    }
+    PM_THEN(st, cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err));
+    PM_THEN(st, cli_job_submit(job, &report, err));
+    PM_THEN(st, cli_job_collect(job, reader, err));
+    PM_THEN(st, cli_job_evaluate_anywhere(job, reader, err));
     if (reader != NULL) {
         pmi_reader_close(reader);
     }
@@ -187,9 +169,8 @@ static pm_status estimate_missing(cli_job *job, double *seconds, pm_error *err) 
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         memcpy(keys[i], classes->canon[i].key, PM_DIGEST_BYTES);
     }
-    if (st == PM_OK) {
-        st = pmi_traces_known(&job->cluster.traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, n, known, &uploaded, err);
-    }
+    PM_THEN(st,
+            pmi_traces_known(&job->cluster.traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, n, known, &uploaded, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         const pm_topology *t = &classes->canon[i].topology;
         cost += known[i] ? 0 : pmi_record_cost(t->n, t->row[t->n]);
@@ -209,9 +190,7 @@ static pm_status ask_cluster(cli_job *job, bool *chosen, pm_error *err) {
                  "strategy threads: a cluster is configured, but no worker has been heard of");
         return PM_OK;
     }
-    if (st == PM_OK) {
-        st = estimate_missing(job, &seconds, err);
-    }
+    PM_THEN(st, estimate_missing(job, &seconds, err));
     if (st != PM_OK) {
         return st;
     }
@@ -227,8 +206,8 @@ static pm_status ask_cluster(cli_job *job, bool *chosen, pm_error *err) {
 /* Whoever did not ask for the cluster does not wait for it. */
 static pm_status open_in_passing(cli_job *job, pm_error *err) {
     const cli_run_options *o = &job->options;
-    pm_status st = cli_cluster_limit(&job->cluster, ASKING_SECONDS, err);
-    return st == PM_OK ? cli_cluster_open_producer(&job->cluster, o->no_cache, o->cache_dir, o->cache_limit, err) : st;
+    PM_TRY(cli_cluster_limit(&job->cluster, ASKING_SECONDS, err));
+    return cli_cluster_open_producer(&job->cluster, o->no_cache, o->cache_dir, o->cache_limit, err);
 }
 
 pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *err) {
@@ -244,10 +223,7 @@ pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *
     pm_error why = {0};
     st = open_in_passing(job, &why);
     if (st == PM_OK) {
-        st = cli_job_find_parts(job, err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(cli_job_find_parts(job, err));
         st = cli_cluster_limit(&job->cluster, ASKING_SECONDS, &why);
         st = st == PM_OK ? ask_cluster(job, chosen, &why) : st;
     }

@@ -28,13 +28,14 @@ static pm_status find_by_digits(pm_redis *redis, const char *text, uint8_t job[P
         }
     }
     free(jobs);
-    if (st == PM_OK && found != 1) {
-        st = pmi_fail(err, found == 0 ? PM_ENOINPUT : PM_EUSAGE,
-                      found == 0 ? "job %s: not there; see `phasemill status`"
-                                 : "job %s: more than one begins so; give more digits",
-                      text);
+    PM_TRY(st);
+    if (found != 1) {
+        return pmi_fail(err, found == 0 ? PM_ENOINPUT : PM_EUSAGE,
+                        found == 0 ? "job %s: not there; see `phasemill status`"
+                                   : "job %s: more than one begins so; give more digits",
+                        text);
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status check_there(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], const char *text, pm_error *err) {
@@ -85,14 +86,14 @@ static pm_status search_worker(void *ctx, const pm_worker_message *worker, pm_er
 
 pm_status cli_job_find_running(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
     running_search s = {.text = text, .job = job};
-    pm_status st = pmi_board_workers(redis, search_worker, &s, err);
-    if (st == PM_OK && s.n_found != 1) {
-        st = pmi_fail(err, s.n_found == 0 ? PM_ENOINPUT : PM_EUSAGE,
-                      s.n_found == 0 ? "job %s: neither on the board nor with a worker; see `phasemill status`"
-                                     : "job %s: more than one begins so; give more digits",
-                      text);
+    PM_TRY(pmi_board_workers(redis, search_worker, &s, err));
+    if (s.n_found != 1) {
+        return pmi_fail(err, s.n_found == 0 ? PM_ENOINPUT : PM_EUSAGE,
+                        s.n_found == 0 ? "job %s: neither on the board nor with a worker; see `phasemill status`"
+                                       : "job %s: more than one begins so; give more digits",
+                        text);
     }
-    return st;
+    return PM_OK;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------- */
@@ -196,15 +197,9 @@ static pm_status look_at_units(pm_redis *redis, cli_job_view *view, pm_error *er
                              [OTHER] = {.kind = &pmi_probe_units}}}; /* and kinds of a later version */
     uint64_t distinct = 0, others = 0, others_missing = 0;
     pm_status st = pmi_board_units(redis, view->job, gather_unit, &g, err);
-    if (st == PM_OK) {
-        st = look_at_items(redis, &g, &g.lists[RECORD], &distinct, &view->missing, err);
-    }
-    if (st == PM_OK) {
-        st = look_at_items(redis, &g, &g.lists[EVALUATE], &view->slices, &view->slices_missing, err);
-    }
-    if (st == PM_OK) {
-        st = look_at_items(redis, &g, &g.lists[OTHER], &others, &others_missing, err);
-    }
+    PM_THEN(st, look_at_items(redis, &g, &g.lists[RECORD], &distinct, &view->missing, err));
+    PM_THEN(st, look_at_items(redis, &g, &g.lists[EVALUATE], &view->slices, &view->slices_missing, err));
+    PM_THEN(st, look_at_items(redis, &g, &g.lists[OTHER], &others, &others_missing, err));
     view->missing += others_missing;
     for (size_t i = 0; i < view->n_units; i++) {
         view->n_open += view->units[i].missing > 0;
@@ -344,9 +339,7 @@ pm_status cli_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES
         views[i] = (cli_job_view){0};
         memcpy(views[i].job, jobs[i], PM_DIGEST_BYTES);
     }
-    if (st == PM_OK) {
-        st = pmi_board_glance(redis, jobs, n, counts, &visits, &g, err);
-    }
+    PM_THEN(st, pmi_board_glance(redis, jobs, n, counts, &visits, &g, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (g.found[i]) {
             take_counts(&views[i], &counts[i]);

@@ -179,9 +179,7 @@ pm_status cli_message_write(const uint8_t *bytes, size_t n, cli_out *out, pm_err
     pm_span inside;
     char id[PM_SEAL_ID_TEXT];
     pm_status st = pmi_seal_peel(bytes, n, &inside, id, err);
-    if (st == PM_OK) {
-        st = pmi_envelope_open(inside.bytes, inside.size, &envelope, err);
-    }
+    PM_THEN(st, pmi_envelope_open(inside.bytes, inside.size, &envelope, err));
     if (st != PM_OK) {
         return st;
     }
@@ -195,12 +193,10 @@ pm_status cli_message_write(const uint8_t *bytes, size_t n, cli_out *out, pm_err
     if (id[0] != '\0') {
         open_sealed(&j, id);
     }
-    st = write_message(&j, type, inside.bytes, inside.size, err);
-    if (st == PM_OK && id[0] != '\0') {
+    PM_TRY(write_message(&j, type, inside.bytes, inside.size, err));
+    if (id[0] != '\0') {
         cli_json_close(&j, '}');
     }
-    if (st == PM_OK) {
-        cli_out_text(out, "\n");
-    }
-    return st;
+    cli_out_text(out, "\n");
+    return PM_OK;
 }

@@ -128,11 +128,9 @@ pm_status cli_out_check(const char *path, pm_error *err) {
         return PM_OK;
     }
     cli_out *out;
-    pm_status st = cli_out_open(path, &out, err);
-    if (st == PM_OK) {
-        drop(out);
-    }
-    return st;
+    PM_TRY(cli_out_open(path, &out, err));
+    drop(out);
+    return PM_OK;
 }
 
 /* A reader that went away ends the program as it ends others, also where SIGPIPE is ignored for the sake of sockets. */

@@ -53,10 +53,8 @@ static pm_status name_units(probing *p, pm_error *err) {
     pm_status st = name_job(probe, err);
     for (size_t i = 0; st == PM_OK && i < probe->n; i++) {
         st = name_item(probe, i, probe->items[i], err);
-        if (st == PM_OK) {
-            st = pmi_unit_id(pmi_probe_units.name, probe->job, (const uint8_t(*)[PM_DIGEST_BYTES])probe->items[i], 1,
-                             probe->units[i].unit, err);
-        }
+        PM_THEN(st, pmi_unit_id(pmi_probe_units.name, probe->job, (const uint8_t(*)[PM_DIGEST_BYTES])probe->items[i], 1,
+                                probe->units[i].unit, err));
         probe->units[i].sent = (double)i;
     }
     if (st != PM_OK) {
@@ -108,8 +106,8 @@ static pm_status send_units(probing *p, size_t n, pm_error *err) {
     }
     probe->n_sent += n;
     probe->last_ended = now;
-    pm_status st = cli_cluster_limit(probe->cluster, probe->timeout, err);
-    return st == PM_OK ? send_batch(p, NULL, first, n, err) : st;
+    PM_TRY(cli_cluster_limit(probe->cluster, probe->timeout, err));
+    return send_batch(p, NULL, first, n, err);
 }
 
 /* Kafka may be away while it is looked: later, then. */
@@ -234,9 +232,7 @@ static pm_status send_all(probing *p, pm_error *err) {
     while (st == PM_OK && p->probe->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
         size_t left = p->probe->n - p->probe->n_sent;
         st = send_units(p, left < BATCH ? left : BATCH, err);
-        if (st == PM_OK) {
-            st = see(p, 0, err);
-        }
+        PM_THEN(st, see(p, 0, err));
     }
     return st;
 }
@@ -246,9 +242,7 @@ static pm_status send_one_by_one(probing *p, pm_error *err) {
     bool answers = true;
     while (st == PM_OK && answers && p->probe->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
         st = send_units(p, 1, err);
-        if (st == PM_OK) {
-            st = wait_for(p, p->probe->n_sent, err);
-        }
+        PM_THEN(st, wait_for(p, p->probe->n_sent, err));
         answers = p->probe->n_ended == p->probe->n_sent;
     }
     return st;
@@ -296,9 +290,7 @@ pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
     pm_status st = probe->items != NULL && probe->places != NULL && probe->units != NULL
                        ? name_units(&p, err)
                        : pmi_fail_memory(err, "units", probe->n * sizeof *probe->units);
-    if (st == PM_OK) {
-        st = cli_cluster_open_reader(c, PM_TOPIC_EVENTS, false, &p.events, err);
-    }
+    PM_THEN(st, cli_cluster_open_reader(c, PM_TOPIC_EVENTS, false, &p.events, err));
     if (st == PM_OK) {
         st = run_probe(&p, err);
         cancel_rest(&p);

@@ -55,9 +55,8 @@ pm_status cli_result_check(const cli_result *r, pm_error *err) {
         {"cdf", r->values.cdf, q->n_times},
         {"survival", r->values.survival, q->n_times},
     };
-    pm_status st = PM_OK;
-    for (size_t i = 0; st == PM_OK && i < sizeof arrays / sizeof *arrays; i++) {
-        st = check_array(arrays[i].name, arrays[i].values, q->n_theta, arrays[i].width, err);
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        PM_TRY(check_array(arrays[i].name, arrays[i].values, q->n_theta, arrays[i].width, err));
     }
-    return st;
+    return PM_OK;
 }

@@ -228,25 +228,16 @@ static pm_status check_all(cli_run_options *o, cli_run_role role, pm_error *err)
     if (o->evaluates && o->moments == 0 && !o->pdf && !o->cdf && !o->covariance) {
         o->moments = 2;
     }
-    if (st == PM_OK && role == CLI_ROLE_RUN) {
-        st = check_strategy(o->strategy, o->defective, err);
+    PM_TRY(st);
+    if (role == CLI_ROLE_RUN) {
+        PM_TRY(check_strategy(o->strategy, o->defective, err));
     }
-    if (st == PM_OK) {
-        st = check_quantities(o, err);
-    }
-    if (st == PM_OK) {
-        st = check_cache(o, err);
-    }
-    if (st == PM_OK) {
-        st = check_evaluate(o, role, err);
-    }
-    if (st == PM_OK) {
-        st = cli_read_format(o->formats, &o->read_format, err);
-    }
-    if (st == PM_OK) {
-        st = cli_read_kind(o->discrete, o->continuous, &o->kind, err);
-    }
-    return st == PM_OK ? choose_write_format(o, err) : st;
+    PM_TRY(check_quantities(o, err));
+    PM_TRY(check_cache(o, err));
+    PM_TRY(check_evaluate(o, role, err));
+    PM_TRY(cli_read_format(o->formats, &o->read_format, err));
+    PM_TRY(cli_read_kind(o->discrete, o->continuous, &o->kind, err));
+    return choose_write_format(o, err);
 }
 
 pm_status cli_run_options_read(cli_cluster *cluster, const cli_command *command, cli_run_role role, int argc,

@@ -89,11 +89,9 @@ static pm_status look_at_jobs(cli_status_source *source, cli_status *out, pm_err
         out->jobs = pmi_calloc(n, sizeof *out->jobs);
         st = out->jobs != NULL ? PM_OK : pmi_fail_memory(err, "jobs", n * sizeof *out->jobs);
     }
-    if (st == PM_OK) {
-        st = source->job != NULL
-                 ? look_at_one(source, out, err)
-                 : cli_jobs_glance(redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, n, out->jobs, &out->n_jobs, err);
-    }
+    PM_THEN(st, source->job != NULL
+                    ? look_at_one(source, out, err)
+                    : cli_jobs_glance(redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, n, out->jobs, &out->n_jobs, err));
     free(jobs);
     return st;
 }
@@ -103,14 +101,10 @@ static pm_status look_at_redis(cli_status_source *source, cli_status *out, pm_er
     cli_cluster *c = source->cluster;
     cli_cluster_waits_for(c, "Redis");
     pmi_redis_set_deadline(c->redis, (c->deadline.begun + c->deadline.at) / 2);
-    pm_status st = pmi_redis_see_key(c->redis, err);
-    if (st == PM_OK) {
-        st = pmi_redis_now(c->redis, &out->now, err);
-    }
-    if (st == PM_OK) {
-        st = look_at_jobs(source, out, err);
-    }
-    return st == PM_OK ? pmi_board_workers(c->redis, see_worker, out, err) : st;
+    PM_TRY(pmi_redis_see_key(c->redis, err));
+    PM_TRY(pmi_redis_now(c->redis, &out->now, err));
+    PM_TRY(look_at_jobs(source, out, err));
+    return pmi_board_workers(c->redis, see_worker, out, err);
 }
 
 /* ---- Kafka ------------------------------------------------------------------------------------------- */
@@ -127,9 +121,9 @@ static pm_status open_kafka(cli_status_source *source, pm_error *err) {
         source->health->log = &c->console.log;
         st = pmi_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, source->health, &source->rk, err);
     }
-    return st == PM_OK ? pmi_kafka_reach(source->rk, &c->kafka, source->health,
-                                         pmi_deadline_within(&c->deadline, REACH_SECONDS, 0.1), err)
-                       : st;
+    PM_TRY(st);
+    return pmi_kafka_reach(source->rk, &c->kafka, source->health, pmi_deadline_within(&c->deadline, REACH_SECONDS, 0.1),
+                           err);
 }
 
 /* Partitions of each topic; 0 of one that is not there yet. */
@@ -175,23 +169,18 @@ static pm_status look_at_lag(cli_status_source *source, size_t n, cli_status *ou
 
 static pm_status look_at_letters(cli_status_source *source, cli_status *out, pm_error *err) {
     cli_cluster *c = source->cluster;
-    pm_status st = PM_OK;
     if (source->dead == NULL) {
-        st = cli_cluster_open_reader(c, PM_TOPIC_DEAD, true, &source->dead, err);
+        PM_TRY(cli_cluster_open_reader(c, PM_TOPIC_DEAD, true, &source->dead, err));
     }
-    if (st == PM_OK) {
-        st = cli_dead_letter_list_read(&source->letters, source->dead, &c->deadline, err);
-        out->n_dead = source->letters.n;
-    }
-    return st;
+    PM_TRY(cli_dead_letter_list_read(&source->letters, source->dead, &c->deadline, err));
+    out->n_dead = source->letters.n;
+    return PM_OK;
 }
 
 static pm_status try_kafka(cli_status_source *source, cli_status *out, pm_error *err) {
     size_t counts[PM_N_TOPICS];
     pm_status st = count_partitions(source, counts, err);
-    if (st == PM_OK) {
-        st = look_at_lag(source, counts[PM_TOPIC_UNITS], out, err);
-    }
+    PM_THEN(st, look_at_lag(source, counts[PM_TOPIC_UNITS], out, err));
     return st == PM_OK && counts[PM_TOPIC_DEAD] > 0 ? look_at_letters(source, out, err) : st;
 }
 

@@ -113,12 +113,8 @@ pm_status pmi_settings_keep_file(pm_settings *s, const pm_setting *setting, cons
     if (st == PM_OK && setting != NULL && setting->kind == PM_SETTING_KEY) {
         st = pmi_settings_check_private(file, name, path, origin, err);
     }
-    if (st == PM_OK) {
-        st = read_value(file, bytes, &n, name, path, origin, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_settings_keep(s, bytes, n, out, err);
-    }
+    PM_THEN(st, read_value(file, bytes, &n, name, path, origin, err));
+    PM_THEN(st, pmi_settings_keep(s, bytes, n, out, err));
     if (bytes != NULL) {
         explicit_bzero(bytes, LARGEST_FILE + 1);
     }
@@ -259,36 +255,29 @@ pm_status pmi_settings_set(pm_settings *s, const char *name, const char *value, 
         return unknown_setting(name, origin, err);
     }
     const char *text = NULL, *from = NULL;
-    pm_status st = is_file ? pmi_settings_keep_file(s, setting, setting->name, value, origin, &text, err)
-                           : pmi_settings_keep(s, value, strlen(value), &text, err);
-    if (st == PM_OK) {
-        st = pmi_settings_keep(s, origin, strlen(origin), &from, err);
-    }
-    if (st == PM_OK) {
-        st = read_setting(s, setting, text, from, err);
-    }
-    if (st == PM_OK) {
-        s->given[setting - pmi_settings_table] = (pm_setting_given){.text = text, .origin = from};
-    }
-    return st;
+    PM_TRY(is_file ? pmi_settings_keep_file(s, setting, setting->name, value, origin, &text, err)
+                   : pmi_settings_keep(s, value, strlen(value), &text, err));
+    PM_TRY(pmi_settings_keep(s, origin, strlen(origin), &from, err));
+    PM_TRY(read_setting(s, setting, text, from, err));
+    s->given[setting - pmi_settings_table] = (pm_setting_given){.text = text, .origin = from};
+    return PM_OK;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------- */
 
 pm_status pmi_settings_each(const pm_settings *s, pm_setting_visit visit, void *ctx, pm_error *err) {
-    pm_status st = PM_OK;
-    for (const pm_setting *setting = pmi_settings_table; st == PM_OK && setting->name != NULL; setting++) {
+    for (const pm_setting *setting = pmi_settings_table; setting->name != NULL; setting++) {
         const pm_setting_given *given = &s->given[setting - pmi_settings_table];
         bool is_hidden = given->text != NULL && pmi_setting_is_secret(setting);
-        st = visit(ctx, setting->name, is_hidden ? "(hidden)" : given->text,
-                   given->origin == NULL ? "default" : given->origin, err);
+        PM_TRY(visit(ctx, setting->name, is_hidden ? "(hidden)" : given->text,
+                     given->origin == NULL ? "default" : given->origin, err));
     }
-    for (size_t i = 0; st == PM_OK && i < s->n_properties; i++) {
+    for (size_t i = 0; i < s->n_properties; i++) {
         const pm_property *property = &s->properties[i];
-        st = visit(ctx, property->name, pmi_property_is_secret(property->name) ? "(hidden)" : property->value,
-                   s->memory->property_origins[i], err);
+        PM_TRY(visit(ctx, property->name, pmi_property_is_secret(property->name) ? "(hidden)" : property->value,
+                     s->memory->property_origins[i], err));
     }
-    return st;
+    return PM_OK;
 }
 
 bool pmi_settings_hold_secret(const pm_settings *s) {

@@ -58,21 +58,16 @@ static pm_status set_property(pm_settings *s, const char *name, size_t n, const 
     bool is_file = ends_in(name, n, FILE_ENDING);
     const char *own_name = NULL, *own_value = NULL, *from = NULL;
     pm_status st = pmi_settings_keep(s, name, n - (is_file ? strlen(FILE_ENDING) : 0), &own_name, err);
-    if (st == PM_OK) {
-        st = pmi_settings_keep(s, origin, strlen(origin), &from, err);
-    }
+    PM_THEN(st, pmi_settings_keep(s, origin, strlen(origin), &from, err));
     if (st == PM_OK && (strcmp(own_name, "bootstrap.servers") == 0 || strcmp(own_name, "metadata.broker.list") == 0)) {
         st = pmi_fail(err, pmi_origin_code(origin), "property \"%s\" (%s): brokers are the setting kafka.brokers",
                       own_name, origin);
     }
-    if (st == PM_OK) {
-        st = is_file ? pmi_settings_keep_file(s, NULL, own_name, value, origin, &own_value, err)
-                     : pmi_settings_keep(s, value, strlen(value), &own_value, err);
-    }
-    if (st == PM_OK) {
-        st = try_property(own_name, own_value, from, err);
-    }
-    return st == PM_OK ? put_property(s, own_name, own_value, from, err) : st;
+    PM_TRY(st);
+    PM_TRY(is_file ? pmi_settings_keep_file(s, NULL, own_name, value, origin, &own_value, err)
+                   : pmi_settings_keep(s, value, strlen(value), &own_value, err));
+    PM_TRY(try_property(own_name, own_value, from, err));
+    return put_property(s, own_name, own_value, from, err);
 }
 
 pm_status pmi_settings_set_property(pm_settings *s, const char *assignment, const char *origin, pm_error *err) {

@@ -239,9 +239,8 @@ static pm_status read_variable(pm_settings *s, const char *entry, pm_error *err)
 }
 
 pm_status pmi_settings_read_environment(pm_settings *s, char *const *environment, pm_error *err) {
-    pm_status st = PM_OK;
-    for (; st == PM_OK && *environment != NULL; environment++) {
-        st = read_variable(s, *environment, err);
+    for (; *environment != NULL; environment++) {
+        PM_TRY(read_variable(s, *environment, err));
     }
-    return st;
+    return PM_OK;
 }

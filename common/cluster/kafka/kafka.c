@@ -87,9 +87,7 @@ static pm_status set_users(rd_kafka_conf_t *conf, const pm_kafka_options *option
     for (size_t i = 0; i < options->n_properties && st == PM_OK; i++) {
         const pm_property *p = &options->properties[i];
         st = check_reserved(p->name, err);
-        if (st == PM_OK) {
-            st = set_property(conf, p->name, p->value, err);
-        }
+        PM_THEN(st, set_property(conf, p->name, p->value, err));
     }
     return st;
 }
@@ -107,11 +105,9 @@ static pm_status configure(rd_kafka_conf_t *conf, const pm_kafka_options *option
         {"statistics.interval.ms", "2000"},
         {NULL, NULL},
     };
-    pm_status st = set_all(conf, ours, err);
-    if (st == PM_OK) {
-        st = set_users(conf, options, err);
-    }
-    return st == PM_OK ? set_all(conf, extra, err) : st;
+    PM_TRY(set_all(conf, ours, err));
+    PM_TRY(set_users(conf, options, err));
+    return set_all(conf, extra, err);
 }
 
 pm_status pmi_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, const pm_property *extra,
@@ -119,9 +115,7 @@ pm_status pmi_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, c
     *out = NULL;
     rd_kafka_conf_t *conf = prepared != NULL ? prepared : rd_kafka_conf_new();
     pm_status st = check_prefix(options->topic_prefix, err);
-    if (st == PM_OK) {
-        st = configure(conf, options, extra, err);
-    }
+    PM_THEN(st, configure(conf, options, extra, err));
     if (st != PM_OK) {
         rd_kafka_conf_destroy(conf);
         return st;

@@ -79,11 +79,9 @@ static pm_status find_committed(const pm_kafka_options *options, const char *top
     }
     rd_kafka_resp_err_t code = ask_committed(asker, list, health, until);
     st = pmi_kafka_check(health, err);
-    if (st == PM_OK) {
-        st = code == RD_KAFKA_RESP_ERR_NO_ERROR
-                 ? read_offsets(list, options->group, n, lags, err)
-                 : pmi_kafka_fail(err, code, NULL, "the offsets of group %s", options->group);
-    }
+    PM_THEN(st, code == RD_KAFKA_RESP_ERR_NO_ERROR
+                    ? read_offsets(list, options->group, n, lags, err)
+                    : pmi_kafka_fail(err, code, NULL, "the offsets of group %s", options->group));
     rd_kafka_topic_partition_list_destroy(list);
     if (pmi_kafka_destroy(asker, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, DESTROY_SECONDS, NULL)) {
         free(health);
@@ -100,9 +98,7 @@ static pm_status find_ends(rd_kafka_t *rk, const char *topic, size_t n, pm_lag *
     for (size_t i = 0; i < n && st == PM_OK; i++) {
         lags[i].low = ends[i];
     }
-    if (st == PM_OK) {
-        st = pmi_topic_ends(rk, topic, 0, n, true, left_ms(until), ends, err);
-    }
+    PM_THEN(st, pmi_topic_ends(rk, topic, 0, n, true, left_ms(until), ends, err));
     for (size_t i = 0; i < n && st == PM_OK; i++) {
         lags[i].high = ends[i];
     }

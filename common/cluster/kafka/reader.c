@@ -106,12 +106,8 @@ static pm_status start_partition(pm_reader *r, size_t partition, pm_error *err) 
 
 static pm_status start(pm_reader *r, bool from_beginning, double until, pm_error *err) {
     pm_status st = make_handle(r, err);
-    if (st == PM_OK) {
-        st = pmi_kafka_reach(r->rk, &r->options, &r->health, until - pmi_seconds(), err);
-    }
-    if (st == PM_OK) {
-        st = find_topic(r, err);
-    }
+    PM_THEN(st, pmi_kafka_reach(r->rk, &r->options, &r->health, until - pmi_seconds(), err));
+    PM_THEN(st, find_topic(r, err));
     if (st != PM_OK) {
         return st;
     }
@@ -211,7 +207,8 @@ static pm_status step(pm_reader *r, int ms, pm_read_visit visit, void *ctx, bool
     if (m != NULL) {
         rd_kafka_message_destroy(m);
     }
-    return st == PM_OK ? pmi_kafka_check(&r->health, err) : st;
+    PM_TRY(st);
+    return pmi_kafka_check(&r->health, err);
 }
 
 pm_status pmi_reader_poll(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err) {

@@ -210,9 +210,7 @@ static pm_status try_send(pm_sender *s, const char *topic, const pm_outgoing *m,
     rd_kafka_headers_t *headers = NULL;
     *again = false;
     pm_status st = ensure_handle(s, err);
-    if (st == PM_OK) {
-        st = make_headers(m, &headers, err);
-    }
+    PM_THEN(st, make_headers(m, &headers, err));
     if (st != PM_OK) {
         return st;
     }

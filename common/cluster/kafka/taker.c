@@ -101,9 +101,7 @@ static pm_status set_up(pm_taker *t, pm_error *err) {
         return pmi_fail(err, PM_EOSERR, "an event descriptor could not be made: %s", strerror(errno));
     }
     pm_status st = make_handle(t, err);
-    if (st == PM_OK) {
-        st = pmi_prover_open(&t->options, t->fd, &t->prover, err);
-    }
+    PM_THEN(st, pmi_prover_open(&t->options, t->fd, &t->prover, err));
     if (st != PM_OK) {
         return st;
     }

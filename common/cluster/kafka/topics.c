@@ -255,11 +255,8 @@ pm_status pmi_topics_ensure(rd_kafka_t *rk, const pm_kafka_options *options, boo
     for (int t = 0; t < PM_N_TOPICS && st == PM_OK; t++) {
         st = pmi_topic_check_shape(options, (pm_topic)t, &views[t], err);
     }
-    if (st == PM_OK) {
-        st = pmi_topics_check_settings(rk, options, views, log, err);
-    }
-    if (st == PM_OK) {
-        *n_partitions = views[PM_TOPIC_UNITS].partitions;
-    }
-    return st;
+    PM_TRY(st);
+    PM_TRY(pmi_topics_check_settings(rk, options, views, log, err));
+    *n_partitions = views[PM_TOPIC_UNITS].partitions;
+    return PM_OK;
 }

@@ -34,8 +34,8 @@ pm_status pmi_blob_queue_get(pm_redis *r, pm_span key, size_t most, double ttl, 
     (void)snprintf(last, sizeof last, "%zu", most);
     const pm_span refresh[] = {pmi_span_of("PEXPIRE"), key, milliseconds.span};
     const pm_span get[] = {pmi_span_of("GETRANGE"), key, pmi_span_of("0"), pmi_span_of(last)};
-    pm_status st = pmi_redis_queue(r, refresh, 3, err);
-    return st == PM_OK ? pmi_redis_queue(r, get, 4, err) : st;
+    PM_TRY(pmi_redis_queue(r, refresh, 3, err));
+    return pmi_redis_queue(r, get, 4, err);
 }
 
 pm_status pmi_blob_see_refresh(const pm_redis *r, const redisReply *reply, bool *is_there, pm_error *err) {
@@ -63,11 +63,11 @@ static pm_status check_blob(const pm_blob_message *blob, size_t limit, pm_error 
     if (blob->chunks > 0) {
         return PM_OK;
     }
-    pm_status st = pmi_digest(PM_SHA256, blob->bytes.bytes, blob->bytes.size, digest, why);
-    if (st == PM_OK && memcmp(digest, blob->digest, sizeof digest) != 0) {
-        st = pmi_fail(why, PM_EDATA, "its bytes do not have its SHA-256");
+    PM_TRY(pmi_digest(PM_SHA256, blob->bytes.bytes, blob->bytes.size, digest, why));
+    if (memcmp(digest, blob->digest, sizeof digest) != 0) {
+        return pmi_fail(why, PM_EDATA, "its bytes do not have its SHA-256");
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_blob_open(const pm_redis *r, const pm_blob_place *place, const redisReply *reply, size_t limit,
@@ -117,16 +117,15 @@ static pm_status queue_unlink(pm_redis *r, pm_span key, pm_error *err) {
 
 static pm_status queue_unlink_chunks(pm_redis *r, const uint8_t digest[PM_DIGEST_BYTES], const pm_blob_message *blob,
                                      pm_error *err) {
-    pm_status st = PM_OK;
-    for (uint64_t i = 0; st == PM_OK && i < blob->chunks; i++) {
+    for (uint64_t i = 0; i < blob->chunks; i++) {
         pm_blob_key key;
         pmi_blob_chunk_key_of(r, digest, blob->digest, i, &key);
-        st = queue_unlink(r, key.span, err);
-        if (st == PM_OK && (i + 1) % PM_BLOB_BATCH == 0) {
-            st = pmi_redis_flush(r, NULL, NULL, err);
+        PM_TRY(queue_unlink(r, key.span, err));
+        if ((i + 1) % PM_BLOB_BATCH == 0) {
+            PM_TRY(pmi_redis_flush(r, NULL, NULL, err));
         }
     }
-    return st;
+    return PM_OK;
 }
 
 /* The blob first, so that nobody finds it with half of its chunks. */
@@ -134,11 +133,11 @@ pm_status pmi_blob_unlink(pm_redis *r, const char *space, const uint8_t digest[P
                           const pm_blob_message *blob, pm_error *err) {
     pm_blob_key key;
     pmi_blob_key_of(r, space, digest, &key);
-    pm_status st = queue_unlink(r, key.span, err);
-    if (st == PM_OK && blob != NULL) {
-        st = queue_unlink_chunks(r, digest, blob, err);
+    PM_TRY(queue_unlink(r, key.span, err));
+    if (blob != NULL) {
+        PM_TRY(queue_unlink_chunks(r, digest, blob, err));
     }
-    return st == PM_OK ? pmi_redis_flush(r, NULL, NULL, err) : st;
+    return pmi_redis_flush(r, NULL, NULL, err);
 }
 
 void pmi_blob_say_damaged(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES],
@@ -172,8 +171,8 @@ static pm_status look_at(pm_redis *r, const char *space, const uint8_t *digest, 
     pm_blob_key key;
     *g = (glance){.r = r, .place = {.space = space, .digest = digest}};
     pmi_blob_key_of(r, space, digest, &key);
-    pm_status st = pmi_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
-    return st == PM_OK ? pmi_redis_flush(r, see_blob, g, err) : st;
+    PM_TRY(pmi_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err));
+    return pmi_redis_flush(r, see_blob, g, err);
 }
 
 pm_status pmi_blob_size(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], uint64_t *size,
@@ -197,22 +196,19 @@ pm_status pmi_blob_remove(pm_redis *r, const char *space, const uint8_t digest[P
 
 static pm_status ask(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
                      const pm_redis_ttl *ttl, bool *exist, pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t first = 0; st == PM_OK && first < n; first += PM_BLOB_BATCH) {
+    for (size_t first = 0; first < n; first += PM_BLOB_BATCH) {
         size_t end = n - first < PM_BLOB_BATCH ? n : first + PM_BLOB_BATCH;
-        for (size_t i = first; st == PM_OK && i < end; i++) {
+        for (size_t i = first; i < end; i++) {
             pm_blob_key key;
             pmi_blob_key_of(r, space, digests[i], &key);
             const pm_span argv[] = {pmi_span_of(ttl != NULL ? "PEXPIRE" : "EXISTS"), key.span,
                                     ttl != NULL ? ttl->span : (pm_span){0}};
-            st = pmi_redis_queue(r, argv, ttl != NULL ? 3 : 2, err);
+            PM_TRY(pmi_redis_queue(r, argv, ttl != NULL ? 3 : 2, err));
         }
-        if (st == PM_OK) {
-            pm_redis_asked a = {.r = r, .exist = exist + first};
-            st = pmi_redis_flush(r, pmi_redis_see_existing, &a, err);
-        }
+        pm_redis_asked a = {.r = r, .exist = exist + first};
+        PM_TRY(pmi_redis_flush(r, pmi_redis_see_existing, &a, err));
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,

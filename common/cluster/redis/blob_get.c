@@ -48,8 +48,8 @@ static pm_status take_chunk(reading *g, const redisReply *reply, pm_error *err) 
                        reply->len > size ? " or more" : "", size);
         return PM_OK;
     }
-    pm_status st = pmi_hasher_add(g->hasher, reply->str, size, err);
-    return st == PM_OK ? pmi_buffer_add(g->value, reply->str, size, err) : st;
+    PM_TRY(pmi_hasher_add(g->hasher, reply->str, size, err));
+    return pmi_buffer_add(g->value, reply->str, size, err);
 }
 
 static pm_status see_chunk(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
@@ -76,9 +76,7 @@ static pm_status read_chunks(reading *g, const uint8_t digest[PM_DIGEST_BYTES], 
             pmi_blob_chunk_key_of(g->r, digest, g->blob.digest, i, &key);
             st = pmi_blob_queue_get(g->r, key.span, pmi_blob_chunk_size(g->blob.size, i), 2.0 * g->r->options.ttl, err);
         }
-        if (st == PM_OK) {
-            st = pmi_redis_flush(g->r, see_chunk, g, err);
-        }
+        PM_THEN(st, pmi_redis_flush(g->r, see_chunk, g, err));
     }
     return st;
 }
@@ -98,9 +96,7 @@ static pm_status read_value(reading *g, const uint8_t digest[PM_DIGEST_BYTES], p
         g->value->capacity = need;
     }
     pm_status st = pmi_hasher_new(PM_SHA256, &g->hasher, err);
-    if (st == PM_OK) {
-        st = read_chunks(g, digest, err);
-    }
+    PM_THEN(st, read_chunks(g, digest, err));
     if (st == PM_OK && g->found == PM_BLOB_FOUND) {
         st = pmi_hasher_finish(g->hasher, found, err);
         if (st == PM_OK && memcmp(found, g->blob.digest, sizeof found) != 0) {
@@ -120,9 +116,7 @@ pm_status pmi_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_D
     pm_blob_key key;
     pmi_blob_key_of(r, space, digest, &key);
     pm_status st = pmi_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
-    if (st == PM_OK) {
-        st = pmi_redis_flush(r, see_head, &g, err);
-    }
+    PM_THEN(st, pmi_redis_flush(r, see_head, &g, err));
     bool is_open = st == PM_OK && g.found == PM_BLOB_FOUND;
     if (is_open && g.blob.chunks > 0) {
         st = read_value(&g, digest, err);
@@ -179,18 +173,15 @@ static pm_status see_one_of_many(void *ctx, size_t i, const redisReply *reply, p
 }
 
 static pm_status visit_later(many *m, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t k = 0; st == PM_OK && k < m->n_later; k++) {
+    for (size_t k = 0; k < m->n_later; k++) {
         pm_buffer value = {0};
         pm_blob_found found;
         size_t i = m->later[k];
-        st = pmi_blob_get(m->r, space, digests[i], m->limit, &value, &found, err);
-        if (st == PM_OK) {
-            st = m->visit(m->ctx, i, found, (pm_span){value.bytes, value.size}, err);
-        }
+        PM_TRY(pmi_blob_get(m->r, space, digests[i], m->limit, &value, &found, err));
+        PM_TRY(m->visit(m->ctx, i, found, (pm_span){value.bytes, value.size}, err));
         pmi_buffer_free(&value);
     }
-    return st;
+    return PM_OK;
 }
 
 /* As many as have about the bytes of a batch, going by the sizes of the last ones. */
@@ -216,12 +207,8 @@ pm_status pmi_blob_get_many(pm_redis *r, const char *space, const uint8_t (*dige
             pmi_blob_key_of(r, space, digests[i], &key);
             st = pmi_blob_queue_get(r, key.span, PM_BLOB_VALUE, r->options.ttl, err);
         }
-        if (st == PM_OK) {
-            st = pmi_redis_flush(r, see_one_of_many, m, err);
-        }
-        if (st == PM_OK) {
-            st = visit_later(m, space, digests, err);
-        }
+        PM_THEN(st, pmi_redis_flush(r, see_one_of_many, m, err));
+        PM_THEN(st, visit_later(m, space, digests, err));
         batch = next_batch(end - m->first, m->bytes);
         m->first = end;
     }

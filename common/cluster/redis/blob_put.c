@@ -23,14 +23,13 @@ static pm_status see_there(void *ctx, size_t i, const redisReply *reply, pm_erro
 /* Chunks that an interrupted writer left behind are not sent again: their key has the digest of the whole value. */
 static pm_status find_chunks(chunking *c, const pm_blob_item *item, const uint8_t value[PM_DIGEST_BYTES],
                              uint64_t first, uint64_t end, const pm_redis_ttl *ttl, pm_error *err) {
-    pm_status st = PM_OK;
-    for (uint64_t i = first; st == PM_OK && i < end; i++) {
+    for (uint64_t i = first; i < end; i++) {
         pm_blob_key key;
         pmi_blob_chunk_key_of(c->r, item->digest, value, i, &key);
         const pm_span argv[] = {pmi_span_of("PEXPIRE"), key.span, ttl->span};
-        st = pmi_redis_queue(c->r, argv, 3, err);
+        PM_TRY(pmi_redis_queue(c->r, argv, 3, err));
     }
-    return st == PM_OK ? pmi_redis_flush(c->r, see_there, c, err) : st;
+    return pmi_redis_flush(c->r, see_there, c, err);
 }
 
 static pm_status send_chunks(chunking *c, const pm_blob_item *item, const uint8_t value[PM_DIGEST_BYTES],
@@ -51,24 +50,22 @@ static pm_status send_chunks(chunking *c, const pm_blob_item *item, const uint8_
             st = pmi_redis_flush(c->r, NULL, NULL, err);
         }
     }
-    return st == PM_OK ? pmi_redis_flush(c->r, NULL, NULL, err) : st;
+    PM_TRY(st);
+    return pmi_redis_flush(c->r, NULL, NULL, err);
 }
 
 static pm_status put_chunks(pm_redis *r, const pm_blob_item *item, const uint8_t value[PM_DIGEST_BYTES],
                             pm_error *err) {
     chunking c = {.r = r};
     pm_redis_ttl ttl;
-    pm_status st = PM_OK;
     uint64_t n = pmi_blob_n_chunks(item->size);
     pmi_redis_ttl_of(2.0 * r->options.ttl, &ttl);
-    for (uint64_t first = 0; st == PM_OK && first < n; first += PM_BLOB_BATCH) {
+    for (uint64_t first = 0; first < n; first += PM_BLOB_BATCH) {
         uint64_t end = n - first < PM_BLOB_BATCH ? n : first + PM_BLOB_BATCH;
-        st = find_chunks(&c, item, value, first, end, &ttl, err);
-        if (st == PM_OK) {
-            st = send_chunks(&c, item, value, first, end, &ttl, err);
-        }
+        PM_TRY(find_chunks(&c, item, value, first, end, &ttl, err));
+        PM_TRY(send_chunks(&c, item, value, first, end, &ttl, err));
     }
-    return st;
+    return PM_OK;
 }
 
 /* ---- blobs ---- */
@@ -231,15 +228,9 @@ static pm_status put_batch(batch *b, pm_error *err) {
     pm_status st = PM_OK;
     for (int round = 0; st == PM_OK && round < ROUNDS && has_state(b, DRAFT_TO_SET); round++) {
         st = step(b, DRAFT_TO_SET, see_set, err);
-        if (st == PM_OK) {
-            st = step(b, DRAFT_TO_COMPARE, see_present, err);
-        }
-        if (st == PM_OK) {
-            st = step(b, DRAFT_TO_REPLACE, see_set, err);
-        }
-        if (st == PM_OK) {
-            st = discard_damaged(b, err);
-        }
+        PM_THEN(st, step(b, DRAFT_TO_COMPARE, see_present, err));
+        PM_THEN(st, step(b, DRAFT_TO_REPLACE, see_set, err));
+        PM_THEN(st, discard_damaged(b, err));
     }
     if (st == PM_OK && has_state(b, DRAFT_TO_SET)) {
         st = pmi_fail(err, PM_ETEMPORARY, "Redis at %s: a value of %s:%s comes and goes while it is written",
@@ -256,9 +247,7 @@ static pm_status put_item(batch *b, pm_blob_item *item, pm_error *err) {
     if (b->n == PM_BLOB_BATCH || (b->n > 0 && b->bytes + inside > PM_BLOB_BATCH_BYTES)) {
         st = put_batch(b, err);
     }
-    if (st == PM_OK) {
-        st = pmi_digest(PM_SHA256, item->bytes, item->size, d.value, err);
-    }
+    PM_THEN(st, pmi_digest(PM_SHA256, item->bytes, item->size, d.value, err));
     if (st == PM_OK && inside < item->size) {
         st = put_chunks(b->r, item, d.value, err);
     }
@@ -279,9 +268,7 @@ pm_status pmi_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         st = put_item(b, &items[i], err);
     }
-    if (st == PM_OK) {
-        st = put_batch(b, err);
-    }
+    PM_THEN(st, put_batch(b, err));
     pmi_buffer_free(&b->encoded);
     free(b);
     return st;

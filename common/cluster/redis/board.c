@@ -25,12 +25,12 @@ void pmi_board_plain_key(const pm_redis *r, const char *name, pm_board_key *out)
 pm_status pmi_board_encode(const pm_redis *r, pm_span key, const pm_message_type *type, const void *message,
                            pm_buffer *out, pm_error *err) {
     size_t before = out->size;
-    pm_status st = pmi_sealed_encode(r->options.seal, key, type, message, out, err);
-    if (st == PM_OK && out->size - before > PM_BOARD_VALUE) {
-        st = pmi_fail(err, PM_ESOFTWARE, "a %s of %zu bytes, expected at most %zu", type->name, out->size - before,
-                      PM_BOARD_VALUE);
+    PM_TRY(pmi_sealed_encode(r->options.seal, key, type, message, out, err));
+    if (out->size - before > PM_BOARD_VALUE) {
+        return pmi_fail(err, PM_ESOFTWARE, "a %s of %zu bytes, expected at most %zu", type->name, out->size - before,
+                        PM_BOARD_VALUE);
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_board_queue_set(pm_redis *r, pm_span key, const pm_message_type *type, const void *message, double ttl,
@@ -58,14 +58,13 @@ pm_status pmi_board_queue_expire(pm_redis *r, pm_span key, double ttl, pm_error 
 
 pm_status pmi_board_queue_unlink(pm_redis *r, const char *const *spaces, const uint8_t digest[PM_DIGEST_BYTES],
                                  pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t i = 0; st == PM_OK && spaces[i] != NULL; i++) {
+    for (size_t i = 0; spaces[i] != NULL; i++) {
         pm_board_key key;
         pmi_board_key_of(r, spaces[i], digest, &key);
         const pm_span argv[] = {pmi_span_of("UNLINK"), key.span};
-        st = pmi_redis_queue(r, argv, 2, err);
+        PM_TRY(pmi_redis_queue(r, argv, 2, err));
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_board_send(pm_redis *r, pm_status st, pm_error *err) {
@@ -101,12 +100,12 @@ void pmi_board_tell_bad(pm_redis *r, const char *key, const char *what, const ch
 pm_status pmi_board_see_mended(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     pm_redis *r = ctx;
     (void)i;
-    pm_status st = pmi_redis_reply_status(r, reply, err);
-    if (st == PM_OK && reply->type == REDIS_REPLY_STRING && reply->len > 0) {
+    PM_TRY(pmi_redis_reply_status(r, reply, err));
+    if (reply->type == REDIS_REPLY_STRING && reply->len > 0) {
         pmi_logf(r->log, PM_LOG_WARNING, "Redis at %s: of the wrong type, and made anew:%s", r->options.address,
                  reply->str);
     }
-    return st;
+    return PM_OK;
 }
 
 /* ---- reading ---- */
@@ -177,9 +176,7 @@ pm_status pmi_board_read(pm_redis *r, pm_span key, const pm_message_type *type, 
     pmi_stored_free(note);
     read_one one = {.r = r, .key = key, .type = type, .out = out, .note = note};
     pm_status st = pmi_board_queue_get(r, key, err);
-    if (st == PM_OK) {
-        st = pmi_redis_flush(r, see_one, &one, err);
-    }
+    PM_THEN(st, pmi_redis_flush(r, see_one, &one, err));
     if (st != PM_OK) {
         pmi_stored_free(note);
     }
@@ -213,19 +210,16 @@ pm_status pmi_board_digests(pm_redis *r, const char *key, const redisReply *repl
 
 pm_status pmi_board_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
                           bool *exist, pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t first = 0; st == PM_OK && first < n; first += PM_BOARD_BATCH) {
+    for (size_t first = 0; first < n; first += PM_BOARD_BATCH) {
         size_t end = n - first < PM_BOARD_BATCH ? n : first + PM_BOARD_BATCH;
-        for (size_t i = first; st == PM_OK && i < end; i++) {
+        for (size_t i = first; i < end; i++) {
             pm_board_key key;
             pmi_board_key_of(r, space, digests[i], &key);
             const pm_span argv[] = {pmi_span_of("EXISTS"), key.span};
-            st = pmi_redis_queue(r, argv, 2, err);
+            PM_TRY(pmi_redis_queue(r, argv, 2, err));
         }
-        if (st == PM_OK) {
-            pm_redis_asked a = {.r = r, .exist = exist + first};
-            st = pmi_redis_flush(r, pmi_redis_see_existing, &a, err);
-        }
+        pm_redis_asked a = {.r = r, .exist = exist + first};
+        PM_TRY(pmi_redis_flush(r, pmi_redis_see_existing, &a, err));
     }
-    return st;
+    return PM_OK;
 }

@@ -19,19 +19,18 @@ typedef struct glancing {
 static const char *const spaces[N_COMMANDS] = {"job-units", "job-done", "tally", "cancelled", "failed", "job"};
 
 static pm_status queue_job(pm_redis *r, const uint8_t *job, pm_error *err) {
-    pm_status st = PM_OK;
-    for (int c = 0; st == PM_OK && c < N_COMMANDS; c++) {
+    for (int c = 0; c < N_COMMANDS; c++) {
         pm_board_key key;
         pmi_board_key_of(r, spaces[c], job, &key);
         const pm_span count[] = {pmi_span_of(c == CANCELLED ? "EXISTS" : "SCARD"), key.span};
         const pm_span tally[] = {pmi_span_of("HMGET"),         key.span,
                                  pmi_span_of("known"),         pmi_span_of("record.done"),
                                  pmi_span_of("evaluate.sent"), pmi_span_of("evaluate.done")};
-        st = c == FAILED || c == RECORD ? pmi_board_queue_get(r, key.span, err)
-             : c == TALLY               ? pmi_redis_queue(r, tally, 6, err)
-                                        : pmi_redis_queue(r, count, 2, err);
+        PM_TRY(c == FAILED || c == RECORD ? pmi_board_queue_get(r, key.span, err)
+               : c == TALLY               ? pmi_redis_queue(r, tally, 6, err)
+                                          : pmi_redis_queue(r, count, 2, err));
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status see_number(const glancing *g, const redisReply *reply, uint64_t *out, pm_error *err) {
@@ -64,24 +63,22 @@ static pm_status see_failure(const glancing *g, const char *key, const redisRepl
     pm_outcome_message outcome;
     pm_message_memory memory = {0};
     bool found;
-    pm_status st = pmi_board_decode(g->r, key, reply, &pmi_outcome_type, &outcome, &memory, &found, err);
-    if (st == PM_OK && found) {
-        st = g->visits->failure(g->ctx, job, &outcome, err);
+    PM_TRY(pmi_board_decode(g->r, key, reply, &pmi_outcome_type, &outcome, &memory, &found, err));
+    if (found) {
+        PM_TRY(g->visits->failure(g->ctx, job, &outcome, err));
         pmi_message_memory_free(&memory);
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status see_record(const glancing *g, const char *key, const redisReply *reply, size_t job, pm_error *err) {
     pm_job_message message;
     pm_message_memory memory = {0};
     bool found;
-    pm_status st = pmi_board_decode(g->r, key, reply, &pmi_job_type, &message, &memory, &found, err);
-    if (st == PM_OK) {
-        st = g->visits->job(g->ctx, job, found ? &message : NULL, err);
-        pmi_message_memory_free(&memory);
-    }
-    return st;
+    PM_TRY(pmi_board_decode(g->r, key, reply, &pmi_job_type, &message, &memory, &found, err));
+    PM_TRY(g->visits->job(g->ctx, job, found ? &message : NULL, err));
+    pmi_message_memory_free(&memory);
+    return PM_OK;
 }
 
 static pm_status see(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
@@ -112,16 +109,13 @@ static pm_status see(void *ctx, size_t i, const redisReply *reply, pm_error *err
 pm_status pmi_board_glance(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, pm_glance *out,
                            const pm_glance_visits *visits, void *ctx, pm_error *err) {
     glancing g = {.r = r, .jobs = jobs, .out = out, .visits = visits, .ctx = ctx};
-    pm_status st = PM_OK;
     memset(out, 0, n * sizeof *out);
-    for (; st == PM_OK && g.first < n; g.first += JOBS_AT_ONCE) {
+    for (; g.first < n; g.first += JOBS_AT_ONCE) {
         size_t end = n - g.first < JOBS_AT_ONCE ? n : g.first + JOBS_AT_ONCE;
-        for (size_t i = g.first; st == PM_OK && i < end; i++) {
-            st = queue_job(r, jobs[i], err);
+        for (size_t i = g.first; i < end; i++) {
+            PM_TRY(queue_job(r, jobs[i], err));
         }
-        if (st == PM_OK) {
-            st = pmi_redis_flush(r, see, &g, err);
-        }
+        PM_TRY(pmi_redis_flush(r, see, &g, err));
     }
-    return st;
+    return PM_OK;
 }

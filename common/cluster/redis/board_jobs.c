@@ -58,14 +58,11 @@ pm_status pmi_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *e
     pm_board_key key;
     pmi_board_key_of(r, "job", job->job, &key);
     pm_status st = pmi_redis_now(r, &stamped.created, err);
-    if (st == PM_OK) {
-        st = pmi_board_encode(r, key.span, &pmi_job_type, &stamped, &encoded, err);
-    }
-    if (st == PM_OK) {
-        st = queue_opening(r, &stamped, &encoded, err);
-    }
+    PM_THEN(st, pmi_board_encode(r, key.span, &pmi_job_type, &stamped, &encoded, err));
+    PM_THEN(st, queue_opening(r, &stamped, &encoded, err));
     pmi_buffer_free(&encoded);
-    return st == PM_OK ? pmi_redis_flush(r, pmi_board_see_mended, r, err) : st;
+    PM_TRY(st);
+    return pmi_redis_flush(r, pmi_board_see_mended, r, err);
 }
 
 static const char known_script[] = PM_BOARD_MENDING "mend(1, 'hash') "
@@ -82,8 +79,8 @@ pm_status pmi_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint6
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)known);
     const pm_span argv[] = {pmi_span_of("EVAL"), pmi_span_of(known_script), pmi_span_of("1"),
                             tally.span,          pmi_span_of(text),         ttl.span};
-    pm_status st = pmi_redis_queue(r, argv, 6, err);
-    return st == PM_OK ? pmi_redis_flush(r, pmi_board_see_mended, r, err) : st;
+    PM_TRY(pmi_redis_queue(r, argv, 6, err));
+    return pmi_redis_flush(r, pmi_board_see_mended, r, err);
 }
 
 pm_status pmi_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_stored *note,
@@ -155,9 +152,7 @@ pm_status pmi_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST
         if (st == PM_OK && !pmi_reserve((void **)&out, &capacity, kept + found, sizeof *out)) {
             st = pmi_fail_memory(err, "a list of jobs", (kept + found) * sizeof *out);
         }
-        if (st == PM_OK) {
-            st = keep_living(r, (const uint8_t(*)[PM_DIGEST_BYTES])page, found, most, out, &kept, err);
-        }
+        PM_THEN(st, keep_living(r, (const uint8_t(*)[PM_DIGEST_BYTES])page, found, most, out, &kept, err));
         free(page);
         first += PM_BOARD_BATCH;
     }
@@ -188,9 +183,7 @@ pm_status pmi_board_forget_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], 
         }
     }
     free(units);
-    if (st == PM_OK) {
-        st = pmi_board_queue_unlink(r, of_job, job, err);
-    }
+    PM_THEN(st, pmi_board_queue_unlink(r, of_job, job, err));
     if (st == PM_OK) {
         const pm_span argv[] = {pmi_span_of("ZREM"), list.span, {job, PM_DIGEST_BYTES}};
         st = pmi_redis_queue(r, argv, 3, err);
@@ -224,8 +217,6 @@ pm_status pmi_board_forgive(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], con
     static const char *const of_unit[] = {"outcome", "attempts", NULL};
     static const char *const of_job[] = {"failed", NULL};
     pm_status st = unit != NULL ? pmi_board_queue_unlink(r, of_unit, unit, err) : PM_OK;
-    if (st == PM_OK) {
-        st = pmi_board_queue_unlink(r, of_job, job, err);
-    }
+    PM_THEN(st, pmi_board_queue_unlink(r, of_job, job, err));
     return pmi_board_send(r, st, err);
 }

@@ -87,9 +87,7 @@ pm_status pmi_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], 
     *units = NULL;
     *n = 0;
     pm_status st = pmi_redis_call(r, argv, 2, &reply, err);
-    if (st == PM_OK) {
-        st = pmi_board_digests(r, list.text, reply, units, n, err);
-    }
+    PM_THEN(st, pmi_board_digests(r, list.text, reply, units, n, err));
     freeReplyObject(reply);
     if (st == PM_EDATA) {
         pmi_board_tell_bad(r, list.text, "is no list of units, and taken to be empty", err != NULL ? err->text : "");
@@ -203,9 +201,7 @@ static pm_status try_to_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], c
                             attempts.span,
                             ttl.span};
     pm_status st = pmi_redis_call(r, argv, 7, &reply, err);
-    if (st == PM_OK) {
-        st = read_begin(r, reply, out, err);
-    }
+    PM_THEN(st, read_begin(r, reply, out, err));
     freeReplyObject(reply);
     return st;
 }
@@ -248,10 +244,11 @@ static pm_status see_count(void *ctx, size_t i, const redisReply *reply, pm_erro
     if (st == PM_OK && (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0)) {
         st = pmi_redis_unexpected(c->r, reply, "an integer of at least 0", err);
     }
-    if (st == PM_OK && i == 0) {
+    PM_TRY(st);
+    if (i == 0) {
         c->value = (uint64_t)reply->integer;
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint64_t *faults, pm_error *err) {
@@ -260,12 +257,8 @@ pm_status pmi_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint
     pmi_board_key_of(r, "attempts", unit, &attempts);
     const pm_span argv[] = {pmi_span_of("HINCRBY"), attempts.span, pmi_span_of("faults"), pmi_span_of("1")};
     pm_status st = pmi_redis_queue(r, argv, 4, err);
-    if (st == PM_OK) {
-        st = pmi_board_queue_expire(r, attempts.span, r->options.ttl, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_redis_flush(r, see_count, &c, err);
-    }
+    PM_THEN(st, pmi_board_queue_expire(r, attempts.span, r->options.ttl, err));
+    PM_THEN(st, pmi_redis_flush(r, see_count, &c, err));
     *faults = c.value;
     return st;
 }
@@ -353,7 +346,8 @@ static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64
         st = pmi_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
     }
     pmi_buffer_free(&encoded);
-    return st == PM_OK ? pmi_redis_flush(r, pmi_board_see_mended, r, err) : st;
+    PM_TRY(st);
+    return pmi_redis_flush(r, pmi_board_see_mended, r, err);
 }
 
 /* A failure does not undo what another worker has finished. The job's failure goes in front of the unit's: a worker
@@ -374,9 +368,7 @@ static pm_status end_failed(pm_redis *r, const pm_outcome_message *outcome, pm_s
         return st;
     }
     st = pmi_board_queue_set(r, failed.span, &pmi_outcome_type, outcome, r->options.ttl, true, err);
-    if (st == PM_OK) {
-        st = pmi_board_queue_set(r, key, &pmi_outcome_type, outcome, r->options.ttl, true, err);
-    }
+    PM_THEN(st, pmi_board_queue_set(r, key, &pmi_outcome_type, outcome, r->options.ttl, true, err));
     return pmi_board_send(r, st, err);
 }
 

@@ -59,9 +59,7 @@ static pm_status queue_beat(pm_redis *r, const pm_worker_message *worker, pm_err
     pmi_redis_ttl_of(LISTED_FOR, &listed);
     (void)snprintf(seconds, sizeof seconds, "%.0f", LISTED_FOR);
     pm_status st = key_of_worker(r, worker->id, &key, err);
-    if (st == PM_OK) {
-        st = pmi_board_encode(r, key.span, &pmi_worker_type, worker, &encoded, err);
-    }
+    PM_THEN(st, pmi_board_encode(r, key.span, &pmi_worker_type, worker, &encoded, err));
     if (st == PM_OK) {
         const pm_span argv[] = {pmi_span_of("EVAL"),
                                 pmi_span_of(beat_script),
@@ -81,12 +79,10 @@ static pm_status queue_beat(pm_redis *r, const pm_worker_message *worker, pm_err
 
 pm_status pmi_board_beat(pm_redis *r, pm_worker_message *worker, pm_error *err) {
     double now;
-    pm_status st = pmi_redis_now(r, &now, err);
-    if (st == PM_OK) {
-        shift_times(worker, now);
-        st = queue_beat(r, worker, err);
-    }
-    return st == PM_OK ? pmi_redis_flush(r, pmi_board_see_mended, r, err) : st;
+    PM_TRY(pmi_redis_now(r, &now, err));
+    shift_times(worker, now);
+    PM_TRY(queue_beat(r, worker, err));
+    return pmi_redis_flush(r, pmi_board_see_mended, r, err);
 }
 
 pm_status pmi_board_leave(pm_redis *r, pm_span id, pm_error *err) {
@@ -98,9 +94,7 @@ pm_status pmi_board_leave(pm_redis *r, pm_span id, pm_error *err) {
         const pm_span argv[] = {pmi_span_of("UNLINK"), key.span};
         st = pmi_redis_queue(r, argv, 2, err);
     }
-    if (st == PM_OK) {
-        st = pmi_redis_queue(r, remove, 3, err);
-    }
+    PM_THEN(st, pmi_redis_queue(r, remove, 3, err));
     return pmi_board_send(r, st, err);
 }
 
@@ -173,18 +167,17 @@ static pm_status seat_all(roll *w, const char *list, pm_error *err) {
 }
 
 static pm_status visit_workers(roll *w, pm_error *err) {
-    pm_status st = PM_OK;
-    for (w->first = 0; st == PM_OK && w->first < w->n; w->first += PM_BOARD_BATCH) {
+    for (w->first = 0; w->first < w->n; w->first += PM_BOARD_BATCH) {
         size_t end = w->n - w->first < PM_BOARD_BATCH ? w->n : w->first + PM_BOARD_BATCH;
-        for (size_t i = w->first; st == PM_OK && i < end; i++) {
+        for (size_t i = w->first; i < end; i++) {
             const redisReply *id = w->list->element[w->seats[i]];
             pm_board_key key;
-            st = key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, err);
-            st = st == PM_OK ? pmi_board_queue_get(w->r, key.span, err) : st;
+            PM_TRY(key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, err));
+            PM_TRY(pmi_board_queue_get(w->r, key.span, err));
         }
-        st = st == PM_OK ? pmi_redis_flush(w->r, see_worker, w, err) : st;
+        PM_TRY(pmi_redis_flush(w->r, see_worker, w, err));
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, pm_error *err) {

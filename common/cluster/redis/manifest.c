@@ -42,9 +42,7 @@ pm_status pmi_manifest_encode(const pm_graph *graph, const pm_classes *classes, 
     if (st == PM_OK && as_given == NULL) {
         st = pmi_fail_memory(err, "a manifest", classes->n_classes);
     }
-    if (st == PM_OK) {
-        st = pmi_graph_write(graph, PM_GRAPH_MSGPACK, &sink, err);
-    }
+    PM_THEN(st, pmi_graph_write(graph, PM_GRAPH_MSGPACK, &sink, err));
     if (st == PM_OK) {
         for (uint32_t c = 0; c < classes->n_classes; c++) {
             as_given[c] = classes->canon[c].as_given ? 1 : 0;
@@ -93,16 +91,10 @@ static pm_status restore_classes(const pm_manifest_message *m, pm_job *out, pm_e
     uint32_t *class_of = NULL, *names = NULL;
     size_t n_sccs, n_names;
     pm_status st = check_sizes(m, &out->split, err);
-    if (st == PM_OK) {
-        st = pmi_u32s_read(m->class_of, &class_of, &n_sccs, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_u32s_read(m->names, &names, &n_names, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_classes_restore(out->graph, &out->split, out->effort, m->as_given.bytes, (uint32_t)m->as_given.size,
-                                 class_of, names, &out->classes, err);
-    }
+    PM_THEN(st, pmi_u32s_read(m->class_of, &class_of, &n_sccs, err));
+    PM_THEN(st, pmi_u32s_read(m->names, &names, &n_names, err));
+    PM_THEN(st, pmi_classes_restore(out->graph, &out->split, out->effort, m->as_given.bytes, (uint32_t)m->as_given.size,
+                                    class_of, names, &out->classes, err));
     free(class_of);
     free(names);
     return st;
@@ -111,17 +103,15 @@ static pm_status restore_classes(const pm_manifest_message *m, pm_job *out, pm_e
 static pm_status unpack(const pm_manifest_message *m, const pm_log *log, pm_job *out, pm_error *err) {
     out->effort = (pm_effort)m->effort;
     memcpy(out->job, m->job, sizeof out->job);
-    pm_status st = pm_graph_parse(m->graph.bytes, m->graph.size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &out->graph, err);
-    if (st == PM_OK && memcmp(out->graph->digest, m->job, sizeof m->job) != 0) {
+    PM_TRY(pm_graph_parse(m->graph.bytes, m->graph.size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &out->graph, err));
+    if (memcmp(out->graph->digest, m->job, sizeof m->job) != 0) {
         char found[PM_DIGEST_HEX], expected[PM_DIGEST_HEX];
         pmi_hex(out->graph->digest, found);
         pmi_hex(m->job, expected);
-        st = pmi_fail(err, PM_EDATA, "its graph is %s, expected %s", found, expected);
+        return pmi_fail(err, PM_EDATA, "its graph is %s, expected %s", found, expected);
     }
-    if (st == PM_OK) {
-        st = pmi_split_graph(out->graph, log, &out->split, err);
-    }
-    return st == PM_OK ? restore_classes(m, out, err) : st;
+    PM_TRY(pmi_split_graph(out->graph, log, &out->split, err));
+    return restore_classes(m, out, err);
 }
 
 pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, const pm_log *log, pm_job *out,
@@ -150,30 +140,30 @@ pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, cons
 pm_status pmi_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const pm_buffer *encoded, pm_error *err) {
     pm_blob_item item = {.bytes = encoded->bytes, .size = encoded->size};
     memcpy(item.digest, job, sizeof item.digest);
-    pm_status st = pmi_blob_put(r, PM_SPACE_MANIFEST, &item, 1, true, err);
-    if (st == PM_OK && item.how == PM_BLOB_DIFFERS) {
+    PM_TRY(pmi_blob_put(r, PM_SPACE_MANIFEST, &item, 1, true, err));
+    if (item.how == PM_BLOB_DIFFERS) {
         char hex[PM_DIGEST_HEX];
         pmi_hex(job, hex);
         pmi_logf(r->log, PM_LOG_INFO,
                  "job %s: the manifest of an earlier submit, with another effort or by another version, is replaced",
                  hex);
     }
-    return st;
+    return PM_OK;
 }
 
 /* Before it is read: what is too large for this process may be right for others, and stays. */
 static pm_status check_stored_size(pm_redis *r, const uint8_t *job, size_t limit, pm_error *err) {
     uint64_t size;
-    pm_status st = pmi_blob_size(r, PM_SPACE_MANIFEST, job, &size, err);
-    if (st == PM_OK && size > limit) {
+    PM_TRY(pmi_blob_size(r, PM_SPACE_MANIFEST, job, &size, err));
+    if (size > limit) {
         char hex[PM_DIGEST_HEX];
         pmi_hex(job, hex);
-        st = pmi_fail(err, PM_EOSERR,
-                      "the manifest of job %s has %llu bytes, and at most %zu may be taken (--memory, or the unit's "
-                      "memory)",
-                      hex, (unsigned long long)size, limit);
+        return pmi_fail(err, PM_EOSERR,
+                        "the manifest of job %s has %llu bytes, and at most %zu may be taken (--memory, or the unit's "
+                        "memory)",
+                        hex, (unsigned long long)size, limit);
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log,

@@ -223,8 +223,8 @@ static pm_status exchange(pm_redis *r, const pm_span *argv, size_t argc, redisRe
     if (redisAppendCommandArgv(r->context, (int)argc, texts, sizes) != REDIS_OK) {
         return pmi_redis_broken(r, r->current.text, err);
     }
-    pm_status st = pmi_redis_wait(r, r->current.text, reply, err);
-    return st == PM_OK ? pmi_redis_reply_status(r, *reply, err) : st;
+    PM_TRY(pmi_redis_wait(r, r->current.text, reply, err));
+    return pmi_redis_reply_status(r, *reply, err);
 }
 
 static pm_status introduce(pm_redis *r, pm_error *err) {
@@ -242,14 +242,15 @@ static pm_status introduce(pm_redis *r, pm_error *err) {
         freeReplyObject(reply);
         reply = NULL;
     }
-    if (st == PM_OK && o->database != 0) {
+    PM_TRY(st);
+    if (o->database != 0) {
         char number[24];
         (void)snprintf(number, sizeof number, "%zu", o->database);
         const pm_span argv[] = {pmi_span_of("SELECT"), pmi_span_of(number)};
-        st = exchange(r, argv, 2, &reply, err);
+        PM_TRY(exchange(r, argv, 2, &reply, err));
         freeReplyObject(reply);
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_redis_connect(pm_redis *r, pm_error *err) {
@@ -310,17 +311,14 @@ pm_status pmi_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_erro
     if (r->n_queued == 0) {
         st = pmi_redis_connect(r, err);
     }
-    if (st == PM_OK && !pmi_reserve((void **)&r->queued, &r->capacity, r->n_queued + 1, sizeof *r->queued)) {
+    PM_TRY(st);
+    if (!pmi_reserve((void **)&r->queued, &r->capacity, r->n_queued + 1, sizeof *r->queued)) {
         pmi_redis_disconnect(r);
-        st = pmi_fail_memory(err, "a pipeline of Redis", r->n_queued * sizeof *r->queued);
+        return pmi_fail_memory(err, "a pipeline of Redis", r->n_queued * sizeof *r->queued);
     }
-    if (st == PM_OK) {
-        st = append(r, argv, argc, err);
-    }
-    if (st == PM_OK) {
-        name_of(&argv[0], &r->queued[r->n_queued++]);
-    }
-    return st;
+    PM_TRY(append(r, argv, argc, err));
+    name_of(&argv[0], &r->queued[r->n_queued++]);
+    return PM_OK;
 }
 
 void pmi_redis_abandon(pm_redis *r) {
@@ -370,10 +368,7 @@ pm_status pmi_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisRep
     }
     redisReply *answer = NULL;
     r->current = r->queued[0];
-    st = pmi_redis_wait(r, r->current.text, &answer, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_redis_wait(r, r->current.text, &answer, err));
     r->n_queued = 0;
     st = pmi_redis_reply_status(r, answer, err);
     if (st != PM_OK) {

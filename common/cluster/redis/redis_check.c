@@ -140,8 +140,7 @@ static pm_status scratch(uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
 }
 
 static pm_status queue_trials(pm_redis *r, char keys[N_KEYS][PM_REDIS_KEY], pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t t = 0; st == PM_OK && t < N_TRIALS; t++) {
+    for (size_t t = 0; t < N_TRIALS; t++) {
         pm_span argv[8];
         size_t argc = 0;
         for (; argc < 8 && trials[t][argc] != NULL; argc++) {
@@ -152,9 +151,9 @@ static pm_status queue_trials(pm_redis *r, char keys[N_KEYS][PM_REDIS_KEY], pm_e
                 }
             }
         }
-        st = pmi_redis_queue(r, argv, argc, err);
+        PM_TRY(pmi_redis_queue(r, argv, argc, err));
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status check_rights(pm_redis *r, pm_error *err) {
@@ -168,31 +167,27 @@ static pm_status check_rights(pm_redis *r, pm_error *err) {
     for (size_t k = 0; k < N_KEYS; k++) {
         (void)pmi_redis_key(r, key_spaces[k], digest, keys[k]);
     }
-    st = queue_trials(r, keys, err);
-    if (st == PM_OK) {
-        st = pmi_redis_flush(r, look, &seen, err);
+    PM_TRY(queue_trials(r, keys, err));
+    PM_TRY(pmi_redis_flush(r, look, &seen, err));
+    if (seen.refused[0] != 0) {
+        return pmi_fail(err, PM_EPERMISSION,
+                        "Redis at %s: user '%s' may not use %s (%s; the cluster needs all of them on keys %s:*",
+                        r->options.address, r->options.user == NULL ? "default" : r->options.user, seen.refused,
+                        seen.words, r->options.prefix);
     }
-    if (st == PM_OK && seen.refused[0] != 0) {
-        st = pmi_fail(err, PM_EPERMISSION,
-                      "Redis at %s: user '%s' may not use %s (%s); the cluster needs all of them on keys %s:*",
-                      r->options.address, r->options.user == NULL ? "default" : r->options.user, seen.refused,
-                      seen.words, r->options.prefix);
-    }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_redis_try_write(pm_redis *r, pm_error *err) {
     uint8_t digest[PM_DIGEST_BYTES];
     char key[PM_REDIS_KEY];
-    pm_status st = scratch(digest, err);
-    if (st == PM_OK) {
-        const pm_span argv[] = {pmi_span_of("SET"), pmi_redis_key(r, key_spaces[STRING_KEY], digest, key),
-                                pmi_span_of("1"), pmi_span_of("PX"), pmi_span_of("100")};
-        redisReply *reply = NULL;
-        st = pmi_redis_call(r, argv, 5, &reply, err);
-        freeReplyObject(reply);
-    }
-    return st;
+    PM_TRY(scratch(digest, err));
+    const pm_span argv[] = {pmi_span_of("SET"), pmi_redis_key(r, key_spaces[STRING_KEY], digest, key), pmi_span_of("1"),
+                            pmi_span_of("PX"), pmi_span_of("100")};
+    redisReply *reply = NULL;
+    PM_TRY(pmi_redis_call(r, argv, 5, &reply, err));
+    freeReplyObject(reply);
+    return PM_OK;
 }
 
 /* ---- the cluster's key ---- */
@@ -240,8 +235,8 @@ pm_status pmi_redis_see_key(pm_redis *r, pm_error *err) {
     (void)snprintf(last, sizeof last, "%d", PM_SEAL_ID_TEXT);
     const pm_span get[] = {pmi_span_of("GETRANGE"), pmi_redis_plain_key(r, KEY_NOTE, key), pmi_span_of("0"),
                            pmi_span_of(last)};
-    pm_status st = pmi_redis_queue(r, get, 4, err);
-    return st == PM_OK ? pmi_redis_flush(r, see_note, r, err) : st;
+    PM_TRY(pmi_redis_queue(r, get, 4, err));
+    return pmi_redis_flush(r, see_note, r, err);
 }
 
 /* The first one writes it. */
@@ -255,7 +250,8 @@ static pm_status note_key(pm_redis *r, pm_error *err) {
     const pm_span keep[] = {pmi_span_of("PEXPIRE"), name, ttl.span};
     pm_status st = pmi_redis_queue(r, set, 6, err);
     st = st == PM_OK ? pmi_redis_queue(r, keep, 3, err) : st;
-    return st == PM_OK ? pmi_redis_flush(r, NULL, NULL, err) : st;
+    PM_TRY(st);
+    return pmi_redis_flush(r, NULL, NULL, err);
 }
 
 static pm_status check_key(pm_redis *r, pm_error *err) {
@@ -268,9 +264,7 @@ static pm_status check_key(pm_redis *r, pm_error *err) {
 pm_status pmi_redis_check(pm_redis *r, pm_error *err) {
     bool known = false;
     pm_status st = pmi_redis_connect(r, err);
-    if (st == PM_OK) {
-        st = check_info(r, &known, err);
-    }
+    PM_THEN(st, check_info(r, &known, err));
     if (st == PM_OK && !known) {
         st = check_config(r, &known, err);
     }

@@ -113,7 +113,8 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
     pm_blob_found there;
     pm_status st = pmi_blob_get(t->redis, PM_SPACE_TRACE, key, PM_TRACE_MOST, value, &there, err);
     *found = there == PM_BLOB_FOUND ? PM_CACHE_FOUND : there == PM_BLOB_DAMAGED ? PM_CACHE_DAMAGED : PM_CACHE_MISSING;
-    if (st == PM_OK && there == PM_BLOB_FOUND && t->disk != NULL) {
+    PM_TRY(st);
+    if (there == PM_BLOB_FOUND && t->disk != NULL) {
         size_t size = value->size - before;
         uint8_t *copy = pmi_malloc(size, 1);
         if (copy != NULL) {
@@ -121,7 +122,7 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
         }
         note_given(t, key, copy, size);
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status take_held(pm_traces *t, pm_held_trace *held, pm_buffer *value, pm_error *err) {
@@ -159,9 +160,7 @@ static pm_status put(void *ctx, const pm_cache_entry *entries, size_t n, pm_erro
         memcpy(items[i].digest, entries[i].key, PM_DIGEST_BYTES);
         memcpy(copies[i].key, entries[i].key, PM_DIGEST_BYTES);
     }
-    if (st == PM_OK) {
-        st = pmi_blob_put(t->redis, PM_SPACE_TRACE, items, n, false, err);
-    }
+    PM_THEN(st, pmi_blob_put(t->redis, PM_SPACE_TRACE, items, n, false, err));
     if (st == PM_OK) {
         put_to_disk(t, copies, n);
     }
@@ -247,10 +246,8 @@ pm_status pmi_traces_warm(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYT
         w->far = far;
         st = look_near(w, keys, n, err);
     }
-    if (st == PM_OK) {
-        st = pmi_blob_get_many(traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])far, w->n_far,
-                               PM_TRACE_MOST, see_far, w, err);
-    }
+    PM_THEN(st, pmi_blob_get_many(traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])far, w->n_far,
+                                  PM_TRACE_MOST, see_far, w, err));
     free(far);
     free(w);
     return st;
@@ -327,9 +324,7 @@ pm_status pmi_traces_known(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BY
             st = upload_one(u, keys[i], &known[i], err);
         }
     }
-    if (st == PM_OK) {
-        st = send(u, err);
-    }
+    PM_THEN(st, send(u, err));
     for (size_t i = 0; i < u->n; i++) {
         free((void *)u->items[i].bytes);
     }

@@ -89,13 +89,11 @@ static pm_status see_worker(void *ctx, const pm_worker_message *worker, pm_error
 
 static pm_status look_at_workers(pm_producer *p, look *l, pm_error *err) {
     pm_item_index ids;
-    pm_status st = pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, &ids, err);
-    if (st == PM_OK) {
-        worker_look w = {.l = l, .ids = &ids};
-        st = pmi_board_workers(p->traces->redis, see_worker, &w, err);
-        pmi_item_index_free(&ids);
-    }
-    return st;
+    PM_TRY(pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, &ids, err));
+    worker_look w = {.l = l, .ids = &ids};
+    PM_TRY(pmi_board_workers(p->traces->redis, see_worker, &w, err));
+    pmi_item_index_free(&ids);
+    return PM_OK;
 }
 
 static pm_status note_ended(look *l, size_t unit, pm_error *err) {
@@ -179,13 +177,12 @@ static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error 
     if (l->n_units > 0) {
         st = pmi_board_ended(p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, l->ended, err);
     }
-    if (st == PM_OK) {
-        st = look_at_workers(p, l, err);
+    PM_TRY(st);
+    PM_TRY(look_at_workers(p, l, err));
+    if (l->n_units > 0) {
+        PM_TRY(find_lags(p, l, err));
     }
-    if (st == PM_OK && l->n_units > 0) {
-        st = find_lags(p, l, err);
-    }
-    return st == PM_OK ? decide(p, l, err) : st;
+    return decide(p, l, err);
 }
 
 pm_status pmi_in_flight_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_unit_kind *kind,

@@ -19,11 +19,9 @@ static void set_own(pm_unit_items *out, const uint8_t item[PM_DIGEST_BYTES]) {
 
 static pm_status find_evaluate_items(const pm_unit_message *unit, pm_unit_items *out, pm_error *err) {
     pm_evaluate_body body;
-    pm_status st = pmi_message_decode(&pmi_evaluate_type, unit->body.bytes, unit->body.size, &body, &out->memory, err);
-    if (st == PM_OK) {
-        set_own(out, body.result);
-    }
-    return st;
+    PM_TRY(pmi_message_decode(&pmi_evaluate_type, unit->body.bytes, unit->body.size, &body, &out->memory, err));
+    set_own(out, body.result);
+    return PM_OK;
 }
 
 static pm_status find_probe_items(const pm_unit_message *unit, pm_unit_items *out, pm_error *err) {

@@ -19,9 +19,9 @@ static pm_status reach(pm_producer *p, pm_error *err) {
         return st;
     }
     rd_kafka_t *rk = pmi_sender_handle(p->sender);
-    st = pmi_kafka_reach(rk, p->kafka, pmi_sender_health(p->sender),
-                         pmi_deadline_within(&p->deadline, REACH_SECONDS, 0.1), err);
-    return st == PM_OK ? pmi_topics_ensure(rk, p->kafka, false, p->log, &p->n_partitions, err) : st;
+    PM_TRY(pmi_kafka_reach(rk, p->kafka, pmi_sender_health(p->sender),
+                           pmi_deadline_within(&p->deadline, REACH_SECONDS, 0.1), err));
+    return pmi_topics_ensure(rk, p->kafka, false, p->log, &p->n_partitions, err);
 }
 
 static pm_status set_trace(pm_producer *p, const char *traceparent, pm_error *err) {
@@ -46,9 +46,7 @@ pm_status pmi_producer_open(const pm_kafka_options *kafka, pm_traces *traces, co
                          .deliveries = pmi_calloc(1, sizeof *out->deliveries)};
     pm_status st = out->deliveries != NULL ? set_trace(out, traceparent, err)
                                            : pmi_fail_memory(err, "a producer", sizeof *out->deliveries);
-    if (st == PM_OK) {
-        st = reach(out, err);
-    }
+    PM_THEN(st, reach(out, err));
     if (st == PM_OK) {
         out->load = pmi_calloc(out->n_partitions, sizeof *out->load);
         if (out->load == NULL || out->n_partitions == 0) {

@@ -32,12 +32,10 @@ pm_status pmi_pack_classes(const pm_producer *p, const pm_classes *classes, cons
     pm_piece *pieces = NULL;
     uint64_t total = 0;
     *out = (pm_packing){0};
-    pm_status st = find_pieces(classes, numbers, n, &pieces, &total, err);
-    if (st == PM_OK) {
-        st = pmi_pack(pieces, n, pmi_unit_limits_for(total, p->n_partitions), out, err);
-        free(pieces);
-    }
-    return st;
+    PM_TRY(find_pieces(classes, numbers, n, &pieces, &total, err));
+    PM_TRY(pmi_pack(pieces, n, pmi_unit_limits_for(total, p->n_partitions), out, err));
+    free(pieces);
+    return PM_OK;
 }
 
 /* What the units of one turn borrow from: the digests of their items, and the SCCs of the unit at hand. */
@@ -51,9 +49,8 @@ typedef struct turn {
 static pm_status fill_turn(turn *t, const pm_classes *classes, pm_effort effort, const pm_packing *packing,
                            size_t first, size_t end, pm_error *err) {
     size_t base = packing->first[first];
-    pm_status st = PM_OK;
     t->n = 0;
-    for (size_t u = first; st == PM_OK && u < end; u++) {
+    for (size_t u = first; u < end; u++) {
         size_t count = packing->first[u + 1] - packing->first[u];
         for (size_t i = 0; i < count; i++) {
             const pm_canon *canon = &classes->canon[packing->numbers[packing->first[u] + i]];
@@ -67,9 +64,9 @@ static pm_status fill_turn(turn *t, const pm_classes *classes, pm_effort effort,
             .n_items = count,
             .cost = packing->cost[u],
         };
-        st = pmi_record_body_write(t->canons, count, effort, &unit->body, err);
+        PM_TRY(pmi_record_body_write(t->canons, count, effort, &unit->body, err));
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_send_packing(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_classes *classes,
@@ -87,9 +84,7 @@ pm_status pmi_send_packing(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], c
     for (size_t first = 0; st == PM_OK && first < packing->n_units; first += BODIES_AT_ONCE) {
         size_t end = packing->n_units - first < BODIES_AT_ONCE ? packing->n_units : first + BODIES_AT_ONCE;
         st = fill_turn(t, classes, effort, packing, first, end, err);
-        if (st == PM_OK) {
-            st = pmi_send_units(p, job, t->units, t->n, true, n_claims, err);
-        }
+        PM_THEN(st, pmi_send_units(p, job, t->units, t->n, true, n_claims, err));
         for (size_t i = 0; i < t->n; i++) {
             pmi_buffer_free(&t->units[i].body);
         }

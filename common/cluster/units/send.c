@@ -46,7 +46,8 @@ static pm_status make_claim(pm_producer *p, const pm_unit_message *message, parc
     pm_status st = put_blob(p, &out->value, claim.blob, err);
     pmi_buffer_free(&out->value);
     out->is_claim = true;
-    return st == PM_OK ? pmi_message_encode(&pmi_claim_type, &claim, &out->value, err) : st;
+    PM_TRY(st);
+    return pmi_message_encode(&pmi_claim_type, &claim, &out->value, err);
 }
 
 static pm_status make_parcel(pm_producer *p, const uint8_t *job, pm_new_unit *unit, parcel *out, pm_error *err) {
@@ -61,16 +62,14 @@ static pm_status make_parcel(pm_producer *p, const uint8_t *job, pm_new_unit *un
     memcpy(message.unit, out->id, PM_DIGEST_BYTES);
     st = pmi_message_encode(&pmi_unit_type, &message, &out->value, err);
     pmi_buffer_free(&unit->body);
-    if (st == PM_OK && out->value.size > PM_UNIT_INLINE) {
-        st = make_claim(p, &message, out, err);
+    PM_TRY(st);
+    if (out->value.size > PM_UNIT_INLINE) {
+        PM_TRY(make_claim(p, &message, out, err));
     }
-    if (st == PM_OK) {
-        char name[PM_SEAL_NAME];
-        const pm_redis_options *redis = pmi_redis_options_of(p->traces->redis);
-        pm_span span = pmi_seal_unit_name(redis->prefix, job, out->id, unit->kind->name, name);
-        st = pmi_seal_put(redis->seal, &pmi_unit_type, span, 0, &out->value, err);
-    }
-    return st;
+    char name[PM_SEAL_NAME];
+    const pm_redis_options *redis = pmi_redis_options_of(p->traces->redis);
+    pm_span span = pmi_seal_unit_name(redis->prefix, job, out->id, unit->kind->name, name);
+    return pmi_seal_put(redis->seal, &pmi_unit_type, span, 0, &out->value, err);
 }
 
 static void place_parcel(pm_producer *p, const uint8_t *job, parcel *one) {
@@ -146,10 +145,11 @@ static pm_status try_delivery(pm_producer *p, const uint8_t *job, const parcel *
     pm_error why = {0};
     pm_status flushed =
         pmi_sender_flush(p->sender, pmi_deadline_within(&p->deadline, PM_DELIVERY_SECONDS + 5, 0.1), &why);
-    if (st == PM_OK && flushed != PM_OK) {
-        st = pmi_fail(err, flushed, "%s", why.text);
+    PM_TRY(st);
+    if (flushed != PM_OK) {
+        return pmi_fail(err, flushed, "%s", why.text);
     }
-    return st;
+    return PM_OK;
 }
 
 /* The topic may have been deleted: then it is made again, perhaps with fewer partitions, and what arrived is gone. */
@@ -193,12 +193,8 @@ static pm_status send_batch(pm_producer *p, const uint8_t *job, parcel *parcels,
         place_parcel(p, job, &parcels[i]);
     }
     pm_status st = write_records(p, job, parcels, n, NULL, fresh, err);
-    if (st == PM_OK) {
-        st = deliver(p, job, parcels, n, err);
-    }
-    if (st == PM_OK) {
-        st = write_records(p, job, parcels, n, p->deliveries->items, false, err);
-    }
+    PM_THEN(st, deliver(p, job, parcels, n, err));
+    PM_THEN(st, write_records(p, job, parcels, n, p->deliveries->items, false, err));
     pmi_deliveries_end(p->deliveries);
     return st;
 }
@@ -219,9 +215,7 @@ static pm_status send_all(pm_producer *p, const uint8_t *job, pm_new_unit *units
             *n_claims += parcels[count].is_claim ? 1 : 0;
             count++;
         }
-        if (st == PM_OK) {
-            st = send_batch(p, job, parcels, count, fresh, err);
-        }
+        PM_THEN(st, send_batch(p, job, parcels, count, fresh, err));
         for (size_t i = 0; i < count; i++) {
             pmi_buffer_free(&parcels[i].value);
         }

@@ -44,14 +44,12 @@ static pm_status read_uint(pm_cursor *c, const pm_field *f, uint64_t *value, pm_
 static pm_status read_digest(pm_cursor *c, const pm_field *f, uint8_t *digest, pm_error *err) {
     const uint8_t *bytes = NULL;
     size_t n = 0, at = c->at;
-    pm_status st = pmi_cursor_bin(c, &bytes, &n, f->name, err);
-    if (st == PM_OK && n != PM_DIGEST_BYTES) {
-        st = pmi_fail(err, PM_EDATA, "byte %zu: %s: expected %d bytes, found %zu", at, f->name, PM_DIGEST_BYTES, n);
+    PM_TRY(pmi_cursor_bin(c, &bytes, &n, f->name, err));
+    if (n != PM_DIGEST_BYTES) {
+        return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected %d bytes, found %zu", at, f->name, PM_DIGEST_BYTES, n);
     }
-    if (st == PM_OK) {
-        memcpy(digest, bytes, PM_DIGEST_BYTES);
-    }
-    return st;
+    memcpy(digest, bytes, PM_DIGEST_BYTES);
+    return PM_OK;
 }
 
 static size_t element_bytes(pm_field_kind kind) {
@@ -106,22 +104,20 @@ static pm_status read_value(pm_cursor *c, const pm_field *f, void *message, pm_e
 static pm_status read_map_head(pm_cursor *c, const pm_message_type *type, pm_error *err) {
     uint64_t count = 0;
     size_t at = c->at, expected = pmi_message_fields(type);
-    pm_status st = pmi_cursor_map(c, &count, "a map", err);
-    if (st == PM_OK && count != expected) {
-        st = pmi_fail(err, PM_EDATA, "byte %zu: expected a map of %zu keys, found %" PRIu64, at, expected, count);
+    PM_TRY(pmi_cursor_map(c, &count, "a map", err));
+    if (count != expected) {
+        return pmi_fail(err, PM_EDATA, "byte %zu: expected a map of %zu keys, found %" PRIu64, at, expected, count);
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status read_item(pm_cursor *c, const pm_message_type *type, void *item, pm_error *err) {
-    pm_status st = read_map_head(c, type, err);
-    for (const pm_field *f = type->fields; st == PM_OK && f->name != NULL; f++) {
-        st = expect_key(c, f->name, err);
-        if (st == PM_OK) {
-            st = read_value(c, f, item, err);
-        }
+    PM_TRY(read_map_head(c, type, err));
+    for (const pm_field *f = type->fields; f->name != NULL; f++) {
+        PM_TRY(expect_key(c, f->name, err));
+        PM_TRY(read_value(c, f, item, err));
     }
-    return st;
+    return PM_OK;
 }
 
 /* Memory is taken only for as many items as the bytes that are left can hold. */
@@ -158,15 +154,13 @@ static pm_status read_list(pm_cursor *c, const pm_field *f, pm_list *list, pm_me
 
 static pm_status read_map(pm_cursor *c, const pm_message_type *type, void *message, pm_message_memory *memory,
                           pm_error *err) {
-    pm_status st = read_map_head(c, type, err);
-    for (const pm_field *f = type->fields; st == PM_OK && f->name != NULL; f++) {
-        st = expect_key(c, f->name, err);
-        if (st == PM_OK) {
-            st = f->kind == PM_FIELD_LIST ? read_list(c, f, (pm_list *)((uint8_t *)message + f->offset), memory, err)
-                                          : read_value(c, f, message, err);
-        }
+    PM_TRY(read_map_head(c, type, err));
+    for (const pm_field *f = type->fields; f->name != NULL; f++) {
+        PM_TRY(expect_key(c, f->name, err));
+        PM_TRY(f->kind == PM_FIELD_LIST ? read_list(c, f, (pm_list *)((uint8_t *)message + f->offset), memory, err)
+                                        : read_value(c, f, message, err));
     }
-    return st == PM_OK ? pmi_cursor_end(c, err) : st;
+    return pmi_cursor_end(c, err);
 }
 
 pm_status pmi_message_decode_payload(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
@@ -179,9 +173,7 @@ pm_status pmi_message_decode_payload(const pm_message_type *type, const uint8_t 
         st = pmi_frame_unpack(bytes, n, type->unpacked, &memory->unpacked, err);
         c = (pm_cursor){memory->unpacked.bytes, memory->unpacked.size, 0};
     }
-    if (st == PM_OK) {
-        st = read_map(&c, type, message, memory, err);
-    }
+    PM_THEN(st, read_map(&c, type, message, memory, err));
     if (st != PM_OK) {
         pmi_message_memory_free(memory);
         memset(message, 0, type->size);
@@ -196,13 +188,9 @@ pm_status pmi_message_decode(const pm_message_type *type, const uint8_t *bytes, 
     *memory = (pm_message_memory){.n_lists = 0};
     memset(message, 0, type->size);
     pm_status st = pmi_envelope_open(bytes, n, &envelope, err);
-    if (st == PM_OK) {
-        st = pmi_envelope_expect(&envelope, type->name, type->version,
-                                 "it was written by another phasemill; run the same version everywhere", err);
-    }
-    if (st == PM_OK) {
-        st = pmi_message_decode_payload(type, envelope.payload, envelope.size, message, memory, err);
-    }
+    PM_THEN(st, pmi_envelope_expect(&envelope, type->name, type->version,
+                                    "it was written by another phasemill; run the same version everywhere", err));
+    PM_THEN(st, pmi_message_decode_payload(type, envelope.payload, envelope.size, message, memory, err));
     if (st != PM_OK) {
         pmi_fail_prefix(err, "%s", type->name);
     }

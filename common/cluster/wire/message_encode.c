@@ -103,26 +103,24 @@ static pm_status write_items(pm_writer *w, const pm_field *list, const pm_list *
 
 static pm_status write_map(pm_writer *w, const pm_message_type *type, const void *message, pm_error *err) {
     msgpack_pack_map(&w->packer, pmi_message_fields(type));
-    pm_status st = w->status;
-    for (const pm_field *f = type->fields; st == PM_OK && f->name != NULL; f++) {
+    PM_TRY(w->status);
+    for (const pm_field *f = type->fields; f->name != NULL; f++) {
         pmi_writer_text(w, f->name);
-        st = w->status != PM_OK         ? w->status
-             : f->kind == PM_FIELD_LIST ? write_items(w, f, place(message, f), err)
-                                        : write_value(w, f, message, err);
+        PM_TRY(w->status != PM_OK         ? w->status
+               : f->kind == PM_FIELD_LIST ? write_items(w, f, place(message, f), err)
+                                          : write_value(w, f, message, err));
     }
-    return st;
+    return PM_OK;
 }
 
 /* The map of `size` bytes goes where it stays. */
 static pm_status encode_plain(const pm_message_type *type, const void *message, size_t size, pm_buffer *out,
                               pm_error *err) {
-    pm_status st = pmi_envelope_begin(type->name, type->version, size, out, err);
-    if (st == PM_OK) {
-        pm_writer w;
-        pmi_writer_init(&w, out, err);
-        st = write_map(&w, type, message, err);
-    }
-    return st == PM_OK ? pmi_envelope_end(size, out, err) : st;
+    PM_TRY(pmi_envelope_begin(type->name, type->version, size, out, err));
+    pm_writer w;
+    pmi_writer_init(&w, out, err);
+    PM_TRY(write_map(&w, type, message, err));
+    return pmi_envelope_end(size, out, err);
 }
 
 static pm_status encode_packed(const pm_message_type *type, const void *message, size_t size, pm_buffer *out,
@@ -138,13 +136,9 @@ static pm_status encode_packed(const pm_message_type *type, const void *message,
     pm_writer w;
     pmi_writer_init(&w, &map, err);
     pm_status st = write_map(&w, type, message, err);
-    if (st == PM_OK) {
-        st = pmi_frame_pack(map.bytes, map.size, &packed, err);
-    }
+    PM_THEN(st, pmi_frame_pack(map.bytes, map.size, &packed, err));
     pmi_buffer_free(&map);
-    if (st == PM_OK) {
-        st = pmi_envelope_write(type->name, type->version, packed.bytes, packed.size, out, err);
-    }
+    PM_THEN(st, pmi_envelope_write(type->name, type->version, packed.bytes, packed.size, out, err));
     pmi_buffer_free(&packed);
     return st;
 }
@@ -154,9 +148,7 @@ pm_status pmi_message_encode(const pm_message_type *type, const void *message, p
     pm_writer counter;
     pmi_writer_init_count(&counter, err);
     pm_status st = write_map(&counter, type, message, err);
-    if (st == PM_OK) {
-        st = (type->is_packed ? encode_packed : encode_plain)(type, message, counter.counted, out, err);
-    }
+    PM_THEN(st, (type->is_packed ? encode_packed : encode_plain)(type, message, counter.counted, out, err));
     if (st != PM_OK) {
         out->size = before;
         pmi_fail_prefix(err, "encoding %s", type->name);

@@ -6,17 +6,13 @@ static pm_status add_all(pm_hasher *h, const uint8_t *graph, const pm_library *l
                          pm_error *err) {
     static const char domain[] = "phasemill result 1";
     const uint8_t version = PM_EVALUATOR_VERSION;
-    pm_status st = pmi_hasher_add(h, domain, sizeof domain, err);
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, &version, 1, err);
+    PM_TRY(pmi_hasher_add(h, domain, sizeof domain, err));
+    PM_TRY(pmi_hasher_add(h, &version, 1, err));
+    PM_TRY(pmi_hasher_add(h, graph, PM_DIGEST_BYTES, err));
+    for (uint32_t c = 0; c < library->n_classes; c++) {
+        PM_TRY(pmi_hasher_add(h, library->classes[c].key, PM_DIGEST_BYTES, err));
     }
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, graph, PM_DIGEST_BYTES, err);
-    }
-    for (uint32_t c = 0; st == PM_OK && c < library->n_classes; c++) {
-        st = pmi_hasher_add(h, library->classes[c].key, PM_DIGEST_BYTES, err);
-    }
-    return st == PM_OK ? pmi_hasher_add(h, body->bytes, body->size, err) : st;
+    return pmi_hasher_add(h, body->bytes, body->size, err);
 }
 
 pm_status pmi_result_key(const uint8_t graph[PM_DIGEST_BYTES], const pm_library *library, const pm_evaluate_body *body,
@@ -26,15 +22,9 @@ pm_status pmi_result_key(const uint8_t graph[PM_DIGEST_BYTES], const pm_library 
     pm_hasher *h = NULL;
     memset(keyless.result, 0, sizeof keyless.result);
     pm_status st = pmi_message_encode(&pmi_evaluate_type, &keyless, &encoded, err);
-    if (st == PM_OK) {
-        st = pmi_hasher_new(PM_SHA256, &h, err);
-    }
-    if (st == PM_OK) {
-        st = add_all(h, graph, library, &encoded, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_finish(h, key, err);
-    }
+    PM_THEN(st, pmi_hasher_new(PM_SHA256, &h, err));
+    PM_THEN(st, add_all(h, graph, library, &encoded, err));
+    PM_THEN(st, pmi_hasher_finish(h, key, err));
     pmi_hasher_free(h);
     pmi_buffer_free(&encoded);
     return st;

@@ -200,17 +200,14 @@ static pm_status take_apart(const uint8_t *bytes, size_t n, pm_span *inside, pm_
             pmi_fail(err, PM_EDATA, "expected a seal of version %d, found %" PRIu64 ": run the same version everywhere",
                      VERSION, version);
     }
-    if (st == PM_OK) {
-        st = pmi_cursor_bin(&c, &inside->bytes, &inside->size, "the sealed value", err);
-    }
+    PM_THEN(st, pmi_cursor_bin(&c, &inside->bytes, &inside->size, "the sealed value", err));
     size_t at = c.at;
-    if (st == PM_OK) {
-        st = pmi_cursor_bin(&c, &mark->bytes, &mark->size, "the seal", err);
+    PM_TRY(st);
+    PM_TRY(pmi_cursor_bin(&c, &mark->bytes, &mark->size, "the seal", err));
+    if (mark->size != SEAL_BYTES) {
+        return pmi_fail(err, PM_EDATA, "byte %zu: expected a seal of %d bytes, found %zu", at, SEAL_BYTES, mark->size);
     }
-    if (st == PM_OK && mark->size != SEAL_BYTES) {
-        st = pmi_fail(err, PM_EDATA, "byte %zu: expected a seal of %d bytes, found %zu", at, SEAL_BYTES, mark->size);
-    }
-    return st == PM_OK ? pmi_cursor_end(&c, err) : st;
+    return pmi_cursor_end(&c, err);
 }
 
 pm_status pmi_seal_peel(const uint8_t *bytes, size_t n, pm_span *inside, char id[PM_SEAL_ID_TEXT], pm_error *err) {
@@ -220,11 +217,9 @@ pm_status pmi_seal_peel(const uint8_t *bytes, size_t n, pm_span *inside, char id
     if (!looks_sealed(bytes, n)) {
         return PM_OK;
     }
-    pm_status st = take_apart(bytes, n, inside, &mark, err);
-    if (st == PM_OK) {
-        write_hex(mark.bytes, id);
-    }
-    return st;
+    PM_TRY(take_apart(bytes, n, inside, &mark, err));
+    write_hex(mark.bytes, id);
+    return PM_OK;
 }
 
 static pm_status check(const pm_seal *seal, const pm_message_type *type, pm_span name, pm_span inside, pm_span mark,
@@ -238,11 +233,11 @@ static pm_status check(const pm_seal *seal, const pm_message_type *type, pm_span
                         "need the same",
                         id, seal->id_text);
     }
-    pm_status st = make(seal, type, name, inside, expected, err);
-    if (st == PM_OK && CRYPTO_memcmp(mark.bytes, expected, SEAL_BYTES) != 0) {
-        st = pmi_fail(err, PM_EDATA, "its seal does not fit: it was altered, or belongs to another name");
+    PM_TRY(make(seal, type, name, inside, expected, err));
+    if (CRYPTO_memcmp(mark.bytes, expected, SEAL_BYTES) != 0) {
+        return pmi_fail(err, PM_EDATA, "its seal does not fit: it was altered, or belongs to another name");
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_seal_open(const pm_seal *seal, const pm_message_type *type, pm_span name, const uint8_t *bytes, size_t n,
@@ -259,10 +254,9 @@ pm_status pmi_seal_open(const pm_seal *seal, const pm_message_type *type, pm_spa
         st = take_apart(bytes, n, &value, &mark, err);
         st = st == PM_OK ? check(seal, type, name, value, mark, err) : st;
     }
-    if (st == PM_OK) {
-        *inside = value;
-    }
-    return st;
+    PM_TRY(st);
+    *inside = value;
+    return PM_OK;
 }
 
 /* ---- messages ---- */

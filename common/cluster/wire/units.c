@@ -12,21 +12,11 @@ pm_status pmi_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], cons
                       size_t n_items, uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
     pm_hasher *h;
     pm_status st = pmi_hasher_new(PM_SHA256, &h, err);
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, UNIT_ID_DOMAIN, strlen(UNIT_ID_DOMAIN), err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, kind, strlen(kind), err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, job, PM_DIGEST_BYTES, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, items, n_items * PM_DIGEST_BYTES, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_finish(h, unit, err);
-    }
+    PM_THEN(st, pmi_hasher_add(h, UNIT_ID_DOMAIN, strlen(UNIT_ID_DOMAIN), err));
+    PM_THEN(st, pmi_hasher_add(h, kind, strlen(kind), err));
+    PM_THEN(st, pmi_hasher_add(h, job, PM_DIGEST_BYTES, err));
+    PM_THEN(st, pmi_hasher_add(h, items, n_items * PM_DIGEST_BYTES, err));
+    PM_THEN(st, pmi_hasher_finish(h, unit, err));
     pmi_hasher_free(h);
     return st;
 }
@@ -167,20 +157,14 @@ static pm_status check_columns(pm_record_reader *r, pm_error *err) {
     const pm_record_body *b = &r->body;
     uint64_t rows = 0, edges = 0;
     r->n = b->keys.size / PM_DIGEST_BYTES;
-    pm_status st = check_count("as_given", b->as_given.size, r->n, err);
-    if (st == PM_OK) {
-        st = check_count("states", b->states.size / 4, r->n, err);
-    }
-    if (st == PM_OK) {
-        st = check_sccs(r, &rows, err);
-    }
-    if (st == PM_OK) {
-        st = check_count("degrees", b->degrees.size / 4, rows, err);
-    }
-    for (size_t i = 0; st == PM_OK && i < rows; i++) {
+    PM_TRY(check_count("as_given", b->as_given.size, r->n, err));
+    PM_TRY(check_count("states", b->states.size / 4, r->n, err));
+    PM_TRY(check_sccs(r, &rows, err));
+    PM_TRY(check_count("degrees", b->degrees.size / 4, rows, err));
+    for (size_t i = 0; i < rows; i++) {
         edges += u32_at(b->degrees, i);
     }
-    return st == PM_OK ? check_count("targets", b->targets.size / 4, edges, err) : st;
+    return check_count("targets", b->targets.size / 4, edges, err);
 }
 
 pm_status pmi_record_reader_open(pm_span body, pm_record_reader *out, pm_error *err) {
@@ -229,22 +213,21 @@ static pm_status read_topology(const pm_record_reader *r, pm_topology *t, pm_err
     if (t->col == NULL) {
         return pmi_fail_memory(err, "the inner edges of an SCC", t->row[t->n] * sizeof *t->col);
     }
-    pm_status st = PM_OK;
-    for (uint32_t v = 0; st == PM_OK && v < t->n; v++) {
-        st = read_row(r, t, v, r->edge, err);
+    for (uint32_t v = 0; v < t->n; v++) {
+        PM_TRY(read_row(r, t, v, r->edge, err));
     }
-    return st;
+    return PM_OK;
 }
 
 /* The recorder takes it for granted; of anything else it would make a trace that every reader refuses. */
 static pm_status check_strong(const pm_topology *t, pm_error *err) {
     bool is_strong = false;
-    pm_status st = pmi_topology_is_strong(t, &is_strong, err);
-    if (st == PM_OK && !is_strong) {
-        st = pmi_fail(err, PM_EDATA,
-                      "expected a strongly connected component, found states that do not lead to each other");
+    PM_TRY(pmi_topology_is_strong(t, &is_strong, err));
+    if (!is_strong) {
+        return pmi_fail(err, PM_EDATA,
+                        "expected a strongly connected component, found states that do not lead to each other");
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status check_key(const pm_record_reader *r, const pm_canon *canon, pm_error *err) {
@@ -269,15 +252,9 @@ pm_status pmi_record_reader_next(pm_record_reader *r, pm_canon *out, pm_error *e
     }
     out->as_given = r->body.as_given.bytes[r->at] == 1;
     pm_status st = read_topology(r, &out->topology, err);
-    if (st == PM_OK) {
-        st = check_strong(&out->topology, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_canon_identify(out, (pm_effort)r->body.effort, err);
-    }
-    if (st == PM_OK) {
-        st = check_key(r, out, err);
-    }
+    PM_THEN(st, check_strong(&out->topology, err));
+    PM_THEN(st, pmi_canon_identify(out, (pm_effort)r->body.effort, err));
+    PM_THEN(st, check_key(r, out, err));
     if (st != PM_OK) {
         pmi_fail_prefix(err, "SCC %zu of the unit", r->at);
         pmi_canon_free(out);

@@ -21,4 +21,21 @@ pm_status pmi_fail_prefix(pm_error *err, const char *format, ...) PM_PRINTF(2, 3
 /* The error of an allocation of `bytes` for `what`. */
 pm_status pmi_fail_memory(pm_error *err, const char *what, size_t bytes);
 
+/* Where a function owns nothing: leaves it with the status of a step that failed. */
+#define PM_TRY(step)                                                                                                   \
+    do {                                                                                                               \
+        const pm_status pm_tried = (step);                                                                             \
+        if (pm_tried != PM_OK) {                                                                                       \
+            return pm_tried;                                                                                           \
+        }                                                                                                              \
+    } while (0)
+
+/* Where something is owned, which the one exit frees: takes the step unless one before it has failed. */
+#define PM_THEN(st, step)                                                                                              \
+    do {                                                                                                               \
+        if ((st) == PM_OK) {                                                                                           \
+            (st) = (step);                                                                                             \
+        }                                                                                                              \
+    } while (0)
+
 #endif

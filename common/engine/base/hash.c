@@ -70,11 +70,11 @@ static pm_status begin_message(pm_hasher *h, pm_error *err) {
 }
 
 pm_status pmi_hasher_add(pm_hasher *h, const void *bytes, size_t n, pm_error *err) {
-    pm_status st = begin_message(h, err);
-    if (st == PM_OK && (h->md == NULL ? SHA256_Update(&h->sha, bytes, n) : EVP_DigestUpdate(h->md, bytes, n)) != 1) {
-        st = libcrypto_failed(err, h->md == NULL ? "SHA256_Update" : "EVP_DigestUpdate");
+    PM_TRY(begin_message(h, err));
+    if ((h->md == NULL ? SHA256_Update(&h->sha, bytes, n) : EVP_DigestUpdate(h->md, bytes, n)) != 1) {
+        PM_TRY(libcrypto_failed(err, h->md == NULL ? "SHA256_Update" : "EVP_DigestUpdate"));
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_hasher_finish(pm_hasher *h, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
@@ -103,12 +103,8 @@ pm_status pmi_digest(pm_digest_kind kind, const void *bytes, size_t n, uint8_t d
     }
     pm_hasher *h;
     pm_status st = pmi_hasher_new(kind, &h, err);
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, bytes, n, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_finish(h, digest, err);
-    }
+    PM_THEN(st, pmi_hasher_add(h, bytes, n, err));
+    PM_THEN(st, pmi_hasher_finish(h, digest, err));
     pmi_hasher_free(h);
     return st;
 }

@@ -248,10 +248,7 @@ pm_status pmi_matrix_parse_npy(const uint8_t *bytes, size_t n, pm_matrix *out, p
     }
     npy_header h = {0};
     reader r = {.bytes = bytes, .size = end, .at = start, .err = err};
-    st = read_dictionary(&r, &h);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(read_dictionary(&r, &h));
     pm_matrix matrix = {.rows = h.n_dims == 1 ? 1 : h.dims[0], .cols = h.n_dims == 1 ? h.dims[0] : h.dims[1]};
     size_t count, size;
     if (!pmi_mul(matrix.rows, matrix.cols, &count) || !pmi_mul(count, h.width, &size) || size != n - end) {

@@ -168,7 +168,8 @@ static pm_status add_inline_row(growing_matrix *t, field row, pm_error *err) {
             st = pmi_fail(err, PM_EUSAGE, "more than %zu values: give them in a file", MAX_VALUES);
         }
     }
-    return st == PM_OK ? end_row(t, PM_EUSAGE, "row", 0, err) : st;
+    PM_TRY(st);
+    return end_row(t, PM_EUSAGE, "row", 0, err);
 }
 
 pm_status pmi_matrix_parse_inline(const char *text, pm_matrix *out, pm_error *err) {
@@ -206,7 +207,8 @@ static pm_status add_csv_line(growing_matrix *t, field line, pm_error *err) {
                           t->rows == 0 ? " (a header line is not allowed)" : "");
         }
     }
-    return st == PM_OK ? end_row(t, PM_EDATA, "line", 1, err) : st;
+    PM_TRY(st);
+    return end_row(t, PM_EDATA, "line", 1, err);
 }
 
 /* Blank lines at the end are none. */

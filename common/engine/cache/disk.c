@@ -61,9 +61,7 @@ pm_status pmi_disk_open_if_usable(const char *dir, const char *xdg_cache_home, c
     pm_error why = {0};
     *out = NULL;
     pm_status st = dir != NULL ? PM_OK : pmi_disk_default_dir(xdg_cache_home, home, &usual, &why);
-    if (st == PM_OK) {
-        st = pmi_disk_open(dir != NULL ? dir : usual, limit, log, out, &why);
-    }
+    PM_THEN(st, pmi_disk_open(dir != NULL ? dir : usual, limit, log, out, &why));
     free(usual);
     if (st == PM_OK) {
         return st;
@@ -284,9 +282,7 @@ pm_status pmi_disk_each(pm_disk *disk, pm_disk_visit visit, void *ctx, pm_error 
         disk->visiting = true;
         st = visit(ctx, &item, err);
         disk->visiting = false;
-        if (st == PM_OK) {
-            st = pmi_disk_read(disk, next, &w, "reading entries", err);
-        }
+        PM_THEN(st, pmi_disk_read(disk, next, &w, "reading entries", err));
     }
     pmi_buffer_free(&w.value);
     return st;

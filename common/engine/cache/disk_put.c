@@ -201,9 +201,7 @@ pm_status pmi_disk_put(pm_disk *disk, const pm_disk_entry *entries, size_t n, pm
     }
     pmi_disk_release(disk);
     pm_status st = make_plan(disk, entries, n, &p, err);
-    if (st == PM_OK) {
-        st = pmi_disk_write(disk, put, &p, "writing", err);
-    }
+    PM_THEN(st, pmi_disk_write(disk, put, &p, "writing", err));
     if (st == PM_OK) {
         disk->n_used = 0;
     }

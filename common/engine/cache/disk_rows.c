@@ -71,18 +71,10 @@ int pmi_disk_digest(pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], const
     pm_hasher *h = NULL;
     uint8_t letter = (uint8_t)kind;
     pm_status st = pmi_hasher_new(PM_SHA256, &h, NULL);
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, &letter, 1, NULL);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, key, PM_DIGEST_BYTES, NULL);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, bytes, n, NULL);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_finish(h, digest, NULL);
-    }
+    PM_THEN(st, pmi_hasher_add(h, &letter, 1, NULL));
+    PM_THEN(st, pmi_hasher_add(h, key, PM_DIGEST_BYTES, NULL));
+    PM_THEN(st, pmi_hasher_add(h, bytes, n, NULL));
+    PM_THEN(st, pmi_hasher_finish(h, digest, NULL));
     pmi_hasher_free(h);
     return st == PM_OK ? SQLITE_OK : SQLITE_NOMEM;
 }

@@ -33,26 +33,19 @@ pm_status pmi_envelope_begin(const char *name, unsigned version, size_t size, pm
 
 pm_status pmi_envelope_end(size_t size, pm_buffer *out, pm_error *err) {
     uint8_t sum[PM_DIGEST_BYTES];
-    pm_status st = pmi_digest(PM_SHA256, out->bytes + out->size - size, size, sum, err);
-    if (st == PM_OK) {
-        pm_writer w;
-        pmi_writer_init(&w, out, err);
-        pmi_writer_bin(&w, sum, sizeof sum);
-        st = w.status;
-    }
-    return st;
+    PM_TRY(pmi_digest(PM_SHA256, out->bytes + out->size - size, size, sum, err));
+    pm_writer w;
+    pmi_writer_init(&w, out, err);
+    pmi_writer_bin(&w, sum, sizeof sum);
+    return w.status;
 }
 
 pm_status pmi_envelope_write(const char *name, unsigned version, const uint8_t *payload, size_t size, pm_buffer *out,
                              pm_error *err) {
     size_t before = out->size;
     pm_status st = pmi_envelope_begin(name, version, size, out, err);
-    if (st == PM_OK) {
-        st = pmi_buffer_add(out, payload, size, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_envelope_end(size, out, err);
-    }
+    PM_THEN(st, pmi_buffer_add(out, payload, size, err));
+    PM_THEN(st, pmi_envelope_end(size, out, err));
     if (st != PM_OK) {
         out->size = before;
     }
@@ -68,19 +61,15 @@ static pm_status read_head(pm_cursor *c, pm_envelope *out, pm_error *err) {
         st = pmi_fail(err, PM_EDATA, "byte 0: expected an envelope of 4 elements, found %" PRIu64, count);
     }
     size_t at = c->at;
-    if (st == PM_OK) {
-        st = pmi_cursor_text(c, &name, &length, "the name", err);
+    PM_TRY(st);
+    PM_TRY(pmi_cursor_text(c, &name, &length, "the name", err));
+    if (length >= sizeof out->name) {
+        return pmi_fail(err, PM_EDATA, "byte %zu: expected a name of at most %zu bytes, found %zu", at,
+                        sizeof out->name - 1, length);
     }
-    if (st == PM_OK && length >= sizeof out->name) {
-        st = pmi_fail(err, PM_EDATA, "byte %zu: expected a name of at most %zu bytes, found %zu", at,
-                      sizeof out->name - 1, length);
-    }
-    if (st == PM_OK) {
-        memcpy(out->name, name, length);
-        out->name[length] = '\0';
-        st = pmi_cursor_uint(c, &out->version, "the version", err);
-    }
-    return st;
+    memcpy(out->name, name, length);
+    out->name[length] = '\0';
+    return pmi_cursor_uint(c, &out->version, "the version", err);
 }
 
 static pm_status check_sum(const pm_envelope *e, const uint8_t *sum, size_t sum_size, size_t at, pm_error *err) {
@@ -99,16 +88,10 @@ static pm_status open_envelope(const uint8_t *bytes, size_t n, bool is_checked, 
     size_t sum_size = 0;
     *out = (pm_envelope){.payload = NULL};
     pm_status st = read_head(&c, out, err);
-    if (st == PM_OK) {
-        st = pmi_cursor_bin(&c, &out->payload, &out->size, "the payload", err);
-    }
+    PM_THEN(st, pmi_cursor_bin(&c, &out->payload, &out->size, "the payload", err));
     size_t at = c.at;
-    if (st == PM_OK) {
-        st = pmi_cursor_bin(&c, &sum, &sum_size, "the checksum", err);
-    }
-    if (st == PM_OK) {
-        st = pmi_cursor_end(&c, err);
-    }
+    PM_THEN(st, pmi_cursor_bin(&c, &sum, &sum_size, "the checksum", err));
+    PM_THEN(st, pmi_cursor_end(&c, err));
     return st == PM_OK && !is_checked ? check_sum(out, sum, sum_size, at, err) : st;
 }
 

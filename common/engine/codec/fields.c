@@ -28,9 +28,7 @@ pm_status pmi_field_uint(pm_cursor *c, const char *name, uint64_t least, uint64_
                          pm_error *err) {
     pm_status st = expect_key(c, name, err);
     size_t at = c->at;
-    if (st == PM_OK) {
-        st = pmi_cursor_uint(c, value, name, err);
-    }
+    PM_THEN(st, pmi_cursor_uint(c, value, name, err));
     if (st == PM_OK && (*value < least || *value > most)) {
         st = pmi_fail(err, PM_EDATA, "byte %zu: %s: expected from %llu to %llu, found %llu", at, name,
                       (unsigned long long)least, (unsigned long long)most, (unsigned long long)*value);
@@ -39,22 +37,21 @@ pm_status pmi_field_uint(pm_cursor *c, const char *name, uint64_t least, uint64_
 }
 
 pm_status pmi_field_bytes(pm_cursor *c, const char *name, const uint8_t **bytes, size_t *n, pm_error *err) {
-    pm_status st = expect_key(c, name, err);
-    return st == PM_OK ? pmi_cursor_bin(c, bytes, n, name, err) : st;
+    PM_TRY(expect_key(c, name, err));
+    return pmi_cursor_bin(c, bytes, n, name, err);
 }
 
 pm_status pmi_field_bin(pm_cursor *c, const char *name, uint64_t need, const uint8_t **bytes, pm_error *err) {
     size_t n = 0;
     pm_status st = expect_key(c, name, err);
     size_t at = c->at;
-    if (st == PM_OK) {
-        st = pmi_cursor_bin(c, bytes, &n, name, err);
+    PM_TRY(st);
+    PM_TRY(pmi_cursor_bin(c, bytes, &n, name, err));
+    if (n != need) {
+        return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected %llu bytes, found %zu", at, name,
+                        (unsigned long long)need, n);
     }
-    if (st == PM_OK && n != need) {
-        st = pmi_fail(err, PM_EDATA, "byte %zu: %s: expected %llu bytes, found %zu", at, name, (unsigned long long)need,
-                      n);
-    }
-    return st;
+    return PM_OK;
 }
 
 static inline uint32_t number_at(const uint8_t *bytes, size_t i, unsigned width) {
@@ -99,9 +96,9 @@ pm_status pmi_field_numbers(pm_cursor *c, const char *name, uint64_t count, unsi
 
 pm_status pmi_field_digest(pm_cursor *c, const char *name, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
     const uint8_t *bytes = NULL;
-    pm_status st = pmi_field_bin(c, name, PM_DIGEST_BYTES, &bytes, err);
-    if (st == PM_OK && digest != NULL) {
+    PM_TRY(pmi_field_bin(c, name, PM_DIGEST_BYTES, &bytes, err));
+    if (digest != NULL) {
         memcpy(digest, bytes, PM_DIGEST_BYTES);
     }
-    return st;
+    return PM_OK;
 }

@@ -213,12 +213,12 @@ static pm_status parse_failed(const struct unpack_context *parser, const window 
 
 static pm_status expect_end(window *w, const pm_source *source, pm_error *err) {
     size_t got = 0;
-    pm_status st = w->at == w->size ? refill(w, source, &got, err) : PM_OK;
-    if (st == PM_OK && w->at < w->size) {
-        st = at_byte(w->before + w->at, pmi_fail(err, PM_EDATA, "found more after the end of the MessagePack document"),
-                     err);
+    PM_TRY(w->at == w->size ? refill(w, source, &got, err) : PM_OK);
+    if (w->at < w->size) {
+        PM_TRY(at_byte(w->before + w->at,
+                       pmi_fail(err, PM_EDATA, "found more after the end of the MessagePack document"), err));
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status parse(struct unpack_context *parser, window *w, const pm_source *source, pm_error *err) {

@@ -233,15 +233,9 @@ pm_status pmi_chain_new(const pm_graph *graph, const pm_split *split, pm_chain *
     c->graph = graph;
     c->split = split;
     st = lay_out_states(graph, split, c, state_of, err);
-    if (st == PM_OK) {
-        st = lay_out_edges(split, state_of, c, err);
-    }
-    if (st == PM_OK) {
-        st = lay_out_starts(graph, split, state_of, c, err);
-    }
-    if (st == PM_OK) {
-        st = lay_out_loops(graph, state_of, c, err);
-    }
+    PM_THEN(st, lay_out_edges(split, state_of, c, err));
+    PM_THEN(st, lay_out_starts(graph, split, state_of, c, err));
+    PM_THEN(st, lay_out_loops(graph, state_of, c, err));
     if (st == PM_OK) {
         count_most(graph, split, c, state_of);
         *out = c;

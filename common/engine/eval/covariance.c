@@ -297,13 +297,12 @@ static pm_status write_lane(covariance_lane *c, pm_error *err) {
     pmi_wide_start(c->e, c->row, c->start);
     fill_means(c);
     find_delicate(c);
-    pm_status st = PM_OK;
-    for (size_t f = 0; st == PM_OK && f < c->vectors; f++) {
-        for (size_t g = f; st == PM_OK && g < c->vectors; g++) {
-            st = write_pair(c, f, g, err);
+    for (size_t f = 0; f < c->vectors; f++) {
+        for (size_t g = f; g < c->vectors; g++) {
+            PM_TRY(write_pair(c, f, g, err));
         }
     }
-    return st;
+    return PM_OK;
 }
 
 static void fill_starts(const pm_evaluation *e, const pm_replay_setup *s, pm_replay_block *b, pm_wide *start,

@@ -275,9 +275,7 @@ static pm_status run_steps(pm_block *b, pm_error *err) {
     pm_status st = PM_OK;
     while (st == PM_OK && again) {
         st = run_segment(b, err);
-        if (st == PM_OK) {
-            st = pmi_block_restart(b, &again, err);
-        }
+        PM_THEN(st, pmi_block_restart(b, &again, err));
     }
     return st;
 }
@@ -317,9 +315,7 @@ pm_status pmi_density_block(const pm_density_job *job, const size_t *rows, size_
     pm_float_mode mode = pmi_denormals_flush();
     pmi_count_roundings(&b);
     pm_status st = block_new(&b, err);
-    if (st == PM_OK) {
-        st = pmi_block_setup(&b, err);
-    }
+    PM_THEN(st, pmi_block_setup(&b, err));
     if (st == PM_OK) {
         for (unsigned l = 0; l < count; l++) {
             pmi_lane_open(&b, l);

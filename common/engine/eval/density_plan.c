@@ -160,9 +160,7 @@ static pm_status plan_row(const plan *p, size_t l, double *loop, pm_error *err) 
     if (row->partial) {
         st = pmi_reached_states(job, p->first + l, &reached, err);
     }
-    if (st == PM_OK) {
-        st = job->is_discrete ? check_row_sums(p, l, reached, loop, err) : find_rates(p, l, reached, err);
-    }
+    PM_THEN(st, job->is_discrete ? check_row_sums(p, l, reached, loop, err) : find_rates(p, l, reached, err));
     free(reached);
     row->predicted = row->lambda * pmi_last_time(job, p->first + l);
     return st;
@@ -171,18 +169,15 @@ static pm_status plan_row(const plan *p, size_t l, double *loop, pm_error *err) 
 static pm_status plan_rows(plan *p, double *loop, pm_error *err) {
     const pm_graph *g = p->job->chain->graph;
     size_t total = p->job->request->n_theta;
-    pm_status st = PM_OK;
-    for (p->first = 0; st == PM_OK && p->first < total; p->first += LANES) {
+    for (p->first = 0; p->first < total; p->first += LANES) {
         size_t left = total - p->first, count = left < LANES ? left : LANES;
-        st = pmi_weights_fill(g, p->job->request->theta, p->first, count, LANES, p->table, err);
-        if (st == PM_OK) {
-            sum_outflow(p);
-        }
-        for (size_t l = 0; st == PM_OK && l < count; l++) {
-            st = plan_row(p, l, loop, err);
+        PM_TRY(pmi_weights_fill(g, p->job->request->theta, p->first, count, LANES, p->table, err));
+        sum_outflow(p);
+        for (size_t l = 0; l < count; l++) {
+            PM_TRY(plan_row(p, l, loop, err));
         }
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_density_plan(pm_density_job *job, pm_error *err) {

@@ -257,9 +257,7 @@ pm_status pmi_block_setup(pm_block *b, pm_error *err) {
         lane->next = PM_METHOD_NONE;
     }
     pm_status st = pmi_block_set_rates(b, err);
-    if (st == PM_OK) {
-        st = fill_start(b, err);
-    }
+    PM_THEN(st, fill_start(b, err));
     find_exit_parts(b);
     find_support(b);
     return st;

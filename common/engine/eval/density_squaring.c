@@ -329,7 +329,8 @@ static double bound_of(const squaring *s, uint64_t most) {
 static pm_status run(squaring *s, uint64_t most, pm_error *err) {
     pm_status st = fill_step(s, err);
     size_t total = s->job->request->n_times;
-    for (size_t first = 0; st == PM_OK && first < total; first += s->group) {
+    PM_TRY(st);
+    for (size_t first = 0; first < total; first += s->group) {
         size_t count = total - first < s->group ? total - first : s->group;
         if (s->job->is_discrete) {
             memcpy(s->power.high, s->step.high, s->n * s->n * sizeof(double));
@@ -348,7 +349,7 @@ static pm_status run(squaring *s, uint64_t most, pm_error *err) {
             read_vector(s, first + j, j);
         }
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_density_square(const pm_density_job *job, size_t row, uint64_t *steps, double *bound, pm_error *err) {
@@ -361,9 +362,7 @@ pm_status pmi_density_square(const pm_density_job *job, size_t row, uint64_t *st
     uint64_t most = whole_steps(&s, job->request->n_times - 1, &rest);
     pm_float_mode mode = pmi_denormals_flush();
     pm_status st = squaring_new(&s, err);
-    if (st == PM_OK) {
-        st = run(&s, most, err);
-    }
+    PM_THEN(st, run(&s, most, err));
     pmi_denormals_restore(mode);
     if (st == PM_OK) {
         *bound = bound_of(&s, most);

@@ -167,9 +167,7 @@ static pm_status run_alone(const pm_evaluation *e, size_t row, bool *rough, pm_e
     pm_replay_block block = {0};
     bool fits = true;
     pm_status st = pmi_replay_scratch_new(&s, &scratch, err);
-    if (st == PM_OK) {
-        st = pmi_replay_block_new(&s, &block, err);
-    }
+    PM_THEN(st, pmi_replay_block_new(&s, &block, err));
     if (st == PM_OK) {
         pmi_float_clear();
         st = pmi_replay_weights(&s, &block, row, 1, err);
@@ -232,7 +230,8 @@ static pm_status finish_fast(const pm_evaluation *e, worker *w, size_t first, si
     if (raised || !fits || start_is_rough(e, first, count)) {
         return settle_rows(e, first, count, &w->error);
     }
-    return st == PM_OK ? pmi_check_pivots(e, &w->scratch, first, count, &w->error) : st;
+    PM_TRY(st);
+    return pmi_check_pivots(e, &w->scratch, first, count, &w->error);
 }
 
 /* What a block needs in wide numbers from the beginning. */
@@ -408,12 +407,8 @@ pm_status pmi_moments_evaluate(const pm_moments_context *context, const pm_reque
     }
     pm_evaluation e = {.context = context, .request = request, .start = start, .result = result};
     pm_status st = pmi_rewards_new(context->program, request, context->graph->n_vertices, &e.rewards, err);
-    if (st == PM_OK) {
-        st = choose_size(&e, err);
-    }
-    if (st == PM_OK) {
-        st = run(&e, err);
-    }
+    PM_THEN(st, choose_size(&e, err));
+    PM_THEN(st, run(&e, err));
     pmi_rewards_free(&e.rewards);
     return st;
 }

@@ -136,18 +136,12 @@ static pm_status run_chunk(const pm_evaluation *e, const pm_replay_setup *s, con
     pm_replay_scratch scratch = {0};
     pm_replay_block block = {0};
     pm_status st = pmi_replay_scratch_new(s, &scratch, err);
-    if (st == PM_OK) {
-        st = pmi_replay_block_new(s, &block, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_replay_weights(s, &block, task->first, task->count, err);
-    }
+    PM_THEN(st, pmi_replay_block_new(s, &block, err));
+    PM_THEN(st, pmi_replay_weights(s, &block, task->first, task->count, err));
     for (uint32_t c = 0; st == PM_OK && c < e->context->program->n_components; c++) {
         pmi_replay_component(s, &block, &scratch, c);
     }
-    if (st == PM_OK) {
-        st = pmi_check_pivots(e, &scratch, task->first, task->count, err);
-    }
+    PM_THEN(st, pmi_check_pivots(e, &scratch, task->first, task->count, err));
     if (st == PM_OK && task->moments) {
         st = write_moments(e, s, &block, task->first, task->count, err);
     }
@@ -171,12 +165,11 @@ pm_status pmi_wide_rows(const pm_evaluation *e, const pm_wide_task *task, pm_err
                         (double)pmi_replay_lane_bytes(&s));
     }
     s.kernels = pmi_kernels_get(e->context->isa, lanes, true);
-    pm_status st = PM_OK;
-    for (size_t done = 0; st == PM_OK && done < task->count; done += lanes) {
+    for (size_t done = 0; done < task->count; done += lanes) {
         pm_wide_task chunk = *task;
         chunk.first += done;
         chunk.count = task->count - done < lanes ? task->count - done : lanes;
-        st = run_chunk(e, &s, &chunk, err);
+        PM_TRY(run_chunk(e, &s, &chunk, err));
     }
-    return st;
+    return PM_OK;
 }

@@ -54,19 +54,18 @@ static pm_wide exact_stay(const pm_replay_setup *s, place *at, uint32_t i) {
 /* A row that exceeds one is an error if this theta lets it be reached. */
 static pm_status check_excess(const pm_replay_setup *s, place *at, uint32_t vertex, double sum, pm_error *err) {
     const pm_moments_context *c = s->context;
-    pm_status st = PM_OK;
     if (at->reachable == NULL) {
-        st = pmi_reachable_rows(c->graph, c->split, at->theta, &at->reachable, err);
+        PM_TRY(pmi_reachable_rows(c->graph, c->split, at->theta, &at->reachable, err));
     }
-    if (st == PM_OK && at->reachable[vertex]) {
+    if (at->reachable[vertex]) {
         char text[200];
         pmi_graph_describe(c->graph, vertex, text, sizeof text);
-        st = pmi_fail(err, PM_EDATA,
-                      "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
-                      "at most 1",
-                      at->row, text, sum);
+        return pmi_fail(err, PM_EDATA,
+                        "theta row %zu: the probabilities out of %s add up to %.17g (self-loops included), expected "
+                        "at most 1",
+                        at->row, text, sum);
     }
-    return st;
+    return PM_OK;
 }
 
 /* stay = 1 - `out`, the sum of all ways out; self-loops are part of staying and only have to leave room for the rest.
@@ -121,15 +120,14 @@ pm_status pmi_replay_stay(const pm_replay_setup *s, const pm_replay_block *b, si
     kernels->add_weights(p->n, p->exit_row, p->exit_weight, values, sums);
     kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, values, sums);
     place at = {.terms = {.coef = b->terms, .x = b->terms + pmi_replay_stay_terms(s)}};
-    pm_status st = PM_OK;
-    for (; st == PM_OK && at.lane < kernels->lanes; at.lane++) {
+    for (; at.lane < kernels->lanes; at.lane++) {
         at.row = first + (at.lane < count ? at.lane : count - 1);
         at.theta = s->request->theta + at.row * s->context->graph->n_params;
-        for (uint32_t i = 0; st == PM_OK && i < p->n; i++) {
-            st = fill_stay_of(s, b, &at, i, err);
+        for (uint32_t i = 0; i < p->n; i++) {
+            PM_TRY(fill_stay_of(s, b, &at, i, err));
         }
         free(at.reachable);
         at.reachable = NULL;
     }
-    return st;
+    return PM_OK;
 }

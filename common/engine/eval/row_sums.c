@@ -137,9 +137,8 @@ static pm_status check_at(const pm_row_sums *sums, const pm_graph *g, const pm_s
 
 pm_status pmi_row_sums_check(const pm_row_sums *sums, const pm_graph *graph, const pm_split *split, const double *theta,
                              size_t n_theta, pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t b = 0; st == PM_OK && sums->n > 0 && b < n_theta; b++) {
-        st = check_at(sums, graph, split, theta + b * graph->n_params, b, err);
+    for (size_t b = 0; sums->n > 0 && b < n_theta; b++) {
+        PM_TRY(check_at(sums, graph, split, theta + b * graph->n_params, b, err));
     }
-    return st;
+    return PM_OK;
 }

@@ -90,12 +90,11 @@ static pm_status fill_row(const pm_graph *g, const double *theta, size_t row, bo
 
 pm_status pmi_start_fill(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, double *start,
                          pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t b = 0; st == PM_OK && b < n_theta; b++) {
+    for (size_t b = 0; b < n_theta; b++) {
         bool rough;
-        st = fill_row(graph, theta + b * graph->n_params, b, normalize, start + b * graph->n_starts, &rough, err);
+        PM_TRY(fill_row(graph, theta + b * graph->n_params, b, normalize, start + b * graph->n_starts, &rough, err));
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_start_new(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, pm_start *out,

@@ -183,18 +183,12 @@ static pm_status add_row(pm_builder *b, list_kind kind, uint32_t from, uint32_t 
     list *l = &b->lists[kind];
     uint32_t weight = 0;
     pm_status st = check_coef(b, kind, coef, err);
-    if (st == PM_OK) {
-        st = pmi_table_intern(table_of(b, kind), coef, &weight, err);
-    }
+    PM_THEN(st, pmi_table_intern(table_of(b, kind), coef, &weight, err));
     if (st == PM_OK && kind < N_EDGE_LISTS) {
         st = push(&l->from, l->n, from, list_names[kind], err);
     }
-    if (st == PM_OK) {
-        st = push(&l->to, l->n, to, list_names[kind], err);
-    }
-    if (st == PM_OK) {
-        st = push(&l->weight, l->n, weight, list_names[kind], err);
-    }
+    PM_THEN(st, push(&l->to, l->n, to, list_names[kind], err));
+    PM_THEN(st, push(&l->weight, l->n, weight, list_names[kind], err));
     l->n += st == PM_OK;
     return st;
 }
@@ -465,22 +459,16 @@ static void move_sizes(const pm_builder *b, pm_graph *g) {
 
 static pm_status move_arrays(pm_builder *b, pm_graph *g, pm_error *err) {
     uint32_t **edge_columns[] = {&g->from, &g->to, &g->weight};
-    pm_status st = merge_tables(b, g, err);
-    for (int c = COLUMN_FROM; st == PM_OK && c <= COLUMN_WEIGHT; c++) {
-        st = join_column(b, LIST_PLAIN, N_EDGE_LISTS, (column)c, edge_columns[c], err);
+    PM_TRY(merge_tables(b, g, err));
+    for (int c = COLUMN_FROM; c <= COLUMN_WEIGHT; c++) {
+        PM_TRY(join_column(b, LIST_PLAIN, N_EDGE_LISTS, (column)c, edge_columns[c], err));
     }
-    if (st == PM_OK) {
-        st = join_column(b, LIST_START, 2, COLUMN_TO, &g->start_to, err);
-    }
-    if (st == PM_OK) {
-        st = join_column(b, LIST_START, 2, COLUMN_WEIGHT, &g->start_weight, err);
-    }
-    if (st == PM_OK) {
-        g->states = b->states;
-        b->states = NULL;
-        trim_graph(g);
-    }
-    return st;
+    PM_TRY(join_column(b, LIST_START, 2, COLUMN_TO, &g->start_to, err));
+    PM_TRY(join_column(b, LIST_START, 2, COLUMN_WEIGHT, &g->start_weight, err));
+    g->states = b->states;
+    b->states = NULL;
+    trim_graph(g);
+    return PM_OK;
 }
 
 pm_status pmi_builder_finish(pm_builder *b, pm_graph **out, pm_error *err) {
@@ -499,9 +487,7 @@ pm_status pmi_builder_finish(pm_builder *b, pm_graph **out, pm_error *err) {
     if (st == PM_OK && g->normalizes_rows) {
         st = pmi_normalize_prepare(g, err);
     }
-    if (st == PM_OK) {
-        st = pmi_graph_digest(g, g->digest, err);
-    }
+    PM_THEN(st, pmi_graph_digest(g, g->digest, err));
     empty_builder(b);
     if (st != PM_OK) {
         pm_graph_free(g);

@@ -41,13 +41,13 @@ static void pack(const uint32_t *numbers, size_t count, unsigned width, uint8_t 
 /* Indices are small and labels smaller: most of their bytes would be zeros, and hashing is what takes the time. */
 static pm_status add_packed(pm_hasher *h, const uint32_t *numbers, size_t count, unsigned width, pm_error *err) {
     uint8_t packed[4 * PACKED] = {(uint8_t)width};
-    pm_status st = pmi_hasher_add(h, packed, 1, err);
-    for (size_t i = 0; st == PM_OK && i < count; i += PACKED) {
+    PM_TRY(pmi_hasher_add(h, packed, 1, err));
+    for (size_t i = 0; i < count; i += PACKED) {
         size_t n = count - i < PACKED ? count - i : PACKED;
         pack(numbers + i, n, width, packed);
-        st = pmi_hasher_add(h, packed, n * width, err);
+        PM_TRY(pmi_hasher_add(h, packed, n * width, err));
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status add_unsigned(pm_hasher *h, const uint32_t *numbers, size_t count, pm_error *err) {
@@ -72,8 +72,8 @@ static pm_status add_sizes(pm_hasher *h, const pm_graph *g, pm_error *err) {
     const uint64_t kind = g->normalizes_rows ? 2 : g->is_discrete ? 1 : 0;
     const uint64_t sizes[] = {g->n_vertices, g->state_length, g->n_params,      kind,        g->n_plain,
                               g->n_constant, g->n_edges,      g->n_start_plain, g->n_starts, g->n_weights};
-    pm_status st = pmi_hasher_add(h, tag, sizeof tag - 1, err);
-    return st == PM_OK ? pmi_hasher_add(h, sizes, sizeof sizes, err) : st;
+    PM_TRY(pmi_hasher_add(h, tag, sizeof tag - 1, err));
+    return pmi_hasher_add(h, sizes, sizeof sizes, err);
 }
 
 static pm_status add_arrays(pm_hasher *h, const pm_graph *g, pm_error *err) {
@@ -90,21 +90,16 @@ static pm_status add_arrays(pm_hasher *h, const pm_graph *g, pm_error *err) {
         st = add_unsigned(h, arrays[i].numbers, arrays[i].count, err);
     }
     size_t n_coefs = g->n_weights * (1 + (size_t)g->n_params);
-    return st == PM_OK ? pmi_hasher_add(h, g->weights, n_coefs * sizeof *g->weights, err) : st;
+    PM_TRY(st);
+    return pmi_hasher_add(h, g->weights, n_coefs * sizeof *g->weights, err);
 }
 
 pm_status pmi_graph_digest(const pm_graph *g, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
     pm_hasher *h;
     pm_status st = pmi_hasher_new(PM_SHA256, &h, err);
-    if (st == PM_OK) {
-        st = add_sizes(h, g, err);
-    }
-    if (st == PM_OK) {
-        st = add_arrays(h, g, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_finish(h, digest, err);
-    }
+    PM_THEN(st, add_sizes(h, g, err));
+    PM_THEN(st, add_arrays(h, g, err));
+    PM_THEN(st, pmi_hasher_finish(h, digest, err));
     pmi_hasher_free(h);
     return st;
 }

@@ -113,16 +113,17 @@ static pm_status add_arrays(const pm_graph_arrays *a, pm_builder *b, double *coe
         st = pmi_builder_edge(b, PM_EDGE_PLAIN, a->edge_from[i], a->edge_to[i], &a->edge_weight[i], err);
     }
     coef[0] = 0.0;
-    for (size_t i = 0; st == PM_OK && i < a->n_param_edges; i++) {
+    PM_TRY(st);
+    for (size_t i = 0; i < a->n_param_edges; i++) {
         if (a->n_params > 0) {
             memcpy(coef + 1, a->param_coef + i * a->n_params, a->n_params * sizeof *coef);
         }
-        st = pmi_builder_edge(b, PM_EDGE_PARAM, a->param_from[i], a->param_to[i], coef, err);
+        PM_TRY(pmi_builder_edge(b, PM_EDGE_PARAM, a->param_from[i], a->param_to[i], coef, err));
     }
-    for (size_t i = 0; st == PM_OK && i < a->n_starts; i++) {
-        st = pmi_builder_start(b, false, a->start_to[i], &a->start_weight[i], err);
+    for (size_t i = 0; i < a->n_starts; i++) {
+        PM_TRY(pmi_builder_start(b, false, a->start_to[i], &a->start_weight[i], err));
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pm_graph_from_arrays(const pm_graph_arrays *arrays, pm_graph **out, pm_error *err) {
@@ -141,9 +142,7 @@ pm_status pm_graph_from_arrays(const pm_graph_arrays *arrays, pm_graph **out, pm
         pmi_builder_set_normalized(b, arrays->normalize_rows);
         st = add_arrays(arrays, b, coef, err);
     }
-    if (st == PM_OK) {
-        st = pmi_builder_finish(b, out, err);
-    }
+    PM_THEN(st, pmi_builder_finish(b, out, err));
     pmi_builder_free(b);
     free(coef);
     return st;

@@ -162,9 +162,7 @@ pm_status pmi_normalize_prepare(pm_graph *g, pm_error *err) {
     numbering m = {0};
     uint32_t *new_of = NULL;
     pm_status st = numbering_new(g, &m, &new_of, err);
-    if (st == PM_OK) {
-        st = rows_of(g, &r, err);
-    }
+    PM_THEN(st, rows_of(g, &r, err));
     if (st == PM_OK) {
         number_starts(g, new_of, &m);
         number_rows(&r, &m);

@@ -109,9 +109,7 @@ static pm_status read_graph(const pm_source *source, pm_graph_format format, pm_
     }
     pm_event_sink sink = pmi_graph_reader_sink(reader);
     st = read_document(source, &sink, err);
-    if (st == PM_OK) {
-        st = pmi_graph_reader_finish(reader, out, err);
-    }
+    PM_THEN(st, pmi_graph_reader_finish(reader, out, err));
     pmi_graph_reader_free(reader);
     return st;
 }

@@ -251,9 +251,7 @@ static pm_status add_edge_row(pm_graph_reader *r, pm_error *err) {
     if (st == PM_OK && n_indices == 2) {
         st = row_index(r, 0, &from, err);
     }
-    if (st == PM_OK) {
-        st = row_index(r, n_indices - 1, &to, err);
-    }
+    PM_THEN(st, row_index(r, n_indices - 1, &to, err));
     if (st != PM_OK) {
         return st;
     }
@@ -539,9 +537,7 @@ pm_status pmi_graph_reader_finish(pm_graph_reader *r, pm_graph **out, pm_error *
             return pmi_fail(err, PM_EDATA, "key \"%s\" is missing", keys[k].name);
         }
     }
-    pm_status st = check_sizes(r, err);
-    if (st == PM_OK) {
-        st = set_kind(r, err);
-    }
-    return st == PM_OK ? pmi_builder_finish(r->builder, out, err) : st;
+    PM_TRY(check_sizes(r, err));
+    PM_TRY(set_kind(r, err));
+    return pmi_builder_finish(r->builder, out, err);
 }

@@ -179,9 +179,7 @@ static pm_status write_graph(pm_doc *d, const pm_graph *g, pm_error *err) {
     const span params = edges_of(g, g->n_plain + g->n_constant, g->n_edges);
     const span start_params = starts_of(g, g->n_start_plain, g->n_starts);
     pm_status st = check_split(&params, "param_edges", err);
-    if (st == PM_OK) {
-        st = check_split(&start_params, "start_param_edges", err);
-    }
+    PM_THEN(st, check_split(&start_params, "start_param_edges", err));
     if (st != PM_OK) {
         return st;
     }

@@ -84,10 +84,9 @@ static pm_status add_states(const pm_graph *g, const pm_split *s, const bool *ab
         }
     }
     label = -1;
-    if (st == PM_OK) {
-        st = pmi_builder_state(b, &label, &out->gate, err);
-    }
-    return st == PM_OK ? pmi_builder_state(b, &label, NULL, err) : st;
+    PM_TRY(st);
+    PM_TRY(pmi_builder_state(b, &label, &out->gate, err));
+    return pmi_builder_state(b, &label, NULL, err);
 }
 
 static pm_status add_edges(const pm_graph *g, const bool *zero, const bool *absorbed, const double *value,
@@ -162,18 +161,12 @@ static pm_status build(const pm_graph *g, const pm_split *s, const bool *absorbe
         st = pmi_fail(err, PM_EDATA, "%zu edges; expected less than %u of a chain that is not surely absorbed",
                       g->n_edges, PM_NONE);
     }
-    if (st == PM_OK) {
-        st = pmi_builder_new(1, 0, g->is_discrete, &b, err);
-    }
+    PM_THEN(st, pmi_builder_new(1, 0, g->is_discrete, &b, err));
     for (size_t w = 0; st == PM_OK && w < g->n_weights; w++) {
         zero[w] = pmi_graph_weight_is_zero(g, (uint32_t)w);
     }
-    if (st == PM_OK) {
-        st = add_states(g, s, absorbed, b, out, err);
-    }
-    if (st == PM_OK) {
-        st = add_edges(g, zero, absorbed, value, b, out, err);
-    }
+    PM_THEN(st, add_states(g, s, absorbed, b, out, err));
+    PM_THEN(st, add_edges(g, zero, absorbed, value, b, out, err));
     if (st == PM_OK && has_moving_start(g, out)) {
         st = pmi_builder_finish(b, &out->graph, err);
     }
@@ -196,12 +189,8 @@ pm_status pmi_restriction_new(const pm_graph *graph, const pm_split *split, cons
     if (out->row == NULL || out->edge == NULL || out->start == NULL || absorbed == NULL) {
         st = pmi_fail_memory(err, "the states that can be absorbed", graph->n_edges * sizeof *out->edge);
     }
-    if (st == PM_OK) {
-        st = find_absorbed(graph, split, value, absorbed, err);
-    }
-    if (st == PM_OK) {
-        st = build(graph, split, absorbed, value, out, err);
-    }
+    PM_THEN(st, find_absorbed(graph, split, value, absorbed, err));
+    PM_THEN(st, build(graph, split, absorbed, value, out, err));
     if (st == PM_OK && out->graph != NULL) {
         pm_model_options o = *options;
         o.defective = false;
@@ -246,12 +235,11 @@ static double stay_in(const conditional *c, const double *theta, uint32_t v, pm_
 
 static pm_status fill_values(const conditional *c, double *weight, pm_terms *terms, pm_error *err) {
     const pm_graph *g = c->original->graph, *to = c->r->graph;
-    pm_status st = PM_OK;
-    for (size_t b = 0; st == PM_OK && b < c->request->n_theta; b++) {
+    for (size_t b = 0; b < c->request->n_theta; b++) {
         double *values = c->values + b * to->n_weights;
         const double *theta = c->request->theta + b * g->n_params;
-        st = pmi_weights_fill(g, c->request->theta, b, 1, 1, weight, err);
-        for (size_t e = 0; st == PM_OK && e + 1 < to->n_edges; e++) {
+        PM_TRY(pmi_weights_fill(g, c->request->theta, b, 1, 1, weight, err));
+        for (size_t e = 0; e + 1 < to->n_edges; e++) {
             size_t own = c->r->edge[e];
             values[e] =
                 own < g->n_edges ? weight[g->weight[own]] : stay_in(c, theta, (uint32_t)(own - g->n_edges), terms);
@@ -261,7 +249,7 @@ static pm_status fill_values(const conditional *c, double *weight, pm_terms *ter
             values[to->n_edges + s] = c->start[b * g->n_starts + c->r->start[s]];
         }
     }
-    return st;
+    return PM_OK;
 }
 
 static void keep_h(const conditional *c, const double *x, size_t first, size_t count, unsigned lanes) {
@@ -283,9 +271,7 @@ static pm_status replay_h(const conditional *c, const pm_replay_setup *setup, pm
     pm_replay_scratch scratch = {0};
     unsigned lanes = setup->kernels->lanes;
     pm_status st = pmi_replay_block_new(setup, &block, err);
-    if (st == PM_OK) {
-        st = pmi_replay_scratch_new(setup, &scratch, err);
-    }
+    PM_THEN(st, pmi_replay_scratch_new(setup, &scratch, err));
     for (size_t first = 0; st == PM_OK && first < c->request->n_theta; first += lanes) {
         size_t count = c->request->n_theta - first < lanes ? c->request->n_theta - first : lanes;
         st = pmi_replay_weights(setup, &block, first, count, err);
@@ -357,9 +343,7 @@ static pm_status find_h(const conditional *c, pm_error *err) {
             .context = &context, .request = &request, .rewards = &rewards, .order = 1, .keep_l = true, .wide = true};
         setup.kernels = pmi_kernels_get(m->isa, pmi_moments_lanes(&context, &request, 1), true);
         st = pmi_rewards_new(&m->program, &request, n, &rewards, err);
-        if (st == PM_OK) {
-            st = replay_h(c, &setup, err);
-        }
+        PM_THEN(st, replay_h(c, &setup, err));
     }
     for (size_t b = 0; st == PM_OK && b < c->request->n_theta; b++) {
         st = check_h(c, b, flow, out, err);
@@ -542,15 +526,9 @@ pm_status pmi_restriction_evaluate(const pm_restriction *r, const pm_model *orig
     if (weight == NULL || terms.coef == NULL || terms.x == NULL || c.values == NULL || c.h == NULL) {
         st = pmi_fail_memory(err, "the transformed chains", (n_values + n_h) * sizeof *c.values);
     }
-    if (st == PM_OK) {
-        st = fill_values(&c, weight, &terms, err);
-    }
-    if (st == PM_OK) {
-        st = find_h(&c, err);
-    }
-    if (st == PM_OK) {
-        st = evaluate_transformed(&c, result, err);
-    }
+    PM_THEN(st, fill_values(&c, weight, &terms, err));
+    PM_THEN(st, find_h(&c, err));
+    PM_THEN(st, evaluate_transformed(&c, result, err));
     free(weight);
     free(terms.coef);
     free(terms.x);

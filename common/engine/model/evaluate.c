@@ -79,11 +79,9 @@ static pm_status check_rewards(const pm_graph *g, const pm_request *r, pm_error 
 }
 
 pm_status pmi_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err) {
-    pm_status st = check_shape(graph, request, result, err);
-    if (st == PM_OK) {
-        st = check_theta(graph, request, err);
-    }
-    return st == PM_OK ? check_rewards(graph, request, err) : st;
+    PM_TRY(check_shape(graph, request, result, err));
+    PM_TRY(check_theta(graph, request, err));
+    return check_rewards(graph, request, err);
 }
 
 /* ---- what all quantities share ---- */
@@ -129,12 +127,8 @@ static pm_status densities(const pm_model *m, const pm_request *r, const double 
                            pm_error *err) {
     pm_status st = wants_moments(r) || m->defective ? PM_OK : check_absorption(m, r, err);
     pm_chain *chain = NULL;
-    if (st == PM_OK) {
-        st = pmi_chain_new(m->graph, &m->split, &chain, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_density_evaluate(chain, m->isa, r, start, result, m->log, err);
-    }
+    PM_THEN(st, pmi_chain_new(m->graph, &m->split, &chain, err));
+    PM_THEN(st, pmi_density_evaluate(chain, m->isa, r, start, result, m->log, err));
     pmi_chain_free(chain);
     return st;
 }
@@ -154,10 +148,11 @@ static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start
                                       .log = m->log};
         st = pmi_moments_evaluate(&context, r, start, result, err);
     }
-    if (st == PM_OK && wants_densities(r)) {
-        st = densities(m, r, start->value, result, err);
+    PM_TRY(st);
+    if (wants_densities(r)) {
+        PM_TRY(densities(m, r, start->value, result, err));
     }
-    return st;
+    return PM_OK;
 }
 
 /* ---- defective models ---- */
@@ -184,12 +179,8 @@ static pm_status evaluate_zeros(const pm_model *m, const pm_request *r, const do
     double *value = pmi_malloc(m->graph->n_weights, sizeof *value);
     pm_status st = value == NULL ? pmi_fail_memory(err, "weights", m->graph->n_weights * sizeof *value)
                                  : pmi_weights_fill(m->graph, r->theta, 0, 1, 1, value, err);
-    if (st == PM_OK) {
-        st = pmi_restriction_new(m->graph, &m->split, value, &options, &restriction, NULL, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_restriction_evaluate(&restriction, m, r, start, row, result, err);
-    }
+    PM_THEN(st, pmi_restriction_new(m->graph, &m->split, value, &options, &restriction, NULL, err));
+    PM_THEN(st, pmi_restriction_evaluate(&restriction, m, r, start, row, result, err));
     pmi_restriction_free(&restriction);
     free(value);
     return st;
@@ -241,9 +232,7 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     pm_float_env before = pmi_float_enter();
     pm_start start = {0};
     st = pmi_row_sums_check(&model->row_sums, model->graph, &model->split, r.theta, r.n_theta, err);
-    if (st == PM_OK) {
-        st = pmi_start_new(model->graph, r.theta, r.n_theta, model->normalize_start, &start, err);
-    }
+    PM_THEN(st, pmi_start_new(model->graph, r.theta, r.n_theta, model->normalize_start, &start, err));
     if (st == PM_OK && result->atom != NULL) {
         fill_atoms(model, &r, start.value, result->atom);
     }

@@ -84,9 +84,7 @@ static pm_status record(pm_model *m, const pm_model_options *options, pm_model_r
     st = make_library(m, options, disk, err);
     pmi_disk_close(disk);
     double stitch = pmi_seconds();
-    if (st == PM_OK) {
-        st = pmi_program_stitch(m->graph, &m->split, m->library.instances, &m->program, err);
-    }
+    PM_THEN(st, pmi_program_stitch(m->graph, &m->split, m->library.instances, &m->program, err));
     report->seconds_record = stitch - begin;
     report->seconds_stitch = pmi_seconds() - stitch;
     return st;
@@ -102,9 +100,7 @@ static pm_status make(pm_model *m, const pm_model_options *options, pm_model_rep
                                 : pmi_split_graph(m->graph, options->log, &m->split, err);
         split = pmi_seconds();
     }
-    if (st == PM_OK) {
-        st = pmi_row_sums_new(m->graph, &m->split, m->defective, &m->row_sums, err);
-    }
+    PM_THEN(st, pmi_row_sums_new(m->graph, &m->split, m->defective, &m->row_sums, err));
     if (st == PM_OK && is_defective) {
         st = make_restricted(m, options, report, err);
     } else if (st == PM_OK) {
@@ -166,9 +162,7 @@ pm_status pmi_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *class
         return st;
     }
     st = pmi_isa_choose(options->isa, &m->isa, err);
-    if (st == PM_OK) {
-        st = pmi_row_sums_new(graph, split, m->defective, &m->row_sums, err);
-    }
+    PM_THEN(st, pmi_row_sums_new(graph, split, m->defective, &m->row_sums, err));
     if (st == PM_OK) {
         pm_library_options o = library_options(m, options, cache);
         o.cached_only = cached_only;

@@ -8,9 +8,7 @@
 static pm_status find_order(const pm_topology *t, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     pm_digraph g;
     pm_status st = pmi_digraph_of_topology(t, &g, err);
-    if (st == PM_OK) {
-        st = pmi_label(&g, seconds, order, found, err);
-    }
+    PM_THEN(st, pmi_label(&g, seconds, order, found, err));
     pmi_digraph_free(&g);
     return st;
 }
@@ -62,12 +60,8 @@ pm_status pmi_topology_digest(const pm_topology *topology, pm_digest_kind kind, 
                               pm_error *err) {
     pm_hasher *h;
     pm_status st = pmi_hasher_new(kind, &h, err);
-    if (st == PM_OK) {
-        st = add_topology(h, topology, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_finish(h, digest, err);
-    }
+    PM_THEN(st, add_topology(h, topology, err));
+    PM_THEN(st, pmi_hasher_finish(h, digest, err));
     pmi_hasher_free(h);
     return st;
 }
@@ -80,25 +74,17 @@ static pm_status make_key(const pm_canon *c, pm_effort effort, uint8_t key[PM_DI
     put_u32(head + 12, c->as_given ? 1 : 0);
     pm_hasher *h;
     pm_status st = pmi_hasher_new(PM_SHA256, &h, err);
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, "phasemill trace", 15, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_add(h, head, sizeof head, err);
-    }
-    if (st == PM_OK) {
-        st = add_topology(h, &c->topology, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_hasher_finish(h, key, err);
-    }
+    PM_THEN(st, pmi_hasher_add(h, "phasemill trace", 15, err));
+    PM_THEN(st, pmi_hasher_add(h, head, sizeof head, err));
+    PM_THEN(st, add_topology(h, &c->topology, err));
+    PM_THEN(st, pmi_hasher_finish(h, key, err));
     pmi_hasher_free(h);
     return st;
 }
 
 pm_status pmi_canon_identify(pm_canon *canon, pm_effort effort, pm_error *err) {
-    pm_status st = make_key(canon, effort, canon->key, err);
-    return st == PM_OK ? pmi_topology_digest(&canon->topology, PM_BLAKE2S256, canon->digest, err) : st;
+    PM_TRY(make_key(canon, effort, canon->key, err));
+    return pmi_topology_digest(&canon->topology, PM_BLAKE2S256, canon->digest, err);
 }
 
 void pmi_canon_log(const pm_canon *canon, const pm_log *log) {
@@ -118,12 +104,8 @@ pm_status pmi_canon_find(const pm_topology *topology, pm_effort effort, double *
         return pmi_fail_memory(err, "the canonical names of an SCC", topology->n * sizeof *out->name);
     }
     pm_status st = find_names(topology, seconds, out, err);
-    if (st == PM_OK) {
-        st = pmi_topology_rename(topology, out->name, &out->topology, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_canon_identify(out, effort, err);
-    }
+    PM_THEN(st, pmi_topology_rename(topology, out->name, &out->topology, err));
+    PM_THEN(st, pmi_canon_identify(out, effort, err));
     if (st != PM_OK) {
         pmi_canon_free(out);
     }

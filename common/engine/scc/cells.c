@@ -18,8 +18,8 @@ static pm_status cells_alloc(uint32_t n, pm_cells *out, pm_error *err) {
 }
 
 pm_status pmi_cells_new(uint32_t n, pm_cells *out, pm_error *err) {
-    pm_status st = cells_alloc(n, out, err);
-    if (st == PM_OK && n > 0) {
+    PM_TRY(cells_alloc(n, out, err));
+    if (n > 0) {
         for (uint32_t v = 0; v < n; v++) {
             out->vertex[v] = out->place[v] = v;
             out->cell[v] = 0;
@@ -27,16 +27,14 @@ pm_status pmi_cells_new(uint32_t n, pm_cells *out, pm_error *err) {
         out->size[0] = n;
         out->count = 1;
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_cells_copy(const pm_cells *cells, pm_cells *out, pm_error *err) {
-    pm_status st = cells_alloc(cells->n, out, err);
-    if (st == PM_OK) {
-        out->count = cells->count;
-        memcpy(out->vertex, cells->vertex, (size_t)cells->n * 4 * sizeof *out->vertex);
-    }
-    return st;
+    PM_TRY(cells_alloc(cells->n, out, err));
+    out->count = cells->count;
+    memcpy(out->vertex, cells->vertex, (size_t)cells->n * 4 * sizeof *out->vertex);
+    return PM_OK;
 }
 
 void pmi_cells_free(pm_cells *cells) {
@@ -261,10 +259,11 @@ static pm_status split(refiner *r, uint32_t cell, pm_error *err) {
     for (uint32_t at = begin; at < end; at++) {
         r->count[c->vertex[at]] = 0;
     }
-    if (st == PM_OK && c->size[cell] < end - cell) {
+    PM_TRY(st);
+    if (c->size[cell] < end - cell) {
         queue_parts(r, cell, end);
     }
-    return st;
+    return PM_OK;
 }
 
 /* One direction: `row` and `col` name the vertices whose edges are counted at each vertex of the splitter. */
@@ -303,9 +302,7 @@ pm_status pmi_cells_refine(const pm_digraph *g, pm_cells *cells, uint32_t change
         uint32_t cell = next_waiting(&r), size = cells->size[cell];
         memcpy(r.splitter, cells->vertex + cell, size * sizeof *r.splitter);
         st = split_all(&r, g->in_row, g->in_col, size, err);
-        if (st == PM_OK) {
-            st = split_all(&r, g->row, g->col, size, err);
-        }
+        PM_THEN(st, split_all(&r, g->row, g->col, size, err));
     }
     free(r.count);
     return st;

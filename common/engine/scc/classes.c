@@ -79,13 +79,11 @@ static pm_status new_class(finder *f, pm_canon *canon, pm_error *err) {
         !pmi_reserve((void **)&out->n_sccs, &f->count_capacity, need, sizeof *out->n_sccs)) {
         return pmi_fail_memory(err, "the table of SCC classes", need * sizeof *out->canon);
     }
-    pm_status st = add(&f->keys, canon->key, out->n_classes, err);
-    if (st == PM_OK) {
-        out->canon[out->n_classes] = *canon;
-        out->n_sccs[out->n_classes++] = 0;
-        *canon = (pm_canon){0};
-    }
-    return st;
+    PM_TRY(add(&f->keys, canon->key, out->n_classes, err));
+    out->canon[out->n_classes] = *canon;
+    out->n_sccs[out->n_classes++] = 0;
+    *canon = (pm_canon){0};
+    return PM_OK;
 }
 
 /* The canonical form of an order that is new may be that of a known class. */
@@ -206,7 +204,8 @@ static pm_status find_all(finder *f, pm_error *err) {
             st = work_off(f, err);
         }
     }
-    return st == PM_OK ? work_off(f, err) : st;
+    PM_TRY(st);
+    return work_off(f, err);
 }
 
 pm_status pmi_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, unsigned threads,

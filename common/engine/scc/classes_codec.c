@@ -49,9 +49,7 @@ pm_status pmi_kept_classes_encode_payload(const pm_kept_classes *kept, pm_buffer
 pm_status pmi_kept_classes_encode(const pm_kept_classes *kept, pm_buffer *out, pm_error *err) {
     pm_buffer payload = {0};
     pm_status st = pmi_kept_classes_encode_payload(kept, &payload, err);
-    if (st == PM_OK) {
-        st = pmi_envelope_write(PM_CLASSES_NAME, PM_CLASSES_VERSION, payload.bytes, payload.size, out, err);
-    }
+    PM_THEN(st, pmi_envelope_write(PM_CLASSES_NAME, PM_CLASSES_VERSION, payload.bytes, payload.size, out, err));
     pmi_buffer_free(&payload);
     return st;
 }
@@ -62,18 +60,10 @@ static pm_status read_sizes(pm_cursor *c, pm_kept_classes *out, pm_error *err) {
     static const uint8_t map[1] = {0x80 | PAYLOAD_KEYS};
     uint64_t n_sccs = 0, n_states = 0, n_classes = 0;
     pm_status st = pmi_cursor_expect(c, map, 1, "a map of 8 keys", err);
-    if (st == PM_OK) {
-        st = pmi_field_digest(c, "key", out->key, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_field_uint(c, "sccs", 0, UINT32_MAX - 1, &n_sccs, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_field_uint(c, "states", n_sccs, UINT32_MAX - 1, &n_states, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_field_uint(c, "classes", 0, n_sccs, &n_classes, err);
-    }
+    PM_THEN(st, pmi_field_digest(c, "key", out->key, err));
+    PM_THEN(st, pmi_field_uint(c, "sccs", 0, UINT32_MAX - 1, &n_sccs, err));
+    PM_THEN(st, pmi_field_uint(c, "states", n_sccs, UINT32_MAX - 1, &n_states, err));
+    PM_THEN(st, pmi_field_uint(c, "classes", 0, n_sccs, &n_classes, err));
     out->n_sccs = (uint32_t)n_sccs;
     out->n_states = (uint32_t)n_states;
     out->n_classes = (uint32_t)n_classes;
@@ -127,24 +117,12 @@ pm_status pmi_kept_classes_decode_payload(const uint8_t *bytes, size_t n, pm_kep
     pm_cursor c = {bytes, n, 0};
     *out = (pm_kept_classes){0};
     pm_status st = read_sizes(&c, out, err);
-    if (st == PM_OK) {
-        st = read_flags(&c, out, err);
-    }
-    if (st == PM_OK) {
-        st = read_keys(&c, out, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_field_numbers(&c, "class_of", out->n_sccs, CLASS_WIDTH, &out->class_of, err);
-    }
-    if (st == PM_OK) {
-        st = check_classes(out, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_field_numbers(&c, "names", out->n_states, pmi_index_width(out->n_states), &out->names, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_cursor_end(&c, err);
-    }
+    PM_THEN(st, read_flags(&c, out, err));
+    PM_THEN(st, read_keys(&c, out, err));
+    PM_THEN(st, pmi_field_numbers(&c, "class_of", out->n_sccs, CLASS_WIDTH, &out->class_of, err));
+    PM_THEN(st, check_classes(out, err));
+    PM_THEN(st, pmi_field_numbers(&c, "names", out->n_states, pmi_index_width(out->n_states), &out->names, err));
+    PM_THEN(st, pmi_cursor_end(&c, err));
     if (st != PM_OK) {
         pmi_kept_classes_free(out);
     }
@@ -155,13 +133,9 @@ pm_status pmi_kept_classes_decode(const uint8_t *bytes, size_t n, pm_kept_classe
     pm_envelope envelope;
     *out = (pm_kept_classes){0};
     pm_status st = pmi_envelope_open(bytes, n, &envelope, err);
-    if (st == PM_OK) {
-        st = pmi_envelope_expect(&envelope, PM_CLASSES_NAME, PM_CLASSES_VERSION,
-                                 "it was written by another phasemill; clear the cache", err);
-    }
-    if (st == PM_OK) {
-        st = pmi_kept_classes_decode_payload(envelope.payload, envelope.size, out, err);
-    }
+    PM_THEN(st, pmi_envelope_expect(&envelope, PM_CLASSES_NAME, PM_CLASSES_VERSION,
+                                    "it was written by another phasemill; clear the cache", err));
+    PM_THEN(st, pmi_kept_classes_decode_payload(envelope.payload, envelope.size, out, err));
     if (st != PM_OK) {
         pmi_fail_prefix(err, "classes");
     }

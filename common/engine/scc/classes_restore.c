@@ -57,12 +57,8 @@ static pm_status restore(restorer *r, uint32_t scc, pm_error *err) {
     }
     pm_topology topology = {0}, renamed = {0};
     pm_status st = pmi_topology_of_scc(r->split, scc, r->local, &topology, err);
-    if (st == PM_OK) {
-        st = pmi_topology_rename(&topology, names, &renamed, err);
-    }
-    if (st == PM_OK) {
-        st = place(r, scc, &renamed, err);
-    }
+    PM_THEN(st, pmi_topology_rename(&topology, names, &renamed, err));
+    PM_THEN(st, place(r, scc, &renamed, err));
     pmi_topology_free(&topology);
     pmi_topology_free(&renamed);
     return st;

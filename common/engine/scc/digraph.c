@@ -38,15 +38,13 @@ void pmi_digraph_reverse(pm_digraph *g) {
 
 pm_status pmi_digraph_of_topology(const pm_topology *topology, pm_digraph *out, pm_error *err) {
     uint32_t n = topology->n;
-    pm_status st = pmi_digraph_new(n, topology->row[n], out, err);
-    if (st == PM_OK) {
-        for (uint32_t v = 0; v <= n; v++) {
-            out->row[v] = (uint32_t)topology->row[v];
-        }
-        memcpy(out->col, topology->col, topology->row[n] * sizeof *out->col);
-        pmi_digraph_reverse(out);
+    PM_TRY(pmi_digraph_new(n, topology->row[n], out, err));
+    for (uint32_t v = 0; v <= n; v++) {
+        out->row[v] = (uint32_t)topology->row[v];
     }
-    return st;
+    memcpy(out->col, topology->col, topology->row[n] * sizeof *out->col);
+    pmi_digraph_reverse(out);
+    return PM_OK;
 }
 
 static uint32_t meet(const uint32_t *row, const uint32_t *col, uint32_t v, bool *met, uint32_t *order, uint32_t end) {

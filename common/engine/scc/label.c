@@ -130,15 +130,14 @@ static pm_status choose(search *s, uint32_t v, bool quick, uint32_t *order, pm_n
         pmi_cells_individualise(&below.cells, v);
         st = pmi_cells_refine(b->g, &below.cells, s->target, err);
     }
-    if (st == PM_OK) {
-        st = label_block(s->labeller, &below, order, err);
-    }
+    PM_THEN(st, label_block(s->labeller, &below, order, err));
     pmi_cells_free(&below.cells);
     certificate->n = 0;
-    if (st == PM_OK && !s->labeller->stopped) {
-        st = certify(b->g, b->cells.cell, order, b->g->n, s->number, certificate, err);
+    PM_TRY(st);
+    if (!s->labeller->stopped) {
+        PM_TRY(certify(b->g, b->cells.cell, order, b->g->n, s->number, certificate, err));
     }
-    return st;
+    return PM_OK;
 }
 
 static int compare(const pm_numbers *a, const pm_numbers *b) {
@@ -232,10 +231,7 @@ static pm_status search_block(labeller *l, block *b, uint32_t *order, pm_error *
         return ask_nauty(l, b, order, err);
     }
     search s;
-    st = st == PM_OK ? search_new(l, b, target, &s, err) : st;
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(search_new(l, b, target, &s, err));
     st = try_all(&s, small, &regular, err);
     if (st == PM_OK && !l->stopped && !regular) {
         st = ask_nauty(l, b, order, err);
@@ -297,9 +293,7 @@ static pm_status order_part(labeller *l, const block *b, pm_parts *parts, uint32
     if (st == PM_OK && order == NULL) {
         st = pmi_fail_memory(err, "the order of a part of an SCC", n * 2 * sizeof *order);
     }
-    if (st == PM_OK) {
-        st = label_block(l, &below, order, err);
-    }
+    PM_THEN(st, label_block(l, &below, order, err));
     if (st == PM_OK && !l->stopped) {
         uint32_t *old = order + n;
         memcpy(old, member, n * sizeof *old);
@@ -416,9 +410,7 @@ static pm_status search_rest(block *b, double *seconds, bool *found, uint32_t *o
     labeller l = {.limit = seconds != NULL ? pmi_thread_seconds() + *seconds : HUGE_VAL};
     pm_cells first = {0};
     pm_status st = pmi_cells_copy(&b->cells, &first, err);
-    if (st == PM_OK) {
-        st = label_block(&l, b, order, err);
-    }
+    PM_THEN(st, label_block(&l, b, order, err));
     *found = st == PM_OK && !l.stopped;
     if (*found) {
         st = order_by_cells(&first, order, err);
@@ -433,9 +425,7 @@ static pm_status search_rest(block *b, double *seconds, bool *found, uint32_t *o
 static pm_status label_whole(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     block b = {.g = g};
     pm_status st = pmi_cells_new(g->n, &b.cells, err);
-    if (st == PM_OK) {
-        st = pmi_cells_refine(g, &b.cells, PM_NONE, err);
-    }
+    PM_THEN(st, pmi_cells_refine(g, &b.cells, PM_NONE, err));
     if (st == PM_OK && b.cells.count == g->n) {
         memcpy(order, b.cells.vertex, g->n * sizeof *order);
         *found = true;
@@ -452,12 +442,8 @@ static pm_status label_near(const pm_digraph *g, double *seconds, uint32_t *orde
     uint32_t *near = pmi_malloc(g->n, sizeof *near);
     pm_status st = near != NULL ? pmi_digraph_nearby(g, near, err)
                                 : pmi_fail_memory(err, "the order of an SCC", g->n * sizeof *near);
-    if (st == PM_OK) {
-        st = pmi_digraph_reorder(g, near, &renamed, err);
-    }
-    if (st == PM_OK) {
-        st = label_whole(&renamed, seconds, order, found, err);
-    }
+    PM_THEN(st, pmi_digraph_reorder(g, near, &renamed, err));
+    PM_THEN(st, label_whole(&renamed, seconds, order, found, err));
     for (uint32_t i = 0; st == PM_OK && *found && i < g->n; i++) {
         order[i] = near[order[i]];
     }

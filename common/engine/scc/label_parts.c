@@ -158,19 +158,15 @@ pm_status pmi_parts_take(const pm_parts *parts, const pm_cells *cells, uint32_t 
         edges += kept->row[member[i] + 1] - kept->row[member[i]];
     }
     *share = (pm_cells){0};
-    pm_status st = pmi_digraph_new(n, edges, g, err);
-    if (st == PM_OK) {
-        st = pmi_cells_new(n, share, err);
-    }
-    if (st == PM_OK) {
-        share_cells(cells, member, share);
-        for (uint32_t i = 0; i < n; i++) {
-            g->row[i + 1] = g->row[i];
-            for (uint32_t e = kept->row[member[i]]; e < kept->row[member[i] + 1]; e++) {
-                g->col[g->row[i + 1]++] = parts->local[kept->col[e]];
-            }
+    PM_TRY(pmi_digraph_new(n, edges, g, err));
+    PM_TRY(pmi_cells_new(n, share, err));
+    share_cells(cells, member, share);
+    for (uint32_t i = 0; i < n; i++) {
+        g->row[i + 1] = g->row[i];
+        for (uint32_t e = kept->row[member[i]]; e < kept->row[member[i] + 1]; e++) {
+            g->col[g->row[i + 1]++] = parts->local[kept->col[e]];
         }
-        pmi_digraph_reverse(g);
     }
-    return st;
+    pmi_digraph_reverse(g);
+    return PM_OK;
 }

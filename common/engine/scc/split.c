@@ -206,15 +206,9 @@ static pm_status split(const pm_graph *graph, const pm_log *log, pm_split *out, 
     *out = (pm_split){0};
     tarjan t = {0};
     pm_status st = build_adjacency(graph, out, err);
-    if (st == PM_OK) {
-        st = tarjan_new(graph->n_vertices, &t, err);
-    }
-    if (st == PM_OK) {
-        st = search(graph, &t, out, err);
-    }
-    if (st == PM_OK) {
-        st = sort_members(graph, out, err);
-    }
+    PM_THEN(st, tarjan_new(graph->n_vertices, &t, err));
+    PM_THEN(st, search(graph, &t, out, err));
+    PM_THEN(st, sort_members(graph, out, err));
     tarjan_free(&t);
     if (st != PM_OK) {
         pmi_split_free(out);

@@ -56,8 +56,8 @@ pm_status pmi_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *loc
         local[v] = i;
         edges += split->row[v + 1] - split->row[v];
     }
-    pm_status st = topology_new(n, edges, out, err);
-    for (uint32_t i = 0; st == PM_OK && i < n; i++) {
+    PM_TRY(topology_new(n, edges, out, err));
+    for (uint32_t i = 0; i < n; i++) {
         uint32_t v = split->member[first + i];
         size_t end = out->row[i];
         for (size_t e = split->row[v]; e < split->row[v + 1]; e++) {
@@ -67,7 +67,7 @@ pm_status pmi_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *loc
         }
         finish_row(out, i, end);
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_topology_rename(const pm_topology *topology, const uint32_t *new_name, pm_topology *out, pm_error *err) {

@@ -63,9 +63,7 @@ pm_status pmi_classes_fetch(const pm_graph *graph, const pm_split *split, const 
     *found = false;
     *out = (pm_kept_classes){0};
     pm_status st = pmi_classes_key(graph->digest, o->record.effort, key, err);
-    if (st == PM_OK) {
-        st = o->classes->get(o->classes->ctx, key, &bytes, &there, err);
-    }
+    PM_THEN(st, o->classes->get(o->classes->ctx, key, &bytes, &there, err));
     if (st == PM_OK && there == PM_CACHE_DAMAGED) {
         st = discard(o, key, "their checksum does not match", false, err);
     } else if (st == PM_OK && there == PM_CACHE_FOUND) {

@@ -47,11 +47,11 @@ static void log_damage(const pm_library_options *o, const uint8_t *key, const ch
 
 pm_status pmi_library_get(const pm_library_options *options, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *bytes,
                           pm_cache_found *found, pm_error *err) {
-    pm_status st = options->cache->get(options->cache->ctx, key, bytes, found, err);
-    if (st == PM_OK && *found == PM_CACHE_DAMAGED && options->strict_cache) {
-        st = refuse(key, "its checksum does not match", err);
+    PM_TRY(options->cache->get(options->cache->ctx, key, bytes, found, err));
+    if (*found == PM_CACHE_DAMAGED && options->strict_cache) {
+        PM_TRY(refuse(key, "its checksum does not match", err));
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status fetch(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, pm_error *err) {
@@ -173,9 +173,7 @@ static pm_status record_missing(const pm_library_options *o, const pm_classes *c
     qsort(items, n, sizeof *items, larger_first);
     record_all(o, classes, out, items, n);
     pm_status st = first_failure(items, n, classes, err);
-    if (st == PM_OK) {
-        st = keep_all(o, classes, items, n, err);
-    }
+    PM_THEN(st, keep_all(o, classes, items, n, err));
     out->n_recorded = (uint32_t)n;
     for (size_t i = 0; i < n; i++) {
         pmi_buffer_free(&items[i].encoded);
@@ -230,12 +228,8 @@ pm_status pmi_library_of_classes(const pm_split *split, pm_classes *classes, con
         out->n_classes = 0;
         st = pmi_fail_memory(err, "the traces of the graph", split->n_sccs * sizeof *out->instances);
     }
-    if (st == PM_OK) {
-        st = fill_classes(options, classes, out, err);
-    }
-    if (st == PM_OK) {
-        st = options->cached_only ? refuse_missing(out, err) : record_missing(options, classes, out, err);
-    }
+    PM_THEN(st, fill_classes(options, classes, out, err));
+    PM_THEN(st, options->cached_only ? refuse_missing(out, err) : record_missing(options, classes, out, err));
     if (st == PM_OK) {
         pmi_library_fill_instances(split, classes->class_of, out);
     } else {
@@ -254,11 +248,11 @@ static pm_status find_classes(const pm_graph *graph, const pm_split *split, cons
     if (st != PM_OK || found) {
         return st;
     }
-    st = pmi_classes_find(graph, split, o->record.effort, o->threads, o->log, out, err);
-    if (st == PM_OK && keep) {
+    PM_TRY(pmi_classes_find(graph, split, o->record.effort, o->threads, o->log, out, err));
+    if (keep) {
         pmi_classes_keep(graph, split, out, o);
     }
-    return st;
+    return PM_OK;
 }
 
 pm_status pmi_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
@@ -273,9 +267,7 @@ pm_status pmi_library_make(const pm_graph *graph, const pm_split *split, const p
     }
     if (st == PM_OK && !made) {
         st = find_classes(graph, split, options, found ? &kept : NULL, keep, &classes, err);
-        if (st == PM_OK) {
-            st = pmi_library_of_classes(split, &classes, options, out, err);
-        }
+        PM_THEN(st, pmi_library_of_classes(split, &classes, options, out, err));
     }
     pmi_kept_classes_free(&kept);
     pmi_classes_free(&classes);

@@ -148,9 +148,7 @@ pm_status pmi_library_of_kept(const pm_graph *graph, const pm_split *split, pm_k
     *made = true;
     fitter f = {.split = split, .kept = kept, .options = options, .out = out};
     pm_status st = fitter_new(graph, &f, err);
-    if (st == PM_OK) {
-        st = fit_all(&f, made, err);
-    }
+    PM_THEN(st, fit_all(&f, made, err));
     free(f.position);
     free(f.vertex);
     *made = *made && st == PM_OK;

@@ -190,9 +190,7 @@ pm_status pmi_order_dissection(const pm_topology *topology, int seed, uint32_t *
     SCOTCH_Num *row = NULL, *col = NULL, *order = pmi_malloc(n, sizeof *order);
     pm_status st = order != NULL ? symmetric_pattern(topology, &row, &col, err)
                                  : pmi_fail_memory(err, "SCOTCH's ordering", n * sizeof *order);
-    if (st == PM_OK) {
-        st = dissect(topology, seed, row, col, order, err);
-    }
+    PM_THEN(st, dissect(topology, seed, row, col, order, err));
     for (size_t p = 0; st == PM_OK && p < n; p++) {
         pivot[p] = (uint32_t)order[p];
     }

@@ -78,21 +78,11 @@ static pm_status read_head(pm_cursor *c, pm_trace *out, uint8_t *key, unsigned *
     static const uint8_t map[1] = {0x80 | PAYLOAD_KEYS};
     uint64_t n = 0, narrowest = 0;
     pm_status st = pmi_cursor_expect(c, map, 1, "a map of 11 keys", err);
-    if (st == PM_OK) {
-        st = pmi_field_digest(c, "key", key, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_field_uint(c, "states", 2, UINT32_MAX - 1, &n, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_field_uint(c, "edges", 0, UINT64_MAX, &out->n_edges, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_field_uint(c, "flops", 0, UINT64_MAX, &out->flops, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_field_digest(c, "digest", out->digest, err);
-    }
+    PM_THEN(st, pmi_field_digest(c, "key", key, err));
+    PM_THEN(st, pmi_field_uint(c, "states", 2, UINT32_MAX - 1, &n, err));
+    PM_THEN(st, pmi_field_uint(c, "edges", 0, UINT64_MAX, &out->n_edges, err));
+    PM_THEN(st, pmi_field_uint(c, "flops", 0, UINT64_MAX, &out->flops, err));
+    PM_THEN(st, pmi_field_digest(c, "digest", out->digest, err));
     if (st == PM_OK) {
         *width = pmi_index_width(n);
         st = pmi_field_uint(c, "width", *width, *width, &narrowest, err);
@@ -107,21 +97,11 @@ pm_status pmi_trace_decode_payload(const uint8_t *bytes, size_t n, pm_trace *out
     unsigned width = 0;
     *out = (pm_trace){0};
     pm_status st = read_head(&c, out, key, &width, err);
-    if (st == PM_OK) {
-        st = pmi_field_numbers(&c, "pivot", out->n, width, &out->pivot, err);
-    }
-    if (st == PM_OK) {
-        st = read_rows(&c, "l_count", "l", PM_GAPS_L, out->n, width, &out->l_row, &out->l, err);
-    }
-    if (st == PM_OK) {
-        st = read_rows(&c, "u_count", "u", PM_GAPS_U, out->n, width, &out->u_row, &out->u, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_cursor_end(&c, err);
-    }
-    if (st == PM_OK) {
-        st = pmi_trace_check_structure(out, err);
-    }
+    PM_THEN(st, pmi_field_numbers(&c, "pivot", out->n, width, &out->pivot, err));
+    PM_THEN(st, read_rows(&c, "l_count", "l", PM_GAPS_L, out->n, width, &out->l_row, &out->l, err));
+    PM_THEN(st, read_rows(&c, "u_count", "u", PM_GAPS_U, out->n, width, &out->u_row, &out->u, err));
+    PM_THEN(st, pmi_cursor_end(&c, err));
+    PM_THEN(st, pmi_trace_check_structure(out, err));
     if (st != PM_OK) {
         pmi_trace_free(out);
     }

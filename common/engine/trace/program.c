@@ -190,15 +190,9 @@ pm_status pmi_program_stitch(const pm_graph *graph, const pm_split *split, const
                              pm_program *out, pm_error *err) {
     *out = (pm_program){0};
     pm_status st = allocate(graph, split, out, err);
-    if (st == PM_OK) {
-        st = place_states(graph, split, instances, out, err);
-    }
-    if (st == PM_OK) {
-        st = count_edges(split, out, err);
-    }
-    if (st == PM_OK) {
-        st = place_edges(split, out, err);
-    }
+    PM_THEN(st, place_states(graph, split, instances, out, err));
+    PM_THEN(st, count_edges(split, out, err));
+    PM_THEN(st, place_edges(split, out, err));
     if (st == PM_OK && graph->is_discrete) {
         st = place_loops(graph, out, err);
     }

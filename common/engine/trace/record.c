@@ -75,13 +75,13 @@ static void reverse(search *s) {
 }
 
 static pm_status try_markowitz(search *s, const uint32_t *names, pm_error *err) {
-    pm_status st = pmi_order_markowitz(s->topology, names, s->pivot, err);
-    return st == PM_OK ? try_order(s, err) : st;
+    PM_TRY(pmi_order_markowitz(s->topology, names, s->pivot, err));
+    return try_order(s, err);
 }
 
 static pm_status try_dissection(search *s, int seed, pm_error *err) {
-    pm_status st = pmi_order_dissection(s->topology, seed, s->pivot, err);
-    return st == PM_OK ? try_order(s, err) : st;
+    PM_TRY(pmi_order_dissection(s->topology, seed, s->pivot, err));
+    return try_order(s, err);
 }
 
 static pm_status try_balanced(search *s, pm_error *err) {
@@ -92,18 +92,18 @@ static pm_status try_balanced(search *s, pm_error *err) {
         /* where it does not fit, AMD has one more try, and the bound that the refusal names */
         return st == PM_OK && s->best.n == 0 ? try_amd(s, NULL, err) : st;
     }
-    st = try_amd(s, NULL, err);
-    if (st == PM_OK && !is_perfect(s)) {
+    PM_TRY(try_amd(s, NULL, err));
+    if (!is_perfect(s)) {
         reverse(s);
-        st = try_amd(s, s->names, err);
+        PM_TRY(try_amd(s, s->names, err));
     }
-    if (st == PM_OK && n <= MARKOWITZ_STATES && !is_perfect(s)) {
-        st = try_markowitz(s, NULL, err);
+    if (n <= MARKOWITZ_STATES && !is_perfect(s)) {
+        PM_TRY(try_markowitz(s, NULL, err));
     }
-    if (st == PM_OK && n >= DISSECTION_STATES && !is_perfect(s)) {
-        st = try_dissection(s, 1, err);
+    if (n >= DISSECTION_STATES && !is_perfect(s)) {
+        PM_TRY(try_dissection(s, 1, err));
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status try_best(search *s, pm_error *err) {
@@ -172,9 +172,7 @@ pm_status pmi_record(const pm_canon *canon, const pm_record_options *options, pm
         memcpy(s.best.digest, canon->digest, PM_DIGEST_BYTES);
         st = pmi_plan_new(&s.best, t, out, err);
     }
-    if (st == PM_OK) {
-        st = pmi_plan_check(out, t, options->isa, err);
-    }
+    PM_THEN(st, pmi_plan_check(out, t, options->isa, err));
 out:
     free(s.pivot);
     free(s.names);

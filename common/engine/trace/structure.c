@@ -53,9 +53,7 @@ static pm_status check_rows(const pm_trace *t, pm_error *err) {
     pm_status st = PM_OK;
     for (uint32_t j = 0; j < t->n && st == PM_OK; j++) {
         st = check_row("L", j, t->l + t->l_row[j], t->l_row[j + 1] - t->l_row[j], 0, j, err);
-        if (st == PM_OK) {
-            st = check_row("U", j, t->u + t->u_row[j], t->u_row[j + 1] - t->u_row[j], j + 1, t->n, err);
-        }
+        PM_THEN(st, check_row("U", j, t->u + t->u_row[j], t->u_row[j + 1] - t->u_row[j], j + 1, t->n, err));
     }
     return st;
 }
@@ -151,15 +149,9 @@ pm_status pmi_trace_check_structure(const pm_trace *trace, pm_error *err) {
     pm_status st = mark == NULL || pruned_end == NULL
                        ? pmi_fail_memory(err, "checking a trace", trace->n * sizeof *pruned_end)
                        : check_pivot(trace, mark, err);
-    if (st == PM_OK) {
-        st = check_rows(trace, err);
-    }
-    if (st == PM_OK) {
-        st = check_closed(trace, mark, pruned_end, &updates, err);
-    }
-    if (st == PM_OK) {
-        st = check_counts(trace, updates, err);
-    }
+    PM_THEN(st, check_rows(trace, err));
+    PM_THEN(st, check_closed(trace, mark, pruned_end, &updates, err));
+    PM_THEN(st, check_counts(trace, updates, err));
     free(mark);
     free(pruned_end);
     return st;
