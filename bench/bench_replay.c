@@ -55,7 +55,7 @@ static void measure(const pm_model *m, const settings *s, const double *theta, b
     warm_up(m, s, theta, out);
     for (size_t r = 0; r < s->rounds; r++) {
         for (size_t i = 0; i < turns; i++) {
-            klu[r] += bench_klu_theta(k, theta + i * m->graph->n_params, s->moments, moments) / (double)turns;
+            klu[r] += bench_klu_theta(k, theta + i * m->analysis.graph->n_params, s->moments, moments) / (double)turns;
         }
         one[r] = replay(m, s, theta, 1, out) / (double)s->theta;
         f->two = fmin(f->two, replay(m, s, theta, 2, out) / (double)s->theta);
@@ -102,8 +102,8 @@ static void run(const char *model, const int64_t *args, size_t n_args, const set
     bench_name(model, args, n_args, name, sizeof name);
     snprintf(ordering, sizeof ordering, "%s/%s", bench_klu_ordering(k), bench_klu_numbering(k));
     printf("%-22s %7u %6u %-15s %9.1f %9.2f %6.1fx %9.2f %5.2fx %8.1f %8.1f %8.1f %7.1f %8.1e\n", name, m->program.n,
-           m->split.n_nontrivial, ordering, 1e6 * f.klu, 1e6 * f.one, f.klu / f.one, 1e6 * f.two, f.one / f.two,
-           1e3 * report.seconds_split, 1e3 * report.seconds_record, 1e3 * report.seconds_stitch,
+           m->analysis.split.n_nontrivial, ordering, 1e6 * f.klu, 1e6 * f.one, f.klu / f.one, 1e6 * f.two,
+           f.one / f.two, 1e3 * report.seconds_split, 1e3 * report.seconds_record, 1e3 * report.seconds_stitch,
            report.seconds_record / f.klu, f.difference);
     fflush(stdout);
     bench_klu_close(k);

@@ -48,14 +48,14 @@ static void *need(void *p) {
 
 static void number_states(const pm_model *m, int numbering, int *number) {
     int next = 0;
-    for (uint32_t v = 0; v < m->graph->n_vertices; v++) {
+    for (uint32_t v = 0; v < m->analysis.graph->n_vertices; v++) {
         uint32_t at = m->program.position[v];
         number[v] = at == PM_NONE ? -1 : numbering == NUMBER_PROGRAM ? (int)at : next++;
     }
 }
 
 static size_t list_entries(const pm_model *m, const int *number, entry *entries) {
-    const pm_graph *g = m->graph;
+    const pm_graph *g = m->analysis.graph;
     size_t n = 0;
     for (size_t e = 0; e < g->n_edges; e++) {
         if (number[g->from[e]] >= 0 && !pmi_graph_weight_is_zero(g, g->weight[e])) {
@@ -139,7 +139,7 @@ static void place_entries(const pm_graph *g, bench_klu *k, const entry *entries,
 }
 
 static void build_matrix(const pm_model *m, const int *number, bench_klu *k) {
-    const pm_graph *g = m->graph;
+    const pm_graph *g = m->analysis.graph;
     size_t n = (size_t)k->n, edges = g->n_edges;
     entry *entries = need(pmi_malloc(edges, sizeof *entries));
     size_t n_entries = list_entries(m, number, entries);
@@ -264,14 +264,14 @@ static bool factor(bench_klu *k, int ordering, const double *theta) {
 
 static bench_klu *open_numbered(const pm_model *m, int numbering) {
     bench_klu *k = need(pmi_calloc(1, sizeof *k));
-    int *number = need(pmi_malloc(m->graph->n_vertices, sizeof *number));
+    int *number = need(pmi_malloc(m->analysis.graph->n_vertices, sizeof *number));
     number_states(m, numbering, number);
     k->numbering = numbering;
     k->n = (int)m->program.n;
-    k->n_params = m->graph->n_params;
+    k->n_params = m->analysis.graph->n_params;
     k->x = need(pmi_malloc((size_t)k->n, sizeof *k->x));
     build_matrix(m, number, k);
-    build_start(m->graph, number, k);
+    build_start(m->analysis.graph, number, k);
     free(number);
     return k;
 }

@@ -13,7 +13,7 @@
 typedef struct collection {
     pm_producer *p;
     pm_reader *reader;
-    pm_job *job;
+    pm_analysis *job;
     const pm_collect_options *options;
     pm_collect_report *report;
     uint8_t (*keys)[PM_DIGEST_BYTES]; /* of the classes */
@@ -37,17 +37,17 @@ static pm_status put_record_back(collection *c, pm_error *err) {
                           .items = c->job->classes.n_classes,
                           .known = c->n_known,
                           .trace = pmi_span_of(c->p->trace)};
-    memcpy(job.job, c->job->job, PM_DIGEST_BYTES);
+    memcpy(job.job, c->job->graph->digest, PM_DIGEST_BYTES);
     return pmi_board_open_job(c->p->traces->redis, &job, err);
 }
 
 static pm_status put_manifest_back(collection *c, pm_error *err) {
     if (c->options->manifest != NULL) {
-        return pmi_manifest_put(c->p->traces->redis, c->job->job, c->options->manifest, err);
+        return pmi_manifest_put(c->p->traces->redis, c->job->graph->digest, c->options->manifest, err);
     }
     pm_buffer encoded = {0};
-    pm_status st = pmi_manifest_encode(c->job->graph, &c->job->classes, &c->job->split, c->job->effort, &encoded, err);
-    PM_THEN(st, pmi_manifest_put(c->p->traces->redis, c->job->job, &encoded, err));
+    pm_status st = pmi_manifest_encode(c->job, &encoded, err);
+    PM_THEN(st, pmi_manifest_put(c->p->traces->redis, c->job->graph->digest, &encoded, err));
     pmi_buffer_free(&encoded);
     return st;
 }
@@ -58,13 +58,13 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
     pm_job_message job;
     pm_stored note = {0};
     pm_status st = pmi_blob_exist(c->p->traces->redis, PM_SPACE_MANIFEST,
-                                  (const uint8_t(*)[PM_DIGEST_BYTES])c->job->job, 1, &exists, err);
+                                  (const uint8_t(*)[PM_DIGEST_BYTES])c->job->graph->digest, 1, &exists, err);
     if (st == PM_OK && !exists) {
         pmi_logf(c->p->log, PM_LOG_WARNING, "the job's manifest is gone from Redis; it is put back");
         c->was_emptied = true;
         st = put_manifest_back(c, err);
     }
-    PM_THEN(st, pmi_board_job(c->p->traces->redis, c->job->job, &job, &note, err));
+    PM_THEN(st, pmi_board_job(c->p->traces->redis, c->job->graph->digest, &job, &note, err));
     if (st == PM_EDATA) {
         pmi_logf(c->p->log, PM_LOG_WARNING, "%s; the job's record is written anew", err->text);
         st = put_record_back(c, err);
@@ -72,7 +72,7 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
         c->was_emptied = true;
         st = put_record_back(c, err);
     } else if (st == PM_OK) {
-        st = pmi_board_keep_job(c->p->traces->redis, c->job->job, err);
+        st = pmi_board_keep_job(c->p->traces->redis, c->job->graph->digest, err);
     }
     pmi_stored_free(&note);
     return st;
@@ -93,21 +93,21 @@ static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error
     pm_status st = restore(c, err);
     size_t n_units = 0, n_claims = 0;
     return st != PM_OK ? st
-                       : pmi_send_classes(c->p, c->job->job, &c->job->classes, c->job->effort, items, n, &n_units,
-                                          &n_claims, err);
+                       : pmi_send_classes(c->p, c->job->graph->digest, &c->job->classes, c->job->effort, items, n,
+                                          &n_units, &n_claims, err);
 }
 
 /* ---- rounds ---- */
 
 static pm_status watch_traces(collection *c, pm_error *err) {
-    pm_watch_options options = {.job = c->job->job,
+    pm_watch_options options = {.job = c->job->graph->digest,
                                 .kind = &pmi_record_units,
                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])c->keys,
                                 .n_items = c->job->classes.n_classes,
                                 .send = send_again,
                                 .ctx = c};
     pm_error unused;
-    (void)pmi_board_keep_job(c->p->traces->redis, c->job->job, &unused); /* somebody works with it */
+    (void)pmi_board_keep_job(c->p->traces->redis, c->job->graph->digest, &unused); /* somebody works with it */
     return pmi_watch(c->p, c->reader, &options, &c->report->watch, err);
 }
 
@@ -120,8 +120,8 @@ static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
         st = pmi_traces_warm(c->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])c->keys, c->job->classes.n_classes, err);
     } while (pmi_retry_again(&retry, st, err));
     if (st == PM_OK) {
-        st = pmi_model_of_parts(c->job->graph, &c->job->split, &c->job->classes, &cache, true, c->options->model, model,
-                                &c->report->model, err);
+        const pm_trace_source source = {.cache = &cache, .cached_only = true};
+        st = pmi_model_of(c->job, &source, c->options->model, model, &c->report->model, err);
         pmi_traces_settle(c->p->traces, st == PM_OK);
     }
     return st;
@@ -131,7 +131,7 @@ static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
 static void note_all_there(const collection *c) {
     pm_error unused;
     if (c->report->watch.missing > 0) {
-        (void)pmi_board_known(c->p->traces->redis, c->job->job, c->job->classes.n_classes, &unused);
+        (void)pmi_board_known(c->p->traces->redis, c->job->graph->digest, c->job->classes.n_classes, &unused);
     }
 }
 
@@ -148,7 +148,7 @@ static pm_status forgive(collection *c, bool *forgiven, pm_error *err) {
     }
     pm_retry retry = retry_redis(c);
     do {
-        st = pmi_board_forgive(c->p->traces->redis, c->job->job, watch->failed_unit, err);
+        st = pmi_board_forgive(c->p->traces->redis, c->job->graph->digest, watch->failed_unit, err);
     } while (pmi_retry_again(&retry, st, err));
     c->n_forgiven++;
     *forgiven = st == PM_OK;
@@ -198,7 +198,7 @@ static pm_status run_rounds(collection *c, size_t *n_missing, pm_model **model, 
     return pmi_is_transient(st) ? keeps_changing(st, err) : st;
 }
 
-pm_status pmi_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
+pm_status pmi_collect(pm_producer *producer, pm_reader *reader, pm_analysis *job, const pm_collect_options *options,
                       pm_model **model, pm_collect_report *report, pm_error *err) {
     if (model != NULL) {
         *model = NULL;

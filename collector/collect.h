@@ -19,9 +19,9 @@ typedef struct pm_collect_report {
 } pm_collect_report;
 
 /* Watches the job until all its traces are there, fetches and stitches. A trace that was altered in Redis is named in a
- * log line, removed, and recorded again. Split and classes of `job` (pmi_manifest_get) move into the model, which holds
- * its graph; the job stays the caller's to free. `model` NULL: only waits, and the job stays as it is. */
-pm_status pmi_collect(pm_producer *producer, pm_reader *reader, pm_job *job, const pm_collect_options *options,
+ * log line, removed, and recorded again. The model takes the job (a graph whose classes are found), which is
+ * empty then. `model` NULL: only waits, and the job stays as it is. */
+pm_status pmi_collect(pm_producer *producer, pm_reader *reader, pm_analysis *job, const pm_collect_options *options,
                       pm_model **model, pm_collect_report *report, pm_error *err);
 
 typedef struct pm_evaluate_report {

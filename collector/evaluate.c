@@ -105,7 +105,7 @@ static pm_status send_keys(void *ctx, const uint32_t *numbers, size_t n, pm_erro
     }
     if (st == PM_OK) {
         b->report->units += n;
-        st = pmi_send_units(b->p, b->model->graph->digest, units, n, true, NULL, err);
+        st = pmi_send_units(b->p, b->model->analysis.graph->digest, units, n, true, NULL, err);
     }
     for (size_t i = 0; i < n; i++) {
         pmi_buffer_free(&units[i].body);
@@ -147,8 +147,8 @@ static pm_status send_loose(batch *b, pm_error *err) {
     if (st == PM_OK) {
         pm_retry retry = be_patient(b);
         do {
-            st =
-                pmi_in_flight_look(b->p, b->model->graph->digest, &pmi_evaluate_units, &index, b->missing, &hands, err);
+            st = pmi_in_flight_look(b->p, b->model->analysis.graph->digest, &pmi_evaluate_units, &index, b->missing,
+                                    &hands, err);
         } while (pmi_retry_again(&retry, st, err));
     }
     size_t n = 0;
@@ -173,7 +173,7 @@ static pm_status translate(const batch *b, const pm_watch_report *watch, pm_stat
     for (size_t i = 0; watch->has_failed_unit && i < b->n_keys; i++) {
         uint8_t unit[PM_DIGEST_BYTES];
         pm_error unused;
-        if (pmi_unit_id(pmi_evaluate_units.name, b->model->graph->digest,
+        if (pmi_unit_id(pmi_evaluate_units.name, b->model->analysis.graph->digest,
                         (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + i), 1, unit, &unused) == PM_OK &&
             memcmp(unit, watch->failed_unit, PM_DIGEST_BYTES) == 0) {
             pmi_slice_translate(&b->slices.slices[b->slice_of[i]], err);
@@ -184,7 +184,7 @@ static pm_status translate(const batch *b, const pm_watch_report *watch, pm_stat
 }
 
 static pm_status wait_for_all(batch *b, pm_error *err) {
-    pm_watch_options options = {.job = b->model->graph->digest,
+    pm_watch_options options = {.job = b->model->analysis.graph->digest,
                                 .kind = &pmi_evaluate_units,
                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])b->keys,
                                 .n_items = b->n_keys,
@@ -259,7 +259,8 @@ static pm_status forgive(batch *b, pm_error *err) {
     pm_status st;
     pm_retry retry = be_patient(b);
     do {
-        st = pmi_board_forgive(b->p->traces->redis, b->model->graph->digest, b->report->watch.failed_unit, err);
+        st =
+            pmi_board_forgive(b->p->traces->redis, b->model->analysis.graph->digest, b->report->watch.failed_unit, err);
     } while (pmi_retry_again(&retry, st, err));
     return st;
 }

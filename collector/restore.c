@@ -65,7 +65,7 @@ pm_status pmi_restore_job(pm_producer *p, const pm_model *model, const pm_buffer
     *n_restored = 0;
     do {
         st = restore_traces(redis, &model->library, n_restored, err);
-        PM_THEN(st, restore_manifest(redis, model->graph->digest, manifest, n_restored, err));
+        PM_THEN(st, restore_manifest(redis, model->analysis.graph->digest, manifest, n_restored, err));
     } while (pmi_retry_again(&retry, st, err));
     PM_TRY(st);
     if (*n_restored > 0) {

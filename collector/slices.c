@@ -90,7 +90,7 @@ static pm_status check_signs(const pm_graph *g, const pm_request *r, size_t firs
 
 static pm_status cost_block(const pm_model *m, const pm_request *r, size_t first, double *values, double *out,
                             double *start, double *seconds, pm_error *err) {
-    const pm_graph *g = m->graph;
+    const pm_graph *g = m->analysis.graph;
     size_t left = r->n_theta - first, count = left < LANES ? left : LANES;
     pm_status st = pmi_weights_fill(g, r->theta, first, count, LANES, values, err);
     if (st == PM_EDATA && !wants_densities(r)) {
@@ -119,7 +119,7 @@ static pm_status cost_block(const pm_model *m, const pm_request *r, size_t first
 pm_status pmi_slice_costs(const pm_model *model, const pm_request *request, const pm_result *result, double *seconds,
                           pm_error *err) {
     static const double no_parameters = 0;
-    const pm_graph *g = model->graph;
+    const pm_graph *g = model->analysis.graph;
     pm_request r = *request;
     r.theta = g->n_params == 0 ? &no_parameters : r.theta;
     pm_status st = pmi_request_check(g, &r, result, err);
@@ -159,7 +159,7 @@ static double slice_target(const pm_model *m, const pm_request *r, const double 
     for (size_t i = 0; i < r->n_theta; i++) {
         total += seconds[i];
     }
-    double rewards = 8.0 * (double)r->n_rewards * (double)m->graph->n_vertices / BYTES_PER_SECOND;
+    double rewards = 8.0 * (double)r->n_rewards * (double)m->analysis.graph->n_vertices / BYTES_PER_SECOND;
     double least = LEAST_SECONDS > rewards ? LEAST_SECONDS : rewards;
     most = most > total / MOST_SLICES ? most : total / MOST_SLICES;
     double target = total / MANY_SLICES;
@@ -183,7 +183,7 @@ pm_status pmi_slices_cut(const pm_model *model, const pm_request *request, const
     if (request->n_theta == 0) {
         return PM_OK;
     }
-    double target = slice_target(model, request, seconds), bytes = row_bytes(model->graph, request);
+    double target = slice_target(model, request, seconds), bytes = row_bytes(model->analysis.graph, request);
     size_t grain = slice_grain(request, seconds, target), capacity = 0;
     size_t most_rows = (size_t)((double)SLICE_BYTES / bytes);
     most_rows = most_rows < grain ? grain : most_rows / grain * grain;
@@ -223,7 +223,7 @@ pm_request pmi_slice_request(const pm_request *request, size_t n_params, const p
 
 pm_status pmi_slice_body(const pm_model *model, const pm_request *request, pm_slice *slice, pm_buffer *body,
                          pm_error *err) {
-    const pm_graph *g = model->graph;
+    const pm_graph *g = model->analysis.graph;
     pm_request r = pmi_slice_request(request, g->n_params, slice);
     size_t n_times = r.times_per_theta ? r.n_theta * r.n_times : r.n_times;
     pm_evaluate_body b = {.fused = model->isa != PM_ISA_X86_64_V2,

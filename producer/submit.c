@@ -14,9 +14,8 @@
 
 typedef struct submission {
     pm_producer *p;
-    const pm_graph *graph;
-    const pm_split *split;
-    const pm_classes *classes;
+    const pm_analysis *analysis;
+    const pm_classes *classes; /* of the analysis */
     const pm_submit_options *options;
     pm_submit_report *report;
     uint8_t (*keys)[PM_DIGEST_BYTES]; /* of the classes */
@@ -58,7 +57,7 @@ static pm_status look_at_old_job(submission *s, pm_error *err) {
     if (st != PM_OK) {
         return pmi_fail(err, st, "%s", why.text);
     }
-    if (note.found && old.effort != (uint64_t)s->options->effort) {
+    if (note.found && old.effort != (uint64_t)s->analysis->effort) {
         pmi_logf(s->p->log, PM_LOG_INFO,
                  "the job was submitted with another --effort before; its manifest is replaced by this one's");
     }
@@ -69,7 +68,7 @@ static pm_status look_at_old_job(submission *s, pm_error *err) {
 static pm_status put_manifest(submission *s, pm_error *err) {
     pm_buffer own = {0};
     pm_buffer *encoded = s->options->manifest != NULL ? s->options->manifest : &own;
-    pm_status st = pmi_manifest_encode(s->graph, s->classes, s->split, s->options->effort, encoded, err);
+    pm_status st = pmi_manifest_encode(s->analysis, encoded, err);
     pm_retry retry = retry_redis(s->p);
     if (st == PM_OK) {
         do {
@@ -85,8 +84,8 @@ static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
     pm_span source = pmi_span_clean(s->options->source == NULL ? "" : s->options->source, room, sizeof room);
     pm_job_message job = {.kind = pmi_span_of(pmi_record_units.name),
                           .source = source,
-                          .effort = (uint64_t)s->options->effort,
-                          .states = s->graph->n_vertices,
+                          .effort = (uint64_t)s->analysis->effort,
+                          .states = s->analysis->graph->n_vertices,
                           .items = s->classes->n_classes,
                           .known = s->report->known,
                           .units = n_units,
@@ -104,7 +103,7 @@ static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
 /* ---- small graphs: recorded here ---- */
 
 static pm_status record_here(submission *s, const pm_canon *canon, pm_isa isa, pm_error *err) {
-    pm_record_options options = {.effort = s->options->effort, .memory = s->options->memory, .isa = isa};
+    pm_record_options options = {.effort = s->analysis->effort, .memory = s->options->memory, .isa = isa};
     pm_plan plan = {0};
     pm_buffer encoded = {0};
     pm_status st = pmi_record(canon, &options, &plan, err);
@@ -190,7 +189,7 @@ static pm_status send_missing(submission *s, pm_error *err) {
         s->report->units = packing.n_units;
         st = open_job(s, packing.n_units, err);
     }
-    PM_THEN(st, pmi_send_packing(s->p, s->report->job, s->classes, s->options->effort, &packing,
+    PM_THEN(st, pmi_send_packing(s->p, s->report->job, s->classes, s->analysis->effort, &packing,
                                  &s->report->units_by_claim, err));
     pmi_packing_free(&packing);
     return st;
@@ -198,7 +197,7 @@ static pm_status send_missing(submission *s, pm_error *err) {
 
 static pm_status send_or_record(submission *s, pm_error *err) {
     size_t n = s->classes->n_classes;
-    if (s->report->known < n && s->graph->n_vertices >= s->options->min_size) {
+    if (s->report->known < n && s->analysis->graph->n_vertices >= s->options->min_size) {
         return send_missing(s, err);
     }
     pm_status st = open_job(s, 0, err);
@@ -219,39 +218,23 @@ static pm_status submit(submission *s, pm_error *err) {
     for (size_t i = 0; i < n; i++) {
         memcpy(s->keys[i], s->classes->canon[i].key, PM_DIGEST_BYTES);
     }
-    memcpy(s->report->job, s->graph->digest, PM_DIGEST_BYTES);
-    s->report->states = s->graph->n_vertices;
-    s->report->sccs = s->split->n_nontrivial;
+    memcpy(s->report->job, s->analysis->graph->digest, PM_DIGEST_BYTES);
+    s->report->states = s->analysis->graph->n_vertices;
+    s->report->sccs = s->analysis->split.n_nontrivial;
     s->report->items = n;
     PM_TRY(find_known(s, err));
     PM_TRY(send_or_record(s, err));
     return put_manifest(s, err);
 }
 
-pm_status pmi_submit(pm_producer *p, const pm_graph *graph, const pm_split *split, const pm_classes *classes,
-                     const pm_submit_options *options, pm_submit_report *report, pm_error *err) {
-    pm_split own_split = {0};
-    pm_classes own_classes = {0};
-    pm_status st = PM_OK;
+pm_status pmi_submit(pm_producer *p, const pm_analysis *analysis, const pm_submit_options *options,
+                     pm_submit_report *report, pm_error *err) {
     *report = (pm_submit_report){0};
-    if (split == NULL) {
-        st = pmi_split_graph(graph, p->log, &own_split, err);
-        split = &own_split;
-    }
-    if (st == PM_OK && classes == NULL) {
-        st = pmi_classes_find(graph, split, options->effort, 0, p->log, &own_classes, err);
-        classes = &own_classes;
-    }
-    if (st == PM_OK) {
-        submission s = {
-            .p = p, .graph = graph, .split = split, .classes = classes, .options = options, .report = report};
-        st = submit(&s, err);
-        free(s.keys);
-        free(s.known);
-        free(s.missing);
-        free(s.numbers);
-    }
-    pmi_classes_free(&own_classes);
-    pmi_split_free(&own_split);
+    submission s = {.p = p, .analysis = analysis, .classes = &analysis->classes, .options = options, .report = report};
+    pm_status st = submit(&s, err);
+    free(s.keys);
+    free(s.known);
+    free(s.missing);
+    free(s.numbers);
     return st;
 }

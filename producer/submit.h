@@ -2,10 +2,10 @@
 #ifndef PM_PRODUCER_SUBMIT_H
 #define PM_PRODUCER_SUBMIT_H
 
+#include "scc/analysis.h"
 #include "units/producer.h"
 
 typedef struct pm_submit_options {
-    pm_effort effort;
     size_t min_size;     /* a graph with fewer states is recorded here, not on the cluster */
     size_t memory;       /* for recording here */
     const char *source;  /* where the graph came from, for people */
@@ -17,9 +17,9 @@ typedef struct pm_submit_report {
     size_t states, sccs, items, known, uploaded, recorded_here, units, units_by_claim;
 } pm_submit_report;
 
-/* Submits: twice, or again after a kill, is one job. `split` and `classes` may be NULL (then they are found). Errors:
- * those of the graph; Redis and Kafka away beyond patience; PM_ETEMPORARY when stopped. */
-pm_status pmi_submit(pm_producer *p, const pm_graph *graph, const pm_split *split, const pm_classes *classes,
-                     const pm_submit_options *options, pm_submit_report *report, pm_error *err);
+/* Submits a graph whose classes are found: twice, or again after a kill, is one job. Errors: Redis and Kafka away
+ * beyond patience; PM_ETEMPORARY when stopped. */
+pm_status pmi_submit(pm_producer *p, const pm_analysis *analysis, const pm_submit_options *options,
+                     pm_submit_report *report, pm_error *err);
 
 #endif

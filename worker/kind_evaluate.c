@@ -176,7 +176,7 @@ static pm_status is_there(pm_child_context *bench, const uint8_t result[PM_DIGES
 /* Whether the slice's key follows from what it asks and from this model. */
 static pm_status check_key(const slice *s, const pm_model *model, bool *fits, pm_error *err) {
     uint8_t key[PM_DIGEST_BYTES];
-    pm_status st = pmi_result_key(model->graph->digest, &model->library, &s->body, key, err);
+    pm_status st = pmi_result_key(model->analysis.graph->digest, &model->library, &s->body, key, err);
     *fits = st == PM_OK && memcmp(key, s->body.result, PM_DIGEST_BYTES) == 0;
     return st;
 }
@@ -188,7 +188,7 @@ static pm_status prepare(pm_child_context *bench, const uint8_t *job, slice *s, 
     bool fits = false, was_kept = false;
     PM_TRY(choose_isa(bench, s->body.fused, &isa, err));
     PM_TRY(pmi_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err));
-    PM_TRY(read_request(s, (*model)->graph, err));
+    PM_TRY(read_request(s, (*model)->analysis.graph, err));
     PM_TRY(check_key(s, *model, &fits, err));
     if (!fits && was_kept) {
         pmi_program_cache_forget(bench->models, *model);

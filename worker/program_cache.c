@@ -114,7 +114,7 @@ static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], p
     return st;
 }
 
-static pm_status get_job(pm_child_context *bench, const uint8_t *digest, pm_job *job, pm_error *err) {
+static pm_status get_job(pm_child_context *bench, const uint8_t *digest, pm_analysis *job, pm_error *err) {
     pm_retry retry = pmi_child_patience(bench);
     pm_buffer encoded = {0};
     pm_status st;
@@ -145,21 +145,21 @@ static pm_status warm(pm_child_context *bench, const pm_classes *classes, pm_err
 
 static pm_status load(pm_child_context *bench, const uint8_t *digest, pm_isa isa, bool normalize_start, pm_model **out,
                       pm_error *err) {
-    pm_job job = {0};
+    pm_analysis job = {0};
     pm_status st = get_job(bench, digest, &job, err);
     PM_THEN(st, warm(bench, &job.classes, err));
     if (st == PM_OK) {
         pm_trace_cache cache = {.ctx = bench, .get = patient_get, .remove = patient_remove};
-        pm_model_options options = {.effort = job.effort,
-                                    .threads = 1,
+        pm_model_options options = {.threads = 1,
                                     .memory = bench->memory,
                                     .normalize_start = normalize_start,
                                     .isa = pmi_isa_name(isa),
                                     .log = bench->log};
-        st = pmi_model_of_parts(job.graph, &job.split, &job.classes, &cache, true, &options, out, NULL, err);
+        const pm_trace_source source = {.cache = &cache, .cached_only = true};
+        st = pmi_model_of(&job, &source, &options, out, NULL, err);
         pmi_traces_settle(&bench->traces, st == PM_OK);
     }
-    pmi_job_free(&job);
+    pmi_analysis_free(&job);
     if (st == PM_EUNAVAILABLE || st == PM_ENOINPUT) {
         char hex[PM_DIGEST_HEX];
         pmi_hex(digest, hex);

@@ -14,7 +14,8 @@ static pm_status read_id(cli_job *job, uint8_t id[PM_DIGEST_BYTES], pm_error *er
     return pmi_unhex(job->options.job, id) ? PM_OK : cli_job_find(job->cluster.redis, job->options.job, id, err);
 }
 
-/* Before Kafka is reached: an unknown job makes no topics. The manifest becomes job->parts, and its graph the job's. */
+/* Before Kafka is reached: an unknown job makes no topics. The manifest becomes job->analysis, and its graph the job's.
+ */
 static pm_status fetch(cli_job *job, const uint8_t *id, pm_error *err) {
     double start = pmi_seconds();
     cli_cluster *c = &job->cluster;
@@ -24,10 +25,10 @@ static pm_status fetch(cli_job *job, const uint8_t *id, pm_error *err) {
                                      cli_cluster_is_stopped, c, &c->console.log);
     do {
         job->manifest.size = 0;
-        st = pmi_manifest_get(c->redis, id, limit, &c->console.log, &job->parts, &job->manifest, err);
+        st = pmi_manifest_get(c->redis, id, limit, &c->console.log, &job->analysis, &job->manifest, err);
     } while (pmi_retry_again(&retry, st, err));
     if (st == PM_OK) {
-        job->graph = job->parts.graph;
+        job->graph = job->analysis.graph;
         pmi_graph_hold(job->graph);
     }
     job->result.seconds_read = pmi_seconds() - start;

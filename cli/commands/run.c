@@ -19,9 +19,7 @@ static bool records_on_threads(const cli_job *job, size_t min_size) {
 }
 
 static pm_status evaluate_here(cli_job *job, size_t min_size, pm_error *err) {
-    bool on_threads = records_on_threads(job, min_size);
-    PM_TRY(job->parts.graph != NULL ? cli_job_record_parts(job, on_threads ? job->request.threads : 1, err)
-                                    : cli_job_record(job, on_threads, err));
+    PM_TRY(cli_job_record(job, records_on_threads(job, min_size), err));
     return cli_name_graph(cli_job_evaluate(job, err), job->options.graph, err);
 }
 

@@ -16,7 +16,7 @@ static pm_status show_id(cli_job *job, pm_error *err) {
 
 static pm_status submit_only(cli_job *job, pm_error *err) {
     pm_submit_report report;
-    PM_TRY(cli_job_find_parts(job, err));
+    PM_TRY(cli_job_classify(job, err));
     PM_TRY(cli_job_submit(job, &report, err));
     return show_id(job, err);
 }
@@ -25,7 +25,7 @@ static pm_status submit_only(cli_job *job, pm_error *err) {
 static pm_status submit_and_wait(cli_job *job, pm_error *err) {
     pm_submit_report report;
     pm_reader *reader = NULL;
-    pm_status st = cli_job_find_parts(job, err);
+    pm_status st = cli_job_classify(job, err);
     PM_THEN(st, cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err));
     PM_THEN(st, cli_job_submit(job, &report, err));
     PM_THEN(st, cli_job_wait(job, reader, err));

@@ -27,7 +27,7 @@ static void measure_traces(cli_inspect_report *r) {
 
 void cli_inspect_measure(cli_inspect_report *r) {
     const pm_moments_context context = {.graph = r->graph,
-                                        .split = &r->model->split,
+                                        .split = &r->model->analysis.split,
                                         .program = &r->model->program,
                                         .isa = r->model->isa,
                                         .memory = r->model->memory};
@@ -76,7 +76,7 @@ static void count(figures *f, const char *group, const char *key, const char *la
 
 static void collect_graph(const cli_inspect_report *r, figures *f) {
     const pm_graph *g = r->graph;
-    const pm_split *s = &r->model->split;
+    const pm_split *s = &r->model->analysis.split;
     count(f, "graph", "states", "states", g->n_vertices);
     count(f, "graph", "edges", "edges", g->n_edges);
     count(f, "graph", "start_edges", "start edges", g->n_starts);
@@ -120,7 +120,7 @@ static void collect_replay(const cli_inspect_report *r, figures *f) {
 
 static void histogram_json(const cli_inspect_report *r, cli_json *j) {
     size_t counts[N_BUCKETS] = {0};
-    count_sizes(&r->model->split, counts);
+    count_sizes(&r->model->analysis.split, counts);
     cli_json_key(j, "scc_sizes");
     cli_json_open(j, '[');
     for (unsigned b = 0; b < N_BUCKETS; b++) {
@@ -141,7 +141,7 @@ static void histogram_json(const cli_inspect_report *r, cli_json *j) {
 
 static void histogram_text(const cli_inspect_report *r, cli_out *out) {
     size_t counts[N_BUCKETS] = {0};
-    count_sizes(&r->model->split, counts);
+    count_sizes(&r->model->analysis.split, counts);
     cli_out_text(out, "\nSCCs by number of states\n");
     for (unsigned b = 0; b < N_BUCKETS; b++) {
         if (counts[b] > 0) {

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "cache/disk_traces.h"
+#include "model/model.h"
 
 pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
     pm_result *v = &job->result.values;
@@ -17,7 +19,7 @@ pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
     free(v->cdf);
     free(v->survival);
     pm_model_free(job->model);
-    pmi_job_free(&job->parts);
+    pmi_analysis_free(&job->analysis);
     pmi_buffer_free(&job->manifest);
     pm_graph_free(job->graph);
     pmi_matrix_free(&job->theta);
@@ -196,12 +198,27 @@ void cli_job_model_options(const cli_job *job, pm_model_options *out) {
     out->log = &job->cluster.console.log;
 }
 
+pm_status cli_job_split(cli_job *job, pm_error *err) {
+    if (job->analysis.graph != NULL) {
+        return PM_OK;
+    }
+    const cli_run_options *o = &job->options;
+    pm_status st = pmi_analysis_split(job->graph, (pm_effort)o->effort, o->defective, &job->cluster.console.log,
+                                      &job->analysis, err);
+    return cli_name_graph(st, o->graph, err);
+}
+
 pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err) {
     pm_model_options options;
     cli_job_model_options(job, &options);
     options.threads = on_threads ? job->request.threads : 1;
     options.densities_only = job->request.n_moments == 0 && !job->request.covariance;
-    pm_status st = pm_model_new(job->graph, &options, &job->model, &job->result.model, err);
+    PM_TRY(cli_job_split(job, err));
+    pm_trace_cache traces = pmi_disk_traces(job->cluster.disk);
+    pm_trace_cache classes = pmi_disk_classes(job->cluster.disk);
+    const pm_trace_source opened = {.cache = &traces, .classes = &classes};
+    pm_status st = pmi_model_of(&job->analysis, job->cluster.disk != NULL ? &opened : NULL, &options, &job->model,
+                                &job->result.model, err);
     return cli_name_graph(st, job->options.graph, err);
 }
 

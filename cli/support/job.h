@@ -16,8 +16,8 @@ typedef struct cli_job {
     pm_model *model;
     pm_request request;
     cli_result result;
-    pm_buffer manifest; /* of the cluster's job, encoded */
-    pm_job parts;       /* of the cluster: graph, split and classes before they become the model */
+    pm_analysis analysis; /* of the graph, before it becomes the model */
+    pm_buffer manifest;   /* of the cluster's job, encoded */
 } cli_job;
 
 /* In this order. Each returns at the first error. */
@@ -29,7 +29,9 @@ void cli_job_warn_kind(cli_job *job);                   /* of a graph that may b
 pm_status cli_job_evaluate(cli_job *job, pm_error *err);
 pm_status cli_job_write(cli_job *job, pm_error *err);
 
-/* Makes the model on this machine, as --strategy says. */
+/* Splits the graph, unless that is done. */
+pm_status cli_job_split(cli_job *job, pm_error *err);
+/* Makes the model on this machine. */
 pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err);
 
 /* Model options as the command line has them; threads are 1. */

@@ -41,30 +41,20 @@ pm_status cli_job_need_workers(cli_job *job, pm_error *err) {
     return PM_OK;
 }
 
-pm_status cli_job_find_parts(cli_job *job, pm_error *err) {
-    double start = pmi_seconds();
-    pm_job *parts = &job->parts;
-    parts->effort = (pm_effort)job->options.effort;
-    parts->graph = job->graph;
-    pmi_graph_hold(parts->graph);
-    memcpy(parts->job, job->graph->digest, PM_DIGEST_BYTES);
-    pm_status st = pmi_split_graph(parts->graph, log_of(job), &parts->split, err);
-    PM_THEN(st, pmi_classes_find(parts->graph, &parts->split, parts->effort, (unsigned)job->options.threads,
-                                 log_of(job), &parts->classes, err));
-    job->result.model.seconds_split = pmi_seconds() - start;
+pm_status cli_job_classify(cli_job *job, pm_error *err) {
+    PM_TRY(cli_job_split(job, err));
+    pm_status st = pmi_analysis_classify(&job->analysis, (unsigned)job->options.threads, log_of(job), err);
     return cli_name_graph(st, job->options.graph, err);
 }
 
 pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err) {
     pm_model_options model;
     cli_job_model_options(job, &model);
-    pm_submit_options options = {.effort = job->parts.effort,
-                                 .min_size = model.min_size,
+    pm_submit_options options = {.min_size = model.min_size,
                                  .memory = model.memory == 0 ? pmi_default_memory() : model.memory,
                                  .source = job->options.graph,
                                  .manifest = &job->manifest};
-    PM_TRY(pmi_submit(&job->cluster.producer, job->parts.graph, &job->parts.split, &job->parts.classes, &options,
-                      report, err));
+    PM_TRY(pmi_submit(&job->cluster.producer, &job->analysis, &options, report, err));
     pmi_logf(log_of(job), PM_LOG_INFO,
              "%zu states, %zu SCCs of at least 2 states, %zu of them distinct: %zu known, %zu recorded here, %zu "
              "units sent (%zu by claim check)",
@@ -78,13 +68,11 @@ static pm_status collect(cli_job *job, pm_reader *reader, pm_model **out, pm_err
     cli_job_model_options(job, &model);
     pm_collect_options options = {.manifest = &job->manifest, .model = &model};
     pm_collect_report report;
-    double split = job->result.model.seconds_split;
     pm_status st = cli_cluster_hold_signals(&job->cluster, err);
-    PM_THEN(st, pmi_collect(&job->cluster.producer, reader, &job->parts, &options, out, &report, err));
+    PM_THEN(st, pmi_collect(&job->cluster.producer, reader, &job->analysis, &options, out, &report, err));
     cli_cluster_release_signals(&job->cluster);
     PM_TRY(st);
     job->result.model = report.model;
-    job->result.model.seconds_split = split;
     pmi_logf(log_of(job), PM_LOG_DEBUG, "traces are there after %.3f s: %zu units seen, %zu SCCs sent again",
              report.watch.seconds, report.watch.units_seen, report.watch.sent_again);
     return PM_OK;
@@ -123,7 +111,7 @@ pm_status cli_job_evaluate_anywhere(cli_job *job, pm_reader *reader, pm_error *e
 pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
     pm_submit_report report;
     pm_reader *reader = NULL;
-    pm_status st = job->parts.graph == NULL ? cli_job_find_parts(job, err) : PM_OK;
+    pm_status st = cli_job_classify(job, err);
     PM_THEN(st, cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err));
     PM_THEN(st, cli_job_submit(job, &report, err));
     PM_THEN(st, cli_job_collect(job, reader, err));
@@ -138,26 +126,25 @@ pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
 
 /* Seconds of one core that recording takes at most: SCCs that turn out to be alike are recorded once. */
 static pm_status estimate_most(cli_job *job, double *seconds, pm_error *err) {
-    pm_split split;
     uint64_t cost = 0;
-    pm_status st = pmi_split_graph(job->graph, NULL, &split, err);
-    for (uint32_t scc = 0; st == PM_OK && scc < split.n_sccs; scc++) {
+    PM_TRY(cli_job_split(job, err));
+    const pm_split *split = &job->analysis.split;
+    for (uint32_t scc = 0; scc < split->n_sccs; scc++) {
         size_t n_edges = 0;
-        uint32_t first = split.scc_first[scc], n = split.scc_first[scc + 1] - first;
+        uint32_t first = split->scc_first[scc], n = split->scc_first[scc + 1] - first;
         for (uint32_t i = 0; n > 1 && i < n; i++) {
-            uint32_t v = split.member[first + i];
-            n_edges += split.row[v + 1] - split.row[v];
+            uint32_t v = split->member[first + i];
+            n_edges += split->row[v + 1] - split->row[v];
         }
         cost += n > 1 ? pmi_record_cost(n, n_edges) : 0;
     }
     *seconds = 1e-6 * (double)cost;
-    pmi_split_free(&split);
-    return cli_name_graph(st, job->options.graph, err);
+    return PM_OK;
 }
 
 /* The same of the classes whose traces neither Redis nor the disk has. */
 static pm_status estimate_missing(cli_job *job, double *seconds, pm_error *err) {
-    const pm_classes *classes = &job->parts.classes;
+    const pm_classes *classes = &job->analysis.classes;
     size_t n = classes->n_classes, uploaded;
     uint8_t(*keys)[PM_DIGEST_BYTES] = pmi_malloc(n, sizeof *keys);
     bool *known = pmi_calloc(n, sizeof *known);
@@ -223,7 +210,7 @@ pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *
     pm_error why = {0};
     st = open_in_passing(job, &why);
     if (st == PM_OK) {
-        PM_TRY(cli_job_find_parts(job, err));
+        PM_TRY(cli_job_classify(job, err));
         st = cli_cluster_limit(&job->cluster, ASKING_SECONDS, &why);
         st = st == PM_OK ? ask_cluster(job, chosen, &why) : st;
     }
@@ -232,17 +219,4 @@ pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *
                  why.text);
     }
     return cli_cluster_limit(&job->cluster, *chosen ? (double)job->options.timeout : 0, err);
-}
-
-pm_status cli_job_record_parts(cli_job *job, unsigned threads, pm_error *err) {
-    pm_model_options options;
-    cli_job_model_options(job, &options);
-    options.threads = threads;
-    double split = job->result.model.seconds_split;
-    pm_trace_cache cache = pmi_disk_traces(job->cluster.disk);
-    pm_status st = pmi_model_of_parts(job->parts.graph, &job->parts.split, &job->parts.classes,
-                                      job->cluster.disk != NULL ? &cache : NULL, false, &options, &job->model,
-                                      &job->result.model, err);
-    job->result.model.seconds_split = split;
-    return cli_name_graph(st, job->options.graph, err);
 }

@@ -14,13 +14,13 @@ pm_status cli_job_open_store(cli_job *job, pm_error *err);
 /* Errors: PM_EUNAVAILABLE when no worker is alive. */
 pm_status cli_job_need_workers(cli_job *job, pm_error *err);
 
-/* Splits the graph and finds the classes: job->parts. */
-pm_status cli_job_find_parts(cli_job *job, pm_error *err);
+/* Finds the classes of job->analysis. */
+pm_status cli_job_classify(cli_job *job, pm_error *err);
 
-/* Submits job->parts. */
+/* Submits job->analysis. */
 pm_status cli_job_submit(cli_job *job, pm_submit_report *report, pm_error *err);
 
-/* Waits until the traces of job->parts are there, and makes the model of them; job->manifest is set. `reader` reads
+/* Waits until the traces of job->analysis are there, and makes the model of them; job->manifest is set. `reader` reads
  * events from before the submission or the look at the manifest. */
 pm_status cli_job_collect(cli_job *job, pm_reader *reader, pm_error *err);
 /* The same without a model. */
@@ -32,9 +32,7 @@ pm_status cli_job_evaluate_anywhere(cli_job *job, pm_reader *reader, pm_error *e
 /* Submits, collects, evaluates: --strategy cluster, and submit --wait with something to evaluate. */
 pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err);
 
-/* Whether `auto` takes the cluster, which it opens where that is worth asking; says what it chose, and why. After
- * *chosen is false, job->parts may have been found: then the model is to be made of them. */
+/* Whether `auto` takes the cluster, which it opens where that is worth asking; says what it chose, and why. */
 pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *err);
-pm_status cli_job_record_parts(cli_job *job, unsigned threads, pm_error *err);
 
 #endif

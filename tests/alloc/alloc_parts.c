@@ -7,7 +7,6 @@
 #include "examples/models.h"
 #include "failing.h"
 #include "scc/canon.h"
-#include "scc/split.h"
 #include "trace/codec.h"
 #include "trace/library_impl.h"
 #include "wire/seal.h"
@@ -68,19 +67,18 @@ static pm_status generate(void *ctx, bool *tolerated, pm_error *err) {
 /* Splits the graph in `ctx`, and makes all its traces without a cache. */
 static pm_status record(void *ctx, bool *tolerated, pm_error *err) {
     (void)tolerated;
-    const pm_graph *graph = ctx;
-    pm_split split = {0};
+    pm_analysis analysis = {0};
     pm_library library = {0};
     pm_library_options options = {.record = {.effort = PM_EFFORT_BEST, .memory = MEMORY}, .threads = 1};
     pm_status st = pmi_isa_choose(NULL, &options.record.isa, err);
     if (st == PM_OK) {
-        st = pmi_split_graph(graph, NULL, &split, err);
+        st = pmi_analysis_split(ctx, PM_EFFORT_BEST, false, NULL, &analysis, err);
     }
     if (st == PM_OK) {
-        st = pmi_library_make(graph, &split, &options, &library, err);
+        st = pmi_library_make(&analysis, &options, &library, err);
     }
     pmi_library_free(&library);
-    pmi_split_free(&split);
+    pmi_analysis_free(&analysis);
     return st;
 }
 
@@ -101,8 +99,7 @@ static pm_status encode_and_decode(void *ctx, bool *tolerated, pm_error *err) {
 
 /* A graph whose traces are known: the first byte of a key is the number of one. */
 typedef struct seen_graph {
-    const pm_graph *graph;
-    const pm_split *split;
+    const pm_analysis *analysis;
     const pm_library *library;
 } seen_graph;
 
@@ -131,12 +128,12 @@ static pm_status see_again(void *ctx, bool *tolerated, pm_error *err) {
     (void)tolerated;
     const seen_graph *seen = ctx;
     uint32_t n_classes = seen->library->n_classes;
-    pm_kept_classes kept = {.n_sccs = seen->split->n_sccs,
-                            .n_states = seen->split->n_transient,
+    pm_kept_classes kept = {.n_sccs = seen->analysis->split.n_sccs,
+                            .n_states = seen->analysis->split.n_transient,
                             .n_classes = n_classes,
                             .keys = pmi_malloc(n_classes, sizeof *kept.keys),
-                            .class_of = pmi_malloc(seen->split->n_sccs, sizeof *kept.class_of),
-                            .names = pmi_malloc(seen->split->n_transient, sizeof *kept.names)};
+                            .class_of = pmi_malloc(seen->analysis->split.n_sccs, sizeof *kept.class_of),
+                            .names = pmi_malloc(seen->analysis->split.n_transient, sizeof *kept.names)};
     pm_trace_cache cache = {.ctx = ctx, .get = get_known};
     pm_library_options options = {.record = {.effort = PM_EFFORT_FAST}, .threads = 1, .cache = &cache};
     pm_library library = {0};
@@ -146,7 +143,7 @@ static pm_status see_again(void *ctx, bool *tolerated, pm_error *err) {
         st = pmi_fail_memory(err, "what is kept of a graph", kept.n_states * sizeof *kept.names);
     } else {
         fill_kept(seen, &kept);
-        st = pmi_library_of_kept(seen->graph, seen->split, &kept, &options, &library, &made, err);
+        st = pmi_library_of_kept(seen->analysis, &kept, &options, &library, &made, err);
         st = st == PM_OK && !made ? pmi_fail(err, PM_ESOFTWARE, "the traces do not fit their own graph") : st;
     }
     pmi_library_free(&library);
@@ -180,23 +177,23 @@ static pm_status seal_and_open(void *ctx, bool *tolerated, pm_error *err) {
 
 static int sweep_graph(const char *name, const model_request *request) {
     pm_graph *graph = NULL;
-    pm_split split = {0};
+    pm_analysis analysis = {0};
     pm_library library = {0};
     pm_library_options options = {.record = {.effort = PM_EFFORT_FAST, .memory = MEMORY}, .threads = 1};
     int faults = 1;
     if (pmi_isa_choose(NULL, &options.record.isa, NULL) == PM_OK &&
         pmi_model_find(request->name)->make(request->args, &graph, NULL) == PM_OK &&
-        pmi_split_graph(graph, NULL, &split, NULL) == PM_OK &&
-        pmi_library_make(graph, &split, &options, &library, NULL) == PM_OK) {
+        pmi_analysis_split(graph, PM_EFFORT_FAST, false, NULL, &analysis, NULL) == PM_OK &&
+        pmi_library_make(&analysis, &options, &library, NULL) == PM_OK) {
         faults = failing_sweep(name, record, graph);
         faults += failing_sweep("encode and decode a trace", encode_and_decode, &library.classes[0]);
-        seen_graph seen = {graph, &split, &library};
+        seen_graph seen = {&analysis, &library};
         faults += failing_sweep("take the traces of a graph seen before", see_again, &seen);
     } else {
         printf("not ok %s: could not be prepared\n", name);
     }
     pmi_library_free(&library);
-    pmi_split_free(&split);
+    pmi_analysis_free(&analysis);
     pm_graph_free(graph);
     return faults;
 }

@@ -24,19 +24,19 @@ static const char text[] =
     "\"start_param_edges\":[],\"param_length\":0,\"state_length\":1,\"n_vertices\":11,\"is_discrete\":false}";
 
 typedef struct known {
-    pm_graph *graph;
-    pm_split split;
+    pm_analysis analysis;
     pm_library library;
 } known;
 
 static const known *the_graph(void) {
     static known k;
-    if (k.graph == NULL) {
+    if (k.analysis.graph == NULL) {
         pm_library_options o = {.record = {.effort = PM_EFFORT_FAST, .memory = 1 << 20}, .threads = 1};
         must(pmi_isa_choose(NULL, &o.record.isa, NULL) == PM_OK);
-        must(pm_graph_parse(text, sizeof text - 1, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &k.graph, NULL) == PM_OK);
-        must(pmi_split_graph(k.graph, NULL, &k.split, NULL) == PM_OK);
-        must(pmi_library_make(k.graph, &k.split, &o, &k.library, NULL) == PM_OK && k.library.n_classes == 2);
+        pm_graph *graph;
+        must(pm_graph_parse(text, sizeof text - 1, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, NULL) == PM_OK);
+        must(pmi_analysis_split(graph, PM_EFFORT_FAST, false, NULL, &k.analysis, NULL) == PM_OK);
+        must(pmi_library_make(&k.analysis, &o, &k.library, NULL) == PM_OK && k.library.n_classes == 2);
     }
     return &k;
 }
@@ -78,20 +78,20 @@ static void check_edges(const pm_split *s, const pm_scc_instance *instance, uint
 
 static void try_graph(pm_kept_classes *kept) {
     const known *k = the_graph();
-    if (kept->n_sccs != k->split.n_sccs || kept->n_states != k->split.n_transient) {
+    if (kept->n_sccs != k->analysis.split.n_sccs || kept->n_states != k->analysis.split.n_transient) {
         return;
     }
     pm_trace_cache cache = {.ctx = (void *)k, .get = get};
     pm_library_options o = {.record = {.effort = PM_EFFORT_FAST}, .threads = 1, .cache = &cache};
     pm_library library;
     bool made;
-    must(pmi_library_of_kept(k->graph, &k->split, kept, &o, &library, &made, NULL) == PM_OK);
+    must(pmi_library_of_kept(&k->analysis, kept, &o, &library, &made, NULL) == PM_OK);
     uint32_t name[16] = {0};
-    for (uint32_t i = 0; made && i < k->split.n_transient; i++) {
-        name[k->split.member[i]] = library.names[i];
+    for (uint32_t i = 0; made && i < k->analysis.split.n_transient; i++) {
+        name[k->analysis.split.member[i]] = library.names[i];
     }
-    for (uint32_t scc = 0; made && scc < k->split.n_sccs; scc++) {
-        check_edges(&k->split, &library.instances[scc], scc, name);
+    for (uint32_t scc = 0; made && scc < k->analysis.split.n_sccs; scc++) {
+        check_edges(&k->analysis.split, &library.instances[scc], scc, name);
     }
     pmi_library_free(&library);
 }

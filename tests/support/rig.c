@@ -16,28 +16,34 @@ bool rig_has_isa(pm_isa isa) {
     return pmi_isa_choose(pmi_isa_name(isa), &found, NULL) == PM_OK;
 }
 
-rig rig_of(pm_graph *graph, pm_isa isa) {
-    rig r = {.model = {.graph = graph, .isa = isa, .memory = (size_t)1 << 30}};
-    pm_error err;
-    pm_library_options options = {.record = {.memory = r.model.memory, .isa = isa}, .threads = 1};
-    pm_status st = pmi_split_graph(graph, NULL, &r.model.split, &err);
-    if (st == PM_OK) {
-        st = pmi_library_make(graph, &r.model.split, &options, &r.model.library, &err);
-    }
-    if (st == PM_OK) {
-        st = pmi_program_stitch(graph, &r.model.split, r.model.library.instances, &r.model.program, &err);
-    }
+static void must(pm_status st, const pm_error *err) {
     if (st != PM_OK) {
-        fprintf(stderr, "a test's model is refused: %s\n", err.text);
+        fprintf(stderr, "a test's model is refused: %s\n", err->text);
         abort();
     }
+}
+
+pm_analysis analysis_of(pm_graph *graph, pm_effort effort) {
+    pm_analysis analysis;
+    pm_error err;
+    must(pmi_analysis_split(graph, effort, false, NULL, &analysis, &err), &err);
+    pm_graph_free(graph);
+    return analysis;
+}
+
+rig rig_of(pm_graph *graph, pm_isa isa) {
+    rig r = {.model = {.analysis = analysis_of(graph, PM_EFFORT_FAST), .isa = isa, .memory = (size_t)1 << 30}};
+    pm_analysis *a = &r.model.analysis;
+    pm_error err;
+    pm_library_options options = {.record = {.memory = r.model.memory, .isa = isa}, .threads = 1};
+    must(pmi_library_make(a, &options, &r.model.library, &err), &err);
+    must(pmi_program_stitch(a->graph, &a->split, r.model.library.instances, &r.model.program, &err), &err);
     return r;
 }
 
 void rig_free(rig *r) {
     pmi_program_free(&r->model.program);
     pmi_library_free(&r->model.library);
-    pmi_split_free(&r->model.split);
-    pm_graph_free(r->model.graph);
+    pmi_analysis_free(&r->model.analysis);
     *r = (rig){0};
 }

@@ -9,6 +9,9 @@ typedef struct rig {
     struct pm_model model;
 } rig;
 
+/* A graph analysed, without classes. Takes the graph over; aborts on an error. */
+pm_analysis analysis_of(pm_graph *graph, pm_effort effort);
+
 rig rig_of(pm_graph *graph, pm_isa isa);
 void rig_free(rig *r);
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "digraphs.h"
 #include "examples/models.h"
+#include "rig.h"
 #include "scc/classes_codec.h"
 #include "trace/library.h"
 
@@ -48,8 +49,7 @@ static void count_errors(void *ctx, pm_log_level level, const char *text) {
 }
 
 typedef struct desk {
-    pm_graph *graph;
-    pm_split split;
+    pm_analysis analysis;
     shelf shelf;
     pm_trace_cache classes;
     int errors;
@@ -71,8 +71,7 @@ static pm_graph *path(uint32_t n) {
 }
 
 static void desk_open(desk *d, uint32_t n) {
-    *d = (desk){.graph = path(n)};
-    cr_assert_eq(pmi_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
+    *d = (desk){.analysis = analysis_of(path(n), PM_EFFORT_FAST)};
     d->classes = (pm_trace_cache){.ctx = &d->shelf, .get = shelf_get, .put = shelf_put, .remove = shelf_remove};
     d->log = (pm_log){.ctx = &d->errors, .line = count_errors};
     d->options = (pm_library_options){.record = {.effort = PM_EFFORT_FAST, .memory = (size_t)1 << 30},
@@ -84,14 +83,13 @@ static void desk_open(desk *d, uint32_t n) {
 
 static void desk_close(desk *d) {
     pmi_buffer_free(&d->shelf.value);
-    pmi_split_free(&d->split);
-    pm_graph_free(d->graph);
+    pmi_analysis_free(&d->analysis);
 }
 
 static void make(desk *d, uint8_t key[PM_DIGEST_BYTES]) {
     pm_library library;
     pm_error err = {0};
-    cr_assert_eq(pmi_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_library_make(&d->analysis, &d->options, &library, &err), PM_OK, "%s", err.text);
     cr_assert_eq(library.n_classes, 1u);
     memcpy(key, library.classes[0].key, PM_DIGEST_BYTES);
     pmi_library_free(&library);
@@ -165,7 +163,7 @@ Test(classes_kept, that_are_damaged_are_found_again) {
     forge(&d.shelf, name_twice);
     pm_library library;
     pm_error err;
-    cr_assert_eq(pmi_library_make(d.graph, &d.split, &d.options, &library, &err), PM_EDATA);
+    cr_assert_eq(pmi_library_make(&d.analysis, &d.options, &library, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "--strict-cache"), "%s", err.text);
     desk_close(&d);
 }

@@ -54,7 +54,7 @@ static void load(bench *b, unsigned lanes, const double *theta, size_t first) {
     pm_error err;
     b->kernels = pmi_kernels_get(b->r.model.isa, lanes, false);
     cr_assert_eq(b->kernels->lanes, lanes);
-    cr_assert_eq(pmi_weights_fill(b->r.model.graph, theta, first, lanes, lanes, b->values, &err), PM_OK, "%s",
+    cr_assert_eq(pmi_weights_fill(b->r.model.analysis.graph, theta, first, lanes, lanes, b->values, &err), PM_OK, "%s",
                  err.text);
     memset(b->factors.lost_pivot, 0, sizeof b->factors.lost_pivot);
 }
@@ -187,7 +187,7 @@ static void check_against_reference(const bench *b, const double *theta, const d
                                     const double *found) {
     const pm_program *p = &b->r.model.program;
     for (size_t row = 0; row < ROWS; row += 5) {
-        quad *expected = reference(b->r.model.graph, p, theta + 2 * row, rhs, transposed);
+        quad *expected = reference(b->r.model.analysis.graph, p, theta + 2 * row, rhs, transposed);
         for (uint32_t i = 0; i < p->n; i++) {
             double value = found[i * ROWS + row];
             cr_assert(dense_near(value, expected[i], expected[i], 1e-13), "row %zu, position %u: %.17g, expected %.17g",

@@ -40,12 +40,11 @@ static pm_graph *make_graph(int64_t n) {
 /* As submit and record units leave it. */
 static void publish(job *j, pm_effort effort) {
     pm_error err = {0};
-    pm_split split;
-    pm_classes classes;
+    pm_analysis analysis;
     pm_buffer manifest = {0};
-    MUST(pmi_split_graph(j->graph, NULL, &split, &err));
-    MUST(pmi_classes_find(j->graph, &split, effort, 1, NULL, &classes, &err));
-    MUST(pmi_manifest_encode(j->graph, &classes, &split, effort, &manifest, &err));
+    MUST(pmi_analysis_split(j->graph, effort, false, NULL, &analysis, &err));
+    MUST(pmi_analysis_classify(&analysis, 1, NULL, &err));
+    MUST(pmi_manifest_encode(&analysis, &manifest, &err));
     MUST(pmi_manifest_put(j->b.redis, j->b.job, &manifest, &err));
     for (uint32_t c = 0; c < j->model->library.n_classes; c++) {
         const pm_trace_class *class = &j->model->library.classes[c];
@@ -57,8 +56,7 @@ static void publish(job *j, pm_effort effort) {
         pmi_buffer_free(&encoded);
     }
     pmi_buffer_free(&manifest);
-    pmi_classes_free(&classes);
-    pmi_split_free(&split);
+    pmi_analysis_free(&analysis);
 }
 
 static void make_model(job *j, pm_effort effort) {

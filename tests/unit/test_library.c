@@ -23,8 +23,7 @@ static void keep_line(void *ctx, pm_log_level level, const char *text) {
 
 /* What a run needs: a graph of 12 SCCs in 4 shapes, its split, a cache and a log. */
 typedef struct desk {
-    pm_graph *graph;
-    pm_split split;
+    pm_analysis analysis;
     memory_cache memory;
     pm_trace_cache cache;
     lines lines;
@@ -64,8 +63,7 @@ static pm_graph *shapes_in_a_row(uint64_t seed) {
 
 static void desk_open(desk *d, uint64_t seed) {
     memset(d, 0, sizeof *d);
-    d->graph = shapes_in_a_row(seed);
-    cr_assert_eq(pmi_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
+    d->analysis = analysis_of(shapes_in_a_row(seed), PM_EFFORT_BALANCED);
     d->cache = memory_cache_of(&d->memory);
     d->log = (pm_log){.ctx = &d->lines, .line = keep_line};
     d->options =
@@ -77,14 +75,13 @@ static void desk_open(desk *d, uint64_t seed) {
 
 static void desk_close(desk *d) {
     memory_cache_empty(&d->memory);
-    pmi_split_free(&d->split);
-    pm_graph_free(d->graph);
+    pmi_analysis_free(&d->analysis);
 }
 
 static pm_library make(desk *d) {
     pm_library library;
     pm_error err;
-    cr_assert_eq(pmi_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_library_make(&d->analysis, &d->options, &library, &err), PM_OK, "%s", err.text);
     return library;
 }
 
@@ -99,7 +96,7 @@ static void make_and_forget(desk *d, uint32_t recorded) {
 static pm_error refusal(desk *d, pm_status status) {
     pm_library library;
     pm_error err = {0};
-    cr_assert_eq(pmi_library_make(d->graph, &d->split, &d->options, &library, &err), status, "%s", err.text);
+    cr_assert_eq(pmi_library_make(&d->analysis, &d->options, &library, &err), status, "%s", err.text);
     cr_assert_null(library.classes);
     cr_assert_null(library.names);
     return err;
@@ -107,13 +104,13 @@ static pm_error refusal(desk *d, pm_status status) {
 
 /* Each instance, renamed, is the digraph of its plan: every edge is in the pattern. */
 static void check_instances(const desk *d, const pm_library *library) {
-    uint32_t *local = pmi_malloc(d->graph->n_vertices, sizeof *local);
-    for (uint32_t scc = 0; scc < d->split.n_sccs; scc++) {
+    uint32_t *local = pmi_malloc(d->analysis.graph->n_vertices, sizeof *local);
+    for (uint32_t scc = 0; scc < d->analysis.split.n_sccs; scc++) {
         const pm_scc_instance *instance = &library->instances[scc];
         pm_topology t, renamed;
         uint8_t digest[PM_DIGEST_BYTES];
         cr_assert_not_null(instance->plan);
-        cr_assert_eq(pmi_topology_of_scc(&d->split, scc, local, &t, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_of_scc(&d->analysis.split, scc, local, &t, NULL), PM_OK);
         cr_assert_eq(pmi_topology_rename(&t, instance->name, &renamed, NULL), PM_OK);
         cr_assert_eq(pmi_topology_digest(&renamed, PM_BLAKE2S256, digest, NULL), PM_OK);
         cr_assert_arr_eq(digest, instance->plan->trace.digest, PM_DIGEST_BYTES);
@@ -347,15 +344,12 @@ Test(library, of_single_states_is_empty) {
     sketch s = sketch_of(3, 0, false);
     sketch_start(&s, 1, 1);
     sketch_edge(&s, 1, 2, 1);
-    pm_graph *g = sketch_finish(&s);
-    pm_split split;
-    cr_assert_eq(pmi_split_graph(g, NULL, &split, NULL), PM_OK);
+    pm_analysis analysis = analysis_of(sketch_finish(&s), PM_EFFORT_FAST);
     pm_library library;
     pm_library_options options = {.record = {.memory = 1000, .isa = rig_best_isa()}, .threads = 3};
-    cr_assert_eq(pmi_library_make(g, &split, &options, &library, NULL), PM_OK);
+    cr_assert_eq(pmi_library_make(&analysis, &options, &library, NULL), PM_OK);
     cr_assert_eq(library.n_classes, 0u);
     cr_assert_null(library.instances[0].plan);
     pmi_library_free(&library);
-    pmi_split_free(&split);
-    pm_graph_free(g);
+    pmi_analysis_free(&analysis);
 }

@@ -49,8 +49,7 @@ static void count_errors(void *ctx, pm_log_level level, const char *text) {
 }
 
 typedef struct desk {
-    pm_graph *graph;
-    pm_split split;
+    pm_analysis analysis;
     memory_cache traces, classes;
     pm_trace_cache caches[2];
     size_t errors;
@@ -60,9 +59,8 @@ typedef struct desk {
 
 static void desk_open(desk *d) {
     memset(d, 0, sizeof *d);
-    d->graph = many_sccs();
-    cr_assert_eq(pmi_split_graph(d->graph, NULL, &d->split, NULL), PM_OK);
-    cr_assert_geq(d->split.n_transient, (uint32_t)PM_CLASSES_KEPT_STATES);
+    d->analysis = analysis_of(many_sccs(), PM_EFFORT_BALANCED);
+    cr_assert_geq(d->analysis.split.n_transient, (uint32_t)PM_CLASSES_KEPT_STATES);
     d->caches[0] = memory_cache_of(&d->traces);
     d->caches[1] = memory_cache_of(&d->classes);
     d->log = (pm_log){.ctx = &d->errors, .line = count_errors};
@@ -77,14 +75,13 @@ static void desk_open(desk *d) {
 static void desk_close(desk *d) {
     memory_cache_empty(&d->traces);
     memory_cache_empty(&d->classes);
-    pmi_split_free(&d->split);
-    pm_graph_free(d->graph);
+    pmi_analysis_free(&d->analysis);
 }
 
 static pm_library make(desk *d) {
     pm_library library;
     pm_error err;
-    cr_assert_eq(pmi_library_make(d->graph, &d->split, &d->options, &library, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_library_make(&d->analysis, &d->options, &library, &err), PM_OK, "%s", err.text);
     return library;
 }
 
@@ -109,16 +106,16 @@ static void check_row(const pm_plan *plan, const bool *edge, uint32_t j) {
 
 /* Every SCC, renamed, has the edges of its plan: all entries of the pattern that are no fill-in. */
 static void check_sound(const desk *d, const pm_library *library) {
-    uint32_t *local = pmi_malloc(d->graph->n_vertices, sizeof *local);
-    for (uint32_t scc = 0; scc < d->split.n_sccs; scc++) {
+    uint32_t *local = pmi_malloc(d->analysis.graph->n_vertices, sizeof *local);
+    for (uint32_t scc = 0; scc < d->analysis.split.n_sccs; scc++) {
         const pm_scc_instance *instance = &library->instances[scc];
-        if (d->split.scc_first[scc + 1] - d->split.scc_first[scc] == 1) {
+        if (d->analysis.split.scc_first[scc + 1] - d->analysis.split.scc_first[scc] == 1) {
             cr_assert_null(instance->plan);
             continue;
         }
         pm_topology t;
         bool edge[14 * 14] = {false};
-        cr_assert_eq(pmi_topology_of_scc(&d->split, scc, local, &t, NULL), PM_OK);
+        cr_assert_eq(pmi_topology_of_scc(&d->analysis.split, scc, local, &t, NULL), PM_OK);
         cr_assert_eq(instance->plan->trace.n, t.n);
         for (uint32_t v = 0; v < t.n; v++) {
             for (size_t e = t.row[v]; e < t.row[v + 1]; e++) {
@@ -154,7 +151,7 @@ Test(library_kept, a_graph_that_was_seen_before_gets_the_same_again) {
     cr_assert_eq(d.classes.gets, class_gets + 1);
     cr_assert_eq(d.classes.puts, 1u);
     check_sound(&d, &second);
-    cr_assert_arr_eq(first.names, second.names, d.split.n_transient * sizeof *first.names);
+    cr_assert_arr_eq(first.names, second.names, d.analysis.split.n_transient * sizeof *first.names);
     for (uint32_t c = 0; c < SHAPES; c++) {
         cr_assert_arr_eq(first.classes[c].key, second.classes[c].key, PM_DIGEST_BYTES);
         cr_assert_eq(first.classes[c].n_sccs, second.classes[c].n_sccs);
@@ -212,7 +209,7 @@ Test(library_kept, a_trace_of_another_scc_is_removed_and_recorded_again) {
     put_wrong_trace(&d, &library.classes[0], &library.classes[1]);
     pm_library none;
     pm_error err;
-    cr_assert_eq(pmi_library_make(d.graph, &d.split, &d.options, &none, &err), PM_EDATA);
+    cr_assert_eq(pmi_library_make(&d.analysis, &d.options, &none, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "--strict-cache"), "%s", err.text);
     pmi_library_free(&library);
     desk_close(&d);

@@ -7,11 +7,10 @@
 #include "examples/models.h"
 #include "redis/manifest.h"
 #include "redis_server.h"
+#include "rig.h"
 
 typedef struct desk {
-    pm_graph *graph;
-    pm_split split;
-    pm_classes classes;
+    pm_analysis job;
     pm_buffer encoded;
     pm_error err;
 } desk;
@@ -19,10 +18,9 @@ typedef struct desk {
 #define MUST(call) cr_assert_eq(call, PM_OK, "%s", d->err.text)
 
 static void encode(desk *d, pm_graph *graph, pm_effort effort) {
-    *d = (desk){.graph = graph};
-    MUST(pmi_split_graph(graph, NULL, &d->split, &d->err));
-    MUST(pmi_classes_find(graph, &d->split, effort, 1, NULL, &d->classes, &d->err));
-    MUST(pmi_manifest_encode(graph, &d->classes, &d->split, effort, &d->encoded, &d->err));
+    *d = (desk){.job = analysis_of(graph, effort)};
+    MUST(pmi_analysis_classify(&d->job, 1, NULL, &d->err));
+    MUST(pmi_manifest_encode(&d->job, &d->encoded, &d->err));
 }
 
 static void begin(desk *d, const char *model, const int64_t *args) {
@@ -34,24 +32,21 @@ static void begin(desk *d, const char *model, const int64_t *args) {
 
 static void end(desk *d) {
     pmi_buffer_free(&d->encoded);
-    pmi_classes_free(&d->classes);
-    pmi_split_free(&d->split);
-    pm_graph_free(d->graph);
+    pmi_analysis_free(&d->job);
 }
 
-static void expect_same(const desk *d, const pm_job *job) {
-    cr_expect_eq(memcmp(job->job, d->graph->digest, PM_DIGEST_BYTES), 0);
-    cr_expect_eq(memcmp(job->graph->digest, d->graph->digest, PM_DIGEST_BYTES), 0);
+static void expect_same(const desk *d, const pm_analysis *job) {
+    cr_expect_eq(memcmp(job->graph->digest, d->job.graph->digest, PM_DIGEST_BYTES), 0);
     cr_expect_eq(job->effort, PM_EFFORT_BALANCED);
-    cr_assert_eq(job->split.n_sccs, d->split.n_sccs);
-    cr_assert_eq(job->classes.n_classes, d->classes.n_classes);
-    for (uint32_t c = 0; c < d->classes.n_classes; c++) {
-        cr_expect_eq(memcmp(job->classes.canon[c].key, d->classes.canon[c].key, PM_DIGEST_BYTES), 0);
-        cr_expect_eq(job->classes.canon[c].as_given, d->classes.canon[c].as_given);
-        cr_expect_eq(job->classes.n_sccs[c], d->classes.n_sccs[c]);
+    cr_assert_eq(job->split.n_sccs, d->job.split.n_sccs);
+    cr_assert_eq(job->classes.n_classes, d->job.classes.n_classes);
+    for (uint32_t c = 0; c < d->job.classes.n_classes; c++) {
+        cr_expect_eq(memcmp(job->classes.canon[c].key, d->job.classes.canon[c].key, PM_DIGEST_BYTES), 0);
+        cr_expect_eq(job->classes.canon[c].as_given, d->job.classes.canon[c].as_given);
+        cr_expect_eq(job->classes.n_sccs[c], d->job.classes.n_sccs[c]);
     }
-    cr_expect_eq(memcmp(job->classes.class_of, d->classes.class_of, d->split.n_sccs * sizeof(uint32_t)), 0);
-    cr_expect_eq(memcmp(job->classes.names, d->classes.names, d->split.n_transient * sizeof(uint32_t)), 0);
+    cr_expect_eq(memcmp(job->classes.class_of, d->job.classes.class_of, d->job.split.n_sccs * sizeof(uint32_t)), 0);
+    cr_expect_eq(memcmp(job->classes.names, d->job.classes.names, d->job.split.n_transient * sizeof(uint32_t)), 0);
 }
 
 Test(manifest, there_and_back) {
@@ -61,18 +56,18 @@ Test(manifest, there_and_back) {
     } models[] = {{"two-locus-arg", {4, 0}}, {"islands", {12, 3}}, {"kingman", {10}}, {"tandem", {4, 5, 6}}};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         desk bench, *d = &bench;
-        pm_job job;
+        pm_analysis job;
         begin(d, models[i].model, models[i].args);
         MUST(pmi_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err));
         expect_same(d, &job);
-        pmi_job_free(&job);
+        pmi_analysis_free(&job);
         end(d);
     }
 }
 
 Test(manifest, every_damage_is_refused) {
     desk bench, *d = &bench;
-    pm_job job;
+    pm_analysis job;
     begin(d, "islands", (const int64_t[]){4, 0});
     for (size_t n = 0; n < d->encoded.size; n++) {
         cr_assert_eq(pmi_manifest_decode(d->encoded.bytes, n, SIZE_MAX, NULL, &job, &d->err), PM_EDATA, "%zu bytes", n);
@@ -90,7 +85,7 @@ Test(manifest, every_damage_is_refused) {
 /* A manifest that is whole, and says what is not so. */
 static void expect_lie(desk *d, pm_manifest_message *m, const char *words) {
     pm_buffer encoded = {0};
-    pm_job job;
+    pm_analysis job;
     MUST(pmi_message_encode(&pmi_manifest_type, m, &encoded, &d->err));
     cr_expect_eq(pmi_manifest_decode(encoded.bytes, encoded.size, SIZE_MAX, NULL, &job, &d->err), PM_EDATA);
     cr_expect(strstr(d->err.text, words) != NULL && strstr(d->err.text, "manifest") != NULL, "%s", d->err.text);
@@ -149,10 +144,11 @@ Test(manifest, a_base_weight_is_refused_with_a_remedy) {
         "{\"states\": [[0], [2], [1]], \"edges\": [], \"start_edges\": [], \"param_edges\": [[1, 2, 0.5, 3, 4]],"
         "\"start_param_edges\": [[1, 1, 0, 0]], \"param_length\": 2, \"state_length\": 1, \"n_vertices\": 3}";
     desk bench = {0}, *d = &bench;
-    MUST(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC_021, PM_KIND_AS_GIVEN, &d->graph, &d->err));
-    MUST(pmi_split_graph(d->graph, NULL, &d->split, &d->err));
-    MUST(pmi_classes_find(d->graph, &d->split, PM_EFFORT_FAST, 1, NULL, &d->classes, &d->err));
-    cr_expect_eq(pmi_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_FAST, &d->encoded, &d->err), PM_EDATA);
+    pm_graph *graph;
+    MUST(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC_021, PM_KIND_AS_GIVEN, &graph, &d->err));
+    d->job = analysis_of(graph, PM_EFFORT_FAST);
+    MUST(pmi_analysis_classify(&d->job, 1, NULL, &d->err));
+    cr_expect_eq(pmi_manifest_encode(&d->job, &d->encoded, &d->err), PM_EDATA);
     cr_expect(strstr(d->err.text, "phasemill convert") != NULL, "%s", d->err.text);
     cr_expect_eq(d->encoded.size, 0);
     end(d);
@@ -161,29 +157,30 @@ Test(manifest, a_base_weight_is_refused_with_a_remedy) {
 Test(manifest, in_redis) {
     redis_server s;
     desk bench, *d = &bench;
-    pm_job job;
+    pm_analysis job;
     pm_buffer bytes = {0};
     redis_server_start(&s, NULL);
     pm_redis *r = redis_server_open(&s);
     begin(d, "two-locus-arg", (const int64_t[]){4, 0});
-    const uint8_t *id = d->graph->digest;
+    const uint8_t *id = d->job.graph->digest;
     cr_expect_eq(pmi_manifest_get(r, id, SIZE_MAX, NULL, &job, NULL, &d->err), PM_ENOINPUT);
     cr_expect(strstr(d->err.text, "submit") != NULL, "%s", d->err.text);
     MUST(pmi_manifest_put(r, id, &d->encoded, &d->err));
     MUST(pmi_manifest_get(r, id, SIZE_MAX, NULL, &job, &bytes, &d->err));
     expect_same(d, &job);
     cr_expect(bytes.size == d->encoded.size && memcmp(bytes.bytes, d->encoded.bytes, bytes.size) == 0);
-    pmi_job_free(&job);
+    pmi_analysis_free(&job);
     (void)redis_server_check_keys(&s);
     /* another effort takes its place */
-    pmi_classes_free(&d->classes);
+    pmi_classes_free(&d->job.classes);
     d->encoded.size = 0;
-    MUST(pmi_classes_find(d->graph, &d->split, PM_EFFORT_BEST, 1, NULL, &d->classes, &d->err));
-    MUST(pmi_manifest_encode(d->graph, &d->classes, &d->split, PM_EFFORT_BEST, &d->encoded, &d->err));
+    d->job.effort = PM_EFFORT_BEST;
+    MUST(pmi_analysis_classify(&d->job, 1, NULL, &d->err));
+    MUST(pmi_manifest_encode(&d->job, &d->encoded, &d->err));
     MUST(pmi_manifest_put(r, id, &d->encoded, &d->err));
     MUST(pmi_manifest_get(r, id, SIZE_MAX, NULL, &job, NULL, &d->err));
     cr_expect_eq(job.effort, PM_EFFORT_BEST);
-    pmi_job_free(&job);
+    pmi_analysis_free(&job);
     /* under another job's key, and damaged */
     uint8_t other[PM_DIGEST_BYTES];
     fixture_key(1, other);

@@ -318,31 +318,29 @@ static pm_status empty_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buf
     return PM_OK;
 }
 
-Test(model, of_parts_is_the_same_and_leaves_the_parts_after_a_failure) {
+Test(model, of_an_analysis_is_the_same_and_leaves_it_after_a_failure) {
     pm_graph *g = ring(30);
     pm_model_options options = without_cache();
     pm_model *whole = model_of(g, &options, NULL), *model;
-    pm_split split;
-    pm_classes classes;
+    pm_analysis analysis;
     pm_error err;
-    cr_assert_eq(pmi_split_graph(g, NULL, &split, &err), PM_OK);
-    cr_assert_eq(pmi_classes_find(g, &split, options.effort, 1, NULL, &classes, &err), PM_OK);
+    cr_assert_eq(pmi_analysis_split(g, options.effort, false, NULL, &analysis, &err), PM_OK);
+    cr_assert_eq(pmi_analysis_classify(&analysis, 1, NULL, &err), PM_OK);
     char hex[PM_DIGEST_HEX];
-    pmi_hex(classes.canon[0].key, hex);
+    pmi_hex(analysis.classes.canon[0].key, hex);
 
     pm_trace_cache empty = {.get = empty_get};
-    cr_assert_eq(pmi_model_of_parts(g, &split, &classes, &empty, true, &options, &model, NULL, &err), PM_EUNAVAILABLE);
+    pm_trace_source source = {.cache = &empty, .cached_only = true};
+    cr_assert_eq(pmi_model_of(&analysis, &source, &options, &model, NULL, &err), PM_EUNAVAILABLE);
     cr_assert(strstr(err.text, hex) != NULL, "%s", err.text);
     cr_assert_null(model);
 
     pm_model_report report;
-    cr_assert_eq(pmi_model_of_parts(g, &split, &classes, NULL, false, &options, &model, &report, &err), PM_OK, "%s",
-                 err.text);
+    source = (pm_trace_source){.cache = NULL};
+    cr_assert_eq(pmi_model_of(&analysis, &source, &options, &model, &report, &err), PM_OK, "%s", err.text);
     cr_assert_eq(report.sccs_recorded, 1u);
     cr_assert_eq(report.sccs_nontrivial, 1u);
-    cr_assert_null(split.member);
-    pmi_split_free(&split);
-    pmi_classes_free(&classes);
+    cr_assert_null(analysis.graph);
     pm_graph_free(g);
 
     static const double theta[] = {0.37, 2.9}, times[] = {0.1, 2};

@@ -59,7 +59,7 @@ static void check_graph(uint32_t size, uint32_t width, bool is_discrete) {
     static const unsigned threads[] = {1, 2, 4, 0}, lanes[] = {0, 1, 4, 8, 16};
     static outcome expected, found;
     rig r = rig_of(wide_graph(size, width, is_discrete), rig_best_isa());
-    uint32_t n = r.model.graph->n_vertices;
+    uint32_t n = r.model.analysis.graph->n_vertices;
     double theta[ROWS], *rewards = pmi_calloc(VECTORS * (size_t)n, sizeof *rewards);
     for (size_t b = 0; b < ROWS; b++) {
         theta[b] = 0.25 + 0.03125 * (double)b;

@@ -197,7 +197,7 @@ static void check_chain(pm_random *random) {
     request.covariance = false;
     evaluate(&r, &request, &(pm_result){.moments = falling[0][0]});
     for (int b = 0; b < ROWS; b += 2) {
-        check_row(r.model.graph, theta[b], whole, raw[b], falling[b], covariance[b]);
+        check_row(r.model.analysis.graph, theta[b], whole, raw[b], falling[b], covariance[b]);
     }
     rig_free(&r);
 }

@@ -193,8 +193,8 @@ Test(moments_range, the_same_bits_on_every_instruction_set) {
     for (int isa = 0, first = 1; isa < PM_ISA_COUNT; isa++) {
         for (unsigned lanes = 1; rig_has_isa((pm_isa)isa) && lanes <= 16; lanes = lanes == 1 ? 4 : 2 * lanes) {
             rig best = queue(LEVELS);
-            rig r = rig_of(best.model.graph, (pm_isa)isa);
-            pmi_graph_hold(r.model.graph);
+            rig r = rig_of(best.model.analysis.graph, (pm_isa)isa);
+            pmi_graph_hold(r.model.analysis.graph);
             r.model.program.is_long = true;
             double found[10];
             pm_error err = {0};

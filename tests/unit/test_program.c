@@ -31,9 +31,9 @@ static void check_same(edge *found, size_t n_found, edge *expected, size_t n_exp
 
 static void check_positions(const rig *r) {
     const pm_program *p = &r->model.program;
-    const pm_split *s = &r->model.split;
+    const pm_split *s = &r->model.analysis.split;
     uint32_t transient = 0;
-    for (uint32_t v = 0; v < r->model.graph->n_vertices; v++) {
+    for (uint32_t v = 0; v < r->model.analysis.graph->n_vertices; v++) {
         cr_assert_eq(p->position[v] == PM_NONE, s->scc_of[v] == PM_NONE);
         if (p->position[v] != PM_NONE) {
             cr_assert_lt(p->position[v], p->n);
@@ -61,9 +61,9 @@ typedef struct kinds {
 } kinds;
 
 static void find_kinds(const rig *r, uint32_t at, kinds *k) {
-    const pm_graph *g = r->model.graph;
+    const pm_graph *g = r->model.analysis.graph;
     const pm_program *p = &r->model.program;
-    const pm_split *s = &r->model.split;
+    const pm_split *s = &r->model.analysis.split;
     uint32_t v = p->vertex[at];
     k->n_inner = k->n_exits = k->n_absorb = k->n_loops = 0;
     for (size_t e = 0; e < g->n_edges; e++) {
@@ -117,7 +117,7 @@ static void check_edges(const rig *r) {
         n = copy_row(p->absorb_row, NULL, p->absorb_weight, at, found);
         check_same(found, n, k.absorb, k.n_absorb, "absorbing edges", at);
         check_repeats(p, at);
-        if (r->model.graph->is_discrete) {
+        if (r->model.analysis.graph->is_discrete) {
             n = copy_row(p->loop_row, NULL, p->loop_weight, at, found);
             check_same(found, n, k.loops, k.n_loops, "self-loops", at);
         } else {
@@ -134,7 +134,7 @@ static void check_levels(const rig *r) {
         const pm_component *component = &p->components[c];
         uint32_t level = 0;
         for (size_t e = p->exit_row[component->first]; e < p->exit_row[component->first + component->n]; e++) {
-            uint32_t below = r->model.split.scc_of[p->vertex[p->exit_to[e]]];
+            uint32_t below = r->model.analysis.split.scc_of[p->vertex[p->exit_to[e]]];
             cr_assert_lt(below, c);
             level = p->components[below].level + 1 > level ? p->components[below].level + 1 : level;
         }
@@ -227,7 +227,7 @@ Test(program, is_the_graph_in_another_order) {
         check_levels(&r);
         check_sizes(&r);
         check_pattern(&r);
-        parts += r.model.split.n_nontrivial;
+        parts += r.model.analysis.split.n_nontrivial;
         rig_free(&r);
     }
     cr_assert_gt(parts, 50u, "%u", parts);
@@ -252,7 +252,7 @@ Test(program, levels_of_a_small_graph) {
     const pm_program *p = &r.model.program;
     static const uint32_t level[] = {0, 2, 1, 1, 1, 0, 0};
     for (uint32_t v = 1; v <= 6; v++) {
-        cr_assert_eq(p->components[r.model.split.scc_of[v]].level, level[v], "row %u", v);
+        cr_assert_eq(p->components[r.model.analysis.split.scc_of[v]].level, level[v], "row %u", v);
     }
     cr_assert_eq(p->n_levels, 3u);
     uint32_t at = p->position[4];

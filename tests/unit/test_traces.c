@@ -18,8 +18,7 @@ typedef struct desk {
     redis_server server;
     fixture folder;
     pm_traces traces;
-    pm_graph *graph;
-    pm_split split;
+    pm_analysis analysis;
     pm_library library;
     uint8_t (*keys)[PM_DIGEST_BYTES];
     pm_buffer *encoded;
@@ -36,9 +35,10 @@ static void open_disk(desk *d) {
 static void record(desk *d) {
     const pm_library_options options = {
         .record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = rig_best_isa()}, .threads = 1};
-    MUST(pmi_model_find("islands")->make((const int64_t[]){10, 0}, &d->graph, &d->err));
-    MUST(pmi_split_graph(d->graph, NULL, &d->split, &d->err));
-    MUST(pmi_library_make(d->graph, &d->split, &options, &d->library, &d->err));
+    pm_graph *graph;
+    MUST(pmi_model_find("islands")->make((const int64_t[]){10, 0}, &graph, &d->err));
+    d->analysis = analysis_of(graph, PM_EFFORT_BALANCED);
+    MUST(pmi_library_make(&d->analysis, &options, &d->library, &d->err));
     d->n = d->library.n_classes;
     cr_assert_eq(d->n, 9);
     d->keys = calloc(d->n + 1, sizeof *d->keys);
@@ -75,8 +75,7 @@ static void end(desk *d) {
     free(d->encoded);
     free(d->keys);
     pmi_library_free(&d->library);
-    pmi_split_free(&d->split);
-    pm_graph_free(d->graph);
+    pmi_analysis_free(&d->analysis);
     free(d);
 }
 
@@ -408,7 +407,7 @@ Test(traces, a_library_through_both) {
                                   .threads = 2,
                                   .cache = &cache};
     pm_library library;
-    MUST(pmi_library_make(d->graph, &d->split, &options, &library, &d->err));
+    MUST(pmi_library_make(&d->analysis, &options, &library, &d->err));
     cr_expect(library.n_recorded == 9 && library.n_cached == 0);
     pmi_library_free(&library);
     /* another machine: no disk, and nothing may be recorded */
@@ -416,11 +415,11 @@ Test(traces, a_library_through_both) {
     d->traces.disk = NULL;
     options.cached_only = true;
     MUST(pmi_traces_warm(&d->traces, keys_of(d), d->n, &d->err));
-    MUST(pmi_library_make(d->graph, &d->split, &options, &library, &d->err));
+    MUST(pmi_library_make(&d->analysis, &options, &library, &d->err));
     cr_expect(library.n_recorded == 0 && library.n_cached == 9);
     pmi_library_free(&library);
     flush(d);
-    cr_expect_eq(pmi_library_make(d->graph, &d->split, &options, &library, &d->err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_library_make(&d->analysis, &options, &library, &d->err), PM_EUNAVAILABLE);
     d->traces.disk = disk;
     end(d);
 }

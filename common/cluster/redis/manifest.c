@@ -33,8 +33,9 @@ static pm_status check_graph(const pm_graph *graph, pm_error *err) {
                           "the newest layout that travels; run phasemill convert on it and submit what it writes");
 }
 
-pm_status pmi_manifest_encode(const pm_graph *graph, const pm_classes *classes, const pm_split *split, pm_effort effort,
-                              pm_buffer *out, pm_error *err) {
+pm_status pmi_manifest_encode(const pm_analysis *analysis, pm_buffer *out, pm_error *err) {
+    const pm_graph *graph = analysis->graph;
+    const pm_classes *classes = &analysis->classes;
     pm_buffer written = {0};
     const pm_byte_sink sink = {.ctx = &written, .write = add_bytes};
     uint8_t *as_given = pmi_malloc(classes->n_classes, 1);
@@ -47,10 +48,10 @@ pm_status pmi_manifest_encode(const pm_graph *graph, const pm_classes *classes, 
         for (uint32_t c = 0; c < classes->n_classes; c++) {
             as_given[c] = classes->canon[c].as_given ? 1 : 0;
         }
-        pm_manifest_message message = {.effort = (uint64_t)effort,
+        pm_manifest_message message = {.effort = (uint64_t)analysis->effort,
                                        .as_given = {as_given, classes->n_classes},
-                                       .class_of = pmi_u32s(classes->class_of, split->n_sccs),
-                                       .names = pmi_u32s(classes->names, split->n_transient),
+                                       .class_of = pmi_u32s(classes->class_of, analysis->split.n_sccs),
+                                       .names = pmi_u32s(classes->names, analysis->split.n_transient),
                                        .graph = {written.bytes, written.size}};
         memcpy(message.job, graph->digest, sizeof message.job);
         st = pmi_message_encode(&pmi_manifest_type, &message, out, err);
@@ -61,13 +62,6 @@ pm_status pmi_manifest_encode(const pm_graph *graph, const pm_classes *classes, 
 }
 
 /* ---- reading ---- */
-
-void pmi_job_free(pm_job *job) {
-    pmi_classes_free(&job->classes);
-    pmi_split_free(&job->split);
-    pm_graph_free(job->graph);
-    *job = (pm_job){0};
-}
 
 static pm_status check_sizes(const pm_manifest_message *m, const pm_split *split, pm_error *err) {
     if (m->class_of.size != (size_t)split->n_sccs * 4 || m->names.size != (size_t)split->n_transient * 4) {
@@ -87,7 +81,7 @@ static pm_status check_sizes(const pm_manifest_message *m, const pm_split *split
                           split->n_sccs);
 }
 
-static pm_status restore_classes(const pm_manifest_message *m, pm_job *out, pm_error *err) {
+static pm_status restore_classes(const pm_manifest_message *m, pm_analysis *out, pm_error *err) {
     uint32_t *class_of = NULL, *names = NULL;
     size_t n_sccs, n_names;
     pm_status st = check_sizes(m, &out->split, err);
@@ -100,27 +94,33 @@ static pm_status restore_classes(const pm_manifest_message *m, pm_job *out, pm_e
     return st;
 }
 
-static pm_status unpack(const pm_manifest_message *m, const pm_log *log, pm_job *out, pm_error *err) {
-    out->effort = (pm_effort)m->effort;
-    memcpy(out->job, m->job, sizeof out->job);
-    PM_TRY(pm_graph_parse(m->graph.bytes, m->graph.size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &out->graph, err));
-    if (memcmp(out->graph->digest, m->job, sizeof m->job) != 0) {
+static pm_status check_digest(const pm_graph *graph, const pm_manifest_message *m, pm_error *err) {
+    if (memcmp(graph->digest, m->job, sizeof m->job) != 0) {
         char found[PM_DIGEST_HEX], expected[PM_DIGEST_HEX];
-        pmi_hex(out->graph->digest, found);
+        pmi_hex(graph->digest, found);
         pmi_hex(m->job, expected);
         return pmi_fail(err, PM_EDATA, "its graph is %s, expected %s", found, expected);
     }
-    PM_TRY(pmi_split_graph(out->graph, log, &out->split, err));
-    return restore_classes(m, out, err);
+    return PM_OK;
 }
 
-pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, const pm_log *log, pm_job *out,
+static pm_status unpack(const pm_manifest_message *m, const pm_log *log, pm_analysis *out, pm_error *err) {
+    pm_graph *graph;
+    PM_TRY(pm_graph_parse(m->graph.bytes, m->graph.size, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, err));
+    pm_status st = check_digest(graph, m, err);
+    PM_THEN(st, pmi_analysis_split(graph, (pm_effort)m->effort, false, log, out, err));
+    PM_THEN(st, restore_classes(m, out, err));
+    pm_graph_free(graph);
+    return st;
+}
+
+pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, const pm_log *log, pm_analysis *out,
                               pm_error *err) {
     pm_manifest_message message;
     pm_message_memory memory = {0};
     pm_message_type type = pmi_manifest_type;
     type.unpacked = limit < type.unpacked ? limit : type.unpacked;
-    *out = (pm_job){0};
+    *out = (pm_analysis){0};
     pm_status st = pmi_message_decode(&type, bytes, n, &message, &memory, err);
     if (st == PM_OK) {
         st = unpack(&message, log, out, err);
@@ -130,7 +130,7 @@ pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, cons
         }
     }
     if (st != PM_OK) {
-        pmi_job_free(out);
+        pmi_analysis_free(out);
     }
     return st;
 }
@@ -167,12 +167,12 @@ static pm_status check_stored_size(pm_redis *r, const uint8_t *job, size_t limit
 }
 
 pm_status pmi_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log,
-                           pm_job *out, pm_buffer *encoded, pm_error *err) {
+                           pm_analysis *out, pm_buffer *encoded, pm_error *err) {
     pm_buffer bytes = {0};
     pm_blob_found found;
     char hex[PM_DIGEST_HEX];
     pmi_hex(job, hex);
-    *out = (pm_job){0};
+    *out = (pm_analysis){0};
     pm_status st = check_stored_size(r, job, limit, err);
     if (st != PM_OK) {
         return st;
@@ -187,8 +187,8 @@ pm_status pmi_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size
                                               r->options.address, hex)
                             : st;
     }
-    if (st == PM_OK && memcmp(out->job, job, sizeof out->job) != 0) {
-        pmi_job_free(out);
+    if (st == PM_OK && memcmp(out->graph->digest, job, PM_DIGEST_BYTES) != 0) {
+        pmi_analysis_free(out);
         st = pmi_fail(err, PM_EDATA, "Redis at %s holds the manifest of another job under %s; submit the graph again",
                       r->options.address, hex);
     }

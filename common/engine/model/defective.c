@@ -178,9 +178,9 @@ static pm_status build(const pm_graph *g, const pm_split *s, const bool *absorbe
     return st;
 }
 
-pm_status pmi_restriction_new(const pm_graph *graph, const pm_split *split, const double *value,
-                              const pm_model_options *options, pm_restriction *out, pm_model_report *report,
-                              pm_error *err) {
+pm_status pmi_restriction_new(const pm_analysis *analysis, const double *value, const pm_model_options *options,
+                              pm_restriction *out, pm_model_report *report, pm_error *err) {
+    const pm_graph *graph = analysis->graph;
     *out = (pm_restriction){.row = pmi_malloc(graph->n_vertices, sizeof *out->row),
                             .edge = pmi_malloc(graph->n_edges + graph->n_vertices, sizeof *out->edge),
                             .start = pmi_malloc(graph->n_starts, sizeof *out->start)};
@@ -189,8 +189,8 @@ pm_status pmi_restriction_new(const pm_graph *graph, const pm_split *split, cons
     if (out->row == NULL || out->edge == NULL || out->start == NULL || absorbed == NULL) {
         st = pmi_fail_memory(err, "the states that can be absorbed", graph->n_edges * sizeof *out->edge);
     }
-    PM_THEN(st, find_absorbed(graph, split, value, absorbed, err));
-    PM_THEN(st, build(graph, split, absorbed, value, out, err));
+    PM_THEN(st, find_absorbed(graph, &analysis->split, value, absorbed, err));
+    PM_THEN(st, build(graph, &analysis->split, absorbed, value, out, err));
     if (st == PM_OK && out->graph != NULL) {
         pm_model_options o = *options;
         o.defective = false;
@@ -226,15 +226,15 @@ typedef struct conditional {
 
 /* What stays in a vertex of a discrete chain. */
 static double stay_in(const conditional *c, const double *theta, uint32_t v, pm_terms *terms) {
-    const pm_split *s = &c->original->split;
+    const pm_split *s = &c->original->analysis.split;
     terms->n = 0;
     terms->coef[0] = 1;
-    pmi_terms_subtract(terms, c->original->graph, theta, s->weight + s->row[v], s->row[v + 1] - s->row[v]);
+    pmi_terms_subtract(terms, c->original->analysis.graph, theta, s->weight + s->row[v], s->row[v + 1] - s->row[v]);
     return fmax(0, pmi_wide_double(pmi_exact_dot_wide(terms->coef, terms->n, terms->x)));
 }
 
 static pm_status fill_values(const conditional *c, double *weight, pm_terms *terms, pm_error *err) {
-    const pm_graph *g = c->original->graph, *to = c->r->graph;
+    const pm_graph *g = c->original->analysis.graph, *to = c->r->graph;
     for (size_t b = 0; b < c->request->n_theta; b++) {
         double *values = c->values + b * to->n_weights;
         const double *theta = c->request->theta + b * g->n_params;
@@ -317,7 +317,7 @@ static pm_status check_h(const conditional *c, size_t b, pm_wide *flow, pm_wide 
 
 static pm_status find_h(const conditional *c, pm_error *err) {
     const pm_model *m = c->r->model;
-    size_t n = m->graph->n_vertices;
+    size_t n = m->analysis.graph->n_vertices;
     double *visits = pmi_calloc(n, sizeof *visits);
     pm_wide *flow = pmi_malloc(n, sizeof *flow), *out = pmi_malloc(n, sizeof *out);
     pm_rewards rewards = {0};
@@ -333,8 +333,8 @@ static pm_status find_h(const conditional *c, pm_error *err) {
                               .rewards = visits,
                               .lanes = c->request->lanes,
                               .threads = 1};
-        pm_moments_context context = {.graph = m->graph,
-                                      .split = &m->split,
+        pm_moments_context context = {.graph = m->analysis.graph,
+                                      .split = &m->analysis.split,
                                       .program = &m->program,
                                       .isa = m->isa,
                                       .memory = m->memory,
@@ -418,7 +418,7 @@ static pm_status transform(const conditional *c, size_t b, pm_wide *mass, pm_err
 /* The request's rewards by rows of the restricted graph; none at the gate. */
 static double *move_rewards(const conditional *c, pm_error *err) {
     const pm_request *q = c->request;
-    const pm_graph *g = c->original->graph;
+    const pm_graph *g = c->original->analysis.graph;
     size_t n = c->r->graph->n_vertices, vectors = q->n_rewards == 0 ? 1 : q->n_rewards, count = 0;
     double *out = pmi_mul(n, vectors, &count) ? pmi_calloc(count, sizeof *out) : NULL;
     if (out == NULL) {
@@ -486,11 +486,11 @@ static pm_status evaluate_transformed(const conditional *c, pm_result *result, p
 /* Nothing moves that can be absorbed: what is absorbed is so at time zero. */
 static pm_status evaluate_atoms(const conditional *c, pm_result *result, pm_error *err) {
     const pm_request *q = c->request;
-    size_t vectors = q->n_rewards == 0 ? 1 : q->n_rewards, n_starts = c->original->graph->n_starts;
+    size_t vectors = q->n_rewards == 0 ? 1 : q->n_rewards, n_starts = c->original->analysis.graph->n_starts;
     for (size_t b = 0; b < q->n_theta; b++) {
         double mass = 0;
         for (size_t s = 0; s < n_starts; s++) {
-            mass += c->r->row[c->original->graph->start_to[s]] != PM_NONE ? c->start[b * n_starts + s] : 0;
+            mass += c->r->row[c->original->analysis.graph->start_to[s]] != PM_NONE ? c->start[b * n_starts + s] : 0;
         }
         if (!(mass > 0) && (q->n_moments > 0 || q->covariance)) {
             return mass_is_zero(c, b, err);
@@ -514,8 +514,9 @@ pm_status pmi_restriction_evaluate(const pm_restriction *r, const pm_model *orig
     if (r->graph == NULL) {
         return evaluate_atoms(&c, result, err);
     }
-    size_t n_values = 0, n_h = 0, n_terms = (1 + original->graph->n_edges) * (1 + (size_t)original->graph->n_params);
-    double *weight = pmi_malloc(original->graph->n_weights, sizeof *weight);
+    size_t n_values = 0, n_h = 0,
+           n_terms = (1 + original->analysis.graph->n_edges) * (1 + (size_t)original->analysis.graph->n_params);
+    double *weight = pmi_malloc(original->analysis.graph->n_weights, sizeof *weight);
     pm_terms terms = {.coef = pmi_malloc(1 + n_terms, sizeof(double)), .x = pmi_malloc(n_terms, sizeof(double))};
     if (pmi_mul(request->n_theta, r->graph->n_weights, &n_values) &&
         pmi_mul(request->n_theta, r->graph->n_vertices, &n_h)) {

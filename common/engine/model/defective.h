@@ -25,9 +25,8 @@ typedef struct pm_restriction {
 
 /* `value`: of each weight at the theta that it is for, where edges of weight zero are left out; NULL: for every theta
  * at which no weight is zero. Free with pmi_restriction_free, also after a failure. */
-pm_status pmi_restriction_new(const pm_graph *graph, const pm_split *split, const double *value,
-                              const pm_model_options *options, pm_restriction *out, pm_model_report *report,
-                              pm_error *err);
+pm_status pmi_restriction_new(const pm_analysis *analysis, const double *value, const pm_model_options *options,
+                              pm_restriction *out, pm_model_report *report, pm_error *err);
 void pmi_restriction_free(pm_restriction *r);
 
 /* Moments and covariances given absorption, and the probability of absorption (B), for rows of theta with the start

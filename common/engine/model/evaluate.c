@@ -98,9 +98,9 @@ static bool some_weight_is_zero(const pm_graph *g, const double *theta) {
 /* The graph's shape makes absorption certain while all weights are positive; a replay of moments notices by itself. */
 static pm_status check_absorption(const pm_model *m, const pm_request *r, pm_error *err) {
     for (size_t b = 0; b < r->n_theta; b++) {
-        const double *theta = r->theta + b * m->graph->n_params;
-        if (some_weight_is_zero(m->graph, theta)) {
-            pm_status st = pmi_absorption_check(m->graph, &m->split, theta, b, err);
+        const double *theta = r->theta + b * m->analysis.graph->n_params;
+        if (some_weight_is_zero(m->analysis.graph, theta)) {
+            pm_status st = pmi_absorption_check(m->analysis.graph, &m->analysis.split, theta, b, err);
             if (st != PM_OK) {
                 return st;
             }
@@ -110,11 +110,11 @@ static pm_status check_absorption(const pm_model *m, const pm_request *r, pm_err
 }
 
 static void fill_atoms(const pm_model *m, const pm_request *r, const double *start, double *atom) {
-    const pm_graph *g = m->graph;
+    const pm_graph *g = m->analysis.graph;
     for (size_t b = 0; b < r->n_theta; b++) {
         double sum = 0, error = 0;
         for (size_t s = 0; s < g->n_starts; s++) {
-            double term = m->split.scc_of[g->start_to[s]] == PM_NONE ? start[b * g->n_starts + s] : 0;
+            double term = m->analysis.split.scc_of[g->start_to[s]] == PM_NONE ? start[b * g->n_starts + s] : 0;
             double total = sum + term, part = total - sum;
             error += (sum - (total - part)) + (term - part); /* Knuth's TwoSum */
             sum = total;
@@ -127,7 +127,7 @@ static pm_status densities(const pm_model *m, const pm_request *r, const double 
                            pm_error *err) {
     pm_status st = wants_moments(r) || m->defective ? PM_OK : check_absorption(m, r, err);
     pm_chain *chain = NULL;
-    PM_THEN(st, pmi_chain_new(m->graph, &m->split, &chain, err));
+    PM_THEN(st, pmi_chain_new(m->analysis.graph, &m->analysis.split, &chain, err));
     PM_THEN(st, pmi_density_evaluate(chain, m->isa, r, start, result, m->log, err));
     pmi_chain_free(chain);
     return st;
@@ -140,8 +140,8 @@ static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start
         result->absorption[b] = 1;
     }
     if (wants_moments(r)) {
-        pm_moments_context context = {.graph = m->graph,
-                                      .split = &m->split,
+        pm_moments_context context = {.graph = m->analysis.graph,
+                                      .split = &m->analysis.split,
                                       .program = &m->program,
                                       .isa = m->isa,
                                       .memory = m->memory,
@@ -175,11 +175,12 @@ static void narrow(const pm_graph *g, const pm_request *r, const pm_result *resu
 static pm_status evaluate_zeros(const pm_model *m, const pm_request *r, const double *start, size_t row,
                                 pm_result *result, pm_error *err) {
     pm_restriction restriction = {0};
-    pm_model_options options = {.effort = m->effort, .threads = 1, .memory = m->memory, .isa = pmi_isa_name(m->isa)};
-    double *value = pmi_malloc(m->graph->n_weights, sizeof *value);
-    pm_status st = value == NULL ? pmi_fail_memory(err, "weights", m->graph->n_weights * sizeof *value)
-                                 : pmi_weights_fill(m->graph, r->theta, 0, 1, 1, value, err);
-    PM_THEN(st, pmi_restriction_new(m->graph, &m->split, value, &options, &restriction, NULL, err));
+    pm_model_options options = {
+        .effort = m->analysis.effort, .threads = 1, .memory = m->memory, .isa = pmi_isa_name(m->isa)};
+    double *value = pmi_malloc(m->analysis.graph->n_weights, sizeof *value);
+    pm_status st = value == NULL ? pmi_fail_memory(err, "weights", m->analysis.graph->n_weights * sizeof *value)
+                                 : pmi_weights_fill(m->analysis.graph, r->theta, 0, 1, 1, value, err);
+    PM_THEN(st, pmi_restriction_new(&m->analysis, value, &options, &restriction, NULL, err));
     PM_THEN(st, pmi_restriction_evaluate(&restriction, m, r, start, row, result, err));
     pmi_restriction_free(&restriction);
     free(value);
@@ -189,7 +190,7 @@ static pm_status evaluate_zeros(const pm_model *m, const pm_request *r, const do
 /* All but densities, in runs of rows of one kind. */
 static pm_status evaluate_defective(const pm_model *m, const pm_request *r, const pm_start *start, pm_result *result,
                                     pm_error *err) {
-    const pm_graph *g = m->graph;
+    const pm_graph *g = m->analysis.graph;
     pm_request whole = *r;
     whole.pdf = whole.cdf = false;
     pm_status st = PM_OK;
@@ -215,14 +216,14 @@ static pm_status evaluate_defective(const pm_model *m, const pm_request *r, cons
 pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err) {
     static const double no_parameters = 0;
     pm_request r = *request;
-    if (model->graph->n_params == 0) {
+    if (model->analysis.graph->n_params == 0) {
         r.theta = &no_parameters;
     }
     r.threads = r.threads == 0 ? model->processors : r.threads;
     result->steps = 0;
     result->error_bound = 0;
     result->n_extended = result->n_squared = 0;
-    pm_status st = pmi_request_check(model->graph, &r, result, err);
+    pm_status st = pmi_request_check(model->analysis.graph, &r, result, err);
     if (st == PM_OK && model->densities_only && wants_moments(&r)) {
         st = pmi_fail(err, PM_EUSAGE, "the model was made for densities only: moments and covariances need its traces");
     }
@@ -231,8 +232,8 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     }
     pm_float_env before = pmi_float_enter();
     pm_start start = {0};
-    st = pmi_row_sums_check(&model->row_sums, model->graph, &model->split, r.theta, r.n_theta, err);
-    PM_THEN(st, pmi_start_new(model->graph, r.theta, r.n_theta, model->normalize_start, &start, err));
+    st = pmi_row_sums_check(&model->row_sums, model->analysis.graph, &model->analysis.split, r.theta, r.n_theta, err);
+    PM_THEN(st, pmi_start_new(model->analysis.graph, r.theta, r.n_theta, model->normalize_start, &start, err));
     if (st == PM_OK && result->atom != NULL) {
         fill_atoms(model, &r, start.value, result->atom);
     }

@@ -29,103 +29,107 @@ static pm_status open_cache(const pm_model_options *options, pm_disk **disk, pm_
 
 /* ---- making a model ---- */
 
-static pm_library_options library_options(const pm_model *m, const pm_model_options *options,
-                                          const pm_trace_cache *cache) {
+static pm_library_options library_options(const pm_model *m, const pm_model_options *options) {
     unsigned threads = options->threads == 0 ? m->processors : options->threads;
-    if (m->graph->n_vertices < options->min_size) {
+    if (m->analysis.graph->n_vertices < options->min_size) {
         threads = 1;
     }
-    return (pm_library_options){.record = {.effort = options->effort, .memory = m->memory / threads, .isa = m->isa},
+    return (pm_library_options){.record = {.effort = m->analysis.effort, .memory = m->memory / threads, .isa = m->isa},
                                 .threads = threads,
-                                .cache = cache,
                                 .strict_cache = options->strict_cache,
                                 .log = options->log};
 }
 
-static pm_status make_library(pm_model *m, const pm_model_options *options, pm_disk *disk, pm_error *err) {
+static pm_status make_library(pm_model *m, const pm_trace_source *source, const pm_model_options *options,
+                              pm_error *err) {
+    pm_library_options o = library_options(m, options);
+    if (source != NULL) {
+        o.cache = source->cache;
+        o.classes = source->classes;
+        o.cached_only = source->cached_only;
+        return pmi_library_make(&m->analysis, &o, &m->library, err);
+    }
+    pm_disk *disk;
+    PM_TRY(open_cache(options, &disk, err));
     pm_trace_cache traces = pmi_disk_traces(disk), classes = pmi_disk_classes(disk);
-    pm_library_options o = library_options(m, options, disk != NULL ? &traces : NULL);
     if (disk != NULL) {
+        o.cache = &traces;
         o.classes = &classes;
         pmi_disk_hold(disk);
     }
-    return pmi_library_make(m->graph, &m->split, &o, &m->library, err);
-}
-
-static void fill_report(const pm_model *m, pm_model_report *report) {
-    report->sccs_total = m->split.n_total;
-    report->sccs_nontrivial = m->split.n_nontrivial;
-    report->sccs_distinct = m->library.n_classes;
-    report->sccs_recorded = m->library.n_recorded;
-    report->sccs_cached = m->library.n_cached;
+    pm_status st = pmi_library_make(&m->analysis, &o, &m->library, err);
+    pmi_disk_close(disk);
+    return st;
 }
 
 /* Only what can be absorbed is recorded. */
 static pm_status make_restricted(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
-    *report = (pm_model_report){0};
     m->restriction = pmi_calloc(1, sizeof *m->restriction);
     if (m->restriction == NULL) {
         return pmi_fail_memory(err, "a model", sizeof *m->restriction);
     }
-    pm_status st = pmi_restriction_new(m->graph, &m->split, NULL, options, m->restriction, report, err);
-    report->sccs_total = m->split.n_total;
-    report->sccs_nontrivial = m->split.n_nontrivial;
-    return st;
+    return pmi_restriction_new(&m->analysis, NULL, options, m->restriction, report, err);
 }
 
 /* The traces and the program made of them. */
-static pm_status record(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
-    pm_disk *disk;
-    pm_status st = open_cache(options, &disk, err);
-    if (st != PM_OK) {
-        return st;
-    }
+static pm_status record(pm_model *m, const pm_trace_source *source, const pm_model_options *options,
+                        pm_model_report *report, pm_error *err) {
     double begin = pmi_seconds();
-    st = make_library(m, options, disk, err);
-    pmi_disk_close(disk);
+    PM_TRY(make_library(m, source, options, err));
     double stitch = pmi_seconds();
-    PM_THEN(st, pmi_program_stitch(m->graph, &m->split, m->library.instances, &m->program, err));
+    PM_TRY(pmi_program_stitch(m->analysis.graph, &m->analysis.split, m->library.instances, &m->program, err));
+    report->sccs_distinct = m->library.n_classes;
+    report->sccs_recorded = m->library.n_recorded;
+    report->sccs_cached = m->library.n_cached;
     report->seconds_record = stitch - begin;
     report->seconds_stitch = pmi_seconds() - stitch;
-    return st;
+    return PM_OK;
 }
 
-static pm_status make(pm_model *m, const pm_model_options *options, pm_model_report *report, pm_error *err) {
-    *report = (pm_model_report){0};
-    pm_status st = pmi_isa_choose(options->isa, &m->isa, err);
-    double begin = pmi_seconds(), split = begin;
-    bool is_defective = false;
-    if (st == PM_OK) {
-        st = options->defective ? pmi_split_defective(m->graph, options->log, &m->split, &is_defective, err)
-                                : pmi_split_graph(m->graph, options->log, &m->split, err);
-        split = pmi_seconds();
+static pm_status make(pm_model *m, const pm_trace_source *source, const pm_model_options *options,
+                      pm_model_report *report, pm_error *err) {
+    const pm_analysis *a = &m->analysis;
+    PM_TRY(pmi_isa_choose(options->isa, &m->isa, err));
+    PM_TRY(pmi_row_sums_new(a->graph, &a->split, m->defective, &m->row_sums, err));
+    if (a->is_defective) {
+        PM_TRY(make_restricted(m, options, report, err));
+    } else if (!options->densities_only) {
+        PM_TRY(record(m, source, options, report, err));
     }
-    PM_THEN(st, pmi_row_sums_new(m->graph, &m->split, m->defective, &m->row_sums, err));
-    if (st == PM_OK && is_defective) {
-        st = make_restricted(m, options, report, err);
-    } else if (st == PM_OK) {
-        st = options->densities_only ? PM_OK : record(m, options, report, err);
-        fill_report(m, report);
-    }
-    report->seconds_split = split - begin;
-    return st;
+    report->sccs_total = a->split.n_total;
+    report->sccs_nontrivial = a->split.n_nontrivial;
+    report->seconds_split = a->seconds;
+    return PM_OK;
 }
 
-static pm_status model_empty(pm_graph *graph, const pm_model_options *options, pm_model **out, pm_error *err) {
-    pm_model *m = *out = pmi_calloc(1, sizeof *m);
+pm_status pmi_model_of(pm_analysis *analysis, const pm_trace_source *source, const pm_model_options *options,
+                       pm_model **out, pm_model_report *report, pm_error *err) {
+    pm_model *m = pmi_calloc(1, sizeof *m);
+    *out = NULL;
     if (m == NULL) {
         return pmi_fail_memory(err, "a model", sizeof *m);
     }
-    m->graph = graph;
-    pmi_graph_hold(m->graph);
-    m->processors = pmi_processors();
-    m->memory = options->memory == 0 ? pmi_default_memory() : options->memory;
-    m->normalize_start = options->normalize_start;
-    m->defective = options->defective;
-    m->effort = options->effort;
-    m->densities_only = options->densities_only;
-    m->log = options->log;
-    return PM_OK;
+    *m = (pm_model){.analysis = *analysis,
+                    .processors = pmi_processors(),
+                    .memory = options->memory == 0 ? pmi_default_memory() : options->memory,
+                    .normalize_start = options->normalize_start,
+                    .defective = options->defective,
+                    .densities_only = options->densities_only,
+                    .log = options->log};
+    pm_model_report made = {0};
+    pm_status st = make(m, source, options, &made, err);
+    if (st == PM_OK) {
+        *analysis = (pm_analysis){0};
+        *out = m;
+    } else {
+        *analysis = m->analysis;
+        m->analysis = (pm_analysis){0};
+        pm_model_free(m);
+    }
+    if (report != NULL) {
+        *report = made;
+    }
+    return st;
 }
 
 pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, pm_model **out, pm_model_report *report,
@@ -135,59 +139,13 @@ pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, p
         pm_model_options_default(&defaults);
         options = &defaults;
     }
-    pm_model *m;
+    pm_analysis analysis;
     *out = NULL;
-    pm_status st = model_empty((pm_graph *)graph, options, &m, err);
-    if (st != PM_OK) {
-        return st;
-    }
-    pm_model_report unused;
-    st = make(m, options, report != NULL ? report : &unused, err);
-    if (st != PM_OK) {
-        pm_model_free(m);
-        return st;
-    }
-    *out = m;
-    return PM_OK;
-}
-
-pm_status pmi_model_of_parts(pm_graph *graph, pm_split *split, pm_classes *classes, const pm_trace_cache *cache,
-                             bool cached_only, const pm_model_options *options, pm_model **out, pm_model_report *report,
-                             pm_error *err) {
-    pm_model *m;
-    double begin = pmi_seconds(), record = begin;
-    *out = NULL;
-    pm_status st = model_empty(graph, options, &m, err);
-    if (st != PM_OK) {
-        return st;
-    }
-    st = pmi_isa_choose(options->isa, &m->isa, err);
-    PM_THEN(st, pmi_row_sums_new(graph, split, m->defective, &m->row_sums, err));
-    if (st == PM_OK) {
-        pm_library_options o = library_options(m, options, cache);
-        o.cached_only = cached_only;
-        st = pmi_library_of_classes(split, classes, &o, &m->library, err);
-    }
-    if (st == PM_OK) {
-        record = pmi_seconds();
-        st = pmi_program_stitch(graph, split, m->library.instances, &m->program, err);
-        if (st != PM_OK) {
-            classes->names = m->library.names; /* the parts stay the caller's */
-            m->library.names = NULL;
-        }
-    }
-    if (st != PM_OK) {
-        pm_model_free(m);
-        return st;
-    }
-    m->split = *split;
-    *split = (pm_split){0};
-    if (report != NULL) {
-        *report = (pm_model_report){.seconds_record = record - begin, .seconds_stitch = pmi_seconds() - record};
-        fill_report(m, report);
-    }
-    *out = m;
-    return PM_OK;
+    pm_status st =
+        pmi_analysis_split((pm_graph *)graph, options->effort, options->defective, options->log, &analysis, err);
+    PM_THEN(st, pmi_model_of(&analysis, NULL, options, out, report, err));
+    pmi_analysis_free(&analysis);
+    return st;
 }
 
 void pm_model_free(pm_model *model) {
@@ -199,8 +157,7 @@ void pm_model_free(pm_model *model) {
         pmi_program_free(&model->program);
         pmi_library_free(&model->library);
         pmi_row_sums_free(&model->row_sums);
-        pmi_split_free(&model->split);
-        pm_graph_free(model->graph);
+        pmi_analysis_free(&model->analysis);
         free(model);
     }
 }

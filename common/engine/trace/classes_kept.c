@@ -55,31 +55,32 @@ static pm_status judge(const pm_library_options *o, const uint8_t *key, pm_statu
     return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why->text);
 }
 
-pm_status pmi_classes_fetch(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
-                            pm_kept_classes *out, bool *found, pm_error *err) {
+pm_status pmi_classes_fetch(const pm_analysis *analysis, const pm_library_options *o, pm_kept_classes *out, bool *found,
+                            pm_error *err) {
     uint8_t key[PM_DIGEST_BYTES];
     pm_buffer bytes = {0};
     pm_cache_found there = PM_CACHE_MISSING;
     *found = false;
     *out = (pm_kept_classes){0};
-    pm_status st = pmi_classes_key(graph->digest, o->record.effort, key, err);
+    pm_status st = pmi_classes_key(analysis->graph->digest, analysis->effort, key, err);
     PM_THEN(st, o->classes->get(o->classes->ctx, key, &bytes, &there, err));
     if (st == PM_OK && there == PM_CACHE_DAMAGED) {
         st = discard(o, key, "their checksum does not match", false, err);
     } else if (st == PM_OK && there == PM_CACHE_FOUND) {
         pm_error why = {0};
-        st = decode(split, key, &bytes, out, &why);
+        st = decode(&analysis->split, key, &bytes, out, &why);
         st = judge(o, key, st, &why, found, err);
     }
     pmi_buffer_free(&bytes);
     return st;
 }
 
-pm_status pmi_classes_of_kept(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
-                              const pm_kept_classes *kept, pm_classes *out, bool *found, pm_error *err) {
+pm_status pmi_classes_of_kept(pm_analysis *analysis, const pm_library_options *o, const pm_kept_classes *kept,
+                              bool *found, pm_error *err) {
     pm_error why = {0};
-    pm_status st = pmi_classes_restore(graph, split, o->record.effort, kept->as_given, kept->n_classes, kept->class_of,
-                                       kept->names, out, &why);
+    pm_classes *out = &analysis->classes;
+    pm_status st = pmi_classes_restore(analysis->graph, &analysis->split, analysis->effort, kept->as_given,
+                                       kept->n_classes, kept->class_of, kept->names, out, &why);
     if (st == PM_OK) {
         st = check_keys(kept, out, &why);
         if (st != PM_OK) {
@@ -89,11 +90,11 @@ pm_status pmi_classes_of_kept(const pm_graph *graph, const pm_split *split, cons
     return judge(o, kept->key, st, &why, found, err);
 }
 
-static pm_status encode(const pm_graph *graph, const pm_split *split, const pm_classes *classes, pm_effort effort,
-                        uint8_t key[PM_DIGEST_BYTES], pm_buffer *out, pm_error *err) {
+static pm_status encode(const pm_analysis *analysis, uint8_t key[PM_DIGEST_BYTES], pm_buffer *out, pm_error *err) {
+    const pm_classes *classes = &analysis->classes;
     uint32_t n = classes->n_classes;
-    pm_kept_classes kept = {.n_sccs = split->n_sccs,
-                            .n_states = split->n_transient,
+    pm_kept_classes kept = {.n_sccs = analysis->split.n_sccs,
+                            .n_states = analysis->split.n_transient,
                             .n_classes = n,
                             .as_given = pmi_malloc(n, 1),
                             .keys = pmi_malloc(n, sizeof *kept.keys),
@@ -101,7 +102,7 @@ static pm_status encode(const pm_graph *graph, const pm_split *split, const pm_c
                             .names = classes->names};
     pm_status st = kept.as_given == NULL || kept.keys == NULL
                        ? pmi_fail_memory(err, "keeping classes", n * (1 + sizeof *kept.keys))
-                       : pmi_classes_key(graph->digest, effort, kept.key, err);
+                       : pmi_classes_key(analysis->graph->digest, analysis->effort, kept.key, err);
     if (st == PM_OK) {
         for (uint32_t c = 0; c < n; c++) {
             kept.as_given[c] = classes->canon[c].as_given ? 1 : 0;
@@ -115,12 +116,11 @@ static pm_status encode(const pm_graph *graph, const pm_split *split, const pm_c
     return st;
 }
 
-void pmi_classes_keep(const pm_graph *graph, const pm_split *split, const pm_classes *classes,
-                      const pm_library_options *o) {
+void pmi_classes_keep(const pm_analysis *analysis, const pm_library_options *o) {
     pm_buffer bytes = {0};
     pm_cache_entry entry;
     pm_error why = {0};
-    pm_status st = encode(graph, split, classes, o->record.effort, entry.key, &bytes, &why);
+    pm_status st = encode(analysis, entry.key, &bytes, &why);
     if (st == PM_OK) {
         entry.bytes = bytes.bytes;
         entry.size = bytes.size;

@@ -216,8 +216,10 @@ static pm_status refuse_missing(const pm_library *library, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pmi_library_of_classes(const pm_split *split, pm_classes *classes, const pm_library_options *options,
-                                 pm_library *out, pm_error *err) {
+static pm_status make_of_classes(pm_analysis *analysis, const pm_library_options *options, pm_library *out,
+                                 pm_error *err) {
+    const pm_split *split = &analysis->split;
+    pm_classes *classes = &analysis->classes;
     pm_status st = PM_OK;
     *out = (pm_library){.n_classes = classes->n_classes,
                         .classes = pmi_calloc(classes->n_classes, sizeof *out->classes),
@@ -241,37 +243,44 @@ pm_status pmi_library_of_classes(const pm_split *split, pm_classes *classes, con
 }
 
 /* The classes as they were kept, or found and then kept; `kept` is NULL when there is nothing. */
-static pm_status find_classes(const pm_graph *graph, const pm_split *split, const pm_library_options *o,
-                              const pm_kept_classes *kept, bool keep, pm_classes *out, pm_error *err) {
+static pm_status find_classes(pm_analysis *analysis, const pm_library_options *o, const pm_kept_classes *kept,
+                              bool keep, pm_error *err) {
     bool found = false;
-    pm_status st = kept != NULL ? pmi_classes_of_kept(graph, split, o, kept, out, &found, err) : PM_OK;
-    if (st != PM_OK || found) {
-        return st;
+    if (kept != NULL) {
+        PM_TRY(pmi_classes_of_kept(analysis, o, kept, &found, err));
     }
-    PM_TRY(pmi_classes_find(graph, split, o->record.effort, o->threads, o->log, out, err));
-    if (keep) {
-        pmi_classes_keep(graph, split, out, o);
+    if (!found) {
+        PM_TRY(pmi_classes_find(analysis->graph, &analysis->split, analysis->effort, o->threads, o->log,
+                                &analysis->classes, err));
+    }
+    if (!found && keep) {
+        pmi_classes_keep(analysis, o);
     }
     return PM_OK;
 }
 
-pm_status pmi_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
-                           pm_library *out, pm_error *err) {
-    *out = (pm_library){0};
-    bool keep = options->classes != NULL && split->n_transient >= PM_CLASSES_KEPT_STATES, found = false, made = false;
+static pm_status make_of_graph(pm_analysis *analysis, const pm_library_options *options, pm_library *out,
+                               pm_error *err) {
+    bool keep = options->classes != NULL && analysis->split.n_transient >= PM_CLASSES_KEPT_STATES;
+    bool found = false, made = false;
     pm_kept_classes kept = {0};
-    pm_classes classes = {0};
-    pm_status st = keep ? pmi_classes_fetch(graph, split, options, &kept, &found, err) : PM_OK;
+    pm_status st = keep ? pmi_classes_fetch(analysis, options, &kept, &found, err) : PM_OK;
     if (st == PM_OK && found && options->cache != NULL) {
-        st = pmi_library_of_kept(graph, split, &kept, options, out, &made, err);
+        st = pmi_library_of_kept(analysis, &kept, options, out, &made, err);
     }
     if (st == PM_OK && !made) {
-        st = find_classes(graph, split, options, found ? &kept : NULL, keep, &classes, err);
-        PM_THEN(st, pmi_library_of_classes(split, &classes, options, out, err));
+        st = find_classes(analysis, options, found ? &kept : NULL, keep, err);
+        PM_THEN(st, make_of_classes(analysis, options, out, err));
     }
     pmi_kept_classes_free(&kept);
-    pmi_classes_free(&classes);
     return st;
+}
+
+pm_status pmi_library_make(pm_analysis *analysis, const pm_library_options *options, pm_library *out, pm_error *err) {
+    *out = (pm_library){0};
+    PM_TRY((analysis->classes.class_of != NULL ? make_of_classes : make_of_graph)(analysis, options, out, err));
+    pmi_classes_free(&analysis->classes);
+    return PM_OK;
 }
 
 void pmi_library_free(pm_library *library) {

@@ -3,7 +3,7 @@
 #define PM_TRACE_LIBRARY_H
 
 #include "base/buffer.h"
-#include "scc/classes.h"
+#include "scc/analysis.h"
 #include "trace/program.h"
 #include "trace/record.h"
 
@@ -55,14 +55,11 @@ typedef struct pm_library {
 /* Graphs of fewer transient states are searched each time: that is as fast as looking them up. */
 #define PM_CLASSES_KEPT_STATES 1000
 
-/* Finds, fetches and records. A cache that cannot be written is a warning; an entry that is damaged, or does not fit
- * its SCC, is an error line, removed and recorded again. Errors: those of recording. Free with pmi_library_free, also
- * after a failure. */
-pm_status pmi_library_make(const pm_graph *graph, const pm_split *split, const pm_library_options *options,
-                           pm_library *out, pm_error *err);
-/* The same from classes that are known already; their names move into the library, unless it fails. */
-pm_status pmi_library_of_classes(const pm_split *split, pm_classes *classes, const pm_library_options *options,
-                                 pm_library *out, pm_error *err);
+/* Finds the classes where the analysis does not have them, fetches traces and records. The analysis has no classes any
+ * more then; after a failure it has what was found. A cache that cannot be written is a warning; an entry that is
+ * damaged, or does not fit its SCC, is an error line, removed and recorded again. Errors: those of recording. Free with
+ * pmi_library_free, also after a failure. */
+pm_status pmi_library_make(pm_analysis *analysis, const pm_library_options *options, pm_library *out, pm_error *err);
 void pmi_library_free(pm_library *library);
 
 #endif

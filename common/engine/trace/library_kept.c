@@ -142,12 +142,12 @@ static pm_status fitter_new(const pm_graph *graph, fitter *f, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pmi_library_of_kept(const pm_graph *graph, const pm_split *split, pm_kept_classes *kept,
-                              const pm_library_options *options, pm_library *out, bool *made, pm_error *err) {
+pm_status pmi_library_of_kept(const pm_analysis *analysis, pm_kept_classes *kept, const pm_library_options *options,
+                              pm_library *out, bool *made, pm_error *err) {
     *out = (pm_library){0};
     *made = true;
-    fitter f = {.split = split, .kept = kept, .options = options, .out = out};
-    pm_status st = fitter_new(graph, &f, err);
+    fitter f = {.split = &analysis->split, .kept = kept, .options = options, .out = out};
+    pm_status st = fitter_new(analysis->graph, &f, err);
     PM_THEN(st, fit_all(&f, made, err));
     free(f.position);
     free(f.vertex);
@@ -159,6 +159,6 @@ pm_status pmi_library_of_kept(const pm_graph *graph, const pm_split *split, pm_k
     out->n_cached = out->n_classes;
     out->names = kept->names;
     kept->names = NULL;
-    pmi_library_fill_instances(split, kept->class_of, out);
+    pmi_library_fill_instances(&analysis->split, kept->class_of, out);
     return PM_OK;
 }
