@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "eval/density.h"
-#include "eval/start.h"
+#include "eval/theta.h"
 #include "graph/weights.h"
 #include "wire/units.h"
 

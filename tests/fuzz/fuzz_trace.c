@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "trace/codec.h"
-#include "trace/payload.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

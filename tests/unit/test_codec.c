@@ -4,8 +4,7 @@
 
 #include "base/mem.h"
 #include "trace/codec.h"
-#include "trace/payload.h"
-#include "trace/structure.h"
+#include "trace/trace.h"
 
 /* A generator of its own, so that every failing case can be run again (Vigna's splitmix64). */
 static uint64_t next_random(uint64_t *state) {

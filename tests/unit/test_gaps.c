@@ -1,4 +1,5 @@
-#include "trace/gaps.h"
+#include "codec/writer.h"
+#include "trace/codec.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "digraphs.h"
 #include "trace/order.h"
-#include "trace/symbolic.h"
+#include "trace/record.h"
 
 static void check_permutation(uint32_t n, const uint32_t *pivot) {
     bool *seen = pmi_calloc(n, sizeof *seen);

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "digraphs.h"
 #include "trace/record.h"
-#include "trace/structure.h"
+#include "trace/trace.h"
 
 #define PLENTY ((size_t)1 << 30)
 

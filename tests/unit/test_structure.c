@@ -1,4 +1,4 @@
-#include "trace/structure.h"
+#include "trace/trace.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

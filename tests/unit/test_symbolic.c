@@ -3,8 +3,8 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
-#include "trace/structure.h"
-#include "trace/symbolic.h"
+#include "trace/record.h"
+#include "trace/trace.h"
 
 /* Elimination as it is defined, on a dense pattern in pivot order: after i is gone, whoever led to i leads to where i
  * led. */

@@ -1,8 +1,9 @@
-/* What the parts of the density evaluation see of a chain (eval/density.h). */
+/* A chain laid out for stepping: reachable transient states with their in-edges, absorption edges, start edges. */
 #ifndef PM_EVAL_CHAIN_H
 #define PM_EVAL_CHAIN_H
 
-#include "eval/density.h"
+#include "eval/extended.h"
+#include "scc/split.h"
 
 /* Sums over states are taken block by block, then over the blocks: the same order for every number of threads. */
 #define PM_CHAIN_BLOCK 512
@@ -17,7 +18,7 @@
 
 /* States 0..n-1 are the reachable transient rows of the graph, by level, then by row. The level of an SCC is the
  * longest way to it in the condensation, so nothing flows from a level to an earlier one. */
-struct pm_chain {
+typedef struct pm_chain {
     const pm_graph *graph;
     const pm_split *split;
     uint32_t n;
@@ -42,9 +43,29 @@ struct pm_chain {
     size_t most_in, most_out, most_exits, most_starts;
     bool constant_weights;
     double level_work; /* multiply-adds of a step over the largest level */
-};
+} pm_chain;
+
+/* Immutable; shared by threads. It borrows `graph` and `split`, which must outlive it. Free with pmi_chain_free. */
+pm_status pmi_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err);
+void pmi_chain_free(pm_chain *chain);
 
 /* Multiply-adds of a step over states first..last-1, about. */
 double pmi_step_work(const pm_chain *chain, uint32_t first, uint32_t last);
+
+/* Staying with this probability, or less, is summed without rounding: sums of pairs would know it to few digits. */
+#define PM_SMALL_STAY 0x1p-20
+
+/* For one state at a time: a term for each coefficient of each out-edge. */
+typedef struct pm_stay_room {
+    double *coef, *x;
+} pm_stay_room;
+
+/* Errors: PM_ENOMEM. Free with pmi_stay_room_free, also after a failure. */
+pm_status pmi_stay_room_new(const pm_chain *chain, pm_stay_room *room, pm_error *err);
+void pmi_stay_room_free(pm_stay_room *room);
+
+/* What stays in a state of a discrete chain where its row adds up to one but for a rounding: one minus the
+ * probabilities of leaving `state` at theta, rounded once (graph/exact.h); below zero where these exceed one. */
+pm_pair pmi_exact_stay(const pm_chain *chain, const double *theta, uint32_t state, pm_stay_room *room);
 
 #endif

@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "eval/moments_impl.h"
+#include "eval/moments.h"
 
 /* A variance above this part of the squared mean is right in the plain form. */
 #define PLAIN_ENOUGH 0x1p-40

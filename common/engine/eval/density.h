@@ -3,14 +3,7 @@
 #define PM_EVAL_DENSITY_H
 
 #include "base/isa.h"
-#include "graph/weights.h"
-#include "scc/split.h"
-
-/* The chain laid out for stepping: reachable transient states with their in-edges, absorption edges, start edges.
- * Immutable; shared by threads. It borrows `graph` and `split`, which must outlive it. Free with pmi_chain_free. */
-typedef struct pm_chain pm_chain;
-pm_status pmi_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err);
-void pmi_chain_free(pm_chain *chain);
+#include "eval/chain.h"
 
 /* Errors: PM_EDATA for a time that is not finite, below zero or, when discrete, no whole number. */
 pm_status pmi_density_check_times(const pm_request *request, bool is_discrete, pm_error *err);

@@ -13,6 +13,7 @@
 
 #include "eval/poisson.h"
 #include "eval/step.h"
+#include "graph/weights.h"
 
 /* Steps that are kept before they are mixed, at most. */
 #define PM_CHUNK 512
@@ -44,6 +45,16 @@
 /* Half a unit in the last place of one: what one operation may round off, relatively. */
 #define PM_ROUNDING 0x1p-53
 
+/* Second-order terms of bounds. */
+#define PM_HIGHER_ORDER 1.01
+
+/* Multiply-adds in double precision that one in twice the precision takes. */
+#define PM_EXTENDED_WORK 6.0
+
+/* Windows may cut off PM_CUT_SHARE of the tolerance where the pdf is this part of its peak; below it the pdf is not
+ * resolved unless tails are asked for. */
+#define PM_SMALL_PART 1e-6
+
 /* Times in ascending order: time[j] is number order[j] of the request. */
 typedef struct pm_times {
     double *time;
@@ -65,7 +76,11 @@ typedef struct pm_row {
     pm_method method; /* the next to take */
 } pm_row;
 
-typedef struct pm_progress pm_progress;
+typedef struct pm_progress {
+    const pm_log *log;
+    double started, reported; /* seconds */
+    uint64_t rows_done, rows;
+} pm_progress;
 
 /* What mixing takes of the steps k, k + 1, ... of a chunk. */
 typedef struct pm_step_table {
@@ -197,7 +212,7 @@ typedef struct pm_block {
     double *blend, *blend_low;  /* n slots: the vectors that lanes begin anew from */
     double *weight;             /* a slot: of the step at hand, for `blend` */
     bool may_restart, is_blending;
-    double once, per_step, per_jump; /* roundings of double precision (density_bound.c) */
+    double once, per_step, per_jump; /* roundings of double precision (density_finish.c) */
     pm_lane lane[PM_STEP_MAX_LANES];
 } pm_block;
 
@@ -208,71 +223,51 @@ pm_status pmi_density_block(const pm_density_job *job, const size_t *rows, size_
 
 /* Fills the table from step `first` on. */
 void pmi_step_table_set(pm_step_table *t, uint64_t first);
+/* The table of probabilities and `keep`, for the lanes' lambda; writes over `next`, and `now` when discrete. */
+pm_status pmi_block_set_rates(pm_block *b, pm_error *err);
+/* Empties the first levels of one lane, which nothing flows into any more, where what they still hold does not matter.
+ */
+void pmi_lane_drain(const pm_block *b, pm_lane *lane, unsigned l);
 
-/* density_plan.c: fills job->rows, in ascending order of rows. Errors: PM_EDATA for weights, rates and rows of
- * probabilities that will not do, naming the row of theta and the edge or state. */
-pm_status pmi_density_plan(pm_density_job *job, pm_error *err);
-/* Which states are reached at a row of theta: n flags, to be freed. */
+/* density.c. Which states are reached at a row of theta: n flags, to be freed. */
 pm_status pmi_reached_states(const pm_density_job *job, size_t row, bool **out, pm_error *err);
 /* Multiply-adds of squaring for a row, HUGE_VAL when it cannot be done. */
 double pmi_squaring_work(const pm_density_job *job, size_t row);
 double pmi_last_time(const pm_density_job *job, size_t row);
 pm_times pmi_row_times(const pm_density_job *job, size_t row);
-
-/* density_setup.c: the table of probabilities, `keep`, the lanes' rates and the vector v_0. */
-pm_status pmi_block_setup(pm_block *b, pm_error *err);
-/* Of these all but the vector, for the lanes' lambda; writes over `next`, and `now` when discrete. */
-pm_status pmi_block_set_rates(pm_block *b, pm_error *err);
 /* lambda for rates of `most` at most: with room for the rounding of their sums. */
 double pmi_rate_above(const pm_chain *chain, double most);
 
-/* density_mix.c. Poisson's x for a time of the lane. */
-void pmi_lane_set_mixture(const pm_lane *lane, double time, double exponent, pm_mixture *m);
-pm_poisson_law pmi_mixture_law(const pm_block *b, const pm_lane *lane, const pm_mixture *m);
+/* density_lane.c. Sets the windows for the times of the lane. */
+void pmi_lane_open(pm_block *b, unsigned lane);
 /* Takes the steps lane->at .. end-1 of the chunk into account. */
 void pmi_lane_take(pm_block *b, unsigned lane, uint64_t end);
-/* Sets the windows for the times of the lane. */
-void pmi_lane_open(pm_block *b, unsigned lane);
-/* The same again, as lane->exponent has changed. */
-void pmi_lane_set_windows(const pm_block *b, pm_lane *lane);
-
-/* density_judge.c: at a chunk's end or at the lane's limit decides whether the lane is done, or done better in another
- * way. Errors: PM_EDATA when all of them would take too long. */
+/* At a chunk's end or at the lane's limit decides whether the lane is done, or done better in another way. Errors:
+ * PM_EDATA when all of them would take too long. */
 pm_status pmi_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err);
+/* A plain lane with this bound needs more digits: sets lane->next. Errors: PM_EDATA when there are none to be had. */
+pm_status pmi_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err);
 /* The larger of the pdf's largest value so far at the times asked for and of a small part of its peak, over lambda. */
 double pmi_lane_scale(const pm_lane *lane);
-
-/* density_drain.c: empties the first levels, which nothing flows into any more, and states ahead of the front, where
- * what they still hold does not matter, and leaves states that no lane needs out of later steps. */
-void pmi_block_drain(pm_block *b, uint64_t step);
-/* The first levels of one lane. */
-void pmi_lane_drain(const pm_block *b, pm_lane *lane, unsigned l);
-
-/* density_restart.c. Whether a row may begin anew, and the lane's part of it. */
+/* Whether a row may begin anew, and the lane's part of it. */
 bool pmi_row_may_restart(const pm_density_job *job, size_t row);
-/* At a judgement: sets a goal where steps from there on, at the rates of what is not drained by then, are far fewer
- * than the steps left. */
-void pmi_lane_seek_goal(const pm_block *b, pm_lane *lane, double steps_left);
 /* The weights of step k for the vectors to begin anew from; whether there are any. */
 bool pmi_block_weigh(pm_block *b, uint64_t k);
 /* Begins anew with the lanes that wait for it. *any: whether there are any. */
 pm_status pmi_block_restart(pm_block *b, bool *any, pm_error *err);
 
-/* density_bound.c: counts roundings, before any of the following. */
+/* density_finish.c: counts roundings, before any of the following. */
 void pmi_count_roundings(pm_block *b);
 /* Bounds of what rounding leaves, relative to a sum of non-negative terms.
  * Of the steps, after `steps` of them with `jumps` at most that rates lead to (steps + lambda t when continuous). */
 double pmi_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
 /* Of the Poisson weights of one time and the sum over `window` steps, whose mean under the terms is at most `mean`. */
 double pmi_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window);
-
-/* density_finish.c: the points and their errors of the times before number `end`, which no later step changes. */
+/* The points and their errors of the times before number `end`, which no later step changes. */
 void pmi_lane_settle(const pm_block *b, pm_lane *lane, size_t end);
 /* Settles all times and writes the results of the lane; *bound: their error. A bound above the tolerance: PM_OK and
  * nothing is written. Errors: as pmi_write_points. */
 pm_status pmi_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err);
-/* A plain lane with this bound needs more digits: sets lane->next. Errors: PM_EDATA when there are none to be had. */
-pm_status pmi_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err);
 /* Puts the T points of a row, by ascending time, in order and writes them. Errors:
  * PM_ESOFTWARE when the distribution function decreases by more than the bound. */
 pm_status pmi_write_points(const pm_density_job *job, size_t row, double bound, const pm_point *points, pm_error *err);
@@ -283,12 +278,7 @@ pm_status pmi_refuse_bound(const pm_density_job *job, size_t row, double steps, 
 /* density_squaring.c: the whole of one row. */
 pm_status pmi_density_square(const pm_density_job *job, size_t row, uint64_t *steps, double *bound, pm_error *err);
 
-/* density_progress.c */
-struct pm_progress {
-    const pm_log *log;
-    double started, reported; /* seconds */
-    uint64_t rows_done, rows;
-};
+/* density.c */
 void pmi_progress_start(pm_progress *p, const pm_log *log, size_t rows);
 /* Called by any thread: `rows` rows are done. */
 void pmi_progress_add(pm_progress *p, size_t rows);

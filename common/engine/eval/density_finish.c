@@ -1,15 +1,96 @@
-/* From sums to results: which of cdf and survival is taken as it is, their order in time, the error bound. */
 #include <float.h>
 #include <math.h>
 
 #include "eval/density_block.h"
 #include "eval/poisson.h"
 
+/* ---- bounds of rounding ---- */
+
+/* Bounds of rounding. Every value is a sum of products of numbers that are 0 or more, so relative errors of factors add
+ * up and those of terms do not: what follows counts roundings on the way of any term to the result (Higham 2002,
+ * "Accuracy and stability of numerical algorithms", chapter 3). */
+
+/* Probabilities: weights over lambda, rounded once, and little more (density_block.c); discrete: weights, rounded. */
+#define JUMP_ROUNDINGS 1.01
+
+/* The start distribution: a weight, over a compensated sum; a single one is 1. */
+#define START_ROUNDINGS 4.0
+
+/* A recurrence of Poisson weights for eight steps: x^8, a table's value, two products; the factor of each of the seven
+ * steps before: x, a quotient, a product. Recurrences begin anew at every chunk but the first few, which go on from one
+ * another. */
+#define RECURRENCE_ROUNDINGS 4.0
+#define FIRST_ROUNDINGS (7.0 * (3.0 - RECURRENCE_ROUNDINGS / 8.0))
+#define MOST_STARTS 4
+
+/* fmin and fmax are calls. */
+static double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
+static double smaller(double a, double b) {
+    return a < b ? a : b;
+}
+
+/* Roundings of values once, whatever the number of steps: the start, sums over states and exits. */
+static double once(const pm_block *b) {
+    const pm_chain *c = b->job->chain;
+    double states = c->n < PM_CHAIN_BLOCK ? (double)c->n : PM_CHAIN_BLOCK;
+    double sums = b->extended ? 2.0 : larger(states, (double)c->most_exits + 1.0) + (c->n_blocks > 1 ? 3.0 : 1.0);
+    return sums + (c->graph->n_starts > 1 ? START_ROUNDINGS + (double)c->most_starts : 1.0);
+}
+
+/* Of each step in double precision: in-edges are added up one after the other, or, many, side by side in two
+ * sums in groups, and a compensated sum of these, to what stays; products are rounded on their own without fused
+ * multiply-add; staying is rounded. In twice the precision: eval/step.h. */
+static double per_step(const pm_block *b) {
+    size_t edges = b->job->chain->most_in;
+    if (b->extended) {
+        return ((double)edges + 5.0) * ((double)edges + 5.0) * PM_ROUNDING;
+    }
+    double sums = edges > PM_CHAIN_PLAIN ? larger(PM_CHAIN_PLAIN, fmin((double)edges, PM_CHAIN_GROUP) / 2.0 + 4.0)
+                                         : (double)edges;
+    double staying = b->job->is_discrete ? 2.0 : 1.0; /* of steps that are no jump per_jump counts one */
+    return sums + (b->job->isa == PM_ISA_X86_64_V2 ? 1.0 : 0.0) + staying;
+}
+
+/* Rounded rates are those of another chain, which loses no mass: a path of j jumps and time t has its density changed
+ * by (1 + e)^j exp(e lambda t) at most. Rounded probabilities of a discrete chain: by (1 + e)^j, and staying by itself.
+ */
+static double per_jump(const pm_block *b) {
+    bool is_exact = b->job->is_discrete && b->job->chain->constant_weights;
+    return is_exact ? 0.0 : b->extended ? 8.0 * PM_ROUNDING : JUMP_ROUNDINGS;
+}
+
+void pmi_count_roundings(pm_block *b) {
+    b->once = once(b);
+    b->per_step = per_step(b);
+    b->per_jump = per_jump(b);
+}
+
+double pmi_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps) {
+    double roundings = b->once + steps * b->per_step + jumps * b->per_jump;
+    return lane->rounding + PM_HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
+}
+
+double pmi_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window) {
+    if (b->job->is_discrete) {
+        return 4.0 * PM_ROUNDING;
+    }
+    unsigned starts = m->starts < MOST_STARTS ? m->starts : MOST_STARTS;
+    double recurrence = RECURRENCE_ROUNDINGS / 8.0 * smaller(smaller(mean, window), PM_CHUNK);
+    double weights = m->start_rounding + FIRST_ROUNDINGS * starts + recurrence;
+    /* eight sums side by side over a chunk, then one of them, then of chunks; and c_k */
+    double sums = smaller(window, PM_CHUNK) / 8.0 + 1.0 + 3.0 + m->starts + 3.0;
+    return PM_HIGHER_ORDER * PM_ROUNDING * (weights + sums);
+}
+
+/* ---- points ---- */
+
+/* From sums to results: which of cdf and survival is taken as it is, their order in time, the error bound. */
+
 /* What windows and stopping leave out with tail_accuracy, relative to the value. */
 #define TAIL_CUT 4e-15
-
-/* Second-order terms. */
-#define HIGHER_ORDER 1.01
 
 /* Below this, double precision has no relative accuracy to give. */
 #define SMALLEST_RELATIVE 1e-290
@@ -69,15 +150,6 @@ static pm_point point_of(const pm_block *b, const pm_lane *lane, size_t j) {
     return p;
 }
 
-/* fmin and fmax are calls. */
-static inline double smaller(double a, double b) {
-    return a < b ? a : b;
-}
-
-static inline double larger(double a, double b) {
-    return a > b ? a : b;
-}
-
 static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mixture *m, double mean_steps) {
     double most = (double)(m->last < lane->at ? m->last : lane->at), steps = smaller(mean_steps, most);
     double jumps = steps + (b->job->is_discrete ? 0.0 : m->x);
@@ -112,7 +184,7 @@ static double cdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixt
 /* Rows that exceed one make mass: no path's probability is larger by a greater part, and cdf and survival, of which the
  * larger one is a complement, add up to no more beyond one. */
 static double mass_made(const pm_lane *lane, const pm_mixture *m) {
-    return HIGHER_ORDER * lane->excess * (double)(m->last < lane->at ? m->last : lane->at);
+    return PM_HIGHER_ORDER * lane->excess * (double)(m->last < lane->at ? m->last : lane->at);
 }
 
 static pm_point_error tail_error(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p) {
@@ -158,7 +230,7 @@ static pm_point_error plain_error(const pm_block *b, const pm_lane *lane, size_t
 }
 
 /* The pdf's is relative to what the tolerance is. What windows cut off is at most PM_CUT_SHARE of the tolerance on
- * either side (density_mix.c), those of vectors to begin anew from less. A scale of zero: nothing of the pdf is above
+ * either side (density_lane.c), those of vectors to begin anew from less. A scale of zero: nothing of the pdf is above
  * the smallest number. */
 static double error_bound(const pm_block *b, const pm_lane *lane, const pm_point_error *error) {
     double scale = pmi_lane_scale(lane), cut = PM_CUT_SHARE * b->job->tolerance, pdf = 0.0;

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "eval/chain.h"
 #include "eval/density_block.h"
 #include "eval/extended.h"
-#include "eval/stay.h"
 
 /* What stands for one in matrices and vectors: products of two stay within the doubles on both sides. */
 #define ONE 0x1p400

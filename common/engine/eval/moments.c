@@ -8,24 +8,207 @@
 #include "base/float_env.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "eval/moments_impl.h"
 
-/* Work of one level of SCCs below which waking the other threads costs more than it saves. */
-#define LEVEL_FLOPS 200000
-/* Values of U beyond which fewer lanes run side by side: on a 100 x 100 tandem queue 8 lanes took 6 % less time for
- * each theta than 16, and 4 lanes 15 % more than 8. */
-#define CACHED_BYTES ((size_t)24 << 20)
-
-unsigned pmi_lanes_for(size_t rows) {
+/* The fewest lanes that hold so many rows, 16 for more than that. */
+static unsigned lanes_for(size_t rows) {
     if (rows <= 1) {
         return 1;
     }
     return rows <= 4 ? 4 : rows <= 8 ? 8 : 16;
 }
 
-unsigned pmi_fewer_lanes(unsigned lanes) {
+static unsigned fewer_lanes(unsigned lanes) {
     return lanes > 4 ? lanes / 2 : 1;
 }
+
+/* ---- rows in wide numbers ---- */
+
+/* What rows first..first+count-1 are evaluated for in wide numbers. */
+typedef struct wide_task {
+    size_t first, count;
+    bool moments, covariance;
+} wide_task;
+
+static pm_replay_setup wide_setup(const pm_evaluation *e, bool moments, bool covariance) {
+    return (pm_replay_setup){.context = e->context,
+                             .request = e->request,
+                             .rewards = &e->rewards,
+                             .order = moments && e->request->n_moments > 0 ? e->request->n_moments : 1,
+                             .keep_l = true,
+                             .wide = true,
+                             .covariance = covariance};
+}
+
+void pmi_wide_start(const pm_evaluation *e, size_t row, pm_wide *value) {
+    const pm_graph *g = e->context->graph;
+    const double *theta = e->request->theta + row * g->n_params;
+    pm_wide sum = pmi_wide_of(0);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        value[s] = pmi_graph_weight_wide(g, g->start_weight[s], theta);
+        sum = pmi_wide_add(sum, value[s]);
+    }
+    pm_wide inverse = pmi_wide_invert(sum);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        value[s] = pmi_wide_multiply(value[s], inverse);
+    }
+}
+
+pm_wide pmi_wide_at_start(const pm_evaluation *e, const pm_replay_setup *s, const pm_replay_block *b,
+                          const pm_wide *start, size_t part, size_t k, size_t lane) {
+    const pm_graph *g = e->context->graph;
+    const uint32_t *position = e->context->program->position;
+    const double *x = pmi_replay_moments(s, b, part, k);
+    pm_wide sum = pmi_wide_of(0);
+    for (size_t i = 0; i < g->n_starts; i++) {
+        uint32_t at = position[g->start_to[i]];
+        if (at != PM_NONE) {
+            sum = pmi_wide_multiply_add(sum, start[i], pmi_replay_get(x, s->kernels->lanes, at, lane));
+        }
+    }
+    return sum;
+}
+
+/* Lanes whose pivot is zero: an error unless the state cannot be reached. */
+static pm_status check_pivots(const pm_evaluation *e, const pm_replay_scratch *scratch, size_t first, size_t count,
+                              pm_error *err) {
+    const pm_moments_context *c = e->context;
+    for (size_t lane = 0; lane < count; lane++) {
+        if (scratch->factors.lost_pivot[lane] != 0) {
+            const double *theta = e->request->theta + (first + lane) * c->graph->n_params;
+            pm_status st = pmi_absorption_check(c->graph, c->split, theta, first + lane, err);
+            if (st != PM_OK) {
+                return st;
+            }
+        }
+    }
+    return PM_OK;
+}
+
+/* A signed moment is right relative to that of |r|, `size`: below the range it is rounded only where that is far above.
+ */
+static pm_status check_range(pm_wide value, pm_wide size, size_t row, size_t f, size_t k, pm_error *err) {
+    int range = pmi_wide_range(value);
+    if (range > 0) {
+        return pmi_fail(
+            err, PM_EDATA,
+            "theta row %zu: moment %zu of reward vector %zu overflows double precision; rescale theta or the "
+            "rewards, or ask for fewer moments",
+            row, k, f);
+    }
+    if (range < 0 && pmi_wide_smaller(size, pmi_wide_of(0x1p-960))) {
+        return pmi_fail(
+            err, PM_EDATA,
+            "theta row %zu: moment %zu of reward vector %zu underflows double precision (below 2.2e-308); rescale "
+            "theta or the rewards, or ask for fewer moments",
+            row, k, f);
+    }
+    return PM_OK;
+}
+
+static pm_status write_vector(const pm_evaluation *e, const pm_replay_setup *s, const pm_replay_block *b,
+                              const pm_wide *start, size_t row, size_t lane, size_t f, pm_error *err) {
+    size_t part = e->rewards.first_part[f];
+    bool is_signed = e->rewards.first_part[f + 1] - part == 2;
+    pm_wide scale = pmi_wide_of(1); /* k! where the replay leaves it out */
+    for (size_t k = 1; k <= s->order; k++) {
+        scale = pmi_wide_multiply(scale, pmi_wide_of(e->context->graph->is_discrete ? 1 : (double)k));
+        pm_wide plus = pmi_wide_multiply(pmi_wide_at_start(e, s, b, start, part, k, lane), scale);
+        pm_wide value = plus, size = plus;
+        if (is_signed) {
+            pm_wide minus = pmi_wide_multiply(pmi_wide_at_start(e, s, b, start, part + 1, k, lane), scale);
+            value = pmi_wide_difference(plus, minus);
+            size = pmi_wide_add(plus, minus);
+        }
+        pm_status st = check_range(value, size, row, f, k, err);
+        if (st != PM_OK) {
+            return st;
+        }
+        e->result->moments[(row * e->rewards.n_vectors + f) * s->order + k - 1] = pmi_wide_double(value);
+    }
+    return PM_OK;
+}
+
+static pm_status write_wide_moments(const pm_evaluation *e, const pm_replay_setup *s, const pm_replay_block *b,
+                                    size_t first, size_t count, pm_error *err) {
+    pm_wide *start = pmi_malloc(e->context->graph->n_starts, sizeof *start);
+    pm_status st = PM_OK;
+    if (start == NULL) {
+        return pmi_fail_memory(err, "the start distribution", e->context->graph->n_starts * sizeof *start);
+    }
+    for (size_t lane = 0; st == PM_OK && lane < count; lane++) {
+        pmi_wide_start(e, first + lane, start);
+        for (size_t f = 0; st == PM_OK && f < e->rewards.n_vectors; f++) {
+            st = write_vector(e, s, b, start, first + lane, lane, f, err);
+        }
+    }
+    free(start);
+    return st;
+}
+
+/* The lanes for so many rows that fit the memory of a thread; 0 when not even one does. */
+static unsigned choose_wide_lanes(const pm_evaluation *e, const pm_replay_setup *s, size_t rows) {
+    double memory = (double)e->context->memory / e->threads;
+    if (e->fast.kernels != NULL) {
+        memory -= (double)pmi_replay_lane_bytes(&e->fast) * e->fast.kernels->lanes;
+    }
+    unsigned lanes = lanes_for(rows);
+    while (lanes > 1 && (double)pmi_replay_lane_bytes(s) * lanes > memory) {
+        lanes = fewer_lanes(lanes);
+    }
+    return (double)pmi_replay_lane_bytes(s) * lanes > memory ? 0 : lanes;
+}
+
+static pm_status run_chunk(const pm_evaluation *e, const pm_replay_setup *s, const wide_task *task, pm_error *err) {
+    pm_replay_scratch scratch = {0};
+    pm_replay_block block = {0};
+    pm_status st = pmi_replay_scratch_new(s, &scratch, err);
+    PM_THEN(st, pmi_replay_block_new(s, &block, err));
+    PM_THEN(st, pmi_replay_weights(s, &block, task->first, task->count, err));
+    for (uint32_t c = 0; st == PM_OK && c < e->context->program->n_components; c++) {
+        pmi_replay_component(s, &block, &scratch, c);
+    }
+    PM_THEN(st, check_pivots(e, &scratch, task->first, task->count, err));
+    if (st == PM_OK && task->moments) {
+        st = write_wide_moments(e, s, &block, task->first, task->count, err);
+    }
+    if (st == PM_OK && task->covariance) {
+        st = pmi_covariances(e, s, &block, &scratch, task->first, task->count, err);
+    }
+    pmi_replay_scratch_free(&scratch);
+    pmi_replay_block_free(&block);
+    return st;
+}
+
+/* Writes moments and covariances of the rows, lane by lane right to the last digit or refused. Errors: PM_EDATA naming
+ * row, moment and reward vector; PM_EOSERR when the memory of a thread does not hold one lane. */
+static pm_status wide_rows(const pm_evaluation *e, const wide_task *task, pm_error *err) {
+    pm_replay_setup s = wide_setup(e, task->moments, task->covariance);
+    unsigned lanes = choose_wide_lanes(e, &s, task->count);
+    if (lanes == 0) {
+        return pmi_fail(err, PM_EOSERR,
+                        "theta row %zu: the replay in extended precision of %u states with %zu reward vectors and %zu "
+                        "moments takes %.3g bytes, but --memory leaves a thread less; give more memory, use fewer "
+                        "threads, or ask for fewer moments or rewards at once",
+                        task->first, e->context->program->n, e->rewards.n_vectors, s.order,
+                        (double)pmi_replay_lane_bytes(&s));
+    }
+    s.kernels = pmi_kernels_get(e->context->isa, lanes, true);
+    for (size_t done = 0; done < task->count; done += lanes) {
+        wide_task chunk = *task;
+        chunk.first += done;
+        chunk.count = task->count - done < lanes ? task->count - done : lanes;
+        PM_TRY(run_chunk(e, &s, &chunk, err));
+    }
+    return PM_OK;
+}
+
+/* ---- rows in doubles, and threads ---- */
+
+/* Work of one level of SCCs below which waking the other threads costs more than it saves. */
+#define LEVEL_FLOPS 200000
+/* Values of U beyond which fewer lanes run side by side: on a 100 x 100 tandem queue 8 lanes took 6 % less time for
+ * each theta than 16, and 4 lanes 15 % more than 8. */
+#define CACHED_BYTES ((size_t)24 << 20)
 
 /* Whether moments are wanted that doubles are good for. */
 static bool is_fast(const pm_moments_context *context, const pm_request *request) {
@@ -38,9 +221,9 @@ unsigned pmi_moments_lanes(const pm_moments_context *context, const pm_request *
     }
     size_t rows = (request->n_theta + threads - 1) / threads;
     size_t bytes = is_fast(context, request) ? sizeof(double) : 3 * sizeof(double);
-    unsigned lanes = pmi_lanes_for(rows);
+    unsigned lanes = lanes_for(rows);
     while (lanes > 4 && context->program->largest_u > CACHED_BYTES / (lanes * bytes)) {
-        lanes = pmi_fewer_lanes(lanes);
+        lanes = fewer_lanes(lanes);
     }
     return lanes;
 }
@@ -58,7 +241,7 @@ static pm_replay_setup fast_setup(const pm_moments_context *context, const pm_re
 static size_t lane_bytes(const pm_evaluation *e) {
     pm_replay_setup fast = fast_setup(e->context, e->request, &e->rewards);
     bool moments = e->request->n_moments > 0 && !is_fast(e->context, e->request);
-    pm_replay_setup wide = pmi_wide_setup(e, moments, e->request->covariance);
+    pm_replay_setup wide = wide_setup(e, moments, e->request->covariance);
     return (is_fast(e->context, e->request) ? pmi_replay_lane_bytes(&fast) : 0) +
            (moments || e->request->covariance ? pmi_replay_lane_bytes(&wide) : 0);
 }
@@ -76,7 +259,7 @@ static pm_status choose_size(pm_evaluation *e, pm_error *err) {
     unsigned lanes = pmi_moments_lanes(context, e->request, e->threads);
     double bytes = (double)lane_bytes(e), memory = (double)context->memory;
     while (lanes > 1 && e->request->lanes == 0 && bytes * lanes * e->threads > memory) {
-        lanes = pmi_fewer_lanes(lanes);
+        lanes = fewer_lanes(lanes);
     }
     while (e->threads > 1 && bytes * lanes * e->threads > memory) {
         e->threads--;
@@ -178,7 +361,7 @@ static pm_status run_alone(const pm_evaluation *e, size_t row, bool *rough, pm_e
         *rough = (st == PM_OK && (pmi_float_raised() || !fits)) || st == PM_EDATA;
     }
     if (st == PM_OK && !*rough) {
-        st = pmi_check_pivots(e, &scratch, row, 1, err);
+        st = check_pivots(e, &scratch, row, 1, err);
     }
     pmi_replay_scratch_free(&scratch);
     pmi_replay_block_free(&block);
@@ -197,8 +380,8 @@ static pm_status settle_rows(const pm_evaluation *e, size_t first, size_t count,
         run += rough ? 1 : 0;
         if (run > 0 && (!rough || row + 1 == first + count)) {
             size_t end = rough ? row + 1 : row;
-            pm_wide_task task = {.first = end - run, .count = run, .moments = true};
-            st = pmi_wide_rows(e, &task, err);
+            wide_task task = {.first = end - run, .count = run, .moments = true};
+            st = wide_rows(e, &task, err);
             run = 0;
         }
         if (st == PM_OK && alone != PM_OK) {
@@ -231,16 +414,16 @@ static pm_status finish_fast(const pm_evaluation *e, worker *w, size_t first, si
         return settle_rows(e, first, count, &w->error);
     }
     PM_TRY(st);
-    return pmi_check_pivots(e, &w->scratch, first, count, &w->error);
+    return check_pivots(e, &w->scratch, first, count, &w->error);
 }
 
 /* What a block needs in wide numbers from the beginning. */
 static pm_status run_wide(const pm_evaluation *e, size_t first, size_t count, pm_error *err) {
-    pm_wide_task task = {.first = first,
-                         .count = count,
-                         .moments = e->request->n_moments > 0 && e->fast.kernels == NULL,
-                         .covariance = e->request->covariance};
-    return task.moments || task.covariance ? pmi_wide_rows(e, &task, err) : PM_OK;
+    wide_task task = {.first = first,
+                      .count = count,
+                      .moments = e->request->n_moments > 0 && e->fast.kernels == NULL,
+                      .covariance = e->request->covariance};
+    return task.moments || task.covariance ? wide_rows(e, &task, err) : PM_OK;
 }
 
 static void forget_pivots(pm_replay_scratch *scratch) {

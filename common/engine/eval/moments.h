@@ -14,17 +14,8 @@
 #ifndef PM_EVAL_MOMENTS_H
 #define PM_EVAL_MOMENTS_H
 
-#include "eval/start.h"
-#include "trace/program.h"
-
-typedef struct pm_moments_context {
-    const pm_graph *graph;
-    const pm_split *split;
-    const pm_program *program;
-    pm_isa isa;
-    size_t memory; /* bytes for the working arrays of all threads */
-    const pm_log *log;
-} pm_moments_context;
+#include "eval/replay.h"
+#include "eval/theta.h"
 
 /* Fills result->moments and result->covariance (each NULL where not wanted). The request has been checked for shape.
  * Errors: PM_EDATA naming the row of theta and the weight, state or moment (over- or underflow of the result). */
@@ -36,5 +27,30 @@ size_t pmi_moments_lane_bytes(const pm_moments_context *context, const pm_reques
 
 /* The lanes that a batch of n_theta rows runs with. */
 unsigned pmi_moments_lanes(const pm_moments_context *context, const pm_request *request, unsigned threads);
+
+/* ---- what eval/moments.c and eval/covariance.c share ---- */
+
+typedef struct pm_evaluation {
+    const pm_moments_context *context;
+    const pm_request *request;
+    const pm_start *start;
+    pm_result *result;
+    pm_rewards rewards;
+    pm_replay_setup fast; /* moments in doubles; kernels NULL where wide numbers are needed throughout */
+    unsigned lanes;       /* of a block */
+    unsigned threads;
+    size_t n_blocks;
+} pm_evaluation;
+
+/* The start distribution at one row of theta, in wide numbers: `value` has n_starts entries. */
+void pmi_wide_start(const pm_evaluation *e, size_t row, pm_wide *value);
+
+/* The sum over the start distribution of the k-th moment of a part at one lane. */
+pm_wide pmi_wide_at_start(const pm_evaluation *e, const pm_replay_setup *s, const pm_replay_block *b,
+                          const pm_wide *start, size_t part, size_t k, size_t lane);
+
+/* Covariances of the rows of a block whose means have been solved in wide numbers. */
+pm_status pmi_covariances(const pm_evaluation *e, const pm_replay_setup *s, pm_replay_block *b,
+                          pm_replay_scratch *scratch, size_t first, size_t count, pm_error *err);
 
 #endif

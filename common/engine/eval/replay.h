@@ -3,7 +3,16 @@
 #define PM_EVAL_REPLAY_H
 
 #include "base/wide.h"
-#include "eval/moments.h"
+#include "trace/program.h"
+
+typedef struct pm_moments_context {
+    const pm_graph *graph;
+    const pm_split *split;
+    const pm_program *program;
+    pm_isa isa;
+    size_t memory; /* bytes for the working arrays of all threads */
+    const pm_log *log;
+} pm_moments_context;
 
 /* Reward vectors by position; a vector with negative entries has two parts, plus and minus, both non-negative. */
 typedef struct pm_rewards {
@@ -46,7 +55,7 @@ typedef struct pm_replay_block {
     double *excess; /* discrete: 1, or the sum of a row that exceeds it by rounding, which divides it; else NULL */
     double *exact_values; /* discrete, kernels not wide: the values in wide numbers, for `stay`; else NULL */
     double *exact_sums;   /* the same for the sums of what leaves */
-    double *terms;        /* discrete: room for pmi_replay_stay; else NULL */
+    double *terms;        /* discrete: room for exact sums; else NULL */
     double *z;            /* expected sojourn times, for covariances; else NULL */
 } pm_replay_block;
 
@@ -68,14 +77,6 @@ double *pmi_replay_moments(const pm_replay_setup *setup, const pm_replay_block *
 /* Fills block->values (and stay) for theta rows first..first+count-1. */
 pm_status pmi_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
                              pm_error *err);
-
-/* Of a discrete graph: fills block->stay and block->excess from the values at theta rows first..first+count-1. Errors:
- * PM_EDATA for probabilities that add up to more than one, naming the row of theta and the state. */
-pm_status pmi_replay_stay(const pm_replay_setup *setup, const pm_replay_block *block, size_t first, size_t count,
-                          pm_error *err);
-
-/* The pairs of doubles that block->terms has room for. */
-size_t pmi_replay_stay_terms(const pm_replay_setup *setup);
 
 /* Solves all moments of one component; those of smaller level have been solved. */
 void pmi_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,

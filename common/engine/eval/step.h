@@ -7,6 +7,7 @@
 #ifndef PM_EVAL_STEP_H
 #define PM_EVAL_STEP_H
 
+#include "base/isa.h"
 #include "eval/chain.h"
 
 #define PM_STEP_MAX_LANES 16

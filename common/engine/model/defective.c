@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "eval/replay.h"
+#include "eval/moments.h"
 #include "graph/build.h"
 #include "graph/exact.h"
 #include "graph/weights.h"

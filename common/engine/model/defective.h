@@ -9,7 +9,7 @@
 #ifndef PM_MODEL_DEFECTIVE_H
 #define PM_MODEL_DEFECTIVE_H
 
-#include "eval/start.h"
+#include "eval/theta.h"
 #include "model/model.h"
 
 /* The chain of the states of a graph that can be absorbed. */

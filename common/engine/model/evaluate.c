@@ -3,10 +3,9 @@
 
 #include "base/float_env.h"
 #include "base/mem.h"
-#include "eval/absorption.h"
 #include "eval/density.h"
 #include "eval/moments.h"
-#include "eval/start.h"
+#include "eval/theta.h"
 #include "graph/weights.h"
 #include "model/defective.h"
 

@@ -3,7 +3,7 @@
 #define PM_MODEL_MODEL_H
 
 #include "base/isa.h"
-#include "eval/row_sums.h"
+#include "eval/theta.h"
 #include "trace/library.h"
 
 struct pm_model {

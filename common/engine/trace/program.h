@@ -6,7 +6,7 @@
 #define PM_TRACE_PROGRAM_H
 
 #include "trace/kernel.h"
-#include "trace/plan.h"
+#include "trace/trace.h"
 
 typedef struct pm_component {
     uint32_t first, n;   /* positions first..first+n-1 */

@@ -19,4 +19,11 @@ pm_status pmi_record(const pm_canon *canon, const pm_record_options *options, pm
 /* The check alone; `topology` is the canonical SCC of the plan. */
 pm_status pmi_plan_check(const pm_plan *plan, const pm_topology *topology, pm_isa isa, pm_error *err);
 
+/* Eliminates `topology` in the order `pivot` (n vertices, each once): out->pivot, the patterns, n_edges and flops; the
+ * digest is left zero. Gives up once |L| + |U| exceeds max_fill: then *fits is false and `out` is empty. Time grows
+ * with the fill, not with the flops: rows are pruned symmetrically (Eisenstat and Liu 1992). Free with pmi_trace_free.
+ */
+pm_status pmi_symbolic(const pm_topology *topology, const uint32_t *pivot, size_t max_fill, pm_trace *out, bool *fits,
+                       pm_error *err);
+
 #endif
