@@ -21,6 +21,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 #define PM_VERSION "0.1.0"
 
@@ -215,6 +218,9 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
 /* The instruction set whose kernels the model uses, as in pm_model_options.isa. */
 const char *pm_model_isa(const pm_model *model);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -19,3 +19,11 @@ as_cxx() {
 }
 expect "the header is C++ too" as_cxx
 expect "bash completion is installed" test -s "$prefix/share/bash-completion/completions/phasemill"
+own_names() { ! nm --defined-only --extern-only build/libphasemill.a build/libphasemill_cluster.a | awk 'NF == 3 && $3 !~ /^pmi?_/' | grep .; }
+expect "no symbol of the libraries without their prefix" own_names
+exports_its_header() {
+    cc -shared -o "$PM_WORK/all.so" -Wl,--whole-archive build/libphasemill.a -Wl,--no-whole-archive $(pkg-config --libs phasemill) &&
+        nm -D --defined-only "$PM_WORK/all.so" | awk '{ print $3 }' | sort > "$PM_WORK/exported" &&
+        grep -oE '^[a-z].*\bpm_[a-z_]+\(' include/phasemill.h | grep -oE 'pm_[a-z_]+\($' | tr -d '(' | sort | diff - "$PM_WORK/exported"
+}
+expect "a shared library exports what the header declares, and nothing else" exports_its_header
