@@ -15,7 +15,7 @@ import fuzz_exact
 import gmpy2
 
 SHOWN = 25  # findings that are printed whole
-SLOW = 10  # seconds of processor time after which a command counts as one that does not end
+SLOW = 10  # seconds of processor time, and one more for each row of theta, after which a command does not end
 PATIENCE = 600  # seconds by the clock
 TOO_MANY_STEPS = re.compile(r"tolerance|steps")
 
@@ -33,8 +33,8 @@ def processor_time():
     return used.ru_utime + used.ru_stime
 
 
-def limit_processor_time():
-    resource.setrlimit(resource.RLIMIT_CPU, (SLOW, SLOW + 1))
+def limit_processor_time(seconds):
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
 class Done:
@@ -92,11 +92,12 @@ class Session:
     def run(self, *arguments, env=None, cache=False):
         line = self.command(*([] if cache else ["--no-cache"]), *arguments)
         self.commands += 1
+        limit = SLOW + str(arguments[arguments.index("--theta") + 1]).count(";") if "--theta" in arguments else SLOW
         began = processor_time()
         p = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False,
-                           env={**os.environ, **(env or {})}, preexec_fn=limit_processor_time)
+                           env={**os.environ, **(env or {})}, preexec_fn=lambda: limit_processor_time(limit))
         if p.returncode == -signal.SIGXCPU:
-            self.finding("does not end", arguments, f"no result within {SLOW} s of processor time")
+            self.finding("does not end", arguments, f"no result within {limit} s of processor time")
             return None
         done = Done(p.returncode, p.stdout, p.stderr, processor_time() - began)
         if p.returncode != 0 and not done.refused:
