@@ -34,10 +34,4 @@ typedef struct pm_watch_report {
 pm_status pmi_watch(pm_producer *producer, pm_reader *reader, const pm_watch_options *options, pm_watch_report *report,
                     pm_error *err);
 
-/* Live workers and their slots. */
-pm_status pmi_count_workers(pm_redis *r, size_t *workers, size_t *slots, pm_error *err);
-/* The same; while there are none, waits for as long as a live one may take to be heard of (PM_WORKER_WAIT: Redis may
- * have been emptied, or away), within the producer's deadline. */
-pm_status pmi_wait_for_workers(pm_producer *producer, size_t *workers, size_t *slots, pm_error *err);
-
 #endif

@@ -1,4 +1,5 @@
 #include "support/probe.h"
+#include "units/workers.h"
 
 #include <math.h>
 #include <stddef.h>

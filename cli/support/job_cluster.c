@@ -7,12 +7,10 @@
 #include "base/machine.h"
 #include "base/mem.h"
 #include "base/retry.h"
+#include "producer/choice.h"
+#include "units/workers.h"
 #include "wire/units.h"
 
-/* `auto` asks the cluster when recording here would take so long, and takes it when it is faster even with what a job
- * costs by itself. */
-#define WORTH_ASKING_SECONDS 2.0
-#define JOB_SECONDS 0.5
 /* What `auto` waits for servers that do not answer, before it takes this machine. */
 #define ASKING_SECONDS 5.0
 
@@ -124,69 +122,19 @@ pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
 
 /* ---- auto ---- */
 
-/* Seconds of one core that recording takes at most: SCCs that turn out to be alike are recorded once. */
-static pm_status estimate_most(cli_job *job, double *seconds, pm_error *err) {
-    uint64_t cost = 0;
-    PM_TRY(cli_job_split(job, err));
-    const pm_split *split = &job->analysis.split;
-    for (uint32_t scc = 0; scc < split->n_sccs; scc++) {
-        size_t n_edges = 0;
-        uint32_t first = split->scc_first[scc], n = split->scc_first[scc + 1] - first;
-        for (uint32_t i = 0; n > 1 && i < n; i++) {
-            uint32_t v = split->member[first + i];
-            n_edges += split->row[v + 1] - split->row[v];
-        }
-        cost += n > 1 ? pmi_record_cost(n, n_edges) : 0;
-    }
-    *seconds = 1e-6 * (double)cost;
-    return PM_OK;
-}
-
-/* The same of the classes whose traces neither Redis nor the disk has. */
-static pm_status estimate_missing(cli_job *job, double *seconds, pm_error *err) {
-    const pm_classes *classes = &job->analysis.classes;
-    size_t n = classes->n_classes, uploaded;
-    uint8_t(*keys)[PM_DIGEST_BYTES] = pmi_malloc(n, sizeof *keys);
-    bool *known = pmi_calloc(n, sizeof *known);
-    uint64_t cost = 0;
-    pm_status st = PM_OK;
-    if (keys == NULL || known == NULL) {
-        st = pmi_fail_memory(err, "the keys of SCCs", n * sizeof *keys);
-    }
-    for (size_t i = 0; st == PM_OK && i < n; i++) {
-        memcpy(keys[i], classes->canon[i].key, PM_DIGEST_BYTES);
-    }
-    PM_THEN(st,
-            pmi_traces_known(&job->cluster.traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, n, known, &uploaded, err));
-    for (size_t i = 0; st == PM_OK && i < n; i++) {
-        const pm_topology *t = &classes->canon[i].topology;
-        cost += known[i] ? 0 : pmi_record_cost(t->n, t->row[t->n]);
-    }
-    *seconds = 1e-6 * (double)cost;
-    free(keys);
-    free(known);
-    return st;
-}
-
 static pm_status ask_cluster(cli_job *job, bool *chosen, pm_error *err) {
-    size_t workers = 0, slots = 0;
-    double seconds = 0, here;
-    pm_status st = pmi_count_workers(job->cluster.redis, &workers, &slots, err);
-    if (st == PM_OK && slots == 0) {
+    pm_choice choice;
+    PM_TRY(pmi_choose(&job->cluster.producer, &job->analysis, job->request.threads, &choice, err));
+    *chosen = choice.on_cluster;
+    if (choice.slots == 0) {
         pmi_logf(log_of(job), PM_LOG_INFO,
                  "strategy threads: a cluster is configured, but no worker has been heard of");
         return PM_OK;
     }
-    PM_THEN(st, estimate_missing(job, &seconds, err));
-    if (st != PM_OK) {
-        return st;
-    }
-    here = seconds / job->request.threads;
-    double there = seconds / (double)slots + JOB_SECONDS;
-    *chosen = there < here;
     pmi_logf(log_of(job), PM_LOG_INFO,
              "strategy %s: recording is estimated at %.1f s by %u threads here, %.1f s by %zu slots of %zu workers",
-             *chosen ? "cluster" : "threads", here, job->request.threads, there, slots, workers);
+             choice.on_cluster ? "cluster" : "threads", choice.here, job->request.threads, choice.there, choice.slots,
+             choice.workers);
     return PM_OK;
 }
 
@@ -198,17 +146,16 @@ static pm_status open_in_passing(cli_job *job, pm_error *err) {
 }
 
 pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *err) {
-    double seconds = 0;
     *chosen = false;
     if (!cli_cluster_is_configured(&job->cluster) || pm_graph_n_vertices(job->graph) < min_size) {
         return PM_OK;
     }
-    pm_status st = estimate_most(job, &seconds, err);
-    if (st != PM_OK || seconds / job->request.threads < WORTH_ASKING_SECONDS) {
-        return st;
+    PM_TRY(cli_job_split(job, err));
+    if (pmi_choice_most_seconds(&job->analysis) / job->request.threads < PM_WORTH_ASKING_SECONDS) {
+        return PM_OK;
     }
     pm_error why = {0};
-    st = open_in_passing(job, &why);
+    pm_status st = open_in_passing(job, &why);
     if (st == PM_OK) {
         PM_TRY(cli_job_classify(job, err));
         st = cli_cluster_limit(&job->cluster, ASKING_SECONDS, &why);
