@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "base/mem.h"
 #include "bench.h"
 #include "graph/write.h"
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/machine.h"
+#include "base/mem.h"
 #include "support/cache.h"
 #include "support/command.h"
 #include "support/console.h"

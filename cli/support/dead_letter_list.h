@@ -2,7 +2,7 @@
 #ifndef PM_CLI_DEAD_LETTER_LIST_H
 #define PM_CLI_DEAD_LETTER_LIST_H
 
-#include "base/deadline.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "kafka/reader.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buffer.h"
+#include "base/mem.h"
 #include "examples/models.h"
 #include "failing.h"
 #include "graph/write.h"

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cgroup.h"
+#include "base/machine.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

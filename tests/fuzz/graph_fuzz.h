@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buffer.h"
+#include "base/mem.h"
 #include "codec/events.h"
 #include "graph/digest.h"
 #include "graph/write.h"

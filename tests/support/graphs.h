@@ -2,7 +2,7 @@
 #ifndef GRAPHS_H
 #define GRAPHS_H
 
-#include "base/buffer.h"
+#include "base/mem.h"
 #include "graph/graph.h"
 #include "graph/write.h"
 

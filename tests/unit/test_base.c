@@ -1,7 +1,6 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "base/buffer.h"
 #include "base/hash.h"
 #include "base/mem.h"
 

@@ -3,16 +3,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "trace/codec.h"
 #include "trace/trace.h"
-
-/* A generator of its own, so that every failing case can be run again (Vigna's splitmix64). */
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 /* The rows of a dense pattern, from..to exclusive, as CSR. */
 static void pack_rows(const bool *dense, uint32_t n, bool lower, size_t **row, uint32_t **entry) {
@@ -32,13 +25,14 @@ static void pack_rows(const bool *dense, uint32_t n, bool lower, size_t **row, u
 /* A trace of a random strongly connected digraph (a ring and random chords), by dense boolean elimination in the order
  * 0..n-1; pivot is a random permutation, which nothing ties to the pattern. */
 static pm_trace random_trace(uint32_t n, uint32_t chords, uint64_t seed) {
+    pm_random random = {.state = seed};
     pm_trace t = {.n = n, .n_edges = 0};
     bool *dense = pmi_calloc((size_t)n * n, sizeof *dense);
     for (uint32_t i = 0; i < n; i++) {
         dense[(size_t)i * n + (i + 1) % n] = true;
     }
     for (uint32_t c = 0; c < chords; c++) {
-        uint32_t i = (uint32_t)(next_random(&seed) % n), j = (uint32_t)(next_random(&seed) % n);
+        uint32_t i = (uint32_t)(pmi_random_next(&random) % n), j = (uint32_t)(pmi_random_next(&random) % n);
         dense[(size_t)i * n + j] |= i != j;
     }
     for (size_t e = 0; e < (size_t)n * n; e++) {
@@ -55,7 +49,7 @@ static pm_trace random_trace(uint32_t n, uint32_t chords, uint64_t seed) {
     pack_rows(dense, n, false, &t.u_row, &t.u);
     t.pivot = pmi_calloc(n, sizeof *t.pivot);
     for (uint32_t p = 0; p < n; p++) {
-        uint32_t other = (uint32_t)(next_random(&seed) % (p + 1));
+        uint32_t other = (uint32_t)(pmi_random_next(&random) % (p + 1));
         t.pivot[p] = t.pivot[other];
         t.pivot[other] = p;
     }

@@ -7,7 +7,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/cgroup.h"
 #include "base/machine.h"
 #include "bench_child.h"
 

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/buffer.h"
+#include "base/mem.h"
 #include "recorder.h"
 
 #define BYTES(...) ((const uint8_t[]){__VA_ARGS__}), sizeof((const uint8_t[]){__VA_ARGS__})

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/deadline.h"
 #include "base/retry.h"
 
 typedef struct sink {

@@ -2,7 +2,7 @@
 #ifndef PM_UNITS_PRODUCER_H
 #define PM_UNITS_PRODUCER_H
 
-#include "base/deadline.h"
+#include "base/clock.h"
 #include "base/retry.h"
 #include "kafka/sender.h"
 #include "redis/board.h"

@@ -2,7 +2,7 @@
 #ifndef PM_WIRE_FRAME_H
 #define PM_WIRE_FRAME_H
 
-#include "base/buffer.h"
+#include "base/mem.h"
 
 /* Appends the frame of `bytes`. Errors: PM_EOSERR. */
 pm_status pmi_frame_pack(const uint8_t *bytes, size_t n, pm_buffer *out, pm_error *err);

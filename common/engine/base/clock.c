@@ -1,24 +1,25 @@
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <time.h>
 
-double pmi_seconds(void) {
+static double read_clock(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double pmi_seconds(void) {
+    return read_clock(CLOCK_MONOTONIC);
 }
 
 double pmi_thread_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 double pmi_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return read_clock(CLOCK_REALTIME);
 }
 
 void pmi_time_text(double seconds_since_1970, char text[PM_TIME_TEXT]) {
@@ -32,4 +33,17 @@ void pmi_time_text(double seconds_since_1970, char text[PM_TIME_TEXT]) {
     char day[24];
     strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &parts);
     snprintf(text, PM_TIME_TEXT, "%s.%03uZ", day, ms);
+}
+
+pm_deadline pmi_deadline_in(double seconds) {
+    double now = pmi_seconds();
+    return (pm_deadline){.begun = now, .at = seconds > 0 ? now + seconds : 0};
+}
+
+double pmi_deadline_left(const pm_deadline *deadline) {
+    return deadline->at == 0 ? INFINITY : fmax(deadline->at - pmi_seconds(), 0.0);
+}
+
+double pmi_deadline_within(const pm_deadline *deadline, double seconds, double least) {
+    return fmax(fmin(seconds, pmi_deadline_left(deadline)), least);
 }

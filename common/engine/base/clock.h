@@ -1,4 +1,4 @@
-/* A clock that does not jump, and the time of day. */
+/* A clock that does not jump, the time of day, and deadlines. */
 #ifndef PM_BASE_CLOCK_H
 #define PM_BASE_CLOCK_H
 
@@ -15,5 +15,17 @@ double pmi_now(void);
  * become the nearer of the two. */
 #define PM_TIME_TEXT 32
 void pmi_time_text(double seconds_since_1970, char text[PM_TIME_TEXT]);
+
+/* The moment by which something must be over: made once, passed down to whatever waits. All-zero: none. */
+typedef struct pm_deadline {
+    double begun, at; /* pmi_seconds() */
+} pm_deadline;
+
+/* `seconds` from now; 0: none. */
+pm_deadline pmi_deadline_in(double seconds);
+/* Seconds that are left: INFINITY where there is no deadline, 0 when it is over. */
+double pmi_deadline_left(const pm_deadline *deadline);
+/* `seconds`, or what is left where that is less; never below `least`. */
+double pmi_deadline_within(const pm_deadline *deadline, double seconds, double least);
 
 #endif

@@ -1,13 +1,12 @@
 #include "base/error.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-static void format_text(char *text, const char *format, va_list args) {
+void pmi_format_text(char text[PM_ERROR_TEXT], const char *format, va_list args) {
     int n = vsnprintf(text, PM_ERROR_TEXT, format, args);
     if (n < 0) {
-        strcpy(text, "(the error's text could not be formatted)");
+        strcpy(text, "(the text could not be formatted)");
     } else if ((size_t)n >= PM_ERROR_TEXT) {
         memcpy(text + PM_ERROR_TEXT - 4, "...", 4);
     }
@@ -17,7 +16,7 @@ pm_status pmi_fail(pm_error *err, pm_status code, const char *format, ...) {
     if (err != NULL) {
         va_list args;
         va_start(args, format);
-        format_text(err->text, format, args);
+        pmi_format_text(err->text, format, args);
         va_end(args);
         err->code = code;
     }
@@ -31,7 +30,7 @@ pm_status pmi_fail_prefix(pm_error *err, const char *format, ...) {
     char prefix[PM_ERROR_TEXT];
     va_list args;
     va_start(args, format);
-    format_text(prefix, format, args);
+    pmi_format_text(prefix, format, args);
     va_end(args);
     char old[PM_ERROR_TEXT];
     memcpy(old, err->text, sizeof old);

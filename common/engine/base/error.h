@@ -2,6 +2,8 @@
 #ifndef PM_BASE_ERROR_H
 #define PM_BASE_ERROR_H
 
+#include <stdarg.h>
+
 #include "phasemill.h"
 
 #if defined(__GNUC__)
@@ -9,6 +11,9 @@
 #else
 #define PM_PRINTF(f, a)
 #endif
+
+/* The formatted text, cut with "..." at its end when longer. */
+void pmi_format_text(char text[PM_ERROR_TEXT], const char *format, va_list args);
 
 /* Writes the text (cut at PM_ERROR_TEXT with "..." when longer) and returns `code`, so that callers can
  * write `return pmi_fail(err, PM_EDATA, ...)`. `err` may be NULL. The first error written wins only by the

@@ -12,4 +12,21 @@ const char *pmi_isa_name(pm_isa isa); /* "x86-64-v3" */
  * unknown name, PM_EUNAVAILABLE for one that this processor or this build does not have. */
 pm_status pmi_isa_choose(const char *forced, pm_isa *out, pm_error *err);
 
+/* ---- for files that are compiled once per instruction set (*_kernel.c) ---- */
+
+#define PM_JOIN2(a, b) a##b
+#define PM_JOIN(a, b) PM_JOIN2(a, b)
+
+/* A public name that ends with the instruction set, as in pmi_kernels_x86_64_v3. */
+#define PM_ISA_NAME(name) PM_JOIN(PM_JOIN(name, _), PM_ISA_SUFFIX)
+
+/* doubles in the widest register */
+#if defined(__AVX512F__)
+#define PM_VECTOR_DOUBLES 8
+#elif defined(__AVX2__)
+#define PM_VECTOR_DOUBLES 4
+#else
+#define PM_VECTOR_DOUBLES 2
+#endif
+
 #endif

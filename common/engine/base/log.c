@@ -1,17 +1,7 @@
 #include "base/log.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-static void write_text(char text[PM_ERROR_TEXT], const char *format, va_list args) {
-    int n = vsnprintf(text, PM_ERROR_TEXT, format, args);
-    if (n < 0) {
-        snprintf(text, PM_ERROR_TEXT, "(a log line could not be formatted)");
-    } else if (n >= PM_ERROR_TEXT) {
-        memcpy(text + PM_ERROR_TEXT - 4, "...", 4);
-    }
-}
 
 void pmi_logf(const pm_log *log, pm_log_level level, const char *format, ...) {
     if (log == NULL || log->line == NULL) {
@@ -20,7 +10,7 @@ void pmi_logf(const pm_log *log, pm_log_level level, const char *format, ...) {
     char text[PM_ERROR_TEXT];
     va_list args;
     va_start(args, format);
-    write_text(text, format, args);
+    pmi_format_text(text, format, args);
     va_end(args);
     log->line(log->ctx, level, text);
 }
@@ -48,7 +38,7 @@ void pmi_log_event(const pm_log *log, pm_log_level level, const pm_log_field *fi
     char text[PM_ERROR_TEXT];
     va_list args;
     va_start(args, format);
-    write_text(text, format, args);
+    pmi_format_text(text, format, args);
     va_end(args);
     if (log->event != NULL) {
         log->event(log->ctx, level, text, fields, n_fields);

@@ -1,5 +1,8 @@
 #include "base/mem.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 /* Arrays that are read here and there miss the address cache less on pages of 2 MiB. */
@@ -68,4 +71,39 @@ bool pmi_reserve(void **array, size_t *capacity, size_t need, size_t size) {
     *array = moved;
     *capacity = grown;
     return true;
+}
+
+pm_status pmi_buffer_add(pm_buffer *b, const void *bytes, size_t n, pm_error *err) {
+    size_t need;
+    if (!pmi_add(b->size, n, &need) || !pmi_reserve((void **)&b->bytes, &b->capacity, need, 1)) {
+        return pmi_fail_memory(err, "a byte buffer", n);
+    }
+    if (n > 0) {
+        memcpy(b->bytes + b->size, bytes, n);
+    }
+    b->size = need;
+    return PM_OK;
+}
+
+void pmi_buffer_free(pm_buffer *b) {
+    free(b->bytes);
+    *b = (pm_buffer){0};
+}
+
+pm_status pmi_file_read(const char *path, pm_buffer *out, pm_error *err) {
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        return pmi_fail(err, PM_ENOINPUT, "file \"%s\" cannot be opened: %s", path, strerror(errno));
+    }
+    uint8_t block[16384];
+    pm_status st = PM_OK;
+    size_t got = 0;
+    while (st == PM_OK && (got = fread(block, 1, sizeof block, file)) > 0) {
+        st = pmi_buffer_add(out, block, got, err);
+    }
+    if (st == PM_OK && ferror(file)) {
+        st = pmi_fail(err, PM_EIO, "file \"%s\" cannot be read: %s", path, strerror(errno));
+    }
+    fclose(file);
+    return st;
 }

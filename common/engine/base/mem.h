@@ -1,11 +1,10 @@
-/* Memory: products of sizes are checked, and a growable array doubles in one place. */
+/* Memory: products of sizes are checked, growable arrays double in one place, and byte strings own their bytes. */
 #ifndef PM_BASE_MEM_H
 #define PM_BASE_MEM_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
+
+#include "base/error.h"
 
 /* count * size bytes, zeroed when `calloc`; NULL when the product overflows or memory is out.
  * A request of zero bytes returns a valid pointer. Free with free(). */
@@ -22,5 +21,19 @@ bool pmi_reserve(void **array, size_t *capacity, size_t need, size_t size);
 /* *out = a * b (a + b); false when it does not fit a size_t. */
 bool pmi_mul(size_t a, size_t b, size_t *out);
 bool pmi_add(size_t a, size_t b, size_t *out);
+
+/* A growable byte string that owns its memory. All-zero is a valid empty buffer. */
+typedef struct pm_buffer {
+    uint8_t *bytes;
+    size_t size;
+    size_t capacity;
+} pm_buffer;
+
+pm_status pmi_buffer_add(pm_buffer *b, const void *bytes, size_t n, pm_error *err);
+void pmi_buffer_free(pm_buffer *b); /* frees the memory and leaves an empty buffer */
+
+/* Appends the bytes of a whole file. Errors name the path: PM_ENOINPUT when it cannot be opened, PM_EIO when it cannot
+ * be read. Free the buffer with pmi_buffer_free, also after a failure. */
+pm_status pmi_file_read(const char *path, pm_buffer *out, pm_error *err);
 
 #endif

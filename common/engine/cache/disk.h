@@ -12,9 +12,9 @@
 #ifndef PM_CACHE_DISK_H
 #define PM_CACHE_DISK_H
 
-#include "base/buffer.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 typedef struct pm_disk pm_disk;
 

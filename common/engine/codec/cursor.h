@@ -6,7 +6,7 @@
 #ifndef PM_CODEC_CURSOR_H
 #define PM_CODEC_CURSOR_H
 
-#include "base/buffer.h"
+#include "base/mem.h"
 
 typedef struct pm_cursor {
     const uint8_t *bytes;

@@ -3,7 +3,7 @@
 #ifndef PM_CODEC_ENVELOPE_H
 #define PM_CODEC_ENVELOPE_H
 
-#include "base/buffer.h"
+#include "base/mem.h"
 
 #define PM_ENVELOPE_NAME 40 /* bytes of a name with its final zero */
 

@@ -5,7 +5,7 @@
 #include <msgpack/pack.h>
 #include <stdbool.h>
 
-#include "base/buffer.h"
+#include "base/mem.h"
 
 typedef struct pm_writer {
     msgpack_packer packer;

@@ -2,7 +2,7 @@
  * over lanes, which compilers make vectors of. */
 #include <stddef.h>
 
-#include "base/simd.h"
+#include "base/isa.h"
 #include "eval/extended.h"
 #include "eval/step.h"
 

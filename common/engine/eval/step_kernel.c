@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/simd.h"
+#include "base/isa.h"
 #include "eval/step.h"
 
 double PM_ISA_NAME(pmi_mix)(const pm_mix_terms *terms, double sums[3]);

@@ -2,7 +2,7 @@
 #ifndef PM_SCC_CLASSES_CODEC_H
 #define PM_SCC_CLASSES_CODEC_H
 
-#include "base/buffer.h"
+#include "base/mem.h"
 #include "scc/classes.h"
 
 #define PM_CLASSES_NAME "phasemill.classes"

@@ -2,7 +2,7 @@
 #ifndef PM_TRACE_LIBRARY_H
 #define PM_TRACE_LIBRARY_H
 
-#include "base/buffer.h"
+#include "base/mem.h"
 #include "scc/analysis.h"
 #include "trace/program.h"
 #include "trace/record.h"

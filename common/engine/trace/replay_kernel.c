@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "base/simd.h"
+#include "base/isa.h"
 #include "trace/kernel.h"
 
 #define PM_LANES_FILE "trace/replay_lanes.inc"

@@ -6,7 +6,7 @@
 #include <arm_neon.h>
 #endif
 
-#include "base/simd.h"
+#include "base/isa.h"
 #include "base/wide.h"
 #include "trace/kernel.h"
 
