@@ -116,10 +116,7 @@ static pm_status read_shape(reader *r, npy_header *h) {
         if (h->n_dims == 2) {
             return pmi_fail(r->err, PM_EDATA, "the array has more than 2 dimensions, expected rows and columns");
         }
-        pm_status st = read_dim(r, &h->dims[h->n_dims]);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(read_dim(r, &h->dims[h->n_dims]));
         h->n_dims++;
         if (!take(r, ',') && !(r->at < r->size && r->bytes[r->at] == ')')) {
             return header_fault(r, "',' or ')' in the shape");
@@ -161,10 +158,7 @@ static pm_status read_dictionary(reader *r, npy_header *h) {
         return header_fault(r, "'{'");
     }
     while (!take(r, '}')) {
-        pm_status st = read_entry(r, h);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(read_entry(r, h));
         if (!take(r, ',') && !(r->at < r->size && r->bytes[r->at] == '}')) {
             return header_fault(r, "',' or '}'");
         }
@@ -242,10 +236,7 @@ static pm_status load_values(const npy_header *h, const uint8_t *bytes, pm_matri
 
 pm_status pmi_matrix_parse_npy(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
     size_t start = 0, end = 0;
-    pm_status st = find_header(bytes, n, &start, &end, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(find_header(bytes, n, &start, &end, err));
     npy_header h = {0};
     reader r = {.bytes = bytes, .size = end, .at = start, .err = err};
     PM_TRY(read_dictionary(&r, &h));
@@ -259,7 +250,7 @@ pm_status pmi_matrix_parse_npy(const uint8_t *bytes, size_t n, pm_matrix *out, p
     if (matrix.data == NULL) {
         return pmi_fail_memory(err, "a matrix of numbers", count * sizeof *matrix.data);
     }
-    st = load_values(&h, bytes + end, &matrix, err);
+    pm_status st = load_values(&h, bytes + end, &matrix, err);
     if (st != PM_OK) {
         pmi_matrix_free(&matrix);
         return st;

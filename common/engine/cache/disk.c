@@ -12,10 +12,7 @@
 /* ---- opening and closing ---- */
 
 static pm_status open_in(pm_disk *disk, const char *dir, pm_error *err) {
-    pm_status st = pmi_disk_make_dir(dir, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_disk_make_dir(dir, err));
     disk->dir = realpath(dir, NULL);
     disk->path = disk->dir == NULL ? NULL : pmi_disk_path(disk->dir, PM_DISK_FILE);
     if (disk->path == NULL) {
@@ -28,7 +25,7 @@ static pm_status open_in(pm_disk *disk, const char *dir, pm_error *err) {
         return PM_OK;
     }
     pm_error why;
-    st = pmi_disk_fail(disk, rc, "opening", &why);
+    pm_status st = pmi_disk_fail(disk, rc, "opening", &why);
     return pmi_fail(err, st == PM_EIO ? PM_EUNAVAILABLE : st, "%s; name another with --cache-dir, or use --no-cache",
                     why.text);
 }

@@ -177,10 +177,7 @@ static pm_status text_length(pm_cursor *c, uint64_t *length, const char *what, p
 pm_status pmi_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
     uint64_t length = 0;
     size_t bad = 0;
-    pm_status st = text_length(c, &length, what, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(text_length(c, &length, what, err));
     if (length > c->size - c->at) {
         return cut_short(c, what, length, err);
     }
@@ -241,10 +238,7 @@ static pm_status bin_length(pm_cursor *c, uint64_t *length, const char *what, pm
 
 pm_status pmi_cursor_bin(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
     uint64_t length = 0;
-    pm_status st = bin_length(c, &length, what, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(bin_length(c, &length, what, err));
     if (length > c->size - c->at) {
         return cut_short(c, what, length, err);
     }

@@ -82,10 +82,7 @@ static void fill_numbers(const uint8_t *bytes, size_t count, unsigned width, uin
 pm_status pmi_field_numbers(pm_cursor *c, const char *name, uint64_t count, unsigned width, uint32_t **numbers,
                             pm_error *err) {
     const uint8_t *bytes = NULL;
-    pm_status st = pmi_field_bin(c, name, count * width, &bytes, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_field_bin(c, name, count * width, &bytes, err));
     *numbers = pmi_malloc((size_t)count, sizeof **numbers);
     if (*numbers == NULL) {
         return pmi_fail_memory(err, name, (size_t)count * sizeof **numbers);

@@ -259,10 +259,7 @@ static pm_status parse_failed(json_reader *j, yajl_status status, size_t chunk_s
 static pm_status feed(json_reader *j) {
     for (;;) {
         size_t got = 0;
-        pm_status st = j->source->read(j->source->ctx, j->chunk, CHUNK, &got, j->err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(j->source->read(j->source->ctx, j->chunk, CHUNK, &got, j->err));
         yajl_status status = got == 0 ? yajl_complete_parse(j->yajl) : yajl_parse(j->yajl, j->chunk, got);
         if (status != yajl_status_ok) {
             return parse_failed(j, status, got, got == 0);

@@ -224,10 +224,7 @@ static pm_status expect_end(window *w, const pm_source *source, pm_error *err) {
 static pm_status parse(struct unpack_context *parser, window *w, const pm_source *source, pm_error *err) {
     for (;;) {
         size_t got = 0;
-        pm_status st = refill(w, source, &got, err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(refill(w, source, &got, err));
         if (got == 0) {
             return at_byte(w->before + w->size, pmi_fail(err, PM_EDATA, "unexpected end of the MessagePack document"),
                            err);

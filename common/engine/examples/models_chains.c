@@ -27,10 +27,7 @@ static pm_status expand_rabbits(const void *model, pm_explorer *x, pm_error *err
 }
 
 pm_status pmi_model_rabbits(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pmi_model_check("rabbits", args, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(pmi_model_check("rabbits", args, err));
     const int32_t initial[2] = {(int32_t)args[0], 0};
     bool count = args[1] != 0;
     return pmi_explore(2, 3, initial, expand_rabbits, &count, out, err);
@@ -73,10 +70,7 @@ static pm_status expand_tandem(const void *model, pm_explorer *x, pm_error *err)
 }
 
 pm_status pmi_model_tandem(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pmi_model_check("tandem", args, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(pmi_model_check("tandem", args, err));
     const int32_t k[2] = {(int32_t)args[0], (int32_t)args[1]}, initial[2] = {0, 0};
     return pmi_explore(2, 4, initial, expand_tandem, k, out, err);
 }
@@ -92,10 +86,7 @@ static pm_status expand_erlang(const void *model, pm_explorer *x, pm_error *err)
 }
 
 pm_status pmi_model_erlang(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pmi_model_check("erlang", args, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(pmi_model_check("erlang", args, err));
     int32_t initial = (int32_t)args[0];
     return pmi_explore(1, 1, &initial, expand_erlang, NULL, out, err);
 }
@@ -116,10 +107,7 @@ static pm_status expand_birth_death(const void *model, pm_explorer *x, pm_error 
 }
 
 pm_status pmi_model_birth_death(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pmi_model_check("birth-death", args, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(pmi_model_check("birth-death", args, err));
     int32_t largest = (int32_t)args[0], initial = 1;
     return pmi_explore(1, 2, &initial, expand_birth_death, &largest, out, err);
 }
@@ -140,10 +128,7 @@ static pm_status expand_mm1k(const void *model, pm_explorer *x, pm_error *err) {
 }
 
 pm_status pmi_model_mm1k(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pmi_model_check("mm1k", args, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(pmi_model_check("mm1k", args, err));
     int32_t k = (int32_t)args[0], initial = 0;
     return pmi_explore(1, 2, &initial, expand_mm1k, &k, out, err);
 }

@@ -28,10 +28,7 @@ static pm_status coalesce(pm_explorer *x, size_t first, size_t last, int64_t shi
             pmi_explorer_change(x, i, -1);
             pmi_explorer_change(x, j, -1);
             pmi_explorer_change(x, (uint32_t)(i + j + shift), 1);
-            pm_status status = pmi_explorer_edge(x, param, pairs, err);
-            if (status != PM_OK) {
-                return status;
-            }
+            PM_TRY(pmi_explorer_edge(x, param, pairs, err));
         }
     }
     return PM_OK;
@@ -49,10 +46,7 @@ static pm_status expand_kingman(const void *model, pm_explorer *x, pm_error *err
 }
 
 pm_status pmi_model_kingman(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pmi_model_check("kingman", args, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(pmi_model_check("kingman", args, err));
     int32_t initial = (int32_t)args[0];
     return pmi_explore(1, 1, &initial, expand_kingman, NULL, out, err);
 }
@@ -65,17 +59,14 @@ static pm_status expand_block_coalescent(const void *model, pm_explorer *x, pm_e
 }
 
 pm_status pmi_model_block_coalescent(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pmi_model_check("block-coalescent", args, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(pmi_model_check("block-coalescent", args, err));
     uint32_t n = (uint32_t)args[0];
     int32_t *initial = pmi_calloc(n, sizeof *initial);
     if (initial == NULL) {
         return pmi_fail_memory(err, "the initial state", n * sizeof *initial);
     }
     initial[0] = (int32_t)n;
-    status = pmi_explore(n, 1, initial, expand_block_coalescent, NULL, out, err);
+    pm_status status = pmi_explore(n, 1, initial, expand_block_coalescent, NULL, out, err);
     free(initial);
     return status;
 }
@@ -109,10 +100,7 @@ static pm_status expand_two_loci(const void *model, pm_explorer *x, pm_error *er
 }
 
 pm_status pmi_model_two_locus_arg(const int64_t *args, pm_graph **out, pm_error *err) {
-    pm_status status = pmi_model_check("two-locus-arg", args, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(pmi_model_check("two-locus-arg", args, err));
     pm_two_loci model = {.n = (uint32_t)args[0], .count = args[1] != 0};
     uint32_t width = model.n + 1, length = width * width;
     int32_t *initial = pmi_calloc(length, sizeof *initial);
@@ -120,7 +108,7 @@ pm_status pmi_model_two_locus_arg(const int64_t *args, pm_graph **out, pm_error 
         return pmi_fail_memory(err, "the initial state", length * sizeof *initial);
     }
     initial[width + 1] = (int32_t)model.n;
-    status = pmi_explore(length, 2, initial, expand_two_loci, &model, out, err);
+    pm_status status = pmi_explore(length, 2, initial, expand_two_loci, &model, out, err);
     free(initial);
     return status;
 }
@@ -148,12 +136,8 @@ static pm_status expand_two_islands(const void *model, pm_explorer *x, pm_error 
         pmi_explorer_change(x, first ? i + m->n_types : i - m->n_types, 1);
         status = pmi_explorer_edge(x, m->migration[first ? 0 : 1], x->state[i], err);
     }
-    if (status == PM_OK) {
-        status = coalesce(x, 0, in_first, 0, m->coalescence[0], err);
-    }
-    if (status == PM_OK) {
-        status = coalesce(x, in_first, x->n_support, -(int64_t)m->n_types, m->coalescence[1], err);
-    }
+    PM_THEN(status, coalesce(x, 0, in_first, 0, m->coalescence[0], err));
+    PM_THEN(status, coalesce(x, in_first, x->n_support, -(int64_t)m->n_types, m->coalescence[1], err));
     return status;
 }
 
@@ -194,10 +178,7 @@ pm_status pmi_model_jsfs(const int64_t *args, pm_graph **out, pm_error *err) {
  * to one where they are. State: lineages on island 1, lineages on island 2. */
 pm_status pmi_model_islands(const int64_t *args, pm_graph **out, pm_error *err) {
     pm_two_islands model = {.n_types = 1, .coalescence = {0, 1}, .migration = {2, 3}};
-    pm_status status = pmi_model_check("islands", args, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(pmi_model_check("islands", args, err));
     if (args[1] > args[0]) {
         return pmi_fail(err, PM_EUSAGE, "model islands: second is %lld of n = %lld lineages: expected 0 to %lld",
                         (long long)args[1], (long long)args[0], (long long)args[0]);

@@ -105,10 +105,7 @@ static pm_status find_or_add(struct pm_explored *e, uint32_t *row, pm_error *err
         }
     }
     *row = e->n_rows;
-    pm_status status = add_row(e, e->target, err);
-    if (status != PM_OK) {
-        return status;
-    }
+    PM_TRY(add_row(e, e->target, err));
     e->slots[at] = (pm_slot){.row = *row, .tag = (uint32_t)(hash >> 32)};
     return e->n_rows > e->n_slots / 2 ? grow_table(e, e->n_slots * 2, err) : PM_OK;
 }
@@ -177,9 +174,7 @@ static pm_status allocate(struct pm_explored *e, pm_error *err) {
 static pm_status begin(struct pm_explored *e, const int32_t *initial, pm_error *err) {
     uint32_t first;
     pm_status status = allocate(e, err);
-    if (status == PM_OK) {
-        status = add_row(e, e->state, err);
-    }
+    PM_THEN(status, add_row(e, e->state, err));
     if (status == PM_OK) {
         set_state(e, initial);
         status = find_or_add(e, &first, err);
@@ -228,16 +223,12 @@ pm_status pmi_explore(uint32_t state_length, uint32_t n_params, const int32_t *i
     struct pm_explored e = {.length = state_length, .n_params = n_params};
     *out = NULL;
     pm_status status = begin(&e, initial, err);
-    if (status == PM_OK) {
-        status = expand_all(&e, expand, model, err);
-    }
+    PM_THEN(status, expand_all(&e, expand, model, err));
     free(e.slots); /* before the graph is finished, which needs memory of its own */
     free(e.states);
     e.slots = NULL;
     e.states = NULL;
-    if (status == PM_OK) {
-        status = pmi_builder_finish(e.builder, out, err);
-    }
+    PM_THEN(status, pmi_builder_finish(e.builder, out, err));
     free_explored(&e);
     return status;
 }

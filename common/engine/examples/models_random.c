@@ -111,12 +111,8 @@ static pm_status add_rows(pm_random_model *m, pm_error *err) {
 static pm_status build(pm_random_model *m, pm_graph **out, pm_error *err) {
     const double one[1 + N_PARAMS] = {1};
     pm_status status = pmi_builder_new(2, N_PARAMS, false, &m->builder, err);
-    if (status == PM_OK) {
-        status = add_rows(m, err);
-    }
-    if (status == PM_OK) {
-        status = pmi_builder_start(m->builder, false, 1, one, err);
-    }
+    PM_THEN(status, add_rows(m, err));
+    PM_THEN(status, pmi_builder_start(m->builder, false, 1, one, err));
     for (uint32_t scc = 0; scc < m->n_sccs && status == PM_OK; scc++) {
         status = add_component(m, scc, err);
     }

@@ -128,16 +128,14 @@ static pm_status add_arrays(const pm_graph_arrays *a, pm_builder *b, double *coe
 
 pm_status pm_graph_from_arrays(const pm_graph_arrays *arrays, pm_graph **out, pm_error *err) {
     *out = NULL;
-    pm_status st = check_arrays(arrays, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(check_arrays(arrays, err));
     pm_builder *b = NULL;
     double *coef = pmi_malloc(1 + arrays->n_params, sizeof *coef);
     if (coef == NULL) {
         return pmi_fail_memory(err, "coefficients", (1 + arrays->n_params) * sizeof *coef);
     }
-    st = pmi_builder_new((uint32_t)arrays->state_length, (uint32_t)arrays->n_params, arrays->is_discrete, &b, err);
+    pm_status st =
+        pmi_builder_new((uint32_t)arrays->state_length, (uint32_t)arrays->n_params, arrays->is_discrete, &b, err);
     if (st == PM_OK) {
         pmi_builder_set_normalized(b, arrays->normalize_rows);
         st = add_arrays(arrays, b, coef, err);

@@ -41,10 +41,7 @@ static pm_status peek_more(peeked *p, size_t *got, pm_error *err) {
 static pm_status peek_byte_order_mark(peeked *p, pm_error *err) {
     size_t got = 1;
     while (got > 0 && p->size < PM_UTF8_MARK_BYTES) {
-        pm_status st = peek_more(p, &got, err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(peek_more(p, &got, err));
     }
     if (pmi_utf8_has_mark(p->bytes, p->size)) {
         memset(p->bytes, ' ', PM_UTF8_MARK_BYTES);
@@ -84,10 +81,7 @@ static pm_status read_document(const pm_source *source, const pm_event_sink *sin
     peeked p = {.source = source};
     const pm_source whole = {.ctx = &p, .read = read_peeked};
     size_t first;
-    pm_status st = peek(&p, &first, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(peek(&p, &first, err));
     if (p.bytes[first] == '{') {
         return pmi_json_read(&whole, sink, err);
     }
@@ -103,12 +97,9 @@ static pm_status read_document(const pm_source *source, const pm_event_sink *sin
 static pm_status read_graph(const pm_source *source, pm_graph_format format, pm_graph_kind kind, pm_graph **out,
                             pm_error *err) {
     pm_graph_reader *reader;
-    pm_status st = pmi_graph_reader_new(format, kind, &reader, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_graph_reader_new(format, kind, &reader, err));
     pm_event_sink sink = pmi_graph_reader_sink(reader);
-    st = read_document(source, &sink, err);
+    pm_status st = read_document(source, &sink, err);
     PM_THEN(st, pmi_graph_reader_finish(reader, out, err));
     pmi_graph_reader_free(reader);
     return st;
@@ -139,12 +130,9 @@ pm_status pm_graph_load(const char *path, pm_graph_format format, pm_graph_kind 
     *out = NULL;
     bool is_stdin = strcmp(path, "-") == 0;
     int fd = STDIN_FILENO;
-    pm_status st = is_stdin ? PM_OK : open_file(path, &fd, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(is_stdin ? PM_OK : open_file(path, &fd, err));
     pm_source source = pmi_source_fd(&fd);
-    st = read_graph(&source, format, kind, out, err);
+    pm_status st = read_graph(&source, format, kind, out, err);
     if (st != PM_OK && err != NULL) {
         pmi_fail_prefix(err, "%s", is_stdin ? "standard input" : path);
     }

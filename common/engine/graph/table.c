@@ -74,10 +74,7 @@ static pm_status grow_slots(pm_table *t, pm_error *err) {
 
 pm_status pmi_table_intern(pm_table *t, const double *row, uint32_t *id, pm_error *err) {
     if (t->n >= t->n_slots / 2) {
-        pm_status st = grow_slots(t, err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(grow_slots(t, err));
     }
     uint64_t hash = hash_row(row, t->width);
     size_t at = find_slot(t, row, hash);

@@ -116,10 +116,7 @@ static uint32_t count_reached(const pm_topology *t, bool *seen, uint32_t *stack)
 }
 
 static pm_status reverse(const pm_topology *t, pm_topology *out, pm_error *err) {
-    pm_status st = topology_new(t->n, t->row[t->n], out, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(topology_new(t->n, t->row[t->n], out, err));
     for (size_t e = 0; e < t->row[t->n]; e++) {
         out->row[t->col[e] + 1]++;
     }
