@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "support/cluster.h"
-#include "support/jobs.h"
+#include "units/job_state.h"
 
 typedef struct cancel_options {
     size_t timeout;
@@ -16,11 +16,11 @@ static const cli_option options[] = {
 
 /* Of a job that is done there is nothing to cancel, and a mark would only keep others from collecting it. */
 static pm_status cancel_unless_done(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], bool *is_done, pm_error *err) {
-    cli_job_view view;
+    pm_job_view view;
     bool found;
-    pm_status st = cli_job_look(redis, job, &view, &found, err);
-    *is_done = st == PM_OK && found && view.fault[0] == '\0' && strcmp(cli_job_state(&view), "done") == 0;
-    cli_job_view_free(&view);
+    pm_status st = pmi_job_look(redis, job, &view, &found, err);
+    *is_done = st == PM_OK && found && view.fault[0] == '\0' && strcmp(pmi_job_state(&view), "done") == 0;
+    pmi_job_view_free(&view);
     return st == PM_OK && !*is_done ? pmi_board_cancel(redis, job, err) : st;
 }
 
@@ -29,9 +29,9 @@ static pm_status cancel(cli_cluster *c, const char *text, const cancel_options *
     bool is_done = false;
     pm_status st = cli_cluster_limit(c, (double)o->timeout, err);
     PM_THEN(st, cli_cluster_open_redis(c, err));
-    PM_THEN(st, cli_job_find(c->redis, text, job, err));
+    PM_THEN(st, pmi_job_find(c->redis, text, job, err));
     if (st == PM_ENOINPUT) {
-        st = cli_job_find_running(c->redis, text, job, err);
+        st = pmi_job_find_running(c->redis, text, job, err);
     }
     PM_THEN(st, cancel_unless_done(c->redis, job, &is_done, err));
     if (st != PM_OK) {

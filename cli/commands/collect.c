@@ -5,13 +5,13 @@
 #include "base/machine.h"
 #include "base/retry.h"
 #include "support/job_cluster.h"
-#include "support/jobs.h"
+#include "units/job_state.h"
 
 #define FETCH_SECONDS 120.0 /* that Redis may be away */
 
 /* A whole id names a job whose record may be gone; a part of one is looked up on the list of jobs. */
 static pm_status read_id(cli_job *job, uint8_t id[PM_DIGEST_BYTES], pm_error *err) {
-    return pmi_unhex(job->options.job, id) ? PM_OK : cli_job_find(job->cluster.redis, job->options.job, id, err);
+    return pmi_unhex(job->options.job, id) ? PM_OK : pmi_job_find(job->cluster.redis, job->options.job, id, err);
 }
 
 /* Before Kafka is reached: an unknown job makes no topics. The manifest becomes job->analysis, and its graph the job's.

@@ -1,5 +1,3 @@
-#include "support/dead_letters.h"
-
 #include <ctype.h>
 #include <limits.h>
 #include <stddef.h>
@@ -9,21 +7,38 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "support/cluster.h"
 #include "support/json_writer.h"
+#include "units/dead_letters.h"
 
 #define SHORT_ID 12 /* digits shown, and the least that name a letter are: */
 #define LEAST_ID 6
 #define ERROR_HEADER "__dlq.errors.message"
 
+typedef struct dead_options {
+    bool all, json;
+    const char *job;
+    size_t timeout;
+} dead_options;
+
+typedef struct dead_command {
+    cli_cluster cluster;
+    dead_options options;
+    int n_ids;
+    char **ids;
+    pm_letters letters;
+    pm_letter_post post;
+} dead_command;
+
 /* ---- choosing ---------------------------------------------------------------------------------------- */
 
 /* Letters picked by their ids' beginnings, by a job, or all. */
 typedef struct selection {
-    const cli_letter **items;
+    const pm_letter **items;
     size_t n;
 } selection;
 
-static bool begins_with(const cli_letter *letter, const char *digits) {
+static bool begins_with(const pm_letter *letter, const char *digits) {
     char hex[PM_DIGEST_HEX];
     pmi_hex(letter->key, hex);
     return strncasecmp(hex, digits, strlen(digits)) == 0;
@@ -37,8 +52,7 @@ static bool are_digits(const char *text) {
     return text[n] == '\0' && n >= LEAST_ID && n < PM_DIGEST_HEX;
 }
 
-static pm_status find_letter(const cli_dead_letter_list *letters, const char *id, const cli_letter **out,
-                             pm_error *err) {
+static pm_status find_letter(const pm_letters *letters, const char *id, const pm_letter **out, pm_error *err) {
     size_t found = 0;
     if (!are_digits(id)) {
         return pmi_fail(err, PM_EUSAGE, "\"%s\": expected the id of a dead letter, or its first %d or more digits", id,
@@ -59,10 +73,10 @@ static pm_status find_letter(const cli_dead_letter_list *letters, const char *id
     return PM_OK;
 }
 
-static pm_status select_by_ids(const cli_dead *dead, selection *out, pm_error *err) {
+static pm_status select_by_ids(const dead_command *dead, selection *out, pm_error *err) {
     pm_status st = PM_OK;
     for (int i = 0; st == PM_OK && i < dead->n_ids; i++) {
-        const cli_letter *letter = NULL;
+        const pm_letter *letter = NULL;
         st = find_letter(&dead->letters, dead->ids[i], &letter, err);
         bool is_new = st == PM_OK;
         for (size_t k = 0; is_new && k < out->n; k++) {
@@ -75,14 +89,14 @@ static pm_status select_by_ids(const cli_dead *dead, selection *out, pm_error *e
     return st;
 }
 
-static pm_status select_by_job(const cli_dead *dead, selection *out, pm_error *err) {
+static pm_status select_by_job(const dead_command *dead, selection *out, pm_error *err) {
     if (!are_digits(dead->options.job)) {
         return pmi_fail(err, PM_EUSAGE, "--job: found \"%s\", expected the id of a job, or its first %d or more digits",
                         dead->options.job, LEAST_ID);
     }
     for (size_t i = 0; i < dead->letters.n; i++) {
         char job[PM_DIGEST_HEX + 4];
-        cli_letter_text(&dead->letters.items[i], "phasemill-job", job, sizeof job);
+        pmi_letter_text(&dead->letters.items[i], "phasemill-job", job, sizeof job);
         if (strncasecmp(job, dead->options.job, strlen(dead->options.job)) == 0) {
             out->items[out->n++] = &dead->letters.items[i];
         }
@@ -90,7 +104,7 @@ static pm_status select_by_job(const cli_dead *dead, selection *out, pm_error *e
     return PM_OK;
 }
 
-static pm_status select_letters(const cli_dead *dead, selection *out, pm_error *err) {
+static pm_status select_letters(const dead_command *dead, selection *out, pm_error *err) {
     size_t room = dead->letters.n + 1;
     out->items = pmi_malloc(room, sizeof *out->items);
     if (out->items == NULL) {
@@ -110,23 +124,23 @@ static pm_status select_letters(const cli_dead *dead, selection *out, pm_error *
 
 /* ---- showing ----------------------------------------------------------------------------------------- */
 
-static void write_row(const cli_letter *letter, cli_out *out) {
+static void write_row(const pm_letter *letter, cli_out *out) {
     char hex[PM_DIGEST_HEX], job[SHORT_ID + 1], kind[16], attempts[8], error[100], when[PM_TIME_TEXT];
     pmi_hex(letter->key, hex);
-    cli_letter_text(letter, "phasemill-kind", kind, sizeof kind);
-    cli_letter_text(letter, "phasemill-attempts", attempts, sizeof attempts);
-    cli_letter_text(letter, ERROR_HEADER, error, sizeof error);
+    pmi_letter_text(letter, "phasemill-kind", kind, sizeof kind);
+    pmi_letter_text(letter, "phasemill-attempts", attempts, sizeof attempts);
+    pmi_letter_text(letter, ERROR_HEADER, error, sizeof error);
     pmi_time_text(letter->time, when);
     uint8_t digest[PM_DIGEST_BYTES];
     char full[PM_DIGEST_HEX] = "-";
-    if (cli_letter_job(letter, digest)) {
+    if (pmi_letter_job(letter, digest)) {
         pmi_hex(digest, full);
     }
     snprintf(job, sizeof job, "%.*s", SHORT_ID, full);
     cli_out_format(out, "%.*s  %-12s  %-8s  %8s  %.19s  %s\n", SHORT_ID, hex, job, kind, attempts, when, error);
 }
 
-static void write_object(const cli_letter *letter, cli_json *j) {
+static void write_object(const pm_letter *letter, cli_json *j) {
     char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_TEXT_MOST + 8];
     pmi_hex(letter->key, hex);
     pmi_time_text(letter->time, when);
@@ -140,7 +154,7 @@ static void write_object(const cli_letter *letter, cli_json *j) {
     cli_json_key(j, "headers");
     cli_json_open(j, '{');
     for (size_t i = 0; i < letter->n_headers; i++) {
-        cli_letter_text(letter, letter->headers[i].name, text, sizeof text);
+        pmi_letter_text(letter, letter->headers[i].name, text, sizeof text);
         cli_json_key(j, letter->headers[i].name);
         cli_json_string(j, text);
     }
@@ -148,13 +162,13 @@ static void write_object(const cli_letter *letter, cli_json *j) {
     cli_json_close(j, '}');
 }
 
-static void write_letter(const cli_letter *letter, cli_out *out) {
+static void write_letter(const pm_letter *letter, cli_out *out) {
     char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_TEXT_MOST + 8];
     pmi_hex(letter->key, hex);
     pmi_time_text(letter->time, when);
     cli_out_format(out, "%-28s %s\n%-28s %s\n%-28s %zu\n", "id", hex, "time", when, "bytes", letter->value.size);
     for (size_t i = 0; i < letter->n_headers; i++) {
-        cli_letter_text(letter, letter->headers[i].name, text, sizeof text);
+        pmi_letter_text(letter, letter->headers[i].name, text, sizeof text);
         size_t width = strlen(letter->headers[i].name);
         cli_out_shown(out, letter->headers[i].name);
         cli_out_format(out, "%*s ", width < 28 ? (int)(28 - width) : 0, "");
@@ -163,7 +177,7 @@ static void write_letter(const cli_letter *letter, cli_out *out) {
     }
 }
 
-static pm_status run_list(cli_dead *dead, const selection *chosen, pm_error *err) {
+static pm_status run_list(dead_command *dead, const selection *chosen, pm_error *err) {
     cli_out *out;
     pm_status st = cli_out_open(NULL, &out, err);
     if (st != PM_OK) {
@@ -189,7 +203,7 @@ static pm_status run_list(cli_dead *dead, const selection *chosen, pm_error *err
     return cli_out_close(out, st, err);
 }
 
-static pm_status run_show(cli_dead *dead, const selection *chosen, pm_error *err) {
+static pm_status run_show(dead_command *dead, const selection *chosen, pm_error *err) {
     cli_out *out;
     pm_status st = cli_out_open(NULL, &out, err);
     if (st != PM_OK) {
@@ -205,15 +219,15 @@ static pm_status run_show(cli_dead *dead, const selection *chosen, pm_error *err
     return cli_out_close(out, st, err);
 }
 
-static pm_status run_replay(cli_dead *dead, const selection *chosen, pm_error *err) {
-    pm_status st = cli_dead_replay(dead, chosen->items, chosen->n, err);
+static pm_status run_replay(dead_command *dead, const selection *chosen, pm_error *err) {
+    pm_status st = pmi_letters_replay(&dead->post, chosen->items, chosen->n, err);
     return st == PM_OK
                ? cli_show_count(chosen->n, chosen->n == 1 ? "dead letter replayed" : "dead letters replayed", err)
                : st;
 }
 
-static pm_status run_drop(cli_dead *dead, const selection *chosen, pm_error *err) {
-    PM_TRY(cli_dead_drop(dead, chosen->items, chosen->n, err));
+static pm_status run_drop(dead_command *dead, const selection *chosen, pm_error *err) {
+    PM_TRY(pmi_letters_drop(&dead->post, chosen->items, chosen->n, err));
     return cli_show_count(chosen->n, chosen->n == 1 ? "dead letter dropped" : "dead letters dropped", err);
 }
 
@@ -223,7 +237,7 @@ typedef struct subcommand {
     const char *name;
     int least, most; /* ids */
     bool needs_choice, needs_redis;
-    pm_status (*run)(cli_dead *dead, const selection *chosen, pm_error *err);
+    pm_status (*run)(dead_command *dead, const selection *chosen, pm_error *err);
 } subcommand;
 
 static const subcommand subcommands[] = {
@@ -233,7 +247,7 @@ static const subcommand subcommands[] = {
     {"drop", 0, INT_MAX - 1, true, false, run_drop},
 };
 
-#define FIELD(name) offsetof(cli_dead_options, name)
+#define FIELD(name) offsetof(dead_options, name)
 
 static const cli_option options[] = {
     {"all", CLI_FLAG, FIELD(all), 0, 0, NULL},
@@ -252,8 +266,8 @@ static const subcommand *find_subcommand(const char *name) {
     return NULL;
 }
 
-static pm_status check_request(const subcommand *sub, const cli_dead *dead, const char *given, pm_error *err) {
-    const cli_dead_options *o = &dead->options;
+static pm_status check_request(const subcommand *sub, const dead_command *dead, const char *given, pm_error *err) {
+    const dead_options *o = &dead->options;
     if (sub == NULL) {
         return pmi_fail(err, PM_EUSAGE, "dead-letters: found \"%s\", expected list, show, replay or drop", given);
     }
@@ -271,15 +285,20 @@ static pm_status check_request(const subcommand *sub, const cli_dead *dead, cons
     return PM_OK;
 }
 
-static pm_status read_letters(cli_dead *dead, pm_error *err) {
+static pm_status read_letters(dead_command *dead, pm_error *err) {
     pm_reader *reader = NULL;
     PM_TRY(cli_cluster_open_reader(&dead->cluster, PM_TOPIC_DEAD, true, &reader, err));
-    PM_TRY(cli_dead_letter_list_read(&dead->letters, reader, &dead->cluster.deadline, err));
+    PM_TRY(pmi_letters_read(&dead->letters, reader, &dead->cluster.deadline, err));
     pmi_reader_close(reader);
     return PM_OK;
 }
 
-static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
+static pm_status limit(void *ctx, pm_error *err) {
+    dead_command *dead = ctx;
+    return cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err);
+}
+
+static pm_status serve(dead_command *dead, const subcommand *sub, pm_error *err) {
     selection chosen = {0};
     pm_status st = cli_cluster_kafka_options(&dead->cluster, err);
     PM_THEN(st, cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err));
@@ -292,19 +311,24 @@ static pm_status serve(cli_dead *dead, const subcommand *sub, pm_error *err) {
     if (st == PM_OK && !sub->needs_choice) {
         st = cli_cluster_limit(&dead->cluster, 0, err);
     }
+    dead->post = (pm_letter_post){.kafka = &dead->cluster.kafka,
+                                  .redis = dead->cluster.redis,
+                                  .deadline = &dead->cluster.deadline,
+                                  .log = &dead->cluster.console.log,
+                                  .limit = limit,
+                                  .ctx = dead};
     PM_THEN(st, sub->run(dead, &chosen, err));
     free(chosen.items);
-    cli_dead_letter_list_free(&dead->letters);
-    if (dead->sender != NULL) {
+    pmi_letters_free(&dead->letters);
+    if (dead->post.sender != NULL) {
         cli_cluster_limit_closing(&dead->cluster, st, err);
-        pmi_sender_close(dead->sender);
     }
-    free(dead->sent.items);
+    pmi_letter_post_close(&dead->post);
     return st;
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
-    cli_dead dead = {.options = {.timeout = CLI_TIMEOUT}};
+    dead_command dead = {.options = {.timeout = CLI_TIMEOUT}};
     cli_operands operands = {.least = 0, .most = INT_MAX, .what = "list, show, replay or drop"};
     bool is_done;
     pm_status st = cli_cluster_parse(&dead.cluster, self, argc, argv, options, &dead.options, &operands, &is_done, err);

@@ -1,6 +1,3 @@
-#include "support/probe.h"
-#include "units/workers.h"
-
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -12,13 +9,21 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "collector/watch.h"
+#include "support/cluster.h"
 #include "support/json_writer.h"
+#include "units/probe.h"
+#include "units/workers.h"
 
 typedef struct probe_options {
     size_t units, bytes, timeout;
     const char *seconds, *rate;
     bool crash, sequential, json;
 } probe_options;
+
+typedef struct probe_report {
+    pm_probe probe;
+    size_t workers, slots;
+} probe_report;
 
 #define FIELD(name) offsetof(probe_options, name)
 
@@ -57,10 +62,11 @@ static double quantile(const double *values, size_t n, double share) {
     return values[(size_t)ceil(share * (double)n) - 1];
 }
 
-static void write_text(const cli_probe *probe, const double *trips, size_t n, cli_out *out) {
+static void write_text(const probe_report *report, const double *trips, size_t n, cli_out *out) {
+    const pm_probe *probe = &report->probe;
     cli_out_format(out, "%zu units in %.3f s: %.1f units/s; %zu failed; %zu workers, %zu slots\n", probe->n_ended,
-                   probe->seconds, (double)probe->n_ended / probe->seconds, probe->n_failed, probe->workers,
-                   probe->slots);
+                   probe->seconds, (double)probe->n_ended / probe->seconds, probe->n_failed, report->workers,
+                   report->slots);
     if (n > 0) {
         cli_out_format(out, "there and back: median %.1f ms, 95 %% %.1f ms, longest %.1f ms\n",
                        1e3 * quantile(trips, n, 0.5), 1e3 * quantile(trips, n, 0.95), 1e3 * trips[n - 1]);
@@ -72,7 +78,8 @@ static void put_number(cli_json *j, const char *key, double value) {
     cli_json_number(j, value);
 }
 
-static void write_json(const cli_probe *probe, const double *trips, size_t n, cli_out *out) {
+static void write_json(const probe_report *report, const double *trips, size_t n, cli_out *out) {
+    const pm_probe *probe = &report->probe;
     cli_json j = {.out = out};
     cli_json_open(&j, '{');
     put_number(&j, "units", (double)probe->n);
@@ -80,8 +87,8 @@ static void write_json(const cli_probe *probe, const double *trips, size_t n, cl
     put_number(&j, "failed", (double)probe->n_failed);
     put_number(&j, "seconds", probe->seconds);
     put_number(&j, "units_per_second", (double)probe->n_ended / probe->seconds);
-    put_number(&j, "workers", (double)probe->workers);
-    put_number(&j, "slots", (double)probe->slots);
+    put_number(&j, "workers", (double)report->workers);
+    put_number(&j, "slots", (double)report->slots);
     if (n > 0) {
         cli_json_key(&j, "round_trip");
         cli_json_open(&j, '{');
@@ -94,7 +101,8 @@ static void write_json(const cli_probe *probe, const double *trips, size_t n, cl
     cli_out_text(out, "\n");
 }
 
-static pm_status write_report(const cli_probe *probe, bool as_json, pm_error *err) {
+static pm_status write_report(const probe_report *report, bool as_json, pm_error *err) {
+    const pm_probe *probe = &report->probe;
     size_t n = 0;
     double *trips = pmi_malloc(probe->n, sizeof *trips);
     if (trips == NULL) {
@@ -109,7 +117,7 @@ static pm_status write_report(const cli_probe *probe, bool as_json, pm_error *er
     cli_out *out;
     pm_status st = cli_out_open(NULL, &out, err);
     if (st == PM_OK) {
-        (as_json ? write_json : write_text)(probe, trips, n, out);
+        (as_json ? write_json : write_text)(report, trips, n, out);
     }
     free(trips);
     return cli_out_close(out, st, err);
@@ -117,7 +125,7 @@ static pm_status write_report(const cli_probe *probe, bool as_json, pm_error *er
 
 /* ---- the command ------------------------------------------------------------------------------------- */
 
-static pm_status check_outcome(const cli_probe *probe, const probe_options *o, pm_error *err) {
+static pm_status check_outcome(const pm_probe *probe, const probe_options *o, pm_error *err) {
     if (probe->n_ended < probe->n) {
         return pmi_fail(err, PM_ETEMPORARY, "%zu of %zu units did not end within %zu s; see `phasemill status`",
                         probe->n - probe->n_ended, probe->n, o->timeout);
@@ -130,27 +138,37 @@ static pm_status check_outcome(const cli_probe *probe, const probe_options *o, p
     return PM_OK;
 }
 
-static pm_status count_workers(cli_cluster *c, cli_probe *probe, pm_error *err) {
-    pm_status st = pmi_wait_for_workers(&c->producer, &probe->workers, &probe->slots, err);
-    return st == PM_OK && probe->workers == 0
+static pm_status count_workers(cli_cluster *c, probe_report *report, pm_error *err) {
+    pm_status st = pmi_wait_for_workers(&c->producer, &report->workers, &report->slots, err);
+    return st == PM_OK && report->workers == 0
                ? pmi_fail(err, PM_EUNAVAILABLE, "no worker is alive; start one with `phasemill worker`")
                : st;
 }
 
+static pm_status limit(void *ctx, double seconds, pm_error *err) {
+    return cli_cluster_limit(ctx, seconds, err);
+}
+
 static pm_status serve(cli_cluster *c, const probe_options *o, pm_error *err) {
-    cli_probe probe = {.cluster = c, .n = o->units, .timeout = (double)o->timeout, .is_sequential = o->sequential};
-    probe.body = (pm_probe_body){.bytes = o->bytes, .crash = o->crash};
-    pm_status st = read_number("--seconds", o->seconds, 1e6, &probe.body.seconds, err);
-    PM_THEN(st, read_number("--rate", o->rate, 1e6, &probe.rate, err));
-    PM_THEN(st, cli_cluster_limit(c, probe.timeout, err));
+    probe_report report = {.probe = {.producer = &c->producer,
+                                     .n = o->units,
+                                     .body = {.bytes = o->bytes, .crash = o->crash},
+                                     .timeout = (double)o->timeout,
+                                     .is_sequential = o->sequential,
+                                     .limit = limit,
+                                     .ctx = c}};
+    pm_probe *probe = &report.probe;
+    pm_status st = read_number("--seconds", o->seconds, 1e6, &probe->body.seconds, err);
+    PM_THEN(st, read_number("--rate", o->rate, 1e6, &probe->rate, err));
+    PM_THEN(st, cli_cluster_limit(c, probe->timeout, err));
     PM_THEN(st, cli_cluster_open_producer(c, true, NULL, 0, err));
-    PM_THEN(st, count_workers(c, &probe, err));
+    PM_THEN(st, count_workers(c, &report, err));
     PM_THEN(st, cli_cluster_hold_signals(c, err));
-    PM_THEN(st, cli_probe_run(&probe, err));
+    PM_THEN(st, pmi_probe_run(probe, err));
     PM_THEN(st, cli_cluster_limit(c, 0, err));
-    PM_THEN(st, write_report(&probe, o->json, err));
-    PM_THEN(st, check_outcome(&probe, o, err));
-    cli_probe_free(&probe);
+    PM_THEN(st, write_report(&report, o->json, err));
+    PM_THEN(st, check_outcome(probe, o, err));
+    pmi_probe_free(probe);
     return st;
 }
 

@@ -22,7 +22,7 @@ static const cli_option options[] = {
     {0},
 };
 
-static pm_status write_status(const cli_status *status, const cli_job_view *detail, const status_options *o,
+static pm_status write_status(const cli_status *status, const pm_job_view *detail, const status_options *o,
                               pm_error *err) {
     cli_out *out;
     pm_status st = cli_out_open(NULL, &out, err);
@@ -54,7 +54,7 @@ static pm_status look_once(cli_status_source *source, const status_options *o, p
     cli_status status = {0};
     pm_status st = cli_cluster_limit(source->cluster, (double)o->timeout, err);
     PM_THEN(st, cli_status_look(source, &status, err));
-    cli_job_view *detail = source->job != NULL && status.n_jobs == 1 ? &status.jobs[0] : NULL;
+    pm_job_view *detail = source->job != NULL && status.n_jobs == 1 ? &status.jobs[0] : NULL;
     PM_THEN(st, cli_cluster_limit(source->cluster, 0, err));
     PM_THEN(st, write_status(&status, detail, o, err));
     PM_THEN(st, fault_of(&status, err));
@@ -94,7 +94,7 @@ static pm_status serve(cli_cluster *c, const char *text, const status_options *o
     pm_status st = open_servers(c, err);
     PM_THEN(st, cli_cluster_limit(c, (double)o->timeout, err));
     if (st == PM_OK && text != NULL) {
-        st = cli_job_find(c->redis, text, job, err);
+        st = pmi_job_find(c->redis, text, job, err);
     }
     PM_THEN(st, o->watch ? watch(&source, o, err) : look_once(&source, o, err));
     cli_cluster_limit_closing(c, st, err);

@@ -252,7 +252,3 @@ pm_status cli_show_count(size_t count, const char *what, pm_error *err) {
     }
     return cli_out_close(out, st, err);
 }
-
-void cli_make_plain(char *text) {
-    pmi_utf8_mend(text);
-}

@@ -31,9 +31,6 @@ pm_status cli_show(const char *text, pm_error *err);
 /* The same of "12 traces removed". */
 pm_status cli_show_count(size_t count, const char *what, pm_error *err);
 
-/* What came from elsewhere must not steer a terminal, nor make JSON that is none (pmi_utf8_mend). */
-void cli_make_plain(char *text);
-
 /* A path's ending (".json"), or "" when it has none. */
 const char *cli_path_ending(const char *path);
 

@@ -3,8 +3,8 @@
 #define PM_CLI_STATUS_H
 
 #include "support/cluster.h"
-#include "support/dead_letter_list.h"
-#include "support/jobs.h"
+#include "units/dead_letters.h"
+#include "units/job_state.h"
 
 typedef struct cli_running_view {
     uint8_t unit[PM_DIGEST_BYTES], job[PM_DIGEST_BYTES];
@@ -26,7 +26,7 @@ typedef struct cli_worker_view {
 typedef struct cli_status {
     pm_status redis_st, kafka_st;
     pm_error redis_err, kafka_err;
-    cli_job_view *jobs;
+    pm_job_view *jobs;
     size_t n_jobs;
     cli_worker_view *workers;
     size_t n_workers, worker_capacity;
@@ -44,7 +44,7 @@ typedef struct cli_status_source {
     pm_kafka_health *health; /* of rk, which may outlive us */
     rd_kafka_t *rk;
     pm_reader *dead;
-    cli_dead_letter_list letters;
+    pm_letters letters;
 } cli_status_source;
 
 /* Never fails as a whole: errors are in the result, but for memory. */
@@ -56,10 +56,10 @@ void cli_status_source_close(cli_status_source *source);
 uint64_t cli_lag_of(const pm_lag *lag);
 
 /* The unit's place in words ("running on WORKER", "queued") into `text`. */
-void cli_unit_state(const cli_status *status, const cli_job_view *job, const cli_unit_view *unit, char *text, size_t n);
+void cli_unit_state(const cli_status *status, const pm_job_view *job, const pm_unit_view *unit, char *text, size_t n);
 
 /* One job's detail follows the overview when `detail` is not NULL. */
-void cli_status_text(const cli_status *status, const cli_job_view *detail, cli_out *out);
-void cli_status_json(const cli_status *status, const cli_job_view *detail, cli_out *out);
+void cli_status_text(const cli_status *status, const pm_job_view *detail, cli_out *out);
+void cli_status_json(const cli_status *status, const pm_job_view *detail, cli_out *out);
 
 #endif

@@ -40,7 +40,7 @@ static void open_key(cli_json *j, const char *key, char bracket) {
     cli_json_open(j, bracket);
 }
 
-static void write_unit(const cli_status *status, const cli_job_view *job, const cli_unit_view *unit, cli_json *j) {
+static void write_unit(const cli_status *status, const pm_job_view *job, const pm_unit_view *unit, cli_json *j) {
     char state[CLI_CLIENT_TEXT + 16];
     cli_unit_state(status, job, unit, state, sizeof state);
     cli_json_open(j, '{');
@@ -56,7 +56,7 @@ static void write_unit(const cli_status *status, const cli_job_view *job, const 
     cli_json_close(j, '}');
 }
 
-static void write_open_units(const cli_status *status, const cli_job_view *job, cli_json *j) {
+static void write_open_units(const cli_status *status, const pm_job_view *job, cli_json *j) {
     size_t shown = 0;
     open_key(j, "open_units", '[');
     for (size_t i = 0; i < job->n_units && shown < SHOWN; i++) {
@@ -68,10 +68,10 @@ static void write_open_units(const cli_status *status, const cli_job_view *job, 
     cli_json_close(j, ']');
 }
 
-static void write_job(const cli_status *status, const cli_job_view *job, bool is_detailed, cli_json *j) {
+static void write_job(const cli_status *status, const pm_job_view *job, bool is_detailed, cli_json *j) {
     cli_json_open(j, '{');
     put_digest(j, "job", job->job);
-    put_text(j, "state", cli_job_state(job));
+    put_text(j, "state", pmi_job_state(job));
     put_text(j, "kind", job->kind);
     put_text(j, "source", job->source);
     put_time(j, "submitted", job->created);
@@ -129,7 +129,7 @@ static void write_worker(const cli_worker_view *worker, double now, cli_json *j)
     cli_json_close(j, '}');
 }
 
-static void write_redis(const cli_status *status, const cli_job_view *detail, cli_json *j) {
+static void write_redis(const cli_status *status, const pm_job_view *detail, cli_json *j) {
     double now = status->now;
     open_key(j, "jobs", '[');
     for (size_t i = 0; i < status->n_jobs; i++) {
@@ -164,7 +164,7 @@ static void write_kafka(const cli_status *status, cli_json *j) {
     put_text(j, "kafka_error", status->kafka_st == PM_OK ? NULL : status->kafka_err.text);
 }
 
-void cli_status_json(const cli_status *status, const cli_job_view *detail, cli_out *out) {
+void cli_status_json(const cli_status *status, const pm_job_view *detail, cli_out *out) {
     cli_json j = {.out = out};
     cli_json_open(&j, '{');
     put_time(&j, "time", status->now);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/retry.h"
+#include "base/utf8.h"
 #include "support/status.h"
 #include "units/in_flight.h"
 
@@ -19,7 +20,7 @@
 
 static void copy_text(pm_span span, char *text, size_t n) {
     pmi_span_text(span, text, n);
-    cli_make_plain(text);
+    pmi_utf8_mend(text);
 }
 
 static pm_status copy_running(const pm_worker_message *message, cli_worker_view *worker, pm_error *err) {
@@ -70,12 +71,12 @@ static pm_status see_worker(void *ctx, const pm_worker_message *message, pm_erro
 static pm_status look_at_one(cli_status_source *source, cli_status *out, pm_error *err) {
     bool found;
     pm_redis *redis = source->cluster->redis;
-    pm_status st = cli_job_look(redis, source->job, &out->jobs[0], &found, err);
+    pm_status st = pmi_job_look(redis, source->job, &out->jobs[0], &found, err);
     if (st == PM_OK && found) {
         out->n_jobs = 1;
-        st = cli_job_look_closer(redis, &out->jobs[0], source->most_units, err);
+        st = pmi_job_look_closer(redis, &out->jobs[0], source->most_units, err);
     } else {
-        cli_job_view_free(&out->jobs[0]);
+        pmi_job_view_free(&out->jobs[0]);
     }
     return st;
 }
@@ -91,7 +92,7 @@ static pm_status look_at_jobs(cli_status_source *source, cli_status *out, pm_err
     }
     PM_THEN(st, source->job != NULL
                     ? look_at_one(source, out, err)
-                    : cli_jobs_glance(redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, n, out->jobs, &out->n_jobs, err));
+                    : pmi_jobs_glance(redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, n, out->jobs, &out->n_jobs, err));
     free(jobs);
     return st;
 }
@@ -172,7 +173,7 @@ static pm_status look_at_letters(cli_status_source *source, cli_status *out, pm_
     if (source->dead == NULL) {
         PM_TRY(cli_cluster_open_reader(c, PM_TOPIC_DEAD, true, &source->dead, err));
     }
-    PM_TRY(cli_dead_letter_list_read(&source->letters, source->dead, &c->deadline, err));
+    PM_TRY(pmi_letters_read(&source->letters, source->dead, &c->deadline, err));
     out->n_dead = source->letters.n;
     return PM_OK;
 }
@@ -213,7 +214,7 @@ pm_status cli_status_look(cli_status_source *source, cli_status *out, pm_error *
 
 void cli_status_free(cli_status *status) {
     for (size_t i = 0; i < status->n_jobs; i++) {
-        cli_job_view_free(&status->jobs[i]);
+        pmi_job_view_free(&status->jobs[i]);
     }
     for (size_t i = 0; i < status->n_workers; i++) {
         free(status->workers[i].running);
@@ -231,7 +232,7 @@ void cli_status_source_close(cli_status_source *source) {
     if (source->rk == NULL || pmi_kafka_destroy(source->rk, 0, DESTROY_SECONDS, &source->cluster->console.log)) {
         free(source->health);
     }
-    cli_dead_letter_list_free(&source->letters);
+    pmi_letters_free(&source->letters);
 }
 
 uint64_t cli_lag_of(const pm_lag *lag) {
@@ -250,8 +251,7 @@ static const cli_worker_view *find_worker(const cli_status *status, const uint8_
     return NULL;
 }
 
-void cli_unit_state(const cli_status *status, const cli_job_view *job, const cli_unit_view *unit, char *text,
-                    size_t n) {
+void cli_unit_state(const cli_status *status, const pm_job_view *job, const pm_unit_view *unit, char *text, size_t n) {
     static const char *const names[] = {[PM_UNIT_SENDING] = "being sent",
                                         [PM_UNIT_UNKNOWN] = "unknown",
                                         [PM_UNIT_EXPIRED] = "expired",

@@ -14,12 +14,12 @@ static const char *short_id(const uint8_t digest[PM_DIGEST_BYTES], char hex[PM_D
     return hex;
 }
 
-static void write_job(const cli_job_view *job, cli_out *out) {
+static void write_job(const pm_job_view *job, cli_out *out) {
     char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], done[48];
     pmi_time_text(job->created, when);
     snprintf(done, sizeof done, "%llu/%llu", (unsigned long long)(job->items - job->missing),
              (unsigned long long)job->items);
-    cli_out_format(out, "%s  %-10s  %15s  %6zu  %.19s  %.100s\n", short_id(job->job, hex), cli_job_state(job), done,
+    cli_out_format(out, "%s  %-10s  %15s  %6zu  %.19s  %.100s\n", short_id(job->job, hex), pmi_job_state(job), done,
                    job->n_units, when, job->source);
     if (job->fault[0] != '\0') {
         cli_out_format(out, "    %s; submit its graph again\n", job->fault);
@@ -91,7 +91,7 @@ static void write_lag(const cli_status *status, cli_out *out) {
     cli_out_format(out, "dead letters %zu\n", status->n_dead);
 }
 
-static void write_unit(const cli_status *status, const cli_job_view *job, const cli_unit_view *unit, cli_out *out) {
+static void write_unit(const cli_status *status, const pm_job_view *job, const pm_unit_view *unit, cli_out *out) {
     char hex[PM_DIGEST_HEX], state[CLI_CLIENT_TEXT + 16], place[48];
     cli_unit_state(status, job, unit, state, sizeof state);
     snprintf(place, sizeof place, "%llu/%lld", (unsigned long long)unit->partition, (long long)unit->offset);
@@ -100,11 +100,11 @@ static void write_unit(const cli_status *status, const cli_job_view *job, const 
                    (unsigned long long)unit->faults, state);
 }
 
-static void write_detail(const cli_status *status, const cli_job_view *job, cli_out *out) {
+static void write_detail(const cli_status *status, const pm_job_view *job, cli_out *out) {
     char hex[PM_DIGEST_HEX];
     pmi_hex(job->job, hex);
     cli_out_format(out, "\njob %s\n  %s, %llu states, %llu items of which %llu were known when it was submitted\n", hex,
-                   cli_job_state(job), (unsigned long long)job->states, (unsigned long long)job->items,
+                   pmi_job_state(job), (unsigned long long)job->states, (unsigned long long)job->items,
                    (unsigned long long)job->known);
     if (job->slices > 0) {
         cli_out_format(out, "  slices of evaluations: %llu of %llu done\n",
@@ -137,7 +137,7 @@ static void write_fault(const char *what, const pm_error *err, cli_out *out) {
     cli_out_text(out, "\n");
 }
 
-void cli_status_text(const cli_status *status, const cli_job_view *detail, cli_out *out) {
+void cli_status_text(const cli_status *status, const pm_job_view *detail, cli_out *out) {
     if (status->redis_st != PM_OK) {
         write_fault("jobs and workers", &status->redis_err, out);
     } else {

@@ -1,4 +1,4 @@
-#include "support/jobs.h"
+#include "units/job_state.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "redis/traces.h"
-#include "support/output.h"
 #include "units/kinds.h"
 
 #define LEAST_DIGITS 6
@@ -50,7 +50,7 @@ static pm_status check_there(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES]
     return st == PM_OK && !found ? pmi_fail(err, PM_ENOINPUT, "job %s: not there; see `phasemill status`", text) : st;
 }
 
-pm_status cli_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
     size_t n = 0;
     while (isxdigit((unsigned char)text[n])) {
         n++;
@@ -84,7 +84,7 @@ static pm_status search_worker(void *ctx, const pm_worker_message *worker, pm_er
     return PM_OK;
 }
 
-pm_status cli_job_find_running(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_job_find_running(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
     running_search s = {.text = text, .job = job};
     PM_TRY(pmi_board_workers(redis, search_worker, &s, err));
     if (s.n_found != 1) {
@@ -114,7 +114,7 @@ typedef struct item_list {
 enum { RECORD, EVALUATE, OTHER, N_LISTS };
 
 typedef struct gathering {
-    cli_job_view *view;
+    pm_job_view *view;
     size_t unit_capacity;
     item_list lists[N_LISTS];
 } gathering;
@@ -141,15 +141,15 @@ static pm_status add_items(item_list *list, const uint8_t *digests, size_t n, si
 
 static pm_status gather_unit(void *ctx, const pm_unit_record *record, pm_error *err) {
     gathering *g = ctx;
-    cli_job_view *view = g->view;
+    pm_job_view *view = g->view;
     if (!pmi_reserve((void **)&view->units, &g->unit_capacity, view->n_units + 1, sizeof *view->units)) {
         return pmi_fail_memory(err, "units of a job", (view->n_units + 1) * sizeof *view->units);
     }
-    cli_unit_view *unit = &view->units[view->n_units];
-    *unit = (cli_unit_view){.partition = record->partition, .offset = record->offset, .time = record->time};
+    pm_unit_view *unit = &view->units[view->n_units];
+    *unit = (pm_unit_view){.partition = record->partition, .offset = record->offset, .time = record->time};
     memcpy(unit->unit, record->unit, PM_DIGEST_BYTES);
     pmi_span_text(record->kind, unit->kind, sizeof unit->kind);
-    cli_make_plain(unit->kind);
+    pmi_utf8_mend(unit->kind);
     item_list *list = list_of(g, record->kind);
     bool is_own_item = list->kind->space == NULL;
     unit->items = is_own_item ? 1 : record->items.size / PM_DIGEST_BYTES;
@@ -190,7 +190,7 @@ static pm_status look_at_items(pm_redis *redis, gathering *g, item_list *list, u
     return st;
 }
 
-static pm_status look_at_units(pm_redis *redis, cli_job_view *view, pm_error *err) {
+static pm_status look_at_units(pm_redis *redis, pm_job_view *view, pm_error *err) {
     gathering g = {.view = view,
                    .lists = {[RECORD] = {.kind = &pmi_record_units},
                              [EVALUATE] = {.kind = &pmi_evaluate_units},
@@ -210,14 +210,14 @@ static pm_status look_at_units(pm_redis *redis, cli_job_view *view, pm_error *er
     return st;
 }
 
-static void describe_failure(cli_job_view *view, const pm_outcome_message *o) {
+static void describe_failure(pm_job_view *view, const pm_outcome_message *o) {
     char unit[PM_DIGEST_HEX], scc[PM_DIGEST_HEX + 8] = "", topic[256];
     view->has_failed = true;
     pmi_hex(o->unit, unit);
     pmi_span_text(o->topic, topic, sizeof topic);
     pmi_span_text(o->error, view->failure, sizeof view->failure);
-    cli_make_plain(topic);
-    cli_make_plain(view->failure);
+    pmi_utf8_mend(topic);
+    pmi_utf8_mend(view->failure);
     if (o->scc.size == PM_DIGEST_BYTES) {
         char hex[PM_DIGEST_HEX];
         pmi_hex(o->scc.bytes, hex);
@@ -228,16 +228,16 @@ static void describe_failure(cli_job_view *view, const pm_outcome_message *o) {
 }
 
 /* What makes no sense is shown in its place. */
-static pm_status note_fault(cli_job_view *view, pm_status st, const pm_error *why, pm_error *err) {
+static pm_status note_fault(pm_job_view *view, pm_status st, const pm_error *why, pm_error *err) {
     if (st == PM_EDATA) {
         snprintf(view->fault, sizeof view->fault, "%.*s", (int)sizeof view->fault - 1, why->text);
-        cli_make_plain(view->fault);
+        pmi_utf8_mend(view->fault);
         return PM_OK;
     }
     return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why->text);
 }
 
-static pm_status look_at_end(pm_redis *redis, cli_job_view *view, pm_error *err) {
+static pm_status look_at_end(pm_redis *redis, pm_job_view *view, pm_error *err) {
     pm_outcome_message outcome;
     pm_stored note = {0};
     const uint8_t(*job)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])view->job;
@@ -253,23 +253,23 @@ static pm_status look_at_end(pm_redis *redis, cli_job_view *view, pm_error *err)
     return st;
 }
 
-static void take_record(cli_job_view *view, const pm_job_message *message) {
+static void take_record(pm_job_view *view, const pm_job_message *message) {
     pmi_span_text(message->kind, view->kind, sizeof view->kind);
     pmi_span_text(message->source, view->source, sizeof view->source);
-    cli_make_plain(view->kind);
-    cli_make_plain(view->source);
+    pmi_utf8_mend(view->kind);
+    pmi_utf8_mend(view->source);
     view->created = message->created;
     view->states = message->states;
     view->items = message->items;
     view->known = message->known;
 }
 
-pm_status cli_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_job_view *out, bool *found,
+pm_status pmi_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], pm_job_view *out, bool *found,
                        pm_error *err) {
     pm_job_message message;
     pm_stored note = {0};
     pm_error why = {0};
-    *out = (cli_job_view){0};
+    *out = (pm_job_view){0};
     memcpy(out->job, job, PM_DIGEST_BYTES);
     pm_status st = note_fault(out, pmi_board_job(redis, job, &message, &note, &why), &why, err);
     *found = note.found || out->fault[0] != '\0';
@@ -286,7 +286,7 @@ pm_status cli_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], cli_
 /* ---- many at a glance -------------------------------------------------------------------------------- */
 
 typedef struct glancing {
-    cli_job_view *views;
+    pm_job_view *views;
     bool *found;
 } glancing;
 
@@ -317,7 +317,7 @@ static pm_status see_bad(void *ctx, size_t i, const char *why, pm_error *err) {
 }
 
 /* Counts of two moments may pass each other; none is shown that cannot be. */
-static void take_counts(cli_job_view *view, const pm_glance *counts) {
+static void take_counts(pm_job_view *view, const pm_glance *counts) {
     uint64_t there = counts->known + counts->recorded;
     view->is_counted = true;
     view->is_cancelled = counts->is_cancelled;
@@ -328,7 +328,7 @@ static void take_counts(cli_job_view *view, const pm_glance *counts) {
     view->n_open = counts->units_done < counts->units ? counts->units - counts->units_done : 0;
 }
 
-pm_status cli_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, cli_job_view *views,
+pm_status pmi_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, pm_job_view *views,
                           size_t *n_found, pm_error *err) {
     static const pm_glance_visits visits = {see_job, see_failure, see_bad};
     pm_glance *counts = pmi_calloc(n, sizeof *counts);
@@ -336,7 +336,7 @@ pm_status cli_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES
     pm_status st = counts == NULL || g.found == NULL ? pmi_fail_memory(err, "jobs", n * sizeof *counts) : PM_OK;
     *n_found = 0;
     for (size_t i = 0; i < n; i++) {
-        views[i] = (cli_job_view){0};
+        views[i] = (pm_job_view){0};
         memcpy(views[i].job, jobs[i], PM_DIGEST_BYTES);
     }
     PM_THEN(st, pmi_board_glance(redis, jobs, n, counts, &visits, &g, err));
@@ -353,11 +353,11 @@ pm_status cli_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES
 
 /* ---- closer ------------------------------------------------------------------------------------------ */
 
-pm_status cli_job_look_closer(pm_redis *redis, cli_job_view *view, size_t most, pm_error *err) {
+pm_status pmi_job_look_closer(pm_redis *redis, pm_job_view *view, size_t most, pm_error *err) {
     pm_status st = PM_OK;
     size_t seen = 0;
     for (size_t i = 0; st == PM_OK && i < view->n_units && seen < most; i++) {
-        cli_unit_view *unit = &view->units[i];
+        pm_unit_view *unit = &view->units[i];
         if (unit->missing == 0) {
             continue;
         }
@@ -375,12 +375,12 @@ pm_status cli_job_look_closer(pm_redis *redis, cli_job_view *view, size_t most, 
     return st;
 }
 
-void cli_job_view_free(cli_job_view *view) {
+void pmi_job_view_free(pm_job_view *view) {
     free(view->units);
-    *view = (cli_job_view){0};
+    *view = (pm_job_view){0};
 }
 
-const char *cli_job_state(const cli_job_view *view) {
+const char *pmi_job_state(const pm_job_view *view) {
     return view->fault[0] != '\0'                            ? "unreadable"
            : view->missing == 0 && view->slices_missing == 0 ? "done"
            : view->has_failed                                ? "failed"

@@ -1,3 +1,4 @@
+/* Probing: sending, seeing the units end, and sending again those that nobody has. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,15 +9,21 @@
 #include "base/mem.h"
 #include "base/retry.h"
 #include "kafka/reader.h"
-#include "support/probe.h"
+#include "units/in_flight.h"
+#include "units/probe.h"
 #include "units/send.h"
 
 #define BATCH ((size_t)512)
 #define POLL_SECONDS 0.2
 #define SWEEP_SECONDS 3.0
+#define REACH_SECONDS 10.0 /* for a broker's first answer */
+/* A look for lost units reads the records of all: only when so long nothing has ended. */
+#define STALL_SECONDS 5.0
+/* What one look reads here and there is not of one moment. */
+#define STRIKES 2
 
 typedef struct probing {
-    cli_probe *probe;
+    pm_probe *probe;
     pm_reader *events;
     double next_sweep;
 } probing;
@@ -24,13 +31,15 @@ typedef struct probing {
 /* ---- ids --------------------------------------------------------------------------------------------- */
 
 /* A job of its own for each probing, so that nothing is known yet. */
-static pm_status name_job(cli_probe *probe, pm_error *err) {
-    char text[CLI_CLIENT_TEXT + 64];
-    int n = snprintf(text, sizeof text, "phasemill probe %s %.9f", probe->cluster->client, pmi_now());
-    return n < 0 ? PM_ESOFTWARE : pmi_digest(PM_SHA256, text, (size_t)n, probe->job, err);
+static pm_status name_job(pm_probe *probe, pm_error *err) {
+    char text[512];
+    int n = snprintf(text, sizeof text, "phasemill probe %s %.9f", probe->producer->kafka->client, pmi_now());
+    return n < 0 || (size_t)n >= sizeof text
+               ? pmi_fail(err, PM_ESOFTWARE, "the name of a client is longer than expected")
+               : pmi_digest(PM_SHA256, text, (size_t)n, probe->job, err);
 }
 
-static pm_status name_item(const cli_probe *probe, size_t number, uint8_t item[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status name_item(const pm_probe *probe, size_t number, uint8_t item[PM_DIGEST_BYTES], pm_error *err) {
     uint8_t bytes[PM_DIGEST_BYTES + sizeof(uint64_t)];
     uint64_t value = number;
     memcpy(bytes, probe->job, PM_DIGEST_BYTES);
@@ -39,17 +48,17 @@ static pm_status name_item(const cli_probe *probe, size_t number, uint8_t item[P
 }
 
 static int by_id(const void *a, const void *b) {
-    return memcmp(((const cli_probe_unit *)a)->unit, ((const cli_probe_unit *)b)->unit, PM_DIGEST_BYTES);
+    return memcmp(((const pm_probe_unit *)a)->unit, ((const pm_probe_unit *)b)->unit, PM_DIGEST_BYTES);
 }
 
-static cli_probe_unit *find_unit(const cli_probe *probe, const uint8_t id[PM_DIGEST_BYTES]) {
-    cli_probe_unit key;
+static pm_probe_unit *find_unit(const pm_probe *probe, const uint8_t id[PM_DIGEST_BYTES]) {
+    pm_probe_unit key;
     memcpy(key.unit, id, PM_DIGEST_BYTES);
     return bsearch(&key, probe->units, probe->n, sizeof key, by_id);
 }
 
 static pm_status name_units(probing *p, pm_error *err) {
-    cli_probe *probe = p->probe;
+    pm_probe *probe = p->probe;
     pm_status st = name_job(probe, err);
     for (size_t i = 0; st == PM_OK && i < probe->n; i++) {
         st = name_item(probe, i, probe->items[i], err);
@@ -93,12 +102,12 @@ static pm_status send_batch(probing *p, const size_t *numbers, size_t first, siz
         }
         return st;
     }
-    return pmi_send_units(&p->probe->cluster->producer, p->probe->job, units, n, false, &claims, err);
+    return pmi_send_units(p->probe->producer, p->probe->job, units, n, false, &claims, err);
 }
 
 /* Sends the next n units. */
 static pm_status send_units(probing *p, size_t n, pm_error *err) {
-    cli_probe *probe = p->probe;
+    pm_probe *probe = p->probe;
     double now = pmi_seconds();
     size_t first = probe->n_sent;
     for (size_t i = 0; i < n; i++) {
@@ -106,16 +115,78 @@ static pm_status send_units(probing *p, size_t n, pm_error *err) {
     }
     probe->n_sent += n;
     probe->last_ended = now;
-    PM_TRY(cli_cluster_limit(probe->cluster, probe->timeout, err));
+    PM_TRY(probe->limit(probe->ctx, probe->timeout, err));
     return send_batch(p, NULL, first, n, err);
+}
+
+/* ---- those that nobody has any more: their topic was deleted, or made again --------------------------- */
+
+/* Flags of the units that have been sent and not ended, by number. */
+static void mark_missing(const pm_probe *probe, bool *missing) {
+    for (size_t i = 0; i < probe->n_sent; i++) {
+        missing[i] = !probe->units[probe->places[i]].has_ended;
+    }
+}
+
+/* Numbers of the units that were unclaimed at each of the last looks. */
+static size_t pick_lost(pm_probe *probe, const bool *missing, const bool *held, size_t *numbers) {
+    size_t n = 0;
+    for (size_t i = 0; i < probe->n_sent; i++) {
+        pm_probe_unit *unit = &probe->units[probe->places[i]];
+        unit->strikes = missing[i] && !held[i] ? unit->strikes + 1 : 0;
+        if (unit->strikes >= STRIKES) {
+            unit->strikes = 0;
+            numbers[n++] = i;
+        }
+    }
+    return n;
+}
+
+static pm_status look_for_lost(pm_probe *probe, bool *missing, size_t *numbers, size_t *n_lost, pm_error *err) {
+    pm_item_index index;
+    pm_in_flight hands;
+    const uint8_t(*items)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])probe->items;
+    PM_TRY(pmi_item_index_new(items, probe->n_sent, &index, err));
+    mark_missing(probe, missing);
+    pm_status st = pmi_in_flight_look(probe->producer, probe->job, &pmi_probe_units, &index, missing, &hands, err);
+    if (st == PM_OK) {
+        *n_lost = pick_lost(probe, missing, hands.held, numbers);
+        pmi_in_flight_free(&hands);
+    }
+    pmi_item_index_free(&index);
+    return st;
+}
+
+/* After some seconds in which nothing ended: numbers of units to send again, since nobody has them (also on an error
+ * to be freed; NULL when it was not looked). */
+static pm_status find_lost(pm_probe *probe, size_t **lost, size_t *n_lost, pm_error *err) {
+    double now = pmi_seconds();
+    *lost = NULL;
+    *n_lost = 0;
+    if (now < probe->looked + STALL_SECONDS || now < probe->last_ended + STALL_SECONDS) {
+        return PM_OK;
+    }
+    bool *missing = pmi_calloc(probe->n_sent, sizeof *missing);
+    size_t *numbers = pmi_malloc(probe->n_sent, sizeof *numbers);
+    pm_status st = missing != NULL && numbers != NULL
+                       ? look_for_lost(probe, missing, numbers, n_lost, err)
+                       : pmi_fail_memory(err, "unclaimed units", probe->n_sent * sizeof *numbers);
+    free(missing);
+    probe->looked = now;
+    *lost = numbers;
+    if (*n_lost > 0) {
+        pmi_logf(probe->producer->log, PM_LOG_WARNING,
+                 "%zu units have not ended and are unclaimed; they are sent again", *n_lost);
+    }
+    return st;
 }
 
 /* Kafka may be away while it is looked: later, then. */
 static pm_status send_lost(probing *p, pm_error *err) {
     size_t *lost, n_lost;
-    pm_status st = cli_probe_find_lost(p->probe, &lost, &n_lost, err);
+    pm_status st = find_lost(p->probe, &lost, &n_lost, err);
     if (pmi_is_transient(st)) {
-        pmi_logf(&p->probe->cluster->console.log, PM_LOG_DEBUG, "who has which unit is not known: %s", err->text);
+        pmi_logf(p->probe->producer->log, PM_LOG_DEBUG, "who has which unit is not known: %s", err->text);
         st = PM_OK;
     }
     for (size_t done = 0; st == PM_OK && done < n_lost;) {
@@ -129,7 +200,7 @@ static pm_status send_lost(probing *p, pm_error *err) {
 
 /* ---- seeing them end --------------------------------------------------------------------------------- */
 
-static void end_unit(cli_probe *probe, cli_probe_unit *unit, bool has_failed, bool is_timed) {
+static void end_unit(pm_probe *probe, pm_probe_unit *unit, bool has_failed, bool is_timed) {
     if (unit->has_ended) {
         return;
     }
@@ -141,43 +212,39 @@ static void end_unit(cli_probe *probe, cli_probe_unit *unit, bool has_failed, bo
     probe->n_failed += has_failed;
 }
 
-static bool is_type(pm_span type, const char *name) {
-    return type.size == strlen(name) && memcmp(type.bytes, name, type.size) == 0;
-}
-
 /* An event that does not decode is not of a probe. */
 static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *err) {
     (void)err;
-    cli_probe *probe = ctx;
+    pm_probe *probe = ctx;
     pm_event_message event;
     pm_message_memory memory = {0};
     pm_error ignored;
     char name[PM_SEAL_NAME];
-    const pm_redis_options *redis = &probe->cluster->redis_options;
+    const pm_redis_options *redis = pmi_redis_options_of(probe->producer->traces->redis);
     if (message->value.bytes == NULL ||
         pmi_sealed_decode(redis->seal, pmi_seal_event_name(redis->prefix, name), &pmi_event_type, message->value.bytes,
                           message->value.size, &event, &memory, &ignored) != PM_OK) {
         return PM_OK;
     }
-    cli_probe_unit *unit = memcmp(event.job, probe->job, PM_DIGEST_BYTES) == 0 ? find_unit(probe, event.unit) : NULL;
+    pm_probe_unit *unit = memcmp(event.job, probe->job, PM_DIGEST_BYTES) == 0 ? find_unit(probe, event.unit) : NULL;
     if (unit != NULL) {
-        end_unit(probe, unit, !is_type(event.type, "done"), true);
+        end_unit(probe, unit, !pmi_span_is(event.type, "done"), true);
     }
     pmi_message_memory_free(&memory);
     return PM_OK;
 }
 
-static pm_status look_at_end(cli_probe *probe, cli_probe_unit *unit, pm_error *err) {
+static pm_status look_at_end(pm_probe *probe, pm_probe_unit *unit, pm_error *err) {
     pm_outcome_message outcome;
     pm_stored note = {0};
-    pm_redis *redis = probe->cluster->redis;
+    pm_redis *redis = probe->producer->traces->redis;
     pm_status st = pmi_board_outcome(redis, unit->unit, &outcome, &note, err);
     if (st == PM_OK && note.found) {
         end_unit(probe, unit, outcome.code != 0, false);
     }
     pmi_stored_free(&note);
     if (st == PM_EDATA) {
-        pmi_logf(&probe->cluster->console.log, PM_LOG_WARNING, "%s; it is removed", err->text);
+        pmi_logf(probe->producer->log, PM_LOG_WARNING, "%s; it is removed", err->text);
         st = pmi_board_forgive(redis, probe->job, unit->unit, err);
     }
     return st;
@@ -185,11 +252,11 @@ static pm_status look_at_end(cli_probe *probe, cli_probe_unit *unit, pm_error *e
 
 /* An event is a hint that may be lost; the outcome in Redis is the truth. */
 static pm_status sweep(probing *p, pm_error *err) {
-    cli_probe *probe = p->probe;
+    pm_probe *probe = p->probe;
     pm_status st = PM_OK;
     size_t seen = 0;
     for (size_t i = 0; st == PM_OK && i < probe->n_sent && seen < BATCH; i++) {
-        cli_probe_unit *unit = &probe->units[probe->places[i]];
+        pm_probe_unit *unit = &probe->units[probe->places[i]];
         if (!unit->has_ended) {
             st = look_at_end(probe, unit, err);
             seen++;
@@ -208,17 +275,22 @@ static pm_status see(probing *p, double seconds, pm_error *err) {
             st = send_lost(p, err);
         }
     }
-    pmi_log_progress(&p->probe->cluster->console.log, "probing", p->probe->n_ended, p->probe->n);
+    pmi_log_progress(p->probe->producer->log, "probing", p->probe->n_ended, p->probe->n);
     return st;
 }
 
+static bool is_stopped(const pm_probe *probe) {
+    const pm_producer *p = probe->producer;
+    return p->is_stopped != NULL && p->is_stopped(p->ctx);
+}
+
 static bool is_over(const probing *p, double until) {
-    return pmi_seconds() >= until || cli_cluster_is_stopped(p->probe->cluster);
+    return pmi_seconds() >= until || is_stopped(p->probe);
 }
 
 static pm_status wait_for(probing *p, size_t n, pm_error *err) {
     double until = pmi_seconds() + p->probe->timeout;
-    pm_status st = cli_cluster_limit(p->probe->cluster, p->probe->timeout, err);
+    pm_status st = p->probe->limit(p->probe->ctx, p->probe->timeout, err);
     while (st == PM_OK && p->probe->n_ended < n && !is_over(p, until)) {
         st = see(p, POLL_SECONDS, err);
     }
@@ -229,7 +301,7 @@ static pm_status wait_for(probing *p, size_t n, pm_error *err) {
 
 static pm_status send_all(probing *p, pm_error *err) {
     pm_status st = PM_OK;
-    while (st == PM_OK && p->probe->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
+    while (st == PM_OK && p->probe->n_sent < p->probe->n && !is_stopped(p->probe)) {
         size_t left = p->probe->n - p->probe->n_sent;
         st = send_units(p, left < BATCH ? left : BATCH, err);
         PM_THEN(st, see(p, 0, err));
@@ -240,7 +312,7 @@ static pm_status send_all(probing *p, pm_error *err) {
 static pm_status send_one_by_one(probing *p, pm_error *err) {
     pm_status st = PM_OK;
     bool answers = true;
-    while (st == PM_OK && answers && p->probe->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
+    while (st == PM_OK && answers && p->probe->n_sent < p->probe->n && !is_stopped(p->probe)) {
         st = send_units(p, 1, err);
         PM_THEN(st, wait_for(p, p->probe->n_sent, err));
         answers = p->probe->n_ended == p->probe->n_sent;
@@ -251,7 +323,7 @@ static pm_status send_one_by_one(probing *p, pm_error *err) {
 static pm_status send_at_rate(probing *p, pm_error *err) {
     double start = pmi_seconds();
     pm_status st = PM_OK;
-    while (st == PM_OK && p->probe->n_sent < p->probe->n && !cli_cluster_is_stopped(p->probe->cluster)) {
+    while (st == PM_OK && p->probe->n_sent < p->probe->n && !is_stopped(p->probe)) {
         double due = start + (double)p->probe->n_sent / p->probe->rate, now = pmi_seconds();
         double ahead = due - now;
         st = ahead > 0 ? see(p, ahead < POLL_SECONDS ? ahead : POLL_SECONDS, err) : send_units(p, 1, err);
@@ -260,7 +332,7 @@ static pm_status send_at_rate(probing *p, pm_error *err) {
 }
 
 static pm_status run_probe(probing *p, pm_error *err) {
-    cli_probe *probe = p->probe;
+    pm_probe *probe = p->probe;
     double start = pmi_seconds();
     p->next_sweep = start + SWEEP_SECONDS;
     pm_status st = probe->is_sequential ? send_one_by_one(p, err)
@@ -277,12 +349,12 @@ static pm_status run_probe(probing *p, pm_error *err) {
 static void cancel_rest(const probing *p) {
     pm_error unused;
     if (p->probe->n_ended < p->probe->n_sent) {
-        (void)pmi_board_cancel(p->probe->cluster->redis, p->probe->job, &unused);
+        (void)pmi_board_cancel(p->probe->producer->traces->redis, p->probe->job, &unused);
     }
 }
 
-pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
-    cli_cluster *c = probe->cluster;
+pm_status pmi_probe_run(pm_probe *probe, pm_error *err) {
+    const pm_producer *producer = probe->producer;
     probing p = {.probe = probe};
     probe->items = pmi_malloc(probe->n, PM_DIGEST_BYTES);
     probe->places = pmi_malloc(probe->n, sizeof *probe->places);
@@ -290,7 +362,9 @@ pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
     pm_status st = probe->items != NULL && probe->places != NULL && probe->units != NULL
                        ? name_units(&p, err)
                        : pmi_fail_memory(err, "units", probe->n * sizeof *probe->units);
-    PM_THEN(st, cli_cluster_open_reader(c, PM_TOPIC_EVENTS, false, &p.events, err));
+    PM_THEN(st, pmi_reader_open(producer->kafka, PM_TOPIC_EVENTS, false,
+                                pmi_deadline_within(&producer->deadline, REACH_SECONDS, 0.1), producer->log, &p.events,
+                                err));
     if (st == PM_OK) {
         st = run_probe(&p, err);
         cancel_rest(&p);
@@ -301,7 +375,7 @@ pm_status cli_probe_run(cli_probe *probe, pm_error *err) {
     return st;
 }
 
-void cli_probe_free(cli_probe *probe) {
+void pmi_probe_free(pm_probe *probe) {
     free(probe->units);
     free(probe->items);
     free(probe->places);
