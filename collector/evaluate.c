@@ -55,7 +55,8 @@ static pm_status number_keys(batch *b, pm_error *err) {
         st = pmi_slice_body(b->model, b->request, &b->slices.slices[i], &body, err);
     }
     pmi_buffer_free(&body);
-    for (size_t i = 0; st == PM_OK && i < b->slices.n; i++) {
+    PM_TRY(st);
+    for (size_t i = 0; i < b->slices.n; i++) {
         memcpy(b->keys[i], b->slices.slices[i].key, PM_DIGEST_BYTES);
     }
     pm_item_index index;
@@ -210,9 +211,9 @@ static pm_status take(batch *b, size_t key, pm_span value, pm_error *err) {
     pm_result_message message;
     pm_message_memory memory = {0};
     PM_TRY(pmi_message_decode(&pmi_result_type, value.bytes, value.size, &message, &memory, err));
-    PM_TRY(take_everywhere(b, key, &message, err));
+    pm_status st = take_everywhere(b, key, &message, err);
     pmi_message_memory_free(&memory);
-    return PM_OK;
+    return st;
 }
 
 /* Fetches one result; one that is gone or refused is removed, so that the next round computes it. */

@@ -288,9 +288,9 @@ static pm_status check_request(const subcommand *sub, const dead_command *dead, 
 static pm_status read_letters(dead_command *dead, pm_error *err) {
     pm_reader *reader = NULL;
     PM_TRY(cli_cluster_open_reader(&dead->cluster, PM_TOPIC_DEAD, true, &reader, err));
-    PM_TRY(pmi_letters_read(&dead->letters, reader, &dead->cluster.deadline, err));
+    pm_status st = pmi_letters_read(&dead->letters, reader, &dead->cluster.deadline, err);
     pmi_reader_close(reader);
-    return PM_OK;
+    return st;
 }
 
 static pm_status limit(void *ctx, pm_error *err) {

@@ -177,9 +177,10 @@ static pm_status visit_later(many *m, const char *space, const uint8_t (*digests
         pm_buffer value = {0};
         pm_blob_found found;
         size_t i = m->later[k];
-        PM_TRY(pmi_blob_get(m->r, space, digests[i], m->limit, &value, &found, err));
-        PM_TRY(m->visit(m->ctx, i, found, (pm_span){value.bytes, value.size}, err));
+        pm_status st = pmi_blob_get(m->r, space, digests[i], m->limit, &value, &found, err);
+        PM_THEN(st, m->visit(m->ctx, i, found, (pm_span){value.bytes, value.size}, err));
         pmi_buffer_free(&value);
+        PM_TRY(st);
     }
     return PM_OK;
 }

@@ -64,11 +64,9 @@ static pm_status see_failure(const glancing *g, const char *key, const redisRepl
     pm_message_memory memory = {0};
     bool found;
     PM_TRY(pmi_board_decode(g->r, key, reply, &pmi_outcome_type, &outcome, &memory, &found, err));
-    if (found) {
-        PM_TRY(g->visits->failure(g->ctx, job, &outcome, err));
-        pmi_message_memory_free(&memory);
-    }
-    return PM_OK;
+    pm_status st = found ? g->visits->failure(g->ctx, job, &outcome, err) : PM_OK;
+    pmi_message_memory_free(&memory);
+    return st;
 }
 
 static pm_status see_record(const glancing *g, const char *key, const redisReply *reply, size_t job, pm_error *err) {
@@ -76,9 +74,9 @@ static pm_status see_record(const glancing *g, const char *key, const redisReply
     pm_message_memory memory = {0};
     bool found;
     PM_TRY(pmi_board_decode(g->r, key, reply, &pmi_job_type, &message, &memory, &found, err));
-    PM_TRY(g->visits->job(g->ctx, job, found ? &message : NULL, err));
+    pm_status st = g->visits->job(g->ctx, job, found ? &message : NULL, err);
     pmi_message_memory_free(&memory);
-    return PM_OK;
+    return st;
 }
 
 static pm_status see(void *ctx, size_t i, const redisReply *reply, pm_error *err) {

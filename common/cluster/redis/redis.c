@@ -242,15 +242,14 @@ static pm_status introduce(pm_redis *r, pm_error *err) {
         freeReplyObject(reply);
         reply = NULL;
     }
-    PM_TRY(st);
-    if (o->database != 0) {
+    if (st == PM_OK && o->database != 0) {
         char number[24];
         (void)snprintf(number, sizeof number, "%zu", o->database);
         const pm_span argv[] = {pmi_span_of("SELECT"), pmi_span_of(number)};
-        PM_TRY(exchange(r, argv, 2, &reply, err));
+        st = exchange(r, argv, 2, &reply, err);
         freeReplyObject(reply);
     }
-    return PM_OK;
+    return st;
 }
 
 pm_status pmi_redis_connect(pm_redis *r, pm_error *err) {

@@ -91,9 +91,9 @@ static pm_status look_at_workers(pm_producer *p, look *l, pm_error *err) {
     pm_item_index ids;
     PM_TRY(pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, &ids, err));
     worker_look w = {.l = l, .ids = &ids};
-    PM_TRY(pmi_board_workers(p->traces->redis, see_worker, &w, err));
+    pm_status st = pmi_board_workers(p->traces->redis, see_worker, &w, err);
     pmi_item_index_free(&ids);
-    return PM_OK;
+    return st;
 }
 
 static pm_status note_ended(look *l, size_t unit, pm_error *err) {

@@ -33,9 +33,9 @@ pm_status pmi_pack_classes(const pm_producer *p, const pm_classes *classes, cons
     uint64_t total = 0;
     *out = (pm_packing){0};
     PM_TRY(find_pieces(classes, numbers, n, &pieces, &total, err));
-    PM_TRY(pmi_pack(pieces, n, pmi_unit_limits_for(total, p->n_partitions), out, err));
+    pm_status st = pmi_pack(pieces, n, pmi_unit_limits_for(total, p->n_partitions), out, err);
     free(pieces);
-    return PM_OK;
+    return st;
 }
 
 /* What the units of one turn borrow from: the digests of their items, and the SCCs of the unit at hand. */
