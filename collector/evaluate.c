@@ -89,9 +89,7 @@ static pm_status send_keys(void *ctx, const uint32_t *numbers, size_t n, pm_erro
     batch *b = ctx;
     size_t n_restored;
     pm_status st = pmi_restore_job(b->p, b->model, b->manifest, &n_restored, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     pm_new_unit *units = pmi_calloc(n, sizeof *units);
     if (units == NULL) {
         return pmi_fail_memory(err, "the slices to send", n * sizeof *units);
@@ -301,10 +299,7 @@ static pm_status run_round(batch *b, bool is_first, bool *again, pm_error *err) 
 static pm_status run_rounds(batch *b, pm_error *err) {
     bool again = true;
     for (size_t round = 0; again && round < MOST_ROUNDS; round++) {
-        pm_status st = run_round(b, round == 0, &again, err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(run_round(b, round == 0, &again, err));
     }
     return !again ? PM_OK
                   : pmi_fail(err, PM_ETEMPORARY,

@@ -102,9 +102,7 @@ static pm_status cost_block(const pm_model *m, const pm_request *r, size_t first
             pmi_slice_translate(&(pm_slice){.first = first}, err);
         }
     }
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     double rates[LANES] = {0};
     if (wants_densities(r) && !g->is_discrete) {
         find_rates(g, values, out, rates);
@@ -126,9 +124,7 @@ pm_status pmi_slice_costs(const pm_model *model, const pm_request *request, cons
     if (st == PM_OK && wants_densities(&r)) {
         st = pmi_density_check_times(&r, g->is_discrete, err);
     }
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     double *values = pmi_malloc((size_t)g->n_weights * LANES, sizeof *values);
     double *out = pmi_malloc((size_t)g->n_vertices * LANES, sizeof *out);
     double *start = pmi_malloc((size_t)g->n_starts * LANES, sizeof *start);

@@ -68,10 +68,7 @@ static pm_status look_for_items(watcher *w, pm_error *err) {
             w->numbers[n++] = (uint32_t)i;
         }
     }
-    pm_status st = n == 0 ? PM_OK : ask(w, n, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(n == 0 ? PM_OK : ask(w, n, err));
     for (size_t i = 0; i < n; i++) {
         w->missing[w->numbers[i]] = !w->exist[i];
         w->n_missing -= w->exist[i] ? 1 : 0;
@@ -152,9 +149,7 @@ static pm_status look_for_failure(watcher *w, const pm_in_flight *hands, pm_erro
     for (size_t i = 0; st == PM_OK && hands != NULL && i < hands->n_ended; i++) {
         st = look_at_outcome(w, hands->ended[i], err);
     }
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     bool cancelled = false;
     PM_TRY(pmi_board_cancelled(w->p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])w->options->job, 1, &cancelled,
                                err));

@@ -95,7 +95,7 @@ static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
     pm_retry retry = retry_redis(s->p);
     do {
         st = look_at_old_job(s, err);
-        st = st == PM_OK ? pmi_board_open_job(s->p->traces->redis, &job, err) : st;
+        PM_THEN(st, pmi_board_open_job(s->p->traces->redis, &job, err));
     } while (pmi_retry_again(&retry, st, err));
     return st;
 }
@@ -142,7 +142,7 @@ static pm_status record_all_here(submission *s, pm_error *err) {
             s->report->recorded_here += st == PM_OK ? 1 : 0;
         }
     }
-    st = st == PM_OK ? note_all_known(s, err) : st;
+    PM_THEN(st, note_all_known(s, err));
     pmi_logf(s->p->log, PM_LOG_DEBUG, "%zu states are fewer than --min-size %zu: %zu SCCs were recorded here",
              s->report->states, s->options->min_size, s->report->recorded_here);
     return st;
@@ -155,9 +155,7 @@ static pm_status leave_out_held(submission *s, pm_error *err) {
     size_t n = s->classes->n_classes, n_held = 0;
     pm_item_index index;
     pm_status st = pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])s->keys, n, &index, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     pm_in_flight hands = {0};
     pm_retry retry = pmi_producer_retry(s->p, "Kafka or Redis");
     do {

@@ -38,9 +38,7 @@ pm_status pmi_work_probe(pm_child_context *bench, const pm_unit_message *unit, p
     pm_probe_body body;
     pm_message_memory borrowed = {0};
     pm_status st = pmi_message_decode(&pmi_probe_type, unit->body.bytes, unit->body.size, &body, &borrowed, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     uint8_t *memory = NULL;
     yield->items = 1;
     pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);

@@ -46,12 +46,9 @@ static pm_status flush(pm_child_context *bench, batch *b, pm_error *err) {
 static pm_status record_one(pm_child_context *bench, const pm_canon *scc, pm_effort effort, batch *b, pm_error *err) {
     pm_plan plan;
     pm_record_options options = {.effort = effort, .memory = bench->memory, .isa = bench->isa};
-    pm_status st = pmi_record(scc, &options, &plan, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_record(scc, &options, &plan, err));
     b->first[b->n] = b->bytes.size;
-    st = pmi_trace_encode(&plan.trace, scc->key, &b->bytes, err);
+    pm_status st = pmi_trace_encode(&plan.trace, scc->key, &b->bytes, err);
     pmi_plan_free(&plan);
     PM_TRY(st);
     memcpy(b->keys[b->n], scc->key, PM_DIGEST_BYTES);
@@ -136,11 +133,8 @@ static pm_status record_all(pm_child_context *bench, pm_record_reader *reader, p
 pm_status pmi_work_record(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
     pm_record_reader reader;
     pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
-    pm_status st = pmi_record_reader_open(unit->body, &reader, err);
-    if (st != PM_OK) {
-        return st;
-    }
-    st = record_all(bench, &reader, yield, err);
+    PM_TRY(pmi_record_reader_open(unit->body, &reader, err));
+    pm_status st = record_all(bench, &reader, yield, err);
     pmi_record_reader_close(&reader);
     return st;
 }

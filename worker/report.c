@@ -122,10 +122,7 @@ pm_status pmi_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
     if (h->has_scc) {
         pmi_headers_add_digest(&ours, "phasemill-scc", h->scc);
     }
-    pm_status st = pmi_headers_status(&ours, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_headers_status(&ours, err));
     pm_header list[PM_MAX_HEADERS];
     size_t n = add_original(h, list, PM_MAX_HEADERS - ours.n);
     memcpy(list + n, ours.list, ours.n * sizeof *list);

@@ -48,10 +48,7 @@ static pm_status start_children(pm_worker *w, pm_error *err) {
     const pm_worker_options *o = w->options;
     pm_progress_page *pages = NULL;
     pm_isa isa;
-    pm_status st = pmi_isa_choose(o->isa, &isa, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_isa_choose(o->isa, &isa, err));
     PM_TRY(pmi_pages_new(o->slots, &pages, err));
     w->child = (pm_child_options){.redis = o->redis,
                                   .worker = o->id,
@@ -157,7 +154,7 @@ static pm_status judge(const pm_worker *w, pm_held *h) {
         h->step = PM_STEP_ASTRAY;
         return PM_OK;
     }
-    st = st == PM_OK ? open_seal(w, h, &h->error) : st;
+    PM_THEN(st, open_seal(w, h, &h->error));
     h->step = st == PM_OK ? PM_STEP_BEGIN : PM_STEP_BURY;
     if (st != PM_EDATA) {
         return st;

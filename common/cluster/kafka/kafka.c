@@ -152,10 +152,7 @@ pm_status pmi_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_ka
             pmi_kafka_is_back(health);
             return PM_OK;
         }
-        pm_status st = pmi_kafka_check(health, err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(pmi_kafka_check(health, err));
         if (code == RD_KAFKA_RESP_ERR__TRANSPORT) {
             rd_kafka_poll(rk, 100); /* no broker is up: metadata returns at once */
         }

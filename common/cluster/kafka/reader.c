@@ -73,9 +73,7 @@ static pm_status find_topic(pm_reader *r, pm_error *err) {
     if (st == PM_OK && !r->topic.exists) {
         st = pmi_fail(err, PM_EUNAVAILABLE, "topic %s does not exist: the first submit makes it", r->topic.name);
     }
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     r->next = pmi_calloc(r->topic.partitions, sizeof *r->next);
     return r->next != NULL ? PM_OK : pmi_fail_memory(err, "the partitions of a reader", r->topic.partitions * 8);
 }
@@ -105,18 +103,15 @@ static pm_status start_partition(pm_reader *r, size_t partition, pm_error *err) 
 }
 
 static pm_status start(pm_reader *r, bool from_beginning, double until, pm_error *err) {
-    pm_status st = make_handle(r, err);
-    PM_THEN(st, pmi_kafka_reach(r->rk, &r->options, &r->health, until - pmi_seconds(), err));
-    PM_THEN(st, find_topic(r, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(make_handle(r, err));
+    PM_TRY(pmi_kafka_reach(r->rk, &r->options, &r->health, until - pmi_seconds(), err));
+    PM_TRY(find_topic(r, err));
     r->handle = rd_kafka_topic_new(r->rk, r->topic.name, NULL);
     r->queue = rd_kafka_queue_new(r->rk);
     if (r->handle == NULL || r->queue == NULL) {
         return pmi_kafka_fail(err, rd_kafka_last_error(), NULL, "reading %s", r->topic.name);
     }
-    st = find_ends(r, !from_beginning, until - pmi_seconds(), r->next, err);
+    pm_status st = find_ends(r, !from_beginning, until - pmi_seconds(), r->next, err);
     for (size_t i = 0; i < r->topic.partitions && st == PM_OK; i++) {
         st = start_partition(r, i, err);
     }

@@ -209,11 +209,8 @@ static rd_kafka_resp_err_t produce(pm_sender *s, const char *topic, const pm_out
 static pm_status try_send(pm_sender *s, const char *topic, const pm_outgoing *m, bool *again, pm_error *err) {
     rd_kafka_headers_t *headers = NULL;
     *again = false;
-    pm_status st = ensure_handle(s, err);
-    PM_THEN(st, make_headers(m, &headers, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(ensure_handle(s, err));
+    PM_TRY(make_headers(m, &headers, err));
     rd_kafka_resp_err_t code = produce(s, topic, m, headers);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         s->pending++; /* the headers went with it; reports come from rd_kafka_poll alone */
@@ -262,10 +259,7 @@ pm_status pmi_sender_flush(pm_sender *s, double seconds, pm_error *err) {
     } while (s->pending > 0 && s->health.fatal.code == PM_OK && pmi_seconds() < until);
     pm_error failure = s->failure;
     s->failure = (pm_error){.code = PM_OK};
-    pm_status st = pmi_kafka_check(&s->health, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_kafka_check(&s->health, err));
     if (s->pending > 0) {
         return pmi_fail(err, PM_ETEMPORARY, "%zu messages are not acknowledged by Kafka after %.3g s%s%s", s->pending,
                         seconds, s->health.last[0] ? ": " : "", s->health.last);

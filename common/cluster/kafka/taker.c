@@ -100,11 +100,8 @@ static pm_status set_up(pm_taker *t, pm_error *err) {
     if (t->fd < 0) {
         return pmi_fail(err, PM_EOSERR, "an event descriptor could not be made: %s", strerror(errno));
     }
-    pm_status st = make_handle(t, err);
-    PM_THEN(st, pmi_prover_open(&t->options, t->fd, &t->prover, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(make_handle(t, err));
+    PM_TRY(pmi_prover_open(&t->options, t->fd, &t->prover, err));
     t->topic = rd_kafka_topic_new(t->rk, t->topic_name, NULL);
     t->consumer = rd_kafka_queue_get_consumer(t->rk);
     t->commits = rd_kafka_queue_new(t->rk);
@@ -152,10 +149,7 @@ pm_status pmi_taker_open(const pm_kafka_options *options, size_t window, const p
     if (window == 0) {
         return pmi_fail(err, PM_EUSAGE, "a window of 0 units takes nothing");
     }
-    pm_status st = check_assignor(options, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(check_assignor(options, err));
     pm_taker *t = pmi_calloc(1, sizeof *t);
     if (t == NULL) {
         return pmi_fail_memory(err, "a taker", sizeof *t);
@@ -165,7 +159,7 @@ pm_status pmi_taker_open(const pm_kafka_options *options, size_t window, const p
     t->options = *options;
     t->window = window;
     pmi_topic_name(options, PM_TOPIC_UNITS, t->topic_name);
-    st = set_up(t, err);
+    pm_status st = set_up(t, err);
     if (st != PM_OK) {
         free_taker(t, DESTROY_SECONDS);
         return st;
@@ -239,10 +233,7 @@ pm_status pmi_taker_serve(pm_taker *t, pm_error *err) {
         }
         rd_kafka_message_destroy(m);
     }
-    pm_status st = pmi_prover_check(t->prover, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_prover_check(t->prover, err));
     pmi_taker_prove(t);
     pmi_taker_mend_stalls(t);
     pmi_taker_commit(t);

@@ -31,10 +31,7 @@ static pm_status make_handle(pm_prover *v, const pm_kafka_options *options, pm_e
 
 static pm_status set_up(pm_prover *v, const pm_kafka_options *options, int fd, pm_error *err) {
     static const uint64_t one = 1;
-    pm_status st = make_handle(v, options, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(make_handle(v, options, err));
     v->topic = rd_kafka_topic_new(v->rk, v->topic_name, NULL);
     v->answers = rd_kafka_queue_new(v->rk);
     if (v->topic == NULL || v->answers == NULL) {

@@ -122,9 +122,7 @@ static pm_status judge_creation(const rd_kafka_topic_result_t *result, bool is_e
 
 static pm_status read_creation(const rd_kafka_event_t *event, bool is_early, const pm_log *log, pm_error *err) {
     pm_status st = pmi_admin_event_error(event, "making topics", err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     const rd_kafka_CreateTopics_result_t *result =
         rd_kafka_event_CreateTopics_result((rd_kafka_event_t *)(uintptr_t)event);
     size_t n = 0;
@@ -239,7 +237,7 @@ pm_status pmi_topics_mend(rd_kafka_t *rk, const pm_kafka_options *options, const
     if (is_missing && is_passing(st)) {
         pmi_logf(log, PM_LOG_WARNING, "%s: it was deleted; it is made again", err->text);
         st = create_missing(rk, options, views, false, log, err);
-        st = st == PM_OK ? look_at_all(rk, views, &is_missing, err) : st;
+        PM_THEN(st, look_at_all(rk, views, &is_missing, err));
     }
     *n_partitions = st == PM_OK ? views[PM_TOPIC_UNITS].partitions : 0;
     return st;

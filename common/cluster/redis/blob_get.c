@@ -159,9 +159,7 @@ static pm_status see_one_of_many(void *ctx, size_t i, const redisReply *reply, p
     }
     m->bytes += reply->len;
     pm_status st = pmi_blob_open(m->r, &m->place, reply, m->limit, &blob, &memory, &found, &why, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     if (found == PM_BLOB_DAMAGED || (found == PM_BLOB_FOUND && blob.chunks > 0)) {
         m->later[m->n_later++] = m->first + i / 2;
     } else {

@@ -100,10 +100,7 @@ static pm_status queue_set(batch *b, const draft *d, bool only_new, pm_error *er
     pm_blob_key key;
     pm_redis_ttl ttl;
     pmi_blob_key_of(b->r, b->space, item->digest, &key);
-    pm_status st = pmi_sealed_encode(b->r->options.seal, key.span, &pmi_blob_type, &blob, &b->encoded, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_sealed_encode(b->r->options.seal, key.span, &pmi_blob_type, &blob, &b->encoded, err));
     pmi_redis_ttl_of(b->r->options.ttl, &ttl);
     const pm_span value = {b->encoded.bytes, b->encoded.size};
     const pm_span argv[] = {pmi_span_of("SET"), key.span, value, pmi_span_of("PX"), ttl.span, pmi_span_of("NX")};
@@ -113,10 +110,7 @@ static pm_status queue_set(batch *b, const draft *d, bool only_new, pm_error *er
 static pm_status see_set(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     batch *b = ctx;
     draft *d = &b->drafts[b->in_flight[i]];
-    pm_status st = pmi_redis_reply_status(b->r, reply, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_redis_reply_status(b->r, reply, err));
     if (reply->type == REDIS_REPLY_NIL) {
         d->state = DRAFT_TO_COMPARE;
         return PM_OK;
@@ -162,10 +156,7 @@ static pm_status see_present(void *ctx, size_t i, const redisReply *reply, pm_er
         return pmi_blob_see_refresh(b->r, reply, &b->is_there, err);
     }
     const pm_blob_place place = {b->space, d->item->digest, b->is_there};
-    pm_status st = pmi_blob_open(b->r, &place, reply, SIZE_MAX, &blob, &memory, &found, &why, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_blob_open(b->r, &place, reply, SIZE_MAX, &blob, &memory, &found, &why, err));
     if (found == PM_BLOB_FOUND) {
         compare(b, d, &blob);
     } else if (found == PM_BLOB_DAMAGED) {

@@ -148,10 +148,7 @@ static pm_status see_note(const pm_redis *r, pm_span key, const pm_message_type 
                           const redisReply *reply, pm_stored *note, pm_error *err) {
     redisReply copy = *reply;
     if (reply->type == REDIS_REPLY_STRING) {
-        pm_status st = pmi_buffer_add(&note->bytes, reply->str, reply->len, err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(pmi_buffer_add(&note->bytes, reply->str, reply->len, err));
         copy.str = (char *)note->bytes.bytes;
     }
     return pmi_board_decode(r, (const char *)key.bytes, &copy, type, out, &note->memory, &note->found, err);

@@ -130,7 +130,7 @@ static pm_status see_worker(void *ctx, size_t i, const redisReply *reply, pm_err
     pm_error why = {0};
     pm_board_key key;
     pm_status st = key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, &why);
-    st = st == PM_OK ? pmi_board_decode(w->r, key.text, reply, &pmi_worker_type, &worker, &memory, &found, &why) : st;
+    PM_THEN(st, pmi_board_decode(w->r, key.text, reply, &pmi_worker_type, &worker, &memory, &found, &why));
     if (st == PM_EDATA) {
         pmi_board_tell_bad(w->r, id->str, "is a worker whose heartbeat cannot be read", why.text);
         return PM_OK;
@@ -188,7 +188,7 @@ pm_status pmi_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx,
     const pm_span argv[] = {pmi_span_of("ZREVRANGE"), list.span, pmi_span_of("0"), pmi_span_of("-1")};
     double now = 0;
     pm_status st = pmi_redis_now(r, &now, &why);
-    st = st == PM_OK ? pmi_redis_call(r, argv, 4, &reply, &why) : st;
+    PM_THEN(st, pmi_redis_call(r, argv, 4, &reply, &why));
     if (st == PM_OK && reply->type != REDIS_REPLY_ARRAY) {
         st = pmi_redis_unexpected(r, reply, "an array", &why);
     }
@@ -200,7 +200,7 @@ pm_status pmi_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx,
     } else {
         roll w = {.r = r, .list = reply, .now = now, .visit = visit, .ctx = ctx};
         st = seat_all(&w, list.text, err);
-        st = st == PM_OK ? visit_workers(&w, err) : st;
+        PM_THEN(st, visit_workers(&w, err));
         free(w.seats);
     }
     freeReplyObject(reply);

@@ -173,11 +173,8 @@ pm_status pmi_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size
     char hex[PM_DIGEST_HEX];
     pmi_hex(job, hex);
     *out = (pm_analysis){0};
-    pm_status st = check_stored_size(r, job, limit, err);
-    if (st != PM_OK) {
-        return st;
-    }
-    st = pmi_blob_get(r, PM_SPACE_MANIFEST, job, MANIFEST_MOST, &bytes, &found, err);
+    PM_TRY(check_stored_size(r, job, limit, err));
+    pm_status st = pmi_blob_get(r, PM_SPACE_MANIFEST, job, MANIFEST_MOST, &bytes, &found, err);
     if (st == PM_OK && found != PM_BLOB_FOUND) {
         st = pmi_fail(err, PM_ENOINPUT, "Redis at %s %s of job %s; submit the graph (again)", r->options.address,
                       found == PM_BLOB_MISSING ? "has no manifest" : "had a damaged manifest", hex);

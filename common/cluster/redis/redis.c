@@ -97,17 +97,14 @@ static pm_status check_options(const pm_redis_options *o, pm_error *err) {
 
 pm_status pmi_redis_open(const pm_redis_options *options, const pm_log *log, pm_redis **out, pm_error *err) {
     *out = NULL;
-    pm_status st = check_options(options, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(check_options(options, err));
     pm_redis *r = pmi_calloc(1, sizeof *r);
     if (r == NULL) {
         return pmi_fail_memory(err, "a connection to Redis", sizeof *r);
     }
     r->options = *options;
     r->log = log;
-    st = parse_address(r, err);
+    pm_status st = parse_address(r, err);
     if (st == PM_OK && options->tls) {
         st = pmi_redis_tls_open(r, err);
     }
@@ -343,10 +340,7 @@ pm_status pmi_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error
         char doing[96] = "";
         r->current = r->queued[i];
         (void)snprintf(doing, sizeof doing, "%s (command %zu of %zu sent together)", r->current.text, i + 1, n);
-        pm_status st = pmi_redis_wait(r, n == 1 ? r->current.text : doing, &reply, err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(pmi_redis_wait(r, n == 1 ? r->current.text : doing, &reply, err));
         if (first == PM_OK) {
             first = visit(ctx, i, reply, err);
         }
@@ -361,15 +355,12 @@ pm_status pmi_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisRep
     if (r->n_queued > 0) {
         return pmi_fail(err, PM_ESOFTWARE, "a Redis command between %zu queued ones", r->n_queued);
     }
-    pm_status st = pmi_redis_queue(r, argv, argc, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_redis_queue(r, argv, argc, err));
     redisReply *answer = NULL;
     r->current = r->queued[0];
     PM_TRY(pmi_redis_wait(r, r->current.text, &answer, err));
     r->n_queued = 0;
-    st = pmi_redis_reply_status(r, answer, err);
+    pm_status st = pmi_redis_reply_status(r, answer, err);
     if (st != PM_OK) {
         freeReplyObject(answer);
         return st;

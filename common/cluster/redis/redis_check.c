@@ -160,10 +160,7 @@ static pm_status check_rights(pm_redis *r, pm_error *err) {
     uint8_t digest[PM_DIGEST_BYTES];
     char keys[N_KEYS][PM_REDIS_KEY];
     rights seen = {.r = r};
-    pm_status st = scratch(digest, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(scratch(digest, err));
     for (size_t k = 0; k < N_KEYS; k++) {
         (void)pmi_redis_key(r, key_spaces[k], digest, keys[k]);
     }
@@ -248,15 +245,14 @@ static pm_status note_key(pm_redis *r, pm_error *err) {
     const pm_span set[] = {pmi_span_of("SET"), name,    pmi_span_of(pmi_seal_id(r->options.seal)), pmi_span_of("NX"),
                            pmi_span_of("PX"),  ttl.span};
     const pm_span keep[] = {pmi_span_of("PEXPIRE"), name, ttl.span};
-    pm_status st = pmi_redis_queue(r, set, 6, err);
-    st = st == PM_OK ? pmi_redis_queue(r, keep, 3, err) : st;
-    PM_TRY(st);
+    PM_TRY(pmi_redis_queue(r, set, 6, err));
+    PM_TRY(pmi_redis_queue(r, keep, 3, err));
     return pmi_redis_flush(r, NULL, NULL, err);
 }
 
 static pm_status check_key(pm_redis *r, pm_error *err) {
     pm_status st = r->options.seal != NULL ? note_key(r, err) : PM_OK;
-    st = st == PM_OK ? pmi_redis_see_key(r, err) : st;
+    PM_THEN(st, pmi_redis_see_key(r, err));
     r->is_key_checked = st == PM_OK;
     return st;
 }
@@ -273,6 +269,6 @@ pm_status pmi_redis_check(pm_redis *r, pm_error *err) {
                  "Redis at %s tells neither INFO nor CONFIG GET: make sure that its maxmemory-policy is noeviction",
                  r->options.address);
     }
-    st = st == PM_OK ? check_rights(r, err) : st;
+    PM_THEN(st, check_rights(r, err));
     return st == PM_OK && !r->is_key_checked ? check_key(r, err) : st;
 }

@@ -311,13 +311,10 @@ static pm_status replay_unit(pm_letter_post *post, const pm_letter *letter, cons
                              .items = u->items.bytes};
     memcpy(record.unit, u->unit.unit, PM_DIGEST_BYTES);
     memcpy(record.job, u->unit.job, PM_DIGEST_BYTES);
-    pm_status st = pmi_board_forgive(redis, record.job, record.unit, err);
-    PM_THEN(st, pmi_board_place(redis, &record, 1, true, err));
-    PM_THEN(st, take_back(post, letter, err));
-    if (st != PM_OK) {
-        return st;
-    }
-    st = send_unit(post, letter, (int32_t)record.partition, &record.offset, err);
+    PM_TRY(pmi_board_forgive(redis, record.job, record.unit, err));
+    PM_TRY(pmi_board_place(redis, &record, 1, true, err));
+    PM_TRY(take_back(post, letter, err));
+    pm_status st = send_unit(post, letter, (int32_t)record.partition, &record.offset, err);
     if (st != PM_OK) {
         put_back(post, letter);
         return st;
@@ -354,7 +351,7 @@ pm_status pmi_letters_replay(pm_letter_post *post, const pm_letter *const *lette
     size_t refused = 0;
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         st = post->limit(post->ctx, err);
-        st = st == PM_OK ? replay(post, letters[i], n_partitions, err) : st;
+        PM_THEN(st, replay(post, letters[i], n_partitions, err));
         if (st == PM_EDATA && n > 1) { /* one letter that nobody should have written does not keep the others */
             pmi_logf(post->log, PM_LOG_ERROR, "%s", err->text);
             refused++;

@@ -166,9 +166,7 @@ static pm_status find_lags(pm_producer *p, look *l, pm_error *err) {
  * the next sweep sees; the other way round a lost unit would look held. */
 static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error *err) {
     pm_status st = pmi_board_units(p->traces->redis, job, see_unit, l, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     l->ended = pmi_calloc(l->n_units, sizeof *l->ended);
     l->running = pmi_calloc(l->n_units, sizeof *l->running);
     if (l->ended == NULL || l->running == NULL) {

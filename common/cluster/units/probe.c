@@ -66,9 +66,7 @@ static pm_status name_units(probing *p, pm_error *err) {
                                 probe->units[i].unit, err));
         probe->units[i].sent = (double)i;
     }
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     qsort(probe->units, probe->n, sizeof *probe->units, by_id);
     for (size_t i = 0; i < probe->n; i++) {
         probe->places[(size_t)probe->units[i].sent] = (uint32_t)i;

@@ -15,9 +15,7 @@
 static pm_status reach(pm_producer *p, pm_error *err) {
     pm_status st =
         pmi_sender_open(p->kafka, PM_DELIVERY_SECONDS, pmi_deliveries_report, p->deliveries, p->log, &p->sender, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     rd_kafka_t *rk = pmi_sender_handle(p->sender);
     PM_TRY(pmi_kafka_reach(rk, p->kafka, pmi_sender_health(p->sender),
                            pmi_deadline_within(&p->deadline, REACH_SECONDS, 0.1), err));

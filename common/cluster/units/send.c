@@ -26,9 +26,7 @@ typedef struct parcel {
 
 static pm_status put_blob(pm_producer *p, const pm_buffer *encoded, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
     pm_status st = pmi_digest(PM_SHA256, encoded->bytes, encoded->size, digest, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     pm_retry retry = pmi_producer_retry(p, "Redis");
     do {
         pm_blob_item item = {.bytes = encoded->bytes, .size = encoded->size};
@@ -52,15 +50,12 @@ static pm_status make_claim(pm_producer *p, const pm_unit_message *message, parc
 
 static pm_status make_parcel(pm_producer *p, const uint8_t *job, pm_new_unit *unit, parcel *out, pm_error *err) {
     *out = (parcel){.unit = unit};
-    pm_status st = pmi_unit_id(unit->kind->name, job, unit->items, unit->n_items, out->id, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_unit_id(unit->kind->name, job, unit->items, unit->n_items, out->id, err));
     pm_unit_message message = {
         .kind = pmi_span_of(unit->kind->name), .cost = unit->cost, .body = {unit->body.bytes, unit->body.size}};
     memcpy(message.job, job, PM_DIGEST_BYTES);
     memcpy(message.unit, out->id, PM_DIGEST_BYTES);
-    st = pmi_message_encode(&pmi_unit_type, &message, &out->value, err);
+    pm_status st = pmi_message_encode(&pmi_unit_type, &message, &out->value, err);
     pmi_buffer_free(&unit->body);
     PM_TRY(st);
     if (out->value.size > PM_UNIT_INLINE) {
@@ -118,10 +113,7 @@ static pm_status send_one(pm_producer *p, const uint8_t *job, const parcel *one,
     pmi_headers_add(&headers, "phasemill-kind", pmi_span_of(one->unit->kind->name));
     pmi_headers_add(&headers, PM_HEADER_REDIS_PREFIX, pmi_span_of(pmi_redis_options_of(p->traces->redis)->prefix));
     pmi_headers_add(&headers, "traceparent", pmi_span_of(p->trace));
-    pm_status st = pmi_headers_status(&headers, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_headers_status(&headers, err));
     pm_outgoing message = {.topic = PM_TOPIC_UNITS,
                            .partition = (int32_t)one->partition,
                            .key = {one->id, PM_DIGEST_BYTES},
@@ -168,9 +160,7 @@ static pm_status look_for_topic(pm_producer *p, const uint8_t *job, parcel *parc
 
 static pm_status deliver(pm_producer *p, const uint8_t *job, parcel *parcels, size_t n, pm_error *err) {
     pm_status st = pmi_deliveries_begin(p->deliveries, n, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     pm_retry retry = pmi_producer_retry(p, "Kafka");
     do {
         st = try_delivery(p, job, parcels, n, err);

@@ -56,10 +56,7 @@ static pm_status check_frame(const uint8_t *bytes, size_t n, size_t most, unsign
 
 pm_status pmi_frame_unpack(const uint8_t *bytes, size_t n, size_t most, pm_buffer *out, pm_error *err) {
     unsigned long long content = 0;
-    pm_status st = check_frame(bytes, n, most, &content, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(check_frame(bytes, n, most, &content, err));
     uint8_t *memory = pmi_malloc((size_t)content, 1);
     if (memory == NULL) {
         return pmi_fail_memory(err, "an unpacked payload", (size_t)content);

@@ -135,9 +135,7 @@ static pm_status read_list(pm_cursor *c, const pm_field *f, pm_list *list, pm_me
     if (st == PM_OK && memory->n_lists == sizeof memory->lists / sizeof memory->lists[0]) {
         st = pmi_fail(err, PM_ESOFTWARE, "%s: more lists than there is memory for", f->name);
     }
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     *list = (pm_list){pmi_calloc((size_t)count, f->item->size), (size_t)count};
     if (list->items == NULL) {
         return pmi_fail_memory(err, f->name, (size_t)count * f->item->size);

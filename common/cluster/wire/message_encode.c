@@ -36,10 +36,7 @@ static pm_status check_span(const pm_field *field, const pm_span *span, pm_error
 }
 
 static pm_status write_span(pm_writer *w, const pm_field *field, const pm_span *span, pm_error *err) {
-    pm_status st = check_span(field, span, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(check_span(field, span, err));
     if (field->kind == PM_FIELD_TEXT) {
         pmi_writer_text_of(w, span->bytes, span->size);
     } else {
@@ -92,10 +89,7 @@ static pm_status write_items(pm_writer *w, const pm_field *list, const pm_list *
         msgpack_pack_map(&w->packer, pmi_message_fields(list->item));
         for (const pm_field *f = list->item->fields; f->name != NULL; f++) {
             pmi_writer_text(w, f->name);
-            pm_status st = write_value(w, f, item, err);
-            if (st != PM_OK) {
-                return st;
-            }
+            PM_TRY(write_value(w, f, item, err));
         }
     }
     return w->status;

@@ -129,10 +129,7 @@ static pm_status make(const pm_seal *seal, const pm_message_type *type, pm_span 
     for (size_t i = 0; i < sizeof length; i++) {
         length[i] = (uint8_t)((uint64_t)name.size >> (8 * i));
     }
-    pm_status st = find_type(type, &number, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(find_type(type, &number, err));
     memcpy(out, seal->id, ID_BYTES);
     EVP_MAC_CTX *mac = seal->of_type[number];
     bool is_made = EVP_MAC_init(mac, NULL, 0, NULL) == 1 && EVP_MAC_update(mac, length, sizeof length) == 1 &&
@@ -179,8 +176,8 @@ pm_status pmi_seal_put(const pm_seal *seal, const pm_message_type *type, pm_span
     size_t size = out->size - from;
     pm_span value = {size > 0 ? out->bytes + from : NULL, size};
     pm_status st = make(seal, type, name, value, mark, err);
-    st = st == PM_OK ? write_head(size, &head, err) : st;
-    st = st == PM_OK ? wrap(mark, &head, from, out, err) : st;
+    PM_THEN(st, write_head(size, &head, err));
+    PM_THEN(st, wrap(mark, &head, from, out, err));
     pmi_buffer_free(&head);
     return st;
 }
@@ -252,7 +249,7 @@ pm_status pmi_seal_open(const pm_seal *seal, const pm_message_type *type, pm_spa
         st = pmi_fail(err, PM_EDATA, "it has no seal: whoever wrote it has no cluster.key");
     } else if (is_sealed) {
         st = take_apart(bytes, n, &value, &mark, err);
-        st = st == PM_OK ? check(seal, type, name, value, mark, err) : st;
+        PM_THEN(st, check(seal, type, name, value, mark, err));
     }
     PM_TRY(st);
     *inside = value;

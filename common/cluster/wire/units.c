@@ -68,10 +68,7 @@ static pm_status count_columns(const pm_canon *const *sccs, size_t n, columns *c
 }
 
 static pm_status columns_new(const pm_canon *const *sccs, size_t n, columns *c, pm_error *err) {
-    pm_status st = count_columns(sccs, n, c, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(count_columns(sccs, n, c, err));
     c->keys = pmi_malloc(n, PM_DIGEST_BYTES);
     c->as_given = pmi_malloc(n, 1);
     c->states = pmi_malloc(n, sizeof *c->states);
@@ -102,10 +99,7 @@ static void fill_columns(const pm_canon *const *sccs, columns *c) {
 pm_status pmi_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort effort, pm_buffer *out,
                                 pm_error *err) {
     columns c;
-    pm_status st = columns_new(sccs, n, &c, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(columns_new(sccs, n, &c, err));
     fill_columns(sccs, &c);
     const pm_record_body body = {
         .effort = (uint64_t)effort,
@@ -115,7 +109,7 @@ pm_status pmi_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort
         .degrees = pmi_u32s(c.degrees, c.rows),
         .targets = pmi_u32s(c.targets, c.edges),
     };
-    st = pmi_message_encode(&pmi_record_type, &body, out, err);
+    pm_status st = pmi_message_encode(&pmi_record_type, &body, out, err);
     columns_free(&c);
     return st;
 }
