@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """What the cluster costs, on real servers of its own: units and SCCs a second, the way there and back, slots, and beside
 it Celery and RQ on the same Redis.
 
@@ -7,14 +7,13 @@ it Celery and RQ on the same Redis.
     bench/bench_cluster.py [--phasemill build/phasemill] [--peers venv/bin/python] [PART...]
 
 Parts: units, latency, seals, slots, sccs, strategies, peers (all of them when none is named). One Kafka broker and one Redis
-are started by tests/cluster/servers and stopped at the end. Each part prints one table; times are wall times.
+are those of the tests' harness. Each part prints one table; times are wall times.
 """
 
 import argparse
 import json
 import os
 import resource
-import shlex
 import signal
 import statistics
 import subprocess
@@ -22,80 +21,38 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SERVERS = os.path.join(HERE, "..", "tests", "cluster", "servers")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "cluster"))
+from harness import support
 
 
 class Bench:
-    def __init__(self, arguments):
-        self.program = os.path.abspath(arguments.phasemill)
+    """The servers and programs of the tests' harness, and a folder for graphs."""
+
+    def __init__(self, arguments, cluster, folder):
         self.peers = arguments.peers
         self.rounds = arguments.rounds
-        self.folder = tempfile.TemporaryDirectory(prefix="phasemill-bench-")
-        self.environment = dict(os.environ, XDG_CACHE_HOME=os.path.join(self.folder.name, "cache"))
+        self.cluster = cluster
+        self.folder = folder
         self.workers = []
 
-    def up(self):
-        cache = os.environ.get("XDG_CACHE_HOME")
-        environment = dict(os.environ)
-        if cache is None:
-            environment.pop("XDG_CACHE_HOME", None)
-        lines = subprocess.run(
-            [SERVERS, "up", "--watch-pid", str(os.getpid())],
-            check=True, stdout=subprocess.PIPE, text=True, env=environment,
-        ).stdout
-        for word in shlex.split(lines):
-            name, equals, value = word.partition("=")
-            if equals:
-                self.environment[name] = value
-
-    def down(self):
-        self.stop_workers()
-        subprocess.run([SERVERS, "down"], env=self.environment, check=False)
-        self.folder.cleanup()
-
     def start_workers(self, count, slots, *options):
-        for _ in range(count):
-            log = open(os.path.join(self.folder.name, "worker-%d.log" % len(self.workers)), "ab")
-            self.workers.append(
-                subprocess.Popen(
-                    [self.program, "worker", "--slots", str(slots), "--no-cache", *options],
-                    env=self.environment, stdout=log, stderr=log,
-                )
-            )
-        self.wait_for_workers(count)
-
-    def wait_for_workers(self, count):
-        """Until all have beaten, and units come back."""
-        deadline = time.monotonic() + 60
-        while len(json.loads(self.run("status", "--json", "--quiet"))["workers"]) < count:
-            if time.monotonic() > deadline:
-                sys.exit("bench_cluster: no %d workers after 60 s; logs are in %s" % (count, self.folder.name))
-            time.sleep(0.1)
+        """Returns when all have beaten, and units come back."""
+        self.workers = self.cluster.workers(count, "--no-cache", *options, slots=slots)
+        support.wait_until(lambda: len(self.cluster.status()["workers"]) >= count, 60, f"{count} workers")
         self.probe("--units", "20", "--timeout", "60")
 
     def stop_workers(self):
         for worker in self.workers:
-            worker.send_signal(signal.SIGTERM)
+            worker.send(signal.SIGTERM)
         for worker in self.workers:
             worker.wait(60)
         self.workers = []
 
     def run(self, *arguments):
-        return subprocess.run(
-            [self.program, *arguments], env=self.environment, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout
+        return self.cluster.ok(*arguments, timeout=3600).decode()
 
     def probe(self, *arguments):
         return json.loads(self.run("probe", "--json", "--quiet", *arguments))
-
-    def redis(self):
-        sys.path.insert(0, os.path.join(HERE, "..", "tests", "cluster"))
-        import resp
-
-        host, _, port = self.environment["PHASEMILL_REDIS_ADDRESS"].rpartition(":")
-        with open(self.environment["PHASEMILL_REDIS_PASSWORD_FILE"]) as f:
-            return resp, host, int(port), f.read().strip()
 
 
 def title(text):
@@ -126,7 +83,7 @@ def part_seals(bench):
     """Rounds without and with a cluster.key, one after the other, so that both have the same machine. Processor seconds
     are those of phasemill's processes, which a busy machine changes least."""
     title("the cost of cluster.key: one worker, 2 slots, rounds in turn")
-    key = os.path.join(bench.folder.name, "key")
+    key = os.path.join(bench.folder, "key")
     with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
         f.write("0123456789abcdef" * 4)
     path = generate(bench, "seals", "random", "--sccs", "40000", "--size", "12", "--extra", "2")
@@ -139,13 +96,13 @@ def part_seals(bench):
         which = ("", key)[number % 2]
         for name, command in work.items():
             flush(bench)
-            bench.environment["PHASEMILL_CLUSTER_KEY_FILE"] = which
+            bench.cluster.extra["PHASEMILL_CLUSTER_KEY_FILE"] = which
             before = processor_seconds()
             bench.start_workers(1, 2)
             wall.setdefault((name, which), []).append(timed(bench, *command, "--quiet")[0])
             bench.stop_workers()
             processor.setdefault((name, which), []).append(processor_seconds() - before)
-    bench.environment.pop("PHASEMILL_CLUSTER_KEY_FILE")
+    bench.cluster.extra.clear()
     for name in work:
         for what, found in (("wall", wall), ("processor", processor)):
             ratios = sorted(b / a for a, b in zip(found[name, ""], found[name, key]))
@@ -175,7 +132,7 @@ def part_slots(bench):
 
 
 def generate(bench, name, *arguments):
-    path = os.path.join(bench.folder.name, name + ".msgpack")
+    path = os.path.join(bench.folder, name + ".msgpack")
     bench.run("generate", *arguments, "--output", path)
     return path
 
@@ -200,9 +157,8 @@ def part_sccs(bench):
 
 
 def flush(bench):
-    resp, host, port, password = bench.redis()
-    client = resp.Redis(host, port, password)
-    client("FLUSHALL")
+    with bench.cluster.redis() as redis:
+        redis.flushall()
 
 
 def part_strategies(bench):
@@ -292,14 +248,14 @@ print(rate, times[50])
 
 
 def peer_run(bench, name, files, worker, driver, tasks):
-    folder = os.path.join(bench.folder.name, name)
+    folder = os.path.join(bench.folder, name)
     os.makedirs(folder, exist_ok=True)
-    _, host, port, password = bench.redis()
-    url = "redis://:%s@%s:%d/3" % (password, host, port)
+    servers = bench.cluster.servers
+    url = "redis://:%s@%s:%d/3" % (servers.password, servers.settings["host"], servers.settings["redis"])
     for file, text in files.items():
         with open(os.path.join(folder, file), "w") as f:
             f.write("BROKER = %r\n" % url + text)
-    environment = dict(bench.environment, PYTHONPATH=folder)
+    environment = dict(os.environ, PYTHONPATH=folder)
     bin_folder = os.path.dirname(os.path.abspath(bench.peers))
     log = open(os.path.join(folder, "log"), "wb")
     workers = [
@@ -357,14 +313,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("parts", nargs="*", metavar="PART", default=[])
     arguments = parser.parse_args()
-    bench = Bench(arguments)
+    support.PROGRAM = os.path.abspath(arguments.phasemill)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        bench.up()
+    with support.Cluster() as cluster, tempfile.TemporaryDirectory(prefix="phasemill-bench-") as folder:
         for part in arguments.parts or PARTS:
-            PARTS[part](bench)
-    finally:
-        bench.down()
+            PARTS[part](Bench(arguments, cluster, folder))
 
 
 if __name__ == "__main__":

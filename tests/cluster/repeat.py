@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-import support
+from harness import support
 
 EVALUATION = ("--theta", "1,0.5", "--moments", "2", "--format", "json", "--quiet")
 

@@ -8,8 +8,7 @@ import signal
 import sys
 import tempfile
 
-import guardian
-import server_set
+from harness import guardian, server_set
 
 USAGE, UNAVAILABLE, CANTCREAT = 64, 69, 73
 FAULTS = {"kill": "SIGKILL, and wait for the end", "stop": "SIGSTOP", "cont": "SIGCONT",

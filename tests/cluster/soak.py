@@ -7,16 +7,7 @@ import signal
 import sys
 import time
 
-import board
-import cut
-import faults
-import lanes
-import network
-import preload
-import processes
-import resp
-import server_set
-import support
+from harness import board, cut, faults, lanes, network, preload, processes, resp, server_set, support
 
 WORKERS, LANES = 3, 3
 WEIGHTS = {"child killed": 4, "worker killed": 3, "worker stopped": 2, "worker replaced": 3, "collector killed": 3,

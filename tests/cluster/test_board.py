@@ -8,10 +8,7 @@ import unittest
 
 import msgpack
 
-import forge
-import preload
-import support
-import trials
+from harness import forge, preload, support, trials
 
 DATA, UNAVAILABLE, TEMPORARY = 65, 69, 75
 DAY = 86400

@@ -3,8 +3,7 @@ import json
 import time
 import unittest
 
-import board
-import support
+from harness import board, support
 
 THETA = "1,2,4"
 

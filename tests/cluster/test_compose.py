@@ -12,11 +12,7 @@ import unittest
 
 import yaml
 
-import kafka_server
-import processes
-import redis_server
-import resp
-import support
+from harness import kafka_server, processes, redis_server, resp, support
 
 COMPOSE = support.ROOT / "docker-compose.yml"
 DOCKERFILE = support.ROOT / "Dockerfile"

@@ -5,10 +5,7 @@ import signal
 import time
 import unittest
 
-import forge
-import graphs
-import support
-import trials
+from harness import forge, graphs, support, trials
 
 JOB = bytes(range(32))
 UNIT, ID, PLACE = range(3)  # what headers say of a unit: all, only its id, or no more than where it was found

@@ -3,9 +3,7 @@ import signal
 import time
 import unittest
 
-import forge
-import support
-import trials
+from harness import forge, support, trials
 
 
 class Drain(trials.TrialCase):

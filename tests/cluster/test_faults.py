@@ -3,12 +3,7 @@ import signal
 import time
 import unittest
 
-import faults
-import graphs
-import network
-import processes
-import support
-import trials
+from harness import faults, graphs, network, processes, support, trials
 
 
 class Workers(faults.FaultCase):

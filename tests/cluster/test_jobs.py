@@ -2,7 +2,7 @@
 import json
 import unittest
 
-import support
+from harness import support
 
 MODELS = {
     "arg7": (["two-locus-arg", "--n", 7], "2,5;1,0.5"),

@@ -5,9 +5,7 @@ import re
 import time
 import unittest
 
-import board
-import forge
-import support
+from harness import board, forge, support
 
 USAGE, DATA, NOINPUT, UNAVAILABLE, PERMISSION, CONFIG = 64, 65, 66, 69, 77, 78
 JOB = bytes(range(32))

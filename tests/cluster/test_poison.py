@@ -6,8 +6,7 @@ import signal
 import time
 import unittest
 
-import support
-import trials
+from harness import support, trials
 
 SLOW = ("random", "--sccs", 1, "--size", 8000)  # with --effort best, seconds to record
 LARGE = ("tandem", "--k1", 150, "--k2", 150)  # dozens of megabytes

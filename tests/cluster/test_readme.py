@@ -7,8 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-import kafka_server
-import support
+from harness import kafka_server, support
 
 
 def commands():

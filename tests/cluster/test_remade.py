@@ -5,8 +5,7 @@ import secrets
 import time
 import unittest
 
-import faults
-import trials
+from harness import faults, trials
 
 # PM_REMAKES=150 does it so often
 CYCLES = int(os.environ.get("PM_REMAKES", 6))

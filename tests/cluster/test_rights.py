@@ -2,10 +2,7 @@
 import time
 import unittest
 
-import kafka_protocol
-import kafka_server
-import support
-import trials
+from harness import kafka_protocol, kafka_server, support, trials
 
 SECRET = "kafka-5b1c88e0d2"
 SOON = 25.0  # seconds; a session timeout is 45

@@ -8,13 +8,9 @@ import threading
 import time
 import unittest
 
-import faults
-import forge
-import graphs
-import support
 import test_board
 import test_damage
-import trials
+from harness import faults, forge, graphs, support, trials
 
 KEY = secrets.token_hex(32)
 OTHER = secrets.token_hex(32)

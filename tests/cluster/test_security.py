@@ -6,8 +6,7 @@ import socket
 import time
 import unittest
 
-import support
-import trials
+from harness import support, trials
 
 SECRET = "kafka-" + secrets.token_hex(12)
 SOON = 10.0

@@ -10,14 +10,7 @@ import tempfile
 import time
 import unittest
 
-import kafka_protocol
-import kafka_server
-import network
-import processes
-import resp
-import server_set
-import support
-import topics
+from harness import kafka_protocol, kafka_server, network, processes, resp, server_set, support, topics
 
 SERVERS = pathlib.Path(__file__).resolve().parent / "servers"
 ENOUGH = 120

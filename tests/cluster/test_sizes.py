@@ -2,10 +2,7 @@
 import os
 import unittest
 
-import forge
-import graphs
-import support
-import trials
+from harness import forge, graphs, support, trials
 
 VALUE_MOST = 1 << 20
 CHILD_GROWTH_MOST = 1 << 20

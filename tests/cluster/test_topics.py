@@ -2,10 +2,7 @@
 import time
 import unittest
 
-import faults
-import kafka_protocol
-import support
-import trials
+from harness import faults, kafka_protocol, support, trials
 
 ANEW = "was deleted and made again"
 

@@ -6,12 +6,7 @@ import signal
 import time
 import unittest
 
-import cut
-import faults
-import preload
-import processes
-import support
-import trials
+from harness import cut, faults, preload, processes, support, trials
 
 UNFIT = "has not been able to do its work"
 

@@ -6,9 +6,7 @@ import threading
 import time
 import unittest
 
-import board
-import preload
-import support
+from harness import board, preload, support
 
 TIMEOUT = 3
 SLACK = 2.0  # seconds that a command may take longer

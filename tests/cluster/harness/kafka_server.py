@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import uuid
 
-HERE = pathlib.Path(__file__).resolve().parent
+HERE = pathlib.Path(__file__).resolve().parents[1]
 POM = HERE / "kafka" / "pom.xml"
 PROPERTIES = HERE / "kafka" / "server.properties.in"
 HEAP = ["-Xms64m", "-Xmx384m"]

@@ -5,9 +5,7 @@ import re
 
 import confluent_kafka
 
-import processes
-import support
-import trials
+from harness import processes, support, trials
 
 # 300 SCCs of some 15 ms each, so that a fault finds the job half done
 WORK = ("random", "--sccs", 300, "--size", 200, "--extra", 3)

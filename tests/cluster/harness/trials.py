@@ -4,9 +4,7 @@ import os
 import pathlib
 import secrets
 
-import board
-import forge
-import support
+from harness import board, forge, support
 
 PARTITIONS = 24  # the default of kafka.partitions
 

@@ -3,7 +3,7 @@ import shutil
 import time
 import zlib
 
-import trials
+from harness import trials
 
 # A step that takes longer hangs, whatever happens meanwhile.
 HANGS = 180

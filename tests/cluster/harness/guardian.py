@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 
-import server_set
+from harness import server_set
 
 
 class GuardianError(Exception):
@@ -28,10 +28,12 @@ class Guardian:
                 descriptors = (os.pidfd_open(watch_pid),)
             except ProcessLookupError:
                 raise GuardianError(f"there is no process {watch_pid} to watch") from None
-        command = [sys.executable, str(pathlib.Path(__file__).resolve()), str(folder), *map(str, descriptors)]
+        command = [sys.executable, "-m", "harness.guardian", str(folder), *map(str, descriptors)]
+        path = {"PYTHONPATH": str(pathlib.Path(__file__).resolve().parents[1])}
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             stderr=subprocess.DEVNULL, pass_fds=descriptors, start_new_session=True)
+                                             stderr=subprocess.DEVNULL, env={**os.environ, **path},
+                                             pass_fds=descriptors, start_new_session=True)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

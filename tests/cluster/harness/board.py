@@ -1,5 +1,5 @@
 """What Redis and the dead-letters topic hold for the programs of a test, read without phasemill."""
-import forge
+from harness import forge
 
 
 class Board:

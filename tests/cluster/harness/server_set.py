@@ -15,11 +15,7 @@ import signal
 import subprocess
 import time
 
-import kafka_protocol
-import kafka_server
-import processes
-import redis_server
-import resp
+from harness import kafka_protocol, kafka_server, processes, redis_server, resp
 
 SETTINGS = "servers.json"
 START_SECONDS = 90.0

@@ -21,13 +21,9 @@ import tempfile
 import time
 import unittest
 
-import guardian
-import processes
-import redis_server
-import server_set
-import topics
+from harness import guardian, processes, redis_server, server_set, topics
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 PROGRAM = os.path.abspath(os.environ.get("PHASEMILL", ROOT / "build" / "phasemill"))
 EXAMPLES = ROOT / "examples"
 

@@ -2,7 +2,7 @@
 import pathlib
 import shlex
 
-SHARED = pathlib.Path(__file__).resolve().parent / "redis.conf"
+SHARED = pathlib.Path(__file__).resolve().parents[1] / "redis.conf"
 
 
 def directives(text):
