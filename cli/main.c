@@ -5,7 +5,7 @@
 #include "base/isa.h"
 #include "support/cluster.h"
 #include "support/command.h"
-#include "support/log_line.h"
+#include "support/console.h"
 #include "support/output.h"
 
 static pm_status run_help(const cli_command *self, int argc, char **argv, pm_error *err);
@@ -60,7 +60,7 @@ const cli_command *const cli_commands[] = {
     /* clang-format on */
 };
 
-const cli_command *cli_command_find(const char *name) {
+static const cli_command *find_command(const char *name) {
     for (const cli_command *const *c = cli_commands; *c != NULL; c++) {
         if (strcmp((*c)->name, name) == 0) {
             return *c;
@@ -116,7 +116,7 @@ static pm_status run_help(const cli_command *self, int argc, char **argv, pm_err
     }
     bool is_list = topic != NULL && strcmp(topic, "--names") == 0;
     if (topic != NULL && !is_list) {
-        const cli_command *command = cli_command_find(topic);
+        const cli_command *command = find_command(topic);
         return command == NULL ? unknown_command(topic, err) : cli_show_help(command, err);
     }
     cli_out *out;
@@ -162,7 +162,7 @@ static pm_status dispatch(int argc, char **argv, pm_error *err) {
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
         return run_version(&version_command, 1, help_argv, err);
     }
-    const cli_command *command = cli_command_find(name);
+    const cli_command *command = find_command(name);
     if (command == NULL) {
         return unknown_command(name, err);
     }

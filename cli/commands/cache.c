@@ -12,7 +12,7 @@
 #include "support/command.h"
 #include "support/json_writer.h"
 #include "support/options.h"
-#include "support/trace_view.h"
+#include "support/views.h"
 
 pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err) {
     char *usual = NULL;
@@ -50,8 +50,7 @@ static pm_status run_stat(cli_cache *cache, pm_error *err) {
     }
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
         if (cache->options.json) {
-            cli_json_key(&j, figures[i].key);
-            cli_json_count(&j, figures[i].value);
+            cli_json_count(cli_json_key(&j, figures[i].key), figures[i].value);
         } else {
             cli_out_format(out, "%-16s %llu\n", figures[i].label, (unsigned long long)figures[i].value);
         }
@@ -78,22 +77,15 @@ static void list_as_json(listing *l, const char *key, const char *used, const pm
                          const cli_trace *trace, bool is_damaged) {
     cli_json *j = &l->json;
     cli_json_open(j, '{');
-    cli_json_key(j, "key");
-    cli_json_string(j, key);
-    cli_json_key(j, "kind");
-    cli_json_string(j, cli_cache_kinds[item->kind]);
-    cli_json_key(j, "damaged");
-    cli_json_bool(j, is_damaged);
+    cli_json_string(cli_json_key(j, "key"), key);
+    cli_json_string(cli_json_key(j, "kind"), cli_cache_kinds[item->kind]);
+    cli_json_bool(cli_json_key(j, "damaged"), is_damaged);
     if (trace != NULL) {
-        cli_json_key(j, "states");
-        cli_json_count(j, trace->trace.n);
-        cli_json_key(j, "flops");
-        cli_json_count(j, trace->trace.flops);
+        cli_json_count(cli_json_key(j, "states"), trace->trace.n);
+        cli_json_count(cli_json_key(j, "flops"), trace->trace.flops);
     }
-    cli_json_key(j, "bytes");
-    cli_json_count(j, item->size);
-    cli_json_key(j, "last_used");
-    cli_json_string(j, used);
+    cli_json_count(cli_json_key(j, "bytes"), item->size);
+    cli_json_string(cli_json_key(j, "last_used"), used);
     cli_json_close(j, '}');
 }
 
@@ -272,20 +264,19 @@ static pm_status run_clear(cli_cache *cache, pm_error *err) {
 /* ---- dispatch ---------------------------------------------------------------------------------------- */
 
 typedef struct subcommand {
-    const char *name;
-    int least, most;
-    const char *what;
+    cli_subcommand base;
+    bool has_json;
     pm_status (*run)(cli_cache *cache, pm_error *err);
 } subcommand;
 
 static const subcommand subcommands[] = {
-    {"stat", 0, 0, "nothing", run_stat},
-    {"list", 0, 0, "nothing", run_list},
-    {"show", 1, 1, "KEY", run_show},
-    {"verify", 0, 0, "nothing", run_verify},
-    {"clear", 0, 0, "nothing", run_clear},
-    {"export", 1, 1, "FOLDER", cli_cache_export},
-    {"import", 1, INT_MAX, "FOLDER or FILE", cli_cache_import},
+    {{"stat", 0, 0, "nothing"}, true, run_stat},
+    {{"list", 0, 0, "nothing"}, true, run_list},
+    {{"show", 1, 1, "KEY"}, true, run_show},
+    {{"verify", 0, 0, "nothing"}, false, run_verify},
+    {{"clear", 0, 0, "nothing"}, false, run_clear},
+    {{"export", 1, 1, "FOLDER"}, false, cli_cache_export},
+    {{"import", 1, INT_MAX - 1, "FOLDER or FILE"}, false, cli_cache_import},
 };
 
 #define FIELD(name) offsetof(cli_cache_options, name)
@@ -300,51 +291,41 @@ static const cli_option options[] = {
     {0},
 };
 
-static const subcommand *find_subcommand(const char *name) {
-    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++) {
-        if (strcmp(subcommands[i].name, name) == 0) {
-            return &subcommands[i];
-        }
-    }
-    return NULL;
-}
-
 static pm_status check_options(const subcommand *sub, const cli_cache_options *o, pm_error *err) {
-    bool has_json = sub->run == run_stat || sub->run == run_list || sub->run == run_show;
-    if (o->json && !has_json) {
-        return pmi_fail(err, PM_EUSAGE, "cache %s: --json is for stat, list and show", sub->name);
+    if (o->json && !sub->has_json) {
+        return pmi_fail(err, PM_EUSAGE, "cache %s: --json is for stat, list and show", sub->base.name);
     }
     if (o->remove && sub->run != run_verify) {
-        return pmi_fail(err, PM_EUSAGE, "cache %s: --remove is for verify", sub->name);
+        return pmi_fail(err, PM_EUSAGE, "cache %s: --remove is for verify", sub->base.name);
     }
     return PM_OK;
 }
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cache cache = {0};
-    const subcommand *sub = argc > 1 ? find_subcommand(argv[1]) : NULL;
-    cli_operands operands = {.what = "nothing", .most = INT_MAX};
+    const void *found = NULL;
+    pm_error unknown;
+    cli_operands operands = {.what = "nothing", .max = INT_MAX};
+    pm_status named = cli_subcommand_find("cache", subcommands, sizeof subcommands / sizeof *subcommands,
+                                          sizeof *subcommands, argc > 1 ? argv[1] : NULL, &found, &unknown);
+    const subcommand *sub = found;
     if (sub != NULL) {
-        operands = (cli_operands){.least = sub->least + 1, .most = sub->most, .what = sub->what};
-        operands.most += sub->most < INT_MAX;
+        operands = (cli_operands){.min = sub->base.min + 1, .max = sub->base.max + 1, .what = sub->base.what};
     }
     bool help;
-    pm_status st = cli_parse(argc, argv, options, &cache.options, &operands, &help, err);
-    if (st == PM_OK && help) {
+    PM_TRY(cli_parse(argc, argv, options, &cache.options, &operands, &help, err));
+    if (help) {
         return cli_show(self->help, err);
     }
-    if (st == PM_OK && sub == NULL) {
-        st = pmi_fail(err, PM_EUSAGE, "cache: found \"%s\", expected stat, list, show, verify, clear, export or import",
-                      argc > 1 ? argv[1] : "nothing");
+    if (named != PM_OK) {
+        return pmi_fail(err, named, "%s", unknown.text);
     }
-    PM_THEN(st, check_options(sub, &cache.options, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(check_options(sub, &cache.options, err));
     cache.operands = operands.values + 1;
     cache.n_operands = operands.n - 1;
     cli_console_init(&cache.console, cache.options.quiet, cache.options.verbose);
-    st = cli_cache_open(cache.options.cache_dir, cache.options.cache_limit, &cache.console.log, &cache.disk, err);
+    pm_status st =
+        cli_cache_open(cache.options.cache_dir, cache.options.cache_limit, &cache.console.log, &cache.disk, err);
     PM_THEN(st, sub->run(&cache, err));
     pmi_disk_close(cache.disk);
     return st;

@@ -47,7 +47,7 @@ static pm_status cancel(cli_cluster *c, const char *text, const cancel_options *
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
     cancel_options o = {.timeout = CLI_TIMEOUT};
-    cli_operands operands = {.least = 1, .most = 1, .what = "JOB"};
+    cli_operands operands = {.min = 1, .max = 1, .what = "JOB"};
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
     if (st == PM_OK && !is_done) {

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/retry.h"
-#include "support/job_cluster.h"
+#include "support/job.h"
 #include "units/job_state.h"
 
 #define FETCH_SECONDS 120.0 /* that Redis may be away */

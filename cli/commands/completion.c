@@ -7,7 +7,7 @@
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     static const cli_option options[] = {{0}};
-    cli_operands shell = {.least = 0, .most = 1, .what = "bash"};
+    cli_operands shell = {.min = 0, .max = 1, .what = "bash"};
     bool help;
     PM_TRY(cli_parse(argc, argv, options, NULL, &shell, &help, err));
     if (shell.n == 1 && strcmp(shell.values[0], "bash") != 0) {

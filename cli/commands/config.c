@@ -24,12 +24,9 @@ static pm_status write_row(void *ctx, const char *name, const char *value, const
 static pm_status write_object(void *ctx, const char *name, const char *value, const char *origin, pm_error *err) {
     cli_json *j = ctx;
     cli_json_open(j, '{');
-    cli_json_key(j, "name");
-    cli_json_string(j, name);
-    cli_json_key(j, "value");
-    cli_json_text(j, value);
-    cli_json_key(j, "origin");
-    cli_json_string(j, origin);
+    cli_json_string(cli_json_key(j, "name"), name);
+    cli_json_text(cli_json_key(j, "value"), value);
+    cli_json_string(cli_json_key(j, "origin"), origin);
     cli_json_close(j, '}');
     return cli_out_status(j->out, err);
 }
@@ -46,8 +43,7 @@ static pm_status show(const cli_cluster *c, bool as_json, pm_error *err) {
     }
     cli_json j = {.out = out};
     cli_json_open(&j, '{');
-    cli_json_key(&j, "settings");
-    cli_json_open(&j, '[');
+    cli_json_open(cli_json_key(&j, "settings"), '[');
     st = pmi_settings_each(&c->settings, write_object, &j, err);
     cli_json_close(&j, ']');
     cli_json_close(&j, '}');
@@ -58,7 +54,7 @@ static pm_status show(const cli_cluster *c, bool as_json, pm_error *err) {
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
     config_options o = {0};
-    cli_operands operands = {.least = 0, .most = 1, .what = "show"};
+    cli_operands operands = {.min = 0, .max = 1, .what = "show"};
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
     if (st == PM_OK && !is_done) {

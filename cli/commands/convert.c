@@ -37,7 +37,7 @@ static pm_status convert(const char *in, const char *out, const convert_options 
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     convert_options fields = {0};
-    cli_operands files = {.least = 2, .most = 2, .what = "IN and OUT (files, or - for standard input and output)"};
+    cli_operands files = {.min = 2, .max = 2, .what = "IN and OUT (files, or - for standard input and output)"};
     bool help;
     pm_status st = cli_parse(argc, argv, options, &fields, &files, &help, err);
     if (st != PM_OK || help) {

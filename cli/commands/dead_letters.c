@@ -12,7 +12,7 @@
 #include "units/dead_letters.h"
 
 #define SHORT_ID 12 /* digits shown, and the least that name a letter are: */
-#define LEAST_ID 6
+#define MIN_ID 6
 #define ERROR_HEADER "__dlq.errors.message"
 
 typedef struct dead_options {
@@ -49,14 +49,14 @@ static bool are_digits(const char *text) {
     while (isxdigit((unsigned char)text[n])) {
         n++;
     }
-    return text[n] == '\0' && n >= LEAST_ID && n < PM_DIGEST_HEX;
+    return text[n] == '\0' && n >= MIN_ID && n < PM_DIGEST_HEX;
 }
 
 static pm_status find_letter(const pm_letters *letters, const char *id, const pm_letter **out, pm_error *err) {
     size_t found = 0;
     if (!are_digits(id)) {
         return pmi_fail(err, PM_EUSAGE, "\"%s\": expected the id of a dead letter, or its first %d or more digits", id,
-                        LEAST_ID);
+                        MIN_ID);
     }
     for (size_t i = 0; i < letters->n; i++) {
         if (begins_with(&letters->items[i], id)) {
@@ -92,7 +92,7 @@ static pm_status select_by_ids(const dead_command *dead, selection *out, pm_erro
 static pm_status select_by_job(const dead_command *dead, selection *out, pm_error *err) {
     if (!are_digits(dead->options.job)) {
         return pmi_fail(err, PM_EUSAGE, "--job: found \"%s\", expected the id of a job, or its first %d or more digits",
-                        dead->options.job, LEAST_ID);
+                        dead->options.job, MIN_ID);
     }
     for (size_t i = 0; i < dead->letters.n; i++) {
         char job[PM_DIGEST_HEX + 4];
@@ -145,18 +145,13 @@ static void write_object(const pm_letter *letter, cli_json *j) {
     pmi_hex(letter->key, hex);
     pmi_time_text(letter->time, when);
     cli_json_open(j, '{');
-    cli_json_key(j, "id");
-    cli_json_string(j, hex);
-    cli_json_key(j, "time");
-    cli_json_string(j, when);
-    cli_json_key(j, "bytes");
-    cli_json_count(j, letter->value.size);
-    cli_json_key(j, "headers");
-    cli_json_open(j, '{');
+    cli_json_string(cli_json_key(j, "id"), hex);
+    cli_json_string(cli_json_key(j, "time"), when);
+    cli_json_count(cli_json_key(j, "bytes"), letter->value.size);
+    cli_json_open(cli_json_key(j, "headers"), '{');
     for (size_t i = 0; i < letter->n_headers; i++) {
         pmi_letter_text(letter, letter->headers[i].name, text, sizeof text);
-        cli_json_key(j, letter->headers[i].name);
-        cli_json_string(j, text);
+        cli_json_string(cli_json_key(j, letter->headers[i].name), text);
     }
     cli_json_close(j, '}');
     cli_json_close(j, '}');
@@ -234,17 +229,16 @@ static pm_status run_drop(dead_command *dead, const selection *chosen, pm_error 
 /* ---- dispatch ---------------------------------------------------------------------------------------- */
 
 typedef struct subcommand {
-    const char *name;
-    int least, most; /* ids */
+    cli_subcommand base; /* its operands: ids */
     bool needs_choice, needs_redis;
     pm_status (*run)(dead_command *dead, const selection *chosen, pm_error *err);
 } subcommand;
 
 static const subcommand subcommands[] = {
-    {"list", 0, 0, false, false, run_list},
-    {"show", 1, 1, false, false, run_show},
-    {"replay", 0, INT_MAX - 1, true, true, run_replay},
-    {"drop", 0, INT_MAX - 1, true, false, run_drop},
+    {{"list", 0, 0, "no ID"}, false, false, run_list},
+    {{"show", 1, 1, "one ID"}, false, false, run_show},
+    {{"replay", 0, INT_MAX - 1, "one of ID..., --job JOB and --all"}, true, true, run_replay},
+    {{"drop", 0, INT_MAX - 1, "one of ID..., --job JOB and --all"}, true, false, run_drop},
 };
 
 #define FIELD(name) offsetof(dead_options, name)
@@ -257,30 +251,16 @@ static const cli_option options[] = {
     {0},
 };
 
-static const subcommand *find_subcommand(const char *name) {
-    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++) {
-        if (strcmp(subcommands[i].name, name) == 0) {
-            return &subcommands[i];
-        }
-    }
-    return NULL;
-}
-
-static pm_status check_request(const subcommand *sub, const dead_command *dead, const char *given, pm_error *err) {
+static pm_status check_request(const subcommand *sub, const dead_command *dead, pm_error *err) {
     const dead_options *o = &dead->options;
-    if (sub == NULL) {
-        return pmi_fail(err, PM_EUSAGE, "dead-letters: found \"%s\", expected list, show, replay or drop", given);
-    }
     int choices = (dead->n_ids > 0) + o->all + (o->job != NULL);
-    if (dead->n_ids < sub->least || dead->n_ids > sub->most || (sub->needs_choice && choices != 1)) {
-        return pmi_fail(err, PM_EUSAGE, "dead-letters %s: expected %s; see `phasemill dead-letters --help`", sub->name,
-                        sub->needs_choice ? "one of ID..., --job JOB and --all"
-                        : sub->least == 1 ? "one ID"
-                                          : "no ID");
+    if (dead->n_ids < sub->base.min || dead->n_ids > sub->base.max || (sub->needs_choice && choices != 1)) {
+        return pmi_fail(err, PM_EUSAGE, "dead-letters %s: expected %s; see `phasemill dead-letters --help`",
+                        sub->base.name, sub->base.what);
     }
-    if (!sub->needs_choice && (o->all || (o->job != NULL && sub->least == 1))) {
+    if (!sub->needs_choice && (o->all || (o->job != NULL && sub->base.min == 1))) {
         return pmi_fail(err, PM_EUSAGE, "dead-letters %s: --all and --job are for replay and drop, --job also for list",
-                        sub->name);
+                        sub->base.name);
     }
     return PM_OK;
 }
@@ -329,16 +309,17 @@ static pm_status serve(dead_command *dead, const subcommand *sub, pm_error *err)
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     dead_command dead = {.options = {.timeout = CLI_TIMEOUT}};
-    cli_operands operands = {.least = 0, .most = INT_MAX, .what = "list, show, replay or drop"};
+    cli_operands operands = {.min = 0, .max = INT_MAX, .what = "list, show, replay or drop"};
     bool is_done;
     pm_status st = cli_cluster_parse(&dead.cluster, self, argc, argv, options, &dead.options, &operands, &is_done, err);
     if (st == PM_OK && !is_done) {
-        const char *name = operands.n > 0 ? operands.values[0] : "nothing";
-        const subcommand *sub = find_subcommand(name);
+        const void *sub = NULL;
         dead.n_ids = operands.n > 0 ? operands.n - 1 : 0;
         dead.ids = operands.values + 1;
-        st = check_request(sub, &dead, name, err);
-        st = st == PM_OK ? serve(&dead, sub, err) : st;
+        st = cli_subcommand_find("dead-letters", subcommands, sizeof subcommands / sizeof *subcommands,
+                                 sizeof *subcommands, operands.n > 0 ? operands.values[0] : NULL, &sub, err);
+        PM_THEN(st, check_request(sub, &dead, err));
+        PM_THEN(st, serve(&dead, sub, err));
     }
     return cli_cluster_close(&dead.cluster, st, err);
 }

@@ -36,8 +36,8 @@ static void make_options(const pm_model_info *model, cli_option options[PM_MODEL
         options[i] = (cli_option){.name = a->name,
                                   .kind = CLI_COUNT,
                                   .offset = offsetof(generate_options, args) + i * sizeof fields->args[0],
-                                  .least = (size_t)a->minimum,
-                                  .most = (size_t)a->maximum};
+                                  .min = (size_t)a->minimum,
+                                  .max = (size_t)a->maximum};
         fields->args[i] = (size_t)a->default_value;
     }
     memcpy(options + n, fixed, sizeof fixed);
@@ -121,7 +121,7 @@ static pm_status generate(const pm_model_info *model, int argc, char **argv, pm_
     generate_options fields = {0};
     cli_option options[PM_MODEL_MAX_ARGS + N_FIXED + 1];
     make_options(model, options, &fields);
-    cli_operands pairs = {.most = PM_MODEL_MAX_ARGS, .what = "arguments as name=value"};
+    cli_operands pairs = {.max = PM_MODEL_MAX_ARGS, .what = "arguments as name=value"};
     bool help;
     pm_status st = cli_parse(argc, argv, options, &fields, &pairs, &help, err);
     if (st == PM_OK && help) {

@@ -9,10 +9,8 @@
 #include "support/command.h"
 #include "support/console.h"
 #include "support/graph_files.h"
-#include "support/inspect_report.h"
-#include "support/message_view.h"
 #include "support/options.h"
-#include "support/trace_view.h"
+#include "support/views.h"
 #include "wire/seal.h"
 
 /* A trace or a message begins with an array of four, a graph with a map or white space. */
@@ -169,7 +167,7 @@ static pm_status inspect_graph(const char *path, const inspect_options *o, cli_c
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     inspect_options o = {.effort = PM_EFFORT_BALANCED};
-    cli_operands what = {.least = 1, .most = 1, .what = "GRAPH, KEY or FILE"};
+    cli_operands what = {.min = 1, .max = 1, .what = "GRAPH, KEY or FILE"};
     bool help;
     pm_status st = cli_parse(argc, argv, options, &o, &what, &help, err);
     if (st != PM_OK || help) {

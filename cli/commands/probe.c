@@ -39,13 +39,13 @@ static const cli_option options[] = {
     {0},
 };
 
-static pm_status read_number(const char *flag, const char *text, double most, double *out, pm_error *err) {
+static pm_status read_number(const char *flag, const char *text, double max, double *out, pm_error *err) {
     if (text == NULL) {
         return PM_OK;
     }
     pm_number_fault fault = pmi_number_parse(text, strlen(text), out);
-    if (fault != PM_NUMBER_OK || !(*out >= 0) || *out > most) {
-        return pmi_fail(err, PM_EUSAGE, "%s: found \"%s\", expected a number from 0 to %g", flag, text, most);
+    if (fault != PM_NUMBER_OK || !(*out >= 0) || *out > max) {
+        return pmi_fail(err, PM_EUSAGE, "%s: found \"%s\", expected a number from 0 to %g", flag, text, max);
     }
     return PM_OK;
 }
@@ -74,8 +74,7 @@ static void write_text(const probe_report *report, const double *trips, size_t n
 }
 
 static void put_number(cli_json *j, const char *key, double value) {
-    cli_json_key(j, key);
-    cli_json_number(j, value);
+    cli_json_number(cli_json_key(j, key), value);
 }
 
 static void write_json(const probe_report *report, const double *trips, size_t n, cli_out *out) {
@@ -90,8 +89,7 @@ static void write_json(const probe_report *report, const double *trips, size_t n
     put_number(&j, "workers", (double)report->workers);
     put_number(&j, "slots", (double)report->slots);
     if (n > 0) {
-        cli_json_key(&j, "round_trip");
-        cli_json_open(&j, '{');
+        cli_json_open(cli_json_key(&j, "round_trip"), '{');
         put_number(&j, "median", quantile(trips, n, 0.5));
         put_number(&j, "p95", quantile(trips, n, 0.95));
         put_number(&j, "max", trips[n - 1]);

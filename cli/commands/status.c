@@ -9,7 +9,7 @@
 
 typedef struct status_options {
     bool json, watch;
-    size_t most, timeout;
+    size_t max, timeout;
 } status_options;
 
 #define FIELD(name) offsetof(status_options, name)
@@ -17,7 +17,7 @@ typedef struct status_options {
 static const cli_option options[] = {
     {"json", CLI_FLAG, FIELD(json), 0, 0, NULL},
     {"watch", CLI_FLAG, FIELD(watch), 0, 0, NULL},
-    {"most", CLI_COUNT, FIELD(most), 1, 10000, NULL},
+    {"most", CLI_COUNT, FIELD(max), 1, 10000, NULL},
     {"timeout", CLI_COUNT, FIELD(timeout), 1, 1000000, NULL},
     {0},
 };
@@ -89,8 +89,7 @@ static pm_status open_servers(cli_cluster *c, pm_error *err) {
 
 static pm_status serve(cli_cluster *c, const char *text, const status_options *o, pm_error *err) {
     uint8_t job[PM_DIGEST_BYTES];
-    cli_status_source source = {
-        .cluster = c, .most = o->most, .most_units = OPEN_UNITS, .job = text == NULL ? NULL : job};
+    cli_status_source source = {.cluster = c, .max = o->max, .max_units = OPEN_UNITS, .job = text == NULL ? NULL : job};
     pm_status st = open_servers(c, err);
     PM_THEN(st, cli_cluster_limit(c, (double)o->timeout, err));
     if (st == PM_OK && text != NULL) {
@@ -104,8 +103,8 @@ static pm_status serve(cli_cluster *c, const char *text, const status_options *o
 
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
-    status_options o = {.most = 20, .timeout = CLI_TIMEOUT};
-    cli_operands operands = {.least = 0, .most = 1, .what = "JOB"};
+    status_options o = {.max = 20, .timeout = CLI_TIMEOUT};
+    cli_operands operands = {.min = 0, .max = 1, .what = "JOB"};
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
     if (st == PM_OK && !is_done) {

@@ -1,5 +1,5 @@
 #include "base/log.h"
-#include "support/job_cluster.h"
+#include "support/job.h"
 
 /* The job's id, the only thing on standard output unless something is evaluated. */
 static pm_status show_id(cli_job *job, pm_error *err) {

@@ -31,12 +31,9 @@ static void write_topic(const rd_kafka_metadata_topic_t *topic, cli_json *j, cli
         return;
     }
     cli_json_open(j, '{');
-    cli_json_key(j, "topic");
-    cli_json_string(j, topic->topic);
-    cli_json_key(j, "partitions");
-    cli_json_count(j, (uint64_t)topic->partition_cnt);
-    cli_json_key(j, "replicas");
-    cli_json_count(j, (uint64_t)replicas);
+    cli_json_string(cli_json_key(j, "topic"), topic->topic);
+    cli_json_count(cli_json_key(j, "partitions"), (uint64_t)topic->partition_cnt);
+    cli_json_count(cli_json_key(j, "replicas"), (uint64_t)replicas);
     cli_json_close(j, '}');
 }
 

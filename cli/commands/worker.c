@@ -5,11 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/isa.h"
 #include "base/machine.h"
 #include "cache/disk.h"
 #include "support/cluster.h"
-#include "support/worker_check.h"
+#include "worker/health.h"
 #include "worker/worker.h"
 
 typedef struct worker_options {
@@ -90,13 +91,39 @@ static pm_status work(cli_cluster *c, const worker_options *o, pm_error *err) {
     return st;
 }
 
+/* `worker check`, for health checks of containers: how many workers of this user live on this host; argv[0] is "check".
+ */
+static pm_status check_health(int argc, char **argv, pm_error *err) {
+    if (argc > 1) {
+        return pmi_fail(err, PM_EUSAGE, "worker check: \"%s\" is one operand too many, expected none", argv[1]);
+    }
+    pm_health_report report;
+    pm_status st = pmi_health_check(NULL, pmi_now(), &report, err);
+    if (st != PM_OK) {
+        return st;
+    }
+    if (report.alive == 0) {
+        return pmi_fail(
+            err, PM_EUNAVAILABLE,
+            "no worker of this user lives on this host (health files are in $TMPDIR or /tmp: the check needs "
+            "the worker's)");
+    }
+    if (report.hanging > 0) {
+        return pmi_fail(err, PM_EUNAVAILABLE,
+                        "worker %ld hangs: its loop last turned %.0f s ago, expected each second; "
+                        "%zu of %zu workers hang",
+                        (long)report.oldest, report.age, report.hanging, report.alive);
+    }
+    return cli_show_count(report.alive, report.alive == 1 ? "worker alive" : "workers alive", err);
+}
+
 static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
     if (argc > 1 && strcmp(argv[1], "check") == 0) {
-        return cli_worker_check(argc - 1, argv + 1, err);
+        return check_health(argc - 1, argv + 1, err);
     }
     cli_cluster c = {0};
     worker_options o = {0};
-    cli_operands operands = {.least = 0, .most = 0};
+    cli_operands operands = {.min = 0, .max = 0};
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
     if (!is_done) {

@@ -11,7 +11,7 @@
 #include "codec/envelope.h"
 #include "support/cache.h"
 #include "support/output.h"
-#include "support/trace_view.h"
+#include "support/views.h"
 
 /* An import puts this much in one transaction of the cache. */
 #define BATCH_BYTES ((size_t)16 << 20)

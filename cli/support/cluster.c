@@ -1,14 +1,17 @@
-/* Handles of a command of the cluster: signals, closing. */
 #include "support/cluster.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/retry.h"
+#include "support/cache.h"
 
 #define CLOSE_SECONDS 1.5
 
@@ -95,4 +98,115 @@ pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err) {
     c->seal = NULL;
     pmi_settings_free(&c->settings);
     return st;
+}
+
+/* ---- opening ---- */
+
+/* For a server that is away when a command begins, and for a Redis that is there, and full or loading. */
+#define AWAY_SECONDS 10.0
+#define REACH_SECONDS 10.0 /* for a broker's first answer */
+#define REFUSED_SECONDS 120.0
+/* After the deadline, until the program is ended. */
+#define MERCY_SECONDS 1.0
+
+/* ---- time ---- */
+
+static pm_status set_watchdog(cli_cluster *c, pm_error *err) {
+    pm_error last_words;
+    double at = c->deadline.at == 0 ? 0 : c->deadline.at + MERCY_SECONDS;
+    (void)pmi_fail(&last_words, PM_ETEMPORARY, "time is over (--timeout): still waiting for %s after %.1f s",
+                   c->waits_for[0] != '\0' ? c->waits_for : "the cluster", at - c->deadline.begun);
+    return cli_watchdog_set(&c->watchdog, at, &last_words, &c->console, err);
+}
+
+pm_status cli_cluster_limit(cli_cluster *c, double seconds, pm_error *err) {
+    c->deadline = pmi_deadline_in(seconds);
+    if (c->redis != NULL) {
+        pmi_redis_set_deadline(c->redis, c->deadline.at);
+    }
+    if (c->has_producer) {
+        c->producer.deadline = c->deadline;
+    }
+    return set_watchdog(c, err);
+}
+
+void cli_cluster_waits_for(cli_cluster *c, const char *what) {
+    pm_error unused;
+    (void)snprintf(c->waits_for, sizeof c->waits_for, "%s", what);
+    if (c->watchdog.is_running) {
+        (void)set_watchdog(c, &unused);
+    }
+}
+
+/* ---- opening ---- */
+
+pm_status cli_cluster_open_reader(cli_cluster *c, pm_topic topic, bool from_beginning, pm_reader **out, pm_error *err) {
+    return pmi_reader_open(&c->kafka, topic, from_beginning, pmi_deadline_within(&c->deadline, REACH_SECONDS, 0.1),
+                           &c->console.log, out, err);
+}
+
+pm_status cli_cluster_open_redis(cli_cluster *c, pm_error *err) {
+    pm_status st = cli_cluster_redis_options(c, err);
+    PM_THEN(st, pmi_redis_open(&c->redis_options, &c->console.log, &c->redis, err));
+    if (st != PM_OK) {
+        return st;
+    }
+    cli_cluster_waits_for(c, "Redis");
+    pmi_redis_set_deadline(c->redis, c->deadline.at);
+    c->traces = (pm_traces){.redis = c->redis, .log = &c->console.log};
+    double begun = pmi_seconds();
+    pm_retry retry = pmi_retry_begin("Redis", 0, cli_cluster_is_stopped, c, &c->console.log);
+    do {
+        st = pmi_redis_check(c->redis, err);
+        double patience = st == PM_ETEMPORARY ? REFUSED_SECONDS : AWAY_SECONDS;
+        retry.give_up = fmin(begun + patience, c->deadline.at == 0 ? INFINITY : c->deadline.at);
+    } while (pmi_retry_again(&retry, st, err));
+    return st;
+}
+
+pm_status cli_cluster_open_store(cli_cluster *c, bool no_cache, const char *cache_dir, size_t cache_limit,
+                                 pm_error *err) {
+    /* what is not configured is told before anything is connected to */
+    PM_TRY(cli_cluster_kafka_options(c, err));
+    PM_TRY(cli_cluster_open_redis(c, err));
+    if (!no_cache) {
+        PM_TRY(pmi_disk_open_if_usable(cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"),
+                                       cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : cache_limit, &c->console.log,
+                                       &c->disk, err));
+        c->traces.disk = c->disk;
+    }
+    return PM_OK;
+}
+
+pm_status cli_cluster_open_sending(cli_cluster *c, pm_error *err) {
+    const char *trace = getenv("TRACEPARENT");
+    cli_cluster_waits_for(c, "Kafka");
+    pm_status st = pmi_producer_open(&c->kafka, &c->traces, trace != NULL && trace[0] != '\0' ? trace : NULL,
+                                     &c->deadline, &c->console.log, &c->producer, err);
+    c->has_producer = st == PM_OK;
+    if (c->has_producer) {
+        c->producer.is_stopped = cli_cluster_is_stopped;
+        c->producer.ctx = c;
+        cli_cluster_waits_for(c, "Kafka or Redis");
+    }
+    return st;
+}
+
+pm_status cli_cluster_open_producer(cli_cluster *c, bool no_cache, const char *cache_dir, size_t cache_limit,
+                                    pm_error *err) {
+    PM_TRY(cli_cluster_open_store(c, no_cache, cache_dir, cache_limit, err));
+    return cli_cluster_open_sending(c, err);
+}
+
+void cli_cluster_close_store(cli_cluster *c) {
+    pmi_traces_close(&c->traces);
+    if (c->disk != NULL) {
+        pmi_disk_close(c->disk);
+    }
+    if (c->redis != NULL) {
+        pmi_redis_close(c->redis);
+    }
+    c->traces = (pm_traces){0};
+    c->redis = NULL;
+    c->disk = NULL;
 }

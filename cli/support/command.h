@@ -20,9 +20,6 @@ extern const cli_command *const cli_commands[];
 /* Writes a command's help, whole, to standard output. */
 pm_status cli_show_help(const cli_command *command, pm_error *err);
 
-/* NULL when there is none of that name. */
-const cli_command *cli_command_find(const char *name);
-
 extern const cli_command cli_run, cli_inspect, cli_generate, cli_convert, cli_cache_command, cli_completion;
 extern const cli_command cli_worker, cli_status_command, cli_dead_letters, cli_cancel, cli_probe_command, cli_topics;
 extern const cli_command cli_submit, cli_collect, cli_config;

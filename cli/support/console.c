@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "support/log_line.h"
 
 #define QUIET_SECONDS 1.0 /* work shorter than this shows no progress */
 #define BAR_SECONDS 0.1
@@ -21,7 +20,7 @@ void cli_console_clear(cli_console *console) {
 }
 
 static void show(cli_console *console, const cli_log_entry *entry) {
-    if (entry->level < console->least) {
+    if (entry->level < console->min) {
         return;
     }
     cli_console_clear(console);
@@ -106,9 +105,9 @@ static void show_progress(void *ctx, const char *stage, uint64_t done, uint64_t 
 
 void cli_console_init(cli_console *console, bool quiet, bool verbose) {
     *console = (cli_console){
-        .least = quiet     ? PM_LOG_ERROR
-                 : verbose ? PM_LOG_DEBUG
-                           : PM_LOG_INFO,
+        .min = quiet     ? PM_LOG_ERROR
+               : verbose ? PM_LOG_DEBUG
+                         : PM_LOG_INFO,
         .shows_progress = !quiet,
         .is_terminal = isatty(STDERR_FILENO) == 1,
     };

@@ -1,4 +1,4 @@
-#include "support/job_cluster.h"
+#include "support/job.h"
 
 #include <stdlib.h>
 #include <string.h>

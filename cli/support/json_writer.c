@@ -39,11 +39,12 @@ static void write_quoted(cli_json *j, const char *text, size_t n) {
     cli_out_text(j->out, "\"");
 }
 
-void cli_json_key(cli_json *j, const char *key) {
+cli_json *cli_json_key(cli_json *j, const char *key) {
     separate(j);
     write_quoted(j, key, strlen(key));
     cli_out_text(j->out, ": ");
     j->needs_comma = false;
+    return j;
 }
 
 void cli_json_number(cli_json *j, double value) {

@@ -1,4 +1,4 @@
-#include "support/log_line.h"
+#include "support/console.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "support/message_view.h"
+#include "support/views.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,8 +10,7 @@
 
 static void write_bin(cli_json *j, pm_span span) {
     cli_json_open(j, '{');
-    cli_json_key(j, "bin");
-    cli_json_hex(j, span.bytes, span.size);
+    cli_json_hex(cli_json_key(j, "bin"), span.bytes, span.size);
     cli_json_close(j, '}');
 }
 
@@ -146,12 +145,9 @@ static pm_status write_message(cli_json *j, const pm_message_type *type, const u
     pm_status st = pmi_message_decode(type, bytes, n, message, &memory, err);
     if (st == PM_OK) {
         cli_json_open(j, '{');
-        cli_json_key(j, "name");
-        cli_json_string(j, type->name);
-        cli_json_key(j, "version");
-        cli_json_count(j, type->version);
-        cli_json_key(j, "payload");
-        cli_json_open(j, '{');
+        cli_json_string(cli_json_key(j, "name"), type->name);
+        cli_json_count(cli_json_key(j, "version"), type->version);
+        cli_json_open(cli_json_key(j, "payload"), '{');
         for (const pm_field *f = type->fields; st == PM_OK && f->name != NULL; f++) {
             st = write_field(j, type, f, message, err);
         }
@@ -165,12 +161,9 @@ static pm_status write_message(cli_json *j, const pm_message_type *type, const u
 
 static void open_sealed(cli_json *j, const char *id) {
     cli_json_open(j, '{');
-    cli_json_key(j, "name");
-    cli_json_string(j, "phasemill.sealed");
-    cli_json_key(j, "version");
-    cli_json_count(j, 1);
-    cli_json_key(j, "key");
-    cli_json_string(j, id);
+    cli_json_string(cli_json_key(j, "name"), "phasemill.sealed");
+    cli_json_count(cli_json_key(j, "version"), 1);
+    cli_json_string(cli_json_key(j, "key"), id);
     cli_json_key(j, "value");
 }
 

@@ -14,9 +14,9 @@
 
 static pm_status read_count(const cli_option *o, const char *text, size_t *out, pm_error *err) {
     size_t value;
-    if (!pmi_count_parse(text, &value) || value < o->least || value > o->most) {
+    if (!pmi_count_parse(text, &value) || value < o->min || value > o->max) {
         return pmi_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected a whole number from %zu to %zu", o->name, text,
-                        o->least, o->most);
+                        o->min, o->max);
     }
     *out = value;
     return PM_OK;
@@ -112,13 +112,13 @@ static pm_status option_fault(int found, int at, int argc, char **argv, pm_error
 
 static pm_status take_operands(int argc, char **argv, cli_operands *operands, pm_error *err) {
     int n = argc - optind;
-    if (n < operands->least) {
+    if (n < operands->min) {
         return pmi_fail(err, PM_EUSAGE, "%s: %s is missing; see `phasemill %s --help`", argv[0], operands->what,
                         argv[0]);
     }
-    if (n > operands->most) {
+    if (n > operands->max) {
         return pmi_fail(err, PM_EUSAGE, "%s: \"%s\" is one operand too many, expected %s; see `phasemill %s --help`",
-                        argv[0], argv[optind + operands->most], operands->what, argv[0]);
+                        argv[0], argv[optind + operands->max], operands->what, argv[0]);
     }
     operands->n = n;
     operands->values = argv + optind;
@@ -202,4 +202,34 @@ pm_status cli_parse(int argc, char **argv, const cli_option *options, void *fiel
 void cli_given_free(cli_given *given) {
     free(given->items);
     *given = (cli_given){0};
+}
+
+/* ---- subcommands ---- */
+
+static const cli_subcommand *entry(const void *table, size_t size, size_t i) {
+    return (const cli_subcommand *)((const char *)table + i * size);
+}
+
+/* "stat, list or show" */
+static void list_names(const void *table, size_t n, size_t size, char *text, size_t room) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < n && used < room; i++) {
+        const char *before = i == 0 ? "" : i + 1 == n ? " or " : ", ";
+        int wrote = snprintf(text + used, room - used, "%s%s", before, entry(table, size, i)->name);
+        used += wrote > 0 ? (size_t)wrote : 0;
+    }
+}
+
+pm_status cli_subcommand_find(const char *command, const void *table, size_t n, size_t size, const char *name,
+                              const void **out, pm_error *err) {
+    for (size_t i = 0; name != NULL && i < n; i++) {
+        if (strcmp(entry(table, size, i)->name, name) == 0) {
+            *out = entry(table, size, i);
+            return PM_OK;
+        }
+    }
+    char names[200];
+    list_names(table, n, size, names, sizeof names);
+    return pmi_fail(err, PM_EUSAGE, "%s: found \"%s\", expected %s", command, name == NULL ? "nothing" : name, names);
 }

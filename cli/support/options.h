@@ -12,7 +12,7 @@ typedef struct cli_choice {
 typedef enum cli_kind {
     CLI_FLAG,      /* bool: no value, becomes true */
     CLI_TEXT,      /* const char *: the argument itself */
-    CLI_COUNT,     /* size_t: a whole number from `least` to `most` */
+    CLI_COUNT,     /* size_t: a whole number from `min` to `max` */
     CLI_BYTES,     /* size_t: above 0, with an optional suffix K, M, G or T (powers of 1024) */
     CLI_FRACTION,  /* double: above 0 and below 1 */
     CLI_CHOICE,    /* int: the value of one of `choices` */
@@ -25,7 +25,7 @@ typedef struct cli_option {
     const char *name; /* without "--"; "-L" is one letter, with a value; NULL ends the table */
     cli_kind kind;
     size_t offset; /* of the field in the struct that cli_parse fills */
-    size_t least, most;
+    size_t min, max;
     const cli_choice *choices;
 } cli_option;
 
@@ -44,7 +44,7 @@ typedef struct cli_given {
 void cli_given_free(cli_given *given);
 
 typedef struct cli_operands {
-    int least, most;
+    int min, max;
     const char *what; /* "GRAPH", for messages */
     /* filled by cli_parse: */
     int n;
@@ -66,5 +66,17 @@ pm_status cli_parse_sets(int argc, char **argv, const cli_option_set *sets, size
 
 /* Reads one value (NULL for a flag) into its field. Errors: PM_EUSAGE naming the option. */
 pm_status cli_read_value(const cli_option *option, char *text, void *fields, pm_error *err);
+
+/* A word after a command's name, and how many operands follow it. */
+typedef struct cli_subcommand {
+    const char *name;
+    int min, max;
+    const char *what; /* the operands, for messages */
+} cli_subcommand;
+
+/* Finds a name in a table of `n` structs of `size` bytes that begin with a cli_subcommand. Errors: PM_EUSAGE naming all
+ * that there are. */
+pm_status cli_subcommand_find(const char *command, const void *table, size_t n, size_t size, const char *name,
+                              const void **out, pm_error *err);
 
 #endif

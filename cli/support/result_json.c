@@ -7,8 +7,7 @@ static void write_array(cli_json *j, const char *key, const double *values, size
                         size_t d2) {
     if (values != NULL) {
         size_t dims[3] = {d0, d1, d2};
-        cli_json_key(j, key);
-        cli_json_array(j, values, n_dims, dims);
+        cli_json_array(cli_json_key(j, key), values, n_dims, dims);
     }
 }
 
@@ -36,36 +35,26 @@ static void write_values(cli_json *j, const cli_result *r) {
 }
 
 static void write_method(cli_json *j, const cli_result *r) {
-    cli_json_key(j, "method");
-    cli_json_open(j, '{');
+    cli_json_open(cli_json_key(j, "method"), '{');
     if (r->values.moments != NULL || r->values.covariance != NULL) {
-        cli_json_key(j, "moments");
-        cli_json_string(j, "replay");
+        cli_json_string(cli_json_key(j, "moments"), "replay");
     }
     if (r->values.moments != NULL) {
-        cli_json_key(j, "moment_kind");
-        cli_json_string(j, r->request->factorial ? "factorial" : "raw");
+        cli_json_string(cli_json_key(j, "moment_kind"), r->request->factorial ? "factorial" : "raw");
     }
     if (r->request->n_times > 0) {
-        cli_json_key(j, "densities");
-        cli_json_string(j, r->graph->is_discrete ? "stepping" : "uniformization");
-        cli_json_key(j, "steps");
-        cli_json_count(j, r->values.steps);
-        cli_json_key(j, "error_bound");
-        cli_json_number(j, r->values.error_bound);
+        cli_json_string(cli_json_key(j, "densities"), r->graph->is_discrete ? "stepping" : "uniformization");
+        cli_json_count(cli_json_key(j, "steps"), r->values.steps);
+        cli_json_number(cli_json_key(j, "error_bound"), r->values.error_bound);
         if (r->values.n_extended > 0) {
-            cli_json_key(j, "rows_extended");
-            cli_json_count(j, r->values.n_extended);
+            cli_json_count(cli_json_key(j, "rows_extended"), r->values.n_extended);
         }
         if (r->values.n_squared > 0) {
-            cli_json_key(j, "rows_squared");
-            cli_json_count(j, r->values.n_squared);
+            cli_json_count(cli_json_key(j, "rows_squared"), r->values.n_squared);
         }
     }
-    cli_json_key(j, "isa");
-    cli_json_string(j, r->isa);
-    cli_json_key(j, "threads");
-    cli_json_count(j, r->threads);
+    cli_json_string(cli_json_key(j, "isa"), r->isa);
+    cli_json_count(cli_json_key(j, "threads"), r->threads);
     cli_json_close(j, '}');
 }
 
@@ -80,8 +69,7 @@ static void write_sccs(cli_json *j, const pm_model_report *m) {
                   {"distinct", m->sccs_distinct, sought},
                   {"recorded", m->sccs_recorded, true},
                   {"cached", m->sccs_cached, true}};
-    cli_json_key(j, "sccs");
-    cli_json_open(j, '{');
+    cli_json_open(cli_json_key(j, "sccs"), '{');
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         cli_json_key(j, counts[i].key);
         if (counts[i].is_known) {
@@ -100,11 +88,9 @@ static void write_seconds(cli_json *j, const cli_result *r, double write_start) 
     } parts[] = {{"read", r->seconds_read},           {"split", r->model.seconds_split},
                  {"record", r->model.seconds_record}, {"stitch", r->model.seconds_stitch},
                  {"evaluate", r->seconds_evaluate},   {"write", pmi_seconds() - write_start}};
-    cli_json_key(j, "seconds");
-    cli_json_open(j, '{');
+    cli_json_open(cli_json_key(j, "seconds"), '{');
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        cli_json_key(j, parts[i].key);
-        cli_json_number(j, parts[i].seconds);
+        cli_json_number(cli_json_key(j, parts[i].key), parts[i].seconds);
     }
     cli_json_close(j, '}');
 }
@@ -115,11 +101,9 @@ void cli_result_json(const cli_result *r, cli_out *out) {
     char job[PM_DIGEST_HEX];
     pmi_hex(r->graph->digest, job);
     cli_json_open(&j, '{');
-    cli_json_key(&j, "job");
-    cli_json_string(&j, job);
+    cli_json_string(cli_json_key(&j, "job"), job);
     size_t theta_dims[2] = {r->request->n_theta, r->graph->n_params};
-    cli_json_key(&j, "theta");
-    cli_json_array(&j, r->request->theta, 2, theta_dims);
+    cli_json_array(cli_json_key(&j, "theta"), r->request->theta, 2, theta_dims);
     write_values(&j, r);
     write_method(&j, r);
     write_sccs(&j, &r->model);

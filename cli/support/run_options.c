@@ -243,7 +243,7 @@ static pm_status check_all(cli_run_options *o, cli_run_role role, pm_error *err)
 pm_status cli_run_options_read(cli_cluster *cluster, const cli_command *command, cli_run_role role, int argc,
                                char **argv, cli_run_options *out, bool *is_done, pm_error *err) {
     *out = (cli_run_options){.strategy = "auto", .min_size = SIZE_MAX, .effort = PM_EFFORT_BALANCED};
-    cli_operands operands = {.least = 1, .most = 1, .what = roles[role].operand};
+    cli_operands operands = {.min = 1, .max = 1, .what = roles[role].operand};
     pm_status st = cli_cluster_parse(cluster, command, argc, argv, roles[role].options, out, &operands, is_done, err);
     if (st != PM_OK || *is_done) {
         return st;

@@ -43,7 +43,4 @@ typedef struct cli_run_options {
 pm_status cli_run_options_read(cli_cluster *cluster, const cli_command *command, cli_run_role role, int argc,
                                char **argv, cli_run_options *out, bool *is_done, pm_error *err);
 
-/* The text of `run --help`. */
-extern const char cli_run_help[];
-
 #endif

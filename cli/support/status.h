@@ -39,8 +39,8 @@ typedef struct cli_status {
 /* What is kept from one look to the next. */
 typedef struct cli_status_source {
     cli_cluster *cluster;
-    const uint8_t *job;      /* PM_DIGEST_BYTES: that one; NULL: the newest `most` */
-    size_t most, most_units; /* open units of the one job that are looked at closely */
+    const uint8_t *job;      /* PM_DIGEST_BYTES: that one; NULL: the newest `max` */
+    size_t max, max_units;   /* open units of the one job that are looked at closely */
     pm_kafka_health *health; /* of rk, which may outlive us */
     rd_kafka_t *rk;
     pm_reader *dead;

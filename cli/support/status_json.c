@@ -4,26 +4,16 @@
 
 #define SHOWN 1000 /* open units of a job */
 
-static void put_count(cli_json *j, const char *key, uint64_t value) {
-    cli_json_key(j, key);
-    cli_json_count(j, value);
-}
-
-static void put_text(cli_json *j, const char *key, const char *value) {
-    cli_json_key(j, key);
-    cli_json_text(j, value);
-}
-
 static void put_digest(cli_json *j, const char *key, const uint8_t digest[PM_DIGEST_BYTES]) {
     char hex[PM_DIGEST_HEX];
     pmi_hex(digest, hex);
-    put_text(j, key, hex);
+    cli_json_text(cli_json_key(j, key), hex);
 }
 
 static void put_time(cli_json *j, const char *key, double time) {
     char text[PM_TIME_TEXT];
     pmi_time_text(time, text);
-    put_text(j, key, text);
+    cli_json_text(cli_json_key(j, key), text);
 }
 
 static void put_offset(cli_json *j, const char *key, int64_t offset) {
@@ -36,8 +26,7 @@ static void put_offset(cli_json *j, const char *key, int64_t offset) {
 }
 
 static void open_key(cli_json *j, const char *key, char bracket) {
-    cli_json_key(j, key);
-    cli_json_open(j, bracket);
+    cli_json_open(cli_json_key(j, key), bracket);
 }
 
 static void write_unit(const cli_status *status, const pm_job_view *job, const pm_unit_view *unit, cli_json *j) {
@@ -45,14 +34,14 @@ static void write_unit(const cli_status *status, const pm_job_view *job, const p
     cli_unit_state(status, job, unit, state, sizeof state);
     cli_json_open(j, '{');
     put_digest(j, "unit", unit->unit);
-    put_text(j, "kind", unit->kind);
-    put_text(j, "state", state);
-    put_count(j, "items", unit->items);
-    put_count(j, "missing", unit->missing);
-    put_count(j, "partition", unit->partition);
+    cli_json_text(cli_json_key(j, "kind"), unit->kind);
+    cli_json_text(cli_json_key(j, "state"), state);
+    cli_json_count(cli_json_key(j, "items"), unit->items);
+    cli_json_count(cli_json_key(j, "missing"), unit->missing);
+    cli_json_count(cli_json_key(j, "partition"), unit->partition);
     put_offset(j, "offset", unit->offset);
-    put_count(j, "begun", unit->begun);
-    put_count(j, "faults", unit->faults);
+    cli_json_count(cli_json_key(j, "begun"), unit->begun);
+    cli_json_count(cli_json_key(j, "faults"), unit->faults);
     cli_json_close(j, '}');
 }
 
@@ -71,23 +60,22 @@ static void write_open_units(const cli_status *status, const pm_job_view *job, c
 static void write_job(const cli_status *status, const pm_job_view *job, bool is_detailed, cli_json *j) {
     cli_json_open(j, '{');
     put_digest(j, "job", job->job);
-    put_text(j, "state", pmi_job_state(job));
-    put_text(j, "kind", job->kind);
-    put_text(j, "source", job->source);
+    cli_json_text(cli_json_key(j, "state"), pmi_job_state(job));
+    cli_json_text(cli_json_key(j, "kind"), job->kind);
+    cli_json_text(cli_json_key(j, "source"), job->source);
     put_time(j, "submitted", job->created);
-    put_count(j, "states", job->states);
-    put_count(j, "items", job->items);
-    put_count(j, "done", job->items - job->missing);
-    put_count(j, "known", job->known);
-    put_count(j, "slices", job->slices);
-    put_count(j, "slices_done", job->slices - job->slices_missing);
-    put_count(j, "units", job->n_units);
-    put_count(j, "units_open", job->n_open);
-    cli_json_key(j, "counted");
-    cli_json_bool(j, job->is_counted);
-    put_text(j, "fault", job->fault[0] != '\0' ? job->fault : NULL);
-    put_text(j, "failure", job->has_failed ? job->failure : NULL);
-    put_text(j, "failed_unit", job->has_failed ? job->failure_place : NULL);
+    cli_json_count(cli_json_key(j, "states"), job->states);
+    cli_json_count(cli_json_key(j, "items"), job->items);
+    cli_json_count(cli_json_key(j, "done"), job->items - job->missing);
+    cli_json_count(cli_json_key(j, "known"), job->known);
+    cli_json_count(cli_json_key(j, "slices"), job->slices);
+    cli_json_count(cli_json_key(j, "slices_done"), job->slices - job->slices_missing);
+    cli_json_count(cli_json_key(j, "units"), job->n_units);
+    cli_json_count(cli_json_key(j, "units_open"), job->n_open);
+    cli_json_bool(cli_json_key(j, "counted"), job->is_counted);
+    cli_json_text(cli_json_key(j, "fault"), job->fault[0] != '\0' ? job->fault : NULL);
+    cli_json_text(cli_json_key(j, "failure"), job->has_failed ? job->failure : NULL);
+    cli_json_text(cli_json_key(j, "failed_unit"), job->has_failed ? job->failure_place : NULL);
     if (is_detailed) {
         write_open_units(status, job, j);
     }
@@ -98,29 +86,28 @@ static void write_running(const cli_running_view *r, double now, cli_json *j) {
     cli_json_open(j, '{');
     put_digest(j, "unit", r->unit);
     put_digest(j, "job", r->job);
-    put_text(j, "kind", r->kind);
-    put_count(j, "item", r->item);
-    put_count(j, "items", r->items);
-    put_count(j, "attempt", r->attempt);
-    put_count(j, "pid", r->pid);
-    cli_json_key(j, "seconds");
-    cli_json_number(j, now - r->since);
+    cli_json_text(cli_json_key(j, "kind"), r->kind);
+    cli_json_count(cli_json_key(j, "item"), r->item);
+    cli_json_count(cli_json_key(j, "items"), r->items);
+    cli_json_count(cli_json_key(j, "attempt"), r->attempt);
+    cli_json_count(cli_json_key(j, "pid"), r->pid);
+    cli_json_number(cli_json_key(j, "seconds"), now - r->since);
     cli_json_close(j, '}');
 }
 
 static void write_worker(const cli_worker_view *worker, double now, cli_json *j) {
     cli_json_open(j, '{');
-    put_text(j, "worker", worker->id);
-    put_text(j, "state", worker->state);
-    put_text(j, "version", worker->version);
+    cli_json_text(cli_json_key(j, "worker"), worker->id);
+    cli_json_text(cli_json_key(j, "state"), worker->state);
+    cli_json_text(cli_json_key(j, "version"), worker->version);
     put_time(j, "started", worker->started);
-    put_count(j, "slots", worker->slots);
-    put_count(j, "partitions", worker->partitions);
-    put_count(j, "done", worker->done);
-    put_count(j, "failed", worker->failed);
-    put_count(j, "recorded", worker->recorded);
-    put_count(j, "known", worker->known);
-    put_count(j, "resident_bytes", worker->resident);
+    cli_json_count(cli_json_key(j, "slots"), worker->slots);
+    cli_json_count(cli_json_key(j, "partitions"), worker->partitions);
+    cli_json_count(cli_json_key(j, "done"), worker->done);
+    cli_json_count(cli_json_key(j, "failed"), worker->failed);
+    cli_json_count(cli_json_key(j, "recorded"), worker->recorded);
+    cli_json_count(cli_json_key(j, "known"), worker->known);
+    cli_json_count(cli_json_key(j, "resident_bytes"), worker->resident);
     open_key(j, "running", '[');
     for (size_t i = 0; i < worker->n_running; i++) {
         write_running(&worker->running[i], now, j);
@@ -141,7 +128,7 @@ static void write_redis(const cli_status *status, const pm_job_view *detail, cli
         write_worker(&status->workers[i], now, j);
     }
     cli_json_close(j, ']');
-    put_text(j, "redis_error", status->redis_st == PM_OK ? NULL : status->redis_err.text);
+    cli_json_text(cli_json_key(j, "redis_error"), status->redis_st == PM_OK ? NULL : status->redis_err.text);
 }
 
 static void write_kafka(const cli_status *status, cli_json *j) {
@@ -151,17 +138,17 @@ static void write_kafka(const cli_status *status, cli_json *j) {
         const pm_lag *lag = &status->lags[i];
         total += cli_lag_of(lag);
         cli_json_open(j, '{');
-        put_count(j, "partition", i);
+        cli_json_count(cli_json_key(j, "partition"), i);
         put_offset(j, "committed", lag->committed);
         put_offset(j, "low", lag->low);
         put_offset(j, "high", lag->high);
-        put_count(j, "lag", cli_lag_of(lag));
+        cli_json_count(cli_json_key(j, "lag"), cli_lag_of(lag));
         cli_json_close(j, '}');
     }
     cli_json_close(j, ']');
-    put_count(j, "lag", total);
-    put_count(j, "dead_letters", status->n_dead);
-    put_text(j, "kafka_error", status->kafka_st == PM_OK ? NULL : status->kafka_err.text);
+    cli_json_count(cli_json_key(j, "lag"), total);
+    cli_json_count(cli_json_key(j, "dead_letters"), status->n_dead);
+    cli_json_text(cli_json_key(j, "kafka_error"), status->kafka_st == PM_OK ? NULL : status->kafka_err.text);
 }
 
 void cli_status_json(const cli_status *status, const pm_job_view *detail, cli_out *out) {

@@ -74,7 +74,7 @@ static pm_status look_at_one(cli_status_source *source, cli_status *out, pm_erro
     pm_status st = pmi_job_look(redis, source->job, &out->jobs[0], &found, err);
     if (st == PM_OK && found) {
         out->n_jobs = 1;
-        st = pmi_job_look_closer(redis, &out->jobs[0], source->most_units, err);
+        st = pmi_job_look_closer(redis, &out->jobs[0], source->max_units, err);
     } else {
         pmi_job_view_free(&out->jobs[0]);
     }
@@ -85,7 +85,7 @@ static pm_status look_at_jobs(cli_status_source *source, cli_status *out, pm_err
     pm_redis *redis = source->cluster->redis;
     uint8_t(*jobs)[PM_DIGEST_BYTES] = NULL;
     size_t n = 1;
-    pm_status st = source->job != NULL ? PM_OK : pmi_board_jobs(redis, source->most, &jobs, &n, err);
+    pm_status st = source->job != NULL ? PM_OK : pmi_board_jobs(redis, source->max, &jobs, &n, err);
     if (st == PM_OK) {
         out->jobs = pmi_calloc(n, sizeof *out->jobs);
         st = out->jobs != NULL ? PM_OK : pmi_fail_memory(err, "jobs", n * sizeof *out->jobs);

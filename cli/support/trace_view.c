@@ -1,4 +1,4 @@
-#include "support/trace_view.h"
+#include "support/views.h"
 
 #include "support/json_writer.h"
 
@@ -34,13 +34,10 @@ static void figures_of(const cli_trace *t, figure figures[N_FIGURES]) {
 static void write_json(const char *key, const char *digest, const figure *figures, cli_out *out) {
     cli_json j = {.out = out};
     cli_json_open(&j, '{');
-    cli_json_key(&j, "key");
-    cli_json_string(&j, key);
-    cli_json_key(&j, "topology");
-    cli_json_string(&j, digest);
+    cli_json_string(cli_json_key(&j, "key"), key);
+    cli_json_string(cli_json_key(&j, "topology"), digest);
     for (size_t i = 0; i < N_FIGURES; i++) {
-        cli_json_key(&j, figures[i].key);
-        cli_json_count(&j, figures[i].value);
+        cli_json_count(cli_json_key(&j, figures[i].key), figures[i].value);
     }
     cli_json_close(&j, '}');
     cli_out_text(out, "\n");

@@ -1,4 +1,4 @@
-#include "support/inspect_report.h"
+#include "support/views.h"
 
 #include "eval/moments.h"
 #include "support/json_writer.h"
@@ -121,19 +121,15 @@ static void collect_replay(const cli_inspect_report *r, figures *f) {
 static void histogram_json(const cli_inspect_report *r, cli_json *j) {
     size_t counts[N_BUCKETS] = {0};
     count_sizes(&r->model->analysis.split, counts);
-    cli_json_key(j, "scc_sizes");
-    cli_json_open(j, '[');
+    cli_json_open(cli_json_key(j, "scc_sizes"), '[');
     for (unsigned b = 0; b < N_BUCKETS; b++) {
         if (counts[b] == 0) {
             continue;
         }
         cli_json_open(j, '{');
-        cli_json_key(j, "from");
-        cli_json_count(j, (uint64_t)1 << b);
-        cli_json_key(j, "to");
-        cli_json_count(j, ((uint64_t)2 << b) - 1);
-        cli_json_key(j, "count");
-        cli_json_count(j, counts[b]);
+        cli_json_count(cli_json_key(j, "from"), (uint64_t)1 << b);
+        cli_json_count(cli_json_key(j, "to"), ((uint64_t)2 << b) - 1);
+        cli_json_count(cli_json_key(j, "count"), counts[b]);
         cli_json_close(j, '}');
     }
     cli_json_close(j, ']');
@@ -158,24 +154,17 @@ void cli_inspect_json(const cli_inspect_report *r, cli_out *out) {
     collect_graph(r, &f);
     collect_replay(r, &f);
     cli_json_open(&j, '{');
-    cli_json_key(&j, "job");
-    cli_json_string(&j, job);
-    cli_json_key(&j, "is_discrete");
-    cli_json_bool(&j, r->graph->is_discrete);
-    cli_json_key(&j, "is_kind_given");
-    cli_json_bool(&j, r->graph->is_kind_given);
-    cli_json_key(&j, "normalizes_rows");
-    cli_json_bool(&j, r->graph->normalizes_rows);
-    cli_json_key(&j, "isa");
-    cli_json_string(&j, pm_model_isa(r->model));
+    cli_json_string(cli_json_key(&j, "job"), job);
+    cli_json_bool(cli_json_key(&j, "is_discrete"), r->graph->is_discrete);
+    cli_json_bool(cli_json_key(&j, "is_kind_given"), r->graph->is_kind_given);
+    cli_json_bool(cli_json_key(&j, "normalizes_rows"), r->graph->normalizes_rows);
+    cli_json_string(cli_json_key(&j, "isa"), pm_model_isa(r->model));
     for (size_t i = 0; i < f.n; i++) {
         const figure *one = &f.all[i];
         if (i == 0 || one->group != f.all[i - 1].group) {
-            cli_json_key(&j, one->group);
-            cli_json_open(&j, '{');
+            cli_json_open(cli_json_key(&j, one->group), '{');
         }
-        cli_json_key(&j, one->key);
-        cli_json_number(&j, one->value);
+        cli_json_number(cli_json_key(&j, one->key), one->value);
         if (i + 1 == f.n || one->group != f.all[i + 1].group) {
             cli_json_close(&j, '}');
         }
