@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/retry.h"
-#include "units/record_units.h"
+#include "units/send.h"
 
 /* Traces that are there and turn out to be unusable are recorded again, but not for ever. */
 #define MOST_ROUNDS 5

@@ -8,7 +8,7 @@
 #include "redis/manifest.h"
 #include "trace/codec.h"
 #include "units/in_flight.h"
-#include "units/record_units.h"
+#include "units/send.h"
 
 /* ---- one submission ---- */
 

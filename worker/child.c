@@ -6,9 +6,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "worker/kinds.h"
 #include "worker/limits.h"
-#include "worker/program_cache.h"
 #include "worker/task.h"
 
 /* Freed memory goes back to the system after units that took so much more than there was. */

@@ -3,8 +3,13 @@
 #define PM_WORKER_CHILD_H
 
 #include "base/isa.h"
+#include "base/retry.h"
+#include "model/model.h"
 #include "redis/redis.h"
-#include "worker/progress_page.h"
+#include "redis/traces.h"
+#include "units/kinds.h"
+#include "wire/units.h"
+#include "worker/task.h"
 
 /* Made before the spawner is forked; a child sees it as it was then. */
 typedef struct pm_child_options {
@@ -20,5 +25,56 @@ typedef struct pm_child_options {
 
 /* A pm_child_main; ctx is the pm_child_options. */
 int pmi_child_run(void *ctx, size_t slot, int fd);
+
+/* ---- what a child does with each kind of units ---- */
+
+/* What a child has at hand, from its fork to its end. */
+typedef struct pm_child_context {
+    pm_traces traces; /* its own Redis connection and disk cache */
+    pm_isa isa;
+    size_t memory;          /* bytes for one unit */
+    pm_progress_page *page; /* shared with the parent: phase and current item */
+    const pm_log *log;
+    struct pm_program_cache *models; /* programs of jobs under evaluation, the least recently used dropped */
+} pm_child_context;
+
+typedef struct pm_unit_result {
+    uint64_t items, recorded, known;
+    uint8_t scc[PM_DIGEST_BYTES]; /* the item at fault */
+    bool has_scc;
+} pm_unit_result;
+
+/* What a child does with a unit. Errors and what they mean: PM_EUNAVAILABLE and PM_ETEMPORARY do not occur (they are
+ * waited out inside); PM_EOSERR is a fault that counts; PM_EPERMISSION and PM_ECONFIG are the worker's and not the
+ * unit's; all others are permanent. */
+typedef pm_status (*pm_unit_work)(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield,
+                                  pm_error *err);
+/* NULL for a kind that is not known. */
+pm_unit_work pmi_unit_work_of(pm_span kind);
+
+/* Waits on Redis for as long as it takes; the parent, which has its own connection, says so in the log, and kills whom
+ * it no longer waits for. */
+pm_retry pmi_child_patience(pm_child_context *bench);
+
+pm_status pmi_work_record(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err);
+pm_status pmi_work_evaluate(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err);
+pm_status pmi_work_probe(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err);
+
+/* ---- models of the jobs that a child evaluates: made from the manifest and the traces, the last few kept ---- */
+
+#define PM_PROGRAMS_KEPT 4
+
+typedef struct pm_program_cache pm_program_cache;
+
+/* Keeps models of `bytes` in all, and the newest one at any rate. Free with pmi_program_cache_free. */
+pm_status pmi_program_cache_new(size_t bytes, pm_program_cache **out, pm_error *err);
+void pmi_program_cache_free(pm_program_cache *models);
+
+/* The model of a job, borrowed until the next call; *was_kept: from an earlier call. Waits out Redis. Errors: PM_EDATA
+ * when the manifest or a trace is missing or altered, saying what to do; those of making a model. */
+pm_status pmi_program_cache_get(pm_child_context *bench, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa,
+                                bool normalize_start, const pm_model **out, bool *was_kept, pm_error *err);
+/* Drops a model that is not to be used again. */
+void pmi_program_cache_forget(pm_program_cache *models, const pm_model *model);
 
 #endif

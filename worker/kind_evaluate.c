@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "worker/program_cache.h"
+#include "worker/child.h"
 
 /* One slice under work: the request's arrays, and the results'. */
 typedef struct slice {

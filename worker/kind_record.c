@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "trace/codec.h"
 #include "trace/record.h"
-#include "worker/kinds.h"
+#include "worker/child.h"
 
 /* New traces go to Redis when so many bytes or traces have come together. */
 #define BATCH_BYTES ((size_t)1 << 20)

@@ -1,4 +1,4 @@
-#include "worker/program_cache.h"
+#include "worker/child.h"
 
 #include <string.h>
 

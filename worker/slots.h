@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 #include "wire/message.h"
-#include "worker/progress_page.h"
 #include "worker/spawner.h"
 #include "worker/task.h"
 

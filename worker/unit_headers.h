@@ -2,7 +2,7 @@
 #ifndef PM_WORKER_UNIT_HEADERS_H
 #define PM_WORKER_UNIT_HEADERS_H
 
-#include "kafka/headers.h"
+#include "kafka/sender.h"
 #include "worker/task.h"
 
 #define PM_UNIT_HEADERS_PREFIX 68 /* a longer one is none of Redis's, and cut */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "wire/frame.h"
+#include "wire/message.h"
 #include "wire/units.h"
 
 static pm_buffer golden(const char *name) {

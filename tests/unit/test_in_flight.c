@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "units/deliveries.h"
 #include "units/in_flight.h"
+#include "units/producer.h"
 
 static const pm_lag partitions[] = {{.committed = 10, .low = 5, .high = 20}, {.committed = -1, .low = 5, .high = 20}};
 

@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "kafka/fault.h"
+#include "kafka/kafka.h"
 #include "kafka/sender.h"
-#include "kafka/topics.h"
 #include "mock_kafka.h"
 
 static pm_kafka_options options_with(const pm_property *property) {

@@ -10,7 +10,7 @@
 #include "redis/traces.h"
 #include "trace/codec.h"
 #include "trace/record.h"
-#include "worker/kinds.h"
+#include "worker/child.h"
 
 #define MB ((size_t)1 << 20)
 #define N_SCCS 20

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "kafka/headers.h"
+#include "kafka/sender.h"
 #include "units/pack.h"
 
 static pm_packing pack(pm_piece *pieces, size_t n, pm_unit_limits limits) {

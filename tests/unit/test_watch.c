@@ -9,8 +9,8 @@
 #include "collector/watch.h"
 #include "mock_kafka.h"
 #include "redis_server.h"
-#include "units/deliveries.h"
 #include "units/in_flight.h"
+#include "units/producer.h"
 
 enum { PARTITIONS = 4, ITEMS = 6 };
 

@@ -3,9 +3,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "kafka/fault.h"
+#include "kafka/kafka.h"
 #include "kafka/reader.h"
-#include "kafka/topics.h"
 
 #define ASK_MS 1000
 #define DESTROY_SECONDS 0.5

@@ -5,8 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "kafka/fault.h"
-#include "kafka/topics.h"
+#include "kafka/kafka.h"
 
 #define ASK_MS 5000
 #define SLICE_MS 100

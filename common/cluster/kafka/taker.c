@@ -9,8 +9,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "kafka/kafka.h"
 #include "kafka/taker_impl.h"
-#include "kafka/topics.h"
 
 #define ASK_MS 2000
 #define DESTROY_SECONDS 2.0

@@ -2,7 +2,7 @@
 #ifndef PM_KAFKA_TAKER_IMPL_H
 #define PM_KAFKA_TAKER_IMPL_H
 
-#include "kafka/fault.h"
+#include "kafka/kafka.h"
 #include "kafka/taker.h"
 #include "kafka/window.h"
 

@@ -1,8 +1,3 @@
-/* Is it still the same topic? librdkafka 2.0.2 knows topics by name alone. Where one was deleted and made again, it
- * reads on at the old offset when there is a message already, or begins anew without a word when there is none; and
- * the coordinator takes commits of old offsets. So nothing is committed before it is proved: a message that came
- * earlier, the anchor, is read again after the last one came, and must have the time, key and size that it had. A
- * message of Kafka does not change. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -13,8 +8,110 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "kafka/kafka.h"
 #include "kafka/taker_impl.h"
-#include "kafka/topics.h"
+
+/* ---- the handle that reads again ----------------------------------------------------------------------- */
+
+struct pm_prover {
+    pm_kafka_health health; /* first: the opaque of the handle is both */
+    char topic_name[PM_TOPIC_NAME];
+    rd_kafka_t *rk;
+    rd_kafka_topic_t *topic;
+    rd_kafka_queue_t *answers;
+};
+
+static pm_status make_handle(pm_prover *v, const pm_kafka_options *options, pm_error *err) {
+    const pm_property extra[] = {
+        {"enable.partition.eof", "true"},
+        {"auto.offset.reset", "earliest"},
+        {"auto.commit.enable", "false"},
+        {"queued.min.messages", "1"}, /* one is asked for; what comes with it in a batch is enough */
+        {"fetch.wait.max.ms", "20"},  /* so long may one that is not there hold up the others */
+        {"fetch.error.backoff.ms", "100"},
+        {"topic.metadata.refresh.interval.ms", "2000"},
+        {"statistics.interval.ms", "0"},
+        {NULL, NULL},
+    };
+    return pmi_kafka_new(options, RD_KAFKA_CONSUMER, extra, NULL, &v->health, &v->rk, err);
+}
+
+static pm_status set_up(pm_prover *v, const pm_kafka_options *options, int fd, pm_error *err) {
+    static const uint64_t one = 1;
+    PM_TRY(make_handle(v, options, err));
+    v->topic = rd_kafka_topic_new(v->rk, v->topic_name, NULL);
+    v->answers = rd_kafka_queue_new(v->rk);
+    if (v->topic == NULL || v->answers == NULL) {
+        return pmi_kafka_fail(err, rd_kafka_last_error(), NULL, "reading %s again", v->topic_name);
+    }
+    rd_kafka_queue_io_event_enable(v->answers, fd, &one, sizeof one);
+    return PM_OK;
+}
+
+pm_status pmi_prover_open(const pm_kafka_options *options, int fd, pm_prover **out, pm_error *err) {
+    *out = NULL;
+    pm_prover *v = pmi_calloc(1, sizeof *v);
+    if (v == NULL) {
+        return pmi_fail_memory(err, "a consumer for single messages", sizeof *v);
+    }
+    pmi_topic_name(options, PM_TOPIC_UNITS, v->topic_name);
+    pm_status st = set_up(v, options, fd, err);
+    if (st != PM_OK) {
+        (void)pmi_prover_close(v, 1);
+        return st;
+    }
+    *out = v;
+    return PM_OK;
+}
+
+bool pmi_prover_close(pm_prover *v, double seconds) {
+    if (v == NULL) {
+        return true;
+    }
+    if (v->answers != NULL) {
+        rd_kafka_queue_io_event_enable(v->answers, -1, NULL, 0);
+        rd_kafka_queue_destroy(v->answers);
+    }
+    if (v->topic != NULL) {
+        rd_kafka_topic_destroy(v->topic);
+    }
+    bool is_over = v->rk == NULL || pmi_kafka_destroy(v->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, seconds, NULL);
+    if (is_over) {
+        free(v);
+    }
+    return is_over;
+}
+
+pm_status pmi_prover_check(pm_prover *v, pm_error *err) {
+    rd_kafka_poll(v->rk, 0);
+    return pmi_kafka_check(&v->health, err);
+}
+
+static rd_kafka_t *prover_handle(pm_prover *v) {
+    return v->rk;
+}
+
+static bool prover_ask(pm_prover *v, int32_t partition, int64_t offset) {
+    return rd_kafka_consume_start_queue(v->topic, partition, offset, v->answers) == 0;
+}
+
+static void prover_stop(pm_prover *v, int32_t partition) {
+    rd_kafka_consume_stop(v->topic, partition);
+}
+
+static rd_kafka_message_t *prover_answer(pm_prover *v) {
+    rd_kafka_message_t *m;
+    while ((m = rd_kafka_consume_queue(v->answers, 0)) != NULL) {
+        if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR || m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+            return m;
+        }
+        pmi_kafka_note(&v->health, v->rk, m->err, rd_kafka_message_errstr(m));
+        rd_kafka_message_destroy(m);
+    }
+    return NULL;
+}
+
+/* ---- proofs -------------------------------------------------------------------------------------------- */
 
 #define LOOK_EVERY 0.2  /* seconds between looks at what is due: then all partitions are asked together */
 #define PROVE_EVERY 5.0 /* seconds between proofs of a partition without messages */
@@ -139,12 +236,12 @@ static void ask(pm_taker *t, pm_part *p, double now) {
     proof->asked_mark = proof->last_mark;
     proof->asked = now;
     proof->is_at_end = false;
-    proof->is_under_way = pmi_prover_ask(t->prover, p->partition, proof->anchor);
+    proof->is_under_way = prover_ask(t->prover, p->partition, proof->anchor);
 }
 
 void pmi_part_end_proof(pm_taker *t, pm_part *p) {
     if (p->proof.is_under_way) {
-        pmi_prover_stop(t->prover, p->partition);
+        prover_stop(t->prover, p->partition);
     }
     p->proof.is_under_way = false;
 }
@@ -191,7 +288,7 @@ static void accept_proof(pm_taker *t, pm_part *p, double now) {
         proof->anchor_mark = proof->asked_mark;
     }
     pmi_part_advance(p);
-    if (rd_kafka_get_watermark_offsets(pmi_prover_handle(t->prover), t->topic_name, p->partition, &low, &high) ==
+    if (rd_kafka_get_watermark_offsets(prover_handle(t->prover), t->topic_name, p->partition, &low, &high) ==
         RD_KAFKA_RESP_ERR_NO_ERROR) {
         pmi_part_mend_stall(t, p, high, now);
     }
@@ -234,7 +331,7 @@ int64_t *pmi_taker_ends(pm_taker *t, const int64_t **high) {
     }
     int64_t *low = pmi_malloc(2 * n, sizeof *low);
     pm_error why = {.text = "no memory"};
-    rd_kafka_t *rk = pmi_prover_handle(t->prover); /* nothing waits there for long */
+    rd_kafka_t *rk = prover_handle(t->prover); /* nothing waits there for long */
     if (low == NULL || pmi_topic_ends(rk, t->topic_name, 0, n, false, ENDS_MS, low, &why) != PM_OK ||
         pmi_topic_ends(rk, t->topic_name, 0, n, true, ENDS_MS, low + n, &why) != PM_OK) {
         pmi_logf(t->health.log, PM_LOG_DEBUG, "the ends of %s are not known: %s", t->topic_name, why.text);
@@ -266,7 +363,7 @@ static void ask_for_ends(pm_taker *t, double now) {
 
 static void hear(pm_taker *t, double now) {
     rd_kafka_message_t *m;
-    while ((m = pmi_prover_answer(t->prover)) != NULL) {
+    while ((m = prover_answer(t->prover)) != NULL) {
         pm_part *p = pmi_taker_part(t, m->partition);
         bool is_asked = p != NULL && p->proof.is_under_way;
         if (is_asked && m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "kafka/kafka.h"
 #include "kafka/taker_impl.h"
-#include "kafka/topics.h"
 
 #define REJOIN_AFTER 5.0 /* seconds without an answer of the group, beyond the session timeout */
 #define SESSION_PRESET 45.0

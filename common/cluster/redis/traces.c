@@ -3,8 +3,109 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "redis/traces_impl.h"
 #include "trace/codec.h"
+
+/* The largest trace that is read from Redis. */
+#define TRACE_MAX_BYTES ((size_t)4 << 30)
+
+/* Traces in memory by key: open addressing, at most three quarters full. A key is uniform already, its first bytes are
+ * the hash. */
+typedef struct held_trace {
+    uint8_t key[PM_DIGEST_BYTES];
+    uint8_t *bytes; /* NULL: taken, or never there */
+    size_t size;
+    bool is_used; /* a key is or was here */
+    bool is_far;  /* it came from Redis */
+} held_trace;
+
+typedef struct pm_traces_held {
+    held_trace *slots;
+    size_t n_slots, used;
+} pm_traces_held;
+
+/* Traces from Redis that were handed out: all but the last have shown themselves to fit. */
+#define MAX_GIVEN 256
+typedef struct pm_traces_given {
+    pm_disk_entry entries[MAX_GIVEN]; /* their bytes are ours */
+    size_t n, bytes;
+} pm_traces_given;
+
+/* The slot of the key, or the free one where it belongs. */
+static size_t slot_of(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES]) {
+    uint64_t hash;
+    memcpy(&hash, key, sizeof hash);
+    size_t i = (size_t)hash & (held->n_slots - 1);
+    while (held->slots[i].is_used && memcmp(held->slots[i].key, key, PM_DIGEST_BYTES) != 0) {
+        i = (i + 1) & (held->n_slots - 1);
+    }
+    return i;
+}
+
+/* The trace of a key, NULL when it is not held. Valid until the next call that holds. */
+static held_trace *find_held(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES]) {
+    if (held == NULL || held->n_slots == 0) {
+        return NULL;
+    }
+    held_trace *trace = &held->slots[slot_of(held, key)];
+    return trace->bytes != NULL ? trace : NULL;
+}
+
+/* Places that were taken out of are given up here. */
+static bool grow(pm_traces_held *held) {
+    pm_traces_held larger = {.n_slots = held->n_slots == 0 ? 64 : 2 * held->n_slots};
+    larger.slots = pmi_calloc(larger.n_slots, sizeof *larger.slots);
+    if (larger.slots == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < held->n_slots; i++) {
+        if (held->slots[i].bytes != NULL) {
+            larger.slots[slot_of(&larger, held->slots[i].key)] = held->slots[i];
+            larger.used++;
+        }
+    }
+    free(held->slots);
+    *held = larger;
+    return true;
+}
+
+/* Holds a copy; a key that is held already keeps its trace. */
+static pm_status hold(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], pm_span bytes, bool is_far,
+                      pm_error *err) {
+    uint8_t *copy = pmi_malloc(bytes.size, 1);
+    if (copy == NULL || (held->used >= held->n_slots / 4 * 3 && !grow(held))) {
+        free(copy);
+        return pmi_fail_memory(err, "traces that were fetched", bytes.size);
+    }
+    held_trace *trace = &held->slots[slot_of(held, key)];
+    if (trace->bytes != NULL) {
+        free(copy);
+        return PM_OK;
+    }
+    held->used += !trace->is_used;
+    memcpy(copy, bytes.bytes, bytes.size);
+    *trace = (held_trace){.bytes = copy, .size = bytes.size, .is_used = true, .is_far = is_far};
+    memcpy(trace->key, key, PM_DIGEST_BYTES);
+    return PM_OK;
+}
+
+static void drop_held(held_trace *trace) {
+    if (trace != NULL) {
+        free(trace->bytes);
+        trace->bytes = NULL;
+    }
+}
+
+static void free_held(pm_traces_held *held) {
+    if (held != NULL) {
+        for (size_t i = 0; i < held->n_slots; i++) {
+            free(held->slots[i].bytes);
+        }
+        free(held->slots);
+        free(held);
+    }
+}
+
+/* ---- near and far -------------------------------------------------------------------------------------- */
 
 /* ---- the disk, which may fail ---- */
 
@@ -83,7 +184,7 @@ static void note_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], uint8_t
         free(bytes);
         return;
     }
-    if (t->given->n == PM_GIVEN_MOST || t->given->bytes + size > GIVEN_BYTES) {
+    if (t->given->n == MAX_GIVEN || t->given->bytes + size > GIVEN_BYTES) {
         keep_given(t, t->given->n);
     }
     pm_disk_entry *entry = &t->given->entries[t->given->n++];
@@ -111,7 +212,7 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
                                 pm_cache_found *found, pm_error *err) {
     size_t before = value->size;
     pm_blob_found there;
-    pm_status st = pmi_blob_get(t->redis, PM_SPACE_TRACE, key, PM_TRACE_MOST, value, &there, err);
+    pm_status st = pmi_blob_get(t->redis, PM_SPACE_TRACE, key, TRACE_MAX_BYTES, value, &there, err);
     *found = there == PM_BLOB_FOUND ? PM_CACHE_FOUND : there == PM_BLOB_DAMAGED ? PM_CACHE_DAMAGED : PM_CACHE_MISSING;
     PM_TRY(st);
     if (there == PM_BLOB_FOUND && t->disk != NULL) {
@@ -125,20 +226,20 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
     return PM_OK;
 }
 
-static pm_status take_held(pm_traces *t, pm_held_trace *held, pm_buffer *value, pm_error *err) {
+static pm_status take_held(pm_traces *t, held_trace *held, pm_buffer *value, pm_error *err) {
     pm_status st = pmi_buffer_add(value, held->bytes, held->size, err);
     if (st == PM_OK && held->is_far && t->disk != NULL) {
         note_given(t, held->key, held->bytes, held->size);
         held->bytes = NULL;
     }
-    pmi_held_drop(held);
+    drop_held(held);
     return st;
 }
 
 static pm_status get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
                      pm_error *err) {
     pm_traces *t = ctx;
-    pm_held_trace *held = pmi_held_find(t->held, key);
+    held_trace *held = find_held(t->held, key);
     *found = PM_CACHE_FOUND;
     if (held != NULL) {
         return take_held(t, held, value, err);
@@ -173,7 +274,7 @@ static pm_status remove_both(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_e
     pm_traces *t = ctx;
     bool removed;
     pm_error why;
-    pmi_held_drop(pmi_held_find(t->held, key));
+    drop_held(find_held(t->held, key));
     forget_given(t, key);
     if (t->disk != NULL) {
         (void)note_disk(t, WRITING, pmi_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
@@ -187,7 +288,7 @@ pm_trace_cache pmi_traces_cache(pm_traces *traces) {
 
 void pmi_traces_close(pm_traces *traces) {
     pmi_traces_settle(traces, false);
-    pmi_held_free(traces->held);
+    free_held(traces->held);
     traces->held = NULL;
 }
 
@@ -204,7 +305,7 @@ typedef struct warming {
 
 static pm_status see_far(void *ctx, size_t i, pm_blob_found found, pm_span value, pm_error *err) {
     warming *w = ctx;
-    return found == PM_BLOB_FOUND ? pmi_held_add(w->t->held, w->far[i], value, true, err) : PM_OK;
+    return found == PM_BLOB_FOUND ? hold(w->t->held, w->far[i], value, true, err) : PM_OK;
 }
 
 /* Holds what the disk has; lists the others. */
@@ -216,11 +317,11 @@ static pm_status look_near(warming *w, const uint8_t (*keys)[PM_DIGEST_BYTES], s
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         value.size = 0;
-        if (pmi_held_find(w->t->held, keys[i]) != NULL) {
+        if (find_held(w->t->held, keys[i]) != NULL) {
             continue;
         }
         if (get_from_disk(w->t, keys[i], &value)) {
-            st = pmi_held_add(w->t->held, keys[i], (pm_span){value.bytes, value.size}, false, err);
+            st = hold(w->t->held, keys[i], (pm_span){value.bytes, value.size}, false, err);
         } else {
             memcpy(w->far[w->n_far++], keys[i], PM_DIGEST_BYTES);
         }
@@ -247,7 +348,7 @@ pm_status pmi_traces_warm(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYT
         st = look_near(w, keys, n, err);
     }
     PM_THEN(st, pmi_blob_get_many(traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])far, w->n_far,
-                                  PM_TRACE_MOST, see_far, w, err));
+                                  TRACE_MAX_BYTES, see_far, w, err));
     free(far);
     free(w);
     return st;

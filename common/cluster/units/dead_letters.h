@@ -7,7 +7,7 @@
 #include "kafka/reader.h"
 #include "kafka/sender.h"
 #include "redis/redis.h"
-#include "units/deliveries.h"
+#include "units/producer.h"
 
 /* One dead letter. Spans point into `bytes`. */
 typedef struct pm_letter {

@@ -4,8 +4,7 @@
 
 #include "base/mem.h"
 #include "base/retry.h"
-#include "kafka/headers.h"
-#include "units/deliveries.h"
+#include "kafka/sender.h"
 #include "units/producer.h"
 
 /* Until Kafka answers at the start, and what either server may be away later. */

@@ -3,6 +3,7 @@
 #define PM_UNITS_PRODUCER_H
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/retry.h"
 #include "kafka/sender.h"
 #include "redis/board.h"
@@ -14,7 +15,7 @@
 typedef struct pm_producer {
     const pm_kafka_options *kafka;
     pm_sender *sender;                /* opened by pmi_producer_open with its reports */
-    struct pm_deliveries *deliveries; /* under way (units/deliveries.h) */
+    struct pm_deliveries *deliveries; /* under way */
     size_t n_partitions;
     uint64_t *load;       /* of each partition: estimated microseconds sent to it by this producer */
     pm_traces *traces;    /* disk and Redis */
@@ -37,5 +38,31 @@ pm_status pmi_producer_mend_topics(pm_producer *p, pm_error *err);
 
 /* Waits out `what` ("Redis"), for the producer's patience and never beyond its deadline. */
 pm_retry pmi_producer_retry(pm_producer *p, const char *what);
+
+/* ---- deliveries under way: what the sender's reports are written to ---- */
+
+/* How long Kafka may take to accept one message before it is sent again. */
+#define PM_DELIVERY_SECONDS 30.0
+
+typedef struct pm_delivery {
+    bool arrived;
+    int64_t offset;
+} pm_delivery;
+
+/* A report names its message by a number that never comes again, so that a late one of an earlier batch touches
+ * nothing. */
+typedef struct pm_deliveries {
+    uint64_t base; /* number of the first message of this batch */
+    size_t n, capacity;
+    pm_delivery *items;
+} pm_deliveries;
+
+pm_status pmi_deliveries_begin(pm_deliveries *deliveries, size_t n, pm_error *err);
+void pmi_deliveries_end(pm_deliveries *deliveries); /* reports still to come are of the past */
+void *pmi_deliveries_opaque(const pm_deliveries *deliveries, size_t i);
+
+/* A pm_sender_report; ctx is the pm_deliveries. */
+void pmi_deliveries_report(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st,
+                           const pm_error *err);
 
 #endif

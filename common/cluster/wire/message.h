@@ -8,6 +8,7 @@
 #define PM_WIRE_MESSAGE_H
 
 #include "base/hash.h"
+#include "base/mem.h"
 #include "codec/envelope.h"
 
 /* Borrowed bytes. A text is UTF-8 without a final zero. */
@@ -97,5 +98,14 @@ pm_span pmi_span_clean(const char *text, char *room, size_t n);
 
 /* A span as a zero-terminated string of at most n - 1 bytes into `text`, cut with "..." when longer. */
 void pmi_span_text(pm_span span, char *text, size_t n);
+
+/* ---- packed payloads: one zstd frame that says how long its content is ---- */
+
+/* Appends the frame of `bytes`. Errors: PM_EOSERR. */
+pm_status pmi_frame_pack(const uint8_t *bytes, size_t n, pm_buffer *out, pm_error *err);
+
+/* Unfolds untrusted bytes, exactly one frame, into the empty buffer `out`. Memory is taken for what the frame says only
+ * where that is at most `most` and such a frame can hold it. Errors: PM_EDATA; PM_EOSERR. */
+pm_status pmi_frame_unpack(const uint8_t *bytes, size_t n, size_t most, pm_buffer *out, pm_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-#include "worker/progress_page.h"
+#include "worker/task.h"
 
 #include <string.h>
 
