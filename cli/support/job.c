@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "cache/disk_traces.h"
+#include "cache/disk.h"
 #include "model/model.h"
 
 pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {

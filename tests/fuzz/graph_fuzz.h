@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "codec/events.h"
-#include "graph/digest.h"
+#include "graph/graph.h"
 #include "graph/write.h"
 
 static inline pm_status fuzz_append(void *ctx, const void *bytes, size_t n, pm_error *err) {

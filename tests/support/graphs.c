@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/digest.h"
+#include "graph/graph.h"
 
 const char small_graph_json[] =
     "{\"states\": [[0, 0], [2, 0], [1, 1], [1, 0]], \"vertex_indices\": [0, 1, 2, 3], \"edges\": [[2.0, 3.0, 0.5]], "

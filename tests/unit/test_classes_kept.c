@@ -6,7 +6,7 @@
 #include "digraphs.h"
 #include "examples/models.h"
 #include "rig.h"
-#include "scc/classes_codec.h"
+#include "scc/classes.h"
 #include "trace/library.h"
 
 /* One value, as a cache. */

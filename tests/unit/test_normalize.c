@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "graph/build.h"
-#include "graph/normalize.h"
 #include "graph/weights.h"
 #include "graphs.h"
 

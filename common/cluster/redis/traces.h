@@ -2,7 +2,7 @@
 #ifndef PM_REDIS_TRACES_H
 #define PM_REDIS_TRACES_H
 
-#include "cache/disk_traces.h"
+#include "cache/disk.h"
 #include "redis/blob.h"
 
 #define PM_SPACE_TRACE "trace"

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "trace/library.h"
 
 typedef struct pm_disk pm_disk;
 
@@ -98,5 +99,10 @@ typedef struct pm_disk_item {
 } pm_disk_item;
 typedef pm_status (*pm_disk_visit)(void *ctx, const pm_disk_item *item, pm_error *err);
 pm_status pmi_disk_each(pm_disk *disk, pm_disk_visit visit, void *ctx, pm_error *err);
+
+/* ---- as the library of traces sees it (disk_traces.c) ---- */
+
+pm_trace_cache pmi_disk_traces(pm_disk *disk);
+pm_trace_cache pmi_disk_classes(pm_disk *disk);
 
 #endif

@@ -151,16 +151,6 @@ int pmi_disk_delete(pm_disk *disk, const pm_disk_row *row);
 int pmi_disk_total_read(pm_disk *disk, pm_disk_total *out);
 int pmi_disk_total_write(pm_disk *disk, const pm_disk_total *total);
 
-/* ---- disk_check.c: what SQLite cannot know ---- */
-
-/* Reads all rows of entries once for each handle: removes those that are damaged, with an error line; SQLITE_CORRUPT
- * when their order or their sum is wrong. */
-int pmi_disk_check_rows(pm_disk *disk);
-/* Whether the structure of a database is sound, or too large to look at in a moment. */
-bool pmi_disk_is_sound(pm_disk *disk);
-/* Gives pages that are free back to the file system, where they are more than a few. */
-int pmi_disk_shrink(pm_disk *disk);
-
 /* ---- disk_put.c ---- */
 
 int pmi_disk_write_uses(pm_disk *disk);

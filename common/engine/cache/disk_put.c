@@ -4,6 +4,94 @@
 #include "base/mem.h"
 #include "cache/disk_impl.h"
 
+typedef struct damaged_rows {
+    pm_disk_row *rows;
+    size_t n, capacity;
+} damaged_rows;
+
+/* Reads all rows in order: the good ones are summed up, the others listed. */
+static int read_rows(pm_disk *disk, pm_disk_total *sum, damaged_rows *damaged) {
+    int rc;
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_ALL, &rc);
+    pm_disk_row row, before = {0};
+    bool is_first = true;
+    if (s == NULL) {
+        return rc;
+    }
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        bool has_key, right = pmi_disk_row_read(s, &row, &has_key);
+        if (!has_key || (!is_first && pmi_disk_row_order(&before, &row) >= 0)) {
+            rc = SQLITE_CORRUPT;
+            break;
+        }
+        before = row;
+        is_first = false;
+        if (right) {
+            sum->entries++;
+            sum->bytes += row.size;
+        } else if (pmi_reserve((void **)&damaged->rows, &damaged->capacity, damaged->n + 1, sizeof row)) {
+            damaged->rows[damaged->n++] = row;
+        } else {
+            rc = SQLITE_NOMEM;
+            break;
+        }
+    }
+    sqlite3_reset(s);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int check_rows(pm_disk *disk) {
+    pm_disk_total total, sum = {0};
+    damaged_rows damaged = {0};
+    int rc = disk->is_checked ? SQLITE_OK : pmi_disk_total_read(disk, &total);
+    if (rc != SQLITE_OK || disk->is_checked) {
+        return rc;
+    }
+    rc = read_rows(disk, &sum, &damaged);
+    if (rc == SQLITE_OK && damaged.n == 0 && (sum.entries != total.entries || sum.bytes != total.bytes)) {
+        rc = SQLITE_CORRUPT; /* rows are lost */
+    }
+    for (size_t i = 0; i < damaged.n && rc == SQLITE_OK; i++) {
+        rc = pmi_disk_drop_damaged(disk, &damaged.rows[i]);
+    }
+    free(damaged.rows);
+    disk->is_checked = rc == SQLITE_OK;
+    return rc;
+}
+
+#define CHECKED_PAGES 16384 /* 64 MiB */
+
+/* The one number that a statement gives; -1 when it fails. */
+static int64_t number_of(pm_disk *disk, pm_disk_sql which) {
+    int rc;
+    sqlite3_stmt *s = pmi_disk_statement(disk, which, &rc);
+    int64_t number = s != NULL && sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+    sqlite3_reset(s);
+    return number;
+}
+
+static bool is_sound(pm_disk *disk) {
+    int rc;
+    if (number_of(disk, PM_SQL_PAGES) > CHECKED_PAGES) {
+        return true;
+    }
+    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_CHECK, &rc);
+    bool is_sound = s != NULL && sqlite3_step(s) == SQLITE_ROW && sqlite3_column_text(s, 0) != NULL &&
+                    strcmp((const char *)sqlite3_column_text(s, 0), "ok") == 0;
+    sqlite3_reset(s);
+    return is_sound;
+}
+
+#define FEW_PAGES 64
+
+static int shrink(pm_disk *disk) {
+    int64_t free_pages = number_of(disk, PM_SQL_FREE_PAGES), pages = number_of(disk, PM_SQL_PAGES);
+    if (free_pages <= FEW_PAGES && free_pages < pages / 2) {
+        return SQLITE_OK;
+    }
+    return free_pages > pages / 8 ? pmi_disk_step(disk, PM_SQL_SHRINK) : SQLITE_OK;
+}
+
 #define MAX_VALUE ((size_t)1000000000 - 4096) /* of SQLite, with the row around it */
 
 /* What the limit allows the file to take beyond the values: entries of few bytes take more than their bytes. */
@@ -172,7 +260,7 @@ int pmi_disk_write_uses(pm_disk *disk) {
 static int put(pm_disk *disk, void *ctx) {
     plan *p = ctx;
     pm_disk_total total = {0};
-    int rc = pmi_disk_check_rows(disk);
+    int rc = check_rows(disk);
     if (rc == SQLITE_OK) {
         rc = pmi_disk_write_uses(disk);
     }
@@ -191,7 +279,7 @@ static int put(pm_disk *disk, void *ctx) {
     if (rc == SQLITE_OK) {
         rc = pmi_disk_total_write(disk, &total);
     }
-    return rc == SQLITE_OK ? pmi_disk_shrink(disk) : rc;
+    return rc == SQLITE_OK ? shrink(disk) : rc;
 }
 
 pm_status pmi_disk_put(pm_disk *disk, const pm_disk_entry *entries, size_t n, pm_error *err) {
@@ -223,7 +311,7 @@ static int remove_one(pm_disk *disk, void *ctx) {
     pm_disk_row row;
     pm_disk_total total = {0};
     r->removed = false;
-    if (r->checks && !pmi_disk_is_sound(disk)) {
+    if (r->checks && !is_sound(disk)) {
         return SQLITE_CORRUPT;
     }
     int rc = pmi_disk_find(disk, r->kind, r->key, &row);
@@ -240,7 +328,7 @@ static int remove_one(pm_disk *disk, void *ctx) {
         rc = total.entries < 0 || total.bytes < 0 ? SQLITE_CORRUPT : pmi_disk_total_write(disk, &total);
     }
     r->removed = true;
-    return rc == SQLITE_OK ? pmi_disk_shrink(disk) : rc;
+    return rc == SQLITE_OK ? shrink(disk) : rc;
 }
 
 pm_status pmi_disk_remove(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], bool *removed,
@@ -259,7 +347,7 @@ pm_status pmi_disk_remove_damaged(pm_disk *disk, pm_disk_kind kind, const uint8_
 static int clear(pm_disk *disk, void *ctx) {
     size_t *removed = ctx;
     pm_disk_total total = {0};
-    int rc = pmi_disk_check_rows(disk);
+    int rc = check_rows(disk);
     if (rc == SQLITE_OK) {
         rc = pmi_disk_total_read(disk, &total);
     }

@@ -1,4 +1,4 @@
-#include "cache/disk_traces.h"
+#include "cache/disk.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #include <yajl/yajl_parse.h>
 
 #include "base/mem.h"
-#include "codec/emit.h"
+#include "codec/events.h"
 
 #define CHUNK ((size_t)65536)
 /* the longest exact decimal form of a double has 1,077 characters */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "codec/emit.h"
+#include "codec/events.h"
 
 #define MSGPACK_EMBED_STACK_SIZE 16
 _Static_assert(MSGPACK_EMBED_STACK_SIZE == PM_EVENT_DEPTH, "the parser's stack is the limit of nesting");

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "examples/models_make.h"
-
 /* The largest arguments keep the rows below 2^32 - 1 where a formula gives their number; the explorer refuses more. */
 static const pm_model_info models[] = {
     {.name = "kingman",

@@ -25,4 +25,24 @@ const pm_model_info *pmi_models(size_t *n);
 /* NULL when there is none of that name. */
 const pm_model_info *pmi_model_find(const char *name);
 
+/* ---- for the table: the makers of the models, one for each of its rows ---- */
+
+/* PM_EUSAGE, naming model, argument, range and value, unless every argument is in the range of its row. */
+pm_status pmi_model_check(const char *name, const int64_t *args, pm_error *err);
+
+pm_status pmi_model_kingman(const int64_t *args, pm_graph **out, pm_error *err);
+pm_status pmi_model_block_coalescent(const int64_t *args, pm_graph **out, pm_error *err);
+pm_status pmi_model_two_locus_arg(const int64_t *args, pm_graph **out, pm_error *err);
+pm_status pmi_model_isolation_migration(const int64_t *args, pm_graph **out, pm_error *err);
+pm_status pmi_model_jsfs(const int64_t *args, pm_graph **out, pm_error *err);
+pm_status pmi_model_islands(const int64_t *args, pm_graph **out, pm_error *err);
+
+pm_status pmi_model_rabbits(const int64_t *args, pm_graph **out, pm_error *err);
+pm_status pmi_model_tandem(const int64_t *args, pm_graph **out, pm_error *err);
+pm_status pmi_model_erlang(const int64_t *args, pm_graph **out, pm_error *err);
+pm_status pmi_model_birth_death(const int64_t *args, pm_graph **out, pm_error *err);
+pm_status pmi_model_mm1k(const int64_t *args, pm_graph **out, pm_error *err);
+
+pm_status pmi_model_random(const int64_t *args, pm_graph **out, pm_error *err);
+
 #endif

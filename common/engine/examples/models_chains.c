@@ -1,6 +1,6 @@
 /* Small chains and queues. */
+#include "examples/models.h"
 #include "examples/models_explore.h"
-#include "examples/models_make.h"
 
 /* Røikjer, Hobolth and Munch 2022, Statistics and Computing 32:103: rabbits jump between two islands at rate 1 (here:
  * once for all rabbits of an island, or for each); floods empty the left and the right island at rates of their own.

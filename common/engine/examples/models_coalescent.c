@@ -1,8 +1,8 @@
 /* Coalescent models of population genetics. Every pair of lineages that can meet coalesces at the same rate, so that
  * the weight of an event is the number of pairs (or of lineages) it can happen to. */
 #include "base/mem.h"
+#include "examples/models.h"
 #include "examples/models_explore.h"
-#include "examples/models_make.h"
 
 /* Pairs of one lineage of type i and one of type j. */
 static double count_pairs(const int32_t *state, uint32_t i, uint32_t j) {

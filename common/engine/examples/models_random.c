@@ -1,7 +1,7 @@
 /* Random strongly connected components in a chain. */
 #include "base/mem.h"
+#include "examples/models.h"
 #include "examples/models_explore.h"
-#include "examples/models_make.h"
 
 /* Component c has states c * size .. c * size + size - 1, visited in a random order by one cycle, so that it is
  * strongly connected. Each state draws `extra` further targets in its component (itself and targets it has already are

@@ -5,9 +5,124 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "graph/digest.h"
-#include "graph/normalize.h"
-#include "graph/table.h"
+#include "graph/weights.h"
+
+/* ---- a table of distinct rows of doubles, told apart bit by bit (0.0 and -0.0 are two), numbered as they came ---- */
+
+/* A place of the hash table: the row's number (EMPTY: none) beside the half of its hash that says whether a look
+ * at the row is worth it. */
+typedef struct table_slot {
+    uint32_t id, tag;
+} table_slot;
+
+typedef struct table {
+    size_t width;      /* doubles in a row, at least 1 */
+    size_t n;          /* rows */
+    double *rows;      /* n x width */
+    size_t capacity;   /* rows that fit `rows` */
+    table_slot *slots; /* open addressing, at most half full */
+    size_t n_slots;    /* a power of two */
+} table;
+
+#define EMPTY UINT32_MAX
+
+/* Multiply and fold the 128-bit product: every bit of the input reaches the low bits that choose the slot. */
+static uint64_t mix(uint64_t a, uint64_t b) {
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t hash_row(const double *row, size_t width) {
+    uint64_t h = 0x9e3779b97f4a7c15u;
+    for (size_t i = 0; i < width; i++) {
+        uint64_t bits;
+        memcpy(&bits, &row[i], sizeof bits);
+        h = mix(h ^ bits, 0xd6e8feb86659fd93u);
+        h += 0xa0761d6478bd642fu;
+    }
+    return mix(h, 0xe7037ed1a0b428dbu);
+}
+
+static bool is_equal(const double *a, const double *b, size_t width) {
+    uint64_t difference = 0;
+    for (size_t i = 0; i < width; i++) {
+        uint64_t x, y;
+        memcpy(&x, &a[i], sizeof x);
+        memcpy(&y, &b[i], sizeof y);
+        difference |= x ^ y;
+    }
+    return difference == 0;
+}
+
+/* The slot that holds `row`, or the empty one where it belongs. */
+static size_t find_slot(const table *t, const double *row, uint64_t hash) {
+    size_t mask = t->n_slots - 1;
+    size_t at = (size_t)hash & mask;
+    uint32_t tag = (uint32_t)(hash >> 32);
+    for (;; at = (at + 1) & mask) {
+        table_slot slot = t->slots[at];
+        if (slot.id == EMPTY || (slot.tag == tag && is_equal(t->rows + slot.id * t->width, row, t->width))) {
+            return at;
+        }
+    }
+}
+
+static pm_status grow_slots(table *t, pm_error *err) {
+    size_t n_slots = 64;
+    if (t->n_slots != 0 && !pmi_mul(t->n_slots, 2, &n_slots)) {
+        return pmi_fail_memory(err, "the table of weights", SIZE_MAX);
+    }
+    table_slot *slots = pmi_malloc(n_slots, sizeof *slots);
+    if (slots == NULL) {
+        return pmi_fail_memory(err, "the table of weights", n_slots * sizeof *slots);
+    }
+    memset(slots, 0xff, n_slots * sizeof *slots);
+    for (size_t i = 0; i < t->n; i++) {
+        uint64_t hash = hash_row(t->rows + i * t->width, t->width);
+        size_t at = (size_t)hash & (n_slots - 1);
+        while (slots[at].id != EMPTY) {
+            at = (at + 1) & (n_slots - 1);
+        }
+        slots[at] = (table_slot){.id = (uint32_t)i, .tag = (uint32_t)(hash >> 32)};
+    }
+    free(t->slots);
+    t->slots = slots;
+    t->n_slots = n_slots;
+    return PM_OK;
+}
+
+/* The number of the row equal to `row` (width doubles), added if it is new. */
+static pm_status intern(table *t, const double *row, uint32_t *id, pm_error *err) {
+    if (t->n >= t->n_slots / 2) {
+        PM_TRY(grow_slots(t, err));
+    }
+    uint64_t hash = hash_row(row, t->width);
+    size_t at = find_slot(t, row, hash);
+    if (t->slots[at].id == EMPTY) {
+        if (t->n >= EMPTY - 1) {
+            return pmi_fail(err, PM_EDATA, "more than %u distinct weights", EMPTY - 1);
+        }
+        if (!pmi_reserve((void **)&t->rows, &t->capacity, t->n + 1, t->width * sizeof *row)) {
+            return pmi_fail_memory(err, "the table of weights", (t->n + 1) * t->width * sizeof *row);
+        }
+        memcpy(t->rows + t->n * t->width, row, t->width * sizeof *row);
+        t->slots[at] = (table_slot){.id = (uint32_t)t->n++, .tag = (uint32_t)(hash >> 32)};
+    }
+    *id = t->slots[at].id;
+    return PM_OK;
+}
+
+/* EMPTY where there is none. */
+static uint32_t find_row(const table *t, const double *row) {
+    return t->n == 0 ? EMPTY : t->slots[find_slot(t, row, hash_row(row, t->width))].id;
+}
+
+static void free_table(table *t) {
+    free(t->rows);
+    free(t->slots);
+    *t = (table){.width = t->width};
+}
 
 /* The arrays of the file, in the order in which the graph keeps them. */
 typedef enum list_kind { LIST_PLAIN, LIST_CONSTANT, LIST_PARAM, LIST_START, LIST_START_PARAM, N_LISTS } list_kind;
@@ -34,15 +149,15 @@ struct pm_builder {
     int32_t *states;
     size_t states_capacity;
     list lists[N_LISTS];
-    pm_table constants; /* width 1: of edges, constant_edges, start_edges */
-    pm_table params;    /* width 1+P: of param_edges, start_param_edges */
+    table constants; /* width 1: of edges, constant_edges, start_edges */
+    table params;    /* width 1+P: of param_edges, start_param_edges */
 };
 
 static bool is_param_list(list_kind kind) {
     return kind == LIST_PARAM || kind == LIST_START_PARAM;
 }
 
-static pm_table *table_of(pm_builder *b, list_kind kind) {
+static table *table_of(pm_builder *b, list_kind kind) {
     return is_param_list(kind) ? &b->params : &b->constants;
 }
 
@@ -78,8 +193,8 @@ static void empty_builder(pm_builder *b) {
         free(b->lists[k].weight.at);
         b->lists[k] = (list){0};
     }
-    pmi_table_free(&b->constants);
-    pmi_table_free(&b->params);
+    free_table(&b->constants);
+    free_table(&b->params);
 }
 
 void pmi_builder_free(pm_builder *b) {
@@ -183,7 +298,7 @@ static pm_status add_row(pm_builder *b, list_kind kind, uint32_t from, uint32_t 
     list *l = &b->lists[kind];
     uint32_t weight = 0;
     pm_status st = check_coef(b, kind, coef, err);
-    PM_THEN(st, pmi_table_intern(table_of(b, kind), coef, &weight, err));
+    PM_THEN(st, intern(table_of(b, kind), coef, &weight, err));
     if (st == PM_OK && kind < N_EDGE_LISTS) {
         st = push(&l->from, l->n, from, list_names[kind], err);
     }
@@ -312,7 +427,7 @@ static pm_status check_graph(const pm_builder *b, bool *has_start, pm_error *err
 /* Numbers the weights anew in the order of first use in the file's own order of arrays: the graph and its digest are
  * the same in whatever order the rows came in. */
 typedef struct merge {
-    const pm_table *constants, *params;
+    const table *constants, *params;
     uint32_t *constant_ids, *param_ids; /* new numbers of the rows of both tables, PM_NONE where not seen yet */
     double *rows;                       /* n x (1+P) */
     size_t n;
@@ -334,7 +449,7 @@ static void number_constant(merge *m, uint32_t id) {
     size_t width = m->params->width;
     m->constant_ids[id] = (uint32_t)m->n;
     m->wide[0] = m->constants->rows[id];
-    uint32_t twin = pmi_table_find(m->params, m->wide);
+    uint32_t twin = find_row(m->params, m->wide);
     if (twin != PM_NONE) {
         m->param_ids[twin] = (uint32_t)m->n;
     }
@@ -345,7 +460,7 @@ static void number_params(merge *m, uint32_t id) {
     size_t width = m->params->width;
     const double *row = m->params->rows + id * width;
     m->param_ids[id] = (uint32_t)m->n;
-    uint32_t twin = is_constant_row(row, width) ? pmi_table_find(m->constants, row) : PM_NONE;
+    uint32_t twin = is_constant_row(row, width) ? find_row(m->constants, row) : PM_NONE;
     if (twin != PM_NONE) {
         m->constant_ids[twin] = (uint32_t)m->n;
     }

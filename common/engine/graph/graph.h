@@ -64,4 +64,12 @@ bool pmi_graph_weight_is_zero(const pm_graph *g, uint32_t w);
 /* "row 17 (state [0, 3, 1])", at most `n` bytes with the final zero; long states are cut with "...". */
 void pmi_graph_describe(const pm_graph *g, uint32_t vertex, char *text, size_t n);
 
+/* The identity of a graph:
+ * SHA-256 of "phasemill graph 1\n", then as little-endian uint64: n, L, P, 1 for a discrete graph (2 where its
+ * rows are normalized, else 0), n_plain, n_constant, n_edges,
+ * n_start_plain, n_starts, n_weights; then the arrays states, from, to, weight, start_to, start_weight, each as one
+ * byte w and its numbers in w bytes, little-endian, two's complement: w is the least of 1, 2, 3, 4 that holds all of
+ * them (for states with their signs); then weights, 64 bits each. */
+pm_status pmi_graph_digest(const pm_graph *g, uint8_t digest[PM_DIGEST_BYTES], pm_error *err);
+
 #endif

@@ -1,4 +1,4 @@
-#include "graph/normalize.h"
+#include "graph/weights.h"
 
 #include <float.h>
 #include <math.h>

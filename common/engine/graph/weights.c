@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include "graph/exact.h"
-#include "graph/normalize.h"
 
 /* Below this part of the sum of magnitudes, Dot2 may have lost digits that the exact sum has. */
 #define CANCELLED 0x1p-40

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "cache/disk_traces.h"
+#include "cache/disk.h"
 
 void pm_model_options_default(pm_model_options *options) {
     *options = (pm_model_options){.effort = PM_EFFORT_BALANCED, .min_size = 50, .use_cache = true};

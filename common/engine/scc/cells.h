@@ -2,7 +2,7 @@
 #ifndef PM_SCC_CELLS_H
 #define PM_SCC_CELLS_H
 
-#include "scc/digraph.h"
+#include "scc/topology.h"
 
 /* Cells lie one behind the other in `vertex`; a cell is called by the place at which it begins. */
 typedef struct pm_cells {
@@ -29,5 +29,9 @@ pm_status pmi_cells_split(pm_cells *cells, uint32_t cell, const uint64_t *value,
  * cells before, never on the names of vertices. `changed`: the cell that differs from an equitable partition, or
  * PM_NONE: any may. */
 pm_status pmi_cells_refine(const pm_digraph *g, pm_cells *cells, uint32_t changed, pm_error *err);
+
+/* Splits a cell by what lies around each of its vertices, to a distance that the size of the cell allows; *splits says
+ * whether it fell apart. The partition may need refining afterwards. */
+pm_status pmi_cells_look_around(const pm_digraph *g, pm_cells *cells, uint32_t cell, bool *splits, pm_error *err);
 
 #endif

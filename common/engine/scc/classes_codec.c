@@ -1,11 +1,11 @@
-#include "scc/classes_codec.h"
+#include "scc/classes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "codec/cursor.h"
 #include "codec/envelope.h"
-#include "codec/fields.h"
 #include "codec/writer.h"
 
 #define PAYLOAD_KEYS 8

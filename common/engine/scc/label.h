@@ -12,4 +12,12 @@
  * deep recursion. *seconds falls by what the search took; NULL: no limit. */
 pm_status pmi_label(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err);
 
+/* nauty gets no part larger than this: its search recurses, and looks at the clock only between refinements. */
+#define PM_NAUTY_STATES 3000
+
+/* The canonical order by nauty; *found is false when pmi_thread_seconds() passed *limit first. The time of a thread of
+ * nauty's own is taken off *limit. */
+pm_status pmi_label_nauty(const pm_digraph *g, const pm_cells *cells, double *limit, uint32_t *order, bool *found,
+                          pm_error *err);
+
 #endif

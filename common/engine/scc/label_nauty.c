@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "scc/label_impl.h"
+#include "scc/label.h"
 
 /* nauty recurses once for each vertex that it chooses: 3,000 at most, some hundred bytes each. */
 #define STACK_BYTES ((size_t)8 << 20)

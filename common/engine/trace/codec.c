@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "codec/cursor.h"
 #include "codec/envelope.h"
-#include "codec/fields.h"
 #include "codec/writer.h"
 
 /* ---- rows as gaps ---- */

@@ -2,7 +2,7 @@
 #ifndef PM_TRACE_LIBRARY_IMPL_H
 #define PM_TRACE_LIBRARY_IMPL_H
 
-#include "scc/classes_codec.h"
+#include "scc/classes.h"
 #include "trace/library.h"
 
 /* What is kept of a graph in `options->classes`, of its numbers of SCCs and states; *found is false when it is not
