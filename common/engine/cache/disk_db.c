@@ -134,12 +134,8 @@ static int open_file(pm_disk *disk, const char *path, bool resets, sqlite3 **db)
         return SQLITE_NOMEM;
     }
     (void)sqlite3_extended_result_codes(*db, 1);
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_busy_handler(*db, wait_for_lock, disk);
-    }
-    if (rc == SQLITE_OK) {
-        rc = harden(*db);
-    }
+    PM_THEN(rc, sqlite3_busy_handler(*db, wait_for_lock, disk));
+    PM_THEN(rc, harden(*db));
     if (rc == SQLITE_OK && resets) {
         rc = sqlite3_db_config(*db, SQLITE_DBCONFIG_RESET_DATABASE, 1, NULL);
     }
@@ -179,21 +175,13 @@ static int check_tables(sqlite3 *db) {
 static int check_schema(sqlite3 *db, int64_t *made) {
     int64_t id = 0, version = 0;
     int rc = sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
-    if (rc == SQLITE_OK) {
-        rc = query_integer(db, "PRAGMA application_id", &id);
-    }
-    if (rc == SQLITE_OK) {
-        rc = query_integer(db, "PRAGMA user_version", &version);
-    }
+    PM_THEN(rc, query_integer(db, "PRAGMA application_id", &id));
+    PM_THEN(rc, query_integer(db, "PRAGMA user_version", &version));
     if (rc == SQLITE_OK && (id != APPLICATION_ID || version != VERSION)) {
         rc = SQLITE_NOTADB;
     }
-    if (rc == SQLITE_OK) {
-        rc = check_tables(db);
-    }
-    if (rc == SQLITE_OK) {
-        rc = query_integer(db, "SELECT made FROM total", made);
-    }
+    PM_THEN(rc, check_tables(db));
+    PM_THEN(rc, query_integer(db, "SELECT made FROM total", made));
     if (sqlite3_get_autocommit(db) == 0) {
         (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
     }
@@ -213,9 +201,7 @@ static int make_tables(pm_disk *disk, sqlite3 *db) {
     for (size_t i = 0; i < N_TABLES && rc == SQLITE_OK; i++) {
         rc = sqlite3_exec(db, tables[i], NULL, NULL, NULL);
     }
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_prepare_v2(db, "INSERT INTO total VALUES(0, 0, ?1)", -1, &s, NULL);
-    }
+    PM_THEN(rc, sqlite3_prepare_v2(db, "INSERT INTO total VALUES(0, 0, ?1)", -1, &s, NULL));
     if (rc == SQLITE_OK) {
         sqlite3_bind_int64(s, 1, pmi_disk_now(disk));
         rc = sqlite3_step(s);
@@ -261,12 +247,8 @@ static bool tell_of_old_cache(const pm_disk *disk) {
 static int make_file(pm_disk *disk, const char *path) {
     sqlite3 *db = NULL;
     int rc = open_file(disk, path, false, &db);
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_exec(db, BEFORE_TABLES, NULL, NULL, NULL);
-    }
-    if (rc == SQLITE_OK) {
-        rc = make_tables(disk, db);
-    }
+    PM_THEN(rc, sqlite3_exec(db, BEFORE_TABLES, NULL, NULL, NULL));
+    PM_THEN(rc, make_tables(disk, db));
     (void)sqlite3_close(db);
     return rc;
 }
@@ -336,9 +318,7 @@ void pmi_disk_disconnect(pm_disk *disk) {
 
 static int open_checked(pm_disk *disk) {
     int rc = open_file(disk, disk->path, false, &disk->db);
-    if (rc == SQLITE_OK) {
-        rc = check_schema(disk->db, &disk->made);
-    }
+    PM_THEN(rc, check_schema(disk->db, &disk->made));
     if (rc == SQLITE_OK && sqlite3_db_readonly(disk->db, "main") == 1) {
         rc = pmi_disk_may_write(disk) ? SQLITE_CORRUPT : SQLITE_OK; /* by its header, not by right */
     }
@@ -350,9 +330,7 @@ static int open_checked(pm_disk *disk) {
 
 int pmi_disk_connect(pm_disk *disk) {
     int rc = make_if_missing(disk);
-    if (rc == SQLITE_OK) {
-        rc = open_checked(disk);
-    }
+    PM_THEN(rc, open_checked(disk));
     return pmi_disk_is_damage(disk, rc) ? pmi_disk_rebuild(disk, rc) : rc;
 }
 
@@ -380,9 +358,7 @@ static bool is_another(pm_disk *disk) {
     sqlite3 *db = NULL;
     int64_t made;
     int rc = open_file(disk, disk->path, false, &db);
-    if (rc == SQLITE_OK) {
-        rc = check_schema(db, &made);
-    }
+    PM_THEN(rc, check_schema(db, &made));
     (void)sqlite3_close(db);
     return rc == SQLITE_OK && made != disk->made;
 }
@@ -401,9 +377,7 @@ int pmi_disk_rebuild(pm_disk *disk, int why) {
     int rc = make_if_missing(disk);
     if (rc == SQLITE_OK && !is_another(disk)) {
         rc = open_file(disk, disk->path, true, &db);
-        if (rc == SQLITE_OK) {
-            rc = reset(disk, db);
-        }
+        PM_THEN(rc, reset(disk, db));
         if (rc != SQLITE_OK) {
             disk->system_error = sqlite3_system_errno(db);
         }

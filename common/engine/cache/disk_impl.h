@@ -1,5 +1,5 @@
 /* What the parts of the disk cache share. docs/cache.md describes files and tables. Functions that return int return
- * SQLite's (extended) result codes. */
+ * SQLite's (extended) result codes; PM_THEN takes their steps, too, as success is 0 for both. */
 #ifndef PM_CACHE_DISK_IMPL_H
 #define PM_CACHE_DISK_IMPL_H
 
@@ -7,6 +7,8 @@
 #include <time.h>
 
 #include "cache/disk.h"
+
+_Static_assert(SQLITE_OK == PM_OK, "PM_THEN takes steps of both");
 
 #define PM_DISK_FILE "traces.sqlite"
 #define PM_DISK_PATIENCE_SECONDS 1.0

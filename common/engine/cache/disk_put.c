@@ -261,24 +261,12 @@ static int put(pm_disk *disk, void *ctx) {
     plan *p = ctx;
     pm_disk_total total = {0};
     int rc = check_rows(disk);
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_write_uses(disk);
-    }
-    if (rc == SQLITE_OK) {
-        rc = find_known(disk, p);
-    }
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_total_read(disk, &total);
-    }
-    if (rc == SQLITE_OK) {
-        rc = evict(disk, p, &total);
-    }
-    if (rc == SQLITE_OK) {
-        rc = put_wanted(disk, p, &total);
-    }
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_total_write(disk, &total);
-    }
+    PM_THEN(rc, pmi_disk_write_uses(disk));
+    PM_THEN(rc, find_known(disk, p));
+    PM_THEN(rc, pmi_disk_total_read(disk, &total));
+    PM_THEN(rc, evict(disk, p, &total));
+    PM_THEN(rc, put_wanted(disk, p, &total));
+    PM_THEN(rc, pmi_disk_total_write(disk, &total));
     return rc == SQLITE_OK ? shrink(disk) : rc;
 }
 
@@ -319,14 +307,10 @@ static int remove_one(pm_disk *disk, void *ctx) {
         return rc == SQLITE_DONE ? SQLITE_OK : rc;
     }
     rc = pmi_disk_delete(disk, &row);
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_total_read(disk, &total);
-    }
+    PM_THEN(rc, pmi_disk_total_read(disk, &total));
     total.entries--;
     total.bytes -= row.size;
-    if (rc == SQLITE_OK) {
-        rc = total.entries < 0 || total.bytes < 0 ? SQLITE_CORRUPT : pmi_disk_total_write(disk, &total);
-    }
+    PM_THEN(rc, total.entries < 0 || total.bytes < 0 ? SQLITE_CORRUPT : pmi_disk_total_write(disk, &total));
     r->removed = true;
     return rc == SQLITE_OK ? shrink(disk) : rc;
 }
@@ -348,20 +332,12 @@ static int clear(pm_disk *disk, void *ctx) {
     size_t *removed = ctx;
     pm_disk_total total = {0};
     int rc = check_rows(disk);
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_total_read(disk, &total);
-    }
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_step(disk, PM_SQL_CLEAR_ENTRIES);
-    }
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_step(disk, PM_SQL_CLEAR_VALUES);
-    }
+    PM_THEN(rc, pmi_disk_total_read(disk, &total));
+    PM_THEN(rc, pmi_disk_step(disk, PM_SQL_CLEAR_ENTRIES));
+    PM_THEN(rc, pmi_disk_step(disk, PM_SQL_CLEAR_VALUES));
     *removed = (size_t)total.entries;
     total.entries = total.bytes = 0;
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_total_write(disk, &total);
-    }
+    PM_THEN(rc, pmi_disk_total_write(disk, &total));
     return rc == SQLITE_OK ? pmi_disk_step(disk, PM_SQL_SHRINK) : rc;
 }
 

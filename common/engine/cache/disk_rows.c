@@ -104,14 +104,20 @@ static void bind_key(sqlite3_stmt *s, int at, pm_disk_kind kind, const uint8_t k
     sqlite3_bind_blob(s, at + 1, key, PM_DIGEST_BYTES, SQLITE_STATIC);
 }
 
-static int delete_entry(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]) {
-    int rc;
-    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_REMOVE_ENTRY, &rc);
+/* Runs to its end a statement of a row's kind and key (NULL: without), then n numbers. */
+static int run(pm_disk *disk, pm_disk_sql which, const pm_disk_row *row, int n, const int64_t numbers[]) {
+    int rc, first = row == NULL ? 1 : 3;
+    sqlite3_stmt *s = pmi_disk_statement(disk, which, &rc);
     if (s == NULL) {
         return rc;
     }
-    bind_key(s, 1, kind, key);
-    return pmi_disk_step(disk, PM_SQL_REMOVE_ENTRY);
+    if (row != NULL) {
+        bind_key(s, 1, row->kind, row->key);
+    }
+    for (int i = 0; i < n; i++) {
+        sqlite3_bind_int64(s, first + i, numbers[i]);
+    }
+    return pmi_disk_step(disk, which);
 }
 
 /* Its size is not known, nor which value is its own: what no entry has is deleted, and the sum made anew. */
@@ -119,10 +125,8 @@ int pmi_disk_drop_damaged(pm_disk *disk, const pm_disk_row *row) {
     char hex[PM_DIGEST_HEX];
     pmi_hex(row->key, hex);
     pmi_logf(disk->log, PM_LOG_ERROR, "trace cache %s: the row of entry %s is damaged; it is removed", disk->dir, hex);
-    int rc = delete_entry(disk, row->kind, row->key);
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_step(disk, PM_SQL_REMOVE_ORPHANS);
-    }
+    int rc = run(disk, PM_SQL_REMOVE_ENTRY, row, 0, NULL);
+    PM_THEN(rc, pmi_disk_step(disk, PM_SQL_REMOVE_ORPHANS));
     return rc == SQLITE_OK ? pmi_disk_step(disk, PM_SQL_SUM_UP) : rc;
 }
 
@@ -152,8 +156,7 @@ int pmi_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_
 int pmi_disk_insert(pm_disk *disk, const pm_disk_entry *entry, const uint8_t digest[PM_DIGEST_BYTES]) {
     int rc;
     sqlite3_stmt *value = pmi_disk_statement(disk, PM_SQL_PUT_VALUE, &rc);
-    sqlite3_stmt *s = value == NULL ? NULL : pmi_disk_statement(disk, PM_SQL_PUT_ENTRY, &rc);
-    if (s == NULL) {
+    if (value == NULL) {
         return rc;
     }
     sqlite3_bind_blob(value, 1, digest, PM_DIGEST_BYTES, SQLITE_STATIC);
@@ -168,36 +171,16 @@ int pmi_disk_insert(pm_disk *disk, const pm_disk_entry *entry, const uint8_t dig
                        .size = (int64_t)entry->size,
                        .used = pmi_disk_now(disk)};
     memcpy(row.key, entry->key, PM_DIGEST_BYTES);
-    bind_key(s, 1, row.kind, row.key);
-    sqlite3_bind_int64(s, 3, row.id);
-    sqlite3_bind_int64(s, 4, row.size);
-    sqlite3_bind_int64(s, 5, row.used);
-    sqlite3_bind_int64(s, 6, mark_of(&row));
-    return pmi_disk_step(disk, PM_SQL_PUT_ENTRY);
+    return run(disk, PM_SQL_PUT_ENTRY, &row, 4, (int64_t[]){row.id, row.size, row.used, mark_of(&row)});
 }
 
 int pmi_disk_use(pm_disk *disk, const pm_disk_row *row) {
-    int rc;
-    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_USE, &rc);
-    if (s == NULL) {
-        return rc;
-    }
-    bind_key(s, 1, row->kind, row->key);
-    sqlite3_bind_int64(s, 3, row->id);
-    sqlite3_bind_int64(s, 4, row->used);
-    sqlite3_bind_int64(s, 5, mark_of(row));
-    return pmi_disk_step(disk, PM_SQL_USE);
+    return run(disk, PM_SQL_USE, row, 3, (int64_t[]){row->id, row->used, mark_of(row)});
 }
 
 int pmi_disk_delete(pm_disk *disk, const pm_disk_row *row) {
-    int rc;
-    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_REMOVE_VALUE, &rc);
-    if (s == NULL) {
-        return rc;
-    }
-    sqlite3_bind_int64(s, 1, row->id);
-    rc = pmi_disk_step(disk, PM_SQL_REMOVE_VALUE);
-    return rc == SQLITE_OK ? delete_entry(disk, row->kind, row->key) : rc;
+    int rc = run(disk, PM_SQL_REMOVE_VALUE, NULL, 1, &row->id);
+    return rc == SQLITE_OK ? run(disk, PM_SQL_REMOVE_ENTRY, row, 0, NULL) : rc;
 }
 
 /* ---- the sum ---- */
@@ -223,12 +206,5 @@ int pmi_disk_total_read(pm_disk *disk, pm_disk_total *out) {
 }
 
 int pmi_disk_total_write(pm_disk *disk, const pm_disk_total *total) {
-    int rc;
-    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_SET_TOTAL, &rc);
-    if (s == NULL) {
-        return rc;
-    }
-    sqlite3_bind_int64(s, 1, total->entries);
-    sqlite3_bind_int64(s, 2, total->bytes);
-    return pmi_disk_step(disk, PM_SQL_SET_TOTAL);
+    return run(disk, PM_SQL_SET_TOTAL, NULL, 2, (int64_t[]){total->entries, total->bytes});
 }

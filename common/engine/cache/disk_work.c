@@ -71,21 +71,15 @@ static int begin_hold(pm_disk *disk) {
 
 static int read_once(pm_disk *disk, pm_disk_work work, void *ctx) {
     int rc = disk->db == NULL ? pmi_disk_connect(disk) : SQLITE_OK;
-    if (rc == SQLITE_OK) {
-        rc = begin_hold(disk);
-    }
+    PM_THEN(rc, begin_hold(disk));
     return rc == SQLITE_OK ? work(disk, ctx) : rc;
 }
 
 static int write_once(pm_disk *disk, pm_disk_work work, void *ctx) {
     int rc = disk->db == NULL ? pmi_disk_connect(disk) : SQLITE_OK;
     pmi_disk_end_hold(disk);
-    if (rc == SQLITE_OK) {
-        rc = pmi_disk_step(disk, PM_SQL_BEGIN_WRITE);
-    }
-    if (rc == SQLITE_OK) {
-        rc = work(disk, ctx);
-    }
+    PM_THEN(rc, pmi_disk_step(disk, PM_SQL_BEGIN_WRITE));
+    PM_THEN(rc, work(disk, ctx));
     return rc == SQLITE_OK ? pmi_disk_step(disk, PM_SQL_COMMIT) : rc;
 }
 

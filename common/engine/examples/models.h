@@ -25,7 +25,7 @@ const pm_model_info *pmi_models(size_t *n);
 /* NULL when there is none of that name. */
 const pm_model_info *pmi_model_find(const char *name);
 
-/* ---- for the table: the makers of the models, one for each of its rows ---- */
+/* ---- for the table: the makers, one for each row; each checks the arguments of its row by pmi_model_check ---- */
 
 /* PM_EUSAGE, naming model, argument, range and value, unless every argument is in the range of its row. */
 pm_status pmi_model_check(const char *name, const int64_t *args, pm_error *err);

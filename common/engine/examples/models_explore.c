@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 
 /* The rows found so far, and an open-addressed table from state to row. A slot keeps half of the state's hash, so that
  * the states themselves are compared about once a look-up. */
@@ -30,13 +31,6 @@ struct pm_explored {
     double *coef;   /* 1 + n_params: zero but while an edge is added */
 };
 
-uint64_t pmi_draw(uint64_t seed, uint64_t counter) {
-    uint64_t z = seed + counter * UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
 /* Multilinear hashing (Lemire and Kaser 2014, "Strongly universal string hashing is fast"): the sum changes with a
  * value without looking at the others. One mixing step makes the low bits, which choose the slot, depend on all of it.
  */
@@ -49,7 +43,8 @@ static uint64_t sum_state(const struct pm_explored *e, const int32_t *state) {
 }
 
 static uint64_t finish_hash(uint64_t sum) {
-    return pmi_draw(sum, 1);
+    pm_random r = {.state = sum};
+    return pmi_random_next(&r);
 }
 
 static void put(pm_slot *slots, size_t n_slots, uint64_t hash, uint32_t row) {
@@ -163,8 +158,9 @@ static pm_status allocate(struct pm_explored *e, pm_error *err) {
     if (e->state == NULL || e->target == NULL || e->multiplier == NULL || e->coef == NULL) {
         return pmi_fail_memory(err, "one state of the model", e->length * sizeof *e->multiplier);
     }
+    pm_random r = {0};
     for (uint32_t i = 0; i < e->length; i++) {
-        e->multiplier[i] = pmi_draw(0, i + 1) | 1;
+        e->multiplier[i] = pmi_random_next(&r) | 1;
     }
     pm_status status = pmi_builder_new(e->length, e->n_params, false, &e->builder, err);
     return status == PM_OK ? grow_table(e, FIRST_SLOTS, err) : status;

@@ -32,8 +32,4 @@ pm_status pmi_explorer_edge(pm_explorer *x, uint32_t param, double coef, pm_erro
 pm_status pmi_explore(uint32_t state_length, uint32_t n_params, const int32_t *initial, pm_expand expand,
                       const void *model, pm_graph **out, pm_error *err);
 
-/* The draw number `counter` of a stream: SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
- * generators", OOPSLA), which is a bijective mix of seed + counter * 0x9E3779B97F4A7C15 and so needs no state. */
-uint64_t pmi_draw(uint64_t seed, uint64_t counter);
-
 #endif

@@ -1,5 +1,6 @@
 /* Random strongly connected components in a chain. */
 #include "base/mem.h"
+#include "base/random.h"
 #include "examples/models.h"
 #include "examples/models_explore.h"
 
@@ -12,17 +13,15 @@ enum { INSIDE, EXIT, N_PARAMS };
 
 typedef struct pm_random_model {
     uint32_t n_sccs, size, extra;
-    uint64_t seed;
-    uint64_t counter; /* draws made so far */
-    uint32_t *order;  /* size: the cycle of the component at hand */
-    uint32_t *drawn;  /* 1 + extra: targets of the state at hand */
+    pm_random random;
+    uint32_t *order; /* size: the cycle of the component at hand */
+    uint32_t *drawn; /* 1 + extra: targets of the state at hand */
     pm_builder *builder;
 } pm_random_model;
 
 /* From 0 to n - 1, n < 2^32; the bias of the multiplication (at most n / 2^64) is far below what could be seen. */
 static uint32_t draw_below(pm_random_model *m, uint32_t n) {
-    m->counter++;
-    return (uint32_t)(((unsigned __int128)pmi_draw(m->seed, m->counter) * n) >> 64);
+    return (uint32_t)(((unsigned __int128)pmi_random_next(&m->random) * n) >> 64);
 }
 
 static pm_status add_edge(pm_random_model *m, uint32_t param, uint32_t from, uint32_t to, pm_error *err) {
@@ -129,8 +128,10 @@ pm_status pmi_model_random(const int64_t *args, pm_graph **out, pm_error *err) {
                         "model random: %lld components of %lld states are more than the %u that fit a graph",
                         (long long)args[0], (long long)args[1], PM_NONE - 3);
     }
-    pm_random_model m = {
-        .n_sccs = (uint32_t)args[0], .size = (uint32_t)args[1], .extra = (uint32_t)args[2], .seed = (uint64_t)args[3]};
+    pm_random_model m = {.n_sccs = (uint32_t)args[0],
+                         .size = (uint32_t)args[1],
+                         .extra = (uint32_t)args[2],
+                         .random = {.state = (uint64_t)args[3]}};
     m.order = pmi_malloc(m.size, sizeof *m.order);
     m.drawn = pmi_malloc((size_t)m.extra + 1, sizeof *m.drawn);
     if (m.order == NULL || m.drawn == NULL) {

@@ -19,7 +19,7 @@ struct pm_graph {
     uint32_t n_params;     /* P */
     bool is_discrete;
     bool is_kind_given;   /* the file or the caller said whether it is discrete; no part of the digest */
-    bool normalizes_rows; /* discrete: weights are divided by the sum of their row at every theta (graph/normalize.h) */
+    bool normalizes_rows; /* discrete: weights are divided by the sum of their row at every theta (graph/weights.h) */
     bool has_start;       /* row 0 is the start vertex: all-zero state, no out-edges but start_edges, no in-edges */
     int32_t *states;      /* n_vertices x L, row-major */
 
@@ -45,7 +45,7 @@ struct pm_graph {
     bool takes_values; /* made inside the library: weight w at theta is theta[w], n_params is n_weights, weights NULL */
 
     uint32_t holders;                /* besides the owner, changed atomically: models keep their graph alive */
-    uint8_t digest[PM_DIGEST_BYTES]; /* the job id: SHA-256 of the graph in file order (graph/digest.h) */
+    uint8_t digest[PM_DIGEST_BYTES]; /* the job id: SHA-256 of the graph in file order (pmi_graph_digest) */
 };
 
 /* One more pm_graph_free is needed before the graph goes. Safe from several threads. */
@@ -64,12 +64,11 @@ bool pmi_graph_weight_is_zero(const pm_graph *g, uint32_t w);
 /* "row 17 (state [0, 3, 1])", at most `n` bytes with the final zero; long states are cut with "...". */
 void pmi_graph_describe(const pm_graph *g, uint32_t vertex, char *text, size_t n);
 
-/* The identity of a graph:
- * SHA-256 of "phasemill graph 1\n", then as little-endian uint64: n, L, P, 1 for a discrete graph (2 where its
- * rows are normalized, else 0), n_plain, n_constant, n_edges,
- * n_start_plain, n_starts, n_weights; then the arrays states, from, to, weight, start_to, start_weight, each as one
- * byte w and its numbers in w bytes, little-endian, two's complement: w is the least of 1, 2, 3, 4 that holds all of
- * them (for states with their signs); then weights, 64 bits each. */
+/* The identity of a graph: SHA-256 of "phasemill graph 1\n", then as little-endian uint64: n, L, P, 1 for a discrete
+ * graph (2 where its rows are normalized, else 0), n_plain, n_constant, n_edges, n_start_plain, n_starts, n_weights;
+ * then the arrays states, from, to, weight, start_to, start_weight, each as one byte w and its numbers in w bytes,
+ * little-endian, two's complement: w is the least of 1, 2, 3, 4 that holds all of them (for states with their signs);
+ * then weights, 64 bits each. */
 pm_status pmi_graph_digest(const pm_graph *g, uint8_t digest[PM_DIGEST_BYTES], pm_error *err);
 
 #endif

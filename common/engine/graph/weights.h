@@ -34,10 +34,10 @@ void pmi_terms_subtract(pm_terms *terms, const pm_graph *graph, const double *th
 
 /* ---- graphs whose rows are normalized (normalize.c) ---- */
 
-/* Graphs whose rows are normalized: the weights out of each row, self-loops included, are divided by their sum at every
- * theta, as phasic does where was_dph is set. A row whose weights are all zero stays as it is. */
-
-/* Numbers the weights anew, so that two edges have the same number only if their quotients are the same at every theta,
+/* The weights out of each row, self-loops included, are divided by their sum at every theta, as phasic does where
+ * was_dph is set. A row whose weights are all zero stays as it is.
+ *
+ * Numbers the weights anew, so that two edges have the same number only if their quotients are the same at every theta,
  * and fills sum_first and times. Weights of the start distribution come first and are not divided: it has a sum of its
  * own (eval/start.h). */
 pm_status pmi_normalize_prepare(pm_graph *g, pm_error *err);
