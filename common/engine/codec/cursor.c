@@ -50,28 +50,39 @@ static pm_status wrong_kind(const pm_cursor *c, const char *what, const char *ki
                     c->bytes[c->at]);
 }
 
-pm_status pmi_cursor_uint(pm_cursor *c, uint64_t *value, const char *what, pm_error *err) {
+/* How numbers, and lengths in front of what they count, are encoded. */
+typedef struct encoding {
+    uint8_t fix, fixes;  /* heads fix, fix + 1, ... are 0, 1, ..., so many of them */
+    uint8_t wide, wides; /* heads in front of the number: in `bytes` bytes, in twice as many, ... */
+    uint8_t bytes;
+    const char *kind;
+} encoding;
+
+static const encoding uint_encoding = {0x00, 0x80, 0xcc, 4, 1, "a whole number that is not negative"};
+static const encoding text_encoding = {0xa0, 0x20, 0xd9, 3, 1, "a text"};
+static const encoding bin_encoding = {0, 0, 0xc4, 3, 1, "a bin"};
+static const encoding array_encoding = {0x90, 0x10, 0xdc, 2, 2, "an array"};
+static const encoding map_encoding = {0x80, 0x10, 0xde, 2, 2, "a map"};
+
+static pm_status encoded_number(pm_cursor *c, const encoding *e, uint64_t *value, const char *what, pm_error *err) {
     if (c->at == c->size) {
         return cut_short(c, what, 1, err);
     }
     uint8_t head = c->bytes[c->at];
-    switch (head) {
-    case 0xcc:
-        return wide_number(c, 1, 0x80, value, what, err);
-    case 0xcd:
-        return wide_number(c, 2, 0x100, value, what, err);
-    case 0xce:
-        return wide_number(c, 4, 0x10000, value, what, err);
-    case 0xcf:
-        return wide_number(c, 8, 0x100000000, value, what, err);
-    default:
-        if (head > 0x7f) {
-            return wrong_kind(c, what, "a whole number that is not negative", err);
-        }
-        *value = head;
-        c->at++;
-        return PM_OK;
+    if (head >= e->wide && head < e->wide + e->wides) {
+        size_t n = (size_t)e->bytes << (head - e->wide);
+        return wide_number(c, n, head == e->wide ? e->fixes : (uint64_t)1 << 4 * n, value, what, err);
     }
+    if (head < e->fix || head >= e->fix + e->fixes) {
+        return wrong_kind(c, what, e->kind, err);
+    }
+    *value = (uint64_t)(head - e->fix);
+    c->at++;
+    return PM_OK;
+}
+
+pm_status pmi_cursor_uint(pm_cursor *c, uint64_t *value, const char *what, pm_error *err) {
+    return encoded_number(c, &uint_encoding, value, what, err);
 }
 
 /* A head of one byte and a negative number in `n` bytes (two's complement) that needs all of them: at most `most`. */
@@ -153,38 +164,12 @@ pm_status pmi_cursor_bool(pm_cursor *c, bool *value, const char *what, pm_error 
     return PM_OK;
 }
 
-static pm_status text_length(pm_cursor *c, uint64_t *length, const char *what, pm_error *err) {
-    if (c->at == c->size) {
-        return cut_short(c, what, 1, err);
-    }
-    uint8_t head = c->bytes[c->at];
-    switch (head) {
-    case 0xd9:
-        return wide_number(c, 1, 0x20, length, what, err);
-    case 0xda:
-        return wide_number(c, 2, 0x100, length, what, err);
-    case 0xdb:
-        return wide_number(c, 4, 0x10000, length, what, err);
-    default:
-        if ((head & 0xe0) != 0xa0) {
-            return wrong_kind(c, what, "a text", err);
-        }
-        *length = head & 0x1f;
-        c->at++;
-        return PM_OK;
-    }
-}
-
-pm_status pmi_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
+static pm_status counted_bytes(pm_cursor *c, const encoding *e, const uint8_t **bytes, size_t *n, const char *what,
+                               pm_error *err) {
     uint64_t length = 0;
-    size_t bad = 0;
-    PM_TRY(text_length(c, &length, what, err));
+    PM_TRY(encoded_number(c, e, &length, what, err));
     if (length > c->size - c->at) {
         return cut_short(c, what, length, err);
-    }
-    if (!pmi_utf8_valid(c->bytes + c->at, (size_t)length, &bad)) {
-        return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected UTF-8 without U+0000, found byte 0x%02x", c->at + bad,
-                        what, c->bytes[c->at + bad]);
     }
     *bytes = c->bytes + c->at;
     *n = (size_t)length;
@@ -192,61 +177,26 @@ pm_status pmi_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const 
     return PM_OK;
 }
 
-/* An array's or a map's head: `fix` with the count in its low four bits, else `wide` (16 bits) or the one after it. */
-static pm_status container(pm_cursor *c, uint8_t fix, uint8_t wide, uint64_t *count, const char *what, const char *kind,
-                           pm_error *err) {
-    if (c->at == c->size) {
-        return cut_short(c, what, 1, err);
+pm_status pmi_cursor_bin(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
+    return counted_bytes(c, &bin_encoding, bytes, n, what, err);
+}
+
+pm_status pmi_cursor_text(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
+    size_t bad = 0;
+    PM_TRY(counted_bytes(c, &text_encoding, bytes, n, what, err));
+    if (!pmi_utf8_valid(*bytes, *n, &bad)) {
+        return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected UTF-8 without U+0000, found byte 0x%02x",
+                        c->at - *n + bad, what, (*bytes)[bad]);
     }
-    uint8_t head = c->bytes[c->at];
-    if (head == wide) {
-        return wide_number(c, 2, 0x10, count, what, err);
-    }
-    if (head == wide + 1) {
-        return wide_number(c, 4, 0x10000, count, what, err);
-    }
-    if ((head & 0xf0) != fix) {
-        return wrong_kind(c, what, kind, err);
-    }
-    *count = head & 0x0f;
-    c->at++;
     return PM_OK;
 }
 
 pm_status pmi_cursor_array(pm_cursor *c, uint64_t *count, const char *what, pm_error *err) {
-    return container(c, 0x90, 0xdc, count, what, "an array", err);
+    return encoded_number(c, &array_encoding, count, what, err);
 }
 
 pm_status pmi_cursor_map(pm_cursor *c, uint64_t *count, const char *what, pm_error *err) {
-    return container(c, 0x80, 0xde, count, what, "a map", err);
-}
-
-static pm_status bin_length(pm_cursor *c, uint64_t *length, const char *what, pm_error *err) {
-    if (c->at == c->size) {
-        return cut_short(c, what, 1, err);
-    }
-    switch (c->bytes[c->at]) {
-    case 0xc4:
-        return wide_number(c, 1, 0, length, what, err);
-    case 0xc5:
-        return wide_number(c, 2, 0x100, length, what, err);
-    case 0xc6:
-        return wide_number(c, 4, 0x10000, length, what, err);
-    default:
-        return wrong_kind(c, what, "a bin", err);
-    }
-}
-
-pm_status pmi_cursor_bin(pm_cursor *c, const uint8_t **bytes, size_t *n, const char *what, pm_error *err) {
-    uint64_t length = 0;
-    PM_TRY(bin_length(c, &length, what, err));
-    if (length > c->size - c->at) {
-        return cut_short(c, what, length, err);
-    }
-    *bytes = c->bytes + c->at;
-    *n = (size_t)length;
-    c->at += *n;
-    return PM_OK;
+    return encoded_number(c, &map_encoding, count, what, err);
 }
 
 pm_status pmi_cursor_end(const pm_cursor *c, pm_error *err) {

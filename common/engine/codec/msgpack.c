@@ -55,44 +55,18 @@ static inline int real(unpack_user *u, double value, unpack_object *o) {
     return u->expects_key ? refuse(u, "a number") : keep(u, pmi_emit_real(u->sink, value, u->err));
 }
 
-static inline int on_uint8(unpack_user *u, uint8_t d, unpack_object *o) {
-    return integer(u, d, o);
-}
-
-static inline int on_uint16(unpack_user *u, uint16_t d, unpack_object *o) {
-    return integer(u, d, o);
-}
-
-static inline int on_uint32(unpack_user *u, uint32_t d, unpack_object *o) {
-    return integer(u, d, o);
-}
+#define on_uint8 integer
+#define on_uint16 integer
+#define on_uint32 integer
+#define on_int8 integer
+#define on_int16 integer
+#define on_int32 integer
+#define on_int64 integer
+#define on_float real
+#define on_double real
 
 static inline int on_uint64(unpack_user *u, uint64_t d, unpack_object *o) {
     return d <= INT64_MAX ? integer(u, (int64_t)d, o) : real(u, (double)d, o);
-}
-
-static inline int on_int8(unpack_user *u, int8_t d, unpack_object *o) {
-    return integer(u, d, o);
-}
-
-static inline int on_int16(unpack_user *u, int16_t d, unpack_object *o) {
-    return integer(u, d, o);
-}
-
-static inline int on_int32(unpack_user *u, int32_t d, unpack_object *o) {
-    return integer(u, d, o);
-}
-
-static inline int on_int64(unpack_user *u, int64_t d, unpack_object *o) {
-    return integer(u, d, o);
-}
-
-static inline int on_float(unpack_user *u, float d, unpack_object *o) {
-    return real(u, (double)d, o);
-}
-
-static inline int on_double(unpack_user *u, double d, unpack_object *o) {
-    return real(u, d, o);
 }
 
 static inline int on_nil(unpack_user *u, unpack_object *o) {
