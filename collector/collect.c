@@ -8,7 +8,7 @@
 #include "units/send.h"
 
 /* Traces that are there and turn out to be unusable are recorded again, but not for ever. */
-#define MOST_ROUNDS 5
+#define MAX_ROUNDS 5
 
 typedef struct collection {
     pm_producer *p;
@@ -175,7 +175,7 @@ static pm_status keeps_changing(pm_status st, pm_error *err) {
         err, st,
         "%s: %d times in a row what workers had recorded could not be used or was gone; see the warnings above, "
         "find out who else writes to Redis or removes from it, and collect again",
-        last.text, MOST_ROUNDS);
+        last.text, MAX_ROUNDS);
 }
 
 /* After a stitch without one of the traces, or without Redis: the next round's watch waits for either. */
@@ -191,10 +191,10 @@ static pm_status run_rounds(collection *c, size_t *n_missing, pm_model **model, 
             return st;
         }
         st = stitch(c, model, err);
-        if (pmi_is_transient(st) && c->report->rounds < MOST_ROUNDS) {
+        if (pmi_is_transient(st) && c->report->rounds < MAX_ROUNDS) {
             pmi_logf(c->p->log, PM_LOG_WARNING, "%s; the job is taken up once more", err->text);
         }
-    } while (pmi_is_transient(st) && c->report->rounds < MOST_ROUNDS);
+    } while (pmi_is_transient(st) && c->report->rounds < MAX_ROUNDS);
     return pmi_is_transient(st) ? keeps_changing(st, err) : st;
 }
 

@@ -84,7 +84,7 @@ static pm_status restore_job(pm_producer *p, const pm_model *model, const pm_buf
 /* The most that the result of one slice may take. */
 #define RESULT_LIMIT ((size_t)1 << 30)
 /* A result that was there and turned out to be altered is computed again, but not for ever. */
-#define MOST_ROUNDS 3
+#define MAX_ROUNDS 3
 
 typedef struct batch {
     pm_producer *p;
@@ -371,14 +371,14 @@ static pm_status run_round(batch *b, bool is_first, bool *again, pm_error *err) 
 
 static pm_status run_rounds(batch *b, pm_error *err) {
     bool again = true;
-    for (size_t round = 0; again && round < MOST_ROUNDS; round++) {
+    for (size_t round = 0; again && round < MAX_ROUNDS; round++) {
         PM_TRY(run_round(b, round == 0, &again, err));
     }
     return !again ? PM_OK
                   : pmi_fail(err, PM_ETEMPORARY,
                              "what the slices need, or their results, went missing in Redis %d times in a row; try "
                              "again",
-                             MOST_ROUNDS);
+                             MAX_ROUNDS);
 }
 
 static pm_status evaluate(batch *b, pm_error *err) {

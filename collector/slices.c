@@ -15,10 +15,10 @@
 #define EDGES_PER_SECOND 1e9
 
 /* A slice: at least so long, and at most when there is a lot to do; so many of them when there is. */
-#define LEAST_SECONDS 0.05
-#define MOST_SECONDS 0.5
+#define MIN_SECONDS 0.05
+#define MAX_SECONDS 0.5
 #define MANY_SLICES 64.0
-#define MOST_SLICES 1024.0
+#define MAX_SLICES 1024.0
 /* Every slice carries all reward vectors, and every result travels: bytes that take as long as a second of work. */
 #define BYTES_PER_SECOND 1e8
 #define SLICE_BYTES ((size_t)32 << 20)
@@ -44,7 +44,7 @@ static double moments_seconds(const pm_model *m, const pm_request *r) {
 }
 
 /* The largest total rate out of a state, for each of the rows of a block. */
-static void find_rates(const pm_graph *g, const double *values, double *out, double most[LANES]) {
+static void find_rates(const pm_graph *g, const double *values, double *out, double max[LANES]) {
     memset(out, 0, (size_t)g->n_vertices * LANES * sizeof *out);
     for (size_t e = 0; e < g->n_edges; e++) {
         const double *w = values + (size_t)g->weight[e] * LANES;
@@ -53,9 +53,9 @@ static void find_rates(const pm_graph *g, const double *values, double *out, dou
             sum[l] += w[l];
         }
     }
-    memset(most, 0, LANES * sizeof *most);
+    memset(max, 0, LANES * sizeof *max);
     for (size_t i = 0; i < (size_t)g->n_vertices * LANES; i++) {
-        most[i % LANES] = out[i] > most[i % LANES] ? out[i] : most[i % LANES];
+        max[i % LANES] = out[i] > max[i % LANES] ? out[i] : max[i % LANES];
     }
 }
 
@@ -151,16 +151,16 @@ static double row_bytes(const pm_graph *g, const pm_request *r) {
 }
 
 static double slice_target(const pm_model *m, const pm_request *r, const double *seconds) {
-    double total = 0, most = MOST_SECONDS;
+    double total = 0, max = MAX_SECONDS;
     for (size_t i = 0; i < r->n_theta; i++) {
         total += seconds[i];
     }
     double rewards = 8.0 * (double)r->n_rewards * (double)m->analysis.graph->n_vertices / BYTES_PER_SECOND;
-    double least = LEAST_SECONDS > rewards ? LEAST_SECONDS : rewards;
-    most = most > total / MOST_SLICES ? most : total / MOST_SLICES;
+    double min = MIN_SECONDS > rewards ? MIN_SECONDS : rewards;
+    max = max > total / MAX_SLICES ? max : total / MAX_SLICES;
     double target = total / MANY_SLICES;
-    target = target < most ? target : most;
-    return target > least ? target : least;
+    target = target < max ? target : max;
+    return target > min ? target : min;
 }
 
 /* Rows are cut where blocks of lanes end; by fewer rows where one block takes longer than a slice should. */

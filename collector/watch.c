@@ -12,8 +12,8 @@
 #include "units/workers.h"
 
 /* Between sweeps: at least, at most, and as many times what the last one took. */
-#define SWEEP_LEAST 1.0
-#define SWEEP_MOST 5.0
+#define MIN_SWEEP 1.0
+#define MAX_SWEEP 5.0
 #define SWEEP_SHARE 20.0
 /* An item is sent again when so many sweeps in a row found it unclaimed: what one sweep reads here and there is
  * not of one moment. */
@@ -101,7 +101,7 @@ static void tell_failure(const watcher *w, const pm_outcome_message *o, const ch
 }
 
 static pm_status fail_with(watcher *w, const pm_outcome_message *o, pm_error *err) {
-    char text[PM_TEXT_MOST + 8], unit[PM_DIGEST_HEX], scc[PM_DIGEST_HEX + 8] = "", topic[256];
+    char text[PM_MAX_TEXT + 8], unit[PM_DIGEST_HEX], scc[PM_DIGEST_HEX + 8] = "", topic[256];
     pmi_span_text(o->error, text, sizeof text);
     pmi_span_text(o->topic, topic, sizeof topic);
     pmi_hex(o->unit, unit);
@@ -264,8 +264,8 @@ static pm_status sweep(watcher *w, pm_error *err) {
     }
     double now = pmi_seconds(), wait = SWEEP_SHARE * (now - start);
     wait = w->options->sweep_seconds > 0 ? w->options->sweep_seconds
-           : wait < SWEEP_LEAST          ? SWEEP_LEAST
-           : wait > SWEEP_MOST           ? SWEEP_MOST
+           : wait < MIN_SWEEP            ? MIN_SWEEP
+           : wait > MAX_SWEEP            ? MAX_SWEEP
                                          : wait;
     w->next_sweep = now + wait;
     return st;
@@ -285,7 +285,7 @@ static pm_status check_hints(watcher *w, pm_error *err) {
 
 /* Who takes units and cannot do them says so itself; each such worker would say it again and again. */
 static void tell_astray(watcher *w, const pm_event_message *event) {
-    char text[PM_TEXT_MOST + 8];
+    char text[PM_MAX_TEXT + 8];
     pmi_span_text(event->error, text, sizeof text);
     pmi_logf(w->p->log, w->is_astray ? PM_LOG_DEBUG : PM_LOG_WARNING, "a unit went astray: %s", text);
     w->is_astray = true;

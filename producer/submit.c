@@ -80,7 +80,7 @@ static pm_status put_manifest(submission *s, pm_error *err) {
 }
 
 static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
-    char room[PM_TEXT_MOST + 1]; /* a path may be any bytes */
+    char room[PM_MAX_TEXT + 1]; /* a path may be any bytes */
     pm_span source = pmi_span_clean(s->options->source == NULL ? "" : s->options->source, room, sizeof room);
     pm_job_message job = {.kind = pmi_span_of(pmi_record_units.name),
                           .source = source,

@@ -5,13 +5,13 @@
 
 /* ---- the link to Redis --------------------------------------------------------------------------------- */
 
-#define RETRY_LEAST 0.1
-#define RETRY_MOST 5.0
+#define MIN_RETRY 0.1
+#define MAX_RETRY 5.0
 #define SETTLED_SECONDS 20.0 /* up, until it is said to be back */
 
 void pmi_link_init(pm_link *link, uint64_t seed) {
     *link = (pm_link){.away_since = pmi_seconds()};
-    pmi_backoff_init(&link->backoff, RETRY_LEAST, RETRY_MOST, seed);
+    pmi_backoff_init(&link->backoff, MIN_RETRY, MAX_RETRY, seed);
 }
 
 void pmi_link_note(pm_worker *w, pm_status st, const pm_error *err) {

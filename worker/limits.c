@@ -63,12 +63,12 @@ size_t pmi_resident_bytes(pid_t pid) {
 
 pm_status pmi_limit_data(size_t bytes, pm_error *err) {
     struct rlimit limit;
-    size_t most;
+    size_t max;
     if (getrlimit(RLIMIT_DATA, &limit) != 0) {
         return pmi_fail(err, PM_EOSERR, "cannot read the limit on memory: %s", strerror(errno));
     }
-    bool is_limited = bytes > 0 && pmi_add(pmi_data_bytes(), bytes, &most);
-    limit.rlim_cur = is_limited && (limit.rlim_max == RLIM_INFINITY || most < limit.rlim_max) ? most : limit.rlim_max;
+    bool is_limited = bytes > 0 && pmi_add(pmi_data_bytes(), bytes, &max);
+    limit.rlim_cur = is_limited && (limit.rlim_max == RLIM_INFINITY || max < limit.rlim_max) ? max : limit.rlim_max;
     if (setrlimit(RLIMIT_DATA, &limit) != 0) {
         return pmi_fail(err, PM_EOSERR, "cannot limit the memory of a unit to %zu bytes more: %s", bytes,
                         strerror(errno));

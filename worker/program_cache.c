@@ -54,13 +54,13 @@ static entry *find(pm_program_cache *m, const uint8_t *job, pm_isa isa, bool nor
 }
 
 static entry *least_recently_used(pm_program_cache *m) {
-    entry *least = &m->entries[0];
+    entry *oldest = &m->entries[0];
     for (size_t i = 1; i < PM_PROGRAMS_KEPT; i++) {
-        if (m->entries[i].used < least->used) {
-            least = &m->entries[i];
+        if (m->entries[i].used < oldest->used) {
+            oldest = &m->entries[i];
         }
     }
-    return least;
+    return oldest;
 }
 
 static size_t total_bytes(const pm_program_cache *m) {

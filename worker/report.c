@@ -87,7 +87,7 @@ void pmi_held_tell(pm_worker *w, const pm_held *h, const char *type) {
 /* ---- dead letters ---- */
 
 /* The unit's own headers, as many as there is room for beside ours. */
-static size_t add_original(const pm_held *h, pm_header *list, size_t most) {
+static size_t add_original(const pm_held *h, pm_header *list, size_t max) {
     rd_kafka_headers_t *headers = NULL;
     size_t n = 0;
     const char *name;
@@ -97,7 +97,7 @@ static size_t add_original(const pm_held *h, pm_header *list, size_t most) {
         return 0;
     }
     for (size_t i = 0;
-         n < most && rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+         n < max && rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
         bool is_ours = strncmp(name, "__dlq.", 6) == 0 || strcmp(name, "phasemill-attempts") == 0 ||
                        strcmp(name, "phasemill-scc") == 0; /* of an earlier death */
         if (!is_ours) {

@@ -16,8 +16,8 @@
 #include "worker/limits.h"
 
 /* A child that dies without having been given a unit is replaced after a wait that doubles between these. */
-#define SPAWN_LEAST 0.1
-#define SPAWN_MOST 10.0
+#define MIN_SPAWN 0.1
+#define MAX_SPAWN 10.0
 /* How often the clock of a running unit is looked at. */
 #define LOOK_SECONDS 0.1
 /* A child may wait so long for one answer of Redis (15 s for a command, 5 s for a connection), and then some. */
@@ -282,8 +282,8 @@ static void end_of_dead(pm_slots *s, size_t i, int status, pm_slots_ended ended,
 }
 
 static double next_spawn(pm_slot *slot, double now) {
-    double wait = slot->misses == 0 ? 0 : SPAWN_LEAST * exp2((double)(slot->misses < 10 ? slot->misses - 1 : 9));
-    return now + (wait < SPAWN_MOST ? wait : SPAWN_MOST);
+    double wait = slot->misses == 0 ? 0 : MIN_SPAWN * exp2((double)(slot->misses < 10 ? slot->misses - 1 : 9));
+    return now + (wait < MAX_SPAWN ? wait : MAX_SPAWN);
 }
 
 static void bury_child(pm_slots *s, const pm_spawner_news *news, double now, pm_slots_ended ended, void *ctx) {
@@ -349,13 +349,13 @@ void pmi_slots_poll(const pm_slots *s, struct pollfd *fds) {
     }
 }
 
-double pmi_slots_due(const pm_slots *s, double now, double most) {
-    double due = most;
+double pmi_slots_due(const pm_slots *s, double now, double max) {
+    double due = max;
     for (size_t i = 0; i < s->n; i++) {
         const pm_slot *slot = &s->slots[i];
         double own = slot->state == PM_SLOT_EMPTY                               ? slot->spawn_at - now
                      : slot->state == PM_SLOT_BUSY && isfinite(s->unit_seconds) ? LOOK_SECONDS
-                                                                                : most;
+                                                                                : max;
         due = own < due ? own : due;
     }
     return due > 0 ? due : 0;

@@ -94,8 +94,8 @@ pm_status pmi_slots_dismiss(pm_slots *s, const void *unit, pm_error *err);
 
 /* Fills 1 + n descriptors to poll. */
 void pmi_slots_poll(const pm_slots *s, struct pollfd *fds);
-/* Seconds until serve is due without any descriptor being ready; at most `most`. */
-double pmi_slots_due(const pm_slots *s, double now, double most);
+/* Seconds until serve is due without any descriptor being ready; at most `max`. */
+double pmi_slots_due(const pm_slots *s, double now, double max);
 
 /* Spawns, sends, reads, kills what is late: a unit that computes for longer than unit_seconds; a child that outside of
  * computing gives no sign of life for quiet_seconds (it was stopped, or waits for a lock), or works on one thing for

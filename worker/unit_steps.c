@@ -8,8 +8,8 @@
 #include "worker/state.h"
 
 /* Waits before a unit that failed is tried again, and before a dead letter is sent again. */
-#define AGAIN_LEAST 0.1
-#define AGAIN_MOST 5.0
+#define MIN_AGAIN 0.1
+#define MAX_AGAIN 5.0
 #define LETTER_AGAIN 1.0
 
 static void bury(pm_held *h) {
@@ -105,7 +105,7 @@ void pmi_held_ended(void *ctx, const pm_ending *ending) {
         break;
     case PM_ENDED_UNBEGUN:
         h->step = PM_STEP_BEGIN;
-        h->not_before = pmi_seconds() + AGAIN_LEAST;
+        h->not_before = pmi_seconds() + MIN_AGAIN;
         break;
     case PM_ENDED_DISMISSED:
         h->step = h->is_cancelled ? PM_STEP_CANCELLED : PM_STEP_GIVE_BACK;
@@ -135,8 +135,8 @@ static void count_fault(pm_worker *w, pm_held *h, double now) {
                  w->options->attempts);
     h->error = (pm_error){.code = PM_OK};
     h->has_scc = false;
-    double wait = AGAIN_LEAST * exp2((double)faults);
-    h->not_before = now + (wait < AGAIN_MOST ? wait : AGAIN_MOST);
+    double wait = MIN_AGAIN * exp2((double)faults);
+    h->not_before = now + (wait < MAX_AGAIN ? wait : MAX_AGAIN);
     h->step = PM_STEP_BEGIN;
 }
 

@@ -180,8 +180,8 @@ static void hold(pm_worker *w, pm_taken *taken) {
 }
 
 static bool is_wanted(const pm_worker *w) {
-    size_t most = w->options->max_units;
-    return !w->is_leaving && w->link.is_up && w->n_held < 2 * w->slots.n && (most == 0 || w->over + w->n_held < most);
+    size_t max = w->options->max_units;
+    return !w->is_leaving && w->link.is_up && w->n_held < 2 * w->slots.n && (max == 0 || w->over + w->n_held < max);
 }
 
 /* Returns whether a unit was taken. */
@@ -308,8 +308,8 @@ static bool has_left(const pm_worker *w, double now) {
     return w->is_leaving && (w->n_held == 0 || now >= w->deadline + GIVE_BACK_SECONDS);
 }
 
-static double seconds_left(const pm_worker *w, double most) {
-    return fmax(fmin(pmi_watchdog_end(w->watchdog) - pmi_seconds() - CLOSE_MARGIN, most), 0.1);
+static double seconds_left(const pm_worker *w, double max) {
+    return fmax(fmin(pmi_watchdog_end(w->watchdog) - pmi_seconds() - CLOSE_MARGIN, max), 0.1);
 }
 
 /* Lets go of what is left, tells everybody, and leaves the group, so that nobody waits for a session to run out. */

@@ -141,7 +141,7 @@ static void write_row(const pm_letter *letter, cli_out *out) {
 }
 
 static void write_object(const pm_letter *letter, cli_json *j) {
-    char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_TEXT_MOST + 8];
+    char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_MAX_TEXT + 8];
     pmi_hex(letter->key, hex);
     pmi_time_text(letter->time, when);
     cli_json_open(j, '{');
@@ -158,7 +158,7 @@ static void write_object(const pm_letter *letter, cli_json *j) {
 }
 
 static void write_letter(const pm_letter *letter, cli_out *out) {
-    char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_TEXT_MOST + 8];
+    char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_MAX_TEXT + 8];
     pmi_hex(letter->key, hex);
     pmi_time_text(letter->time, when);
     cli_out_format(out, "%-28s %s\n%-28s %s\n%-28s %zu\n", "id", hex, "time", when, "bytes", letter->value.size);

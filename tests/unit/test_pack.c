@@ -71,10 +71,10 @@ Test(pack, nothing_makes_no_unit) {
 }
 
 Test(pack, small_jobs_give_every_partition_something_until_units_are_too_small) {
-    pm_unit_limits small = pmi_unit_limits_for(4 * 12 * PM_UNIT_COST_LEAST, 12);
-    cr_assert_eq(small.cost, 2 * PM_UNIT_COST_LEAST);
-    cr_assert_eq(pmi_unit_limits_for(1, 12).cost, PM_UNIT_COST_LEAST);
-    cr_assert_eq(pmi_unit_limits_for(UINT64_MAX, 1).cost, PM_UNIT_COST_MOST);
+    pm_unit_limits small = pmi_unit_limits_for(4 * 12 * PM_MIN_UNIT_COST, 12);
+    cr_assert_eq(small.cost, 2 * PM_MIN_UNIT_COST);
+    cr_assert_eq(pmi_unit_limits_for(1, 12).cost, PM_MIN_UNIT_COST);
+    cr_assert_eq(pmi_unit_limits_for(UINT64_MAX, 1).cost, PM_MAX_UNIT_COST);
 }
 
 Test(pack, units_go_where_the_load_is_least) {

@@ -179,7 +179,7 @@ Test(seal, a_type_without_seals) {
 
 Test(seal, keys) {
     pm_seal *seal = NULL;
-    cr_assert_eq(pmi_seal_new(KEY, PM_SEAL_KEY_LEAST - 1, &seal, &err), PM_ECONFIG);
+    cr_assert_eq(pmi_seal_new(KEY, PM_MIN_SEAL_KEY - 1, &seal, &err), PM_ECONFIG);
     cr_assert_not_null(strstr(err.text, "31 bytes"), "%s", err.text);
     cr_assert_null(strstr(err.text, "0123456789"));
     cr_assert_null(seal);

@@ -77,7 +77,7 @@ Test(settings, every_entry_of_the_table_is_whole) {
         cr_assert_not_null(strchr(p->name, '.'), "%s", p->name);
         cr_assert_lt(strlen(p->name) + 5, PM_SETTING_NAME_TEXT);
         cr_assert_not_null(p->help);
-        cr_assert_leq(p->least, p->most, "%s", p->name);
+        cr_assert_leq(p->min, p->max, "%s", p->name);
         cr_assert_lt(p->offset, sizeof(pm_setting_values));
     }
 }

@@ -250,8 +250,8 @@ static pm_status read_text(const pm_setting *setting, const char *text, const ch
                            pm_error *err) {
     char expected[128];
     size_t n = strlen(text);
-    bool is_fit = n >= setting->least && n <= setting->most;
-    snprintf(expected, sizeof expected, "%zu to %zu %s", setting->least, setting->most,
+    bool is_fit = n >= setting->min && n <= setting->max;
+    snprintf(expected, sizeof expected, "%zu to %zu %s", setting->min, setting->max,
              setting->kind == PM_SETTING_NAME ? "letters, digits, '.', '_' and '-'"
                                               : "bytes without control characters");
     if (!is_fit || (setting->kind == PM_SETTING_NAME ? !is_name(text) : has_control(text))) {
@@ -275,9 +275,9 @@ static pm_status read_number(const pm_setting *setting, const char *text, const 
     bool is_bytes = setting->kind == PM_SETTING_BYTES;
     size_t value;
     bool is_number = is_bytes ? pmi_bytes_parse(text, &value) : pmi_count_parse(text, &value);
-    if (!is_number || value < setting->least || value > setting->most) {
+    if (!is_number || value < setting->min || value > setting->max) {
         char expected[128];
-        snprintf(expected, sizeof expected, "a whole number from %zu to %zu", setting->least, setting->most);
+        snprintf(expected, sizeof expected, "a whole number from %zu to %zu", setting->min, setting->max);
         return refuse(setting, text, origin, is_bytes ? "bytes such as 4096, 64K, 500M or 2G" : expected, err);
     }
     *field = value;

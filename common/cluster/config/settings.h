@@ -30,12 +30,12 @@ typedef struct pm_setting_values {
 } pm_setting_values;
 
 typedef enum pm_setting_kind {
-    PM_SETTING_TEXT,   /* of least..most bytes */
+    PM_SETTING_TEXT,   /* of min..max bytes */
     PM_SETTING_NAME,   /* the same, of letters, digits, '.', '_' and '-' */
     PM_SETTING_SECRET, /* the same as a text, never shown */
     PM_SETTING_KEY,    /* a secret whose file nobody else may read or write */
-    PM_SETTING_COUNT,  /* least..most */
-    PM_SETTING_BYTES,  /* least..most: 500M, 2G */
+    PM_SETTING_COUNT,  /* min..max */
+    PM_SETTING_BYTES,  /* min..max: 500M, 2G */
     PM_SETTING_BOOL,   /* true, false */
     PM_SETTING_CHOICE  /* one of `choices` */
 } pm_setting_kind;
@@ -44,7 +44,7 @@ typedef struct pm_setting {
     const char *name; /* "redis.address"; NULL ends the table */
     pm_setting_kind kind;
     size_t offset; /* in pm_setting_values */
-    size_t least, most;
+    size_t min, max;
     const char *default_value; /* as text; NULL: not set */
     const char *value;         /* "HOST:PORT,...", for the help */
     const char *help;

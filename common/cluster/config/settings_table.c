@@ -37,7 +37,7 @@ const pm_setting pmi_settings_table[] = {
      "of compute for one unit", NULL},
     {"worker.drain-timeout", PM_SETTING_COUNT, AT(worker_drain_timeout), 0, 3600 * DECADE, "25", "S",
      "for units in hand after SIGTERM", NULL},
-    {"cluster.key", PM_SETTING_KEY, AT(cluster_key), PM_SEAL_KEY_LEAST, 4096, NULL, "FILE",
+    {"cluster.key", PM_SETTING_KEY, AT(cluster_key), PM_MIN_SEAL_KEY, 4096, NULL, "FILE",
      "key of the seals on what is stored and sent: the same for all", NULL},
     {"log.format", PM_SETTING_CHOICE, AT(log_format), 0, 0, "text", "text|json", "log lines on standard error",
      "text|json"},

@@ -14,7 +14,7 @@
 
 #define ASK_MS 2000
 #define DESTROY_SECONDS 2.0
-#define DESTROY_LEAST 0.1
+#define MIN_DESTROY 0.1
 #define PROVE_SECONDS 1.5            /* how long a close waits for proofs; the first one of all takes a second */
 #define COOPERATIVE_SINCE 0x020a0000 /* as of rd_kafka_version() */
 
@@ -474,5 +474,5 @@ void pmi_taker_close(pm_taker *t, double seconds) {
         return; /* its threads still use all of it */
     }
     double left = until - pmi_seconds();
-    free_taker(t, left > DESTROY_LEAST ? fmin(left, DESTROY_SECONDS) : DESTROY_LEAST);
+    free_taker(t, left > MIN_DESTROY ? fmin(left, DESTROY_SECONDS) : MIN_DESTROY);
 }

@@ -34,8 +34,8 @@ static double session_seconds(const pm_taker *t) {
 }
 
 static void look_at_group(pm_taker *t, double now) {
-    double waited = now - t->unanswered, most = session_seconds(t) + REJOIN_AFTER;
-    if (!t->is_joined || t->unanswered <= 0 || waited < most || now - t->group_looked < most) {
+    double waited = now - t->unanswered, max = session_seconds(t) + REJOIN_AFTER;
+    if (!t->is_joined || t->unanswered <= 0 || waited < max || now - t->group_looked < max) {
         return;
     }
     int64_t end;

@@ -12,7 +12,7 @@
 #define READ_AHEAD 4
 #define WRITE_AHEAD 2
 /* No value is larger, whatever a damaged blob may say. */
-#define BLOB_MAX ((uint64_t)1 << 40)
+#define MAX_BLOB ((uint64_t)1 << 40)
 /* A pipeline of small values is sent when it holds so many bytes or commands. */
 #define BATCH_BYTES ((size_t)2 << 20)
 #define BATCH 512
@@ -23,7 +23,7 @@ typedef struct blob_key {
 } blob_key;
 
 /* No Redis value of ours is larger. */
-#define VALUE_MAX ((size_t)1 << 20)
+#define MAX_VALUE ((size_t)1 << 20)
 
 /* A blob's place in Redis, and whether its key is there. */
 typedef struct blob_place {
@@ -78,9 +78,9 @@ static pm_status see_refresh(const pm_redis *r, const redisReply *reply, bool *i
 
 static pm_status check_blob(const pm_blob_message *blob, size_t limit, pm_error *why) {
     uint8_t digest[PM_DIGEST_BYTES];
-    if (blob->size > limit || blob->size > BLOB_MAX) {
+    if (blob->size > limit || blob->size > MAX_BLOB) {
         return pmi_fail(why, PM_EDATA, "it has %llu bytes, expected at most %llu", (unsigned long long)blob->size,
-                        (unsigned long long)(limit < BLOB_MAX ? limit : BLOB_MAX));
+                        (unsigned long long)(limit < MAX_BLOB ? limit : MAX_BLOB));
     }
     if (blob->chunks != chunks_of(blob->size)) {
         return pmi_fail(why, PM_EDATA, "%llu bytes in %llu chunks, expected %llu", (unsigned long long)blob->size,
@@ -119,8 +119,8 @@ static pm_status open_blob(const pm_redis *r, const blob_place *place, const red
     if (st != PM_OK || reply->type != REDIS_REPLY_STRING) {
         return st != PM_OK ? st : pmi_redis_unexpected(r, reply, "a string", err);
     }
-    if (reply->len > VALUE_MAX) {
-        (void)pmi_fail(why, PM_EDATA, "it has more than %zu bytes", VALUE_MAX);
+    if (reply->len > MAX_VALUE) {
+        (void)pmi_fail(why, PM_EDATA, "it has more than %zu bytes", MAX_VALUE);
         return PM_OK;
     }
     blob_key key;
@@ -205,7 +205,7 @@ static pm_status look_at(pm_redis *r, const char *space, const uint8_t *digest, 
     blob_key key;
     *g = (glance){.r = r, .place = {.space = space, .digest = digest}};
     key_of(r, space, digest, &key);
-    PM_TRY(queue_get(r, key.span, VALUE_MAX, r->options.ttl, err));
+    PM_TRY(queue_get(r, key.span, MAX_VALUE, r->options.ttl, err));
     return pmi_redis_flush(r, see_blob, g, err);
 }
 
@@ -369,7 +369,7 @@ pm_status pmi_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_D
     size_t before = value->size;
     blob_key key;
     key_of(r, space, digest, &key);
-    pm_status st = queue_get(r, key.span, VALUE_MAX, r->options.ttl, err);
+    pm_status st = queue_get(r, key.span, MAX_VALUE, r->options.ttl, err);
     PM_THEN(st, pmi_redis_flush(r, see_head, &g, err));
     bool is_open = st == PM_OK && g.found == PM_BLOB_FOUND;
     if (is_open && g.blob.chunks > 0) {
@@ -458,7 +458,7 @@ pm_status pmi_blob_get_many(pm_redis *r, const char *space, const uint8_t (*dige
         for (size_t i = m->first; st == PM_OK && i < end; i++) {
             blob_key key;
             key_of(r, space, digests[i], &key);
-            st = queue_get(r, key.span, VALUE_MAX, r->options.ttl, err);
+            st = queue_get(r, key.span, MAX_VALUE, r->options.ttl, err);
         }
         PM_THEN(st, pmi_redis_flush(r, see_one_of_many, m, err));
         PM_THEN(st, visit_later(m, space, digests, err));
@@ -649,7 +649,7 @@ static pm_status step(batch *b, draft_state state, pm_redis_visit visit, pm_erro
         if (state == DRAFT_TO_COMPARE) {
             blob_key key;
             key_of(b->r, b->space, d->item->digest, &key);
-            st = queue_get(b->r, key.span, VALUE_MAX, b->r->options.ttl, err);
+            st = queue_get(b->r, key.span, MAX_VALUE, b->r->options.ttl, err);
         } else {
             st = queue_set(b, d, state == DRAFT_TO_SET, err);
         }

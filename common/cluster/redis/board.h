@@ -33,9 +33,9 @@ pm_status pmi_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint6
 pm_status pmi_board_keep_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err);
 pm_status pmi_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_stored *note,
                         pm_error *err);
-/* The newest `most` jobs on the list whose record is still there (one may come twice when jobs are submitted
+/* The newest `max` jobs on the list whose record is still there (one may come twice when jobs are submitted
  * meanwhile); *digests is freed with free(). */
-pm_status pmi_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err);
+pm_status pmi_board_jobs(pm_redis *r, size_t max, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err);
 /* What the board says of many jobs at once, in a few commands each and without a write. Items and slices are as those
  * who made them counted them, for people: what is there is only told by looking for it. */
 typedef struct pm_glance {

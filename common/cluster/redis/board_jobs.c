@@ -140,19 +140,19 @@ static pm_status keep_living(pm_redis *r, const uint8_t (*page)[PM_DIGEST_BYTES]
     return st;
 }
 
-pm_status pmi_board_jobs(pm_redis *r, size_t most, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err) {
+pm_status pmi_board_jobs(pm_redis *r, size_t max, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *n, pm_error *err) {
     uint8_t(*out)[PM_DIGEST_BYTES] = NULL;
     size_t capacity = 0, kept = 0, first = 0, found = 0;
     bool is_last = false;
     pm_status st = PM_OK;
     /* a job that is submitted meanwhile moves the pages by one: a repeated job is the worst of it */
-    while (st == PM_OK && kept < most && !is_last) {
+    while (st == PM_OK && kept < max && !is_last) {
         uint8_t(*page)[PM_DIGEST_BYTES];
         st = page_of_jobs(r, first, PM_BOARD_BATCH, &page, &found, &is_last, err);
         if (st == PM_OK && !pmi_reserve((void **)&out, &capacity, kept + found, sizeof *out)) {
             st = pmi_fail_memory(err, "a list of jobs", (kept + found) * sizeof *out);
         }
-        PM_THEN(st, keep_living(r, (const uint8_t(*)[PM_DIGEST_BYTES])page, found, most, out, &kept, err));
+        PM_THEN(st, keep_living(r, (const uint8_t(*)[PM_DIGEST_BYTES])page, found, max, out, &kept, err));
         free(page);
         first += PM_BOARD_BATCH;
     }

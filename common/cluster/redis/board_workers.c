@@ -7,18 +7,18 @@
 #include "base/mem.h"
 #include "redis/board_impl.h"
 
-#define ID_MOST 160        /* bytes of a worker's id, so that its key fits */
+#define MAX_ID 160         /* bytes of a worker's id, so that its key fits */
 #define BEAT_SLACK 5.0     /* between asking for the time and writing the heartbeat, and the server's clock set */
 #define LISTED_FOR 86400.0 /* seconds that a worker without heartbeat stays on the list */
 
 static pm_status key_of_worker(const pm_redis *r, pm_span id, pm_board_key *out, pm_error *err) {
-    bool is_fine = id.size > 0 && id.size <= ID_MOST;
+    bool is_fine = id.size > 0 && id.size <= MAX_ID;
     for (size_t i = 0; is_fine && i < id.size; i++) {
         is_fine = isgraph(id.bytes[i]) != 0;
     }
     if (!is_fine) {
         return pmi_fail(err, PM_EDATA, "a worker's id of %zu bytes, expected 1 to %d printable characters", id.size,
-                        ID_MOST);
+                        MAX_ID);
     }
     (void)snprintf(out->text, sizeof out->text, "%s:worker:%.*s", r->options.prefix, (int)id.size,
                    (const char *)id.bytes);

@@ -47,8 +47,8 @@ pm_status pmi_redis_broken(pm_redis *r, const char *doing, pm_error *err);
 pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err);
 /* Of a new context: lists longer than any that we ask for are refused. */
 void pmi_redis_bound_lists(pm_redis *r);
-/* What is left for a step that may take `most` seconds; 0 when time is over. */
-double pmi_redis_seconds_for(const pm_redis *r, double most, double grace);
+/* What is left for a step that may take `max` seconds; 0 when time is over. */
+double pmi_redis_seconds_for(const pm_redis *r, double max, double grace);
 pm_status pmi_redis_time_is_over(pm_redis *r, const char *doing, pm_error *err);
 struct timeval pmi_redis_timeval(double seconds);
 

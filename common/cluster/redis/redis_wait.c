@@ -5,9 +5,9 @@
 #include "base/clock.h"
 #include "redis/redis_impl.h"
 
-#define GRACE_SECONDS 0.5         /* after the deadline */
-#define WHOLE 2.0                 /* times the patience for a read: for all reads of a reply */
-#define MOST_ELEMENTS (1LL << 24) /* of a list: those of a job's units and of workers are far below */
+#define GRACE_SECONDS 0.5        /* after the deadline */
+#define WHOLE 2.0                /* times the patience for a read: for all reads of a reply */
+#define MAX_ELEMENTS (1LL << 24) /* of a list: those of a job's units and of workers are far below */
 
 #if HIREDIS_MAJOR < 1
 typedef int list_length;
@@ -18,7 +18,7 @@ typedef size_t list_length;
 /* hiredis takes the memory for a list before its first element has come. */
 static void *make_list(const redisReadTask *task, list_length n) {
     pm_redis *r = task->privdata;
-    r->replies.refused = (long long)n > MOST_ELEMENTS ? (long long)n : 0;
+    r->replies.refused = (long long)n > MAX_ELEMENTS ? (long long)n : 0;
     return r->replies.refused > 0 ? NULL : r->replies.usual->createArray(task, n);
 }
 
@@ -31,9 +31,9 @@ void pmi_redis_bound_lists(pm_redis *r) {
     reader->privdata = r;
 }
 
-double pmi_redis_seconds_for(const pm_redis *r, double most, double grace) {
-    double left = r->deadline == 0 ? most : r->deadline + grace - pmi_seconds();
-    return left <= 0 ? 0 : left < most ? left : most;
+double pmi_redis_seconds_for(const pm_redis *r, double max, double grace) {
+    double left = r->deadline == 0 ? max : r->deadline + grace - pmi_seconds();
+    return left <= 0 ? 0 : left < max ? left : max;
 }
 
 pm_status pmi_redis_time_is_over(pm_redis *r, const char *doing, pm_error *err) {
@@ -67,7 +67,7 @@ static pm_status too_long(pm_redis *r, const char *doing, pm_error *err) {
     pmi_redis_disconnect(r);
     return pmi_fail(err, PM_EUNAVAILABLE,
                     "Redis at %s: %s: a list of %lld elements, expected at most %lld; check redis.address",
-                    r->options.address, doing, r->replies.refused, MOST_ELEMENTS);
+                    r->options.address, doing, r->replies.refused, MAX_ELEMENTS);
 }
 
 pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err) {
@@ -82,12 +82,12 @@ pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_
         if (!is_fine || answer != NULL) {
             break;
         }
-        double now = pmi_seconds(), most = WHOLE * r->options.command_seconds;
+        double now = pmi_seconds(), max = WHOLE * r->options.command_seconds;
         begun = is_written && begun > 0 ? begun : now; /* writing may take as long as it goes on */
         if (r->deadline > 0 && now > r->deadline + GRACE_SECONDS) {
             st = pmi_redis_time_is_over(r, doing, err);
-        } else if (now > begun + most) {
-            st = crawls(r, doing, most, err);
+        } else if (now > begun + max) {
+            st = crawls(r, doing, max, err);
         } else {
             is_fine =
                 (is_written ? redisBufferRead(r->context) : redisBufferWrite(r->context, &is_written)) == REDIS_OK;

@@ -6,7 +6,7 @@
 #include "trace/codec.h"
 
 /* The largest trace that is read from Redis. */
-#define TRACE_MAX_BYTES ((size_t)4 << 30)
+#define MAX_TRACE ((size_t)4 << 30)
 
 /* Traces in memory by key: open addressing, at most three quarters full. A key is uniform already, its first bytes are
  * the hash. */
@@ -212,7 +212,7 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
                                 pm_cache_found *found, pm_error *err) {
     size_t before = value->size;
     pm_blob_found there;
-    pm_status st = pmi_blob_get(t->redis, PM_SPACE_TRACE, key, TRACE_MAX_BYTES, value, &there, err);
+    pm_status st = pmi_blob_get(t->redis, PM_SPACE_TRACE, key, MAX_TRACE, value, &there, err);
     *found = there == PM_BLOB_FOUND ? PM_CACHE_FOUND : there == PM_BLOB_DAMAGED ? PM_CACHE_DAMAGED : PM_CACHE_MISSING;
     PM_TRY(st);
     if (there == PM_BLOB_FOUND && t->disk != NULL) {
@@ -348,7 +348,7 @@ pm_status pmi_traces_warm(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYT
         st = look_near(w, keys, n, err);
     }
     PM_THEN(st, pmi_blob_get_many(traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])far, w->n_far,
-                                  TRACE_MAX_BYTES, see_far, w, err));
+                                  MAX_TRACE, see_far, w, err));
     free(far);
     free(w);
     return st;

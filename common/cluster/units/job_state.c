@@ -10,15 +10,15 @@
 #include "redis/traces.h"
 #include "units/kinds.h"
 
-#define LEAST_DIGITS 6
-#define MOST_JOBS 10000 /* looked through for an id's beginning */
+#define MIN_DIGITS 6
+#define MAX_JOBS 10000 /* looked through for an id's beginning */
 
 /* ---- finding ----------------------------------------------------------------------------------------- */
 
 static pm_status find_by_digits(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
     uint8_t(*jobs)[PM_DIGEST_BYTES] = NULL;
     size_t n = 0, found = 0;
-    pm_status st = pmi_board_jobs(redis, MOST_JOBS, &jobs, &n, err);
+    pm_status st = pmi_board_jobs(redis, MAX_JOBS, &jobs, &n, err);
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         char hex[PM_DIGEST_HEX];
         pmi_hex(jobs[i], hex);
@@ -55,9 +55,9 @@ pm_status pmi_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_
     while (isxdigit((unsigned char)text[n])) {
         n++;
     }
-    if (text[n] != '\0' || n < LEAST_DIGITS || n >= PM_DIGEST_HEX) {
+    if (text[n] != '\0' || n < MIN_DIGITS || n >= PM_DIGEST_HEX) {
         return pmi_fail(err, PM_EUSAGE, "\"%s\": expected the id of a job, or its first %d or more digits", text,
-                        LEAST_DIGITS);
+                        MIN_DIGITS);
     }
     return pmi_unhex(text, job) ? check_there(redis, job, text, err) : find_by_digits(redis, text, job, err);
 }
@@ -353,10 +353,10 @@ pm_status pmi_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES
 
 /* ---- closer ------------------------------------------------------------------------------------------ */
 
-pm_status pmi_job_look_closer(pm_redis *redis, pm_job_view *view, size_t most, pm_error *err) {
+pm_status pmi_job_look_closer(pm_redis *redis, pm_job_view *view, size_t max, pm_error *err) {
     pm_status st = PM_OK;
     size_t seen = 0;
-    for (size_t i = 0; st == PM_OK && i < view->n_units && seen < most; i++) {
+    for (size_t i = 0; st == PM_OK && i < view->n_units && seen < max; i++) {
         pm_unit_view *unit = &view->units[i];
         if (unit->missing == 0) {
             continue;

@@ -31,9 +31,9 @@ typedef struct pm_job_view {
     bool is_cancelled, has_failed;
     bool is_counted; /* by those who did the units (pmi_jobs_glance), not looked up */
     char fault[512]; /* what is stored of it makes no sense: names the key; "" otherwise */
-    char failure[PM_TEXT_MOST + 8], failure_place[512]; /* the error; unit, SCC, attempts, position */
-    pm_unit_view *units;                                /* of this job, those on the board */
-    size_t n_units, n_open;                             /* n_open: with missing items */
+    char failure[PM_MAX_TEXT + 8], failure_place[512]; /* the error; unit, SCC, attempts, position */
+    pm_unit_view *units;                               /* of this job, those on the board */
+    size_t n_units, n_open;                            /* n_open: with missing items */
 } pm_job_view;
 
 /* Many jobs, as those who worked on them counted: the cost goes with the jobs, not with their units. `views` has room
@@ -48,8 +48,8 @@ pm_status pmi_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], pm_j
                        pm_error *err);
 void pmi_job_view_free(pm_job_view *view);
 
-/* Attempts and ends of the first `most` units that have missing items. */
-pm_status pmi_job_look_closer(pm_redis *redis, pm_job_view *view, size_t most, pm_error *err);
+/* Attempts and ends of the first `max` units that have missing items. */
+pm_status pmi_job_look_closer(pm_redis *redis, pm_job_view *view, size_t max, pm_error *err);
 
 /* "running", "done", "failed", "cancelled" or "unreadable" */
 const char *pmi_job_state(const pm_job_view *view);

@@ -7,9 +7,7 @@
 
 pm_unit_limits pmi_unit_limits_for(uint64_t total_cost, size_t n_partitions) {
     uint64_t share = total_cost / UNITS_PER_PARTITION / (n_partitions == 0 ? 1 : n_partitions);
-    uint64_t cost = share > PM_UNIT_COST_MOST    ? PM_UNIT_COST_MOST
-                    : share < PM_UNIT_COST_LEAST ? PM_UNIT_COST_LEAST
-                                                 : share;
+    uint64_t cost = share > PM_MAX_UNIT_COST ? PM_MAX_UNIT_COST : share < PM_MIN_UNIT_COST ? PM_MIN_UNIT_COST : share;
     return (pm_unit_limits){.cost = cost, .bytes = PM_UNIT_BODY_BYTES};
 }
 

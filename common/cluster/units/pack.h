@@ -19,8 +19,8 @@ typedef struct pm_unit_limits {
 
 /* Units of a unit's worth of work: long enough that the way there and back does not matter, short enough that the last
  * ones do not keep everybody waiting. */
-#define PM_UNIT_COST_MOST ((uint64_t)250000)
-#define PM_UNIT_COST_LEAST ((uint64_t)20000)
+#define PM_MAX_UNIT_COST ((uint64_t)250000)
+#define PM_MIN_UNIT_COST ((uint64_t)20000)
 /* Bodies are packed before they travel; what is inline must fit at any rate. */
 #define PM_UNIT_BODY_BYTES ((size_t)250 << 10)
 

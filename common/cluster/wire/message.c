@@ -113,8 +113,8 @@ pm_status pmi_f64s_read(pm_span span, double **values, size_t *count, pm_error *
 #define FRAME_LEVEL 1
 
 /* A block gives at most so many bytes, and takes at least four (its head, and the byte it repeats). */
-#define BLOCK_MOST ((unsigned long long)128 << 10)
-#define BLOCK_LEAST 4
+#define MAX_BLOCK ((unsigned long long)128 << 10)
+#define MIN_BLOCK 4
 
 pm_status pmi_frame_pack(const uint8_t *bytes, size_t n, pm_buffer *out, pm_error *err) {
     size_t bound = ZSTD_compressBound(n), need;
@@ -130,7 +130,7 @@ pm_status pmi_frame_pack(const uint8_t *bytes, size_t n, pm_buffer *out, pm_erro
     return PM_OK;
 }
 
-static pm_status check_frame(const uint8_t *bytes, size_t n, size_t most, unsigned long long *content, pm_error *err) {
+static pm_status check_frame(const uint8_t *bytes, size_t n, size_t max, unsigned long long *content, pm_error *err) {
     static const uint8_t magic[] = {0x28, 0xb5, 0x2f, 0xfd}; /* neither an old format nor a frame to be skipped */
     *content = ZSTD_getFrameContentSize(bytes, n);
     if (*content == ZSTD_CONTENTSIZE_ERROR || memcmp(bytes, magic, sizeof magic) != 0) {
@@ -139,11 +139,11 @@ static pm_status check_frame(const uint8_t *bytes, size_t n, size_t most, unsign
     if (*content == ZSTD_CONTENTSIZE_UNKNOWN) {
         return pmi_fail(err, PM_EDATA, "byte 0: expected a zstd frame that says how long its content is, found none");
     }
-    if (*content > most) {
-        return pmi_fail(err, PM_EDATA, "byte 0: expected a zstd frame of at most %zu bytes of content, found %llu",
-                        most, *content);
+    if (*content > max) {
+        return pmi_fail(err, PM_EDATA, "byte 0: expected a zstd frame of at most %zu bytes of content, found %llu", max,
+                        *content);
     }
-    if (*content / BLOCK_MOST > n / BLOCK_LEAST) {
+    if (*content / MAX_BLOCK > n / MIN_BLOCK) {
         return pmi_fail(err, PM_EDATA, "byte 0: a zstd frame of %zu bytes cannot hold the %llu bytes that it claims", n,
                         *content);
     }
@@ -158,9 +158,9 @@ static pm_status check_frame(const uint8_t *bytes, size_t n, size_t most, unsign
     return PM_OK;
 }
 
-pm_status pmi_frame_unpack(const uint8_t *bytes, size_t n, size_t most, pm_buffer *out, pm_error *err) {
+pm_status pmi_frame_unpack(const uint8_t *bytes, size_t n, size_t max, pm_buffer *out, pm_error *err) {
     unsigned long long content = 0;
-    PM_TRY(check_frame(bytes, n, most, &content, err));
+    PM_TRY(check_frame(bytes, n, max, &content, err));
     uint8_t *memory = pmi_malloc((size_t)content, 1);
     if (memory == NULL) {
         return pmi_fail_memory(err, "an unpacked payload", (size_t)content);
@@ -186,9 +186,9 @@ static pm_status refuse(const pm_field *field, const char *why, pm_error *err) {
 }
 
 static pm_status check_span(const pm_field *field, const pm_span *span, pm_error *err) {
-    if (span->size > field->most) {
+    if (span->size > field->max) {
         return pmi_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " bytes can be sent, found %zu", field->name,
-                        field->most, span->size);
+                        field->max, span->size);
     }
     switch (field->kind) {
     case PM_FIELD_DIGESTS:
@@ -220,9 +220,9 @@ static pm_status write_value(pm_writer *w, const pm_field *field, const void *me
     const void *at = place(message, field);
     switch (field->kind) {
     case PM_FIELD_UINT:
-        if (*(const uint64_t *)at > field->most) {
+        if (*(const uint64_t *)at > field->max) {
             return pmi_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " can be sent, found %" PRIu64, field->name,
-                            field->most, *(const uint64_t *)at);
+                            field->max, *(const uint64_t *)at);
         }
         pmi_writer_uint(w, *(const uint64_t *)at);
         return w->status;
@@ -249,9 +249,9 @@ static pm_status write_value(pm_writer *w, const pm_field *field, const void *me
 }
 
 static pm_status write_items(pm_writer *w, const pm_field *list, const pm_list *items, pm_error *err) {
-    if (items->count > list->most) {
+    if (items->count > list->max) {
         return pmi_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " items can be sent, found %zu", list->name,
-                        list->most, items->count);
+                        list->max, items->count);
     }
     msgpack_pack_array(&w->packer, items->count);
     for (size_t i = 0; w->status == PM_OK && i < items->count; i++) {
@@ -346,14 +346,14 @@ static pm_status expect_key(pm_cursor *c, const char *name, pm_error *err) {
 }
 
 static pm_status too_much(const pm_field *f, size_t at, const char *unit, uint64_t found, pm_error *err) {
-    return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected at most %" PRIu64 "%s, found %" PRIu64, at, f->name, f->most,
+    return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected at most %" PRIu64 "%s, found %" PRIu64, at, f->name, f->max,
                     unit, found);
 }
 
 static pm_status read_uint(pm_cursor *c, const pm_field *f, uint64_t *value, pm_error *err) {
     size_t at = c->at;
     pm_status st = pmi_cursor_uint(c, value, f->name, err);
-    return st == PM_OK && *value > f->most ? too_much(f, at, "", *value, err) : st;
+    return st == PM_OK && *value > f->max ? too_much(f, at, "", *value, err) : st;
 }
 
 static pm_status read_digest(pm_cursor *c, const pm_field *f, uint8_t *digest, pm_error *err) {
@@ -385,7 +385,7 @@ static pm_status read_span(pm_cursor *c, const pm_field *f, pm_span *span, pm_er
     size_t width = element_bytes(f->kind);
     pm_status st = f->kind == PM_FIELD_TEXT ? pmi_cursor_text(c, &span->bytes, &span->size, f->name, err)
                                             : pmi_cursor_bin(c, &span->bytes, &span->size, f->name, err);
-    if (st == PM_OK && span->size > f->most) {
+    if (st == PM_OK && span->size > f->max) {
         return too_much(f, at, " bytes", span->size, err);
     }
     if (st == PM_OK && span->size % width != 0) {
@@ -440,7 +440,7 @@ static pm_status read_list(pm_cursor *c, const pm_field *f, pm_list *list, pm_me
     uint64_t count = 0;
     size_t at = c->at;
     pm_status st = pmi_cursor_array(c, &count, f->name, err);
-    if (st == PM_OK && count > f->most) {
+    if (st == PM_OK && count > f->max) {
         st = too_much(f, at, " items", count, err);
     }
     if (st == PM_OK && count > (c->size - c->at) / least_bytes(f->item)) {

@@ -46,7 +46,7 @@ typedef struct pm_field {
     const char *name; /* NULL ends the table */
     pm_field_kind kind;
     size_t offset;               /* in the struct */
-    uint64_t most;               /* UINT: the largest value; LIST: items; all spans: bytes */
+    uint64_t max;                /* UINT: the largest value; LIST: items; all spans: bytes */
     const pm_message_type *item; /* LIST: its fields hold no list */
 } pm_field;
 
@@ -105,7 +105,7 @@ void pmi_span_text(pm_span span, char *text, size_t n);
 pm_status pmi_frame_pack(const uint8_t *bytes, size_t n, pm_buffer *out, pm_error *err);
 
 /* Unfolds untrusted bytes, exactly one frame, into the empty buffer `out`. Memory is taken for what the frame says only
- * where that is at most `most` and such a frame can hold it. Errors: PM_EDATA; PM_EOSERR. */
-pm_status pmi_frame_unpack(const uint8_t *bytes, size_t n, size_t most, pm_buffer *out, pm_error *err);
+ * where that is at most `max` and such a frame can hold it. Errors: PM_EDATA; PM_EOSERR. */
+pm_status pmi_frame_unpack(const uint8_t *bytes, size_t n, size_t max, pm_buffer *out, pm_error *err);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "wire/message.h"
 
-#define PM_TEXT_MOST 4096
+#define PM_MAX_TEXT 4096
 
 /* ---- on Kafka ---- */
 

@@ -74,10 +74,10 @@ static void write_hex(const uint8_t id[ID_BYTES], char text[PM_SEAL_ID_TEXT]) {
 pm_status pmi_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err) {
     uint8_t id[PM_DIGEST_BYTES];
     *out = NULL;
-    if (n < PM_SEAL_KEY_LEAST) {
+    if (n < PM_MIN_SEAL_KEY) {
         return pmi_fail(err, PM_ECONFIG,
                         "cluster.key has %zu bytes, expected at least %d; make one with `openssl rand -hex 32`", n,
-                        PM_SEAL_KEY_LEAST);
+                        PM_MIN_SEAL_KEY);
     }
     pm_seal *seal = pmi_calloc(1, sizeof *seal);
     if (seal == NULL) {

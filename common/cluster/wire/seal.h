@@ -14,15 +14,15 @@
 
 #include "wire/messages.h"
 
-#define PM_SEAL_KEY_LEAST 32 /* bytes of a cluster.key */
-#define PM_SEAL_ID_TEXT 17   /* 16 hexadecimal digits and the final zero */
-#define PM_SEAL_NAME 256     /* bytes of a name with its final zero */
+#define PM_MIN_SEAL_KEY 32 /* bytes of a cluster.key */
+#define PM_SEAL_ID_TEXT 17 /* 16 hexadecimal digits and the final zero */
+#define PM_SEAL_NAME 256   /* bytes of a name with its final zero */
 
 /* A cluster.key made ready. One thread at a time. */
 typedef struct pm_seal pm_seal;
 
 /* The n bytes of the key are not kept. Free with pmi_seal_free (NULL is allowed). Errors: PM_ECONFIG when n is below
- * PM_SEAL_KEY_LEAST; PM_EOSERR. */
+ * PM_MIN_SEAL_KEY; PM_EOSERR. */
 pm_status pmi_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err);
 void pmi_seal_free(pm_seal *seal);
 /* The ID, which is no secret, as hexadecimal digits. */
