@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 static void count_line(void *ctx, pm_log_level level, const char *text) {
-    fixture *f = ctx;
+    disk_fixture *f = ctx;
     if (level == PM_LOG_WARNING) {
         f->warnings++;
         (void)snprintf(f->last_warning, sizeof f->last_warning, "%s", text);
@@ -18,13 +18,13 @@ static void count_line(void *ctx, pm_log_level level, const char *text) {
     }
 }
 
-void fixture_attach(fixture *f, const char *dir) {
-    *f = (fixture){0};
+void disk_fixture_attach(disk_fixture *f, const char *dir) {
+    *f = (disk_fixture){0};
     (void)snprintf(f->dir, sizeof f->dir, "%s", dir);
     f->log = (pm_log){.ctx = f, .line = count_line};
 }
 
-void fixture_make(fixture *f) {
+void disk_fixture_make(disk_fixture *f) {
     const char *base = getenv("PM_MEMORY"); /* of ./test, which removes it also when it is interrupted */
     char dir[256];
     if (base == NULL) {
@@ -35,7 +35,7 @@ void fixture_make(fixture *f) {
         perror(dir);
         abort();
     }
-    fixture_attach(f, dir);
+    disk_fixture_attach(f, dir);
 }
 
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where) {
@@ -45,11 +45,11 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
     return remove(path);
 }
 
-void fixture_remove(fixture *f) {
+void disk_fixture_remove(disk_fixture *f) {
     nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-void fixture_path(const fixture *f, const char *name, char *path) {
+void disk_fixture_path(const disk_fixture *f, const char *name, char *path) {
     (void)snprintf(path, 512, "%s/%s", f->dir, name);
 }
 

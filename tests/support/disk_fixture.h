@@ -4,20 +4,20 @@
 
 #include "cache/disk.h"
 
-typedef struct fixture {
+typedef struct disk_fixture {
     char dir[256];
     pm_log log;
     int errors, warnings;
     char last_error[PM_ERROR_TEXT], last_warning[PM_ERROR_TEXT];
-} fixture;
+} disk_fixture;
 
 /* Makes an empty folder, in memory where the system has such a place. */
-void fixture_make(fixture *f);
+void disk_fixture_make(disk_fixture *f);
 /* A fixture of its own over the same folder: for another process. */
-void fixture_attach(fixture *f, const char *dir);
-void fixture_remove(fixture *f); /* the folder and all in it */
+void disk_fixture_attach(disk_fixture *f, const char *dir);
+void disk_fixture_remove(disk_fixture *f); /* the folder and all in it */
 /* "dir/name"; `path` has 512 bytes. */
-void fixture_path(const fixture *f, const char *name, char *path);
+void disk_fixture_path(const disk_fixture *f, const char *name, char *path);
 
 /* The key of number i: well spread. */
 void fixture_key(uint64_t i, uint8_t key[PM_DIGEST_BYTES]);

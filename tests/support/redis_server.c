@@ -66,7 +66,7 @@ void redis_server_restart(redis_server *s) {
 
 void redis_server_start(redis_server *s, const char *const *extra) {
     *s = (redis_server){0};
-    fixture_make(&s->folder);
+    disk_fixture_make(&s->folder);
     (void)snprintf(s->address, sizeof s->address, "unix:%s/socket", s->folder.dir);
     for (size_t i = 0; extra != NULL && extra[i] != NULL && i < 7; i++) {
         s->extra[i] = extra[i];
@@ -84,7 +84,7 @@ void redis_server_kill(redis_server *s) {
 
 void redis_server_stop(redis_server *s) {
     redis_server_kill(s);
-    fixture_remove(&s->folder);
+    disk_fixture_remove(&s->folder);
 }
 
 pm_redis_options redis_server_options(const redis_server *s) {

@@ -8,7 +8,7 @@
 #include "redis/redis.h"
 
 typedef struct redis_server {
-    fixture folder; /* its log counts lines and keeps the last error line */
+    disk_fixture folder; /* its log counts lines and keeps the last error line */
     char address[300];
     pid_t pid;
     const char *extra[8]; /* arguments, for the next start */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "desk.h"
 #include "redis/board.h"
+#include "redis_fixture.h"
 
 static bool span_is(pm_span span, const char *text) {
     return span.size == strlen(text) && memcmp(span.bytes, text, span.size) == 0;
@@ -41,7 +41,7 @@ static pm_outcome_message outcome_of(uint64_t job, uint64_t unit, pm_status code
     return outcome;
 }
 
-static void tell_key(desk *d, const char *verb, const char *space, uint64_t number, const char *rest) {
+static void tell_key(redis_fixture *d, const char *verb, const char *space, uint64_t number, const char *rest) {
     char key[PM_REDIS_KEY], command[400];
     uint8_t digest[PM_DIGEST_BYTES];
     fixture_key(number, digest);
@@ -53,8 +53,8 @@ static void tell_key(desk *d, const char *verb, const char *space, uint64_t numb
 /* ---- jobs ---- */
 
 Test(board, jobs_there_and_back) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     const pm_job_message job = job_of(1, 1234.5);
     pm_job_message read;
     pm_stored note = {0};
@@ -71,12 +71,12 @@ Test(board, jobs_there_and_back) {
     }
     pmi_stored_free(&note);
     cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 3);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 Test(board, opening_a_job_forgets_its_end) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     const pm_job_message job = job_of(1, 1.0);
     const pm_outcome_message failed = outcome_of(1, 5, PM_EDATA, "bad unit");
     pm_outcome_message read;
@@ -100,11 +100,11 @@ Test(board, opening_a_job_forgets_its_end) {
     MUST(pmi_board_failure(d.r, job.job, &read, &note, &d.err));
     cr_expect_not(note.found);
     pmi_stored_free(&note);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
-static size_t list_jobs(desk *dp, size_t most, uint64_t newest) {
-    desk d = *dp;
+static size_t list_jobs(redis_fixture *dp, size_t most, uint64_t newest) {
+    redis_fixture d = *dp;
     uint8_t(*jobs)[PM_DIGEST_BYTES];
     size_t n;
     MUST(pmi_board_jobs(d.r, most, &jobs, &n, &d.err));
@@ -119,8 +119,8 @@ static size_t list_jobs(desk *dp, size_t most, uint64_t newest) {
 
 Test(board, the_list_of_jobs) {
     enum { N = 1300 };
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     cr_expect_eq(list_jobs(&d, 10, 0), 0);
     for (uint64_t i = 0; i < N; i++) {
         const pm_job_message job = job_of(i, (double)i);
@@ -143,7 +143,7 @@ Test(board, the_list_of_jobs) {
     cr_expect_eq(redis_server_tell(&d.server, "ZCARD test:jobs"), N);
     cr_expect_eq(redis_server_tell(&d.server, "ZCOUNT test:jobs -inf 2000"), 0);
     cr_expect_eq(list_jobs(&d, SIZE_MAX, N), N - 2);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 /* ---- units ---- */
@@ -176,8 +176,8 @@ static pm_status count(void *ctx, const pm_unit_record *unit, pm_error *err) {
 
 Test(board, records_of_units) {
     enum { N = 1500 };
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     pm_unit_record *units = calloc(N, sizeof *units);
     uint8_t *items = calloc(100, PM_DIGEST_BYTES), job[PM_DIGEST_BYTES];
     uint64_t cost = 0;
@@ -212,13 +212,13 @@ Test(board, records_of_units) {
     cr_expect_eq(t.n, 0);
     free(units);
     free(items);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 /* What makes no sense is told of once, and costs what it was of. */
 Test(board, damaged_records_are_passed_over) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     uint8_t items[PM_DIGEST_BYTES] = {0}, job[PM_DIGEST_BYTES];
     const pm_unit_record unit = unit_of(1, 2, items, 1);
     tally t = {0};
@@ -267,23 +267,23 @@ Test(board, damaged_records_are_passed_over) {
     cr_expect_eq(pmi_board_job(d.r, job, &read, &note, &d.err), PM_EDATA);
     cr_expect(strstr(d.err.text, "more than 1048576 bytes") != NULL, "%s", d.err.text);
     tell_key(&d, "DEL", "job", 2, "");
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 Test(board, a_record_that_is_too_large) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     uint8_t *items = calloc(40000, PM_DIGEST_BYTES);
     const pm_unit_record unit = unit_of(1, 2, items, 40000);
     cr_expect_eq(pmi_board_place(d.r, &unit, 1, true, &d.err), PM_ESOFTWARE);
     cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 0);
     free(items);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 Test(board, attempts) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
     uint64_t faults;
     pm_attempt a;
@@ -310,12 +310,12 @@ Test(board, attempts) {
     MUST(pmi_board_fault(d.r, unit, &faults, &d.err));
     cr_expect_eq(faults, 1);
     (void)redis_server_check_keys(&d.server);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 Test(board, what_has_ended_is_not_begun) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
     pm_attempt a;
     fixture_key(1, job);
@@ -330,13 +330,13 @@ Test(board, what_has_ended_is_not_begun) {
     cr_expect(a.is_ended && !a.is_cancelled && a.begun == 0);
     MUST(pmi_board_attempts(d.r, unit, &a, &d.err));
     cr_expect_eq(a.begun, 0);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 /* Such an outcome is removed, and the unit begun. */
 Test(board, units_that_nobody_ended) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
     pm_attempt a;
     fixture_key(1, job);
@@ -349,12 +349,12 @@ Test(board, units_that_nobody_ended) {
         cr_expect(strstr(d.server.folder.last_warning, "test:outcome:{") != NULL, "%s", d.server.folder.last_warning);
     }
     cr_expect_eq(d.server.folder.warnings, 2);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 Test(board, attempts_that_are_no_numbers) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
     uint64_t faults;
     pm_attempt a;
@@ -368,12 +368,12 @@ Test(board, attempts_that_are_no_numbers) {
     tell_key(&d, "HSET", "attempts", 2, " begun 1 faults -5");
     cr_expect_eq(pmi_board_begin(d.r, job, unit, &a, &d.err), PM_EDATA);
     cr_expect_eq(pmi_board_fault(d.r, unit, &faults, &d.err), PM_EDATA);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 Test(board, how_units_end) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     uint8_t job[PM_DIGEST_BYTES], units[4][PM_DIGEST_BYTES];
     bool ended[4];
     pm_attempt a;
@@ -425,7 +425,7 @@ Test(board, how_units_end) {
     MUST(pmi_board_ended(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])units, 2, ended, &d.err));
     cr_expect_not(ended[1]);
     pmi_stored_free(&note);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 /* ---- faults ---- */
@@ -436,7 +436,7 @@ static pm_status count_worker(void *ctx, const pm_worker_message *worker, pm_err
     return PM_OK;
 }
 
-static size_t all_fail_with(desk *d, pm_status expected) {
+static size_t all_fail_with(redis_fixture *d, pm_status expected) {
     uint8_t key[1][PM_DIGEST_BYTES];
     const uint8_t(*keys)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])key;
     fixture_key(1, key[0]);
@@ -488,19 +488,19 @@ static size_t all_fail_with(desk *d, pm_status expected) {
 }
 
 Test(board, a_server_that_is_gone) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     redis_server_kill(&d.server);
     cr_expect_eq(all_fail_with(&d, PM_EUNAVAILABLE), 21);
     redis_server_restart(&d.server);
     const pm_job_message job = job_of(1, 1.0);
     MUST(pmi_board_open_job(d.r, &job, &d.err));
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 Test(board, a_user_without_rights) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     pm_redis *all = d.r;
     pm_redis_options o = redis_server_options(&d.server);
     (void)redis_server_tell(&d.server, "ACL SETUSER nobody on >sesame ~elsewhere:* +@all");
@@ -511,12 +511,12 @@ Test(board, a_user_without_rights) {
     cr_expect(strstr(d.err.text, "sesame") == NULL);
     pmi_redis_close(d.r);
     d.r = all;
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 Test(board, a_full_server) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     uint8_t job[PM_DIGEST_BYTES];
     pm_attempt a;
     const pm_job_message j = job_of(1, 1.0);
@@ -529,5 +529,5 @@ Test(board, a_full_server) {
     (void)redis_server_tell(&d.server, "CONFIG SET maxmemory 0");
     MUST(pmi_board_begin(d.r, job, job, &a, &d.err));
     cr_expect_eq(a.begun, 1);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }

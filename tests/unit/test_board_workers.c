@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "desk.h"
 #include "redis/board_impl.h"
+#include "redis_fixture.h"
 
 typedef struct roll {
     size_t n, units, partitions;
@@ -34,8 +34,8 @@ static pm_worker_message worker_of(const char *id, double time) {
 }
 
 Test(board_workers, heartbeats) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     pm_running_unit running = {.kind = pmi_span_of("record"), .pid = 7, .attempt = 1, .items = 3};
     const uint32_t partitions[] = {0, 3, 5};
     pm_worker_message one = worker_of("host-1-a", 100.0), two = worker_of("host-2-b", 101.0);
@@ -69,14 +69,14 @@ Test(board_workers, heartbeats) {
     MUST(pmi_board_workers(d.r, see, &seen, &d.err));
     cr_expect_eq(seen.n, 0);
     cr_expect_eq(redis_server_tell(&d.server, "DBSIZE"), 0);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 /* A worker whose clock is days ahead, or behind, takes nobody off the list; those that are long gone by the server's
  * clock leave it. */
 Test(board_workers, the_list_is_kept_by_the_servers_clock) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     pm_worker_message behind = worker_of("behind", 100.0), ahead = worker_of("ahead", pmi_now() + 3 * 86400.0);
     (void)redis_server_tell(&d.server, "ZADD test:workers 1000 gone");
     MUST(pmi_board_beat(d.r, &behind, &d.err));
@@ -85,7 +85,7 @@ Test(board_workers, the_list_is_kept_by_the_servers_clock) {
     char command[120];
     (void)snprintf(command, sizeof command, "ZCOUNT test:workers %.0f %.0f", pmi_now() - 60, pmi_now() + 60);
     cr_expect_eq(redis_server_tell(&d.server, command), 2);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 typedef struct times {
@@ -100,8 +100,8 @@ static pm_status see_times(void *ctx, const pm_worker_message *worker, pm_error 
 }
 
 Test(board_workers, times_are_shown_by_the_servers_clock) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     double skew = 3 * 86400.0;
     pm_running_unit running = {.kind = pmi_span_of("record"), .since = pmi_now() + skew - 30};
     pm_worker_message worker = worker_of("ahead", pmi_now() + skew);
@@ -116,13 +116,13 @@ Test(board_workers, times_are_shown_by_the_servers_clock) {
     cr_expect_float_eq(seen.time, now, 10);
     cr_expect_float_eq(seen.started, now - 500, 10);
     cr_expect_float_eq(seen.since, now - 30, 10);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 /* What its key says of its time to live is not asked: its own time is. */
 Test(board_workers, heartbeats_that_should_be_gone) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     double now;
     MUST(pmi_redis_now(d.r, &now, &d.err));
     const double ages[] = {0.0, 15.0, 30.0, 1e6, -30.0};
@@ -141,12 +141,12 @@ Test(board_workers, heartbeats_that_should_be_gone) {
     MUST(pmi_board_workers(d.r, see, &seen, &d.err));
     cr_expect_str_eq(seen.ids, "w-1 w-0 ");
     cr_expect_eq(d.server.folder.warnings, 3, "%s", d.server.folder.last_warning);
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 Test(board_workers, ids_of_workers_are_checked) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     char id[200];
     memset(id, 'x', sizeof id);
     id[161] = 0;
@@ -158,14 +158,14 @@ Test(board_workers, ids_of_workers_are_checked) {
     id[160] = 0;
     worker.id = pmi_span_of(id);
     MUST(pmi_board_beat(d.r, &worker, &d.err));
-    desk_end(&d);
+    redis_fixture_end(&d);
 }
 
 /* What should not be on the list is told of once, and hides nobody; a key that is no list is made anew by the next
  * heartbeat. */
 Test(board_workers, a_list_that_makes_no_sense) {
-    desk d;
-    desk_begin(&d);
+    redis_fixture d;
+    redis_fixture_begin(&d);
     pm_worker_message worker = worker_of("host-1-a", 100.0);
     MUST(pmi_board_beat(d.r, &worker, &d.err));
     char command[300], id[200];
@@ -187,5 +187,5 @@ Test(board_workers, a_list_that_makes_no_sense) {
     cr_expect(strstr(d.server.folder.last_warning, "test:workers") != NULL, "%s", d.server.folder.last_warning);
     MUST(pmi_board_workers(d.r, see, &seen, &d.err));
     cr_expect_str_eq(seen.ids, "host-1-a ");
-    desk_end(&d);
+    redis_fixture_end(&d);
 }

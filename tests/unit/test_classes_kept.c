@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "digraphs.h"
 #include "examples/models.h"
-#include "rig.h"
+#include "model_fixture.h"
 #include "scc/classes.h"
 #include "trace/library.h"
 
@@ -48,14 +48,14 @@ static void count_errors(void *ctx, pm_log_level level, const char *text) {
     *(int *)ctx += level == PM_LOG_ERROR;
 }
 
-typedef struct desk {
+typedef struct fixture {
     pm_analysis analysis;
     shelf shelf;
     pm_trace_cache classes;
     int errors;
     pm_log log;
     pm_library_options options;
-} desk;
+} fixture;
 
 /* A path there and back: one SCC. */
 static pm_graph *path(uint32_t n) {
@@ -70,8 +70,8 @@ static pm_graph *path(uint32_t n) {
     return sketch_finish(&s);
 }
 
-static void desk_open(desk *d, uint32_t n) {
-    *d = (desk){.analysis = analysis_of(path(n), PM_EFFORT_FAST)};
+static void fixture_open(fixture *d, uint32_t n) {
+    *d = (fixture){.analysis = analysis_of(path(n), PM_EFFORT_FAST)};
     d->classes = (pm_trace_cache){.ctx = &d->shelf, .get = shelf_get, .put = shelf_put, .remove = shelf_remove};
     d->log = (pm_log){.ctx = &d->errors, .line = count_errors};
     d->options = (pm_library_options){.record = {.effort = PM_EFFORT_FAST, .memory = (size_t)1 << 30},
@@ -81,12 +81,12 @@ static void desk_open(desk *d, uint32_t n) {
     cr_assert_eq(pmi_isa_choose(NULL, &d->options.record.isa, NULL), PM_OK);
 }
 
-static void desk_close(desk *d) {
+static void fixture_close(fixture *d) {
     pmi_buffer_free(&d->shelf.value);
     pmi_analysis_free(&d->analysis);
 }
 
-static void make(desk *d, uint8_t key[PM_DIGEST_BYTES]) {
+static void make(fixture *d, uint8_t key[PM_DIGEST_BYTES]) {
     pm_library library;
     pm_error err = {0};
     cr_assert_eq(pmi_library_make(&d->analysis, &d->options, &library, &err), PM_OK, "%s", err.text);
@@ -96,25 +96,25 @@ static void make(desk *d, uint8_t key[PM_DIGEST_BYTES]) {
 }
 
 Test(classes_kept, are_found_once_and_then_restored) {
-    desk d;
+    fixture d;
     uint8_t first[PM_DIGEST_BYTES], second[PM_DIGEST_BYTES];
-    desk_open(&d, PM_CLASSES_KEPT_STATES);
+    fixture_open(&d, PM_CLASSES_KEPT_STATES);
     make(&d, first);
     cr_assert_eq(d.shelf.puts, 1);
     make(&d, second);
     cr_assert_eq(d.shelf.puts, 1);
     cr_assert_arr_eq(first, second, PM_DIGEST_BYTES);
     cr_assert_eq(d.errors, 0);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(classes_kept, of_small_graphs_are_not) {
-    desk d;
+    fixture d;
     uint8_t key[PM_DIGEST_BYTES];
-    desk_open(&d, PM_CLASSES_KEPT_STATES - 1);
+    fixture_open(&d, PM_CLASSES_KEPT_STATES - 1);
     make(&d, key);
     cr_assert_eq(d.shelf.gets + d.shelf.puts, 0);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 /* Encodes the kept classes again after `change`: a value that is whole, and wrong. */
@@ -147,9 +147,9 @@ static void fewer_states(pm_kept_classes *kept) {
 
 Test(classes_kept, that_are_damaged_are_found_again) {
     static void (*const changes[])(pm_kept_classes *) = {other_key, name_twice, no_class, fewer_states};
-    desk d;
+    fixture d;
     uint8_t first[PM_DIGEST_BYTES], again[PM_DIGEST_BYTES];
-    desk_open(&d, PM_CLASSES_KEPT_STATES);
+    fixture_open(&d, PM_CLASSES_KEPT_STATES);
     make(&d, first);
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         forge(&d.shelf, changes[i]);
@@ -165,7 +165,7 @@ Test(classes_kept, that_are_damaged_are_found_again) {
     pm_error err;
     cr_assert_eq(pmi_library_make(&d.analysis, &d.options, &library, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "--strict-cache"), "%s", err.text);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 /* Renumbering that is a permutation, and no isomorphism, gives another digraph, whose key is another one. */
@@ -181,9 +181,9 @@ static void wrong_trace(pm_kept_classes *kept) {
 
 Test(classes_kept, cannot_put_a_trace_under_a_key_that_is_not_its_own) {
     static void (*const changes[])(pm_kept_classes *) = {swap_names, wrong_trace};
-    desk d;
+    fixture d;
     uint8_t first[PM_DIGEST_BYTES], forged[PM_DIGEST_BYTES];
-    desk_open(&d, PM_CLASSES_KEPT_STATES);
+    fixture_open(&d, PM_CLASSES_KEPT_STATES);
     make(&d, first);
     for (int i = 0; i < 2; i++) {
         forge(&d.shelf, changes[i]);
@@ -191,13 +191,13 @@ Test(classes_kept, cannot_put_a_trace_under_a_key_that_is_not_its_own) {
         cr_assert_arr_eq(first, forged, PM_DIGEST_BYTES);
         cr_assert_eq(d.errors, i + 1);
     }
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(classes_kept, every_byte_counts) {
-    desk d;
+    fixture d;
     uint8_t key[PM_DIGEST_BYTES];
-    desk_open(&d, PM_CLASSES_KEPT_STATES);
+    fixture_open(&d, PM_CLASSES_KEPT_STATES);
     make(&d, key);
     pm_kept_classes kept;
     for (size_t i = 0; i < d.shelf.value.size; i++) {
@@ -206,5 +206,5 @@ Test(classes_kept, every_byte_counts) {
         d.shelf.value.bytes[i] ^= 0x10;
         cr_assert_eq(pmi_kept_classes_decode(d.shelf.value.bytes, i, &kept, NULL), PM_EDATA);
     }
-    desk_close(&d);
+    fixture_close(&d);
 }

@@ -5,9 +5,9 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
-#include "rig.h"
+#include "model_fixture.h"
 
-static void evaluate(const rig *r, const pm_request *request, double *moments, double *covariance) {
+static void evaluate(const model_fixture *r, const pm_request *request, double *moments, double *covariance) {
     pm_error err = {0};
     pm_result result = {.moments = moments, .covariance = covariance};
     cr_assert_eq(pm_evaluate(&r->model, request, &result, &err), PM_OK, "%s", err.text);
@@ -18,31 +18,31 @@ static void check_close(double found, double expected, double tolerance) {
 }
 
 /* n states one behind the other; a step of probability or rate `weight`. */
-static rig chain(uint32_t n, double weight, bool is_discrete) {
+static model_fixture chain(uint32_t n, double weight, bool is_discrete) {
     sketch s = sketch_of((size_t)n + 2, 0, is_discrete);
     sketch_start(&s, 1, 1);
     for (uint32_t v = 1; v <= n; v++) {
         sketch_edge(&s, v, v + 1, weight);
     }
-    return rig_of(sketch_finish(&s), rig_best_isa());
+    return model_fixture_of(sketch_finish(&s), model_fixture_isa());
 }
 
 Test(covariance, erlang_of_any_length) {
     static const uint32_t lengths[] = {1, 2, 100, 1000, 10000, 100000, 1000000};
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         double n = lengths[i], rate = 0.7, moments[2], variance;
-        rig r = chain(lengths[i], rate, false);
+        model_fixture r = chain(lengths[i], rate, false);
         evaluate(&r, &(pm_request){.n_theta = 1, .n_moments = 2, .covariance = true}, moments, &variance);
         check_close(variance, n / (rate * rate), 1e-13);
         check_close(moments[0], n / rate, 1e-13);
         check_close(moments[1], n * (n + 1) / (rate * rate), 1e-13);
-        rig_free(&r);
+        model_fixture_free(&r);
     }
 }
 
 Test(covariance, sure_chains_have_none) {
     for (uint32_t n = 1; n <= 4097; n = 4 * n + 1) {
-        rig r = chain(n, 1, true);
+        model_fixture r = chain(n, 1, true);
         double variance[4], *rewards = pmi_malloc(2 * ((size_t)n + 2), sizeof *rewards);
         evaluate(&r, &(pm_request){.n_theta = 1, .covariance = true}, NULL, variance);
         cr_assert_eq(variance[0], 0);
@@ -55,7 +55,7 @@ Test(covariance, sure_chains_have_none) {
             cr_assert_eq(variance[i], 0, "%u states: %g", n, variance[i]);
         }
         free(rewards);
-        rig_free(&r);
+        model_fixture_free(&r);
     }
 }
 
@@ -64,10 +64,10 @@ Test(covariance, nearly_sure_chains) {
     for (double q = 1e-3; q > 1e-16; q /= 10) {
         double leave = 1 - q, stay = 1 - leave, variance; /* stay is exact */
         for (uint32_t n = 1; n <= 1000; n *= 10) {
-            rig r = chain(n, leave, true);
+            model_fixture r = chain(n, leave, true);
             evaluate(&r, &(pm_request){.n_theta = 1, .covariance = true}, NULL, &variance);
             check_close(variance, n * stay / (leave * leave), 1e-13);
-            rig_free(&r);
+            model_fixture_free(&r);
         }
     }
 }
@@ -80,11 +80,11 @@ Test(covariance, a_rare_branch) {
     sketch_edge(&s, 1, 2, 1e-20);
     sketch_edge(&s, 2, 3, 1);
     sketch_edge(&s, 3, 5, 1);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double variance;
     evaluate(&r, &(pm_request){.n_theta = 1, .covariance = true}, NULL, &variance);
     check_close(variance, 4e-20, 1e-13);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* Start in one of two chains of 50 and 51 sure steps, with probability p and 1 - p. */
@@ -96,11 +96,11 @@ Test(covariance, what_varies_at_the_start_alone) {
         for (uint32_t v = 1; v <= 51; v++) {
             sketch_edge(&s, v, v + 1, 1);
         }
-        rig r = rig_of(sketch_finish(&s), rig_best_isa());
+        model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
         double variance;
         evaluate(&r, &(pm_request){.n_theta = 1, .covariance = true}, NULL, &variance);
         check_close(variance, p * (1 - p), 1e-13);
-        rig_free(&r);
+        model_fixture_free(&r);
     }
 }
 
@@ -111,14 +111,14 @@ Test(covariance, signs_and_products) {
     sketch_start(&s, 1, 1);
     sketch_edge(&s, 1, 2, 4);
     sketch_edge(&s, 2, 3, 8);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double c[9];
     evaluate(&r, &(pm_request){.n_theta = 1, .n_rewards = 3, .rewards = rewards, .covariance = true}, NULL, c);
     static const double expected[] = {0.0625, -0.0625, 0, -0.0625, 0.0625, 0, 0, 0, 0.0625};
     for (size_t i = 0; i < 9; i++) {
         cr_assert(fabs(c[i] - expected[i]) <= 1e-15, "%zu: found %.17g, expected %.17g", i, c[i], expected[i]);
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* ---- sums that are long ---- */
@@ -133,13 +133,13 @@ Test(covariance, stars_keep_their_digits) {
             sketch_param(&s, 1, v, &one);
             sketch_param(&s, v, n + 2, &one);
         }
-        rig r = rig_of(sketch_finish(&s), rig_best_isa());
+        model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
         double mean[3];
         evaluate(&r, &(pm_request){.n_theta = 3, .theta = theta, .n_moments = 1}, mean, NULL);
         for (size_t b = 0; b < 3; b++) {
             check_close(mean[b], 1 / (n * theta[b]) + 1 / theta[b], 1e-13);
         }
-        rig_free(&r);
+        model_fixture_free(&r);
     }
 }
 
@@ -155,11 +155,11 @@ Test(covariance, many_starts_keep_their_digits) {
         total += p;
         expected += (long double)p / rate;
     }
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double mean;
     evaluate(&r, &(pm_request){.n_theta = 1, .n_moments = 1}, &mean, NULL);
     check_close(mean, (double)(expected / total), 1e-13);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* From 1 to n + 1 by steps to either side, reflected at 1: a state takes i / rate to the next one above. */
@@ -173,11 +173,11 @@ Test(covariance, a_long_walk) {
             sketch_edge(&s, v, v - 1, 0.3);
         }
     }
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double mean;
     evaluate(&r, &(pm_request){.n_theta = 1, .n_moments = 1}, &mean, NULL);
     check_close(mean, (double)n * (n + 1) / 2 / 0.3, 1e-13);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* One state that stays with probability q: factorial moments k! q^(k-1) / (1 - q)^k. The way out is three edges, whose
@@ -189,13 +189,13 @@ Test(covariance, factorial_moments_of_what_hardly_stays) {
         sketch_edge(&s, 1, 2, 0.125 - q / 2);
         sketch_edge(&s, 1, 3, 0.25 - q / 4);
         sketch_edge(&s, 1, 4, 0.625 - q / 4);
-        rig r = rig_of(sketch_finish(&s), rig_best_isa());
+        model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
         double moments[4], expected = 1 / (1 - q);
         evaluate(&r, &(pm_request){.n_theta = 1, .n_moments = 4, .factorial = true}, moments, NULL);
         for (unsigned k = 1; k <= 4; k++) {
             check_close(moments[k - 1], expected, 1e-13);
             expected *= (k + 1) * q / (1 - q);
         }
-        rig_free(&r);
+        model_fixture_free(&r);
     }
 }

@@ -11,7 +11,7 @@
 
 #define MB ((size_t)1 << 20)
 
-static pm_disk *open_disk(fixture *f, size_t limit) {
+static pm_disk *open_disk(disk_fixture *f, size_t limit) {
     pm_disk *disk;
     pm_error err;
     cr_assert_eq(pmi_disk_open(f->dir, limit, &f->log, &disk, &err), PM_OK, "%s", err.text);
@@ -50,8 +50,8 @@ Test(disk, default_folder) {
 Test(disk, values_of_all_sizes_survive_closing) {
     static const size_t sizes[] = {0, 1, 31, 32, 100, 1900, 1960, 2000, 2100, 4064, 4096, 5000, 70000, 3000000};
     size_t n = sizeof sizes / sizeof sizes[0];
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, 8 * MB);
     for (size_t i = 0; i < n; i++) {
         cr_assert_not(fixture_has(disk, i));
@@ -73,12 +73,12 @@ Test(disk, values_of_all_sizes_survive_closing) {
     cr_assert_gt(stat.file_bytes, bytes);
     pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0, "%s", f.last_error);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk, get_appends) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, MB);
     put(disk, 1, 10);
     uint8_t key[PM_DIGEST_BYTES];
@@ -96,12 +96,12 @@ Test(disk, get_appends) {
     cr_assert_eq(value.size, 12);
     pmi_buffer_free(&value);
     pmi_disk_close(disk);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk, a_key_keeps_its_first_value) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, MB);
     put(disk, 1, 100);
     uint8_t other[200] = {7};
@@ -124,12 +124,12 @@ Test(disk, a_key_keeps_its_first_value) {
     cr_assert_eq(stat.value_bytes, 300);
     pmi_buffer_free(&value);
     pmi_disk_close(disk);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk, least_recently_used_leave_first) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, 10000);
     for (uint64_t i = 0; i < 10; i++) {
         put(disk, i, 1000);
@@ -154,19 +154,19 @@ Test(disk, least_recently_used_leave_first) {
     cr_assert(fixture_has(disk, 8));
     pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk, another_process_is_counted_too) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, 10000);
     put(disk, 0, 4000);
     pid_t child = fork();
     if (child == 0) {
-        fixture mine;
+        disk_fixture mine;
         pm_disk *theirs;
-        fixture_attach(&mine, f.dir);
+        disk_fixture_attach(&mine, f.dir);
         pm_status st = pmi_disk_open(mine.dir, 10000, &mine.log, &theirs, NULL);
         st = st == PM_OK ? fixture_put(theirs, 1, 4000, NULL) : st;
         if (st == PM_OK) {
@@ -182,12 +182,12 @@ Test(disk, another_process_is_counted_too) {
     cr_assert(fixture_has(disk, 1));
     cr_assert(fixture_has(disk, 2));
     pmi_disk_close(disk);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk, what_is_larger_than_the_limit_is_left_out) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, 10000);
     put(disk, 0, 9000);
     put(disk, 1, 10001);
@@ -209,12 +209,12 @@ Test(disk, what_is_larger_than_the_limit_is_left_out) {
     cr_assert_eq(count_entries(disk), 1);
     cr_assert(fixture_has(disk, 5));
     pmi_disk_close(disk);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk, what_a_put_names_is_not_evicted_by_it) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, 3000);
     put(disk, 0, 1000);
     put(disk, 1, 1000);
@@ -229,14 +229,14 @@ Test(disk, what_a_put_names_is_not_evicted_by_it) {
     cr_assert_not(fixture_has(disk, 1));
     cr_assert(fixture_has(disk, 3));
     pmi_disk_close(disk);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* One-byte values take a hundred times their size in pages, so that the file is full long before the limit. */
 Test(disk, a_full_map_evicts, .timeout = 120) {
     enum { PER_PUT = 10000, PUTS = 12 };
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, 150000);
     pm_disk_entry *entries = calloc(PER_PUT, sizeof *entries);
     uint8_t *bytes = calloc(PER_PUT, 1);
@@ -264,12 +264,12 @@ Test(disk, a_full_map_evicts, .timeout = 120) {
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
     free(entries);
     free(bytes);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk, remove_and_clear) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, MB);
     for (uint64_t i = 0; i < 5; i++) {
         put(disk, i, 50000);
@@ -295,7 +295,7 @@ Test(disk, remove_and_clear) {
     cr_assert(fixture_has(disk, 1));
     pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 typedef struct seen {
@@ -319,8 +319,8 @@ static pm_status look(void *ctx, const pm_disk_item *item, pm_error *err) {
 }
 
 Test(disk, each_visits_in_key_order) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     seen s = {.since = time(NULL) - 1};
     s.disk = open_disk(&f, MB);
     for (uint64_t i = 0; i < 40; i++) {
@@ -335,14 +335,14 @@ Test(disk, each_visits_in_key_order) {
     cr_assert_eq(s.n, 7);
     cr_assert(fixture_has(s.disk, 3));
     pmi_disk_close(s.disk);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk, folders_that_cannot_be_used) {
     pm_disk *disk;
     pm_error err;
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     char path[512];
     cr_assert_eq(pmi_disk_open("/dev/null/x/y", MB, NULL, &disk, &err), PM_ECANTCREAT);
     cr_assert(strstr(err.text, "/dev/null/x") != NULL, "%s", err.text);
@@ -352,33 +352,33 @@ Test(disk, folders_that_cannot_be_used) {
     cr_assert_eq(pmi_disk_open("", MB, NULL, &disk, &err), PM_EUSAGE);
     cr_assert_eq(pmi_disk_open(f.dir, 0, NULL, &disk, &err), PM_EUSAGE);
     cr_assert_eq(pmi_disk_open(f.dir, SIZE_MAX, NULL, &disk, &err), PM_EUSAGE);
-    fixture_path(&f, "file", path);
+    disk_fixture_path(&f, "file", path);
     FILE *file = fopen(path, "w");
     fclose(file);
     cr_assert_eq(pmi_disk_open(path, MB, NULL, &disk, &err), PM_ECANTCREAT);
     pmi_disk_close(NULL);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk, folders_are_made_with_their_parents) {
-    fixture f, deep;
-    fixture_make(&f);
+    disk_fixture f, deep;
+    disk_fixture_make(&f);
     char path[512];
-    fixture_path(&f, "a//b/c/", path);
-    fixture_attach(&deep, path);
+    disk_fixture_path(&f, "a//b/c/", path);
+    disk_fixture_attach(&deep, path);
     pm_disk *disk = open_disk(&deep, MB);
     put(disk, 1, 10);
     pmi_disk_close(disk);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* ---- several processes ---- */
 
 /* What a writer does until it is killed: puts of several entries, gets, some removals; exits at the first wrong one. */
 static void write_until_killed(const char *dir, uint64_t seed) {
-    fixture mine;
+    disk_fixture mine;
     pm_disk *disk;
-    fixture_attach(&mine, dir);
+    disk_fixture_attach(&mine, dir);
     if (pmi_disk_open(dir, MB, &mine.log, &disk, NULL) != PM_OK) {
         _exit(2);
     }
@@ -397,8 +397,8 @@ static pm_status must_be_right(void *ctx, const pm_disk_item *item, pm_error *er
 }
 
 Test(disk, writers_killed_at_any_moment, .timeout = 120) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     size_t most = 0;
     for (uint64_t round = 0; round < 60; round++) {
         pid_t child = fork();
@@ -419,14 +419,14 @@ Test(disk, writers_killed_at_any_moment, .timeout = 120) {
         cr_assert_eq(f.errors, 0, "round %d: %s", (int)round, f.last_error);
     }
     cr_assert_gt(most, 10);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* Puts and gets what others put and get; the limit makes everyone evict. */
 static int share(const char *dir, uint64_t seed) {
-    fixture mine;
+    disk_fixture mine;
     pm_disk *disk;
-    fixture_attach(&mine, dir);
+    disk_fixture_attach(&mine, dir);
     for (uint64_t round = 0; round < 4; round++) {
         if (pmi_disk_open(dir, 300000, &mine.log, &disk, NULL) != PM_OK) {
             return 2;
@@ -457,9 +457,9 @@ static int share(const char *dir, uint64_t seed) {
 
 Test(disk, processes_share_a_folder, .timeout = 120) {
     enum { PROCESSES = 8 };
-    fixture f;
+    disk_fixture f;
     pid_t child[PROCESSES];
-    fixture_make(&f);
+    disk_fixture_make(&f);
     for (uint64_t i = 0; i < PROCESSES; i++) {
         child[i] = fork();
         if (child[i] == 0) {
@@ -480,5 +480,5 @@ Test(disk, processes_share_a_folder, .timeout = 120) {
     cr_assert_leq(stat.value_bytes, 300000);
     pmi_disk_close(disk);
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }

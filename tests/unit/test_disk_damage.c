@@ -24,16 +24,16 @@ static size_t size_of(uint64_t i) {
     return i % 4 == 0 ? 5 * i : 1100 + 90 * i;
 }
 
-static pm_buffer read_file(const fixture *f, const char *name) {
+static pm_buffer read_file(const disk_fixture *f, const char *name) {
     char path[512];
     pm_buffer bytes = {0};
-    fixture_path(f, name, path);
+    disk_fixture_path(f, name, path);
     cr_assert_eq(pmi_file_read(path, &bytes, NULL), PM_OK);
     return bytes;
 }
 
 /* What a cache looks like that has been in use: freed pages, trees of some depth. */
-static pm_buffer used_cache(fixture *f) {
+static pm_buffer used_cache(disk_fixture *f) {
     pm_disk *disk;
     pm_error err;
     cr_assert_eq(pmi_disk_open(f->dir, LIMIT, &f->log, &disk, &err), PM_OK, "%s", err.text);
@@ -51,9 +51,9 @@ static pm_buffer used_cache(fixture *f) {
     return bytes;
 }
 
-static void write_file(const fixture *f, const char *name, const uint8_t *bytes, size_t n) {
+static void write_file(const disk_fixture *f, const char *name, const uint8_t *bytes, size_t n) {
     char path[512];
-    fixture_path(f, name, path);
+    disk_fixture_path(f, name, path);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (fd < 0 || write(fd, bytes, n) != (ssize_t)n) {
         abort();
@@ -104,7 +104,7 @@ static size_t put_six(pm_disk *disk) {
 
 /* Opens what is there, reads all, puts new entries, four times: nothing is lost in silence, and in the end the cache is
  * sound. Returns 0 or the number of the step that failed. */
-static int use_damaged(fixture *f, outcome *out) {
+static int use_damaged(disk_fixture *f, outcome *out) {
     size_t before = ENTRIES, put = 0;
     int errors = 0, errors_before = 0;
     *out = (outcome){0};
@@ -133,16 +133,16 @@ static int use_damaged(fixture *f, outcome *out) {
 
 /* Leaves in *found how many of the entries survived, and returns 0, the number of the step that failed, or 100 +
  * signal. An alarm ends a child that hangs. */
-static int in_child(const fixture *f, size_t *found) {
+static int in_child(const disk_fixture *f, size_t *found) {
     int pipes[2];
     if (pipe(pipes) != 0) {
         abort();
     }
     pid_t child = fork();
     if (child == 0) {
-        fixture mine;
+        disk_fixture mine;
         outcome out;
-        fixture_attach(&mine, f->dir);
+        disk_fixture_attach(&mine, f->dir);
         alarm(120); /* far more than it takes, also on a busy machine */
         int step = use_damaged(&mine, &out);
         if (step != 0) {
@@ -182,13 +182,13 @@ typedef struct batch {
     int step;     /* of the trial that failed, 0: none */
 } batch;
 
-static void try_batch(const fixture *f, pm_buffer *good, batch *b) {
+static void try_batch(const disk_fixture *f, pm_buffer *good, batch *b) {
     static const uint8_t flips[] = {0x01, 0x80, 0xff, 0x08};
     for (b->tried = 0; b->tried < b->n && b->step == 0; b->tried++) {
         size_t at = b->at[b->tried];
         outcome out;
-        fixture mine;
-        fixture_attach(&mine, f->dir);
+        disk_fixture mine;
+        disk_fixture_attach(&mine, f->dir);
         good->bytes[at] ^= flips[at % 4];
         write_file(f, PM_DISK_FILE, good->bytes, good->size);
         good->bytes[at] ^= flips[at % 4];
@@ -200,7 +200,7 @@ static void try_batch(const fixture *f, pm_buffer *good, batch *b) {
 }
 
 /* In a child process, with which the batch is shared. */
-static void run_batch(const fixture *f, pm_buffer *good, batch *b) {
+static void run_batch(const disk_fixture *f, pm_buffer *good, batch *b) {
     b->lost = b->late = b->tried = 0;
     b->step = 0;
     pid_t child = fork();
@@ -214,7 +214,7 @@ static void run_batch(const fixture *f, pm_buffer *good, batch *b) {
               b->at[b->tried > 0 && b->step != 0 ? b->tried - 1 : b->tried], b->step, WTERMSIG(status));
 }
 
-static void damage_file(pm_buffer *good, const fixture *f, batch *sum) {
+static void damage_file(pm_buffer *good, const disk_fixture *f, batch *sum) {
     bool full = getenv("PM_TEST_FULL") != NULL;
     batch *b = mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(b, MAP_FAILED);
@@ -232,8 +232,8 @@ static void damage_file(pm_buffer *good, const fixture *f, batch *sum) {
 }
 
 Test(disk_damage, any_byte, .timeout = 3000) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_buffer good = used_cache(&f);
     batch sum = {0};
     damage_file(&good, &f, &sum);
@@ -243,13 +243,13 @@ Test(disk_damage, any_byte, .timeout = 3000) {
     cr_assert_gt(sum.lost, 500); /* the damage is not where nobody looks */
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
     pmi_buffer_free(&good);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* The file cut short: at every page, and next to it. */
 Test(disk_damage, cut_files, .timeout = 600) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_buffer good = used_cache(&f);
     for (size_t page = 0; page * PAGE < good.size; page++) {
         for (size_t more = 0; more < 2; more++) {
@@ -260,12 +260,12 @@ Test(disk_damage, cut_files, .timeout = 600) {
         }
     }
     pmi_buffer_free(&good);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 Test(disk_damage, garbage_files, .timeout = 120) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_buffer good = used_cache(&f);
     uint8_t *garbage = pmi_calloc(1, good.size);
     size_t found;
@@ -288,15 +288,15 @@ Test(disk_damage, garbage_files, .timeout = 120) {
     }
     free(garbage);
     pmi_buffer_free(&good);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* A sound database, and beside it what SQLite would take for its own. */
 Test(disk_damage, garbage_beside, .timeout = 120) {
     static const char *const names[] = {PM_DISK_FILE "-journal", PM_DISK_FILE "-wal", PM_DISK_FILE "-shm"};
     static const size_t lengths[] = {0, 1, 31, 512, 4096, 65536};
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_buffer good = used_cache(&f);
     uint8_t garbage[65536];
     fixture_value((const uint8_t *)"thirty-two bytes of a false key.", garbage, sizeof garbage);
@@ -308,20 +308,20 @@ Test(disk_damage, garbage_beside, .timeout = 120) {
         cr_assert_eq(found, ENTRIES, "%s of %zu bytes", names[i / 6], lengths[i % 6]);
     }
     pmi_buffer_free(&good);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* What is no regular file, under each of the names: a folder, a pipe (which would be waited for), a link. */
 Test(disk_damage, no_regular_files, .timeout = 120) {
     static const char *const names[] = {PM_DISK_FILE, PM_DISK_FILE "-journal", PM_DISK_FILE "-wal",
                                         PM_DISK_FILE "-shm"};
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     for (int i = 0; i < 4 * 3; i++) {
         char path[512];
         pm_disk *disk;
         int before = f.errors;
-        fixture_path(&f, names[i / 3], path);
+        disk_fixture_path(&f, names[i / 3], path);
         (void)remove(path);
         int rc = i % 3 == 0 ? mkdir(path, 0700) : i % 3 == 1 ? mkfifo(path, 0600) : symlink("/etc/passwd", path);
         cr_assert_eq(rc, 0, "%s: %s", path, strerror(errno));
@@ -332,7 +332,7 @@ Test(disk_damage, no_regular_files, .timeout = 120) {
         cr_assert(fixture_has(disk, 1));
         pmi_disk_close(disk);
     }
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 static void overwrite(const char *path, const char *sql) {
@@ -354,29 +354,29 @@ Test(disk_damage, other_databases) {
                                           "ALTER TABLE total ADD COLUMN more INTEGER",
                                           "DELETE FROM total"};
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
-        fixture f;
+        disk_fixture f;
         char path[512];
         size_t found;
-        fixture_make(&f);
+        disk_fixture_make(&f);
         pm_buffer good = used_cache(&f);
-        fixture_path(&f, PM_DISK_FILE, path);
+        disk_fixture_path(&f, PM_DISK_FILE, path);
         overwrite(path, changes[i]);
         cr_assert_eq(in_child(&f, &found), 0, "%s", changes[i]);
         cr_assert_eq(found, 0, "%s", changes[i]);
         pmi_buffer_free(&good);
-        fixture_remove(&f);
+        disk_fixture_remove(&f);
     }
 }
 
 /* The file is changed under a process that has it open: overwritten, replaced by another, deleted with its folder. */
 Test(disk_damage, while_it_is_open) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_buffer good = used_cache(&f);
     pm_disk *disk;
     char path[512], copy[512];
-    fixture_path(&f, PM_DISK_FILE, path);
-    fixture_path(&f, "copy", copy);
+    disk_fixture_path(&f, PM_DISK_FILE, path);
+    disk_fixture_path(&f, "copy", copy);
     cr_assert_eq(pmi_disk_open(f.dir, LIMIT, &f.log, &disk, NULL), PM_OK);
     cr_assert(fixture_has(disk, 1));
     uint8_t *garbage = pmi_calloc(1, good.size);
@@ -399,14 +399,14 @@ Test(disk_damage, while_it_is_open) {
     cr_assert_eq(f.errors, 1, "%s", f.last_error);
     free(garbage);
     pmi_buffer_free(&good);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* What a writer leaves that was killed in the middle of a commit: a database half written, and its journal. */
-static pm_buffer half_written(const fixture *f, pm_buffer *journal) {
+static pm_buffer half_written(const disk_fixture *f, pm_buffer *journal) {
     char path[512];
     sqlite3 *db;
-    fixture_path(f, PM_DISK_FILE, path);
+    disk_fixture_path(f, PM_DISK_FILE, path);
     cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
     cr_assert_eq(sqlite3_exec(db,
                               "PRAGMA cache_size = 2; BEGIN IMMEDIATE; UPDATE entry SET used = 0; DELETE FROM value; "
@@ -421,10 +421,10 @@ static pm_buffer half_written(const fixture *f, pm_buffer *journal) {
 
 /* A sound journal gives everything back; a damaged one is damage like any other. */
 Test(disk_damage, journals, .timeout = 600) {
-    fixture f;
+    disk_fixture f;
     size_t found;
     pm_buffer journal;
-    fixture_make(&f);
+    disk_fixture_make(&f);
     pm_buffer good = used_cache(&f), half = half_written(&f, &journal);
     cr_assert_gt(journal.size, 4096);
     cr_assert_neq(memcmp(good.bytes, half.bytes, good.size), 0);
@@ -443,7 +443,7 @@ Test(disk_damage, journals, .timeout = 600) {
     pmi_buffer_free(&journal);
     pmi_buffer_free(&half);
     pmi_buffer_free(&good);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 static pm_status count_damaged(void *ctx, const pm_disk_item *item, pm_error *err) {
@@ -454,8 +454,8 @@ static pm_status count_damaged(void *ctx, const pm_disk_item *item, pm_error *er
 
 /* A byte of a large value: seen by each, reported by get, which removes it. */
 Test(disk_damage, a_damaged_value_is_removed) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_buffer good = used_cache(&f);
     uint8_t key[PM_DIGEST_BYTES], value[96];
     fixture_key(59, key);
@@ -486,13 +486,13 @@ Test(disk_damage, a_damaged_value_is_removed) {
     cr_assert(fixture_has(disk, 59));
     pmi_disk_close(disk);
     pmi_buffer_free(&good);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* What many commits of all kinds leave is never taken for damage. */
 Test(disk_damage, sound_files_pass, .timeout = 300) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     uint64_t state = 1;
     for (size_t round = 0; round < 80; round++) {
         pm_disk *disk;
@@ -517,5 +517,5 @@ Test(disk_damage, sound_files_pass, .timeout = 300) {
         pmi_disk_close(disk);
     }
     cr_assert_eq(f.errors + f.warnings, 0, "%s", f.last_error);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }

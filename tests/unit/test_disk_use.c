@@ -15,7 +15,7 @@
 
 #define MB ((size_t)1 << 20)
 
-static pm_disk *open_disk(fixture *f, size_t limit) {
+static pm_disk *open_disk(disk_fixture *f, size_t limit) {
     pm_disk *disk;
     pm_error err;
     cr_assert_eq(pmi_disk_open(f->dir, limit, &f->log, &disk, &err), PM_OK, "%s", err.text);
@@ -52,8 +52,8 @@ static pm_status count_kinds(void *ctx, const pm_disk_item *item, pm_error *err)
 
 /* One key in two kinds is two entries; a value that was removed may be followed by another. */
 Test(disk, kinds_are_apart_and_values_can_be_replaced) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, MB);
     uint8_t key[PM_DIGEST_BYTES];
     bool removed;
@@ -77,17 +77,17 @@ Test(disk, kinds_are_apart_and_values_can_be_replaced) {
     cr_assert(holds(disk, PM_DISK_CLASSES, 1, "classes", 7));
     pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* Nobody else can open the files, and so nobody else can lock them. */
 Test(disk, files_are_their_owners) {
-    fixture f, deep;
+    disk_fixture f, deep;
     struct stat info;
     char path[512];
-    fixture_make(&f);
-    fixture_path(&f, "a/b", path);
-    fixture_attach(&deep, path);
+    disk_fixture_make(&f);
+    disk_fixture_path(&f, "a/b", path);
+    disk_fixture_attach(&deep, path);
     mode_t mask = umask(0);
     pm_disk *disk = open_disk(&deep, MB);
     put(disk, 1, 5000);
@@ -95,16 +95,16 @@ Test(disk, files_are_their_owners) {
     umask(mask);
     cr_assert_eq(stat(path, &info), 0);
     cr_assert_eq(info.st_mode & 0777, 0700);
-    fixture_path(&deep, PM_DISK_FILE, path);
+    disk_fixture_path(&deep, PM_DISK_FILE, path);
     cr_assert_eq(stat(path, &info), 0);
     cr_assert_eq(info.st_mode & 0777, 0600);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* Evicting and clearing give space back, also while another has the cache open. */
 Test(disk, the_file_shrinks) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, 8 * MB), *other = open_disk(&f, MB / 2);
     for (uint64_t i = 0; i < 70; i++) {
         put(disk, i, 100000);
@@ -122,20 +122,20 @@ Test(disk, the_file_shrinks) {
     pmi_disk_close(other);
     pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0, "%s", f.last_error);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
-static void lock_exclusively(const fixture *f, sqlite3 **db) {
+static void lock_exclusively(const disk_fixture *f, sqlite3 **db) {
     char path[512];
-    fixture_path(f, PM_DISK_FILE, path);
+    disk_fixture_path(f, PM_DISK_FILE, path);
     cr_assert_eq(sqlite3_open(path, db), SQLITE_OK);
     cr_assert_eq(sqlite3_exec(*db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
 }
 
 /* A lock that is never given back costs a second in all, whatever is asked for. */
 Test(disk, a_lock_that_stays, .timeout = 60) {
-    fixture f;
-    fixture_make(&f);
+    disk_fixture f;
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, MB), *late;
     sqlite3 *db;
     pm_error err;
@@ -167,15 +167,15 @@ Test(disk, a_lock_that_stays, .timeout = 60) {
     disk = open_disk(&f, MB);
     cr_assert(fixture_has(disk, 1));
     pmi_disk_close(disk);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* A full disk: what is there can be read, what is put is an error, nothing is damaged. */
 Test(disk, a_full_disk) {
-    fixture f;
+    disk_fixture f;
     pm_error err;
     struct rlimit limit;
-    fixture_make(&f);
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, MB);
     put(disk, 1, 1000);
     (void)signal(SIGXFSZ, SIG_IGN);
@@ -195,19 +195,19 @@ Test(disk, a_full_disk) {
     cr_assert(fixture_has(disk, 1) && fixture_has(disk, 2));
     pmi_disk_close(disk);
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* Who may only read reads; where there is nothing to read, the cache cannot be used. Root may write anywhere: another
  * user tries. */
 Test(disk, a_folder_that_is_not_ours) {
-    fixture f;
+    disk_fixture f;
     char path[512];
-    fixture_make(&f);
+    disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, MB);
     put(disk, 1, 1000);
     pmi_disk_close(disk);
-    fixture_path(&f, PM_DISK_FILE, path);
+    disk_fixture_path(&f, PM_DISK_FILE, path);
     cr_assert_eq(chmod(path, 0444), 0);
     cr_assert_eq(chmod(f.dir, 0555), 0);
     pid_t child = fork();
@@ -244,16 +244,16 @@ Test(disk, a_folder_that_is_not_ours) {
     waitpid(child, &status, 0);
     cr_assert_eq(status, 0, "exit %d", WEXITSTATUS(status));
     cr_assert_eq(chmod(f.dir, 0755), 0);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }
 
 /* A cache of LMDB's stays as it is, with a line when the new one is made. */
 Test(disk, an_old_cache_is_left_alone) {
-    fixture f;
+    disk_fixture f;
     char path[512];
     struct stat info;
-    fixture_make(&f);
-    fixture_path(&f, "data.mdb", path);
+    disk_fixture_make(&f);
+    disk_fixture_path(&f, "data.mdb", path);
     FILE *file = fopen(path, "w");
     fputs("old", file);
     fclose(file);
@@ -262,5 +262,5 @@ Test(disk, an_old_cache_is_left_alone) {
         cr_assert_eq(f.warnings, 1);
     }
     cr_assert(stat(path, &info) == 0 && info.st_size == 3);
-    fixture_remove(&f);
+    disk_fixture_remove(&f);
 }

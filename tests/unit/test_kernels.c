@@ -6,14 +6,14 @@
 #include "dense.h"
 #include "digraphs.h"
 #include "graph/weights.h"
-#include "rig.h"
+#include "model_fixture.h"
 
 static const unsigned all_lanes[] = {1, 4, 8, 16};
 enum { N_LANES = 4, ROWS = 16 };
 
 /* Everything a replay by hand needs: the model, 16 rows of theta, values, factors and solutions of 16 lanes. */
 typedef struct bench {
-    rig r;
+    model_fixture r;
     const pm_kernels *kernels;
     double *values, *x;
     pm_factors factors;
@@ -26,7 +26,7 @@ static double *slots(size_t n) {
 }
 
 static bench bench_of(pm_graph *graph, pm_isa isa) {
-    bench b = {.r = rig_of(graph, isa)};
+    bench b = {.r = model_fixture_of(graph, isa)};
     const pm_program *p = &b.r.model.program;
     b.values = slots(graph->n_weights);
     b.x = slots(p->n);
@@ -39,7 +39,7 @@ static bench bench_of(pm_graph *graph, pm_isa isa) {
 }
 
 static void bench_free(bench *b) {
-    rig_free(&b->r);
+    model_fixture_free(&b->r);
     free(b->values);
     free(b->x);
     free(b->factors.u);
@@ -234,7 +234,7 @@ static void check_isa(pm_random random, uint32_t size, uint32_t count, uint32_t 
 static void check_all_isas(const pm_random *random, uint32_t size, uint32_t count, uint32_t chords) {
     double *fused = NULL, *plain = NULL;
     for (int isa = 0; isa < PM_ISA_COUNT; isa++) {
-        if (rig_has_isa((pm_isa)isa)) {
+        if (model_fixture_has_isa((pm_isa)isa)) {
             check_isa(*random, size, count, chords, (pm_isa)isa, isa == PM_ISA_X86_64_V2 ? &plain : &fused);
         }
     }
@@ -276,7 +276,7 @@ static pm_graph *two_states(void) {
 Test(kernels, lost_pivots_are_noted_by_lane) {
     double theta[2 * ROWS], rhs[] = {1, 1};
     for (int isa = 0; isa < PM_ISA_COUNT; isa++) {
-        if (!rig_has_isa((pm_isa)isa)) {
+        if (!model_fixture_has_isa((pm_isa)isa)) {
             continue;
         }
         bench b = bench_of(two_states(), (pm_isa)isa);
@@ -310,7 +310,7 @@ Test(kernels, an_infinite_pivot_is_lost) {
     for (int i = 0; i < 2; i++) {
         sketch_param(&s, 1, 2, (const double[]){one, 0});
     }
-    bench b = bench_of(sketch_finish(&s), rig_best_isa());
+    bench b = bench_of(sketch_finish(&s), model_fixture_isa());
     load(&b, 4, theta, 0);
     solve_all(&b, &one, BY_FACTOR_SOLVE);
     cr_assert_eq(b.x[0], 0.5);
@@ -327,7 +327,7 @@ Test(kernels, sums_and_scales) {
     static const uint32_t weight[] = {1, 2, 0}, to[] = {2, 1, 0};
     static const double factor[] = {2, 3, 5};
     for (int isa = 0; isa < PM_ISA_COUNT; isa++) {
-        for (size_t l = 0; rig_has_isa((pm_isa)isa) && l < N_LANES; l++) {
+        for (size_t l = 0; model_fixture_has_isa((pm_isa)isa) && l < N_LANES; l++) {
             unsigned lanes = all_lanes[l];
             const pm_kernels *k = pmi_kernels_get((pm_isa)isa, lanes, false);
             double *values = slots(3), *x = slots(3), *y = slots(3);
@@ -378,7 +378,7 @@ Test(kernels, sums_and_scales) {
 }
 
 Test(kernels, there_are_none_for_other_lanes) {
-    cr_assert_null(pmi_kernels_get(rig_best_isa(), 2, false));
-    cr_assert_null(pmi_kernels_get(rig_best_isa(), 0, false));
+    cr_assert_null(pmi_kernels_get(model_fixture_isa(), 2, false));
+    cr_assert_null(pmi_kernels_get(model_fixture_isa(), 0, false));
     cr_assert_null(pmi_kernels_get(PM_ISA_COUNT, 4, false));
 }

@@ -98,8 +98,8 @@ Test(kinds, record_stores_the_traces_that_anybody_would_record) {
 Test(kinds, traces_on_disk_go_to_redis_without_recording) {
     bench_child b;
     sccs s;
-    fixture cache;
-    fixture_make(&cache);
+    disk_fixture cache;
+    disk_fixture_make(&cache);
     bench_child_start(&b, 64 * MB, cache.dir);
     draw_sccs(&s);
     run_record(&b, &s);
@@ -112,7 +112,7 @@ Test(kinds, traces_on_disk_go_to_redis_without_recording) {
     check_traces(&b, &s);
     free_sccs(&s);
     bench_child_stop(&b);
-    fixture_remove(&cache);
+    disk_fixture_remove(&cache);
 }
 
 Test(kinds, a_cache_folder_that_cannot_be_is_a_warning) {
@@ -180,10 +180,10 @@ Test(kinds, an_scc_beyond_the_memory_is_named, .disabled = BENCH_CHILD_SANITIZED
 Test(kinds, a_child_leaves_nothing_behind) {
     bench_child b;
     sccs s;
-    fixture cache;
+    disk_fixture cache;
     uint8_t unit[PM_DIGEST_BYTES];
     pm_buffer value;
-    fixture_make(&cache);
+    disk_fixture_make(&cache);
     bench_child_start(&b, 64 * MB, cache.dir);
     draw_sccs(&s);
     bench_child_unit(&b, "record", (const uint8_t(*)[PM_DIGEST_BYTES])s.keys, N_SCCS, &s.body, unit, &value);
@@ -199,7 +199,7 @@ Test(kinds, a_child_leaves_nothing_behind) {
     pmi_buffer_free(&value);
     free_sccs(&s);
     bench_child_stop(&b);
-    fixture_remove(&cache);
+    disk_fixture_remove(&cache);
 }
 
 /* ---- what is no unit ---- */

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "digraphs.h"
 #include "memory_cache.h"
-#include "rig.h"
+#include "model_fixture.h"
 #include "scc/classes.h"
 #include "trace/codec.h"
 
@@ -22,14 +22,14 @@ static void keep_line(void *ctx, pm_log_level level, const char *text) {
 }
 
 /* What a run needs: a graph of 12 SCCs in 4 shapes, its split, a cache and a log. */
-typedef struct desk {
+typedef struct fixture {
     pm_analysis analysis;
     memory_cache memory;
     pm_trace_cache cache;
     lines lines;
     pm_log log;
     pm_library_options options;
-} desk;
+} fixture;
 
 enum { SCCS = 12, SHAPES = 4 };
 
@@ -61,31 +61,30 @@ static pm_graph *shapes_in_a_row(uint64_t seed) {
     return sketch_finish(&s);
 }
 
-static void desk_open(desk *d, uint64_t seed) {
+static void fixture_open(fixture *d, uint64_t seed) {
     memset(d, 0, sizeof *d);
     d->analysis = analysis_of(shapes_in_a_row(seed), PM_EFFORT_BALANCED);
     d->cache = memory_cache_of(&d->memory);
     d->log = (pm_log){.ctx = &d->lines, .line = keep_line};
-    d->options =
-        (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = rig_best_isa()},
-                             .threads = 1,
-                             .cache = &d->cache,
-                             .log = &d->log};
+    d->options = (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = model_fixture_isa()},
+                                      .threads = 1,
+                                      .cache = &d->cache,
+                                      .log = &d->log};
 }
 
-static void desk_close(desk *d) {
+static void fixture_close(fixture *d) {
     memory_cache_empty(&d->memory);
     pmi_analysis_free(&d->analysis);
 }
 
-static pm_library make(desk *d) {
+static pm_library make(fixture *d) {
     pm_library library;
     pm_error err;
     cr_assert_eq(pmi_library_make(&d->analysis, &d->options, &library, &err), PM_OK, "%s", err.text);
     return library;
 }
 
-static void make_and_forget(desk *d, uint32_t recorded) {
+static void make_and_forget(fixture *d, uint32_t recorded) {
     pm_library library = make(d);
     cr_assert_eq(library.n_recorded, recorded);
     cr_assert_eq(library.n_cached, SHAPES - recorded);
@@ -93,7 +92,7 @@ static void make_and_forget(desk *d, uint32_t recorded) {
 }
 
 /* The error of a run that must fail, which leaves nothing behind. */
-static pm_error refusal(desk *d, pm_status status) {
+static pm_error refusal(fixture *d, pm_status status) {
     pm_library library;
     pm_error err = {0};
     cr_assert_eq(pmi_library_make(&d->analysis, &d->options, &library, &err), status, "%s", err.text);
@@ -103,7 +102,7 @@ static pm_error refusal(desk *d, pm_status status) {
 }
 
 /* Each instance, renamed, is the digraph of its plan: every edge is in the pattern. */
-static void check_instances(const desk *d, const pm_library *library) {
+static void check_instances(const fixture *d, const pm_library *library) {
     uint32_t *local = pmi_malloc(d->analysis.graph->n_vertices, sizeof *local);
     for (uint32_t scc = 0; scc < d->analysis.split.n_sccs; scc++) {
         const pm_scc_instance *instance = &library->instances[scc];
@@ -121,8 +120,8 @@ static void check_instances(const desk *d, const pm_library *library) {
 }
 
 Test(library, records_each_shape_once) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     d.options.cache = NULL;
     pm_library library = make(&d);
     cr_assert_eq(library.n_classes, (uint32_t)SHAPES);
@@ -135,12 +134,12 @@ Test(library, records_each_shape_once) {
     check_instances(&d, &library);
     pmi_library_free(&library);
     cr_assert_eq(library.n_classes, 0u);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(library, a_second_run_records_nothing) {
-    desk d, shuffled;
-    desk_open(&d, 1);
+    fixture d, shuffled;
+    fixture_open(&d, 1);
     make_and_forget(&d, SHAPES);
     cr_assert_eq(d.memory.n, (size_t)SHAPES);
     cr_assert_eq(d.memory.gets, (size_t)SHAPES);
@@ -152,20 +151,20 @@ Test(library, a_second_run_records_nothing) {
     pmi_library_free(&library);
     cr_assert_eq(d.memory.puts, 1u);
     /* neither does a run of the same graph with other numbers, its states in another order */
-    desk_open(&shuffled, 2);
+    fixture_open(&shuffled, 2);
     shuffled.cache.ctx = &d.memory;
     library = make(&shuffled);
     cr_assert_eq(library.n_recorded, 0u);
     check_instances(&shuffled, &library);
     pmi_library_free(&library);
     cr_assert_eq(d.lines.errors + d.lines.warnings, 0);
-    desk_close(&shuffled);
-    desk_close(&d);
+    fixture_close(&shuffled);
+    fixture_close(&d);
 }
 
 Test(library, a_trace_from_the_cache_is_the_one_recorded) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     pm_library first = make(&d), second = make(&d);
     for (uint32_t c = 0; c < SHAPES; c++) {
         const pm_trace *a = &first.classes[c].plan.trace, *b = &second.classes[c].plan.trace;
@@ -178,12 +177,12 @@ Test(library, a_trace_from_the_cache_is_the_one_recorded) {
     }
     pmi_library_free(&first);
     pmi_library_free(&second);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(library, threads_record_the_same) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     d.options.cache = NULL;
     pm_library one = make(&d);
     d.options.threads = 4;
@@ -195,12 +194,12 @@ Test(library, threads_record_the_same) {
     }
     pmi_library_free(&one);
     pmi_library_free(&four);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(library, a_damaged_entry_is_logged_removed_and_recorded_again) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     make_and_forget(&d, SHAPES);
     for (size_t i = 0; i < SHAPES; i++) {
         memory_shelf *s = memory_cache_find(&d.memory, d.memory.shelves[0].key);
@@ -217,13 +216,13 @@ Test(library, a_damaged_entry_is_logged_removed_and_recorded_again) {
         cr_assert_eq(d.memory.n, (size_t)SHAPES);
         make_and_forget(&d, 0);
     }
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 /* The store itself may notice, and has removed the entry then. */
 Test(library, an_entry_that_the_cache_calls_damaged_is_recorded_again) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     make_and_forget(&d, SHAPES);
     d.memory.says_damaged = true;
     make_and_forget(&d, SHAPES);
@@ -232,12 +231,12 @@ Test(library, an_entry_that_the_cache_calls_damaged_is_recorded_again) {
     d.options.strict_cache = true;
     pm_error err = refusal(&d, PM_EDATA);
     cr_assert(strstr(err.text, "--strict-cache") != NULL, "%s", err.text);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(library, strict_refuses_a_damaged_entry) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     make_and_forget(&d, SHAPES);
     d.memory.shelves[2].bytes[40] ^= 1;
     d.options.strict_cache = true;
@@ -246,13 +245,13 @@ Test(library, strict_refuses_a_damaged_entry) {
     pm_error err = refusal(&d, PM_EDATA);
     cr_assert(strstr(err.text, hex) != NULL && strstr(err.text, "--strict-cache is on") != NULL, "%s", err.text);
     cr_assert_eq(d.memory.removes, 0u);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 /* A whole and valid trace that was stored under another key: damage of the store. */
 Test(library, an_entry_of_another_key_is_recorded_again) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     make_and_forget(&d, SHAPES);
     uint8_t *bytes = d.memory.shelves[0].bytes;
     size_t size = d.memory.shelves[0].size;
@@ -264,14 +263,14 @@ Test(library, an_entry_of_another_key_is_recorded_again) {
     cr_assert_eq(d.lines.errors, 2);
     cr_assert(strstr(d.lines.last, "another key") != NULL, "%s", d.lines.last);
     make_and_forget(&d, 0);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 /* Well made, under the right key, and of another SCC: only the digest inside, or the pattern, tells. It is dropped and
  * recorded again, like one that is damaged. */
 Test(library, a_trace_that_does_not_fit_is_dropped) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     pm_library library = make(&d);
     for (int how = 0; how < 2; how++) {
         for (uint32_t c = 0; c < SHAPES; c++) {
@@ -301,12 +300,12 @@ Test(library, a_trace_that_does_not_fit_is_dropped) {
         }
     }
     pmi_library_free(&library);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(library, a_cache_that_cannot_be_written_is_a_warning) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     d.memory.refuses_put = true;
     pm_library library = make(&d);
     cr_assert_eq(library.n_recorded, (uint32_t)SHAPES);
@@ -315,21 +314,21 @@ Test(library, a_cache_that_cannot_be_written_is_a_warning) {
     cr_assert_eq(d.lines.errors, 0);
     cr_assert(strstr(d.lines.last, "4 new traces are not kept: the disk is full") != NULL, "%s", d.lines.last);
     pmi_library_free(&library);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(library, a_cache_that_cannot_be_read_is_an_error) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     d.memory.fails_get = true;
     pm_error err = refusal(&d, PM_EIO);
     cr_assert_str_eq(err.text, "the cache cannot be read");
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(library, an_scc_that_does_not_fit_is_named_and_nothing_is_kept) {
-    desk d;
-    desk_open(&d, 1);
+    fixture d;
+    fixture_open(&d, 1);
     d.options.record.memory = 12 * 30; /* enough for the two smaller shapes */
     pm_error err = refusal(&d, PM_EOSERR);
     unsigned n;
@@ -337,7 +336,7 @@ Test(library, an_scc_that_does_not_fit_is_named_and_nothing_is_kept) {
     cr_assert_eq(sscanf(err.text, "recording the SCC %64s of %u states: an SCC of ", hex, &n), 2, "%s", err.text);
     cr_assert_eq(n, 14u);
     cr_assert_eq(d.memory.puts, 0u);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(library, of_single_states_is_empty) {
@@ -346,7 +345,7 @@ Test(library, of_single_states_is_empty) {
     sketch_edge(&s, 1, 2, 1);
     pm_analysis analysis = analysis_of(sketch_finish(&s), PM_EFFORT_FAST);
     pm_library library;
-    pm_library_options options = {.record = {.memory = 1000, .isa = rig_best_isa()}, .threads = 3};
+    pm_library_options options = {.record = {.memory = 1000, .isa = model_fixture_isa()}, .threads = 3};
     cr_assert_eq(pmi_library_make(&analysis, &options, &library, NULL), PM_OK);
     cr_assert_eq(library.n_classes, 0u);
     cr_assert_null(library.instances[0].plan);

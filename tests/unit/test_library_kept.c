@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "digraphs.h"
 #include "memory_cache.h"
-#include "rig.h"
+#include "model_fixture.h"
 #include "trace/codec.h"
 #include "trace/library_impl.h"
 
@@ -48,37 +48,36 @@ static void count_errors(void *ctx, pm_log_level level, const char *text) {
     *(size_t *)ctx += level == PM_LOG_ERROR;
 }
 
-typedef struct desk {
+typedef struct fixture {
     pm_analysis analysis;
     memory_cache traces, classes;
     pm_trace_cache caches[2];
     size_t errors;
     pm_log log;
     pm_library_options options;
-} desk;
+} fixture;
 
-static void desk_open(desk *d) {
+static void fixture_open(fixture *d) {
     memset(d, 0, sizeof *d);
     d->analysis = analysis_of(many_sccs(), PM_EFFORT_BALANCED);
     cr_assert_geq(d->analysis.split.n_transient, (uint32_t)PM_CLASSES_KEPT_STATES);
     d->caches[0] = memory_cache_of(&d->traces);
     d->caches[1] = memory_cache_of(&d->classes);
     d->log = (pm_log){.ctx = &d->errors, .line = count_errors};
-    d->options =
-        (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = rig_best_isa()},
-                             .threads = 1,
-                             .cache = &d->caches[0],
-                             .classes = &d->caches[1],
-                             .log = &d->log};
+    d->options = (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = model_fixture_isa()},
+                                      .threads = 1,
+                                      .cache = &d->caches[0],
+                                      .classes = &d->caches[1],
+                                      .log = &d->log};
 }
 
-static void desk_close(desk *d) {
+static void fixture_close(fixture *d) {
     memory_cache_empty(&d->traces);
     memory_cache_empty(&d->classes);
     pmi_analysis_free(&d->analysis);
 }
 
-static pm_library make(desk *d) {
+static pm_library make(fixture *d) {
     pm_library library;
     pm_error err;
     cr_assert_eq(pmi_library_make(&d->analysis, &d->options, &library, &err), PM_OK, "%s", err.text);
@@ -105,7 +104,7 @@ static void check_row(const pm_plan *plan, const bool *edge, uint32_t j) {
 }
 
 /* Every SCC, renamed, has the edges of its plan: all entries of the pattern that are no fill-in. */
-static void check_sound(const desk *d, const pm_library *library) {
+static void check_sound(const fixture *d, const pm_library *library) {
     uint32_t *local = pmi_malloc(d->analysis.graph->n_vertices, sizeof *local);
     for (uint32_t scc = 0; scc < d->analysis.split.n_sccs; scc++) {
         const pm_scc_instance *instance = &library->instances[scc];
@@ -130,7 +129,7 @@ static void check_sound(const desk *d, const pm_library *library) {
     free(local);
 }
 
-static void check_recorded(desk *d, uint32_t recorded) {
+static void check_recorded(fixture *d, uint32_t recorded) {
     pm_library library = make(d);
     cr_assert_eq(library.n_recorded, recorded);
     cr_assert_eq(library.n_cached, SHAPES - recorded);
@@ -139,8 +138,8 @@ static void check_recorded(desk *d, uint32_t recorded) {
 }
 
 Test(library_kept, a_graph_that_was_seen_before_gets_the_same_again) {
-    desk d;
-    desk_open(&d);
+    fixture d;
+    fixture_open(&d);
     pm_library first = make(&d);
     cr_assert_eq(first.n_recorded, (uint32_t)SHAPES);
     size_t gets = d.traces.gets, class_gets = d.classes.gets;
@@ -164,12 +163,12 @@ Test(library_kept, a_graph_that_was_seen_before_gets_the_same_again) {
     }
     pmi_library_free(&first);
     pmi_library_free(&second);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 Test(library_kept, traces_that_are_missing_are_recorded_again) {
-    desk d;
-    desk_open(&d);
+    fixture d;
+    fixture_open(&d);
     check_recorded(&d, SHAPES);
     for (uint32_t gone = 1; gone <= SHAPES; gone++) {
         for (uint32_t i = 0; i < gone; i++) {
@@ -180,11 +179,11 @@ Test(library_kept, traces_that_are_missing_are_recorded_again) {
     }
     cr_assert_eq(d.errors, 0u);
     cr_assert_eq(d.classes.puts, 1u);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 /* A whole trace of another SCC of five or six states, put under the key. */
-static void put_wrong_trace(desk *d, const pm_trace_class *class, const pm_trace_class *other) {
+static void put_wrong_trace(fixture *d, const pm_trace_class *class, const pm_trace_class *other) {
     pm_buffer bytes = {0};
     cr_assert_eq(pmi_trace_encode(&other->plan.trace, class->key, &bytes, NULL), PM_OK);
     memory_cache_replace(&d->traces, class->key, bytes.bytes, bytes.size);
@@ -192,8 +191,8 @@ static void put_wrong_trace(desk *d, const pm_trace_class *class, const pm_trace
 }
 
 Test(library_kept, a_trace_of_another_scc_is_removed_and_recorded_again) {
-    desk d;
-    desk_open(&d);
+    fixture d;
+    fixture_open(&d);
     pm_library library = make(&d);
     size_t wrong = 0;
     for (uint32_t a = 0; a < SHAPES; a++) {
@@ -212,7 +211,7 @@ Test(library_kept, a_trace_of_another_scc_is_removed_and_recorded_again) {
     cr_assert_eq(pmi_library_make(&d.analysis, &d.options, &none, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "--strict-cache"), "%s", err.text);
     pmi_library_free(&library);
-    desk_close(&d);
+    fixture_close(&d);
 }
 
 /* Whatever one entry of what is kept becomes: the library is sound, and when it was not taken from what is kept, that
@@ -220,8 +219,8 @@ Test(library_kept, a_trace_of_another_scc_is_removed_and_recorded_again) {
 Test(library_kept, altered_entries_are_noticed_or_as_good) {
     pm_random random = {.state = 501};
     size_t n_noticed = 0, n_sound = 0;
-    desk d;
-    desk_open(&d);
+    fixture d;
+    fixture_open(&d);
     check_recorded(&d, SHAPES);
     uint8_t key[PM_DIGEST_BYTES];
     memcpy(key, d.classes.shelves[0].key, sizeof key);
@@ -255,5 +254,5 @@ Test(library_kept, altered_entries_are_noticed_or_as_good) {
     }
     cr_assert_gt(n_noticed, 150u);
     cr_assert_gt(n_sound, 10u);
-    desk_close(&d);
+    fixture_close(&d);
 }

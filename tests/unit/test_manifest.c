@@ -5,37 +5,37 @@
 
 #include "base/random.h"
 #include "examples/models.h"
+#include "model_fixture.h"
 #include "redis/manifest.h"
 #include "redis_server.h"
-#include "rig.h"
 
-typedef struct desk {
+typedef struct manifest_fixture {
     pm_analysis job;
     pm_buffer encoded;
     pm_error err;
-} desk;
+} manifest_fixture;
 
 #define MUST(call) cr_assert_eq(call, PM_OK, "%s", d->err.text)
 
-static void encode(desk *d, pm_graph *graph, pm_effort effort) {
-    *d = (desk){.job = analysis_of(graph, effort)};
+static void encode(manifest_fixture *d, pm_graph *graph, pm_effort effort) {
+    *d = (manifest_fixture){.job = analysis_of(graph, effort)};
     MUST(pmi_analysis_classify(&d->job, 1, NULL, &d->err));
     MUST(pmi_manifest_encode(&d->job, &d->encoded, &d->err));
 }
 
-static void begin(desk *d, const char *model, const int64_t *args) {
+static void begin(manifest_fixture *d, const char *model, const int64_t *args) {
     pm_graph *graph;
     pm_error err;
     cr_assert_eq(pmi_model_find(model)->make(args, &graph, &err), PM_OK, "%s", err.text);
     encode(d, graph, PM_EFFORT_BALANCED);
 }
 
-static void end(desk *d) {
+static void end(manifest_fixture *d) {
     pmi_buffer_free(&d->encoded);
     pmi_analysis_free(&d->job);
 }
 
-static void expect_same(const desk *d, const pm_analysis *job) {
+static void expect_same(const manifest_fixture *d, const pm_analysis *job) {
     cr_expect_eq(memcmp(job->graph->digest, d->job.graph->digest, PM_DIGEST_BYTES), 0);
     cr_expect_eq(job->effort, PM_EFFORT_BALANCED);
     cr_assert_eq(job->split.n_sccs, d->job.split.n_sccs);
@@ -55,7 +55,7 @@ Test(manifest, there_and_back) {
         int64_t args[PM_MODEL_MAX_ARGS];
     } models[] = {{"two-locus-arg", {4, 0}}, {"islands", {12, 3}}, {"kingman", {10}}, {"tandem", {4, 5, 6}}};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
-        desk bench, *d = &bench;
+        manifest_fixture bench, *d = &bench;
         pm_analysis job;
         begin(d, models[i].model, models[i].args);
         MUST(pmi_manifest_decode(d->encoded.bytes, d->encoded.size, SIZE_MAX, NULL, &job, &d->err));
@@ -66,7 +66,7 @@ Test(manifest, there_and_back) {
 }
 
 Test(manifest, every_damage_is_refused) {
-    desk bench, *d = &bench;
+    manifest_fixture bench, *d = &bench;
     pm_analysis job;
     begin(d, "islands", (const int64_t[]){4, 0});
     for (size_t n = 0; n < d->encoded.size; n++) {
@@ -83,7 +83,7 @@ Test(manifest, every_damage_is_refused) {
 }
 
 /* A manifest that is whole, and says what is not so. */
-static void expect_lie(desk *d, pm_manifest_message *m, const char *words) {
+static void expect_lie(manifest_fixture *d, pm_manifest_message *m, const char *words) {
     pm_buffer encoded = {0};
     pm_analysis job;
     MUST(pmi_message_encode(&pmi_manifest_type, m, &encoded, &d->err));
@@ -94,7 +94,7 @@ static void expect_lie(desk *d, pm_manifest_message *m, const char *words) {
 }
 
 Test(manifest, lies) {
-    desk bench, *d = &bench;
+    manifest_fixture bench, *d = &bench;
     pm_manifest_message m;
     pm_message_memory memory;
     begin(d, "islands", (const int64_t[]){5, 0});
@@ -143,7 +143,7 @@ Test(manifest, a_base_weight_is_refused_with_a_remedy) {
     static const char text[] =
         "{\"states\": [[0], [2], [1]], \"edges\": [], \"start_edges\": [], \"param_edges\": [[1, 2, 0.5, 3, 4]],"
         "\"start_param_edges\": [[1, 1, 0, 0]], \"param_length\": 2, \"state_length\": 1, \"n_vertices\": 3}";
-    desk bench = {0}, *d = &bench;
+    manifest_fixture bench = {0}, *d = &bench;
     pm_graph *graph;
     MUST(pm_graph_parse(text, strlen(text), PM_FORMAT_PHASIC_021, PM_KIND_AS_GIVEN, &graph, &d->err));
     d->job = analysis_of(graph, PM_EFFORT_FAST);
@@ -156,7 +156,7 @@ Test(manifest, a_base_weight_is_refused_with_a_remedy) {
 
 Test(manifest, in_redis) {
     redis_server s;
-    desk bench, *d = &bench;
+    manifest_fixture bench, *d = &bench;
     pm_analysis job;
     pm_buffer bytes = {0};
     redis_server_start(&s, NULL);

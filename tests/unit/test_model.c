@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
-#include "rig.h"
+#include "model_fixture.h"
 
 /* A ring of `n` states, an exit from each, all rates theta. */
 static pm_graph *ring(uint32_t n) {
@@ -177,7 +177,7 @@ Test(model, errors_leave_no_model) {
 Test(model, runs_on_each_instruction_set_of_the_processor) {
     pm_graph *g = ring(17);
     for (int isa = 0; isa < PM_ISA_COUNT; isa++) {
-        if (rig_has_isa((pm_isa)isa)) {
+        if (model_fixture_has_isa((pm_isa)isa)) {
             pm_model_options options = without_cache();
             options.isa = pmi_isa_name((pm_isa)isa);
             pm_model *m = model_of(g, &options, NULL);

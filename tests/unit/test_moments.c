@@ -6,15 +6,15 @@
 #include "base/mem.h"
 #include "dense.h"
 #include "digraphs.h"
-#include "rig.h"
+#include "model_fixture.h"
 
-static void evaluate(const rig *r, const pm_request *request, pm_result *result) {
+static void evaluate(const model_fixture *r, const pm_request *request, pm_result *result) {
     pm_error err;
     cr_assert_eq(pm_evaluate(&r->model, request, result, &err), PM_OK, "%s", err.text);
 }
 
 /* The error of a request for `k` moments at these rows of theta. */
-static pm_error refusal(const rig *r, size_t n_theta, const double *theta, size_t k, pm_status status) {
+static pm_error refusal(const model_fixture *r, size_t n_theta, const double *theta, size_t k, pm_status status) {
     double moments[64];
     pm_request request = {.n_theta = n_theta, .theta = theta, .n_moments = k};
     pm_result result = {.moments = moments};
@@ -28,20 +28,20 @@ static void check_close(double found, double expected) {
 }
 
 /* States 1..n one behind the other at rate theta, n + 1 absorbs. */
-static rig erlang(uint32_t n) {
+static model_fixture erlang(uint32_t n) {
     const double one = 1;
     sketch s = sketch_of(n + 2, 1, false);
     sketch_start(&s, 1, 1);
     for (uint32_t v = 1; v <= n; v++) {
         sketch_param(&s, v, v + 1, &one);
     }
-    return rig_of(sketch_finish(&s), rig_best_isa());
+    return model_fixture_of(sketch_finish(&s), model_fixture_isa());
 }
 
 Test(moments, exponential_and_erlang) {
     static const double theta[] = {0.5, 1, 3, 1e-30, 1e30};
     for (uint32_t n = 1; n <= 41; n += 8) {
-        rig r = erlang(n);
+        model_fixture r = erlang(n);
         double moments[5][6];
         evaluate(&r, &(pm_request){.n_theta = 5, .theta = theta, .n_moments = 6}, &(pm_result){.moments = moments[0]});
         for (size_t b = 0; b < 5; b++) {
@@ -51,7 +51,7 @@ Test(moments, exponential_and_erlang) {
                 check_close(moments[b][k - 1], expected);
             }
         }
-        rig_free(&r);
+        model_fixture_free(&r);
     }
 }
 
@@ -62,11 +62,11 @@ Test(moments, two_states_that_loop) {
     sketch_edge(&s, 1, 2, 0.9);
     sketch_edge(&s, 2, 1, 0.9);
     sketch_edge(&s, 2, 3, 0.1);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double mean;
     evaluate(&r, &(pm_request){.n_theta = 1, .n_moments = 1}, &(pm_result){.moments = &mean});
     check_close(mean, 190.0 / 9);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* ---- against the dense reference ---- */
@@ -147,7 +147,7 @@ static void check_chain(pm_random *random, pm_graph *graph, dense_solver solve, 
         theta[b][0] = draw_rate(random, decades);
         theta[b][1] = draw_rate(random, decades);
     }
-    rig r = rig_of(graph, rig_best_isa());
+    model_fixture r = model_fixture_of(graph, model_fixture_isa());
     r.model.normalize_start = true;
     pm_request request = {.n_theta = ROWS,
                           .theta = theta[0],
@@ -167,7 +167,7 @@ static void check_chain(pm_random *random, pm_graph *graph, dense_solver solve, 
         dense_chain_free(&c);
     }
     free(reward);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments, random_chains_with_rewards) {
@@ -196,7 +196,7 @@ Test(moments, mass_on_an_absorbing_state_is_an_atom) {
     sketch_start(&s, 2, 0.25);
     sketch_start(&s, 3, 0.25);
     sketch_param(&s, 1, 2, &one);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double atom[2], moments[4];
     pm_request request = {.n_theta = 2, .theta = theta, .n_moments = 2};
     evaluate(&r, &request, &(pm_result){.moments = moments, .atom = atom});
@@ -206,7 +206,7 @@ Test(moments, mass_on_an_absorbing_state_is_an_atom) {
     check_close(moments[1], 0.25);
     check_close(moments[2], 0.125);
     check_close(moments[3], 0.0625);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* All mass on absorbing states: no transient state at all. */
@@ -214,7 +214,7 @@ Test(moments, nothing_but_an_atom) {
     sketch s = sketch_of(3, 0, false);
     sketch_start(&s, 1, 0.5);
     sketch_start(&s, 2, 0.5);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double atom, moments[2] = {7, 7}, covariance = 7;
     pm_request request = {.n_theta = 1, .n_moments = 2, .covariance = true};
     evaluate(&r, &request, &(pm_result){.moments = moments, .atom = &atom, .covariance = &covariance});
@@ -222,31 +222,31 @@ Test(moments, nothing_but_an_atom) {
     cr_assert_eq(moments[0], 0);
     cr_assert_eq(moments[1], 0);
     cr_assert_eq(covariance, 0);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments, an_empty_batch_writes_nothing) {
-    rig r = erlang(3);
+    model_fixture r = erlang(3);
     double moments = 42;
     evaluate(&r, &(pm_request){.n_moments = 3}, &(pm_result){.moments = &moments});
     cr_assert_eq(moments, 42);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments, covariance_alone) {
-    rig r = erlang(4);
+    model_fixture r = erlang(4);
     const double theta = 2;
     double covariance, rewards[] = {0, 1, 0, 0, 3, 0};
     pm_request request = {.n_theta = 1, .theta = &theta, .n_rewards = 1, .rewards = rewards, .covariance = true};
     evaluate(&r, &request, &(pm_result){.covariance = &covariance});
     check_close(covariance, 0.25 + 9 * 0.25);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* ---- what double precision cannot hold ---- */
 
 Test(moments, overflow_and_underflow_name_the_row_and_the_moment) {
-    rig r = erlang(1);
+    model_fixture r = erlang(1);
     static const double small[] = {1, 1e-200}, large[] = {1, 1, 1e200}, both[] = {1e-200, 1e200};
     pm_error err = refusal(&r, 2, small, 2, PM_EDATA);
     cr_assert(strstr(err.text, "theta row 1: moment 2 of reward vector 0 overflows") != NULL, "%s", err.text);
@@ -258,7 +258,7 @@ Test(moments, overflow_and_underflow_name_the_row_and_the_moment) {
     evaluate(&r, &(pm_request){.n_theta = 2, .theta = both, .n_moments = 1}, &(pm_result){.moments = moments});
     check_close(moments[0], 1e200);
     check_close(moments[1], 1e-200);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* A mean of zero is right only where no reward is reached. */
@@ -269,7 +269,7 @@ Test(moments, rewards_that_underflow_the_mean_are_refused) {
     sketch_param(&s, 1, 3, coef);
     sketch_param(&s, 1, 2, side);
     sketch_param(&s, 2, 3, coef);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double means[2] = {7, 7}, rewards[] = {0, 0, 1e-200, 0};
     pm_request request = {.n_theta = 1, .theta = theta, .n_moments = 1, .n_rewards = 1, .rewards = rewards};
     evaluate(&r, &request, &(pm_result){.moments = means});
@@ -278,11 +278,11 @@ Test(moments, rewards_that_underflow_the_mean_are_refused) {
     pm_error err;
     cr_assert_eq(pm_evaluate(&r.model, &request, &(pm_result){.moments = means}, &err), PM_EDATA);
     cr_assert(strstr(err.text, "theta row 1: moment 1 of reward vector 0 underflows") != NULL, "%s", err.text);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments, covariance_that_overflows_is_refused) {
-    rig r = erlang(1);
+    model_fixture r = erlang(1);
     const double theta = 1e-160;
     double covariance;
     pm_request request = {.n_theta = 1, .theta = &theta, .covariance = true};
@@ -290,7 +290,7 @@ Test(moments, covariance_that_overflows_is_refused) {
     cr_assert_eq(pm_evaluate(&r.model, &request, &(pm_result){.covariance = &covariance}, &err), PM_EDATA);
     cr_assert(strstr(err.text, "theta row 0: the covariance of reward vectors 0 and 0 overflows") != NULL, "%s",
               err.text);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* Each rate is finite, but a state's outflow is not: the mean is 1 + 1 / 3e308. */
@@ -302,29 +302,29 @@ Test(moments, rates_that_overflow_together_are_added_all_the_same) {
     sketch_param(&s, 1, 3, &one);
     sketch_edge(&s, 2, 4, 1);
     sketch_edge(&s, 3, 4, 1);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double mean[2];
     evaluate(&r, &(pm_request){.n_theta = 2, .theta = theta, .n_moments = 1}, &(pm_result){.moments = mean});
     cr_assert_eq(mean[0], 1.5);
     cr_assert_eq(mean[1], 1);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments, replay_beyond_the_memory_is_refused_with_the_figures) {
-    rig r = erlang(50);
+    model_fixture r = erlang(50);
     const double theta = 1;
     r.model.memory = 1000;
     pm_error err = refusal(&r, 1, &theta, 4, PM_EOSERR);
     cr_assert(strstr(err.text, "the replay of 50 states with 1 reward vectors and 4 moments takes") != NULL, "%s",
               err.text);
     cr_assert(strstr(err.text, "--memory is 1000") != NULL, "%s", err.text);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* ---- weights that are zero at a theta ---- */
 
 /* 1 <-> 2 by constants, 1 -> 4 by theta0, 1 -> 3 by theta1, 3 -> 4 by theta0 alone. */
-static rig crossing(void) {
+static model_fixture crossing(void) {
     static const double first[] = {1, 0}, second[] = {0, 1};
     sketch s = sketch_of(5, 2, false);
     sketch_start(&s, 1, 1);
@@ -333,11 +333,11 @@ static rig crossing(void) {
     sketch_param(&s, 1, 4, first);
     sketch_param(&s, 1, 3, second);
     sketch_param(&s, 3, 4, first);
-    return rig_of(sketch_finish(&s), rig_best_isa());
+    return model_fixture_of(sketch_finish(&s), model_fixture_isa());
 }
 
 Test(moments, absorption_lost_at_a_theta_names_row_and_state) {
-    rig r = crossing();
+    model_fixture r = crossing();
     static const double no_way_out[] = {1, 1, 1, 0, 0, 0}, third[] = {1, 1, 0, 1};
     pm_error err = refusal(&r, 3, no_way_out, 1, PM_EDATA);
     cr_assert(strstr(err.text,
@@ -346,11 +346,11 @@ Test(moments, absorption_lost_at_a_theta_names_row_and_state) {
     err = refusal(&r, 2, third, 2, PM_EDATA);
     cr_assert(strstr(err.text, "theta row 1: row ") != NULL && strstr(err.text, "cannot reach absorption") != NULL,
               "%s", err.text);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments, a_zero_weight_that_cuts_only_what_is_not_reached_is_fine) {
-    rig r = crossing();
+    model_fixture r = crossing();
     static const double theta[] = {2, 0, 2, 1};
     double moments[2];
     evaluate(&r, &(pm_request){.n_theta = 2, .theta = theta, .n_moments = 1}, &(pm_result){.moments = moments});
@@ -358,7 +358,7 @@ Test(moments, a_zero_weight_that_cuts_only_what_is_not_reached_is_fine) {
     check_close(moments[0], 1);
     /* m1 = (1 + m2 + 1/2)/4, m2 = 1 + m1: 5/6 */
     check_close(moments[1], 5.0 / 6);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* Two demes in isolation: state 3 keeps its lineages apart for ever without migration, but nothing leads there. */
@@ -373,7 +373,7 @@ Test(moments, isolation_without_migration_is_fine_where_it_is_not_reached) {
     sketch_param(&s, 2, 3, migration);
     sketch_param(&s, 2, 4, coalescence);
     sketch_edge(&s, 4, 5, 4);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     static const double theta[] = {0.5, 2, 0, 2, 1e-100, 2};
     double moments[6], covariance[3];
     pm_request request = {.n_theta = 3, .theta = theta, .n_moments = 2, .covariance = true};
@@ -382,7 +382,7 @@ Test(moments, isolation_without_migration_is_fine_where_it_is_not_reached) {
     check_close(moments[3], 2 * 0.25 + 2 * 0.5 * 0.25 + 2 * 0.0625);
     check_close(covariance[1], 0.25 + 0.0625);
     cr_assert_gt(moments[0], 0.75);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments, a_negative_weight_names_row_and_edge) {
@@ -390,7 +390,7 @@ Test(moments, a_negative_weight_names_row_and_edge) {
     sketch s = sketch_of(3, 2, false);
     sketch_start(&s, 1, 1);
     sketch_param(&s, 1, 2, difference);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     static const double theta[] = {3, 1, 1, 3};
     double mean;
     evaluate(&r, &(pm_request){.n_theta = 1, .theta = theta, .n_moments = 1}, &(pm_result){.moments = &mean});
@@ -398,15 +398,15 @@ Test(moments, a_negative_weight_names_row_and_edge) {
     pm_error err = refusal(&r, 2, theta, 1, PM_EDATA);
     cr_assert(strstr(err.text, "theta row 1: edge from row 1 (state [1]) to row 2: weight -2 is negative") != NULL,
               "%s", err.text);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments, theta_that_is_not_finite_is_named) {
-    rig r = erlang(1);
+    model_fixture r = erlang(1);
     static const double theta[] = {1, NAN, 1}, infinite[] = {INFINITY};
     pm_error err = refusal(&r, 3, theta, 1, PM_EDATA);
     cr_assert(strstr(err.text, "theta row 1, column 0: expected a finite number") != NULL, "%s", err.text);
     err = refusal(&r, 1, infinite, 1, PM_EDATA);
     cr_assert(strstr(err.text, "theta row 0") != NULL, "%s", err.text);
-    rig_free(&r);
+    model_fixture_free(&r);
 }

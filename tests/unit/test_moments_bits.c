@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
-#include "rig.h"
+#include "model_fixture.h"
 
 /* `width` SCCs of `size` states side by side, each leading into one more behind it: two levels of SCCs, wide enough for
  * threads to share a level. */
@@ -40,8 +40,8 @@ typedef struct outcome {
     double moments[ROWS][VECTORS * ORDER], covariance[ROWS][VECTORS * VECTORS];
 } outcome;
 
-static void evaluate(const rig *r, const double *theta, const double *rewards, size_t first, size_t n, unsigned threads,
-                     unsigned lanes, outcome *out) {
+static void evaluate(const model_fixture *r, const double *theta, const double *rewards, size_t first, size_t n,
+                     unsigned threads, unsigned lanes, outcome *out) {
     pm_request request = {.n_theta = n,
                           .theta = theta + first,
                           .n_moments = ORDER,
@@ -58,7 +58,7 @@ static void evaluate(const rig *r, const double *theta, const double *rewards, s
 static void check_graph(uint32_t size, uint32_t width, bool is_discrete) {
     static const unsigned threads[] = {1, 2, 4, 0}, lanes[] = {0, 1, 4, 8, 16};
     static outcome expected, found;
-    rig r = rig_of(wide_graph(size, width, is_discrete), rig_best_isa());
+    model_fixture r = model_fixture_of(wide_graph(size, width, is_discrete), model_fixture_isa());
     uint32_t n = r.model.analysis.graph->n_vertices;
     double theta[ROWS], *rewards = pmi_calloc(VECTORS * (size_t)n, sizeof *rewards);
     for (size_t b = 0; b < ROWS; b++) {
@@ -86,7 +86,7 @@ static void check_graph(uint32_t size, uint32_t width, bool is_discrete) {
         }
     }
     free(rewards);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments_bits, continuous) {
@@ -104,7 +104,7 @@ Test(moments_bits, the_first_failing_row_is_named) {
     sketch s = sketch_of(3, 1, false);
     sketch_start(&s, 1, 1);
     sketch_param(&s, 1, 2, &coef);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     for (size_t first = 0; first < 64; first += 7) {
         for (size_t b = 0; b < 64; b++) {
             theta[b] = b == first || b % 9 == 8 ? 1e-200 : 1;
@@ -122,7 +122,7 @@ Test(moments_bits, the_first_failing_row_is_named) {
             }
         }
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* A zero pivot that only one thread of a level meets. */
@@ -144,7 +144,7 @@ Test(moments_bits, a_lost_pivot_of_a_shared_level_is_noticed) {
         sketch_param(&s, 1 + c * size, size * width + 1, c + 1 == width ? last : coef);
         free(edge);
     }
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     static const double theta[] = {1, 0};
     double mean;
     for (unsigned threads = 1; threads <= 4; threads++) {
@@ -155,5 +155,5 @@ Test(moments_bits, a_lost_pivot_of_a_shared_level_is_noticed) {
         cr_assert_eq(sscanf(err.text, "theta row 0: row %u (state", &row), 1, "%s", err.text);
         cr_assert(row > size * (width - 1) && row <= size * width, "%s", err.text);
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }

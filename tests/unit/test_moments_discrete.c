@@ -5,9 +5,9 @@
 #include "base/mem.h"
 #include "dense.h"
 #include "digraphs.h"
-#include "rig.h"
+#include "model_fixture.h"
 
-static void evaluate(const rig *r, const pm_request *request, pm_result *result) {
+static void evaluate(const model_fixture *r, const pm_request *request, pm_result *result) {
     pm_error err;
     cr_assert_eq(pm_evaluate(&r->model, request, result, &err), PM_OK, "%s", err.text);
 }
@@ -17,7 +17,7 @@ static void check_close(double found, double expected) {
 }
 
 /* `n` successes in a row, each with probability theta; the steps until the last: negative binomial. */
-static rig successes(uint32_t n, bool with_loops) {
+static model_fixture successes(uint32_t n, bool with_loops) {
     static const double chance = 1;
     sketch s = sketch_of((size_t)n + 2, 1, true);
     sketch_start(&s, 1, 1);
@@ -27,12 +27,12 @@ static rig successes(uint32_t n, bool with_loops) {
             sketch_edge(&s, v, v, 0.125);
         }
     }
-    return rig_of(sketch_finish(&s), rig_best_isa());
+    return model_fixture_of(sketch_finish(&s), model_fixture_isa());
 }
 
 Test(moments_discrete, geometric) {
     static const double half = 0.5;
-    rig r = successes(1, false);
+    model_fixture r = successes(1, false);
     double raw[4], factorial[4];
     evaluate(&r, &(pm_request){.n_theta = 1, .theta = &half, .n_moments = 4}, &(pm_result){.moments = raw});
     evaluate(&r, &(pm_request){.n_theta = 1, .theta = &half, .n_moments = 4, .factorial = true},
@@ -42,7 +42,7 @@ Test(moments_discrete, geometric) {
         check_close(raw[k], expected[k]);
         check_close(factorial[k], falling[k]);
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* A self-loop is a part of staying: what is not said stays put as well, so that it changes nothing. */
@@ -50,7 +50,7 @@ Test(moments_discrete, negative_binomial_with_and_without_self_loops) {
     static const double theta[] = {0.3, 0.75, 0.01, 0.875};
     for (int loops = 0; loops < 2; loops++) {
         for (uint32_t n = 1; n <= 12; n += 4) {
-            rig r = successes(n, loops == 1);
+            model_fixture r = successes(n, loops == 1);
             double moments[4][3], variance[4];
             pm_request request = {.n_theta = 4, .theta = theta, .n_moments = 3, .covariance = true};
             evaluate(&r, &request, &(pm_result){.moments = moments[0], .covariance = variance});
@@ -62,7 +62,7 @@ Test(moments_discrete, negative_binomial_with_and_without_self_loops) {
                 check_close(moments[b][2], skew + 3 * mean * spread + mean * mean * mean);
                 cr_assert(fabs(variance[b] - spread) <= 1e-13 * moments[b][1]);
             }
-            rig_free(&r);
+            model_fixture_free(&r);
         }
     }
 }
@@ -70,7 +70,7 @@ Test(moments_discrete, negative_binomial_with_and_without_self_loops) {
 /* Certain steps: Y is n, and has no variance. */
 Test(moments_discrete, certain_steps) {
     static const double one = 1;
-    rig r = successes(7, false);
+    model_fixture r = successes(7, false);
     double moments[3], falling[9], variance;
     pm_request request = {.n_theta = 1, .theta = &one, .n_moments = 3, .covariance = true};
     evaluate(&r, &request, &(pm_result){.moments = moments, .covariance = &variance});
@@ -85,7 +85,7 @@ Test(moments_discrete, certain_steps) {
         expected *= 8 - k;
         cr_assert_eq(falling[k - 1], expected, "%d: %.17g", k, falling[k - 1]);
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* ---- against the distribution itself, found by stepping ---- */
@@ -169,7 +169,7 @@ static void check_row(const pm_graph *g, double theta, int reward[VECTORS][MOST]
 /* Rewards of the first vector are 1 to 2, of the second 0 to 2, of the third -2 to 2. */
 static void check_chain(pm_random *random) {
     uint32_t n = 3 + draw_below(random, MOST - 2);
-    rig r = rig_of(draw_chain(random, n), rig_best_isa());
+    model_fixture r = model_fixture_of(draw_chain(random, n), model_fixture_isa());
     r.model.normalize_start = true;
     int whole[VECTORS][MOST];
     double rewards[VECTORS * MOST], theta[ROWS];
@@ -199,7 +199,7 @@ static void check_chain(pm_random *random) {
     for (int b = 0; b < ROWS; b += 2) {
         check_row(r.model.analysis.graph, theta[b], whole, raw[b], falling[b], covariance[b]);
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments_discrete, random_chains_against_their_distribution) {
@@ -212,7 +212,7 @@ Test(moments_discrete, random_chains_against_their_distribution) {
 /* ---- refusals ---- */
 
 Test(moments_discrete, probabilities_beyond_one_name_row_and_state) {
-    rig r = successes(3, true);
+    model_fixture r = successes(3, true);
     static const double theta[] = {0.5, 0.875, 1 - 0.125 + 1e-9};
     double moments[3];
     pm_error err;
@@ -222,11 +222,11 @@ Test(moments_discrete, probabilities_beyond_one_name_row_and_state) {
     cr_assert(strstr(err.text, "expected at most 1") != NULL, "%s", err.text);
     request.n_theta = 2;
     evaluate(&r, &request, &(pm_result){.moments = moments});
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments_discrete, factorial_moments_need_whole_rewards) {
-    rig r = successes(1, false);
+    model_fixture r = successes(1, false);
     static const double theta = 0.5;
     double moment, rewards[] = {0, 1.5, 0};
     pm_error err;
@@ -239,5 +239,5 @@ Test(moments_discrete, factorial_moments_need_whole_rewards) {
     rewards[1] = 2; /* 2 for each step: E[Y] = 4 */
     evaluate(&r, &request, &(pm_result){.moments = &moment});
     check_close(moment, 4);
-    rig_free(&r);
+    model_fixture_free(&r);
 }

@@ -12,9 +12,10 @@
 #include "base/float_env.h"
 #include "base/mem.h"
 #include "digraphs.h"
-#include "rig.h"
+#include "model_fixture.h"
 
-static pm_status evaluate(const rig *r, const pm_request *request, double *moments, double *covariance, pm_error *err) {
+static pm_status evaluate(const model_fixture *r, const pm_request *request, double *moments, double *covariance,
+                          pm_error *err) {
     return pm_evaluate(&r->model, request, &(pm_result){.moments = moments, .covariance = covariance}, err);
 }
 
@@ -23,7 +24,7 @@ static void check_close(double found, double expected, double tolerance) {
 }
 
 /* A queue of one server from empty until it first holds k: arrivals at theta 0, services at theta 1. */
-static rig queue(uint32_t k) {
+static model_fixture queue(uint32_t k) {
     static const double arrival[] = {1, 0}, service[] = {0, 1};
     sketch s = sketch_of(k + 2, 2, false);
     sketch_start(&s, 1, 1);
@@ -33,11 +34,11 @@ static rig queue(uint32_t k) {
             sketch_param(&s, v, v - 1, service);
         }
     }
-    return rig_of(sketch_finish(&s), rig_best_isa());
+    return model_fixture_of(sketch_finish(&s), model_fixture_isa());
 }
 
 static void check_queue(uint32_t k, double arrival, double service, double expected) {
-    rig r = queue(k);
+    model_fixture r = queue(k);
     const double theta[] = {arrival, service};
     double mean = -1;
     pm_error err = {0};
@@ -49,7 +50,7 @@ static void check_queue(uint32_t k, double arrival, double service, double expec
         cr_assert_eq(st, PM_EDATA);
         cr_assert(strstr(err.text, "theta row 0: moment 1 of reward vector 0 overflows") != NULL, "%s", err.text);
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments_range, pivots_that_a_double_loses) {
@@ -63,7 +64,7 @@ Test(moments_range, pivots_that_a_double_loses) {
 /* The time in the state before absorption is 1 / arrival for every k. */
 Test(moments_range, queues_whose_rewards_lie_at_the_top) {
     for (uint32_t k = 1000; k <= 1100; k += 10) {
-        rig r = queue(k);
+        model_fixture r = queue(k);
         static const double theta[] = {1, 2};
         double mean, *reward = pmi_calloc(k + 2, sizeof *reward);
         pm_error err = {0};
@@ -72,7 +73,7 @@ Test(moments_range, queues_whose_rewards_lie_at_the_top) {
         cr_assert_eq(evaluate(&r, &request, &mean, NULL, &err), PM_OK, "%u: %s", k, err.text);
         check_close(mean, 1, 1e-13);
         free(reward);
-        rig_free(&r);
+        model_fixture_free(&r);
     }
 }
 
@@ -84,23 +85,23 @@ Test(moments_range, a_pivot_that_is_a_product_of_small_rates) {
     sketch_edge(&s, 1, 2, 1);
     sketch_edge(&s, 2, 1, 1e-170);
     sketch_edge(&s, 1, 3, 1e-170);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     double mean;
     pm_error err = {0};
     pm_request request = {.n_theta = 1, .n_moments = 1, .n_rewards = 1, .rewards = rewards};
     cr_assert_eq(evaluate(&r, &request, &mean, NULL, &err), PM_OK, "%s", err.text);
     check_close(mean, 1e170, 1e-13);
     cr_assert_eq(evaluate(&r, &(pm_request){.n_theta = 1, .n_moments = 1}, &mean, NULL, &err), PM_EDATA);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* One state that leaves at theta: m_k of the reward r is k! (r / theta)^k. */
-static rig exponential(void) {
+static model_fixture exponential(void) {
     static const double one = 1;
     sketch s = sketch_of(3, 1, false);
     sketch_start(&s, 1, 1);
     sketch_param(&s, 1, 2, &one);
-    return rig_of(sketch_finish(&s), rig_best_isa());
+    return model_fixture_of(sketch_finish(&s), model_fixture_isa());
 }
 
 /* Rates of 1e+-400 in all but name: the weight itself does not fit. */
@@ -111,7 +112,7 @@ Test(moments_range, weights_beyond_the_range) {
         sketch s = sketch_of(3, 1, false);
         sketch_start(&s, 1, 1);
         sketch_param(&s, 1, 2, &coef[i]);
-        rig r = rig_of(sketch_finish(&s), rig_best_isa());
+        model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
         const double rewards[] = {0, reward[i], 0};
         double mean;
         pm_error err = {0};
@@ -124,13 +125,13 @@ Test(moments_range, weights_beyond_the_range) {
             cr_assert_eq(st, PM_OK, "%s", err.text);
             check_close(mean, i == 0 ? 1e-100 : 1e100, 1e-13);
         }
-        rig_free(&r);
+        model_fixture_free(&r);
     }
 }
 
 /* The second moment does not fit below 1.5e-154 and above 1e154; the first does. */
 Test(moments_range, results_beyond_the_range_are_refused_by_name) {
-    rig r = exponential();
+    model_fixture r = exponential();
     static const double theta[] = {1, 1e-155, 1e155};
     static const char *const what[] = {NULL, "moment 2 of reward vector 0 overflows",
                                        "moment 2 of reward vector 0 underflows"};
@@ -145,14 +146,14 @@ Test(moments_range, results_beyond_the_range_are_refused_by_name) {
         cr_assert_eq(evaluate(&r, &request, moments, NULL, &err), PM_OK);
         check_close(moments[0], 1 / theta[i], 1e-15);
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* ---- whatever the rows beside it, the threads, lanes and instruction set ---- */
 
 enum { ROWS = 37, LEVELS = 560 };
 
-static void check_batches(rig *r, const double *theta, const double *expected) {
+static void check_batches(model_fixture *r, const double *theta, const double *expected) {
     double found[ROWS];
     pm_error err = {0};
     for (unsigned threads = 1; threads <= 4; threads += 3) {
@@ -173,7 +174,7 @@ static void check_batches(rig *r, const double *theta, const double *expected) {
 
 Test(moments_range, the_same_bits_beside_rows_that_leave_the_range) {
     double theta[2 * ROWS], expected[ROWS];
-    rig r = queue(LEVELS);
+    model_fixture r = queue(LEVELS);
     r.model.program.is_long = false; /* so that ordinary rows are evaluated in doubles */
     pm_error err = {0};
     for (size_t b = 0; b < ROWS; b++) {
@@ -183,7 +184,7 @@ Test(moments_range, the_same_bits_beside_rows_that_leave_the_range) {
         cr_assert_eq(evaluate(&r, &request, &expected[b], NULL, &err), PM_OK, "%s", err.text);
     }
     check_batches(&r, theta, expected);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 /* What is computed in wide numbers is the same on every processor, also where products and sums are not fused. */
@@ -191,9 +192,9 @@ Test(moments_range, the_same_bits_on_every_instruction_set) {
     static const double theta[] = {1e-3, 1.7e-3, 1, 1.1, 2, 1.7, 3, 2.9, 0.01, 0.013};
     double expected[10] = {0};
     for (int isa = 0, first = 1; isa < PM_ISA_COUNT; isa++) {
-        for (unsigned lanes = 1; rig_has_isa((pm_isa)isa) && lanes <= 16; lanes = lanes == 1 ? 4 : 2 * lanes) {
-            rig best = queue(LEVELS);
-            rig r = rig_of(best.model.analysis.graph, (pm_isa)isa);
+        for (unsigned lanes = 1; model_fixture_has_isa((pm_isa)isa) && lanes <= 16; lanes = lanes == 1 ? 4 : 2 * lanes) {
+            model_fixture best = queue(LEVELS);
+            model_fixture r = model_fixture_of(best.model.analysis.graph, (pm_isa)isa);
             pmi_graph_hold(r.model.analysis.graph);
             r.model.program.is_long = true;
             double found[10];
@@ -206,8 +207,8 @@ Test(moments_range, the_same_bits_on_every_instruction_set) {
                 first = 0;
             }
             cr_assert_arr_eq(found, expected, sizeof found, "%s, %u lanes", pmi_isa_name((pm_isa)isa), lanes);
-            rig_free(&r);
-            rig_free(&best);
+            model_fixture_free(&r);
+            model_fixture_free(&best);
         }
     }
 }
@@ -215,7 +216,7 @@ Test(moments_range, the_same_bits_on_every_instruction_set) {
 #if defined(__x86_64__)
 /* Upward rounding, denormals flushed: the caller's business, and back in force afterwards. */
 Test(moments_range, the_environment_of_the_caller_does_not_count) {
-    rig r = queue(700);
+    model_fixture r = queue(700);
     static const double theta[] = {1, 1.1, 1e-3, 2.5e-3, 3, 0.7};
     for (unsigned threads = 1; threads <= 4; threads++) {
         for (int covariance = 0; covariance < 2; covariance++) {
@@ -239,11 +240,11 @@ Test(moments_range, the_environment_of_the_caller_does_not_count) {
             cr_assert_arr_eq(found, expected, sizeof found);
         }
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments_range, the_environment_of_the_caller_does_not_count_for_densities) {
-    rig r = queue(700);
+    model_fixture r = queue(700);
     static const double theta[] = {1, 1.1, 1e-3, 2.5e-3, 3, 0.7}, times[] = {1e-3, 1, 40, 3000};
     for (unsigned threads = 1; threads <= 4; threads++) {
         double expected[24] = {0}, found[24] = {0};
@@ -268,11 +269,11 @@ Test(moments_range, the_environment_of_the_caller_does_not_count_for_densities) 
         cr_assert_arr_eq(found, expected, sizeof found);
         cr_assert_arr_eq(&plain.error_bound, &hostile.error_bound, sizeof plain.error_bound);
     }
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(moments_range, traps_of_the_caller_do_not_spring) {
-    rig r = queue(1100);
+    model_fixture r = queue(1100);
     static const double theta[] = {1, 2};
     double mean;
     pm_error err = {0};
@@ -282,7 +283,7 @@ Test(moments_range, traps_of_the_caller_do_not_spring) {
         evaluate(&r, &(pm_request){.n_theta = 1, .theta = theta, .n_moments = 1, .threads = 2}, &mean, NULL, &err);
     _mm_setcsr(before);
     cr_assert_eq(st, PM_EDATA);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 #endif
 

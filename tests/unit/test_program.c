@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "digraphs.h"
-#include "rig.h"
+#include "model_fixture.h"
 
 /* One kind of edges of a row of the program, as pairs (target, weight) in ascending order. */
 typedef struct edge {
@@ -29,7 +29,7 @@ static void check_same(edge *found, size_t n_found, edge *expected, size_t n_exp
     }
 }
 
-static void check_positions(const rig *r) {
+static void check_positions(const model_fixture *r) {
     const pm_program *p = &r->model.program;
     const pm_split *s = &r->model.analysis.split;
     uint32_t transient = 0;
@@ -60,7 +60,7 @@ typedef struct kinds {
     size_t n_inner, n_exits, n_absorb, n_loops;
 } kinds;
 
-static void find_kinds(const rig *r, uint32_t at, kinds *k) {
+static void find_kinds(const model_fixture *r, uint32_t at, kinds *k) {
     const pm_graph *g = r->model.analysis.graph;
     const pm_program *p = &r->model.program;
     const pm_split *s = &r->model.analysis.split;
@@ -104,7 +104,7 @@ static void check_repeats(const pm_program *p, uint32_t at) {
     }
 }
 
-static void check_edges(const rig *r) {
+static void check_edges(const model_fixture *r) {
     static kinds k;
     static edge found[MOST_EDGES];
     const pm_program *p = &r->model.program;
@@ -127,7 +127,7 @@ static void check_edges(const rig *r) {
 }
 
 /* A level is one more than the highest that an SCC leads to; by_level is a stable sort by it. */
-static void check_levels(const rig *r) {
+static void check_levels(const model_fixture *r) {
     const pm_program *p = &r->model.program;
     uint32_t highest = 0;
     for (uint32_t c = 0; c < p->n_components; c++) {
@@ -153,7 +153,7 @@ static void check_levels(const rig *r) {
     }
 }
 
-static void check_sizes(const rig *r) {
+static void check_sizes(const model_fixture *r) {
     const pm_program *p = &r->model.program;
     uint32_t largest = 0;
     size_t u = 0, l = 0;
@@ -178,7 +178,7 @@ static void check_sizes(const rig *r) {
 }
 
 /* Every edge of an SCC, between positions of the program, is in the pattern of its trace. */
-static void check_pattern(const rig *r) {
+static void check_pattern(const model_fixture *r) {
     const pm_program *p = &r->model.program;
     for (uint32_t c = 0; c < p->n_components; c++) {
         const pm_trace *t = p->components[c].plan == NULL ? NULL : &p->components[c].plan->trace;
@@ -221,14 +221,14 @@ Test(program, is_the_graph_in_another_order) {
     pm_random random = {.state = 130};
     uint32_t parts = 0;
     for (int turn = 0; turn < 200; turn++) {
-        rig r = rig_of(draw_graph(&random, 3 + draw_below(&random, 60), turn % 2 == 0), rig_best_isa());
+        model_fixture r = model_fixture_of(draw_graph(&random, 3 + draw_below(&random, 60), turn % 2 == 0), model_fixture_isa());
         check_positions(&r);
         check_edges(&r);
         check_levels(&r);
         check_sizes(&r);
         check_pattern(&r);
         parts += r.model.analysis.split.n_nontrivial;
-        rig_free(&r);
+        model_fixture_free(&r);
     }
     cr_assert_gt(parts, 50u, "%u", parts);
 }
@@ -248,7 +248,7 @@ Test(program, levels_of_a_small_graph) {
     sketch_edge(&s, 5, 6, 8);
     sketch_edge(&s, 6, 5, 9);
     sketch_edge(&s, 6, 7, 10);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     const pm_program *p = &r.model.program;
     static const uint32_t level[] = {0, 2, 1, 1, 1, 0, 0};
     for (uint32_t v = 1; v <= 6; v++) {
@@ -260,16 +260,16 @@ Test(program, levels_of_a_small_graph) {
     cr_assert_eq(p->inner_again[at], p->inner_row[at] + 1);
     cr_assert_eq(p->absorb_row[p->n], 1u);
     cr_assert_eq(p->exit_row[p->n], 5u);
-    rig_free(&r);
+    model_fixture_free(&r);
 }
 
 Test(program, without_transient_states_is_empty) {
     sketch s = sketch_of(2, 0, false);
     sketch_start(&s, 1, 1);
-    rig r = rig_of(sketch_finish(&s), rig_best_isa());
+    model_fixture r = model_fixture_of(sketch_finish(&s), model_fixture_isa());
     cr_assert_eq(r.model.program.n, 0u);
     cr_assert_eq(r.model.program.n_components, 0u);
     cr_assert_eq(r.model.program.position[1], PM_NONE);
-    rig_free(&r);
+    model_fixture_free(&r);
     pmi_program_free(&r.model.program);
 }

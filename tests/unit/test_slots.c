@@ -92,37 +92,37 @@ typedef struct job {
     bool has_ended;
     pm_ending ending;
     char text[TEXT];
-    void *desk;
+    void *fixture;
 } job;
 
-typedef struct desk {
+typedef struct fixture {
     pm_progress_page *pages;
     pm_slots slots;
     size_t n_ended;
     int errors;
-} desk;
+} fixture;
 
 static void count_errors(void *ctx, pm_log_level level, const char *text) {
     (void)text;
-    ((desk *)ctx)->errors += level == PM_LOG_ERROR;
+    ((fixture *)ctx)->errors += level == PM_LOG_ERROR;
 }
 
-static void open_desk(desk *d, size_t n, double unit_seconds, pm_log *log) {
+static void open_desk(fixture *d, size_t n, double unit_seconds, pm_log *log) {
     pm_error err;
-    *d = (desk){0};
+    *d = (fixture){0};
     *log = (pm_log){.ctx = d, .line = count_errors};
     cr_assert_eq(pmi_pages_new(n, &d->pages, &err), PM_OK, "%s", err.text);
     cr_assert_eq(pmi_slots_start(n, d->pages, act, d->pages, unit_seconds, log, &d->slots, &err), PM_OK, "%s",
                  err.text);
 }
 
-static void close_desk(desk *d, size_t n) {
+static void close_desk(fixture *d, size_t n) {
     pmi_slots_stop(&d->slots);
     pmi_pages_free(d->pages, n);
 }
 
 static void ended(void *ctx, const pm_ending *ending) {
-    desk *d = ctx;
+    fixture *d = ctx;
     job *j = ending->unit;
     cr_assert_not(j->has_ended, "a unit ended twice");
     j->has_ended = true;
@@ -131,7 +131,7 @@ static void ended(void *ctx, const pm_ending *ending) {
     d->n_ended++;
 }
 
-static void turn(desk *d) {
+static void turn(fixture *d) {
     struct pollfd fds[16];
     pm_error err;
     pmi_slots_poll(&d->slots, fds);
@@ -140,7 +140,7 @@ static void turn(desk *d) {
     cr_assert_eq(pmi_slots_serve(&d->slots, pmi_seconds(), ended, d, &err), PM_OK, "%s", err.text);
 }
 
-static size_t wait_idle(desk *d) {
+static size_t wait_idle(fixture *d) {
     double limit = pmi_seconds() + 20;
     while (pmi_slots_idle(&d->slots) == d->slots.n) {
         cr_assert(pmi_seconds() < limit, "no child became idle");
@@ -149,13 +149,13 @@ static size_t wait_idle(desk *d) {
     return pmi_slots_idle(&d->slots);
 }
 
-static void give(desk *d, job *j, const char *value, size_t n) {
+static void give(fixture *d, job *j, const char *value, size_t n) {
     pm_task_head head = {.size = n, .kind = "probe"};
     *j = (job){0};
     pmi_slots_give(&d->slots, wait_idle(d), &head, (pm_span){(const uint8_t *)value, n}, j);
 }
 
-static void wait_end(desk *d, const job *j) {
+static void wait_end(fixture *d, const job *j) {
     double limit = pmi_seconds() + 20;
     while (!j->has_ended) {
         cr_assert(pmi_seconds() < limit, "the unit does not end");
@@ -163,7 +163,7 @@ static void wait_end(desk *d, const job *j) {
     }
 }
 
-static job run_one(desk *d, const char *value) {
+static job run_one(fixture *d, const char *value) {
     job j;
     give(d, &j, value, strlen(value));
     wait_end(d, &j);
@@ -173,7 +173,7 @@ static job run_one(desk *d, const char *value) {
 /* ---- tests ---- */
 
 Test(slots, answers_come_back_to_their_units) {
-    desk d;
+    fixture d;
     pm_log log;
     open_desk(&d, 3, 10, &log);
     job jobs[40];
@@ -194,7 +194,7 @@ Test(slots, answers_come_back_to_their_units) {
 }
 
 Test(slots, large_units_go_in_pieces) {
-    desk d;
+    fixture d;
     pm_log log;
     open_desk(&d, 1, 10, &log);
     size_t n = (size_t)8 << 20;
@@ -211,7 +211,7 @@ Test(slots, large_units_go_in_pieces) {
 }
 
 Test(slots, errors_are_answers) {
-    desk d;
+    fixture d;
     pm_log log;
     open_desk(&d, 1, 10, &log);
     job j = run_one(&d, "e");
@@ -222,7 +222,7 @@ Test(slots, errors_are_answers) {
 }
 
 Test(slots, a_death_is_a_fault_with_its_reason_and_scc) {
-    desk d;
+    fixture d;
     pm_log log;
     open_desk(&d, 2, 10, &log);
     job j = run_one(&d, "a");
@@ -239,7 +239,7 @@ Test(slots, a_death_is_a_fault_with_its_reason_and_scc) {
 }
 
 Test(slots, a_fault_follows_the_unit_and_not_its_neighbour) {
-    desk d;
+    fixture d;
     pm_log log;
     open_desk(&d, 2, 10, &log);
     job waiting, crashing;
@@ -253,7 +253,7 @@ Test(slots, a_fault_follows_the_unit_and_not_its_neighbour) {
 }
 
 Test(slots, computing_too_long_is_a_fault_waiting_is_none) {
-    desk d;
+    fixture d;
     pm_log log;
     open_desk(&d, 1, 0.2, &log);
     double begin = pmi_seconds();
@@ -270,7 +270,7 @@ Test(slots, computing_too_long_is_a_fault_waiting_is_none) {
 }
 
 Test(slots, a_dismissed_unit_ends_as_such) {
-    desk d;
+    fixture d;
     pm_log log;
     pm_error err;
     open_desk(&d, 1, 10, &log);
@@ -284,7 +284,7 @@ Test(slots, a_dismissed_unit_ends_as_such) {
 }
 
 Test(slots, a_child_that_was_dead_before_its_unit_is_not_the_units_fault) {
-    desk d;
+    fixture d;
     pm_log log;
     open_desk(&d, 1, 10, &log);
     size_t slot = wait_idle(&d);
@@ -300,7 +300,7 @@ Test(slots, a_child_that_was_dead_before_its_unit_is_not_the_units_fault) {
 }
 
 Test(slots, nonsense_is_no_answer) {
-    desk d;
+    fixture d;
     pm_log log;
     open_desk(&d, 1, 10, &log);
     job j = run_one(&d, "n");
@@ -317,7 +317,7 @@ static int die_at_once(void *ctx, size_t slot, int fd) {
 }
 
 Test(slots, children_that_cannot_live_are_not_forked_in_a_hurry) {
-    desk d = {0};
+    fixture d = {0};
     pm_error err;
     cr_assert_eq(pmi_pages_new(1, &d.pages, &err), PM_OK);
     cr_assert_eq(pmi_slots_start(1, d.pages, die_at_once, NULL, 10, NULL, &d.slots, &err), PM_OK);
@@ -340,7 +340,7 @@ Test(slots, children_that_cannot_live_are_not_forked_in_a_hurry) {
 /* Stopped before it looks at its unit, or doing nothing while it prepares it, it is killed; one that says that it waits
  * is not. */
 Test(slots, a_child_without_a_sign_of_life_is_missed) {
-    desk d;
+    fixture d;
     pm_log log;
     job j;
     open_desk(&d, 1, 1000, &log);
@@ -361,7 +361,7 @@ Test(slots, a_child_without_a_sign_of_life_is_missed) {
 
 /* Work outside of computing counts as a sign, and is limited too. */
 Test(slots, a_unit_may_not_be_prepared_for_ever) {
-    desk d;
+    fixture d;
     pm_log log;
     open_desk(&d, 1, 2.5, &log);
     d.slots.quiet_seconds = 2.0;

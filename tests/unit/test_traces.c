@@ -7,16 +7,16 @@
 
 #include "cache/disk_impl.h"
 #include "examples/models.h"
+#include "model_fixture.h"
 #include "redis/traces.h"
 #include "redis_server.h"
-#include "rig.h"
 #include "trace/codec.h"
 
 /* A server, a disk (one of them may be left out), and a graph of nine SCCs of nine shapes with their recorded traces.
  */
-typedef struct desk {
+typedef struct traces_fixture {
     redis_server server;
-    fixture folder;
+    disk_fixture folder;
     pm_traces traces;
     pm_analysis analysis;
     pm_library library;
@@ -24,17 +24,17 @@ typedef struct desk {
     pm_buffer *encoded;
     size_t n;
     pm_error err;
-} desk;
+} traces_fixture;
 
 #define MUST(call) cr_assert_eq(call, PM_OK, "%s", d->err.text)
 
-static void open_disk(desk *d) {
+static void open_disk(traces_fixture *d) {
     MUST(pmi_disk_open(d->folder.dir, (size_t)1 << 26, &d->folder.log, &d->traces.disk, &d->err));
 }
 
-static void record(desk *d) {
-    const pm_library_options options = {
-        .record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = rig_best_isa()}, .threads = 1};
+static void record(traces_fixture *d) {
+    const pm_library_options options = {.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = model_fixture_isa()},
+                                        .threads = 1};
     pm_graph *graph;
     MUST(pmi_model_find("islands")->make((const int64_t[]){10, 0}, &graph, &d->err));
     d->analysis = analysis_of(graph, PM_EFFORT_BALANCED);
@@ -50,10 +50,10 @@ static void record(desk *d) {
     fixture_key(12345, d->keys[d->n]); /* of no trace */
 }
 
-static desk *begin(bool with_disk) {
-    desk *d = calloc(1, sizeof *d);
+static traces_fixture *begin(bool with_disk) {
+    traces_fixture *d = calloc(1, sizeof *d);
     redis_server_start(&d->server, NULL);
-    fixture_make(&d->folder);
+    disk_fixture_make(&d->folder);
     d->traces = (pm_traces){.redis = redis_server_open(&d->server), .log = &d->folder.log};
     if (with_disk) {
         open_disk(d);
@@ -62,13 +62,13 @@ static desk *begin(bool with_disk) {
     return d;
 }
 
-static void end(desk *d) {
+static void end(traces_fixture *d) {
     (void)redis_server_check_keys(&d->server);
     pmi_traces_close(&d->traces);
     pmi_disk_close(d->traces.disk);
     pmi_redis_close(d->traces.redis);
     redis_server_stop(&d->server);
-    fixture_remove(&d->folder);
+    disk_fixture_remove(&d->folder);
     for (size_t i = 0; i < d->n; i++) {
         pmi_buffer_free(&d->encoded[i]);
     }
@@ -79,11 +79,11 @@ static void end(desk *d) {
     free(d);
 }
 
-static const uint8_t (*keys_of(const desk *d))[PM_DIGEST_BYTES] {
+static const uint8_t (*keys_of(const traces_fixture *d))[PM_DIGEST_BYTES] {
     return (const uint8_t(*)[PM_DIGEST_BYTES])d->keys;
 }
 
-static void put_all(desk *d, const pm_trace_cache *cache) {
+static void put_all(traces_fixture *d, const pm_trace_cache *cache) {
     pm_cache_entry entries[16];
     for (size_t i = 0; i < d->n; i++) {
         entries[i] = (pm_cache_entry){.bytes = d->encoded[i].bytes, .size = d->encoded[i].size};
@@ -93,7 +93,7 @@ static void put_all(desk *d, const pm_trace_cache *cache) {
 }
 
 /* The i-th trace: right, or not there. */
-static bool has(desk *d, const pm_trace_cache *cache, size_t i) {
+static bool has(traces_fixture *d, const pm_trace_cache *cache, size_t i) {
     pm_buffer value = {0};
     pm_cache_found found;
     MUST(pmi_buffer_add(&value, "abc", 3, &d->err)); /* get appends */
@@ -110,7 +110,7 @@ static bool has(desk *d, const pm_trace_cache *cache, size_t i) {
     return is_found;
 }
 
-static size_t count(desk *d, const pm_trace_cache *cache) {
+static size_t count(traces_fixture *d, const pm_trace_cache *cache) {
     size_t n = 0;
     for (size_t i = 0; i <= d->n; i++) {
         n += i < d->n ? has(d, cache, i) : 0;
@@ -118,17 +118,17 @@ static size_t count(desk *d, const pm_trace_cache *cache) {
     return n;
 }
 
-static size_t on_disk(desk *d) {
+static size_t on_disk(traces_fixture *d) {
     const pm_trace_cache cache = pmi_disk_traces(d->traces.disk);
     return count(d, &cache);
 }
 
-static void flush(desk *d) {
+static void flush(traces_fixture *d) {
     (void)redis_server_tell(&d->server, "FLUSHALL");
 }
 
 Test(traces, disk_alone) {
-    desk *d = begin(true);
+    traces_fixture *d = begin(true);
     const pm_trace_cache cache = pmi_disk_traces(d->traces.disk);
     cr_expect_eq(count(d, &cache), 0);
     put_all(d, &cache);
@@ -140,7 +140,7 @@ Test(traces, disk_alone) {
 }
 
 Test(traces, put_reaches_both) {
-    desk *d = begin(true);
+    traces_fixture *d = begin(true);
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     put_all(d, &cache);
     cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), (long long)d->n);
@@ -157,7 +157,7 @@ Test(traces, put_reaches_both) {
 }
 
 Test(traces, what_comes_from_redis_stays_on_disk) {
-    desk *d = begin(true);
+    traces_fixture *d = begin(true);
     pm_disk *disk = d->traces.disk;
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     d->traces.disk = NULL;
@@ -177,14 +177,14 @@ Test(traces, what_comes_from_redis_stays_on_disk) {
 
 Test(traces, warm_holds_many) {
     for (int with_disk = 0; with_disk < 2; with_disk++) {
-        desk *d = begin(with_disk);
+        traces_fixture *d = begin(with_disk);
         const pm_trace_cache cache = pmi_traces_cache(&d->traces);
         MUST(pmi_traces_warm(&d->traces, keys_of(d), d->n + 1, &d->err)); /* nothing there yet */
         put_all(d, &cache);
         if (with_disk) { /* some on disk, the others in Redis */
             pmi_disk_close(d->traces.disk);
-            fixture_remove(&d->folder);
-            fixture_make(&d->folder);
+            disk_fixture_remove(&d->folder);
+            disk_fixture_make(&d->folder);
             open_disk(d);
             cr_expect(has(d, &cache, 2));
             pmi_traces_settle(&d->traces, true);
@@ -214,7 +214,7 @@ Test(traces, warm_holds_many) {
  * of a series that failed. */
 Test(traces, what_does_not_fit_stays_off_the_disk) {
     for (int is_warm = 0; is_warm < 2; is_warm++) {
-        desk *d = begin(true);
+        traces_fixture *d = begin(true);
         const pm_trace_cache cache = pmi_traces_cache(&d->traces);
         pm_disk *disk = d->traces.disk;
         d->traces.disk = NULL;
@@ -237,7 +237,7 @@ Test(traces, what_does_not_fit_stays_off_the_disk) {
 }
 
 Test(traces, warm_again_after_a_fault) {
-    desk *d = begin(false);
+    traces_fixture *d = begin(false);
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     put_all(d, &cache);
     MUST(pmi_traces_warm(&d->traces, keys_of(d), 4, &d->err));
@@ -258,7 +258,7 @@ Test(traces, warm_again_after_a_fault) {
 /* More than one batch, more than one size of the table; taken out and held again. */
 Test(traces, warm_thousands) {
     enum { N = 2000 };
-    desk *d = begin(true);
+    traces_fixture *d = begin(true);
     uint8_t(*keys)[PM_DIGEST_BYTES] = calloc(N, sizeof *keys);
     pm_blob_item *items = calloc(N, sizeof *items);
     uint8_t *bytes = calloc(N, 100);
@@ -293,7 +293,7 @@ Test(traces, warm_thousands) {
 }
 
 Test(traces, known_uploads_what_only_the_disk_has) {
-    desk *d = begin(true);
+    traces_fixture *d = begin(true);
     bool known[16];
     size_t uploaded;
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
@@ -321,7 +321,7 @@ Test(traces, known_uploads_what_only_the_disk_has) {
 
 /* Sound bytes that are no trace, or another's, must not become everybody's. */
 Test(traces, a_wrong_trace_on_disk_is_not_uploaded) {
-    desk *d = begin(true);
+    traces_fixture *d = begin(true);
     pm_disk_entry entries[2] = {{.bytes = d->encoded[1].bytes, .size = d->encoded[1].size},
                                 {.bytes = (const uint8_t *)"nonsense", .size = 8}};
     bool known[16];
@@ -339,7 +339,7 @@ Test(traces, a_wrong_trace_on_disk_is_not_uploaded) {
 }
 
 Test(traces, damage_in_redis) {
-    desk *d = begin(false);
+    traces_fixture *d = begin(false);
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     char key[PM_REDIS_KEY], command[300];
     pm_buffer value = {0};
@@ -371,7 +371,7 @@ static void let_files_grow(bool may) {
 }
 
 Test(traces, a_disk_that_fails) {
-    desk *d = begin(true);
+    traces_fixture *d = begin(true);
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     (void)signal(SIGXFSZ, SIG_IGN);
     let_files_grow(false);
@@ -391,7 +391,7 @@ Test(traces, a_disk_that_fails) {
 
 /* An entry beyond the disk's limit is left out with a warning of the disk's own; Redis has it. */
 Test(traces, a_disk_too_small) {
-    desk *d = begin(false);
+    traces_fixture *d = begin(false);
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     MUST(pmi_disk_open(d->folder.dir, 64, &d->folder.log, &d->traces.disk, &d->err));
     put_all(d, &cache);
@@ -401,11 +401,10 @@ Test(traces, a_disk_too_small) {
 }
 
 Test(traces, a_library_through_both) {
-    desk *d = begin(true);
+    traces_fixture *d = begin(true);
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
-    pm_library_options options = {.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = rig_best_isa()},
-                                  .threads = 2,
-                                  .cache = &cache};
+    pm_library_options options = {
+        .record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = model_fixture_isa()}, .threads = 2, .cache = &cache};
     pm_library library;
     MUST(pmi_library_make(&d->analysis, &options, &library, &d->err));
     cr_expect(library.n_recorded == 9 && library.n_cached == 0);
@@ -425,7 +424,7 @@ Test(traces, a_library_through_both) {
 }
 
 Test(traces, a_server_that_is_gone) {
-    desk *d = begin(true);
+    traces_fixture *d = begin(true);
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     pm_cache_entry entry = {.bytes = d->encoded[0].bytes, .size = d->encoded[0].size};
     bool known[16];

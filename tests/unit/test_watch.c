@@ -14,7 +14,7 @@
 
 enum { PARTITIONS = 4, ITEMS = 6 };
 
-typedef struct rig {
+typedef struct watch_fixture {
     redis_server server;
     mock_kafka mock;
     pm_traces traces;
@@ -24,12 +24,12 @@ typedef struct rig {
     size_t sent; /* items that the watch has asked to send again */
     bool stores; /* sending again brings them about */
     pm_error err;
-} rig;
+} watch_fixture;
 
 #define OK(call) cr_assert_eq((call), PM_OK, "%s", r->err.text)
 
-static void set_up(rig *r) {
-    *r = (rig){.job = {1, 2, 3}};
+static void set_up(watch_fixture *r) {
+    *r = (watch_fixture){.job = {1, 2, 3}};
     redis_server_start(&r->server, NULL);
     mock_kafka_start(&r->mock, 1, PARTITIONS);
     r->traces.redis = redis_server_open(&r->server);
@@ -49,7 +49,7 @@ static void set_up(rig *r) {
     }
 }
 
-static void tear_down(rig *r) {
+static void tear_down(watch_fixture *r) {
     pmi_reader_close(r->events);
     pm_redis *redis = r->traces.redis;
     pmi_producer_close(&r->p);
@@ -58,18 +58,18 @@ static void tear_down(rig *r) {
     redis_server_stop(&r->server);
 }
 
-static const uint8_t (*items_of(const rig *r))[PM_DIGEST_BYTES] {
+static const uint8_t (*items_of(const watch_fixture *r))[PM_DIGEST_BYTES] {
     return (const uint8_t(*)[PM_DIGEST_BYTES])r->items;
 }
 
-static void store(rig *r, size_t i) {
+static void store(watch_fixture *r, size_t i) {
     pm_blob_item item = {.bytes = (const uint8_t *)"value", .size = 5};
     memcpy(item.digest, r->items[i], PM_DIGEST_BYTES);
     OK(pmi_blob_put(r->traces.redis, PM_SPACE_TRACE, &item, 1, false, &r->err));
 }
 
 /* A unit of items first..first+n-1 with a body of so many random bytes. */
-static void send_unit(rig *r, size_t first, size_t n, size_t bytes, size_t *claims) {
+static void send_unit(watch_fixture *r, size_t first, size_t n, size_t bytes, size_t *claims) {
     pm_new_unit unit = {.kind = &pmi_record_units, .items = items_of(r) + first, .n_items = n, .cost = 5};
     pm_random random = {.state = 11};
     unit.body.bytes = pmi_malloc(bytes, 1);
@@ -82,7 +82,7 @@ static void send_unit(rig *r, size_t first, size_t n, size_t bytes, size_t *clai
 
 static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error *err) {
     (void)err;
-    rig *r = ctx;
+    watch_fixture *r = ctx;
     r->sent += n;
     for (size_t i = 0; r->stores && i < n; i++) {
         store(r, items[i]);
@@ -90,7 +90,7 @@ static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error
     return PM_OK;
 }
 
-static pm_status watch(rig *r, double timeout, pm_watch_report *report) {
+static pm_status watch(watch_fixture *r, double timeout, pm_watch_report *report) {
     pm_watch_options options = {.job = r->job,
                                 .kind = &pmi_record_units,
                                 .items = items_of(r),
@@ -133,7 +133,7 @@ static pm_status on_unit(void *ctx, const pm_read_message *m, pm_error *err) {
     return PM_OK;
 }
 
-static void receive(rig *r, received *got) {
+static void receive(watch_fixture *r, received *got) {
     pm_reader *units;
     *got = (received){0};
     OK(pmi_reader_open(&r->mock.options, PM_TOPIC_UNITS, true, 10, &r->mock.log, &units, &r->err));
@@ -150,8 +150,8 @@ static pm_status on_record(void *ctx, const pm_unit_record *unit, pm_error *err)
 }
 
 Test(watch, units_travel_whole_or_as_a_claim, .timeout = 60) {
-    static rig s;
-    rig *r = &s;
+    static watch_fixture s;
+    watch_fixture *r = &s;
     received got;
     size_t claims = 0, placed = 0;
     set_up(r);
@@ -176,8 +176,8 @@ Test(watch, units_travel_whole_or_as_a_claim, .timeout = 60) {
 /* ---- whose hands ---- */
 
 Test(watch, what_is_on_the_topic_is_held_and_what_was_never_sent_is_not, .timeout = 60) {
-    static rig s;
-    rig *r = &s;
+    static watch_fixture s;
+    watch_fixture *r = &s;
     bool missing[ITEMS] = {true, true, true, false, true, true};
     pm_item_index index;
     pm_in_flight hands;
@@ -199,8 +199,8 @@ Test(watch, what_is_on_the_topic_is_held_and_what_was_never_sent_is_not, .timeou
 /* ---- watching ---- */
 
 Test(watch, ends_when_all_is_there, .timeout = 60) {
-    static rig s;
-    rig *r = &s;
+    static watch_fixture s;
+    watch_fixture *r = &s;
     pm_watch_report report;
     set_up(r);
     for (size_t i = 0; i < ITEMS; i++) {
@@ -212,8 +212,8 @@ Test(watch, ends_when_all_is_there, .timeout = 60) {
 }
 
 Test(watch, sends_again_what_nobody_has_and_nothing_else, .timeout = 60) {
-    static rig s;
-    rig *r = &s;
+    static watch_fixture s;
+    watch_fixture *r = &s;
     pm_watch_report report;
     set_up(r);
     store(r, 0);
@@ -229,8 +229,8 @@ Test(watch, sends_again_what_nobody_has_and_nothing_else, .timeout = 60) {
 }
 
 Test(watch, a_failed_unit_fails_the_job_with_its_whole_error, .timeout = 60) {
-    static rig s;
-    rig *r = &s;
+    static watch_fixture s;
+    watch_fixture *r = &s;
     pm_watch_report report;
     set_up(r);
     pm_outcome_message outcome = {.kind = pmi_span_of("record"),
@@ -259,8 +259,8 @@ Test(watch, a_failed_unit_fails_the_job_with_its_whole_error, .timeout = 60) {
 }
 
 Test(watch, a_failure_of_another_kind_is_no_matter, .timeout = 60) {
-    static rig s;
-    rig *r = &s;
+    static watch_fixture s;
+    watch_fixture *r = &s;
     pm_watch_report report;
     set_up(r);
     pm_outcome_message outcome = {
@@ -274,8 +274,8 @@ Test(watch, a_failure_of_another_kind_is_no_matter, .timeout = 60) {
 }
 
 Test(watch, a_cancelled_job_ends_it, .timeout = 60) {
-    static rig s;
-    rig *r = &s;
+    static watch_fixture s;
+    watch_fixture *r = &s;
     pm_watch_report report;
     set_up(r);
     OK(pmi_board_cancel(r->traces.redis, r->job, &r->err));
@@ -285,8 +285,8 @@ Test(watch, a_cancelled_job_ends_it, .timeout = 60) {
 }
 
 Test(watch, an_event_is_a_hint_and_not_the_truth, .timeout = 60) {
-    static rig s;
-    rig *r = &s;
+    static watch_fixture s;
+    watch_fixture *r = &s;
     pm_watch_report report;
     pm_buffer encoded = {0};
     set_up(r);

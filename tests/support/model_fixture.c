@@ -1,9 +1,9 @@
-#include "rig.h"
+#include "model_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-pm_isa rig_best_isa(void) {
+pm_isa model_fixture_isa(void) {
     pm_isa isa;
     if (pmi_isa_choose(NULL, &isa, NULL) != PM_OK) {
         abort();
@@ -11,7 +11,7 @@ pm_isa rig_best_isa(void) {
     return isa;
 }
 
-bool rig_has_isa(pm_isa isa) {
+bool model_fixture_has_isa(pm_isa isa) {
     pm_isa found;
     return pmi_isa_choose(pmi_isa_name(isa), &found, NULL) == PM_OK;
 }
@@ -31,8 +31,9 @@ pm_analysis analysis_of(pm_graph *graph, pm_effort effort) {
     return analysis;
 }
 
-rig rig_of(pm_graph *graph, pm_isa isa) {
-    rig r = {.model = {.analysis = analysis_of(graph, PM_EFFORT_FAST), .isa = isa, .memory = (size_t)1 << 30}};
+model_fixture model_fixture_of(pm_graph *graph, pm_isa isa) {
+    model_fixture r = {
+        .model = {.analysis = analysis_of(graph, PM_EFFORT_FAST), .isa = isa, .memory = (size_t)1 << 30}};
     pm_analysis *a = &r.model.analysis;
     pm_error err;
     pm_library_options options = {.record = {.memory = r.model.memory, .isa = isa}, .threads = 1};
@@ -41,9 +42,9 @@ rig rig_of(pm_graph *graph, pm_isa isa) {
     return r;
 }
 
-void rig_free(rig *r) {
+void model_fixture_free(model_fixture *r) {
     pmi_program_free(&r->model.program);
     pmi_library_free(&r->model.library);
     pmi_analysis_free(&r->model.analysis);
-    *r = (rig){0};
+    *r = (model_fixture){0};
 }
