@@ -8,7 +8,7 @@
 #include "failing.h"
 #include "scc/canon.h"
 #include "trace/codec.h"
-#include "trace/library_impl.h"
+#include "trace/library.h"
 #include "wire/seal.h"
 
 #define MEMORY ((size_t)1 << 30)

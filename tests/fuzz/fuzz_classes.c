@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "trace/codec.h"
-#include "trace/library_impl.h"
+#include "trace/library.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -6,7 +6,7 @@
 #include "memory_cache.h"
 #include "model_fixture.h"
 #include "trace/codec.h"
-#include "trace/library_impl.h"
+#include "trace/library.h"
 
 /* A graph of many SCCs of few shapes, in orders of their own, single states between them, and parallel edges. */
 enum { SHAPES = 5, SCCS = 200 };

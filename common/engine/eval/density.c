@@ -369,6 +369,7 @@ typedef struct pass {
 
 /* What the blocks of a call come to. The first block that fails is the one reported, whatever the threads do. */
 typedef struct outcome {
+    omp_lock_t lock;
     size_t failed; /* the first block that failed, or the number of blocks */
     pm_error error;
     uint64_t steps;
@@ -377,6 +378,7 @@ typedef struct outcome {
 } outcome;
 
 static void merge(outcome *all, size_t block, pm_status st, const pm_error *err, uint64_t steps, double bound) {
+    omp_set_lock(&all->lock);
     if (st != PM_OK && block < all->failed) {
 #pragma omp atomic write
         all->failed = block;
@@ -384,6 +386,7 @@ static void merge(outcome *all, size_t block, pm_status st, const pm_error *err,
     }
     all->steps = steps > all->steps ? steps : all->steps;
     all->bound = bound > all->bound ? bound : all->bound;
+    omp_unset_lock(&all->lock);
 }
 
 static void run_block(const pass *p, size_t block, outcome *all) {
@@ -408,7 +411,6 @@ static void run_block(const pass *p, size_t block, outcome *all) {
         }
         st = pmi_density_block(p->job, rows, count, lanes, p->method == PM_METHOD_EXTENDED, &steps, &bound, &err);
     }
-#pragma omp critical(pm_density_merge)
     merge(all, block, st, &err, steps, bound);
     pmi_progress_add(p->job->progress, count);
     pmi_progress_tell(p->job->progress, 0.0, 0);
@@ -551,7 +553,9 @@ pm_status pmi_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reque
     }
     if (st == PM_OK) {
         pmi_progress_start(&progress, log, request->n_theta);
+        omp_init_lock(&all.lock);
         st = run_passes(&job, request->threads == 0 ? pmi_processors() : request->threads, &all, err);
+        omp_destroy_lock(&all.lock);
     }
     free(job.rows);
     times_free(&job.times);

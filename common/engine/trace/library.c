@@ -1,14 +1,187 @@
+#include "trace/library.h"
+
 #include <omp.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "trace/codec.h"
-#include "trace/library_impl.h"
 
-pm_status pmi_library_decode(const pm_library_options *options, const pm_buffer *bytes, pm_trace *out,
-                             uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+/* ---- classes kept on disk: a graph that was seen before is not searched again ---- */
+
+/* Whether the keys that are kept are those of the digraphs. */
+static pm_status check_keys(const pm_kept_classes *kept, const pm_classes *classes, pm_error *err) {
+    for (uint32_t c = 0; c < classes->n_classes; c++) {
+        if (memcmp(kept->keys[c], classes->canon[c].key, PM_DIGEST_BYTES) != 0) {
+            char found[PM_DIGEST_HEX], expected[PM_DIGEST_HEX];
+            pmi_hex(kept->keys[c], found);
+            pmi_hex(classes->canon[c].key, expected);
+            return pmi_fail(err, PM_EDATA, "class %u has the key %s, its digraph has %s", c, found, expected);
+        }
+    }
+    return PM_OK;
+}
+
+/* What was there is no use: an error with strict_cache, else a line and an empty place. */
+static pm_status discard(const pm_library_options *o, const uint8_t *key, const char *why, bool is_there,
+                         pm_error *err) {
+    char hex[PM_DIGEST_HEX];
+    pmi_hex(key, hex);
+    if (o->strict_cache) {
+        return pmi_fail(err, PM_EDATA, "trace cache: the classes %s are damaged (%s), and --strict-cache is on", hex,
+                        why);
+    }
+    if (!is_there) {
+        return PM_OK;
+    }
+    pmi_logf(o->log, PM_LOG_ERROR, "trace cache: the classes %s are damaged (%s); removed, found again", hex, why);
+    return o->classes->remove(o->classes->ctx, key, err);
+}
+
+static pm_status decode_kept(const pm_split *split, const uint8_t *key, const pm_buffer *bytes, pm_kept_classes *out,
+                             pm_error *err) {
+    pm_status st = pmi_kept_classes_decode(bytes->bytes, bytes->size, out, err);
+    if (st == PM_OK && memcmp(out->key, key, PM_DIGEST_BYTES) != 0) {
+        st = pmi_fail(err, PM_EDATA, "they are kept under another key");
+    } else if (st == PM_OK && (out->n_sccs != split->n_sccs || out->n_states != split->n_transient)) {
+        st = pmi_fail(err, PM_EDATA, "they are of %u SCCs and %u states, the graph has %u and %u", out->n_sccs,
+                      out->n_states, split->n_sccs, split->n_transient);
+    }
+    return st;
+}
+
+/* What a check said of kept classes: damage is logged, and they are as good as missing. */
+static pm_status judge_kept(const pm_library_options *o, const uint8_t *key, pm_status st, const pm_error *why,
+                            bool *found, pm_error *err) {
+    *found = st == PM_OK;
+    if (st == PM_EDATA) {
+        return discard(o, key, why->text, true, err);
+    }
+    return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why->text);
+}
+
+/* What is kept of a graph in `options->classes`, of its numbers of SCCs and states; *found is false when it is not
+ * there, or was damaged, which is logged (an error with strict_cache). */
+static pm_status classes_fetch(const pm_analysis *analysis, const pm_library_options *o, pm_kept_classes *out,
+                               bool *found, pm_error *err) {
+    uint8_t key[PM_DIGEST_BYTES];
+    pm_buffer bytes = {0};
+    pm_cache_found there = PM_CACHE_MISSING;
+    *found = false;
+    *out = (pm_kept_classes){0};
+    pm_status st = pmi_classes_key(analysis->graph->digest, analysis->effort, key, err);
+    PM_THEN(st, o->classes->get(o->classes->ctx, key, &bytes, &there, err));
+    if (st == PM_OK && there == PM_CACHE_DAMAGED) {
+        st = discard(o, key, "their checksum does not match", false, err);
+    } else if (st == PM_OK && there == PM_CACHE_FOUND) {
+        pm_error why = {0};
+        st = decode_kept(&analysis->split, key, &bytes, out, &why);
+        st = judge_kept(o, key, st, &why, found, err);
+    }
+    pmi_buffer_free(&bytes);
+    return st;
+}
+
+/* The classes made of it become the analysis's; *found is false when they are not those of the graph, or their keys not
+ * those of its digraphs: damage, as above. */
+static pm_status classes_of_kept(pm_analysis *analysis, const pm_library_options *o, const pm_kept_classes *kept,
+                                 bool *found, pm_error *err) {
+    pm_error why = {0};
+    pm_classes *out = &analysis->classes;
+    pm_status st = pmi_classes_restore(analysis->graph, &analysis->split, analysis->effort, kept->as_given,
+                                       kept->n_classes, kept->class_of, kept->names, out, &why);
+    if (st == PM_OK) {
+        st = check_keys(kept, out, &why);
+        if (st != PM_OK) {
+            pmi_classes_free(out);
+        }
+    }
+    return judge_kept(o, kept->key, st, &why, found, err);
+}
+
+static pm_status encode_kept(const pm_analysis *analysis, uint8_t key[PM_DIGEST_BYTES], pm_buffer *out, pm_error *err) {
+    const pm_classes *classes = &analysis->classes;
+    uint32_t n = classes->n_classes;
+    pm_kept_classes kept = {.n_sccs = analysis->split.n_sccs,
+                            .n_states = analysis->split.n_transient,
+                            .n_classes = n,
+                            .as_given = pmi_malloc(n, 1),
+                            .keys = pmi_malloc(n, sizeof *kept.keys),
+                            .class_of = classes->class_of,
+                            .names = classes->names};
+    pm_status st = kept.as_given == NULL || kept.keys == NULL
+                       ? pmi_fail_memory(err, "keeping classes", n * (1 + sizeof *kept.keys))
+                       : pmi_classes_key(analysis->graph->digest, analysis->effort, kept.key, err);
+    if (st == PM_OK) {
+        for (uint32_t c = 0; c < n; c++) {
+            kept.as_given[c] = classes->canon[c].as_given ? 1 : 0;
+            memcpy(kept.keys[c], classes->canon[c].key, PM_DIGEST_BYTES);
+        }
+        memcpy(key, kept.key, PM_DIGEST_BYTES);
+        st = pmi_kept_classes_encode(&kept, out, err);
+    }
+    free(kept.as_given);
+    free(kept.keys);
+    return st;
+}
+
+static void classes_keep(const pm_analysis *analysis, const pm_library_options *o) {
+    pm_buffer bytes = {0};
+    pm_cache_entry entry;
+    pm_error why = {0};
+    pm_status st = encode_kept(analysis, entry.key, &bytes, &why);
+    if (st == PM_OK) {
+        entry.bytes = bytes.bytes;
+        entry.size = bytes.size;
+        st = o->classes->put(o->classes->ctx, &entry, 1, &why);
+    }
+    if (st != PM_OK) {
+        pmi_logf(o->log, PM_LOG_WARNING, "trace cache: the classes of the graph are not kept: %s", why.text);
+    }
+    pmi_buffer_free(&bytes);
+}
+
+/* ---- the library ---- */
+
+static pm_status library_decode(const pm_library_options *options, const pm_buffer *bytes, pm_trace *out,
+                                uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
     return (options->cache->is_checked ? pmi_trace_decode_checked : pmi_trace_decode)(bytes->bytes, bytes->size, out,
                                                                                       key, err);
+}
+
+static pm_status refuse(const uint8_t *key, const char *why, pm_error *err) {
+    char hex[PM_DIGEST_HEX];
+    pmi_hex(key, hex);
+    return pmi_fail(err, PM_EDATA, "trace cache: the entry %s is damaged (%s), and --strict-cache is on", hex, why);
+}
+
+/* The encoded trace of a key. With strict_cache a damaged one is an error. */
+static pm_status library_get(const pm_library_options *options, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *bytes,
+                             pm_cache_found *found, pm_error *err) {
+    PM_TRY(options->cache->get(options->cache->ctx, key, bytes, found, err));
+    if (*found == PM_CACHE_DAMAGED && options->strict_cache) {
+        PM_TRY(refuse(key, "its checksum does not match", err));
+    }
+    return PM_OK;
+}
+
+static void library_fill_instances(const pm_split *split, const uint32_t *class_of, pm_library *out) {
+    for (uint32_t scc = 0; scc < split->n_sccs; scc++) {
+        uint32_t c = class_of[scc];
+        if (c != PM_NONE) {
+            out->instances[scc] =
+                (pm_scc_instance){.plan = &out->classes[c].plan, .name = out->names + split->scc_first[scc]};
+        }
+    }
+}
+
+void pmi_library_free(pm_library *library) {
+    for (uint32_t c = 0; c < library->n_classes; c++) {
+        pmi_plan_free(&library->classes[c].plan);
+    }
+    free(library->classes);
+    free(library->instances);
+    free(library->names);
+    *library = (pm_library){0};
 }
 
 /* Decodes what the cache gave for this class; *usable is false when it is damaged, or does not fit the SCC. */
@@ -17,7 +190,7 @@ static pm_status adopt(const pm_library_options *o, const pm_buffer *bytes, cons
     pm_trace trace;
     uint8_t key[PM_DIGEST_BYTES];
     *usable = false;
-    pm_status st = pmi_library_decode(o, bytes, &trace, key, why);
+    pm_status st = library_decode(o, bytes, &trace, key, why);
     if (st == PM_OK && memcmp(key, canon->key, PM_DIGEST_BYTES) != 0) {
         st = pmi_fail(why, PM_EDATA, "it is a trace of another key");
     } else if (st == PM_OK &&
@@ -33,31 +206,16 @@ static pm_status adopt(const pm_library_options *o, const pm_buffer *bytes, cons
     return st == PM_EOSERR ? pmi_fail(err, st, "%s", why->text) : PM_OK;
 }
 
-static pm_status refuse(const uint8_t *key, const char *why, pm_error *err) {
-    char hex[PM_DIGEST_HEX];
-    pmi_hex(key, hex);
-    return pmi_fail(err, PM_EDATA, "trace cache: the entry %s is damaged (%s), and --strict-cache is on", hex, why);
-}
-
 static void log_damage(const pm_library_options *o, const uint8_t *key, const char *why) {
     char hex[PM_DIGEST_HEX];
     pmi_hex(key, hex);
     pmi_logf(o->log, PM_LOG_ERROR, "trace cache: the entry %s is damaged (%s); removed, recorded again", hex, why);
 }
 
-pm_status pmi_library_get(const pm_library_options *options, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *bytes,
-                          pm_cache_found *found, pm_error *err) {
-    PM_TRY(options->cache->get(options->cache->ctx, key, bytes, found, err));
-    if (*found == PM_CACHE_DAMAGED && options->strict_cache) {
-        PM_TRY(refuse(key, "its checksum does not match", err));
-    }
-    return PM_OK;
-}
-
 static pm_status fetch(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, pm_error *err) {
     pm_buffer bytes = {0};
     pm_cache_found found;
-    pm_status st = pmi_library_get(o, canon->key, &bytes, &found, err);
+    pm_status st = library_get(o, canon->key, &bytes, &found, err);
     if (st == PM_OK && found == PM_CACHE_FOUND) {
         pm_error why = {0};
         st = adopt(o, &bytes, canon, class, &class->cached, &why, err);
@@ -195,16 +353,6 @@ static pm_status fill_classes(const pm_library_options *o, const pm_classes *cla
     return st;
 }
 
-void pmi_library_fill_instances(const pm_split *split, const uint32_t *class_of, pm_library *out) {
-    for (uint32_t scc = 0; scc < split->n_sccs; scc++) {
-        uint32_t c = class_of[scc];
-        if (c != PM_NONE) {
-            out->instances[scc] =
-                (pm_scc_instance){.plan = &out->classes[c].plan, .name = out->names + split->scc_first[scc]};
-        }
-    }
-}
-
 static pm_status refuse_missing(const pm_library *library, pm_error *err) {
     for (uint32_t c = 0; c < library->n_classes; c++) {
         if (!library->classes[c].cached) {
@@ -233,7 +381,7 @@ static pm_status make_of_classes(pm_analysis *analysis, const pm_library_options
     PM_THEN(st, fill_classes(options, classes, out, err));
     PM_THEN(st, options->cached_only ? refuse_missing(out, err) : record_missing(options, classes, out, err));
     if (st == PM_OK) {
-        pmi_library_fill_instances(split, classes->class_of, out);
+        library_fill_instances(split, classes->class_of, out);
     } else {
         classes->names = out->names;
         out->names = NULL;
@@ -242,19 +390,184 @@ static pm_status make_of_classes(pm_analysis *analysis, const pm_library_options
     return st;
 }
 
+/* ---- a graph that was seen before ---- */
+
+/* A graph that was seen before: its traces are taken by the keys that were kept, and each SCC is held against the trace
+ * itself. A trace whose pattern is closed and has every edge is right for an SCC, so that no digraph has to be made,
+ * sorted and hashed to know it. */
+
+typedef struct fitter {
+    const pm_split *split;
+    const pm_kept_classes *kept;
+    const pm_library_options *options;
+    pm_library *out;
+    uint32_t *position;                 /* n_vertices: of the members of the SCC at hand; PM_NONE for all others */
+    uint32_t *vertex, *pivot_of, *mark; /* of as many states as the largest SCC */
+} fitter;
+
+static uint32_t size_of(const fitter *f, uint32_t scc) {
+    return f->split->scc_first[scc + 1] - f->split->scc_first[scc];
+}
+
+/* Finds each member's pivot by its name; false when the names are no permutation. */
+static bool place(fitter *f, uint32_t scc, const uint32_t *pivot) {
+    const uint32_t *member = f->split->member + f->split->scc_first[scc];
+    const uint32_t *name = f->kept->names + f->split->scc_first[scc];
+    uint32_t n = size_of(f, scc);
+    for (uint32_t j = 0; j < n; j++) {
+        f->pivot_of[pivot[j]] = j;
+    }
+    memset(f->vertex, 0xff, n * sizeof *f->vertex);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t p = name[i] < n ? f->pivot_of[name[i]] : PM_NONE;
+        if (p == PM_NONE || f->vertex[p] != PM_NONE) {
+            return false;
+        }
+        f->vertex[p] = member[i];
+        f->position[member[i]] = p;
+    }
+    return true;
+}
+
+static void lift(fitter *f, uint32_t scc) {
+    for (uint32_t i = f->split->scc_first[scc]; i < f->split->scc_first[scc + 1]; i++) {
+        f->position[f->split->member[i]] = PM_NONE;
+    }
+}
+
+static pm_pivot_edges edges_of(const fitter *f, uint32_t scc) {
+    return (pm_pivot_edges){
+        .n = size_of(f, scc), .vertex = f->vertex, .position = f->position, .row = f->split->row, .col = f->split->to};
+}
+
+/* The trace of a class, where it is there, whole, and of so many states. */
+static pm_status get_trace(const fitter *f, uint32_t class, uint32_t n, pm_trace *out, bool *fits, pm_error *err) {
+    pm_buffer bytes = {0};
+    pm_cache_found found;
+    uint8_t key[PM_DIGEST_BYTES];
+    *fits = false;
+    pm_status st = library_get(f->options, f->kept->keys[class], &bytes, &found, err);
+    if (st == PM_OK && found == PM_CACHE_FOUND) {
+        pm_error why = {0};
+        st = library_decode(f->options, &bytes, out, key, &why);
+        *fits = st == PM_OK && out->n == n && memcmp(key, f->kept->keys[class], sizeof key) == 0;
+        st = st == PM_EOSERR ? pmi_fail(err, st, "%s", why.text) : PM_OK;
+    }
+    pmi_buffer_free(&bytes);
+    return st;
+}
+
+/* The first SCC of a class makes its plan. */
+static pm_status fit_first(fitter *f, uint32_t scc, pm_trace_class *class, bool *fits, pm_error *err) {
+    pm_trace trace = {0};
+    pm_error why = {0};
+    uint32_t number = f->kept->class_of[scc];
+    pm_status st = get_trace(f, number, size_of(f, scc), &trace, fits, err);
+    if (st == PM_OK && *fits) {
+        *fits = place(f, scc, trace.pivot);
+        if (*fits) {
+            const pm_pivot_edges edges = edges_of(f, scc);
+            st = pmi_plan_of_edges(&trace, &edges, &class->plan, &why);
+            *fits = st == PM_OK;
+            st = st == PM_EOSERR ? pmi_fail(err, st, "%s", why.text) : PM_OK;
+        }
+        lift(f, scc);
+    }
+    memcpy(class->key, f->kept->keys[number], PM_DIGEST_BYTES);
+    class->cached = *fits;
+    pmi_trace_free(&trace);
+    return st;
+}
+
+static bool fits_other(fitter *f, uint32_t scc, const pm_plan *plan) {
+    uint32_t n = size_of(f, scc);
+    bool fits = n == plan->trace.n && place(f, scc, plan->trace.pivot);
+    if (fits) {
+        const pm_pivot_edges edges = edges_of(f, scc);
+        memset(f->mark, 0, n * sizeof *f->mark);
+        fits = pmi_plan_fits(plan, &edges, f->mark);
+    }
+    lift(f, scc);
+    return fits;
+}
+
+static pm_status fit(fitter *f, uint32_t scc, bool *fits, pm_error *err) {
+    uint32_t c = f->kept->class_of[scc];
+    if (size_of(f, scc) == 1 || c == PM_NONE) {
+        *fits = size_of(f, scc) == 1 && c == PM_NONE;
+        return PM_OK;
+    }
+    pm_trace_class *class = &f->out->classes[c];
+    if (class->n_sccs++ == 0) {
+        return fit_first(f, scc, class, fits, err);
+    }
+    *fits = fits_other(f, scc, &class->plan);
+    return PM_OK;
+}
+
+static pm_status fit_all(fitter *f, bool *fits, pm_error *err) {
+    pm_status st = PM_OK;
+    for (uint32_t scc = 0; st == PM_OK && *fits && scc < f->split->n_sccs; scc++) {
+        st = fit(f, scc, fits, err);
+    }
+    for (uint32_t c = 0; *fits && c < f->kept->n_classes; c++) {
+        *fits = f->out->classes[c].n_sccs > 0;
+    }
+    return st;
+}
+
+static pm_status fitter_new(const pm_graph *graph, fitter *f, pm_error *err) {
+    uint32_t largest = f->split->largest;
+    f->position = pmi_malloc(graph->n_vertices, sizeof *f->position);
+    f->vertex = pmi_malloc(largest, 3 * sizeof *f->vertex);
+    f->out->classes = pmi_calloc(f->kept->n_classes, sizeof *f->out->classes);
+    f->out->instances = pmi_calloc(f->split->n_sccs, sizeof *f->out->instances);
+    if (f->position == NULL || f->vertex == NULL || f->out->classes == NULL || f->out->instances == NULL) {
+        return pmi_fail_memory(err, "the traces of the graph", graph->n_vertices * 16);
+    }
+    f->out->n_classes = f->kept->n_classes;
+    f->pivot_of = f->vertex + largest;
+    f->mark = f->pivot_of + largest;
+    memset(f->position, 0xff, graph->n_vertices * sizeof *f->position);
+    return PM_OK;
+}
+
+pm_status pmi_library_of_kept(const pm_analysis *analysis, pm_kept_classes *kept, const pm_library_options *options,
+                              pm_library *out, bool *made, pm_error *err) {
+    *out = (pm_library){0};
+    *made = true;
+    fitter f = {.split = &analysis->split, .kept = kept, .options = options, .out = out};
+    pm_status st = fitter_new(analysis->graph, &f, err);
+    PM_THEN(st, fit_all(&f, made, err));
+    free(f.position);
+    free(f.vertex);
+    *made = *made && st == PM_OK;
+    if (!*made) {
+        pmi_library_free(out);
+        return st;
+    }
+    out->n_cached = out->n_classes;
+    out->names = kept->names;
+    kept->names = NULL;
+    library_fill_instances(&analysis->split, kept->class_of, out);
+    return PM_OK;
+}
+
+/* ---- making it ---- */
+
 /* The classes as they were kept, or found and then kept; `kept` is NULL when there is nothing. */
 static pm_status find_classes(pm_analysis *analysis, const pm_library_options *o, const pm_kept_classes *kept,
                               bool keep, pm_error *err) {
     bool found = false;
     if (kept != NULL) {
-        PM_TRY(pmi_classes_of_kept(analysis, o, kept, &found, err));
+        PM_TRY(classes_of_kept(analysis, o, kept, &found, err));
     }
     if (!found) {
         PM_TRY(pmi_classes_find(analysis->graph, &analysis->split, analysis->effort, o->threads, o->log,
                                 &analysis->classes, err));
     }
     if (!found && keep) {
-        pmi_classes_keep(analysis, o);
+        classes_keep(analysis, o);
     }
     return PM_OK;
 }
@@ -264,7 +577,7 @@ static pm_status make_of_graph(pm_analysis *analysis, const pm_library_options *
     bool keep = options->classes != NULL && analysis->split.n_transient >= PM_CLASSES_KEPT_STATES;
     bool found = false, made = false;
     pm_kept_classes kept = {0};
-    pm_status st = keep ? pmi_classes_fetch(analysis, options, &kept, &found, err) : PM_OK;
+    pm_status st = keep ? classes_fetch(analysis, options, &kept, &found, err) : PM_OK;
     if (st == PM_OK && found && options->cache != NULL) {
         st = pmi_library_of_kept(analysis, &kept, options, out, &made, err);
     }
@@ -281,14 +594,4 @@ pm_status pmi_library_make(pm_analysis *analysis, const pm_library_options *opti
     PM_TRY((analysis->classes.class_of != NULL ? make_of_classes : make_of_graph)(analysis, options, out, err));
     pmi_classes_free(&analysis->classes);
     return PM_OK;
-}
-
-void pmi_library_free(pm_library *library) {
-    for (uint32_t c = 0; c < library->n_classes; c++) {
-        pmi_plan_free(&library->classes[c].plan);
-    }
-    free(library->classes);
-    free(library->instances);
-    free(library->names);
-    *library = (pm_library){0};
 }

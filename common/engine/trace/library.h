@@ -62,4 +62,10 @@ typedef struct pm_library {
 pm_status pmi_library_make(pm_analysis *analysis, const pm_library_options *options, pm_library *out, pm_error *err);
 void pmi_library_free(pm_library *library);
 
+/* The whole library from what is kept of the graph and `options->cache`, where all of it is there and fits: every SCC
+ * is held against its trace, and neither digraphs nor keys are made. *made is false when anything is missing or wrong;
+ * nothing is logged or removed for it. Takes kept->names when it is made. Free with pmi_library_free. */
+pm_status pmi_library_of_kept(const pm_analysis *analysis, pm_kept_classes *kept, const pm_library_options *options,
+                              pm_library *out, bool *made, pm_error *err);
+
 #endif
