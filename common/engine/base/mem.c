@@ -73,6 +73,39 @@ bool pmi_reserve(void **array, size_t *capacity, size_t need, size_t size) {
     return true;
 }
 
+static void *own(pm_pool *pool, void *array) {
+    if (array == NULL || !pmi_reserve((void **)&pool->arrays, &pool->capacity, pool->n + 1, sizeof *pool->arrays)) {
+        pool->is_short = true;
+        free(array);
+        return NULL;
+    }
+    return pool->arrays[pool->n++] = array;
+}
+
+void *pmi_pool_array(pm_pool *pool, size_t count, size_t size) {
+    return own(pool, pmi_malloc(count, size));
+}
+
+void *pmi_pool_zeros(pm_pool *pool, size_t count, size_t size) {
+    return own(pool, pmi_calloc(count, size));
+}
+
+void *pmi_pool_aligned(pm_pool *pool, size_t count, size_t size) {
+    return own(pool, pmi_malloc_aligned(count, size));
+}
+
+void pmi_pool_free(pm_pool *pool) {
+    while (pool->n > 0) {
+        free(pool->arrays[--pool->n]);
+    }
+    free(pool->arrays);
+    *pool = (pm_pool){0};
+}
+
+pm_status pmi_pool_check(const pm_pool *pool, pm_error *err, const char *what, size_t bytes) {
+    return pool->is_short ? pmi_fail_memory(err, what, bytes) : PM_OK;
+}
+
 pm_status pmi_buffer_add(pm_buffer *b, const void *bytes, size_t n, pm_error *err) {
     size_t need;
     if (!pmi_add(b->size, n, &need) || !pmi_reserve((void **)&b->bytes, &b->capacity, need, 1)) {

@@ -18,6 +18,22 @@ void *pmi_malloc_aligned(size_t count, size_t size);
  * On failure returns false and leaves *array and *capacity as they were. */
 bool pmi_reserve(void **array, size_t *capacity, size_t need, size_t size);
 
+/* Arrays that live and die together. All-zero is empty. */
+typedef struct pm_pool {
+    void **arrays;
+    size_t n, capacity;
+    bool is_short; /* one of them could not be had */
+} pm_pool;
+
+/* As pmi_malloc, pmi_calloc and pmi_malloc_aligned; freed by pmi_pool_free, which leaves the pool empty. */
+void *pmi_pool_array(pm_pool *pool, size_t count, size_t size);
+void *pmi_pool_zeros(pm_pool *pool, size_t count, size_t size);
+void *pmi_pool_aligned(pm_pool *pool, size_t count, size_t size);
+void pmi_pool_free(pm_pool *pool);
+
+/* Once all arrays were asked for: pmi_fail_memory where one of them could not be had. */
+pm_status pmi_pool_check(const pm_pool *pool, pm_error *err, const char *what, size_t bytes);
+
 /* *out = a * b (a + b); false when it does not fit a size_t. */
 bool pmi_mul(size_t a, size_t b, size_t *out);
 bool pmi_add(size_t a, size_t b, size_t *out);

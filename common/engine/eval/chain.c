@@ -58,18 +58,13 @@ static void number_states(const pm_graph *graph, const pm_split *split, const ui
 
 static pm_status lay_out_states(const pm_graph *graph, const pm_split *split, pm_chain *c, uint32_t *state_of,
                                 pm_error *err) {
-    uint32_t *level = pmi_calloc(split->n_sccs, sizeof *level);
-    c->row_of = pmi_malloc(split->n_transient, sizeof *c->row_of);
-    c->level_first = pmi_calloc((size_t)split->n_sccs + 1, sizeof *c->level_first);
-    pm_status st = PM_OK;
-    if (level == NULL || c->row_of == NULL || c->level_first == NULL) {
-        st = pmi_fail_memory(err, "the chain's states", (split->n_transient + 2 * (size_t)split->n_sccs) * 4);
-    } else {
-        find_levels(split, level);
-        number_states(graph, split, level, c, state_of);
-    }
-    free(level);
-    return st;
+    uint32_t *level = pmi_pool_zeros(&c->pool, split->n_sccs, sizeof *level);
+    c->row_of = pmi_pool_array(&c->pool, split->n_transient, sizeof *c->row_of);
+    c->level_first = pmi_pool_zeros(&c->pool, (size_t)split->n_sccs + 1, sizeof *c->level_first);
+    PM_TRY(pmi_pool_check(&c->pool, err, "the chain's states", (split->n_transient + 2 * (size_t)split->n_sccs) * 4));
+    find_levels(split, level);
+    number_states(graph, split, level, c, state_of);
+    return PM_OK;
 }
 
 static void count_edges(const pm_split *split, const uint32_t *state_of, pm_chain *c) {
@@ -136,22 +131,17 @@ static size_t larger(size_t a, size_t b) {
 
 static pm_status lay_out_edges(const pm_split *split, const uint32_t *state_of, pm_chain *c, pm_error *err) {
     c->n_blocks = ((size_t)c->n + PM_CHAIN_BLOCK - 1) / PM_CHAIN_BLOCK;
-    c->in_first = pmi_calloc((size_t)c->n + 1, sizeof *c->in_first);
-    c->exit_first = pmi_calloc(c->n_blocks + 1, sizeof *c->exit_first);
-    if (c->in_first == NULL || c->exit_first == NULL) {
-        return pmi_fail_memory(err, "the chain's states", ((size_t)c->n + c->n_blocks) * sizeof(size_t));
-    }
+    c->in_first = pmi_pool_zeros(&c->pool, (size_t)c->n + 1, sizeof *c->in_first);
+    c->exit_first = pmi_pool_zeros(&c->pool, c->n_blocks + 1, sizeof *c->exit_first);
+    PM_TRY(pmi_pool_check(&c->pool, err, "the chain's states", ((size_t)c->n + c->n_blocks) * sizeof(size_t)));
     count_edges(split, state_of, c);
     size_t n_in = c->in_first[c->n];
-    c->in_source = pmi_malloc(n_in, sizeof *c->in_source);
-    c->in_weight = pmi_malloc(n_in, sizeof *c->in_weight);
-    c->exit_state = pmi_malloc(c->n_exits, sizeof *c->exit_state);
-    c->exit_weight = pmi_malloc(c->n_exits, sizeof *c->exit_weight);
-    c->reach = pmi_malloc(c->n, sizeof *c->reach);
-    if (c->in_source == NULL || c->in_weight == NULL || c->exit_state == NULL || c->exit_weight == NULL ||
-        c->reach == NULL) {
-        return pmi_fail_memory(err, "the chain's edges", (n_in + c->n_exits) * 8);
-    }
+    c->in_source = pmi_pool_array(&c->pool, n_in, sizeof *c->in_source);
+    c->in_weight = pmi_pool_array(&c->pool, n_in, sizeof *c->in_weight);
+    c->exit_state = pmi_pool_array(&c->pool, c->n_exits, sizeof *c->exit_state);
+    c->exit_weight = pmi_pool_array(&c->pool, c->n_exits, sizeof *c->exit_weight);
+    c->reach = pmi_pool_array(&c->pool, c->n, sizeof *c->reach);
+    PM_TRY(pmi_pool_check(&c->pool, err, "the chain's edges", (n_in + c->n_exits) * 8));
     fill_edges(split, state_of, c);
     find_reach(c);
     return PM_OK;
@@ -159,10 +149,8 @@ static pm_status lay_out_edges(const pm_split *split, const uint32_t *state_of, 
 
 static pm_status lay_out_starts(const pm_graph *graph, const pm_split *split, const uint32_t *state_of, pm_chain *c,
                                 pm_error *err) {
-    c->start_state = pmi_malloc(graph->n_starts, sizeof *c->start_state);
-    if (c->start_state == NULL) {
-        return pmi_fail_memory(err, "the start distribution", graph->n_starts * sizeof *c->start_state);
-    }
+    c->start_state = pmi_pool_array(&c->pool, graph->n_starts, sizeof *c->start_state);
+    PM_TRY(pmi_pool_check(&c->pool, err, "the start distribution", graph->n_starts * sizeof *c->start_state));
     for (size_t s = 0; s < graph->n_starts; s++) {
         uint32_t v = graph->start_to[s];
         c->start_state[s] = state_of[v];
@@ -182,11 +170,9 @@ static pm_status lay_out_loops(const pm_graph *graph, const uint32_t *state_of, 
     for (size_t e = 0; e < graph->n_edges; e++) {
         n += is_loop(graph, state_of, e) ? 1 : 0;
     }
-    c->loop_state = pmi_malloc(n, sizeof *c->loop_state);
-    c->loop_weight = pmi_malloc(n, sizeof *c->loop_weight);
-    if (c->loop_state == NULL || c->loop_weight == NULL) {
-        return pmi_fail_memory(err, "the self-loops", n * 8);
-    }
+    c->loop_state = pmi_pool_array(&c->pool, n, sizeof *c->loop_state);
+    c->loop_weight = pmi_pool_array(&c->pool, n, sizeof *c->loop_weight);
+    PM_TRY(pmi_pool_check(&c->pool, err, "the self-loops", n * 8));
     for (size_t e = 0; e < graph->n_edges; e++) {
         if (is_loop(graph, state_of, e)) {
             c->loop_state[c->n_loops] = state_of[graph->from[e]];
@@ -223,64 +209,40 @@ static void count_most(const pm_graph *graph, const pm_split *split, pm_chain *c
 }
 
 pm_status pmi_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err) {
-    *out = NULL;
-    pm_chain *c = pmi_calloc(1, sizeof *c);
-    uint32_t *state_of = pmi_malloc(graph->n_vertices, sizeof *state_of);
-    pm_status st = PM_OK;
-    if (c == NULL || state_of == NULL) {
-        st = pmi_fail_memory(err, "the chain", graph->n_vertices * sizeof *state_of);
-        goto out;
+    pm_chain *c = *out = pmi_calloc(1, sizeof *c);
+    if (c == NULL) {
+        return pmi_fail_memory(err, "the chain", graph->n_vertices * sizeof(uint32_t));
     }
     c->graph = graph;
     c->split = split;
-    st = lay_out_states(graph, split, c, state_of, err);
+    uint32_t *state_of = pmi_pool_array(&c->pool, graph->n_vertices, sizeof *state_of);
+    pm_status st = pmi_pool_check(&c->pool, err, "the chain", graph->n_vertices * sizeof *state_of);
+    PM_THEN(st, lay_out_states(graph, split, c, state_of, err));
     PM_THEN(st, lay_out_edges(split, state_of, c, err));
     PM_THEN(st, lay_out_starts(graph, split, state_of, c, err));
     PM_THEN(st, lay_out_loops(graph, state_of, c, err));
     if (st == PM_OK) {
         count_most(graph, split, c, state_of);
-        *out = c;
-        c = NULL;
+    } else {
+        pmi_chain_free(c);
+        *out = NULL;
     }
-out:
-    free(state_of);
-    pmi_chain_free(c);
     return st;
 }
 
 void pmi_chain_free(pm_chain *chain) {
-    if (chain == NULL) {
-        return;
+    if (chain != NULL) {
+        pmi_pool_free(&chain->pool);
+        free(chain);
     }
-    free(chain->row_of);
-    free(chain->level_first);
-    free(chain->in_first);
-    free(chain->in_source);
-    free(chain->in_weight);
-    free(chain->reach);
-    free(chain->exit_state);
-    free(chain->exit_weight);
-    free(chain->exit_first);
-    free(chain->start_state);
-    free(chain->loop_state);
-    free(chain->loop_weight);
-    free(chain);
 }
 
 pm_status pmi_stay_room_new(const pm_chain *c, pm_stay_room *room, pm_error *err) {
     size_t terms = 0;
     bool fits = pmi_mul(c->most_out, 1 + c->graph->n_params, &terms) && terms < SIZE_MAX;
-    room->coef = fits ? pmi_malloc(terms + 1, sizeof *room->coef) : NULL;
-    room->x = fits ? pmi_malloc(terms, sizeof *room->x) : NULL;
-    if (room->coef == NULL || room->x == NULL) {
-        return pmi_fail_memory(err, "the edges of a state", terms * 2 * sizeof(double));
-    }
-    return PM_OK;
-}
-
-void pmi_stay_room_free(pm_stay_room *room) {
-    free(room->coef);
-    free(room->x);
+    room->coef = pmi_pool_array(&room->pool, fits ? terms + 1 : SIZE_MAX, sizeof *room->coef);
+    room->x = pmi_pool_array(&room->pool, terms, sizeof *room->x);
+    return pmi_pool_check(&room->pool, err, "the edges of a state", terms * 2 * sizeof(double));
 }
 
 pm_pair pmi_exact_stay(const pm_chain *c, const double *theta, uint32_t state, pm_stay_room *room) {

@@ -2,6 +2,7 @@
 #ifndef PM_EVAL_CHAIN_H
 #define PM_EVAL_CHAIN_H
 
+#include "base/mem.h"
 #include "eval/extended.h"
 #include "scc/split.h"
 
@@ -43,6 +44,7 @@ typedef struct pm_chain {
     size_t most_in, most_out, most_exits, most_starts;
     bool constant_weights;
     double level_work; /* multiply-adds of a step over the largest level */
+    pm_pool pool;      /* of all arrays */
 } pm_chain;
 
 /* Immutable; shared by threads. It borrows `graph` and `split`, which must outlive it. Free with pmi_chain_free. */
@@ -58,11 +60,10 @@ double pmi_step_work(const pm_chain *chain, uint32_t first, uint32_t last);
 /* For one state at a time: a term for each coefficient of each out-edge. */
 typedef struct pm_stay_room {
     double *coef, *x;
+    pm_pool pool; /* of both: freed by the caller, also after a failure */
 } pm_stay_room;
 
-/* Errors: PM_ENOMEM. Free with pmi_stay_room_free, also after a failure. */
 pm_status pmi_stay_room_new(const pm_chain *chain, pm_stay_room *room, pm_error *err);
-void pmi_stay_room_free(pm_stay_room *room);
 
 /* What stays in a state of a discrete chain where its row adds up to one but for a rounding: one minus the
  * probabilities of leaving `state` at theta, rounded once (graph/exact.h); below zero where these exceed one. */

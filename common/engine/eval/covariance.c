@@ -329,41 +329,24 @@ typedef struct products {
     double *plain, *paid, *minus;
     pm_wide *start, *mean, *size, *centred;
     bool *delicate;
+    pm_pool pool;
 } products;
-
-static void products_free(products *p) {
-    free(p->weighted);
-    free(p->reward);
-    free(p->plain);
-    free(p->paid);
-    free(p->minus);
-    free(p->start);
-    free(p->mean);
-    free(p->size);
-    free(p->centred);
-    free(p->delicate);
-}
 
 static pm_status products_new(const pm_evaluation *e, const pm_replay_setup *s, products *p, pm_error *err) {
     size_t n = e->context->program->n, vectors = e->rewards.n_vectors, stride = s->kernels->stride;
     bool is_discrete = e->context->graph->is_discrete;
-    *p = (products){.weighted = pmi_malloc_aligned(n * stride, sizeof(double)),
-                    .reward = is_discrete ? pmi_malloc_aligned(n * stride, sizeof(double)) : NULL,
-                    .plain = pmi_malloc_aligned(vectors * vectors * stride, sizeof(double)),
-                    .paid = is_discrete ? pmi_malloc_aligned(vectors * vectors * stride, sizeof(double)) : NULL,
-                    .minus = pmi_malloc_aligned(stride, sizeof(double)),
-                    .start = pmi_malloc(e->context->graph->n_starts, sizeof(pm_wide)),
-                    .mean = pmi_malloc(vectors, sizeof(pm_wide)),
-                    .size = pmi_malloc(vectors, sizeof(pm_wide)),
-                    .centred = pmi_malloc(vectors, sizeof(pm_wide)),
-                    .delicate = pmi_malloc(vectors, sizeof(bool))};
-    if (p->weighted == NULL || p->plain == NULL || p->minus == NULL || p->start == NULL || p->mean == NULL ||
-        p->size == NULL || p->centred == NULL || p->delicate == NULL ||
-        (is_discrete && (p->reward == NULL || p->paid == NULL))) {
-        products_free(p);
-        return pmi_fail_memory(err, "the covariances", (n + vectors * vectors) * stride * sizeof(double));
-    }
-    return PM_OK;
+    *p = (products){0};
+    p->weighted = pmi_pool_aligned(&p->pool, n * stride, sizeof(double));
+    p->reward = is_discrete ? pmi_pool_aligned(&p->pool, n * stride, sizeof(double)) : NULL;
+    p->plain = pmi_pool_aligned(&p->pool, vectors * vectors * stride, sizeof(double));
+    p->paid = is_discrete ? pmi_pool_aligned(&p->pool, vectors * vectors * stride, sizeof(double)) : NULL;
+    p->minus = pmi_pool_aligned(&p->pool, stride, sizeof(double));
+    p->start = pmi_pool_array(&p->pool, e->context->graph->n_starts, sizeof(pm_wide));
+    p->mean = pmi_pool_array(&p->pool, vectors, sizeof(pm_wide));
+    p->size = pmi_pool_array(&p->pool, vectors, sizeof(pm_wide));
+    p->centred = pmi_pool_array(&p->pool, vectors, sizeof(pm_wide));
+    p->delicate = pmi_pool_array(&p->pool, vectors, sizeof(bool));
+    return pmi_pool_check(&p->pool, err, "the covariances", (n + vectors * vectors) * stride * sizeof(double));
 }
 
 /* sum_i z_i r_f m_g, and r_g for m_g where discrete, of all pairs and lanes. */
@@ -396,12 +379,11 @@ pm_status pmi_covariances(const pm_evaluation *e, const pm_replay_setup *s, pm_r
                           pm_replay_scratch *scratch, size_t first, size_t count, pm_error *err) {
     products p;
     pm_status st = products_new(e, s, &p, err);
-    if (st != PM_OK) {
-        return st;
+    if (st == PM_OK) {
+        fill_starts(e, s, b, p.start, first, count);
+        pmi_replay_sojourn(s, b, scratch);
+        fill_products(e, s, b, &p);
     }
-    fill_starts(e, s, b, p.start, first, count);
-    pmi_replay_sojourn(s, b, scratch);
-    fill_products(e, s, b, &p);
     for (size_t lane = 0; st == PM_OK && lane < count; lane++) {
         covariance_lane c = {.e = e,
                              .s = s,
@@ -418,6 +400,6 @@ pm_status pmi_covariances(const pm_evaluation *e, const pm_replay_setup *s, pm_r
                              .delicate = p.delicate};
         st = write_lane(&c, err);
     }
-    products_free(&p);
+    pmi_pool_free(&p.pool);
     return st;
 }

@@ -210,24 +210,20 @@ static pm_status plan_rows(plan *p, double *loop, pm_error *err) {
 
 static pm_status density_plan(pm_density_job *job, pm_error *err) {
     const pm_graph *g = job->chain->graph;
+    pm_pool pool = {0};
     plan p = {.job = job,
-              .table = pmi_malloc_aligned(g->n_weights * LANES, sizeof *p.table),
-              .outflow = pmi_malloc_aligned((size_t)job->chain->n * LANES, sizeof *p.outflow),
-              .can_vanish = pmi_malloc(g->n_weights, sizeof *p.can_vanish)};
-    double *loop = pmi_malloc(job->chain->n, sizeof *loop);
-    pm_status st = PM_OK;
-    if (p.table == NULL || p.outflow == NULL || p.can_vanish == NULL || loop == NULL) {
-        st = pmi_fail_memory(err, "the rates", (g->n_weights + job->chain->n) * LANES * sizeof(double));
-    } else {
+              .table = pmi_pool_aligned(&pool, g->n_weights * LANES, sizeof *p.table),
+              .outflow = pmi_pool_aligned(&pool, (size_t)job->chain->n * LANES, sizeof *p.outflow),
+              .can_vanish = pmi_pool_array(&pool, g->n_weights, sizeof *p.can_vanish)};
+    double *loop = pmi_pool_array(&pool, job->chain->n, sizeof *loop);
+    pm_status st = pmi_pool_check(&pool, err, "the rates", (g->n_weights + job->chain->n) * LANES * sizeof(double));
+    if (st == PM_OK) {
         for (size_t w = 0; w < g->n_weights; w++) {
             p.can_vanish[w] = !pmi_graph_weight_is_zero(g, (uint32_t)w);
         }
         st = plan_rows(&p, loop, err);
     }
-    free(p.table);
-    free(p.outflow);
-    free(p.can_vanish);
-    free(loop);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -290,24 +286,14 @@ static pm_status check_request(const pm_request *r, double *tolerance, pm_error 
     return PM_OK;
 }
 
-static void times_free(pm_times *times) {
-    free(times->time);
-    free(times->order);
-    *times = (pm_times){0};
-}
-
 /* All times in ascending order, for each row of theta where each has its own. */
-static pm_status sort_times(const pm_request *r, pm_times *out, pm_error *err) {
+static pm_status sort_times(const pm_request *r, pm_pool *pool, pm_times *out, pm_error *err) {
     size_t rows = r->times_per_theta ? r->n_theta : 1, n = r->n_times, total = 0;
-    timed *sorted = pmi_malloc(n, sizeof *sorted);
+    timed *sorted = pmi_pool_array(pool, n, sizeof *sorted);
     bool fits = pmi_mul(rows, n, &total);
-    out->time = fits ? pmi_malloc(total, sizeof *out->time) : NULL;
-    out->order = fits ? pmi_malloc(total, sizeof *out->order) : NULL;
-    if (sorted == NULL || out->time == NULL || out->order == NULL) {
-        free(sorted);
-        times_free(out);
-        return pmi_fail_memory(err, "the times", total * sizeof(timed));
-    }
+    out->time = pmi_pool_array(pool, fits ? total : SIZE_MAX, sizeof *out->time);
+    out->order = pmi_pool_array(pool, fits ? total : SIZE_MAX, sizeof *out->order);
+    PM_TRY(pmi_pool_check(pool, err, "the times", total * sizeof(timed)));
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < n; j++) {
             sorted[j] = (timed){.time = r->times[i * n + j], .number = j};
@@ -318,7 +304,6 @@ static pm_status sort_times(const pm_request *r, pm_times *out, pm_error *err) {
             out->order[i * n + j] = sorted[j].number;
         }
     }
-    free(sorted);
     return PM_OK;
 }
 
@@ -487,15 +472,13 @@ static void choose_rows(pass *p, ranked *order) {
 /* Rows that one method leaves over are for a later one. */
 static pm_status run_passes(pm_density_job *job, unsigned threads, outcome *all, pm_error *err) {
     size_t n = job->request->n_theta;
+    pm_pool pool = {0};
     pass p = {.job = job,
               .threads = threads,
-              .rows = pmi_malloc(n, sizeof *p.rows),
-              .first = pmi_malloc(n + 1, sizeof *p.first)};
-    ranked *order = pmi_malloc(n, sizeof *order);
-    pm_status st = PM_OK;
-    if (p.rows == NULL || p.first == NULL || order == NULL) {
-        st = pmi_fail_memory(err, "the order of theta rows", n * (sizeof *order + 2 * sizeof(size_t)));
-    }
+              .rows = pmi_pool_array(&pool, n, sizeof *p.rows),
+              .first = pmi_pool_array(&pool, n + 1, sizeof *p.first)};
+    ranked *order = pmi_pool_array(&pool, n, sizeof *order);
+    pm_status st = pmi_pool_check(&pool, err, "the order of theta rows", n * (sizeof *order + 2 * sizeof(size_t)));
     for (p.method = PM_METHOD_STEPS; st == PM_OK && p.method < PM_METHOD_NONE; p.method++) {
         choose_rows(&p, order);
         all->n_rows[p.method] = p.n_rows;
@@ -509,9 +492,7 @@ static pm_status run_passes(pm_density_job *job, unsigned threads, outcome *all,
             }
         }
     }
-    free(p.rows);
-    free(p.first);
-    free(order);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -537,28 +518,20 @@ pm_status pmi_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reque
     if (st != PM_OK || request->n_times == 0 || request->n_theta == 0 || (!job.wants_pdf && !job.wants_cdf)) {
         return st;
     }
-    st = pmi_density_check_times(request, job.is_discrete, err);
-    if (st == PM_OK) {
-        pmi_step_table_set(&job.early, 0);
-        st = sort_times(request, &job.times, err);
-    }
-    if (st != PM_OK) {
-        return st;
-    }
-    job.rows = pmi_malloc(request->n_theta, sizeof *job.rows);
-    if (job.rows == NULL) {
-        st = pmi_fail_memory(err, "the rows of theta", request->n_theta * sizeof *job.rows);
-    } else {
-        st = density_plan(&job, err);
-    }
+    PM_TRY(pmi_density_check_times(request, job.is_discrete, err));
+    pmi_step_table_set(&job.early, 0);
+    pm_pool pool = {0};
+    st = sort_times(request, &pool, &job.times, err);
+    job.rows = pmi_pool_array(&pool, request->n_theta, sizeof *job.rows);
+    PM_THEN(st, pmi_pool_check(&pool, err, "the rows of theta", request->n_theta * sizeof *job.rows));
+    PM_THEN(st, density_plan(&job, err));
     if (st == PM_OK) {
         pmi_progress_start(&progress, log, request->n_theta);
         omp_init_lock(&all.lock);
         st = run_passes(&job, request->threads == 0 ? pmi_processors() : request->threads, &all, err);
         omp_destroy_lock(&all.lock);
     }
-    free(job.rows);
-    times_free(&job.times);
+    pmi_pool_free(&pool);
     result->steps = all.steps;
     result->error_bound = all.bound;
     result->n_extended = all.n_rows[PM_METHOD_EXTENDED];

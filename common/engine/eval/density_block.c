@@ -112,7 +112,7 @@ static pm_status keep_exactly(pm_block *b, pm_error *err) {
             }
         }
     }
-    pmi_stay_room_free(&room);
+    pmi_pool_free(&room.pool);
     return st;
 }
 
@@ -367,19 +367,6 @@ static void block_drain(pm_block *b, uint64_t step) {
 /* Steps between two looks at what has drained. */
 #define DRAIN_EVERY 32
 
-static void block_free(pm_block *b) {
-    double *arrays[] = {b->theta,   b->table,    b->table_low, b->keep,      b->keep_low, b->now,     b->next,
-                        b->now_low, b->next_low, b->partial,   b->mass,      b->absorbed, b->chunk_a, b->chunk_s,
-                        b->chunk_c, b->fastest,  b->blend,     b->blend_low, b->weight};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        free(arrays[i]);
-    }
-    free(b->mixtures);
-    free(b->points);
-    free(b->errors);
-    free(b->later);
-}
-
 typedef struct array {
     double **values;
     size_t size;
@@ -411,21 +398,17 @@ static pm_status block_new(pm_block *b, pm_error *err) {
                             {&b->blend, state, b->may_restart},
                             {&b->blend_low, state, b->may_restart && b->extended},
                             {&b->weight, lanes, b->may_restart}};
-    bool complete = true;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         if (arrays[i].is_wanted) {
-            *arrays[i].values = pmi_malloc_aligned(arrays[i].size, sizeof(double));
-            complete = complete && *arrays[i].values != NULL;
+            *arrays[i].values = pmi_pool_aligned(&b->pool, arrays[i].size, sizeof(double));
         }
     }
-    b->mixtures = pmi_calloc(n_mixtures, sizeof *b->mixtures);
-    b->points = pmi_malloc(n_mixtures, sizeof *b->points);
-    b->errors = pmi_malloc(n_mixtures, sizeof *b->errors);
-    b->later = pmi_malloc(1, sizeof *b->later);
-    if (!complete || b->mixtures == NULL || b->points == NULL || b->errors == NULL || b->later == NULL) {
-        size_t times = sizeof *b->mixtures + sizeof *b->points + sizeof *b->errors;
-        return pmi_fail_memory(err, "densities", 3 * state * sizeof(double) + n_mixtures * times);
-    }
+    b->mixtures = pmi_pool_zeros(&b->pool, n_mixtures, sizeof *b->mixtures);
+    b->points = pmi_pool_array(&b->pool, n_mixtures, sizeof *b->points);
+    b->errors = pmi_pool_array(&b->pool, n_mixtures, sizeof *b->errors);
+    b->later = pmi_pool_array(&b->pool, 1, sizeof *b->later);
+    size_t times = sizeof *b->mixtures + sizeof *b->points + sizeof *b->errors;
+    PM_TRY(pmi_pool_check(&b->pool, err, "densities", 3 * state * sizeof(double) + n_mixtures * times));
     b->step =
         (pm_step){.chain = c, .table = b->table, .keep = b->keep, .table_low = b->table_low, .keep_low = b->keep_low};
     return PM_OK;
@@ -683,7 +666,7 @@ pm_status pmi_density_block(const pm_density_job *job, const size_t *rows, size_
     for (unsigned l = 0; st == PM_OK && l < count; l++) {
         st = finish_lane(&b, &b.lane[l], steps, bound, err);
     }
-    block_free(&b);
+    pmi_pool_free(&b.pool);
     pmi_denormals_restore(mode);
     return st;
 }

@@ -213,6 +213,7 @@ typedef struct pm_block {
     double *weight;             /* a slot: of the step at hand, for `blend` */
     bool may_restart, is_blending;
     double once, per_step, per_jump; /* roundings of double precision (density_finish.c) */
+    pm_pool pool;                    /* of all arrays */
     pm_lane lane[PM_STEP_MAX_LANES];
 } pm_block;
 

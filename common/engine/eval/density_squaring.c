@@ -46,43 +46,29 @@ typedef struct squaring {
     double *high, *low; /* of each weight */
     double stay_rounding;
     double excess; /* as that of pm_lane */
+    pm_pool pool;
 } squaring;
 
-static bool matrix_new(matrix *m, size_t rows, size_t n) {
-    size_t count = 0;
-    if (!pmi_mul(rows, n, &count)) {
-        return false;
-    }
-    m->high = pmi_calloc(count, sizeof *m->high);
-    m->low = pmi_calloc(count, sizeof *m->low);
-    return m->high != NULL && m->low != NULL;
-}
-
-static void squaring_free(squaring *s) {
-    matrix *all[] = {&s->step, &s->power, &s->other, &s->term, &s->vectors};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        free(all[i]->high);
-        free(all[i]->low);
-    }
-    free(s->points);
-    free(s->sums);
-    free(s->high);
-    free(s->low);
+static matrix matrix_new(pm_pool *pool, size_t rows, size_t n) {
+    size_t count = pmi_mul(rows, n, &count) ? count : SIZE_MAX;
+    return (matrix){.high = pmi_pool_zeros(pool, count, sizeof(double)),
+                    .low = pmi_pool_zeros(pool, count, sizeof(double))};
 }
 
 static pm_status squaring_new(squaring *s, pm_error *err) {
     size_t n = s->n, times = s->job->request->n_times, most = VECTORS_BYTES / (2 * sizeof(double)) / n;
     s->group = times < most ? times : most;
-    bool complete = matrix_new(&s->step, n, n) && matrix_new(&s->power, n, n) && matrix_new(&s->other, n, n) &&
-                    matrix_new(&s->term, s->n_terms > n ? s->n_terms : n, n) && matrix_new(&s->vectors, s->group, n);
-    s->points = pmi_calloc(times, sizeof *s->points);
-    s->sums = pmi_calloc(2 * n, sizeof *s->sums);
-    s->high = pmi_calloc(s->job->chain->graph->n_weights, sizeof *s->high);
-    s->low = pmi_calloc(s->job->chain->graph->n_weights, sizeof *s->low);
-    if (!complete || s->points == NULL || s->sums == NULL || s->high == NULL || s->low == NULL) {
-        return pmi_fail_memory(err, "densities by squaring", (4 * n + s->n_terms + s->group) * n * 2 * sizeof(double));
-    }
-    return PM_OK;
+    s->step = matrix_new(&s->pool, n, n);
+    s->power = matrix_new(&s->pool, n, n);
+    s->other = matrix_new(&s->pool, n, n);
+    s->term = matrix_new(&s->pool, s->n_terms > n ? s->n_terms : n, n);
+    s->vectors = matrix_new(&s->pool, s->group, n);
+    s->points = pmi_pool_zeros(&s->pool, times, sizeof *s->points);
+    s->sums = pmi_pool_zeros(&s->pool, 2 * n, sizeof *s->sums);
+    s->high = pmi_pool_zeros(&s->pool, s->job->chain->graph->n_weights, sizeof *s->high);
+    s->low = pmi_pool_zeros(&s->pool, s->job->chain->graph->n_weights, sizeof *s->low);
+    return pmi_pool_check(&s->pool, err, "densities by squaring",
+                          (4 * n + s->n_terms + s->group) * n * 2 * sizeof(double));
 }
 
 /* ---- A ---- */
@@ -170,7 +156,7 @@ static pm_status fill_step(squaring *s, pm_error *err) {
         add_staying(s, i, &room);
     }
     s->step.high[s->n * s->n - 1] = ONE;
-    pmi_stay_room_free(&room);
+    pmi_pool_free(&room.pool);
     return st;
 }
 
@@ -373,6 +359,6 @@ pm_status pmi_density_square(const pm_density_job *job, size_t row, uint64_t *st
         st = *bound > job->tolerance ? pmi_refuse_bound(job, row, (double)most, s.excess, *bound, err)
                                      : pmi_write_points(job, row, *bound, s.points, err);
     }
-    squaring_free(&s);
+    pmi_pool_free(&s.pool);
     return st;
 }

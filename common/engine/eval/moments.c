@@ -174,8 +174,8 @@ static pm_status run_chunk(const pm_evaluation *e, const pm_replay_setup *s, con
     if (st == PM_OK && task->covariance) {
         st = pmi_covariances(e, s, &block, &scratch, task->first, task->count, err);
     }
-    pmi_replay_scratch_free(&scratch);
-    pmi_replay_block_free(&block);
+    pmi_pool_free(&scratch.pool);
+    pmi_pool_free(&block.pool);
     return st;
 }
 
@@ -363,8 +363,8 @@ static pm_status run_alone(const pm_evaluation *e, size_t row, bool *rough, pm_e
     if (st == PM_OK && !*rough) {
         st = check_pivots(e, &scratch, row, 1, err);
     }
-    pmi_replay_scratch_free(&scratch);
-    pmi_replay_block_free(&block);
+    pmi_pool_free(&scratch.pool);
+    pmi_pool_free(&block.pool);
     return *rough ? PM_OK : st;
 }
 
@@ -576,8 +576,8 @@ static pm_status run(const pm_evaluation *e, pm_error *err) {
         st = first_failure(workers, (int)e->threads, err);
     }
     for (unsigned t = 0; workers != NULL && t < e->threads; t++) {
-        pmi_replay_scratch_free(&workers[t].scratch);
-        pmi_replay_block_free(&workers[t].block);
+        pmi_pool_free(&workers[t].scratch.pool);
+        pmi_pool_free(&workers[t].block.pool);
     }
     free(workers);
     return st;

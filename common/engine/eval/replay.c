@@ -175,9 +175,8 @@ static bool is_discrete(const pm_replay_setup *s) {
     return s->context->graph->is_discrete;
 }
 
-static double *slots(size_t n, unsigned stride) {
-    size_t doubles;
-    return pmi_mul(n, stride, &doubles) ? pmi_malloc_aligned(doubles, sizeof(double)) : NULL;
+static double *slots(pm_pool *pool, size_t n, unsigned stride) {
+    return pmi_pool_aligned(pool, n, stride * sizeof(double));
 }
 
 static size_t next_slots(const pm_replay_setup *s) {
@@ -199,77 +198,40 @@ size_t pmi_replay_lane_bytes(const pm_replay_setup *setup) {
 pm_status pmi_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err) {
     const pm_program *p = setup->context->program;
     unsigned stride = setup->kernels->stride;
-    *out = (pm_replay_scratch){.factored = PM_NONE,
-                               .factors = {.u = slots(p->largest_u, stride),
-                                           .l = setup->keep_l ? slots(p->largest_l, stride) : NULL,
-                                           .leave = slots(p->largest, stride),
-                                           .inverse = slots(p->largest, stride),
-                                           .work = slots(2 * (size_t)p->largest, stride)},
-                               .plus = pmi_malloc(p->largest, sizeof(double)),
-                               .minus = pmi_malloc(p->largest, sizeof(double)),
-                               .limb = pmi_malloc(p->largest, sizeof(double)),
-                               .next = slots(next_slots(setup), stride)};
-    const pm_factors *f = &out->factors;
-    if (out->factors.work != NULL) {
-        /* a row adds its own self-loops to its slot, which nothing reads: it must only be memory that was written */
-        memset(out->factors.work, 0, 2 * (size_t)p->largest * stride * sizeof(double));
-    }
-    if (f->u == NULL || (setup->keep_l && f->l == NULL) || f->leave == NULL || f->inverse == NULL || f->work == NULL ||
-        out->plus == NULL || out->minus == NULL || out->limb == NULL || out->next == NULL) {
-        pmi_replay_scratch_free(out);
-        return pmi_fail_memory(err, "the factors of an SCC", (p->largest_u + p->largest_l) * stride * sizeof(double));
-    }
+    *out = (pm_replay_scratch){.factored = PM_NONE};
+    out->factors.u = slots(&out->pool, p->largest_u, stride);
+    out->factors.l = setup->keep_l ? slots(&out->pool, p->largest_l, stride) : NULL;
+    out->factors.leave = slots(&out->pool, p->largest, stride);
+    out->factors.inverse = slots(&out->pool, p->largest, stride);
+    out->factors.work = slots(&out->pool, 2 * (size_t)p->largest, stride);
+    out->plus = pmi_pool_array(&out->pool, p->largest, sizeof(double));
+    out->minus = pmi_pool_array(&out->pool, p->largest, sizeof(double));
+    out->limb = pmi_pool_array(&out->pool, p->largest, sizeof(double));
+    out->next = slots(&out->pool, next_slots(setup), stride);
+    PM_TRY(pmi_pool_check(&out->pool, err, "the factors of an SCC",
+                          (p->largest_u + p->largest_l) * stride * sizeof(double)));
+    /* a row adds its own self-loops to its slot, which nothing reads: it must only be memory that was written */
+    memset(out->factors.work, 0, 2 * (size_t)p->largest * stride * sizeof(double));
     return PM_OK;
-}
-
-void pmi_replay_scratch_free(pm_replay_scratch *scratch) {
-    free(scratch->factors.u);
-    free(scratch->factors.l);
-    free(scratch->factors.leave);
-    free(scratch->factors.inverse);
-    free(scratch->factors.work);
-    free(scratch->plus);
-    free(scratch->minus);
-    free(scratch->limb);
-    free(scratch->next);
-    *scratch = (pm_replay_scratch){0};
 }
 
 pm_status pmi_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out, pm_error *err) {
     const pm_program *p = setup->context->program;
     unsigned stride = setup->kernels->stride, wide = 3 * setup->kernels->lanes;
     size_t moments = 0, n_weights = setup->context->graph->n_weights;
-    bool rounds = is_discrete(setup) && !is_wide(setup);
     *out = (pm_replay_block){0};
-    if (pmi_mul(setup->rewards->n_parts, setup->order, &moments) && pmi_mul(moments, p->n, &moments)) {
-        out->x = slots(moments, stride);
+    bool fits = pmi_mul(setup->rewards->n_parts, setup->order, &moments) && pmi_mul(moments, p->n, &moments);
+    out->x = slots(&out->pool, fits ? moments : SIZE_MAX, stride);
+    out->values = slots(&out->pool, n_weights, stride);
+    out->z = setup->covariance ? slots(&out->pool, p->n, stride) : NULL;
+    if (is_discrete(setup)) {
+        out->stay = slots(&out->pool, p->n, stride);
+        out->excess = slots(&out->pool, p->n, stride);
+        out->exact_values = is_wide(setup) ? NULL : slots(&out->pool, n_weights, wide);
+        out->exact_sums = is_wide(setup) ? NULL : slots(&out->pool, p->n, wide);
+        out->terms = pmi_pool_array(&out->pool, stay_terms(setup), 2 * sizeof(double));
     }
-    out->values = slots(n_weights, stride);
-    out->stay = is_discrete(setup) ? slots(p->n, stride) : NULL;
-    out->excess = is_discrete(setup) ? slots(p->n, stride) : NULL;
-    out->exact_values = rounds ? slots(n_weights, wide) : NULL;
-    out->exact_sums = rounds ? slots(p->n, wide) : NULL;
-    out->z = setup->covariance ? slots(p->n, stride) : NULL;
-    out->terms = is_discrete(setup) ? pmi_malloc(stay_terms(setup), 2 * sizeof(double)) : NULL;
-    if (out->x == NULL || out->values == NULL ||
-        (is_discrete(setup) && (out->stay == NULL || out->excess == NULL || out->terms == NULL)) ||
-        (rounds && (out->exact_values == NULL || out->exact_sums == NULL)) || (setup->covariance && out->z == NULL)) {
-        pmi_replay_block_free(out);
-        return pmi_fail_memory(err, "the moments of a block of theta", moments * stride * sizeof(double));
-    }
-    return PM_OK;
-}
-
-void pmi_replay_block_free(pm_replay_block *block) {
-    free(block->values);
-    free(block->x);
-    free(block->stay);
-    free(block->excess);
-    free(block->exact_values);
-    free(block->exact_sums);
-    free(block->terms);
-    free(block->z);
-    *block = (pm_replay_block){0};
+    return pmi_pool_check(&out->pool, err, "the moments of a block of theta", moments * stride * sizeof(double));
 }
 
 double *pmi_replay_moments(const pm_replay_setup *setup, const pm_replay_block *block, size_t part, size_t k) {

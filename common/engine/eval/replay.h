@@ -2,6 +2,7 @@
 #ifndef PM_EVAL_REPLAY_H
 #define PM_EVAL_REPLAY_H
 
+#include "base/mem.h"
 #include "base/wide.h"
 #include "trace/program.h"
 
@@ -45,6 +46,7 @@ typedef struct pm_replay_scratch {
     uint32_t factored;           /* the component that `factors` is of, PM_NONE at first */
     double *plus, *minus, *limb; /* coefficients of each state of the SCC */
     double *next;                /* discrete: P m_l of each part and order, for the SCC */
+    pm_pool pool;
 } pm_replay_scratch;
 
 /* The arrays of a block; [position][lane], or as trace/kernel.h says for wide kernels. */
@@ -57,16 +59,16 @@ typedef struct pm_replay_block {
     double *exact_sums;   /* the same for the sums of what leaves */
     double *terms;        /* discrete: room for exact sums; else NULL */
     double *z;            /* expected sojourn times, for covariances; else NULL */
+    pm_pool pool;
 } pm_replay_block;
 
 /* One number of a wide array. */
 pm_wide pmi_replay_get(const double *array, unsigned lanes, size_t slot, size_t lane);
 void pmi_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_wide value);
 
+/* Free with pmi_pool_free of the pool, also after a failure. */
 pm_status pmi_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err);
-void pmi_replay_scratch_free(pm_replay_scratch *scratch);
 pm_status pmi_replay_block_new(const pm_replay_setup *setup, pm_replay_block *out, pm_error *err);
-void pmi_replay_block_free(pm_replay_block *block);
 
 /* Bytes of one lane of scratch and block together, and of the part that does not grow with lanes. */
 size_t pmi_replay_lane_bytes(const pm_replay_setup *setup);

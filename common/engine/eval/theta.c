@@ -6,6 +6,7 @@
 
 #include "base/float_env.h"
 #include "base/mem.h"
+#include "eval/extended.h"
 
 /* ---- the start distribution ---- */
 
@@ -36,9 +37,7 @@ static double weigh(const pm_graph *g, const double *theta, double *start) {
     double sum = 0, error = 0;
     for (size_t s = 0; s < g->n_starts; s++) {
         start[s] = pmi_graph_weight(g, g->start_weight[s], theta);
-        double total = sum + start[s], part = total - sum;
-        error += (sum - (total - part)) + (start[s] - part); /* Knuth's TwoSum */
-        sum = total;
+        pmi_add_pair(&sum, &error, start[s], 0);
     }
     return sum + error;
 }
@@ -103,11 +102,10 @@ pm_status pmi_start_fill(const pm_graph *graph, const double *theta, size_t n_th
 pm_status pmi_start_new(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, pm_start *out,
                         pm_error *err) {
     size_t count = 0;
-    *out = (pm_start){0};
+    *out = (pm_start){.rough = pmi_malloc(n_theta, sizeof *out->rough)};
     if (pmi_mul(n_theta, graph->n_starts, &count)) {
         out->value = pmi_malloc(count, sizeof *out->value);
     }
-    out->rough = pmi_malloc(n_theta, sizeof *out->rough);
     pm_status st = PM_OK;
     if (out->value == NULL || out->rough == NULL) {
         st = pmi_fail_memory(err, "the start distributions", count * sizeof *out->value);
@@ -135,27 +133,17 @@ typedef struct walk {
     const pm_split *split;
     bool *positive;  /* each weight at this theta, also where a double underflows */
     bool *reachable; /* from the start distribution */
-    bool *absorbed;  /* can reach absorption */
     uint32_t *queue;
+    pm_pool pool;
 } walk;
 
-static void walk_free(walk *w) {
-    free(w->positive);
-    free(w->reachable);
-    free(w->absorbed);
-    free(w->queue);
-}
-
 static pm_status walk_new(const pm_graph *g, const pm_split *s, const double *theta, walk *w, pm_error *err) {
-    *w = (walk){.graph = g,
-                .split = s,
-                .positive = pmi_malloc(g->n_weights, sizeof *w->positive),
-                .reachable = pmi_calloc(g->n_vertices, sizeof *w->reachable),
-                .absorbed = pmi_calloc(g->n_vertices, sizeof *w->absorbed),
-                .queue = pmi_malloc(g->n_vertices, sizeof *w->queue)};
-    if (w->positive == NULL || w->reachable == NULL || w->absorbed == NULL || w->queue == NULL) {
-        return pmi_fail_memory(err, "the check of absorption", (size_t)g->n_vertices * 8);
-    }
+    *w = (walk){.graph = g, .split = s};
+    w->positive = pmi_pool_array(&w->pool, g->n_weights, sizeof *w->positive);
+    w->queue = pmi_pool_array(&w->pool, g->n_vertices, sizeof *w->queue);
+    w->reachable = pmi_calloc(g->n_vertices, sizeof *w->reachable); /* some take it over */
+    w->pool.is_short = w->pool.is_short || w->reachable == NULL;
+    PM_TRY(pmi_pool_check(&w->pool, err, "the check of absorption", (size_t)g->n_vertices * 8));
     for (size_t i = 0; i < g->n_weights; i++) {
         w->positive[i] = pmi_graph_weight_wide(g, (uint32_t)i, theta).hi > 0;
     }
@@ -183,19 +171,17 @@ static void walk_forward(walk *w, const double *theta) {
     }
 }
 
-/* In-edges of positive weight, by target: from[row[v]..row[v+1]). */
-static void reverse_edges(const walk *w, size_t *row, uint32_t *from) {
-    const pm_split *s = w->split;
-    uint32_t n = w->graph->n_vertices;
+/* In-edges that are there, by target: from[row[v]..row[v+1]). */
+static void reverse_edges(const pm_split *s, uint32_t n, const bool *is_there, size_t *row, uint32_t *from) {
     for (size_t e = 0; e < s->row[n]; e++) {
-        row[s->to[e] + 1] += w->positive[s->weight[e]] ? 1 : 0;
+        row[s->to[e] + 1] += is_there[s->weight[e]] ? 1 : 0;
     }
     for (uint32_t v = 0; v < n; v++) {
         row[v + 1] += row[v];
     }
     for (uint32_t v = 0; v < n; v++) {
         for (size_t e = s->row[v]; e < s->row[v + 1]; e++) {
-            if (w->positive[s->weight[e]]) {
+            if (is_there[s->weight[e]]) {
                 from[row[s->to[e]]++] = v;
             }
         }
@@ -204,49 +190,47 @@ static void reverse_edges(const walk *w, size_t *row, uint32_t *from) {
     row[0] = 0;
 }
 
-static pm_status walk_back(walk *w, pm_error *err) {
-    const pm_split *s = w->split;
-    uint32_t n = w->graph->n_vertices;
-    size_t *row = pmi_calloc((size_t)n + 1, sizeof *row);
-    uint32_t *from = pmi_malloc(s->row[n], sizeof *from);
-    if (row == NULL || from == NULL) {
-        free(row);
-        free(from);
-        return pmi_fail_memory(err, "the check of absorption", s->row[n] * sizeof *from);
+pm_status pmi_absorbable_rows(const pm_graph *g, const pm_split *s, const bool *is_there, bool *absorbed,
+                              pm_error *err) {
+    uint32_t n = g->n_vertices;
+    pm_pool pool = {0};
+    size_t *row = pmi_pool_zeros(&pool, (size_t)n + 1, sizeof *row), head = 0, tail = 0;
+    uint32_t *from = pmi_pool_array(&pool, s->row[n], sizeof *from), *queue = pmi_pool_array(&pool, n, sizeof *queue);
+    pm_status st = pmi_pool_check(&pool, err, "the states that can be absorbed", s->row[n] * sizeof *from);
+    if (st == PM_OK) {
+        reverse_edges(s, n, is_there, row, from);
     }
-    reverse_edges(w, row, from);
-    size_t head = 0, tail = 0;
-    for (uint32_t v = 0; v < n; v++) {
+    for (uint32_t v = g->has_start ? 1 : 0; st == PM_OK && v < n; v++) {
         if (s->row[v] == s->row[v + 1]) {
-            w->absorbed[v] = true;
-            w->queue[tail++] = v;
+            absorbed[v] = true;
+            queue[tail++] = v;
         }
     }
     while (head < tail) {
-        uint32_t v = w->queue[head++];
+        uint32_t v = queue[head++];
         for (size_t e = row[v]; e < row[v + 1]; e++) {
-            if (!w->absorbed[from[e]]) {
-                w->absorbed[from[e]] = true;
-                w->queue[tail++] = from[e];
+            if (!absorbed[from[e]]) {
+                absorbed[from[e]] = true;
+                queue[tail++] = from[e];
             }
         }
     }
-    free(row);
-    free(from);
-    return PM_OK;
+    pmi_pool_free(&pool);
+    return st;
 }
 
 pm_status pmi_reachable_rows(const pm_graph *graph, const pm_split *split, const double *theta, bool **out,
                              pm_error *err) {
     walk w;
-    *out = NULL;
     pm_status st = walk_new(graph, split, theta, &w, err);
     if (st == PM_OK) {
         walk_forward(&w, theta);
-        *out = w.reachable;
+    } else {
+        free(w.reachable);
         w.reachable = NULL;
     }
-    walk_free(&w);
+    *out = w.reachable;
+    pmi_pool_free(&w.pool);
     return st;
 }
 
@@ -254,13 +238,15 @@ pm_status pmi_absorption_check(const pm_graph *graph, const pm_split *split, con
                                pm_error *err) {
     walk w;
     pm_status st = walk_new(graph, split, theta, &w, err);
+    bool *absorbed = pmi_pool_zeros(&w.pool, graph->n_vertices, sizeof *absorbed);
+    PM_THEN(st, pmi_pool_check(&w.pool, err, "the check of absorption", graph->n_vertices));
+    PM_THEN(st, pmi_absorbable_rows(graph, split, w.positive, absorbed, err));
     if (st == PM_OK) {
         walk_forward(&w, theta);
-        st = walk_back(&w, err);
     }
     for (uint32_t i = 0; st == PM_OK && i < split->n_transient; i++) {
         uint32_t v = split->member[i];
-        if (w.reachable[v] && !w.absorbed[v]) {
+        if (w.reachable[v] && !absorbed[v]) {
             char text[200];
             pmi_graph_describe(graph, v, text, sizeof text);
             st = pmi_fail(
@@ -270,7 +256,8 @@ pm_status pmi_absorption_check(const pm_graph *graph, const pm_split *split, con
                 row, text);
         }
     }
-    walk_free(&w);
+    free(w.reachable);
+    pmi_pool_free(&w.pool);
     return st;
 }
 
@@ -303,12 +290,10 @@ static pm_status collect(const pm_graph *g, const bool *looked_at, uint32_t *ind
             n_weights++;
         }
     }
-    out->row = pmi_malloc(out->n, sizeof *out->row);
-    out->first = pmi_calloc((size_t)out->n + 1, sizeof *out->first);
-    out->weight = pmi_malloc(n_weights, sizeof *out->weight);
-    if (out->row == NULL || out->first == NULL || out->weight == NULL) {
-        return pmi_fail_memory(err, "the rows of a discrete graph", n_weights * sizeof *out->weight);
-    }
+    out->row = pmi_pool_array(&out->pool, out->n, sizeof *out->row);
+    out->first = pmi_pool_zeros(&out->pool, (size_t)out->n + 1, sizeof *out->first);
+    out->weight = pmi_pool_array(&out->pool, n_weights, sizeof *out->weight);
+    PM_TRY(pmi_pool_check(&out->pool, err, "the rows of a discrete graph", n_weights * sizeof *out->weight));
     for (size_t e = 0; e < g->n_edges; e++) {
         uint32_t i = index[g->from[e]];
         if (i != PM_NONE) {
@@ -335,24 +320,20 @@ pm_status pmi_row_sums_new(const pm_graph *graph, const pm_split *split, bool al
     if (!graph->is_discrete || graph->normalizes_rows || graph->takes_values) {
         return PM_OK;
     }
-    bool *looked_at = pmi_calloc(graph->n_vertices, sizeof *looked_at);
-    uint32_t *index = pmi_malloc(graph->n_vertices, sizeof *index);
-    pm_status st = PM_OK;
-    if (looked_at == NULL || index == NULL) {
-        st = pmi_fail_memory(err, "the rows of a discrete graph", (size_t)graph->n_vertices * 5);
-    } else {
+    pm_pool pool = {0};
+    bool *looked_at = pmi_pool_zeros(&pool, graph->n_vertices, sizeof *looked_at);
+    uint32_t *index = pmi_pool_array(&pool, graph->n_vertices, sizeof *index);
+    pm_status st = pmi_pool_check(&pool, err, "the rows of a discrete graph", (size_t)graph->n_vertices * 5);
+    if (st == PM_OK) {
         mark_rows(graph, split, all, looked_at);
         st = collect(graph, looked_at, index, out, err);
     }
-    free(looked_at);
-    free(index);
+    pmi_pool_free(&pool);
     return st;
 }
 
 void pmi_row_sums_free(pm_row_sums *sums) {
-    free(sums->row);
-    free(sums->first);
-    free(sums->weight);
+    pmi_pool_free(&sums->pool);
     *sums = (pm_row_sums){0};
 }
 
@@ -366,9 +347,7 @@ static double sum_of(const pm_row_sums *sums, const pm_graph *g, uint32_t i, con
         if (!(weight >= 0 && weight <= DBL_MAX)) {
             return 0;
         }
-        double total = sum + weight, part = total - sum;
-        error += (sum - (total - part)) + (weight - part); /* Knuth's TwoSum */
-        sum = total;
+        pmi_add_pair(&sum, &error, weight, 0);
     }
     return sum <= DBL_MAX ? sum + error : sum;
 }

@@ -3,6 +3,7 @@
 #ifndef PM_EVAL_THETA_H
 #define PM_EVAL_THETA_H
 
+#include "base/mem.h"
 #include "scc/split.h"
 
 /* start (B, S), S = graph->n_starts: the weights of the start edges at each theta, divided by their sum, which is 1
@@ -30,6 +31,11 @@ pm_status pmi_absorption_check(const pm_graph *graph, const pm_split *split, con
 pm_status pmi_reachable_rows(const pm_graph *graph, const pm_split *split, const double *theta, bool **out,
                              pm_error *err);
 
+/* Which rows lead to absorption along edges of weights that are there: n_vertices flags, all false before. The start
+ * vertex of a graph that has one is no absorbing state. */
+pm_status pmi_absorbable_rows(const pm_graph *graph, const pm_split *split, const bool *is_there, bool *absorbed,
+                              pm_error *err);
+
 /* Rows of a discrete graph may exceed one by rounding only. */
 #define PM_ROW_SUM_SLACK 1e-12
 
@@ -40,6 +46,7 @@ typedef struct pm_row_sums {
     uint32_t *row;    /* n: rows of the graph */
     size_t *first;    /* n + 1 */
     uint32_t *weight; /* the weights out of row[i]: weight[first[i]..first[i + 1]), self-loops included */
+    pm_pool pool;     /* of all arrays */
 } pm_row_sums;
 
 /* Finds the rows that can be reached: with `all` those of transient states as well. None of a continuous graph, nor

@@ -13,61 +13,6 @@
 /* A probability of absorption whose equation does not hold to this is refused. */
 #define RESIDUAL_TOLERANCE 1e-11
 
-/* ---- which states can be absorbed ------------------------------------------------------------------------ */
-
-static bool is_there(const pm_split *split, const double *value, size_t e) {
-    return value == NULL || value[split->weight[e]] > 0;
-}
-
-/* Marks by a search backwards from the absorbing states, along edges that are there. */
-static pm_status find_absorbed(const pm_graph *g, const pm_split *s, const double *value, bool *absorbed,
-                               pm_error *err) {
-    uint32_t n = g->n_vertices;
-    size_t *row = pmi_calloc((size_t)n + 1, sizeof *row);
-    uint32_t *from = pmi_malloc(s->row[n], sizeof *from), *queue = pmi_malloc(n, sizeof *queue);
-    if (row == NULL || from == NULL || queue == NULL) {
-        free(row);
-        free(from);
-        free(queue);
-        return pmi_fail_memory(err, "the states that can be absorbed", s->row[n] * sizeof *from);
-    }
-    for (size_t e = 0; e < s->row[n]; e++) {
-        row[s->to[e] + 1] += is_there(s, value, e) ? 1 : 0;
-    }
-    for (uint32_t v = 0; v < n; v++) {
-        row[v + 1] += row[v];
-    }
-    for (uint32_t v = 0; v < n; v++) {
-        for (size_t e = s->row[v]; e < s->row[v + 1]; e++) {
-            if (is_there(s, value, e)) {
-                from[row[s->to[e]]++] = v;
-            }
-        }
-    }
-    memmove(row + 1, row, n * sizeof *row);
-    row[0] = 0;
-    size_t head = 0, tail = 0;
-    for (uint32_t v = 0; v < n; v++) {
-        if (s->row[v] == s->row[v + 1] && !(g->has_start && v == 0)) {
-            absorbed[v] = true;
-            queue[tail++] = v;
-        }
-    }
-    while (head < tail) {
-        uint32_t v = queue[head++];
-        for (size_t e = row[v]; e < row[v + 1]; e++) {
-            if (!absorbed[from[e]]) {
-                absorbed[from[e]] = true;
-                queue[tail++] = from[e];
-            }
-        }
-    }
-    free(row);
-    free(from);
-    free(queue);
-    return PM_OK;
-}
-
 /* ---- the graph --------------------------------------------------------------------------------------------- */
 
 /* Rows of the restricted graph: the start vertex, the states, the gate, the sink; a label is the row in the original.
@@ -89,8 +34,8 @@ static pm_status add_states(const pm_graph *g, const pm_split *s, const bool *ab
     return pmi_builder_state(b, &label, NULL, err);
 }
 
-static pm_status add_edges(const pm_graph *g, const bool *zero, const bool *absorbed, const double *value,
-                           pm_builder *b, pm_restriction *out, pm_error *err) {
+static pm_status add_edges(const pm_graph *g, const bool *is_there, const bool *absorbed, pm_builder *b,
+                           pm_restriction *out, pm_error *err) {
     const double one = 1;
     uint32_t sink = out->gate + 1;
     bool lacks = g->is_discrete && !g->normalizes_rows; /* what a row lacks to one stays, its self-loops included */
@@ -98,7 +43,7 @@ static pm_status add_edges(const pm_graph *g, const bool *zero, const bool *abso
     pm_status st = PM_OK;
     for (size_t e = 0; st == PM_OK && e < g->n_edges; e++) {
         uint32_t from = out->row[g->from[e]], to = g->to[e], w = g->weight[e];
-        if (from != PM_NONE && !(lacks && g->from[e] == to) && !zero[w] && (value == NULL || value[w] > 0)) {
+        if (from != PM_NONE && !(lacks && g->from[e] == to) && is_there[w]) {
             uint32_t target = out->row[to] != PM_NONE ? out->row[to] : absorbed[to] ? out->gate : sink;
             out->edge[n++] = e;
             st = pmi_builder_edge(b, PM_EDGE_PLAIN, from, target, &one, err);
@@ -152,21 +97,16 @@ static bool has_moving_start(const pm_graph *g, const pm_restriction *r) {
     return false;
 }
 
-static pm_status build(const pm_graph *g, const pm_split *s, const bool *absorbed, const double *value,
+static pm_status build(const pm_graph *g, const pm_split *s, const bool *is_there, const bool *absorbed,
                        pm_restriction *out, pm_error *err) {
     pm_builder *b = NULL;
-    bool *zero = pmi_malloc(g->n_weights, sizeof *zero);
-    pm_status st = zero == NULL ? pmi_fail_memory(err, "weights", g->n_weights) : PM_OK;
-    if (st == PM_OK && (g->n_edges + g->n_vertices + g->n_starts >= PM_NONE - 1 || g->n_vertices > INT32_MAX)) {
-        st = pmi_fail(err, PM_EDATA, "%zu edges; expected less than %u of a chain that is not surely absorbed",
-                      g->n_edges, PM_NONE);
+    if (g->n_edges + g->n_vertices + g->n_starts >= PM_NONE - 1 || g->n_vertices > INT32_MAX) {
+        return pmi_fail(err, PM_EDATA, "%zu edges; expected less than %u of a chain that is not surely absorbed",
+                        g->n_edges, PM_NONE);
     }
-    PM_THEN(st, pmi_builder_new(1, 0, g->is_discrete, &b, err));
-    for (size_t w = 0; st == PM_OK && w < g->n_weights; w++) {
-        zero[w] = pmi_graph_weight_is_zero(g, (uint32_t)w);
-    }
+    pm_status st = pmi_builder_new(1, 0, g->is_discrete, &b, err);
     PM_THEN(st, add_states(g, s, absorbed, b, out, err));
-    PM_THEN(st, add_edges(g, zero, absorbed, value, b, out, err));
+    PM_THEN(st, add_edges(g, is_there, absorbed, b, out, err));
     if (st == PM_OK && has_moving_start(g, out)) {
         st = pmi_builder_finish(b, &out->graph, err);
     }
@@ -174,23 +114,25 @@ static pm_status build(const pm_graph *g, const pm_split *s, const bool *absorbe
         take_values(out->graph);
     }
     pmi_builder_free(b);
-    free(zero);
     return st;
 }
 
 pm_status pmi_restriction_new(const pm_analysis *analysis, const double *value, const pm_model_options *options,
                               pm_restriction *out, pm_model_report *report, pm_error *err) {
     const pm_graph *graph = analysis->graph;
-    *out = (pm_restriction){.row = pmi_malloc(graph->n_vertices, sizeof *out->row),
-                            .edge = pmi_malloc(graph->n_edges + graph->n_vertices, sizeof *out->edge),
-                            .start = pmi_malloc(graph->n_starts, sizeof *out->start)};
-    bool *absorbed = pmi_calloc(graph->n_vertices, sizeof *absorbed);
-    pm_status st = PM_OK;
-    if (out->row == NULL || out->edge == NULL || out->start == NULL || absorbed == NULL) {
-        st = pmi_fail_memory(err, "the states that can be absorbed", graph->n_edges * sizeof *out->edge);
+    *out = (pm_restriction){0};
+    out->row = pmi_pool_array(&out->pool, graph->n_vertices, sizeof *out->row);
+    out->edge = pmi_pool_array(&out->pool, graph->n_edges + graph->n_vertices, sizeof *out->edge);
+    out->start = pmi_pool_array(&out->pool, graph->n_starts, sizeof *out->start);
+    bool *absorbed = pmi_pool_zeros(&out->pool, graph->n_vertices, sizeof *absorbed);
+    bool *is_there = pmi_pool_array(&out->pool, graph->n_weights, sizeof *is_there);
+    pm_status st =
+        pmi_pool_check(&out->pool, err, "the states that can be absorbed", graph->n_edges * sizeof *out->edge);
+    for (size_t w = 0; st == PM_OK && w < graph->n_weights; w++) {
+        is_there[w] = !pmi_graph_weight_is_zero(graph, (uint32_t)w) && (value == NULL || value[w] > 0);
     }
-    PM_THEN(st, find_absorbed(graph, &analysis->split, value, absorbed, err));
-    PM_THEN(st, build(graph, &analysis->split, absorbed, value, out, err));
+    PM_THEN(st, pmi_absorbable_rows(graph, &analysis->split, is_there, absorbed, err));
+    PM_THEN(st, build(graph, &analysis->split, is_there, absorbed, out, err));
     if (st == PM_OK && out->graph != NULL) {
         pm_model_options o = *options;
         o.defective = false;
@@ -198,16 +140,13 @@ pm_status pmi_restriction_new(const pm_analysis *analysis, const double *value, 
         o.normalize_start = true;
         st = pm_model_new(out->graph, &o, &out->model, report, err);
     }
-    free(absorbed);
     return st;
 }
 
 void pmi_restriction_free(pm_restriction *r) {
     pm_model_free(r->model);
     pm_graph_free(r->graph);
-    free(r->row);
-    free(r->edge);
-    free(r->start);
+    pmi_pool_free(&r->pool);
     *r = (pm_restriction){0};
 }
 
@@ -282,8 +221,8 @@ static pm_status replay_h(const conditional *c, const pm_replay_setup *setup, pm
             keep_h(c, pmi_replay_moments(setup, &block, 0, 1), first, count, lanes);
         }
     }
-    pmi_replay_scratch_free(&scratch);
-    pmi_replay_block_free(&block);
+    pmi_pool_free(&scratch.pool);
+    pmi_pool_free(&block.pool);
     return st;
 }
 
@@ -318,12 +257,11 @@ static pm_status check_h(const conditional *c, size_t b, pm_wide *flow, pm_wide 
 static pm_status find_h(const conditional *c, pm_error *err) {
     const pm_model *m = c->r->model;
     size_t n = m->analysis.graph->n_vertices;
-    double *visits = pmi_calloc(n, sizeof *visits);
-    pm_wide *flow = pmi_malloc(n, sizeof *flow), *out = pmi_malloc(n, sizeof *out);
+    pm_pool pool = {0};
+    double *visits = pmi_pool_zeros(&pool, n, sizeof *visits);
+    pm_wide *flow = pmi_pool_array(&pool, n, sizeof *flow), *out = pmi_pool_array(&pool, n, sizeof *out);
     pm_rewards rewards = {0};
-    pm_status st = visits == NULL || flow == NULL || out == NULL
-                       ? pmi_fail_memory(err, "the probabilities of absorption", 2 * n * sizeof *flow)
-                       : PM_OK;
+    pm_status st = pmi_pool_check(&pool, err, "the probabilities of absorption", 2 * n * sizeof *flow);
     if (st == PM_OK) {
         visits[c->r->gate] = 1;
         pm_request request = {.n_theta = c->request->n_theta,
@@ -349,9 +287,7 @@ static pm_status find_h(const conditional *c, pm_error *err) {
         st = check_h(c, b, flow, out, err);
     }
     pmi_rewards_free(&rewards);
-    free(visits);
-    free(flow);
-    free(out);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -516,24 +452,18 @@ pm_status pmi_restriction_evaluate(const pm_restriction *r, const pm_model *orig
     }
     size_t n_values = 0, n_h = 0,
            n_terms = (1 + original->analysis.graph->n_edges) * (1 + (size_t)original->analysis.graph->n_params);
-    double *weight = pmi_malloc(original->analysis.graph->n_weights, sizeof *weight);
-    pm_terms terms = {.coef = pmi_malloc(1 + n_terms, sizeof(double)), .x = pmi_malloc(n_terms, sizeof(double))};
-    if (pmi_mul(request->n_theta, r->graph->n_weights, &n_values) &&
-        pmi_mul(request->n_theta, r->graph->n_vertices, &n_h)) {
-        c.values = pmi_malloc(n_values, sizeof *c.values);
-        c.h = pmi_calloc(n_h, sizeof *c.h);
-    }
-    pm_status st = PM_OK;
-    if (weight == NULL || terms.coef == NULL || terms.x == NULL || c.values == NULL || c.h == NULL) {
-        st = pmi_fail_memory(err, "the transformed chains", (n_values + n_h) * sizeof *c.values);
-    }
+    pm_pool pool = {0};
+    double *weight = pmi_pool_array(&pool, original->analysis.graph->n_weights, sizeof *weight);
+    pm_terms terms = {.coef = pmi_pool_array(&pool, 1 + n_terms, sizeof(double)),
+                      .x = pmi_pool_array(&pool, n_terms, sizeof(double))};
+    bool fits = pmi_mul(request->n_theta, r->graph->n_weights, &n_values) &&
+                pmi_mul(request->n_theta, r->graph->n_vertices, &n_h);
+    c.values = pmi_pool_array(&pool, fits ? n_values : SIZE_MAX, sizeof *c.values);
+    c.h = pmi_pool_zeros(&pool, fits ? n_h : SIZE_MAX, sizeof *c.h);
+    pm_status st = pmi_pool_check(&pool, err, "the transformed chains", (n_values + n_h) * sizeof *c.values);
     PM_THEN(st, fill_values(&c, weight, &terms, err));
     PM_THEN(st, find_h(&c, err));
     PM_THEN(st, evaluate_transformed(&c, result, err));
-    free(weight);
-    free(terms.coef);
-    free(terms.x);
-    free(c.values);
-    free(c.h);
+    pmi_pool_free(&pool);
     return st;
 }

@@ -21,6 +21,7 @@ typedef struct pm_restriction {
                       * and stays, a self-loop here; the last edge leads from the gate to the sink */
     size_t *start;   /* graph->n_starts: the original's rows of the start distribution */
     uint32_t gate;
+    pm_pool pool; /* of all arrays */
 } pm_restriction;
 
 /* `value`: of each weight at the theta that it is for, where edges of weight zero are left out; NULL: for every theta

@@ -37,19 +37,16 @@ pm_status pmi_order_amd(const pm_topology *topology, const uint32_t *names, uint
     }
     pm_topology renamed = {0};
     if (names != NULL) {
-        pm_status st = pmi_topology_rename(topology, names, &renamed, err);
-        if (st != PM_OK) {
-            return st;
-        }
+        PM_TRY(pmi_topology_rename(topology, names, &renamed, err));
     }
     const pm_topology *t = names != NULL ? &renamed : topology;
     size_t n = t->n, edges = t->row[n];
-    int *row = pmi_malloc(n + 1, sizeof *row), *col = pmi_malloc(edges, sizeof *col),
-        *order = pmi_malloc(n, sizeof *order);
-    uint32_t *original = pmi_malloc(n, sizeof *original);
-    pm_status st = PM_OK;
-    if (row == NULL || col == NULL || order == NULL || original == NULL) {
-        st = pmi_fail_memory(err, "AMD's ordering", edges * sizeof *col);
+    pm_pool pool = {0};
+    int *row = pmi_pool_array(&pool, n + 1, sizeof *row), *col = pmi_pool_array(&pool, edges, sizeof *col);
+    int *order = pmi_pool_array(&pool, n, sizeof *order);
+    uint32_t *original = pmi_pool_array(&pool, n, sizeof *original);
+    pm_status st = pmi_pool_check(&pool, err, "AMD's ordering", edges * sizeof *col);
+    if (st != PM_OK) {
         goto out;
     }
     for (size_t v = 0; v <= n; v++) {
@@ -72,24 +69,18 @@ pm_status pmi_order_amd(const pm_topology *topology, const uint32_t *names, uint
         }
     }
 out:
-    free(row);
-    free(col);
-    free(order);
-    free(original);
+    pmi_pool_free(&pool);
     pmi_topology_free(&renamed);
     return st;
 }
 
 /* The undirected pattern without loops, row[n + 1], col. */
-static pm_status symmetric_pattern(const pm_topology *t, SCOTCH_Num **row_out, SCOTCH_Num **col_out, pm_error *err) {
+static pm_status symmetric_pattern(const pm_topology *t, pm_pool *pool, SCOTCH_Num **row_out, SCOTCH_Num **col_out,
+                                   pm_error *err) {
     size_t n = t->n, edges = t->row[n];
-    pm_status st = PM_OK;
-    SCOTCH_Num *row = pmi_calloc(n + 2, sizeof *row), *col = pmi_malloc(2 * edges, sizeof *col);
-    uint32_t *mark = pmi_malloc(n, sizeof *mark);
-    if (row == NULL || col == NULL || mark == NULL) {
-        st = pmi_fail_memory(err, "the undirected pattern of an SCC", 2 * edges * sizeof *col);
-        goto out;
-    }
+    SCOTCH_Num *row = pmi_pool_zeros(pool, n + 2, sizeof *row), *col = pmi_pool_array(pool, 2 * edges, sizeof *col);
+    uint32_t *mark = pmi_pool_array(pool, n, sizeof *mark);
+    PM_TRY(pmi_pool_check(pool, err, "the undirected pattern of an SCC", 2 * edges * sizeof *col));
     for (uint32_t v = 0; v < n; v++) {
         for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
             row[v + 2]++;
@@ -118,16 +109,9 @@ static pm_status symmetric_pattern(const pm_topology *t, SCOTCH_Num **row_out, S
         begin = end;
         row[v + 1] = kept;
     }
-out:
-    free(mark);
-    if (st != PM_OK) {
-        free(row);
-        free(col);
-        row = col = NULL;
-    }
     *row_out = row;
     *col_out = col;
-    return st;
+    return PM_OK;
 }
 
 /* SCOTCH's objects of one call. Its random numbers belong to the context, so that an order depends on the graph and
@@ -189,16 +173,15 @@ pm_status pmi_order_dissection(const pm_topology *topology, int seed, uint32_t *
         return too_large(topology, "SCOTCH", err);
     }
     size_t n = topology->n;
-    SCOTCH_Num *row = NULL, *col = NULL, *order = pmi_malloc(n, sizeof *order);
-    pm_status st = order != NULL ? symmetric_pattern(topology, &row, &col, err)
-                                 : pmi_fail_memory(err, "SCOTCH's ordering", n * sizeof *order);
+    pm_pool pool = {0};
+    SCOTCH_Num *row = NULL, *col = NULL, *order = pmi_pool_array(&pool, n, sizeof *order);
+    pm_status st = pmi_pool_check(&pool, err, "SCOTCH's ordering", n * sizeof *order);
+    PM_THEN(st, symmetric_pattern(topology, &pool, &row, &col, err));
     PM_THEN(st, dissect(topology, seed, row, col, order, err));
     for (size_t p = 0; st == PM_OK && p < n; p++) {
         pivot[p] = (uint32_t)order[p];
     }
-    free(order);
-    free(row);
-    free(col);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -209,14 +192,8 @@ typedef struct remaining {
     size_t n, words;
     uint64_t *out, *in; /* n x words each */
     uint32_t *n_out, *n_in;
+    pm_pool pool;
 } remaining;
-
-static void remaining_free(remaining *r) {
-    free(r->out);
-    free(r->in);
-    free(r->n_out);
-    free(r->n_in);
-}
 
 static void set_bit(uint64_t *row, size_t at) {
     row[at / 64] |= UINT64_C(1) << (at % 64);
@@ -227,18 +204,13 @@ static void clear_bit(uint64_t *row, size_t at) {
 }
 
 static pm_status remaining_new(const pm_topology *t, remaining *r, pm_error *err) {
-    size_t n = t->n, words = (n + 63) / 64, size;
+    size_t n = t->n, words = (n + 63) / 64;
     *r = (remaining){.n = n, .words = words};
-    if (pmi_mul(n, words, &size)) {
-        r->out = pmi_calloc(size, sizeof *r->out);
-        r->in = pmi_calloc(size, sizeof *r->in);
-        r->n_out = pmi_calloc(n, sizeof *r->n_out);
-        r->n_in = pmi_calloc(n, sizeof *r->n_in);
-    }
-    if (r->out == NULL || r->in == NULL || r->n_out == NULL || r->n_in == NULL) {
-        remaining_free(r);
-        return pmi_fail_memory(err, "a Markowitz ordering", n * words * 16);
-    }
+    r->out = pmi_pool_zeros(&r->pool, n, words * sizeof *r->out);
+    r->in = pmi_pool_zeros(&r->pool, n, words * sizeof *r->in);
+    r->n_out = pmi_pool_zeros(&r->pool, n, sizeof *r->n_out);
+    r->n_in = pmi_pool_zeros(&r->pool, n, sizeof *r->n_in);
+    PM_TRY(pmi_pool_check(&r->pool, err, "a Markowitz ordering", n * words * 16));
     for (size_t v = 0; v < n; v++) {
         for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
             set_bit(r->out + v * words, t->col[e]);
@@ -295,24 +267,17 @@ static uint32_t take_cheapest(const remaining *r, uint32_t *left, size_t n_left)
 pm_status pmi_order_markowitz(const pm_topology *topology, const uint32_t *names, uint32_t *pivot, pm_error *err) {
     remaining r;
     pm_status st = remaining_new(topology, &r, err);
-    if (st != PM_OK) {
-        return st;
-    }
-    uint32_t *left = pmi_malloc(r.n, sizeof *left);
-    if (left == NULL) {
-        remaining_free(&r);
-        return pmi_fail_memory(err, "a Markowitz ordering", r.n * sizeof *left);
-    }
-    for (uint32_t v = 0; v < r.n; v++) {
+    uint32_t *left = pmi_pool_array(&r.pool, r.n, sizeof *left);
+    PM_THEN(st, pmi_pool_check(&r.pool, err, "a Markowitz ordering", r.n * sizeof *left));
+    for (uint32_t v = 0; st == PM_OK && v < r.n; v++) {
         left[names != NULL ? names[v] : v] = v;
     }
-    for (size_t p = 0; p < r.n; p++) {
+    for (size_t p = 0; st == PM_OK && p < r.n; p++) {
         uint32_t v = take_cheapest(&r, left, r.n - p);
         pivot[p] = v;
         bypass(&r, v, r.in, r.out, r.n_out);
         bypass(&r, v, r.out, r.in, r.n_in);
     }
-    free(left);
-    remaining_free(&r);
-    return PM_OK;
+    pmi_pool_free(&r.pool);
+    return st;
 }

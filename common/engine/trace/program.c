@@ -120,21 +120,18 @@ static size_t count_weights(const pm_graph *g, const pm_program *p, weight_row *
  * The limit keeps it below 1e-13, but where theta gives ways inside of a large SCC, or weights, no part in the result
  * (docs/moments.md). Large SCCs of few edges are told apart by themselves. */
 static pm_status judge(const pm_graph *graph, pm_program *program, pm_error *err) {
-    double *span = pmi_malloc(program->n, sizeof *span);
-    weight_row *row = pmi_malloc(graph->n_weights, sizeof *row);
-    bool *used = pmi_calloc(graph->n_weights, sizeof *used);
-    pm_status st = PM_OK;
-    if (span == NULL || row == NULL || used == NULL) {
-        st = pmi_fail_memory(err, "the judgement of a program", program->n * sizeof *span);
-    } else {
+    pm_pool pool = {0};
+    double *span = pmi_pool_array(&pool, program->n, sizeof *span);
+    weight_row *row = pmi_pool_array(&pool, graph->n_weights, sizeof *row);
+    bool *used = pmi_pool_zeros(&pool, graph->n_weights, sizeof *used);
+    pm_status st = pmi_pool_check(&pool, err, "the judgement of a program", program->n * sizeof *span);
+    if (st == PM_OK) {
         double most = longest(program, span);
         program->is_long =
             has_thin_scc(program) ||
             (most > LIMIT && most > MIXED_LIMIT * sqrt((double)count_weights(graph, program, row, used)));
     }
-    free(span);
-    free(row);
-    free(used);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -144,19 +141,15 @@ static pm_status allocate(const pm_graph *g, const pm_split *s, pm_program *p, p
     size_t n = s->n_transient, edges = s->row[g->n_vertices];
     p->n = s->n_transient;
     p->n_components = s->n_sccs;
-    p->components = pmi_calloc(s->n_sccs, sizeof *p->components);
-    p->vertex = pmi_malloc(n, sizeof *p->vertex);
-    p->position = pmi_malloc(g->n_vertices, sizeof *p->position);
-    p->inner_row = pmi_calloc(n + 1, sizeof *p->inner_row);
-    p->exit_row = pmi_calloc(n + 1, sizeof *p->exit_row);
-    p->absorb_row = pmi_calloc(n + 1, sizeof *p->absorb_row);
-    p->by_level = pmi_malloc(s->n_sccs, sizeof *p->by_level);
-    p->level_first = pmi_calloc((size_t)s->n_sccs + 2, sizeof *p->level_first);
-    if (p->components == NULL || p->vertex == NULL || p->position == NULL || p->inner_row == NULL ||
-        p->exit_row == NULL || p->absorb_row == NULL || p->by_level == NULL || p->level_first == NULL) {
-        return pmi_fail_memory(err, "the program", n * 40 + edges * 8);
-    }
-    return PM_OK;
+    p->components = pmi_pool_zeros(&p->pool, s->n_sccs, sizeof *p->components);
+    p->vertex = pmi_pool_array(&p->pool, n, sizeof *p->vertex);
+    p->position = pmi_pool_array(&p->pool, g->n_vertices, sizeof *p->position);
+    p->inner_row = pmi_pool_zeros(&p->pool, n + 1, sizeof *p->inner_row);
+    p->exit_row = pmi_pool_zeros(&p->pool, n + 1, sizeof *p->exit_row);
+    p->absorb_row = pmi_pool_zeros(&p->pool, n + 1, sizeof *p->absorb_row);
+    p->by_level = pmi_pool_array(&p->pool, s->n_sccs, sizeof *p->by_level);
+    p->level_first = pmi_pool_zeros(&p->pool, (size_t)s->n_sccs + 2, sizeof *p->level_first);
+    return pmi_pool_check(&p->pool, err, "the program", n * 40 + edges * 8);
 }
 
 static pm_status place_states(const pm_graph *g, const pm_split *s, const pm_scc_instance *instances, pm_program *p,
@@ -205,17 +198,13 @@ static pm_status count_edges(const pm_split *s, pm_program *p, pm_error *err) {
         }
     }
     size_t inner = p->inner_row[p->n], exits = p->exit_row[p->n], absorb = p->absorb_row[p->n];
-    p->inner_again = pmi_malloc(p->n, sizeof *p->inner_again);
-    p->inner_col = pmi_malloc(inner, sizeof *p->inner_col);
-    p->inner_weight = pmi_malloc(inner, sizeof *p->inner_weight);
-    p->exit_to = pmi_calloc(exits + PM_EXIT_AHEAD, sizeof *p->exit_to);
-    p->exit_weight = pmi_malloc(exits, sizeof *p->exit_weight);
-    p->absorb_weight = pmi_malloc(absorb, sizeof *p->absorb_weight);
-    if (p->inner_again == NULL || p->inner_col == NULL || p->inner_weight == NULL || p->exit_to == NULL ||
-        p->exit_weight == NULL || p->absorb_weight == NULL) {
-        return pmi_fail_memory(err, "the edges of the program", (inner + exits) * 8 + absorb * 4);
-    }
-    return PM_OK;
+    p->inner_again = pmi_pool_array(&p->pool, p->n, sizeof *p->inner_again);
+    p->inner_col = pmi_pool_array(&p->pool, inner, sizeof *p->inner_col);
+    p->inner_weight = pmi_pool_array(&p->pool, inner, sizeof *p->inner_weight);
+    p->exit_to = pmi_pool_zeros(&p->pool, exits + PM_EXIT_AHEAD, sizeof *p->exit_to);
+    p->exit_weight = pmi_pool_array(&p->pool, exits, sizeof *p->exit_weight);
+    p->absorb_weight = pmi_pool_array(&p->pool, absorb, sizeof *p->absorb_weight);
+    return pmi_pool_check(&p->pool, err, "the edges of the program", (inner + exits) * 8 + absorb * 4);
 }
 
 /* The edges of one row; inner edges that repeat a target stand at the end of theirs. */
@@ -254,10 +243,8 @@ static pm_status place_edges(const pm_split *s, pm_program *p, pm_error *err) {
 }
 
 static pm_status place_loops(const pm_graph *g, pm_program *p, pm_error *err) {
-    p->loop_row = pmi_calloc((size_t)p->n + 1, sizeof *p->loop_row);
-    if (p->loop_row == NULL) {
-        return pmi_fail_memory(err, "the self-loops of the program", p->n * sizeof *p->loop_row);
-    }
+    p->loop_row = pmi_pool_zeros(&p->pool, (size_t)p->n + 1, sizeof *p->loop_row);
+    PM_TRY(pmi_pool_check(&p->pool, err, "the self-loops of the program", p->n * sizeof *p->loop_row));
     for (size_t e = 0; e < g->n_edges; e++) {
         uint32_t at = p->position[g->from[e]];
         if (g->from[e] == g->to[e] && at != PM_NONE) {
@@ -267,10 +254,8 @@ static pm_status place_loops(const pm_graph *g, pm_program *p, pm_error *err) {
     for (uint32_t at = 0; at < p->n; at++) {
         p->loop_row[at + 1] += p->loop_row[at];
     }
-    p->loop_weight = pmi_malloc(p->loop_row[p->n], sizeof *p->loop_weight);
-    if (p->loop_weight == NULL) {
-        return pmi_fail_memory(err, "the self-loops of the program", p->loop_row[p->n] * sizeof *p->loop_weight);
-    }
+    p->loop_weight = pmi_pool_array(&p->pool, p->loop_row[p->n], sizeof *p->loop_weight);
+    PM_TRY(pmi_pool_check(&p->pool, err, "the self-loops of the program", p->loop_row[p->n] * sizeof *p->loop_weight));
     for (size_t e = 0; e < g->n_edges; e++) {
         uint32_t at = p->position[g->from[e]];
         if (g->from[e] == g->to[e] && at != PM_NONE) {
@@ -343,22 +328,7 @@ pm_status pmi_program_stitch(const pm_graph *graph, const pm_split *split, const
 }
 
 void pmi_program_free(pm_program *program) {
-    free(program->components);
-    free(program->vertex);
-    free(program->position);
-    free(program->inner_row);
-    free(program->inner_again);
-    free(program->inner_col);
-    free(program->inner_weight);
-    free(program->exit_row);
-    free(program->exit_to);
-    free(program->exit_weight);
-    free(program->absorb_row);
-    free(program->absorb_weight);
-    free(program->loop_row);
-    free(program->loop_weight);
-    free(program->by_level);
-    free(program->level_first);
+    pmi_pool_free(&program->pool);
     *program = (pm_program){0};
 }
 

@@ -5,6 +5,7 @@
 #ifndef PM_TRACE_PROGRAM_H
 #define PM_TRACE_PROGRAM_H
 
+#include "base/mem.h"
 #include "trace/kernel.h"
 #include "trace/trace.h"
 
@@ -39,6 +40,7 @@ typedef struct pm_program {
     size_t largest_u, largest_l;
     bool is_long;   /* so long or wide that doubles do not keep 13 digits */
     uint64_t flops; /* of one theta: one factorisation and solve of all SCCs, and their exits */
+    pm_pool pool;   /* of all arrays */
 } pm_program;
 
 /* The numbering of one SCC: what stitching needs to know of it. */

@@ -16,29 +16,22 @@ typedef struct symbolic {
     uint32_t *mark;     /* last row (plus one) that reached this pivot */
     size_t *pruned_end; /* of each row of U: entries behind it are reached through those before it */
     size_t l_capacity, u_capacity;
+    pm_pool pool; /* of the three arrays */
 } symbolic;
-
-static void symbolic_free(symbolic *s) {
-    free(s->position);
-    free(s->mark);
-    free(s->pruned_end);
-}
 
 static pm_status symbolic_new(const pm_topology *t, const uint32_t *pivot, pm_trace *trace, symbolic *s,
                               pm_error *err) {
     size_t n = t->n;
-    *s = (symbolic){.topology = t,
-                    .trace = trace,
-                    .position = pmi_malloc(n, sizeof *s->position),
-                    .mark = pmi_calloc(n, sizeof *s->mark),
-                    .pruned_end = pmi_calloc(n, sizeof *s->pruned_end)};
+    *s = (symbolic){.topology = t, .trace = trace};
+    s->position = pmi_pool_array(&s->pool, n, sizeof *s->position);
+    s->mark = pmi_pool_zeros(&s->pool, n, sizeof *s->mark);
+    s->pruned_end = pmi_pool_zeros(&s->pool, n, sizeof *s->pruned_end);
     *trace = (pm_trace){.n = t->n,
                         .pivot = pmi_malloc(n, sizeof *trace->pivot),
                         .l_row = pmi_calloc(n + 1, sizeof *trace->l_row),
                         .u_row = pmi_calloc(n + 1, sizeof *trace->u_row),
                         .n_edges = t->row[n]};
-    if (s->position == NULL || s->mark == NULL || s->pruned_end == NULL || trace->pivot == NULL ||
-        trace->l_row == NULL || trace->u_row == NULL) {
+    if (s->pool.is_short || trace->pivot == NULL || trace->l_row == NULL || trace->u_row == NULL) {
         return pmi_fail_memory(err, "a symbolic elimination", n * 40);
     }
     memcpy(trace->pivot, pivot, n * sizeof *pivot);
@@ -117,12 +110,12 @@ static void prune(symbolic *s, uint32_t j) {
 /* Ascending entries in every row, in linear time: through the columns and back. */
 static pm_status sort_rows(uint32_t n, const size_t *row, uint32_t *entry, pm_error *err) {
     size_t count = row[n];
-    size_t *column = pmi_calloc((size_t)n + 1, sizeof *column);
-    size_t *at = pmi_malloc(n, sizeof *at);
-    uint32_t *owner = pmi_malloc(count, sizeof *owner);
-    pm_status st = PM_OK;
-    if (column == NULL || at == NULL || owner == NULL) {
-        st = pmi_fail_memory(err, "sorting a pattern", count * sizeof *owner);
+    pm_pool pool = {0};
+    size_t *column = pmi_pool_zeros(&pool, (size_t)n + 1, sizeof *column);
+    size_t *at = pmi_pool_array(&pool, n, sizeof *at);
+    uint32_t *owner = pmi_pool_array(&pool, count, sizeof *owner);
+    pm_status st = pmi_pool_check(&pool, err, "sorting a pattern", count * sizeof *owner);
+    if (st != PM_OK) {
         goto out;
     }
     for (size_t e = 0; e < count; e++) {
@@ -144,9 +137,7 @@ static pm_status sort_rows(uint32_t n, const size_t *row, uint32_t *entry, pm_er
         }
     }
 out:
-    free(column);
-    free(at);
-    free(owner);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -180,7 +171,7 @@ pm_status pmi_symbolic(const pm_topology *topology, const uint32_t *pivot, size_
         prune(&s, j);
         *fits = out->l_row[j + 1] + out->u_row[j + 1] <= max_fill;
     }
-    symbolic_free(&s);
+    pmi_pool_free(&s.pool);
     if (st == PM_OK && *fits) {
         st = sort_rows(out->n, out->l_row, out->l, err);
     }
@@ -214,43 +205,25 @@ typedef struct check {
     double *x;
     uint32_t *position;
     pm_factors factors;
+    pm_pool pool;
 } check;
-
-static void check_free(check *c) {
-    free(c->inner_row);
-    free(c->no_row);
-    free(c->absorb_row);
-    free(c->inner_col);
-    free(c->weight);
-    free(c->rates);
-    free(c->x);
-    free(c->position);
-    free(c->factors.u);
-    free(c->factors.leave);
-    free(c->factors.inverse);
-    free(c->factors.work);
-}
 
 static pm_status check_new(const pm_plan *plan, const pm_topology *t, check *c, pm_error *err) {
     size_t n = t->n, edges = t->row[n], entries = plan->trace.u_row[n];
-    *c = (check){.plan = plan,
-                 .topology = t,
-                 .inner_row = pmi_malloc(n + 1, sizeof *c->inner_row),
-                 .no_row = pmi_calloc(n + 1, sizeof *c->no_row),
-                 .absorb_row = pmi_malloc(n + 1, sizeof *c->absorb_row),
-                 .inner_col = pmi_malloc(edges, sizeof *c->inner_col),
-                 .weight = pmi_malloc(edges + n, sizeof *c->weight),
-                 .rates = pmi_malloc_aligned(edges + n, sizeof *c->rates),
-                 .x = pmi_malloc_aligned(n, sizeof *c->x),
-                 .position = pmi_malloc(n, sizeof *c->position),
-                 .factors = {.u = pmi_malloc_aligned(entries, sizeof(double)),
-                             .leave = pmi_malloc_aligned(n, sizeof(double)),
-                             .inverse = pmi_malloc_aligned(n, sizeof(double)),
-                             .work = pmi_calloc(2 * n, sizeof(double))}};
-    bool ok = c->inner_row != NULL && c->no_row != NULL && c->absorb_row != NULL && c->inner_col != NULL &&
-              c->weight != NULL && c->rates != NULL && c->x != NULL && c->position != NULL && c->factors.u != NULL &&
-              c->factors.leave != NULL && c->factors.inverse != NULL && c->factors.work != NULL;
-    return ok ? PM_OK : pmi_fail_memory(err, "the check of a trace", (edges + entries) * 8);
+    *c = (check){.plan = plan, .topology = t};
+    c->inner_row = pmi_pool_array(&c->pool, n + 1, sizeof *c->inner_row);
+    c->no_row = pmi_pool_zeros(&c->pool, n + 1, sizeof *c->no_row);
+    c->absorb_row = pmi_pool_array(&c->pool, n + 1, sizeof *c->absorb_row);
+    c->inner_col = pmi_pool_array(&c->pool, edges, sizeof *c->inner_col);
+    c->weight = pmi_pool_array(&c->pool, edges + n, sizeof *c->weight);
+    c->rates = pmi_pool_aligned(&c->pool, edges + n, sizeof *c->rates);
+    c->x = pmi_pool_aligned(&c->pool, n, sizeof *c->x);
+    c->position = pmi_pool_array(&c->pool, n, sizeof *c->position);
+    c->factors.u = pmi_pool_aligned(&c->pool, entries, sizeof(double));
+    c->factors.leave = pmi_pool_aligned(&c->pool, n, sizeof(double));
+    c->factors.inverse = pmi_pool_aligned(&c->pool, n, sizeof(double));
+    c->factors.work = pmi_pool_zeros(&c->pool, 2 * n, sizeof(double));
+    return pmi_pool_check(&c->pool, err, "the check of a trace", (edges + entries) * 8);
 }
 
 static void draw(check *c) {
@@ -321,7 +294,7 @@ pm_status pmi_plan_check(const pm_plan *plan, const pm_topology *topology, pm_is
                 topology->n, worst, RESIDUAL_LIMIT);
         }
     }
-    check_free(&c);
+    pmi_pool_free(&c.pool);
     return st;
 }
 

@@ -134,10 +134,7 @@ static pm_status check_closed(const pm_trace *t, uint32_t *mark, size_t *pruned_
         }
         for (size_t e = t->l_row[j]; e < t->l_row[j + 1]; e++) {
             uint32_t i = t->l[e];
-            pm_status st = check_substitution(t, j, i, pruned_end[i], mark, err);
-            if (st != PM_OK) {
-                return st;
-            }
+            PM_TRY(check_substitution(t, j, i, pruned_end[i], mark, err));
             *updates += t->u_row[i + 1] - t->u_row[i];
         }
         prune_rows(t, j, pruned_end);
@@ -166,17 +163,16 @@ pm_status pmi_trace_check_structure(const pm_trace *trace, pm_error *err) {
         return pmi_fail(err, PM_EDATA, "states: expected from 2 to %" PRIu32 ", found %" PRIu32, UINT32_MAX - 1,
                         trace->n);
     }
-    uint32_t *mark = pmi_calloc(trace->n, sizeof *mark);
-    size_t *pruned_end = pmi_malloc(trace->n, sizeof *pruned_end);
+    pm_pool pool = {0};
+    uint32_t *mark = pmi_pool_zeros(&pool, trace->n, sizeof *mark);
+    size_t *pruned_end = pmi_pool_array(&pool, trace->n, sizeof *pruned_end);
     uint64_t updates = 0;
-    pm_status st = mark == NULL || pruned_end == NULL
-                       ? pmi_fail_memory(err, "checking a trace", trace->n * sizeof *pruned_end)
-                       : check_pivot(trace, mark, err);
+    pm_status st = pmi_pool_check(&pool, err, "checking a trace", trace->n * sizeof *pruned_end);
+    PM_THEN(st, check_pivot(trace, mark, err));
     PM_THEN(st, check_rows(trace, err));
     PM_THEN(st, check_closed(trace, mark, pruned_end, &updates, err));
     PM_THEN(st, check_counts(trace, updates, err));
-    free(mark);
-    free(pruned_end);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -243,18 +239,17 @@ static pm_status find_fill(const pm_trace *t, const pm_pivot_edges *edges, pm_pl
 pm_status pmi_plan_of_edges(pm_trace *trace, const pm_pivot_edges *edges, pm_plan *out, pm_error *err) {
     uint32_t n = trace->n;
     size_t entries = trace->l_row[n] + trace->u_row[n];
-    *out = (pm_plan){.chain_end = pmi_malloc(n, sizeof *out->chain_end),
-                     .fill_row = pmi_calloc((size_t)n + 1, sizeof *out->fill_row),
-                     .fill = pmi_malloc(entries, sizeof *out->fill)};
-    out->trace = *trace;
+    *out = (pm_plan){.trace = *trace};
     *trace = (pm_trace){0};
+    out->chain_end = pmi_pool_array(&out->pool, n, sizeof *out->chain_end);
+    out->fill_row = pmi_pool_zeros(&out->pool, (size_t)n + 1, sizeof *out->fill_row);
+    out->fill = pmi_pool_array(&out->pool, entries, sizeof *out->fill);
     uint32_t *mark = pmi_calloc(n, sizeof *mark);
-    pm_status st = PM_OK;
-    if (out->chain_end == NULL || out->fill_row == NULL || out->fill == NULL || mark == NULL) {
-        st = pmi_fail_memory(err, "the plan of a trace", entries * sizeof *out->fill);
-    } else if (n != edges->n) {
+    out->pool.is_short = out->pool.is_short || mark == NULL;
+    pm_status st = pmi_pool_check(&out->pool, err, "the plan of a trace", entries * sizeof *out->fill);
+    if (st == PM_OK && n != edges->n) {
         st = pmi_fail(err, PM_EDATA, "it does not fit: a trace of %u states for an SCC of %u", n, edges->n);
-    } else {
+    } else if (st == PM_OK) {
         find_chains(&out->trace, out->chain_end);
         st = find_fill(&out->trace, edges, out, mark, err);
     }
@@ -308,8 +303,6 @@ bool pmi_plan_fits(const pm_plan *plan, const pm_pivot_edges *edges, uint32_t *m
 
 void pmi_plan_free(pm_plan *plan) {
     pmi_trace_free(&plan->trace);
-    free(plan->chain_end);
-    free(plan->fill_row);
-    free(plan->fill);
+    pmi_pool_free(&plan->pool);
     *plan = (pm_plan){0};
 }

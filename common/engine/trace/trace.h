@@ -7,6 +7,7 @@
 #ifndef PM_TRACE_TRACE_H
 #define PM_TRACE_TRACE_H
 
+#include "base/mem.h"
 #include "scc/canon.h"
 
 typedef struct pm_trace {
@@ -43,6 +44,7 @@ typedef struct pm_plan {
     uint32_t *chain_end; /* n: rows i..chain_end[i]-1 have U(r) = {r+1} + U(r+1) */
     size_t *fill_row;    /* n + 1 */
     uint32_t *fill;      /* entries of the pattern without an edge of the SCC, row by row */
+    pm_pool pool;        /* of these three */
 } pm_plan;
 
 /* The inner edges of an SCC, and the order in which a trace eliminates its states. */
