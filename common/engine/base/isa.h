@@ -12,6 +12,19 @@ const char *pmi_isa_name(pm_isa isa); /* "x86-64-v3" */
  * unknown name, PM_EUNAVAILABLE for one that this processor or this build does not have. */
 pm_status pmi_isa_choose(const char *forced, pm_isa *out, pm_error *err);
 
+/* Declares `type name_ISA parameters` for every instruction set of the build; PM_ISA_PICK is the one for `isa`. */
+#if defined(__x86_64__)
+#define PM_ISA_DECLARE(type, name, parameters)                                                                         \
+    type name##_x86_64_v2 parameters;                                                                                  \
+    type name##_x86_64_v3 parameters;                                                                                  \
+    type name##_x86_64_v4 parameters
+#define PM_ISA_PICK(isa, name)                                                                                         \
+    ((isa) == PM_ISA_X86_64_V4 ? name##_x86_64_v4 : (isa) == PM_ISA_X86_64_V3 ? name##_x86_64_v3 : name##_x86_64_v2)
+#else
+#define PM_ISA_DECLARE(type, name, parameters) type name##_arm64 parameters
+#define PM_ISA_PICK(isa, name) ((void)(isa), name##_arm64)
+#endif
+
 /* ---- for files that are compiled once per instruction set (*_kernel.c) ---- */
 
 #define PM_JOIN2(a, b) a##b

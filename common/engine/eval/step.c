@@ -4,92 +4,27 @@
 #include <immintrin.h>
 #endif
 
-/* one of each for every instruction set of the build */
-#define DECLARE(isa)                                                                                                   \
-    const pm_step_kernels *pmi_step_kernels_##isa(unsigned lanes);                                                     \
-    const pm_extended_kernels *pmi_extended_kernels_##isa(unsigned lanes);                                             \
-    double pmi_mix_##isa(const pm_mix_terms *terms, double sums[3]);                                                   \
-    void pmi_dense_row_##isa(const double *row, const double *row_low, const double *matrix, const double *matrix_low, \
-                             size_t n, double scale, double *out, double *out_low);
-
-#if defined(__x86_64__)
-DECLARE(x86_64_v2)
-DECLARE(x86_64_v3)
-DECLARE(x86_64_v4)
-#else
-DECLARE(arm64)
-#endif
+PM_ISA_DECLARE(const pm_step_kernels *, pmi_step_kernels, (unsigned lanes));
+PM_ISA_DECLARE(const pm_extended_kernels *, pmi_extended_kernels, (unsigned lanes));
+PM_ISA_DECLARE(double, pmi_mix, (const pm_mix_terms *terms, double sums[3]));
+PM_ISA_DECLARE(void, pmi_dense_row,
+               (const double *row, const double *row_low, const double *matrix, const double *matrix_low, size_t n,
+                double scale, double *out, double *out_low));
 
 const pm_step_kernels *pmi_step_kernels_get(pm_isa isa, unsigned lanes) {
-    switch (isa) {
-#if defined(__x86_64__)
-    case PM_ISA_X86_64_V2:
-        return pmi_step_kernels_x86_64_v2(lanes);
-    case PM_ISA_X86_64_V3:
-        return pmi_step_kernels_x86_64_v3(lanes);
-    case PM_ISA_X86_64_V4:
-        return pmi_step_kernels_x86_64_v4(lanes);
-#else
-    case PM_ISA_ARM64:
-        return pmi_step_kernels_arm64(lanes);
-#endif
-    default:
-        return NULL;
-    }
+    return PM_ISA_PICK(isa, pmi_step_kernels)(lanes);
 }
 
 const pm_extended_kernels *pmi_extended_kernels_get(pm_isa isa, unsigned lanes) {
-    switch (isa) {
-#if defined(__x86_64__)
-    case PM_ISA_X86_64_V2:
-        return pmi_extended_kernels_x86_64_v2(lanes);
-    case PM_ISA_X86_64_V3:
-        return pmi_extended_kernels_x86_64_v3(lanes);
-    case PM_ISA_X86_64_V4:
-        return pmi_extended_kernels_x86_64_v4(lanes);
-#else
-    case PM_ISA_ARM64:
-        return pmi_extended_kernels_arm64(lanes);
-#endif
-    default:
-        return NULL;
-    }
+    return PM_ISA_PICK(isa, pmi_extended_kernels)(lanes);
 }
 
 pm_mix_function pmi_mix_get(pm_isa isa) {
-    switch (isa) {
-#if defined(__x86_64__)
-    case PM_ISA_X86_64_V2:
-        return pmi_mix_x86_64_v2;
-    case PM_ISA_X86_64_V3:
-        return pmi_mix_x86_64_v3;
-    case PM_ISA_X86_64_V4:
-        return pmi_mix_x86_64_v4;
-#else
-    case PM_ISA_ARM64:
-        return pmi_mix_arm64;
-#endif
-    default:
-        return NULL;
-    }
+    return PM_ISA_PICK(isa, pmi_mix);
 }
 
 pmi_dense_row pmi_dense_row_get(pm_isa isa) {
-    switch (isa) {
-#if defined(__x86_64__)
-    case PM_ISA_X86_64_V2:
-        return pmi_dense_row_x86_64_v2;
-    case PM_ISA_X86_64_V3:
-        return pmi_dense_row_x86_64_v3;
-    case PM_ISA_X86_64_V4:
-        return pmi_dense_row_x86_64_v4;
-#else
-    case PM_ISA_ARM64:
-        return pmi_dense_row_arm64;
-#endif
-    default:
-        return NULL;
-    }
+    return PM_ISA_PICK(isa, pmi_dense_row);
 }
 
 #if defined(__x86_64__)

@@ -78,7 +78,7 @@ typedef struct pm_kernels {
     void (*solve_transposed)(const pm_scc_view *scc, const pm_factors *f, double *all);
 } pm_kernels;
 
-/* The kernels for 1, 4, 8 or 16 lanes; NULL for another number. */
+/* The kernels for 1, 4, 8 or 16 lanes; NULL for another number, or no instruction set. */
 const pm_kernels *pmi_kernels_get(pm_isa isa, unsigned lanes, bool wide);
 
 #endif
