@@ -64,11 +64,12 @@ static void fixture_open(fixture *d) {
     d->caches[0] = memory_cache_of(&d->traces);
     d->caches[1] = memory_cache_of(&d->classes);
     d->log = (pm_log){.ctx = &d->errors, .line = count_errors};
-    d->options = (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = model_fixture_isa()},
-                                      .threads = 1,
-                                      .cache = &d->caches[0],
-                                      .classes = &d->caches[1],
-                                      .log = &d->log};
+    d->options =
+        (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = model_fixture_isa()},
+                             .threads = 1,
+                             .cache = &d->caches[0],
+                             .classes = &d->caches[1],
+                             .log = &d->log};
 }
 
 static void fixture_close(fixture *d) {
