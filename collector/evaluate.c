@@ -215,24 +215,24 @@ static pm_status send_loose(batch *b, pm_error *err) {
     if (st == PM_OK && numbers == NULL) {
         st = pmi_fail_memory(err, "the slices to send", b->n_keys * sizeof *numbers);
     }
-    pm_in_flight hands = {0};
+    pm_in_flight in_flight = {0};
     if (st == PM_OK) {
         pm_retry retry = be_patient(b);
         do {
             st = pmi_in_flight_look(b->p, b->model->analysis.graph->digest, &pmi_evaluate_units, &index, b->missing,
-                                    &hands, err);
+                                    &in_flight, err);
         } while (pmi_retry_again(&retry, st, err));
     }
     size_t n = 0;
     for (size_t i = 0; st == PM_OK && i < b->n_keys; i++) {
-        if (b->missing[i] && !hands.held[i]) {
+        if (b->missing[i] && !in_flight.held[i]) {
             numbers[n++] = (uint32_t)i;
         }
     }
     if (st == PM_OK && n > 0) {
         st = send_keys(b, numbers, n, err);
     }
-    pmi_in_flight_free(&hands);
+    pmi_in_flight_free(&in_flight);
     pmi_item_index_free(&index);
     free(numbers);
     return st;

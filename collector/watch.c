@@ -143,11 +143,11 @@ static pm_status look_at_outcome(watcher *w, const uint8_t *unit, pm_error *err)
     return st;
 }
 
-static pm_status look_for_failure(watcher *w, const pm_in_flight *hands, pm_error *err) {
+static pm_status look_for_failure(watcher *w, const pm_in_flight *in_flight, pm_error *err) {
     /* another evaluation of this job may have failed, which is no matter of ours */
     pm_status st = w->options->kind->fails_alone ? PM_OK : look_at_outcome(w, NULL, err);
-    for (size_t i = 0; st == PM_OK && hands != NULL && i < hands->n_ended; i++) {
-        st = look_at_outcome(w, hands->ended[i], err);
+    for (size_t i = 0; st == PM_OK && in_flight != NULL && i < in_flight->n_ended; i++) {
+        st = look_at_outcome(w, in_flight->ended[i], err);
     }
     PM_TRY(st);
     bool cancelled = false;
@@ -163,16 +163,17 @@ static pm_status look_for_failure(watcher *w, const pm_in_flight *hands, pm_erro
 
 /* ---- is it lost? ---- */
 
-static void tell_workers(watcher *w, const pm_in_flight *hands, double now) {
+static void tell_workers(watcher *w, const pm_in_flight *in_flight, double now) {
     if (w->was_away) {
         w->workers_seen = now;
         w->was_away = false;
     }
-    if (hands->workers > 0) {
+    if (in_flight->workers > 0) {
         w->workers_seen = now;
-        w->report->workers = hands->workers > w->report->workers ? hands->workers : w->report->workers;
+        w->report->workers = in_flight->workers > w->report->workers ? in_flight->workers : w->report->workers;
         if (w->is_alone) {
-            pmi_logf(w->p->log, PM_LOG_INFO, "workers are back: %zu with %zu slots", hands->workers, hands->slots);
+            pmi_logf(w->p->log, PM_LOG_INFO, "workers are back: %zu with %zu slots", in_flight->workers,
+                     in_flight->slots);
         }
         w->is_alone = false;
     } else if (!w->is_alone && now - w->workers_seen >= NO_WORKER_SECONDS) {
@@ -189,16 +190,16 @@ static void tell_workers(watcher *w, const pm_in_flight *hands, double now) {
             snprintf(left, sizeof left, ", about %.0f s left", (double)w->n_missing / rate);
         }
         pmi_logf(w->p->log, PM_LOG_INFO, "%zu of %zu items are there, %zu units to go, %zu workers with %zu slots%s",
-                 done, w->options->n_items, hands->units, hands->workers, hands->slots, left);
+                 done, w->options->n_items, in_flight->units, in_flight->workers, in_flight->slots, left);
         w->told = now;
     }
 }
 
 /* Numbers of the items that nobody has had for long enough, into `numbers`. */
-static size_t find_lost(watcher *w, const pm_in_flight *hands) {
+static size_t find_lost(watcher *w, const pm_in_flight *in_flight) {
     size_t n = 0;
     for (size_t i = 0; i < w->options->n_items; i++) {
-        bool is_loose = w->missing[i] && !hands->held[i];
+        bool is_loose = w->missing[i] && !in_flight->held[i];
         w->strikes[i] = (uint8_t)(is_loose ? w->strikes[i] + 1 : 0);
         if (w->strikes[i] >= STRIKES << w->sent[i]) {
             w->strikes[i] = 0;
@@ -227,17 +228,17 @@ static pm_status try_sweep(watcher *w, size_t *n_lost, pm_error *err) {
     if (st != PM_OK || w->n_missing == 0) {
         return st == PM_OK && w->options->kind->space == NULL ? look_for_failure(w, NULL, err) : st;
     }
-    pm_in_flight hands;
-    PM_TRY(pmi_in_flight_look(w->p, w->options->job, w->options->kind, &w->index, w->missing, &hands, err));
-    st = look_for_failure(w, &hands, err);
+    pm_in_flight in_flight;
+    PM_TRY(pmi_in_flight_look(w->p, w->options->job, w->options->kind, &w->index, w->missing, &in_flight, err));
+    st = look_for_failure(w, &in_flight, err);
     if (st == PM_OK) {
-        tell_workers(w, &hands, pmi_seconds());
-        *n_lost = find_lost(w, &hands);
+        tell_workers(w, &in_flight, pmi_seconds());
+        *n_lost = find_lost(w, &in_flight);
     }
-    if (st == PM_OK && hands.workers == 0) { /* they cannot be heard of where Redis takes no heartbeats */
+    if (st == PM_OK && in_flight.workers == 0) { /* they cannot be heard of where Redis takes no heartbeats */
         st = pmi_redis_try_write(w->p->traces->redis, err);
     }
-    pmi_in_flight_free(&hands);
+    pmi_in_flight_free(&in_flight);
     return st;
 }
 

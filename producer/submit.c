@@ -156,20 +156,20 @@ static pm_status leave_out_held(submission *s, pm_error *err) {
     pm_item_index index;
     pm_status st = pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])s->keys, n, &index, err);
     PM_TRY(st);
-    pm_in_flight hands = {0};
+    pm_in_flight in_flight = {0};
     pm_retry retry = pmi_producer_retry(s->p, "Kafka or Redis");
     do {
-        st = pmi_in_flight_look(s->p, s->report->job, &pmi_record_units, &index, s->missing, &hands, err);
+        st = pmi_in_flight_look(s->p, s->report->job, &pmi_record_units, &index, s->missing, &in_flight, err);
     } while (pmi_retry_again(&retry, st, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
-        n_held += hands.held[i] ? 1 : 0;
-        s->missing[i] = s->missing[i] && !hands.held[i];
+        n_held += in_flight.held[i] ? 1 : 0;
+        s->missing[i] = s->missing[i] && !in_flight.held[i];
     }
     if (n_held > 0) {
         pmi_logf(s->p->log, PM_LOG_INFO, "%zu SCCs of this job are with workers or on their way to them already",
                  n_held);
     }
-    pmi_in_flight_free(&hands);
+    pmi_in_flight_free(&in_flight);
     pmi_item_index_free(&index);
     return st;
 }

@@ -18,7 +18,7 @@ typedef struct child {
     size_t slot;
     int fd;
     char unit[PM_DIGEST_HEX];
-    pm_child_context bench;
+    pm_child_context context;
     bool tried_disk;
     pm_buffer value, blob;
 } child;
@@ -61,10 +61,10 @@ static pm_status fetch_claim(child *c, const pm_task_head *head, pm_error *err) 
                       (unsigned long long)claim.size, PM_UNIT_UNPACKED);
     }
     if (st == PM_OK) {
-        pm_retry retry = pmi_child_patience(&c->bench);
+        pm_retry retry = pmi_child_patience(&c->context);
         do {
             c->blob.size = 0;
-            st = pmi_blob_get(c->bench.traces.redis, PM_SPACE_BLOB, claim.blob, claim.size, &c->blob, &found, err);
+            st = pmi_blob_get(c->context.traces.redis, PM_SPACE_BLOB, claim.blob, claim.size, &c->blob, &found, err);
         } while (pmi_retry_again(&retry, st, err));
     }
     uint8_t digest[PM_DIGEST_BYTES] = {0};
@@ -104,14 +104,14 @@ static void open_disk(child *c) {
     const pm_child_options *o = c->options;
     pm_error why = {0};
     if (!c->tried_disk && o->cache_dir != NULL &&
-        pmi_disk_open(o->cache_dir, o->cache_limit, &c->log, &c->bench.traces.disk, &why) != PM_OK) {
-        c->bench.traces.disk = NULL;
+        pmi_disk_open(o->cache_dir, o->cache_limit, &c->log, &c->context.traces.disk, &why) != PM_OK) {
+        c->context.traces.disk = NULL;
         pmi_logf(&c->log, PM_LOG_WARNING, "traces are not kept on disk: %s", why.text);
     }
     c->tried_disk = true;
 }
 
-static pm_status work(child *c, const pm_task_head *head, pm_unit_result *yield, pm_error *err) {
+static pm_status work(child *c, const pm_task_head *head, pm_unit_result *result, pm_error *err) {
     pm_unit_message unit;
     pm_message_memory borrowed = {0};
     pm_status st = fetch(c, head, &unit, &borrowed, err);
@@ -122,7 +122,7 @@ static pm_status work(child *c, const pm_task_head *head, pm_unit_result *yield,
                           (int)unit.kind.size, (const char *)unit.kind.bytes);
         } else {
             open_disk(c);
-            st = do_work(&c->bench, &unit, yield, err);
+            st = do_work(&c->context, &unit, result, err);
         }
     }
     pmi_message_memory_free(&borrowed);
@@ -176,19 +176,19 @@ static bool serve(child *c) {
         return false;
     }
     size_t before = pmi_data_bytes();
-    pm_unit_result yield = {0};
+    pm_unit_result result = {0};
     pm_error err = {0};
-    pmi_progress_page_begin(c->bench.page, 0);
-    pm_status st = pmi_limit_data(c->bench.memory, &err);
-    PM_THEN(st, work(c, &head, &yield, &err));
-    pmi_progress_page_phase(c->bench.page, PM_PHASE_IDLE);
+    pmi_progress_page_begin(c->context.page, 0);
+    pm_status st = pmi_limit_data(c->context.memory, &err);
+    PM_THEN(st, work(c, &head, &result, &err));
+    pmi_progress_page_phase(c->context.page, PM_PHASE_IDLE);
     pm_answer answer = {.status = (uint32_t)st,
-                        .items = yield.items,
-                        .recorded = yield.recorded,
-                        .known = yield.known,
-                        .seconds = pmi_progress_page_computed(c->bench.page),
-                        .has_scc = yield.has_scc};
-    memcpy(answer.scc, yield.scc, sizeof answer.scc);
+                        .items = result.items,
+                        .recorded = result.recorded,
+                        .known = result.known,
+                        .seconds = pmi_progress_page_computed(c->context.page),
+                        .has_scc = result.has_scc};
+    memcpy(answer.scc, result.scc, sizeof answer.scc);
     memcpy(answer.text, err.text, sizeof answer.text);
     if (pmi_limit_data(0, &err) != PM_OK) {
         pmi_logf(&c->log, PM_LOG_WARNING, "%s", err.text);
@@ -202,15 +202,15 @@ static bool serve(child *c) {
 }
 
 static pm_status open_bench(child *c, pm_error *err) {
-    PM_TRY(pmi_redis_open(c->options->redis, &c->log, &c->bench.traces.redis, err));
-    return pmi_program_cache_new(c->options->unit_memory / 4, &c->bench.models, err);
+    PM_TRY(pmi_redis_open(c->options->redis, &c->log, &c->context.traces.redis, err));
+    return pmi_program_cache_new(c->options->unit_memory / 4, &c->context.models, err);
 }
 
 static void close_bench(child *c) {
-    pmi_program_cache_free(c->bench.models);
-    pmi_traces_close(&c->bench.traces);
-    pmi_redis_close(c->bench.traces.redis);
-    pmi_disk_close(c->bench.traces.disk);
+    pmi_program_cache_free(c->context.models);
+    pmi_traces_close(&c->context.traces);
+    pmi_redis_close(c->context.traces.redis);
+    pmi_disk_close(c->context.traces.disk);
     pmi_buffer_free(&c->value);
     pmi_buffer_free(&c->blob);
 }
@@ -219,8 +219,8 @@ int pmi_child_run(void *ctx, size_t slot, int fd) {
     const pm_child_options *o = ctx;
     child c = {.options = o, .slot = slot, .fd = fd};
     c.log = (pm_log){.ctx = &c, .line = log_line};
-    c.bench = (pm_child_context){.isa = o->isa, .memory = o->unit_memory, .page = &o->pages[slot], .log = &c.log};
-    c.bench.traces.log = &c.log;
+    c.context = (pm_child_context){.isa = o->isa, .memory = o->unit_memory, .page = &o->pages[slot], .log = &c.log};
+    c.context.traces.log = &c.log;
     pm_error err = {0};
     if (open_bench(&c, &err) == PM_OK) {
         while (serve(&c)) {

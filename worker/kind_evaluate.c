@@ -111,9 +111,9 @@ static bool fuses(pm_isa isa) {
     return isa != PM_ISA_X86_64_V2;
 }
 
-static pm_status choose_isa(const pm_child_context *bench, bool fused, pm_isa *isa, pm_error *err) {
-    *isa = bench->isa;
-    if (fuses(bench->isa) == fused) {
+static pm_status choose_isa(const pm_child_context *context, bool fused, pm_isa *isa, pm_error *err) {
+    *isa = context->isa;
+    if (fuses(context->isa) == fused) {
         return PM_OK;
     }
     pm_status st = pmi_isa_choose(pmi_isa_name(fused ? PM_ISA_X86_64_V3 : PM_ISA_X86_64_V2), isa, err);
@@ -132,7 +132,7 @@ static pm_span values(const double *array, size_t count) {
     return array == NULL ? (pm_span){0} : pmi_f64s(array, count);
 }
 
-static pm_status store(pm_child_context *bench, const slice *s, pm_error *err) {
+static pm_status store(pm_child_context *context, const slice *s, pm_error *err) {
     pm_result_message message = {.n_theta = s->request.n_theta,
                                  .moments = values(s->result.moments, s->n_moments),
                                  .covariance = values(s->result.covariance, s->n_covariance),
@@ -148,25 +148,26 @@ static pm_status store(pm_child_context *bench, const slice *s, pm_error *err) {
     if (st == PM_OK) {
         pm_blob_item item = {.bytes = encoded.bytes, .size = encoded.size};
         memcpy(item.digest, s->body.result, PM_DIGEST_BYTES);
-        pmi_progress_page_phase(bench->page, PM_PHASE_STORE);
-        pm_retry retry = pmi_child_patience(bench);
+        pmi_progress_page_phase(context->page, PM_PHASE_STORE);
+        pm_retry retry = pmi_child_patience(context);
         do {
-            st = pmi_blob_put(bench->traces.redis, PM_SPACE_RESULT, &item, 1, false, err);
+            st = pmi_blob_put(context->traces.redis, PM_SPACE_RESULT, &item, 1, false, err);
         } while (pmi_retry_again(&retry, st, err));
     }
     pmi_buffer_free(&encoded);
     return st;
 }
 
-static pm_status is_there(pm_child_context *bench, const uint8_t result[PM_DIGEST_BYTES], bool *there, pm_error *err) {
+static pm_status is_there(pm_child_context *context, const uint8_t result[PM_DIGEST_BYTES], bool *there,
+                          pm_error *err) {
     uint8_t digests[1][PM_DIGEST_BYTES];
     memcpy(digests[0], result, PM_DIGEST_BYTES);
-    pm_retry retry = pmi_child_patience(bench);
+    pm_retry retry = pmi_child_patience(context);
     pm_status st;
-    pmi_progress_page_phase(bench->page, PM_PHASE_FETCH);
+    pmi_progress_page_phase(context->page, PM_PHASE_FETCH);
     do {
-        st = pmi_blob_exist(bench->traces.redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 1, there,
-                            err);
+        st = pmi_blob_exist(context->traces.redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 1,
+                            there, err);
     } while (pmi_retry_again(&retry, st, err));
     return st;
 }
@@ -183,16 +184,17 @@ static pm_status check_key(const slice *s, const pm_model *model, bool *fits, pm
 
 /* The job's model, the request read and its key found right. A model that was kept may be of an earlier manifest (of
  * another effort): then it is loaded again, once. */
-static pm_status prepare(pm_child_context *bench, const uint8_t *job, slice *s, const pm_model **model, pm_error *err) {
+static pm_status prepare(pm_child_context *context, const uint8_t *job, slice *s, const pm_model **model,
+                         pm_error *err) {
     pm_isa isa;
     bool fits = false, was_kept = false;
-    PM_TRY(choose_isa(bench, s->body.fused, &isa, err));
-    PM_TRY(pmi_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err));
+    PM_TRY(choose_isa(context, s->body.fused, &isa, err));
+    PM_TRY(pmi_program_cache_get(context, job, isa, s->body.normalize_start, model, &was_kept, err));
     PM_TRY(read_request(s, (*model)->analysis.graph, err));
     PM_TRY(check_key(s, *model, &fits, err));
     if (!fits && was_kept) {
-        pmi_program_cache_forget(bench->models, *model);
-        PM_TRY(pmi_program_cache_get(bench, job, isa, s->body.normalize_start, model, &was_kept, err));
+        pmi_program_cache_forget(context->models, *model);
+        PM_TRY(pmi_program_cache_get(context, job, isa, s->body.normalize_start, model, &was_kept, err));
         PM_TRY(check_key(s, *model, &fits, err));
     }
     if (!fits) {
@@ -207,31 +209,31 @@ static pm_status prepare(pm_child_context *bench, const uint8_t *job, slice *s, 
     return PM_OK;
 }
 
-static pm_status compute(pm_child_context *bench, const uint8_t *job, slice *s, pm_error *err) {
+static pm_status compute(pm_child_context *context, const uint8_t *job, slice *s, pm_error *err) {
     const pm_model *model = NULL;
-    PM_TRY(prepare(bench, job, s, &model, err));
+    PM_TRY(prepare(context, job, s, &model, err));
     PM_TRY(new_results(s, err));
-    pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
+    pmi_progress_page_phase(context->page, PM_PHASE_COMPUTE);
     return pm_evaluate(model, &s->request, &s->result, err);
 }
 
-pm_status pmi_work_evaluate(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield,
+pm_status pmi_work_evaluate(pm_child_context *context, const pm_unit_message *unit, pm_unit_result *done,
                             pm_error *err) {
     slice s = {.theta = NULL};
     bool there = false;
-    yield->items = 1;
+    done->items = 1;
     pm_status st = pmi_message_decode(&pmi_evaluate_type, unit->body.bytes, unit->body.size, &s.body, &s.borrowed, err);
     if (st == PM_OK) {
-        pmi_progress_page_item(bench->page, 0, s.body.result);
-        st = is_there(bench, s.body.result, &there, err);
+        pmi_progress_page_item(context->page, 0, s.body.result);
+        st = is_there(context, s.body.result, &there, err);
     }
     if (st == PM_OK && !there) {
-        st = compute(bench, unit->job, &s, err);
-        PM_THEN(st, store(bench, &s, err));
+        st = compute(context, unit->job, &s, err);
+        PM_THEN(st, store(context, &s, err));
     }
     if (st == PM_OK) {
-        yield->known = there ? 1 : 0;
-        yield->recorded = there ? 0 : 1;
+        done->known = there ? 1 : 0;
+        done->recorded = there ? 0 : 1;
     }
     slice_free(&s);
     return st;

@@ -36,22 +36,23 @@ static pm_status fill(size_t bytes, size_t limit, uint8_t **memory, pm_error *er
     return PM_OK;
 }
 
-pm_status pmi_work_probe(pm_child_context *bench, const pm_unit_message *unit, pm_unit_result *yield, pm_error *err) {
+pm_status pmi_work_probe(pm_child_context *context, const pm_unit_message *unit, pm_unit_result *result,
+                         pm_error *err) {
     pm_probe_body body;
     pm_message_memory borrowed = {0};
     pm_status st = pmi_message_decode(&pmi_probe_type, unit->body.bytes, unit->body.size, &body, &borrowed, err);
     PM_TRY(st);
     uint8_t *memory = NULL;
-    yield->items = 1;
-    pmi_progress_page_phase(bench->page, PM_PHASE_COMPUTE);
+    result->items = 1;
+    pmi_progress_page_phase(context->page, PM_PHASE_COMPUTE);
     if (!(body.seconds >= 0 && body.seconds <= PROBE_SECONDS)) {
         st = pmi_fail(err, PM_EDATA, "a probe's seconds: expected 0 to %g, found %g", PROBE_SECONDS, body.seconds);
     } else {
-        st = fill(body.bytes, bench->memory, &memory, err);
+        st = fill(body.bytes, context->memory, &memory, err);
     }
     if (st == PM_OK) {
         spin(body.seconds);
-        yield->recorded = 1;
+        result->recorded = 1;
     }
     if (st == PM_OK && body.crash) {
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* asked for: nothing to look at afterwards */
@@ -84,6 +85,6 @@ static bool give_sign(void *ctx) {
     return false;
 }
 
-pm_retry pmi_child_patience(pm_child_context *bench) {
-    return pmi_retry_begin("Redis", INFINITY, give_sign, bench->page, NULL);
+pm_retry pmi_child_patience(pm_child_context *context) {
+    return pmi_retry_begin("Redis", INFINITY, give_sign, context->page, NULL);
 }

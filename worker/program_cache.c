@@ -93,9 +93,9 @@ static entry *make_room(pm_program_cache *m) {
 /* A cache that waits out Redis, so that what is unavailable is missing. */
 static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
                              pm_error *err) {
-    pm_child_context *bench = ctx;
-    pm_trace_cache cache = pmi_traces_cache(&bench->traces);
-    pm_retry retry = pmi_child_patience(bench);
+    pm_child_context *context = ctx;
+    pm_trace_cache cache = pmi_traces_cache(&context->traces);
+    pm_retry retry = pmi_child_patience(context);
     pm_status st;
     do {
         st = cache.get(cache.ctx, key, value, found, err);
@@ -104,9 +104,9 @@ static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_b
 }
 
 static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
-    pm_child_context *bench = ctx;
-    pm_trace_cache cache = pmi_traces_cache(&bench->traces);
-    pm_retry retry = pmi_child_patience(bench);
+    pm_child_context *context = ctx;
+    pm_trace_cache cache = pmi_traces_cache(&context->traces);
+    pm_retry retry = pmi_child_patience(context);
     pm_status st;
     do {
         st = cache.remove(cache.ctx, key, err);
@@ -114,19 +114,19 @@ static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], p
     return st;
 }
 
-static pm_status get_job(pm_child_context *bench, const uint8_t *digest, pm_analysis *job, pm_error *err) {
-    pm_retry retry = pmi_child_patience(bench);
+static pm_status get_job(pm_child_context *context, const uint8_t *digest, pm_analysis *job, pm_error *err) {
+    pm_retry retry = pmi_child_patience(context);
     pm_buffer encoded = {0};
     pm_status st;
     do {
         encoded.size = 0;
-        st = pmi_manifest_get(bench->traces.redis, digest, bench->memory, NULL, job, &encoded, err);
+        st = pmi_manifest_get(context->traces.redis, digest, context->memory, NULL, job, &encoded, err);
     } while (pmi_retry_again(&retry, st, err));
     pmi_buffer_free(&encoded);
     return st;
 }
 
-static pm_status warm(pm_child_context *bench, const pm_classes *classes, pm_error *err) {
+static pm_status warm(pm_child_context *context, const pm_classes *classes, pm_error *err) {
     uint8_t(*keys)[PM_DIGEST_BYTES] = pmi_malloc(classes->n_classes, sizeof *keys);
     if (keys == NULL) {
         return pmi_fail_memory(err, "the keys of a job", classes->n_classes * sizeof *keys);
@@ -134,30 +134,30 @@ static pm_status warm(pm_child_context *bench, const pm_classes *classes, pm_err
     for (uint32_t c = 0; c < classes->n_classes; c++) {
         memcpy(keys[c], classes->canon[c].key, PM_DIGEST_BYTES);
     }
-    pm_retry retry = pmi_child_patience(bench);
+    pm_retry retry = pmi_child_patience(context);
     pm_status st;
     do {
-        st = pmi_traces_warm(&bench->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, classes->n_classes, err);
+        st = pmi_traces_warm(&context->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, classes->n_classes, err);
     } while (pmi_retry_again(&retry, st, err));
     free(keys);
     return st;
 }
 
-static pm_status load(pm_child_context *bench, const uint8_t *digest, pm_isa isa, bool normalize_start, pm_model **out,
-                      pm_error *err) {
+static pm_status load(pm_child_context *context, const uint8_t *digest, pm_isa isa, bool normalize_start,
+                      pm_model **out, pm_error *err) {
     pm_analysis job = {0};
-    pm_status st = get_job(bench, digest, &job, err);
-    PM_THEN(st, warm(bench, &job.classes, err));
+    pm_status st = get_job(context, digest, &job, err);
+    PM_THEN(st, warm(context, &job.classes, err));
     if (st == PM_OK) {
-        pm_trace_cache cache = {.ctx = bench, .get = patient_get, .remove = patient_remove};
+        pm_trace_cache cache = {.ctx = context, .get = patient_get, .remove = patient_remove};
         pm_model_options options = {.threads = 1,
-                                    .memory = bench->memory,
+                                    .memory = context->memory,
                                     .normalize_start = normalize_start,
                                     .isa = pmi_isa_name(isa),
-                                    .log = bench->log};
+                                    .log = context->log};
         const pm_trace_source source = {.cache = &cache, .cached_only = true};
         st = pmi_model_of(&job, &source, &options, out, NULL, err);
-        pmi_traces_settle(&bench->traces, st == PM_OK);
+        pmi_traces_settle(&context->traces, st == PM_OK);
     }
     pmi_analysis_free(&job);
     if (st == PM_EUNAVAILABLE || st == PM_ENOINPUT) {
@@ -169,9 +169,9 @@ static pm_status load(pm_child_context *bench, const uint8_t *digest, pm_isa isa
     return st;
 }
 
-pm_status pmi_program_cache_get(pm_child_context *bench, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa,
+pm_status pmi_program_cache_get(pm_child_context *context, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa,
                                 bool normalize_start, const pm_model **out, bool *was_kept, pm_error *err) {
-    pm_program_cache *m = bench->models;
+    pm_program_cache *m = context->models;
     entry *e = find(m, job, isa, normalize_start);
     pm_status st = PM_OK;
     *out = NULL;
@@ -179,7 +179,7 @@ pm_status pmi_program_cache_get(pm_child_context *bench, const uint8_t job[PM_DI
     if (e == NULL) {
         e = make_room(m);
         size_t before = pmi_data_bytes();
-        st = load(bench, job, isa, normalize_start, &e->model, err);
+        st = load(context, job, isa, normalize_start, &e->model, err);
         if (st == PM_OK) {
             size_t after = pmi_data_bytes();
             e->bytes = after > before ? after - before : 0;

@@ -106,7 +106,7 @@ void pmi_held_ended(void *ctx, const pm_ending *ending);
 /* A pm_sender_report; ctx is the worker. */
 void pmi_held_reported(void *ctx, void *opaque, int32_t partition, int64_t offset, pm_status st, const pm_error *err);
 
-/* ---- notices.c ---- */
+/* ---- report.c ---- */
 
 /* One line about a unit, with all that tells which. */
 void pmi_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const char *format, ...) PM_PRINTF(4, 5);

@@ -15,13 +15,13 @@
 #include "support/views.h"
 
 pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err) {
-    char *usual = NULL;
+    char *standard = NULL;
     pm_status st = PM_OK;
     if (dir == NULL) {
-        st = pmi_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), &usual, err);
+        st = pmi_disk_default_dir(getenv("XDG_CACHE_HOME"), getenv("HOME"), &standard, err);
     }
-    PM_THEN(st, pmi_disk_open(dir == NULL ? usual : dir, limit == 0 ? PM_DISK_DEFAULT_LIMIT : limit, log, out, err));
-    free(usual);
+    PM_THEN(st, pmi_disk_open(dir == NULL ? standard : dir, limit == 0 ? PM_DISK_DEFAULT_LIMIT : limit, log, out, err));
+    free(standard);
     return st;
 }
 

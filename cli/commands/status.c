@@ -123,7 +123,7 @@ const cli_command cli_status_command = {
         "does), how many units wait in each partition of the topic, and how many dead letters there are. Of the jobs\n"
         "it tells what their workers have counted; with a JOB, each of its items is looked for: it is done when all\n"
         "are in Redis, whatever else happened. Its failure and its open units are shown then, too: attempts begun,\n"
-        "crashes and overruns, and in whose hands each is. A job of which something stored makes no sense is\n"
+        "crashes and overruns, and where each is. A job of which something stored makes no sense is\n"
         "unreadable, and what that is stands below it; submitting its graph again mends it. Looking changes nothing\n"
         "in Redis. Where Redis or Kafka cannot be asked, the other's part is shown, and the exit code is that of the\n"
         "fault.\n"

@@ -157,8 +157,8 @@ static pm_status choose_write_format(cli_run_options *o, pm_error *err) {
                        : asked == WRITE_CSV  ? CLI_FORMAT_CSV
                                              : CLI_FORMAT_NONE;
     if (o->output == NULL) {
-        cli_format usual = isatty(STDOUT_FILENO) == 1 ? CLI_FORMAT_TABLE : CLI_FORMAT_JSON;
-        o->write_format = named == CLI_FORMAT_NONE ? usual : named;
+        cli_format standard = isatty(STDOUT_FILENO) == 1 ? CLI_FORMAT_TABLE : CLI_FORMAT_JSON;
+        o->write_format = named == CLI_FORMAT_NONE ? standard : named;
         return PM_OK;
     }
     cli_format ending = format_of_path(o->output);

@@ -66,10 +66,11 @@ static void fixture_open(fixture *d, uint64_t seed) {
     d->analysis = analysis_of(shapes_in_a_row(seed), PM_EFFORT_BALANCED);
     d->cache = memory_cache_of(&d->memory);
     d->log = (pm_log){.ctx = &d->lines, .line = keep_line};
-    d->options = (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = model_fixture_isa()},
-                                      .threads = 1,
-                                      .cache = &d->cache,
-                                      .log = &d->log};
+    d->options =
+        (pm_library_options){.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 24, .isa = model_fixture_isa()},
+                             .threads = 1,
+                             .cache = &d->cache,
+                             .log = &d->log};
 }
 
 static void fixture_close(fixture *d) {

@@ -28,7 +28,7 @@ struct pm_redis {
     uint64_t told[PM_REDIS_TOLD]; /* hashes of keys whose values were called bad in a log line; 0: free */
     size_t n_told;
     struct {
-        redisReplyObjectFunctions *usual, bounded;
+        redisReplyObjectFunctions *standard, bounded;
         long long refused; /* elements of a list that is too long; 0: none */
     } replies;             /* how hiredis makes them */
     bool is_key_checked;   /* the cluster has our key, or none as we have */

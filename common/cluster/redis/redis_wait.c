@@ -19,12 +19,12 @@ typedef size_t list_length;
 static void *make_list(const redisReadTask *task, list_length n) {
     pm_redis *r = task->privdata;
     r->replies.refused = (long long)n > MAX_ELEMENTS ? (long long)n : 0;
-    return r->replies.refused > 0 ? NULL : r->replies.usual->createArray(task, n);
+    return r->replies.refused > 0 ? NULL : r->replies.standard->createArray(task, n);
 }
 
 void pmi_redis_bound_lists(pm_redis *r) {
     redisReader *reader = r->context->reader;
-    r->replies.usual = reader->fn;
+    r->replies.standard = reader->fn;
     r->replies.bounded = *reader->fn;
     r->replies.bounded.createArray = make_list;
     reader->fn = &r->replies.bounded;

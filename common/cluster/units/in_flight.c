@@ -284,8 +284,8 @@ pm_status pmi_in_flight_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES],
     return st;
 }
 
-void pmi_in_flight_free(pm_in_flight *hands) {
-    free(hands->held);
-    free(hands->ended);
-    *hands = (pm_in_flight){0};
+void pmi_in_flight_free(pm_in_flight *in_flight) {
+    free(in_flight->held);
+    free(in_flight->ended);
+    *in_flight = (pm_in_flight){0};
 }

@@ -1,4 +1,5 @@
-/* Whose hands are a job's items in: told from unit records, the group's offsets and the workers' heartbeats. */
+/* Which of a job's items are in flight, and where: told from unit records, the group's offsets and the workers'
+ * heartbeats. */
 #ifndef PM_UNITS_IN_FLIGHT_H
 #define PM_UNITS_IN_FLIGHT_H
 
@@ -19,7 +20,7 @@ size_t pmi_item_find(const pm_item_index *index, const uint8_t digest[PM_DIGEST_
 
 /* What one look at the board and the topic told. Free with pmi_in_flight_free. */
 typedef struct pm_in_flight {
-    bool *held;                        /* n items: missing, and in somebody's hands */
+    bool *held;                        /* n items: missing, and in flight */
     uint8_t (*ended)[PM_DIGEST_BYTES]; /* units that have ended although an item of theirs is missing */
     size_t n_ended;
     size_t units;          /* that have a missing item */
@@ -29,7 +30,7 @@ typedef struct pm_in_flight {
 /* Looks, once: errors are those of Redis and Kafka. `missing` has a flag for each item of the index. */
 pm_status pmi_in_flight_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_unit_kind *kind,
                              const pm_item_index *index, const bool *missing, pm_in_flight *out, pm_error *err);
-void pmi_in_flight_free(pm_in_flight *hands);
+void pmi_in_flight_free(pm_in_flight *in_flight);
 
 /* ---- where a unit is: told from its record, the group's offsets and the workers' heartbeats ---- */
 

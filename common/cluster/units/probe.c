@@ -142,14 +142,14 @@ static size_t pick_lost(pm_probe *probe, const bool *missing, const bool *held, 
 
 static pm_status look_for_lost(pm_probe *probe, bool *missing, size_t *numbers, size_t *n_lost, pm_error *err) {
     pm_item_index index;
-    pm_in_flight hands;
+    pm_in_flight in_flight;
     const uint8_t(*items)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])probe->items;
     PM_TRY(pmi_item_index_new(items, probe->n_sent, &index, err));
     mark_missing(probe, missing);
-    pm_status st = pmi_in_flight_look(probe->producer, probe->job, &pmi_probe_units, &index, missing, &hands, err);
+    pm_status st = pmi_in_flight_look(probe->producer, probe->job, &pmi_probe_units, &index, missing, &in_flight, err);
     if (st == PM_OK) {
-        *n_lost = pick_lost(probe, missing, hands.held, numbers);
-        pmi_in_flight_free(&hands);
+        *n_lost = pick_lost(probe, missing, in_flight.held, numbers);
+        pmi_in_flight_free(&in_flight);
     }
     pmi_item_index_free(&index);
     return st;

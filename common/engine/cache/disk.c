@@ -54,12 +54,12 @@ pm_status pmi_disk_open(const char *dir, size_t limit, const pm_log *log, pm_dis
 
 pm_status pmi_disk_open_if_usable(const char *dir, const char *xdg_cache_home, const char *home, size_t limit,
                                   const pm_log *log, pm_disk **out, pm_error *err) {
-    char *usual = NULL;
+    char *standard = NULL;
     pm_error why = {0};
     *out = NULL;
-    pm_status st = dir != NULL ? PM_OK : pmi_disk_default_dir(xdg_cache_home, home, &usual, &why);
-    PM_THEN(st, pmi_disk_open(dir != NULL ? dir : usual, limit, log, out, &why));
-    free(usual);
+    pm_status st = dir != NULL ? PM_OK : pmi_disk_default_dir(xdg_cache_home, home, &standard, &why);
+    PM_THEN(st, pmi_disk_open(dir != NULL ? dir : standard, limit, log, out, &why));
+    free(standard);
     if (st == PM_OK) {
         return st;
     }
