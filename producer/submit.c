@@ -154,10 +154,10 @@ static pm_status record_all_here(submission *s, pm_error *err) {
 static pm_status leave_out_held(submission *s, pm_error *err) {
     size_t n = s->classes->n_classes, n_held = 0;
     pm_item_index index;
-    pm_status st = pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])s->keys, n, &index, err);
-    PM_TRY(st);
+    PM_TRY(pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])s->keys, n, &index, err));
     pm_in_flight in_flight = {0};
     pm_retry retry = pmi_producer_retry(s->p, "Kafka or Redis");
+    pm_status st;
     do {
         st = pmi_in_flight_look(s->p, s->report->job, &pmi_record_units, &index, s->missing, &in_flight, err);
     } while (pmi_retry_again(&retry, st, err));

@@ -171,8 +171,9 @@ static pm_status check_all(const path_list *list, pm_error *err) {
     for (size_t i = 0; i < list->n; i++) {
         pm_buffer bytes = {0};
         pm_disk_entry entry;
-        PM_TRY(read_entry(list->paths[i], &bytes, &entry, err));
+        pm_status st = read_entry(list->paths[i], &bytes, &entry, err);
         pmi_buffer_free(&bytes);
+        PM_TRY(st);
     }
     return PM_OK;
 }

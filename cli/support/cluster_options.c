@@ -143,8 +143,9 @@ static pm_status apply_flags(cli_cluster *c, const setting_options *o, const cli
         PM_TRY(apply_option(&c->settings, o, &o->given.items[i], err));
     }
     for (size_t i = 0; i < properties->n; i++) {
-        PM_TRY(pmi_settings_set_property(&c->settings, properties->items[i].text, "-X", err));
+        pm_status st = pmi_settings_set_property(&c->settings, properties->items[i].text, "-X", err);
         hide_secret(properties->items[i].text);
+        PM_TRY(st);
     }
     return PM_OK;
 }

@@ -126,16 +126,17 @@ static pm_status fill_stay(const pm_replay_setup *s, const pm_replay_block *b, s
     kernels->add_weights(p->n, p->exit_row, p->exit_weight, values, sums);
     kernels->add_weights(p->n, p->absorb_row, p->absorb_weight, values, sums);
     place at = {.terms = {.coef = b->terms, .x = b->terms + stay_terms(s)}};
-    for (; at.lane < kernels->lanes; at.lane++) {
+    pm_status st = PM_OK;
+    for (; st == PM_OK && at.lane < kernels->lanes; at.lane++) {
         at.row = first + (at.lane < count ? at.lane : count - 1);
         at.theta = s->request->theta + at.row * s->context->graph->n_params;
-        for (uint32_t i = 0; i < p->n; i++) {
-            PM_TRY(fill_stay_of(s, b, &at, i, err));
+        for (uint32_t i = 0; st == PM_OK && i < p->n; i++) {
+            st = fill_stay_of(s, b, &at, i, err);
         }
         free(at.reachable);
         at.reachable = NULL;
     }
-    return PM_OK;
+    return st;
 }
 
 /* ---- blocks ---- */

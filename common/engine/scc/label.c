@@ -417,6 +417,7 @@ static pm_status search_block(labeller *l, block *b, uint32_t *order, pm_error *
         return ask_nauty(l, b, order, err);
     }
     search s;
+    PM_TRY(st);
     PM_TRY(search_new(l, b, target, &s, err));
     st = try_all(&s, small, &regular, err);
     if (st == PM_OK && !l->stopped && !regular) {
