@@ -192,7 +192,8 @@ Test(moments_range, the_same_bits_on_every_instruction_set) {
     static const double theta[] = {1e-3, 1.7e-3, 1, 1.1, 2, 1.7, 3, 2.9, 0.01, 0.013};
     double expected[10] = {0};
     for (int isa = 0, first = 1; isa < PM_ISA_COUNT; isa++) {
-        for (unsigned lanes = 1; model_fixture_has_isa((pm_isa)isa) && lanes <= 16; lanes = lanes == 1 ? 4 : 2 * lanes) {
+        for (unsigned lanes = 1; model_fixture_has_isa((pm_isa)isa) && lanes <= 16;
+             lanes = lanes == 1 ? 4 : 2 * lanes) {
             model_fixture best = queue(LEVELS);
             model_fixture r = model_fixture_of(best.model.analysis.graph, (pm_isa)isa);
             pmi_graph_hold(r.model.analysis.graph);

@@ -221,7 +221,8 @@ Test(program, is_the_graph_in_another_order) {
     pm_random random = {.state = 130};
     uint32_t parts = 0;
     for (int turn = 0; turn < 200; turn++) {
-        model_fixture r = model_fixture_of(draw_graph(&random, 3 + draw_below(&random, 60), turn % 2 == 0), model_fixture_isa());
+        model_fixture r =
+            model_fixture_of(draw_graph(&random, 3 + draw_below(&random, 60), turn % 2 == 0), model_fixture_isa());
         check_positions(&r);
         check_edges(&r);
         check_levels(&r);

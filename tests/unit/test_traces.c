@@ -33,8 +33,8 @@ static void open_disk(traces_fixture *d) {
 }
 
 static void record(traces_fixture *d) {
-    const pm_library_options options = {.record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = model_fixture_isa()},
-                                        .threads = 1};
+    const pm_library_options options = {
+        .record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = model_fixture_isa()}, .threads = 1};
     pm_graph *graph;
     MUST(pmi_model_find("islands")->make((const int64_t[]){10, 0}, &graph, &d->err));
     d->analysis = analysis_of(graph, PM_EFFORT_BALANCED);
@@ -404,7 +404,9 @@ Test(traces, a_library_through_both) {
     traces_fixture *d = begin(true);
     const pm_trace_cache cache = pmi_traces_cache(&d->traces);
     pm_library_options options = {
-        .record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = model_fixture_isa()}, .threads = 2, .cache = &cache};
+        .record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = model_fixture_isa()},
+        .threads = 2,
+        .cache = &cache};
     pm_library library;
     MUST(pmi_library_make(&d->analysis, &options, &library, &d->err));
     cr_expect(library.n_recorded == 9 && library.n_cached == 0);
