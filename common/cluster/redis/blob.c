@@ -17,14 +17,6 @@
 #define BATCH_BYTES ((size_t)2 << 20)
 #define BATCH 512
 
-typedef struct blob_key {
-    char text[PM_REDIS_KEY];
-    pm_span span;
-} blob_key;
-
-/* No Redis value of ours is larger. */
-#define MAX_VALUE ((size_t)1 << 20)
-
 /* A blob's place in Redis, and whether its key is there. */
 typedef struct blob_place {
     const char *space;
@@ -32,13 +24,9 @@ typedef struct blob_place {
     bool is_there;
 } blob_place;
 
-static void key_of(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], blob_key *out) {
-    out->span = pmi_redis_key(r, space, digest, out->text);
-}
-
 /* Chunk `i` of the value that has the digest `value`, under the key's hash tag. */
 static void chunk_key_of(const pm_redis *r, const uint8_t digest[PM_DIGEST_BYTES], const uint8_t value[PM_DIGEST_BYTES],
-                         uint64_t i, blob_key *out) {
+                         uint64_t i, pm_redis_key *out) {
     char hex[PM_DIGEST_HEX];
     size_t used = pmi_redis_key(r, "chunk", digest, out->text).size;
     pmi_hex(value, hex);
@@ -119,12 +107,12 @@ static pm_status open_blob(const pm_redis *r, const blob_place *place, const red
     if (st != PM_OK || reply->type != REDIS_REPLY_STRING) {
         return st != PM_OK ? st : pmi_redis_unexpected(r, reply, "a string", err);
     }
-    if (reply->len > MAX_VALUE) {
-        (void)pmi_fail(why, PM_EDATA, "it has more than %zu bytes", MAX_VALUE);
+    if (reply->len > PM_REDIS_VALUE) {
+        (void)pmi_fail(why, PM_EDATA, "it has more than %zu bytes", PM_REDIS_VALUE);
         return PM_OK;
     }
-    blob_key key;
-    key_of(r, place->space, place->digest, &key);
+    pm_redis_key key;
+    pmi_redis_key_of(r, place->space, place->digest, &key);
     st = pmi_sealed_decode(r->options.seal, key.span, &pmi_blob_type, (const uint8_t *)reply->str, reply->len, out,
                            memory, why);
     if (st == PM_OK) {
@@ -151,7 +139,7 @@ static pm_status queue_unlink(pm_redis *r, pm_span key, pm_error *err) {
 static pm_status queue_unlink_chunks(pm_redis *r, const uint8_t digest[PM_DIGEST_BYTES], const pm_blob_message *blob,
                                      pm_error *err) {
     for (uint64_t i = 0; i < blob->chunks; i++) {
-        blob_key key;
+        pm_redis_key key;
         chunk_key_of(r, digest, blob->digest, i, &key);
         PM_TRY(queue_unlink(r, key.span, err));
         if ((i + 1) % BATCH == 0) {
@@ -165,8 +153,8 @@ static pm_status queue_unlink_chunks(pm_redis *r, const uint8_t digest[PM_DIGEST
  * chunks run out by themselves. */
 static pm_status unlink_blob(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES],
                              const pm_blob_message *blob, pm_error *err) {
-    blob_key key;
-    key_of(r, space, digest, &key);
+    pm_redis_key key;
+    pmi_redis_key_of(r, space, digest, &key);
     PM_TRY(queue_unlink(r, key.span, err));
     if (blob != NULL) {
         PM_TRY(queue_unlink_chunks(r, digest, blob, err));
@@ -176,8 +164,8 @@ static pm_status unlink_blob(pm_redis *r, const char *space, const uint8_t diges
 
 static void say_damaged(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES],
                         const pm_error *why) {
-    blob_key key;
-    key_of(r, space, digest, &key);
+    pm_redis_key key;
+    pmi_redis_key_of(r, space, digest, &key);
     pmi_logf(r->log, PM_LOG_WARNING, "Redis at %s: %s is damaged and is removed: %s", r->options.address, key.text,
              why->text);
 }
@@ -202,10 +190,10 @@ static pm_status see_blob(void *ctx, size_t i, const redisReply *reply, pm_error
 }
 
 static pm_status look_at(pm_redis *r, const char *space, const uint8_t *digest, glance *g, pm_error *err) {
-    blob_key key;
+    pm_redis_key key;
     *g = (glance){.r = r, .place = {.space = space, .digest = digest}};
-    key_of(r, space, digest, &key);
-    PM_TRY(queue_get(r, key.span, MAX_VALUE, r->options.ttl, err));
+    pmi_redis_key_of(r, space, digest, &key);
+    PM_TRY(queue_get(r, key.span, PM_REDIS_VALUE, r->options.ttl, err));
     return pmi_redis_flush(r, see_blob, g, err);
 }
 
@@ -233,8 +221,8 @@ static pm_status ask(pm_redis *r, const char *space, const uint8_t (*digests)[PM
     for (size_t first = 0; first < n; first += BATCH) {
         size_t end = n - first < BATCH ? n : first + BATCH;
         for (size_t i = first; i < end; i++) {
-            blob_key key;
-            key_of(r, space, digests[i], &key);
+            pm_redis_key key;
+            pmi_redis_key_of(r, space, digests[i], &key);
             const pm_span argv[] = {pmi_span_of(ttl != NULL ? "PEXPIRE" : "EXISTS"), key.span,
                                     ttl != NULL ? ttl->span : (pm_span){0}};
             PM_TRY(pmi_redis_queue(r, argv, ttl != NULL ? 3 : 2, err));
@@ -326,7 +314,7 @@ static pm_status read_chunks(reading *g, const uint8_t digest[PM_DIGEST_BYTES], 
     pm_status st = PM_OK;
     for (uint64_t first = 0; st == PM_OK && g->found == PM_BLOB_FOUND && first < g->blob.chunks; first += READ_AHEAD) {
         for (uint64_t i = first; st == PM_OK && i < first + READ_AHEAD && i < g->blob.chunks; i++) {
-            blob_key key;
+            pm_redis_key key;
             chunk_key_of(g->r, digest, g->blob.digest, i, &key);
             st = queue_get(g->r, key.span, chunk_size(g->blob.size, i), 2.0 * g->r->options.ttl, err);
         }
@@ -367,9 +355,9 @@ pm_status pmi_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_D
                        pm_buffer *value, pm_blob_found *found, pm_error *err) {
     reading g = {.r = r, .limit = limit, .value = value, .place = {.space = space, .digest = digest}};
     size_t before = value->size;
-    blob_key key;
-    key_of(r, space, digest, &key);
-    pm_status st = queue_get(r, key.span, MAX_VALUE, r->options.ttl, err);
+    pm_redis_key key;
+    pmi_redis_key_of(r, space, digest, &key);
+    pm_status st = queue_get(r, key.span, PM_REDIS_VALUE, r->options.ttl, err);
     PM_THEN(st, pmi_redis_flush(r, see_head, &g, err));
     bool is_open = st == PM_OK && g.found == PM_BLOB_FOUND;
     if (is_open && g.blob.chunks > 0) {
@@ -456,9 +444,9 @@ pm_status pmi_blob_get_many(pm_redis *r, const char *space, const uint8_t (*dige
         size_t end = n - m->first < batch ? n : m->first + batch;
         m->bytes = m->n_later = 0;
         for (size_t i = m->first; st == PM_OK && i < end; i++) {
-            blob_key key;
-            key_of(r, space, digests[i], &key);
-            st = queue_get(r, key.span, MAX_VALUE, r->options.ttl, err);
+            pm_redis_key key;
+            pmi_redis_key_of(r, space, digests[i], &key);
+            st = queue_get(r, key.span, PM_REDIS_VALUE, r->options.ttl, err);
         }
         PM_THEN(st, pmi_redis_flush(r, see_one_of_many, m, err));
         PM_THEN(st, visit_later(m, space, digests, err));
@@ -491,7 +479,7 @@ static pm_status see_there(void *ctx, size_t i, const redisReply *reply, pm_erro
 static pm_status find_chunks(chunking *c, const pm_blob_item *item, const uint8_t value[PM_DIGEST_BYTES],
                              uint64_t first, uint64_t end, const pm_redis_ttl *ttl, pm_error *err) {
     for (uint64_t i = first; i < end; i++) {
-        blob_key key;
+        pm_redis_key key;
         chunk_key_of(c->r, item->digest, value, i, &key);
         const pm_span argv[] = {pmi_span_of("PEXPIRE"), key.span, ttl->span};
         PM_TRY(pmi_redis_queue(c->r, argv, 3, err));
@@ -507,7 +495,7 @@ static pm_status send_chunks(chunking *c, const pm_blob_item *item, const uint8_
         if (c->is_there[i - first]) {
             continue;
         }
-        blob_key key;
+        pm_redis_key key;
         chunk_key_of(c->r, item->digest, value, i, &key);
         const pm_span bytes = {item->bytes + (size_t)i * PM_BLOB_PIECE, chunk_size(item->size, i)};
         const pm_span argv[] = {pmi_span_of("SET"), key.span, bytes, pmi_span_of("PX"), ttl->span};
@@ -564,9 +552,9 @@ static pm_status queue_set(batch *b, const draft *d, bool only_new, pm_error *er
         blob.bytes = (pm_span){item->bytes, item->size};
     }
     b->encoded.size = 0;
-    blob_key key;
+    pm_redis_key key;
     pm_redis_ttl ttl;
-    key_of(b->r, b->space, item->digest, &key);
+    pmi_redis_key_of(b->r, b->space, item->digest, &key);
     PM_TRY(pmi_sealed_encode(b->r->options.seal, key.span, &pmi_blob_type, &blob, &b->encoded, err));
     pmi_redis_ttl_of(b->r->options.ttl, &ttl);
     const pm_span value = {b->encoded.bytes, b->encoded.size};
@@ -598,9 +586,9 @@ static void compare(batch *b, draft *d, const pm_blob_message *blob) {
     d->item->how = PM_BLOB_DIFFERS;
     d->state = b->replace ? DRAFT_TO_REPLACE : DRAFT_DONE;
     if (!b->replace) {
-        blob_key key;
+        pm_redis_key key;
         char there[PM_DIGEST_HEX], ours[PM_DIGEST_HEX];
-        key_of(b->r, b->space, d->item->digest, &key);
+        pmi_redis_key_of(b->r, b->space, d->item->digest, &key);
         pmi_hex(blob->digest, there);
         pmi_hex(d->value, ours);
         pmi_logf(
@@ -647,9 +635,9 @@ static pm_status step(batch *b, draft_state state, pm_redis_visit visit, pm_erro
         }
         b->in_flight[b->n_in_flight++] = i;
         if (state == DRAFT_TO_COMPARE) {
-            blob_key key;
-            key_of(b->r, b->space, d->item->digest, &key);
-            st = queue_get(b->r, key.span, MAX_VALUE, b->r->options.ttl, err);
+            pm_redis_key key;
+            pmi_redis_key_of(b->r, b->space, d->item->digest, &key);
+            st = queue_get(b->r, key.span, PM_REDIS_VALUE, b->r->options.ttl, err);
         } else {
             st = queue_set(b, d, state == DRAFT_TO_SET, err);
         }

@@ -12,6 +12,9 @@
 
 #define PM_BLOB_PIECE ((size_t)1040384) /* bytes of a chunk, and the most that stays inside: 1 MiB less 8 KiB */
 
+/* The most that is read of a trace, a manifest, or a unit behind a claim check. */
+#define PM_BLOB_READ ((size_t)4 << 30)
+
 typedef enum pm_blob_found { PM_BLOB_MISSING, PM_BLOB_FOUND, PM_BLOB_DAMAGED } pm_blob_found;
 
 typedef enum pm_blob_put_how {

@@ -12,23 +12,15 @@ void pmi_stored_free(pm_stored *note) {
     *note = (pm_stored){0};
 }
 
-void pmi_board_key_of(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_board_key *out) {
-    out->span = pmi_redis_key(r, space, digest, out->text);
-}
-
-void pmi_board_plain_key(const pm_redis *r, const char *name, pm_board_key *out) {
-    out->span = pmi_redis_plain_key(r, name, out->text);
-}
-
 /* ---- writing ---- */
 
 pm_status pmi_board_encode(const pm_redis *r, pm_span key, const pm_message_type *type, const void *message,
                            pm_buffer *out, pm_error *err) {
     size_t before = out->size;
     PM_TRY(pmi_sealed_encode(r->options.seal, key, type, message, out, err));
-    if (out->size - before > PM_BOARD_VALUE) {
+    if (out->size - before > PM_REDIS_VALUE) {
         return pmi_fail(err, PM_ESOFTWARE, "a %s of %zu bytes, expected at most %zu", type->name, out->size - before,
-                        PM_BOARD_VALUE);
+                        PM_REDIS_VALUE);
     }
     return PM_OK;
 }
@@ -59,8 +51,8 @@ pm_status pmi_board_queue_expire(pm_redis *r, pm_span key, double ttl, pm_error 
 pm_status pmi_board_queue_unlink(pm_redis *r, const char *const *spaces, const uint8_t digest[PM_DIGEST_BYTES],
                                  pm_error *err) {
     for (size_t i = 0; spaces[i] != NULL; i++) {
-        pm_board_key key;
-        pmi_board_key_of(r, spaces[i], digest, &key);
+        pm_redis_key key;
+        pmi_redis_key_of(r, spaces[i], digest, &key);
         const pm_span argv[] = {pmi_span_of("UNLINK"), key.span};
         PM_TRY(pmi_redis_queue(r, argv, 2, err));
     }
@@ -112,15 +104,15 @@ pm_status pmi_board_see_mended(void *ctx, size_t i, const redisReply *reply, pm_
 
 pm_status pmi_board_queue_get(pm_redis *r, pm_span key, pm_error *err) {
     char last[24];
-    (void)snprintf(last, sizeof last, "%zu", PM_BOARD_VALUE);
+    (void)snprintf(last, sizeof last, "%zu", PM_REDIS_VALUE);
     const pm_span argv[] = {pmi_span_of("GETRANGE"), key, pmi_span_of("0"), pmi_span_of(last)};
     return pmi_redis_queue(r, argv, 4, err);
 }
 
 static pm_status decode(const pm_redis *r, const char *key, const redisReply *reply, const pm_message_type *type,
                         void *out, pm_message_memory *memory, pm_error *err) {
-    if (reply->len > PM_BOARD_VALUE) {
-        return pmi_fail(err, PM_EDATA, "it has more than %zu bytes", PM_BOARD_VALUE);
+    if (reply->len > PM_REDIS_VALUE) {
+        return pmi_fail(err, PM_EDATA, "it has more than %zu bytes", PM_REDIS_VALUE);
     }
     return pmi_sealed_decode(r->options.seal, pmi_span_of(key), type, (const uint8_t *)reply->str, reply->len, out,
                              memory, err);
@@ -210,8 +202,8 @@ pm_status pmi_board_exist(pm_redis *r, const char *space, const uint8_t (*digest
     for (size_t first = 0; first < n; first += PM_BOARD_BATCH) {
         size_t end = n - first < PM_BOARD_BATCH ? n : first + PM_BOARD_BATCH;
         for (size_t i = first; i < end; i++) {
-            pm_board_key key;
-            pmi_board_key_of(r, space, digests[i], &key);
+            pm_redis_key key;
+            pmi_redis_key_of(r, space, digests[i], &key);
             const pm_span argv[] = {pmi_span_of("EXISTS"), key.span};
             PM_TRY(pmi_redis_queue(r, argv, 2, err));
         }

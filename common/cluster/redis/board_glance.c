@@ -20,8 +20,8 @@ static const char *const spaces[N_COMMANDS] = {"job-units", "job-done", "tally",
 
 static pm_status queue_job(pm_redis *r, const uint8_t *job, pm_error *err) {
     for (int c = 0; c < N_COMMANDS; c++) {
-        pm_board_key key;
-        pmi_board_key_of(r, spaces[c], job, &key);
+        pm_redis_key key;
+        pmi_redis_key_of(r, spaces[c], job, &key);
         const pm_span count[] = {pmi_span_of(c == CANCELLED ? "EXISTS" : "SCARD"), key.span};
         const pm_span tally[] = {pmi_span_of("HMGET"),         key.span,
                                  pmi_span_of("known"),         pmi_span_of("record.done"),
@@ -84,10 +84,10 @@ static pm_status see(void *ctx, size_t i, const redisReply *reply, pm_error *err
     size_t job = g->first + i / N_COMMANDS;
     int command = (int)(i % N_COMMANDS);
     pm_glance *out = &g->out[job];
-    pm_board_key key;
+    pm_redis_key key;
     pm_error why = {0};
     uint64_t flag = 0;
-    pmi_board_key_of(g->r, spaces[command], g->jobs[job], &key);
+    pmi_redis_key_of(g->r, spaces[command], g->jobs[job], &key);
     pm_status st = command == UNITS       ? see_number(g, reply, &out->units, &why)
                    : command == DONE      ? see_number(g, reply, &out->units_done, &why)
                    : command == TALLY     ? see_tally(g, reply, out, &why)

@@ -7,16 +7,6 @@
 
 /* Commands sent together; a pipeline of records is some hundred kilobytes. */
 #define PM_BOARD_BATCH 512
-/* No Redis value is larger. */
-#define PM_BOARD_VALUE ((size_t)1 << 20)
-
-typedef struct pm_board_key {
-    char text[PM_REDIS_KEY];
-    pm_span span;
-} pm_board_key;
-
-void pmi_board_key_of(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_board_key *out);
-void pmi_board_plain_key(const pm_redis *r, const char *name, pm_board_key *out);
 
 /* Appends a message as it is stored under `key`. */
 pm_status pmi_board_encode(const pm_redis *r, pm_span key, const pm_message_type *type, const void *message,

@@ -21,12 +21,12 @@ static const char open_script[] = PM_BOARD_MENDING "redis.call('SET', KEYS[2], A
 
 static pm_status queue_opening(pm_redis *r, const pm_job_message *job, const pm_buffer *encoded, pm_error *err) {
     static const char *const spaces[] = {"job", "failed", "cancelled", "job-done", "tally"};
-    pm_board_key list, keys[5];
+    pm_redis_key list, keys[5];
     pm_redis_ttl ttl, twice;
     char known[24], created[40], oldest[40];
-    pmi_board_plain_key(r, "jobs", &list);
+    pmi_redis_plain_key_of(r, "jobs", &list);
     for (size_t i = 0; i < 5; i++) {
-        pmi_board_key_of(r, spaces[i], job->job, &keys[i]);
+        pmi_redis_key_of(r, spaces[i], job->job, &keys[i]);
     }
     pmi_redis_ttl_of(r->options.ttl, &ttl);
     pmi_redis_ttl_of(2.0 * r->options.ttl, &twice);
@@ -55,8 +55,8 @@ static pm_status queue_opening(pm_redis *r, const pm_job_message *job, const pm_
 pm_status pmi_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *err) {
     pm_job_message stamped = *job;
     pm_buffer encoded = {0};
-    pm_board_key key;
-    pmi_board_key_of(r, "job", job->job, &key);
+    pm_redis_key key;
+    pmi_redis_key_of(r, "job", job->job, &key);
     pm_status st = pmi_redis_now(r, &stamped.created, err);
     PM_THEN(st, pmi_board_encode(r, key.span, &pmi_job_type, &stamped, &encoded, err));
     PM_THEN(st, queue_opening(r, &stamped, &encoded, err));
@@ -71,10 +71,10 @@ static const char known_script[] = PM_BOARD_MENDING "mend(1, 'hash') "
                                                     "return mended";
 
 pm_status pmi_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint64_t known, pm_error *err) {
-    pm_board_key tally;
+    pm_redis_key tally;
     pm_redis_ttl ttl;
     char text[24];
-    pmi_board_key_of(r, "tally", job, &tally);
+    pmi_redis_key_of(r, "tally", job, &tally);
     pmi_redis_ttl_of(r->options.ttl, &ttl);
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)known);
     const pm_span argv[] = {pmi_span_of("EVAL"), pmi_span_of(known_script), pmi_span_of("1"),
@@ -85,8 +85,8 @@ pm_status pmi_board_known(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint6
 
 pm_status pmi_board_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_job_message *out, pm_stored *note,
                         pm_error *err) {
-    pm_board_key key;
-    pmi_board_key_of(r, "job", job, &key);
+    pm_redis_key key;
+    pmi_redis_key_of(r, "job", job, &key);
     return pmi_board_read(r, key.span, &pmi_job_type, out, note, err);
 }
 
@@ -94,8 +94,8 @@ pm_status pmi_board_keep_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm
     static const char *const spaces[] = {"job", "job-units", "job-done", "tally"};
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < sizeof spaces / sizeof *spaces; i++) {
-        pm_board_key key;
-        pmi_board_key_of(r, spaces[i], job, &key);
+        pm_redis_key key;
+        pmi_redis_key_of(r, spaces[i], job, &key);
         st = pmi_board_queue_expire(r, key.span, r->options.ttl, err);
     }
     return pmi_board_send(r, st, err);
@@ -105,10 +105,10 @@ pm_status pmi_board_keep_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm
 
 static pm_status page_of_jobs(pm_redis *r, size_t first, size_t n, uint8_t (**digests)[PM_DIGEST_BYTES], size_t *found,
                               bool *is_last, pm_error *err) {
-    pm_board_key list;
+    pm_redis_key list;
     char from[24], to[24];
     redisReply *reply = NULL;
-    pmi_board_plain_key(r, "jobs", &list);
+    pmi_redis_plain_key_of(r, "jobs", &list);
     (void)snprintf(from, sizeof from, "%zu", first);
     (void)snprintf(to, sizeof to, "%zu", first + n - 1);
     const pm_span argv[] = {pmi_span_of("ZREVRANGE"), list.span, pmi_span_of(from), pmi_span_of(to)};
@@ -173,8 +173,8 @@ pm_status pmi_board_forget_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], 
     static const char *const of_unit[] = {"unit", "attempts", "outcome", NULL};
     uint8_t(*units)[PM_DIGEST_BYTES];
     size_t n;
-    pm_board_key list;
-    pmi_board_plain_key(r, "jobs", &list);
+    pm_redis_key list;
+    pmi_redis_plain_key_of(r, "jobs", &list);
     pm_status st = pmi_board_list_units(r, job, &units, &n, err);
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         st = pmi_board_queue_unlink(r, of_unit, units[i], err);
@@ -192,9 +192,9 @@ pm_status pmi_board_forget_job(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], 
 }
 
 pm_status pmi_board_cancel(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
-    pm_board_key key;
+    pm_redis_key key;
     pm_redis_ttl ttl;
-    pmi_board_key_of(r, "cancelled", job, &key);
+    pmi_redis_key_of(r, "cancelled", job, &key);
     pmi_redis_ttl_of(r->options.ttl, &ttl);
     const pm_span argv[] = {pmi_span_of("SET"), key.span, pmi_span_of("1"), pmi_span_of("PX"), ttl.span};
     return pmi_board_send(r, pmi_redis_queue(r, argv, 5, err), err);
@@ -207,8 +207,8 @@ pm_status pmi_board_cancelled(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES
 
 pm_status pmi_board_failure(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
                             pm_error *err) {
-    pm_board_key key;
-    pmi_board_key_of(r, "failed", job, &key);
+    pm_redis_key key;
+    pmi_redis_key_of(r, "failed", job, &key);
     return pmi_board_read(r, key.span, &pmi_outcome_type, out, note, err);
 }
 

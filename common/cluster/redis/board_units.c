@@ -18,16 +18,16 @@ static const char place_script[] = PM_BOARD_MENDING
     "return mended";
 
 static pm_status queue_unit(pm_redis *r, const pm_unit_record *unit, bool fresh, pm_error *err) {
-    pm_board_key units, done, tally, attempts, outcome, key;
+    pm_redis_key units, done, tally, attempts, outcome, key;
     pm_redis_ttl ttl;
     pm_buffer encoded = {0};
     char items[24];
-    pmi_board_key_of(r, "job-units", unit->job, &units);
-    pmi_board_key_of(r, "job-done", unit->job, &done);
-    pmi_board_key_of(r, "tally", unit->job, &tally);
-    pmi_board_key_of(r, "attempts", unit->unit, &attempts);
-    pmi_board_key_of(r, "outcome", unit->unit, &outcome);
-    pmi_board_key_of(r, "unit", unit->unit, &key);
+    pmi_redis_key_of(r, "job-units", unit->job, &units);
+    pmi_redis_key_of(r, "job-done", unit->job, &done);
+    pmi_redis_key_of(r, "tally", unit->job, &tally);
+    pmi_redis_key_of(r, "attempts", unit->unit, &attempts);
+    pmi_redis_key_of(r, "outcome", unit->unit, &outcome);
+    pmi_redis_key_of(r, "unit", unit->unit, &key);
     pmi_redis_ttl_of(r->options.ttl, &ttl);
     (void)snprintf(items, sizeof items, "%zu", unit->items.size / PM_DIGEST_BYTES);
     pm_status st = pmi_board_encode(r, key.span, &pmi_unit_record_type, unit, &encoded, err);
@@ -70,7 +70,7 @@ pm_status pmi_board_place(pm_redis *r, const pm_unit_record *units, size_t n, bo
         stamped.time = now;
         st = queue_unit(r, &stamped, fresh, err);
         bytes += units[i].items.size;
-        if (++waiting == PM_BOARD_BATCH || bytes > PM_BOARD_VALUE) {
+        if (++waiting == PM_BOARD_BATCH || bytes > PM_REDIS_VALUE) {
             st = send_units(r, st, err);
             bytes = waiting = 0;
         }
@@ -80,9 +80,9 @@ pm_status pmi_board_place(pm_redis *r, const pm_unit_record *units, size_t n, bo
 
 pm_status pmi_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint8_t (**units)[PM_DIGEST_BYTES],
                                size_t *n, pm_error *err) {
-    pm_board_key list;
+    pm_redis_key list;
     redisReply *reply = NULL;
-    pmi_board_key_of(r, "job-units", job, &list);
+    pmi_redis_key_of(r, "job-units", job, &list);
     const pm_span argv[] = {pmi_span_of("SMEMBERS"), list.span};
     *units = NULL;
     *n = 0;
@@ -108,10 +108,10 @@ static pm_status see_record(void *ctx, size_t i, const redisReply *reply, pm_err
     visiting *v = ctx;
     pm_unit_record record;
     pm_message_memory memory = {0};
-    pm_board_key key;
+    pm_redis_key key;
     bool found;
     pm_error why = {0};
-    pmi_board_key_of(v->r, "unit", v->units[i], &key);
+    pmi_redis_key_of(v->r, "unit", v->units[i], &key);
     pm_status st = pmi_board_decode(v->r, key.text, reply, &pmi_unit_record_type, &record, &memory, &found, &why);
     if (st == PM_EDATA) {
         pmi_board_tell_bad(v->r, key.text, "is passed over", why.text);
@@ -137,8 +137,8 @@ pm_status pmi_board_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_bo
     for (size_t first = 0; st == PM_OK && first < n; first += PM_BOARD_BATCH) {
         size_t end = n - first < PM_BOARD_BATCH ? n : first + PM_BOARD_BATCH;
         for (size_t i = first; st == PM_OK && i < end; i++) {
-            pm_board_key key;
-            pmi_board_key_of(r, "unit", units[i], &key);
+            pm_redis_key key;
+            pmi_redis_key_of(r, "unit", units[i], &key);
             st = pmi_board_queue_get(r, key.span, err);
         }
         if (st == PM_OK) {
@@ -186,12 +186,12 @@ static pm_status read_begin(const pm_redis *r, const redisReply *reply, pm_attem
 
 static pm_status try_to_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
                               pm_attempt *out, pm_error *err) {
-    pm_board_key cancelled, outcome, attempts;
+    pm_redis_key cancelled, outcome, attempts;
     pm_redis_ttl ttl;
     redisReply *reply = NULL;
-    pmi_board_key_of(r, "cancelled", job, &cancelled);
-    pmi_board_key_of(r, "outcome", unit, &outcome);
-    pmi_board_key_of(r, "attempts", unit, &attempts);
+    pmi_redis_key_of(r, "cancelled", job, &cancelled);
+    pmi_redis_key_of(r, "outcome", unit, &outcome);
+    pmi_redis_key_of(r, "attempts", unit, &attempts);
     pmi_redis_ttl_of(r->options.ttl, &ttl);
     const pm_span argv[] = {pmi_span_of("EVAL"),
                             pmi_span_of(begin_script),
@@ -252,9 +252,9 @@ static pm_status see_count(void *ctx, size_t i, const redisReply *reply, pm_erro
 }
 
 pm_status pmi_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint64_t *faults, pm_error *err) {
-    pm_board_key attempts;
+    pm_redis_key attempts;
     counted c = {.r = r};
-    pmi_board_key_of(r, "attempts", unit, &attempts);
+    pmi_redis_key_of(r, "attempts", unit, &attempts);
     const pm_span argv[] = {pmi_span_of("HINCRBY"), attempts.span, pmi_span_of("faults"), pmi_span_of("1")};
     pm_status st = pmi_redis_queue(r, argv, 4, err);
     PM_THEN(st, pmi_board_queue_expire(r, attempts.span, r->options.ttl, err));
@@ -264,9 +264,9 @@ pm_status pmi_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint
 }
 
 pm_status pmi_board_give_back(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
-    pm_board_key attempts;
+    pm_redis_key attempts;
     pm_redis_ttl ttl;
-    pmi_board_key_of(r, "attempts", unit, &attempts);
+    pmi_redis_key_of(r, "attempts", unit, &attempts);
     pmi_redis_ttl_of(r->options.ttl, &ttl);
     const pm_span argv[] = {pmi_span_of("EVAL"), pmi_span_of(give_back_script), pmi_span_of("1"), attempts.span,
                             ttl.span};
@@ -291,9 +291,9 @@ bool pmi_board_count(const redisReply *field, uint64_t *out) {
 }
 
 pm_status pmi_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_attempt *out, pm_error *err) {
-    pm_board_key attempts;
+    pm_redis_key attempts;
     redisReply *reply = NULL;
-    pmi_board_key_of(r, "attempts", unit, &attempts);
+    pmi_redis_key_of(r, "attempts", unit, &attempts);
     const pm_span argv[] = {pmi_span_of("HMGET"), attempts.span, pmi_span_of("begun"), pmi_span_of("faults")};
     *out = (pm_attempt){0};
     pm_status st = pmi_redis_call(r, argv, 4, &reply, err);
@@ -320,13 +320,13 @@ static const char done_script[] =
 
 static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_span key,
                           pm_error *err) {
-    pm_board_key done, tally, attempts;
+    pm_redis_key done, tally, attempts;
     pm_redis_ttl ttl;
     pm_buffer encoded = {0};
     char items[24];
-    pmi_board_key_of(r, "job-done", outcome->job, &done);
-    pmi_board_key_of(r, "tally", outcome->job, &tally);
-    pmi_board_key_of(r, "attempts", outcome->unit, &attempts);
+    pmi_redis_key_of(r, "job-done", outcome->job, &done);
+    pmi_redis_key_of(r, "tally", outcome->job, &tally);
+    pmi_redis_key_of(r, "attempts", outcome->unit, &attempts);
     pmi_redis_ttl_of(r->options.ttl, &ttl);
     (void)snprintf(items, sizeof items, "%llu", (unsigned long long)n_items);
     pm_status st = pmi_board_encode(r, key, &pmi_outcome_type, outcome, &encoded, err);
@@ -355,8 +355,8 @@ static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64
 static pm_status end_failed(pm_redis *r, const pm_outcome_message *outcome, pm_span key, pm_error *err) {
     pm_outcome_message standing;
     pm_stored note = {0};
-    pm_board_key failed;
-    pmi_board_key_of(r, "failed", outcome->job, &failed);
+    pm_redis_key failed;
+    pmi_redis_key_of(r, "failed", outcome->job, &failed);
     pm_status st = pmi_board_read(r, key, &pmi_outcome_type, &standing, &note, err);
     bool is_done = st == PM_OK && note.found && standing.code == PM_OK;
     pmi_stored_free(&note);
@@ -373,16 +373,16 @@ static pm_status end_failed(pm_redis *r, const pm_outcome_message *outcome, pm_s
 }
 
 pm_status pmi_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err) {
-    pm_board_key key;
-    pmi_board_key_of(r, "outcome", outcome->unit, &key);
+    pm_redis_key key;
+    pmi_redis_key_of(r, "outcome", outcome->unit, &key);
     return outcome->code == PM_OK ? end_done(r, outcome, n_items, key.span, err)
                                   : end_failed(r, outcome, key.span, err);
 }
 
 pm_status pmi_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
                             pm_error *err) {
-    pm_board_key key;
-    pmi_board_key_of(r, "outcome", unit, &key);
+    pm_redis_key key;
+    pmi_redis_key_of(r, "outcome", unit, &key);
     return pmi_board_read(r, key.span, &pmi_outcome_type, out, note, err);
 }
 

@@ -11,7 +11,7 @@
 #define BEAT_SLACK 5.0     /* between asking for the time and writing the heartbeat, and the server's clock set */
 #define LISTED_FOR 86400.0 /* seconds that a worker without heartbeat stays on the list */
 
-static pm_status key_of_worker(const pm_redis *r, pm_span id, pm_board_key *out, pm_error *err) {
+static pm_status key_of_worker(const pm_redis *r, pm_span id, pm_redis_key *out, pm_error *err) {
     bool is_fine = id.size > 0 && id.size <= MAX_ID;
     for (size_t i = 0; is_fine && i < id.size; i++) {
         is_fine = isgraph(id.bytes[i]) != 0;
@@ -50,11 +50,11 @@ static void shift_times(pm_worker_message *worker, double now) {
 }
 
 static pm_status queue_beat(pm_redis *r, const pm_worker_message *worker, pm_error *err) {
-    pm_board_key key, list;
+    pm_redis_key key, list;
     pm_redis_ttl beat, listed;
     char seconds[24];
     pm_buffer encoded = {0};
-    pmi_board_plain_key(r, "workers", &list);
+    pmi_redis_plain_key_of(r, "workers", &list);
     pmi_redis_ttl_of(PM_WORKER_SECONDS, &beat);
     pmi_redis_ttl_of(LISTED_FOR, &listed);
     (void)snprintf(seconds, sizeof seconds, "%.0f", LISTED_FOR);
@@ -86,8 +86,8 @@ pm_status pmi_board_beat(pm_redis *r, pm_worker_message *worker, pm_error *err) 
 }
 
 pm_status pmi_board_leave(pm_redis *r, pm_span id, pm_error *err) {
-    pm_board_key key, list;
-    pmi_board_plain_key(r, "workers", &list);
+    pm_redis_key key, list;
+    pmi_redis_plain_key_of(r, "workers", &list);
     const pm_span remove[] = {pmi_span_of("ZREM"), list.span, id};
     pm_status st = key_of_worker(r, id, &key, err);
     if (st == PM_OK) {
@@ -128,7 +128,7 @@ static pm_status see_worker(void *ctx, size_t i, const redisReply *reply, pm_err
     pm_message_memory memory = {0};
     bool found;
     pm_error why = {0};
-    pm_board_key key;
+    pm_redis_key key;
     pm_status st = key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, &why);
     PM_THEN(st, pmi_board_decode(w->r, key.text, reply, &pmi_worker_type, &worker, &memory, &found, &why));
     if (st == PM_EDATA) {
@@ -154,7 +154,7 @@ static pm_status seat_all(roll *w, const char *list, pm_error *err) {
     }
     for (size_t i = 0; i < n; i++) {
         const redisReply *id = w->list->element[i];
-        pm_board_key key;
+        pm_redis_key key;
         pm_error why = {0};
         if (id->type == REDIS_REPLY_STRING &&
             key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, &why) == PM_OK) {
@@ -171,7 +171,7 @@ static pm_status visit_workers(roll *w, pm_error *err) {
         size_t end = w->n - w->first < PM_BOARD_BATCH ? w->n : w->first + PM_BOARD_BATCH;
         for (size_t i = w->first; i < end; i++) {
             const redisReply *id = w->list->element[w->seats[i]];
-            pm_board_key key;
+            pm_redis_key key;
             PM_TRY(key_of_worker(w->r, (pm_span){(const uint8_t *)id->str, id->len}, &key, err));
             PM_TRY(pmi_board_queue_get(w->r, key.span, err));
         }
@@ -181,10 +181,10 @@ static pm_status visit_workers(roll *w, pm_error *err) {
 }
 
 pm_status pmi_board_workers(pm_redis *r, pm_board_worker_visit visit, void *ctx, pm_error *err) {
-    pm_board_key list;
+    pm_redis_key list;
     redisReply *reply = NULL;
     pm_error why = {0};
-    pmi_board_plain_key(r, "workers", &list);
+    pmi_redis_plain_key_of(r, "workers", &list);
     const pm_span argv[] = {pmi_span_of("ZREVRANGE"), list.span, pmi_span_of("0"), pmi_span_of("-1")};
     double now = 0;
     pm_status st = pmi_redis_now(r, &now, &why);

@@ -7,9 +7,6 @@
 #include "redis/redis_impl.h"
 #include "redis/traces.h"
 
-/* A manifest as it is stored: compressed, so that more than this is no manifest of ours. */
-#define MAX_MANIFEST ((size_t)4 << 30)
-
 /* ---- writing ---- */
 
 static pm_status add_bytes(void *ctx, const void *bytes, size_t n, pm_error *err) {
@@ -174,7 +171,7 @@ pm_status pmi_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size
     pmi_hex(job, hex);
     *out = (pm_analysis){0};
     PM_TRY(check_stored_size(r, job, limit, err));
-    pm_status st = pmi_blob_get(r, PM_SPACE_MANIFEST, job, MAX_MANIFEST, &bytes, &found, err);
+    pm_status st = pmi_blob_get(r, PM_SPACE_MANIFEST, job, PM_BLOB_READ, &bytes, &found, err);
     if (st == PM_OK && found != PM_BLOB_FOUND) {
         st = pmi_fail(err, PM_ENOINPUT, "Redis at %s %s of job %s; submit the graph (again)", r->options.address,
                       found == PM_BLOB_MISSING ? "has no manifest" : "had a damaged manifest", hex);

@@ -413,6 +413,14 @@ pm_span pmi_redis_plain_key(const pm_redis *r, const char *name, char key[PM_RED
     return pmi_span_of(key);
 }
 
+void pmi_redis_key_of(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_redis_key *out) {
+    out->span = pmi_redis_key(r, space, digest, out->text);
+}
+
+void pmi_redis_plain_key_of(const pm_redis *r, const char *name, pm_redis_key *out) {
+    out->span = pmi_redis_plain_key(r, name, out->text);
+}
+
 void pmi_redis_ttl_of(double seconds, pm_redis_ttl *out) {
     long long ms = (long long)ceil(seconds * 1e3);
     (void)snprintf(out->text, sizeof out->text, "%lld", ms);

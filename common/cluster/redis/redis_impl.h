@@ -71,4 +71,16 @@ pm_status pmi_redis_tls_open(pm_redis *r, pm_error *err);
 pm_status pmi_redis_tls_start(pm_redis *r, pm_error *err);
 void pmi_redis_tls_close(pm_redis *r);
 
+/* No Redis value is larger. */
+#define PM_REDIS_VALUE ((size_t)1 << 20)
+
+/* A key with its text. Must not move. */
+typedef struct pm_redis_key {
+    char text[PM_REDIS_KEY];
+    pm_span span;
+} pm_redis_key;
+
+void pmi_redis_key_of(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_redis_key *out);
+void pmi_redis_plain_key_of(const pm_redis *r, const char *name, pm_redis_key *out);
+
 #endif

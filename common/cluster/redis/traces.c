@@ -5,9 +5,6 @@
 #include "base/mem.h"
 #include "trace/codec.h"
 
-/* The largest trace that is read from Redis. */
-#define MAX_TRACE ((size_t)4 << 30)
-
 /* Traces in memory by key: open addressing, at most three quarters full. A key is uniform already, its first bytes are
  * the hash. */
 typedef struct held_trace {
@@ -212,7 +209,7 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
                                 pm_cache_found *found, pm_error *err) {
     size_t before = value->size;
     pm_blob_found there;
-    pm_status st = pmi_blob_get(t->redis, PM_SPACE_TRACE, key, MAX_TRACE, value, &there, err);
+    pm_status st = pmi_blob_get(t->redis, PM_SPACE_TRACE, key, PM_BLOB_READ, value, &there, err);
     *found = there == PM_BLOB_FOUND ? PM_CACHE_FOUND : there == PM_BLOB_DAMAGED ? PM_CACHE_DAMAGED : PM_CACHE_MISSING;
     PM_TRY(st);
     if (there == PM_BLOB_FOUND && t->disk != NULL) {
@@ -348,7 +345,7 @@ pm_status pmi_traces_warm(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYT
         st = look_near(w, keys, n, err);
     }
     PM_THEN(st, pmi_blob_get_many(traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])far, w->n_far,
-                                  MAX_TRACE, see_far, w, err));
+                                  PM_BLOB_READ, see_far, w, err));
     free(far);
     free(w);
     return st;

@@ -12,8 +12,7 @@
 #include "wire/seal.h"
 
 #define PROGRESS_SECONDS 15.0
-#define MAX_BYTES ((size_t)4 << 30) /* of a unit behind a claim check */
-#define BATCH 256                   /* letters that are taken back at once */
+#define BATCH 256 /* letters that are taken back at once */
 
 void pmi_letters_free(pm_letters *letters) {
     for (size_t i = 0; i < letters->n; i++) {
@@ -215,7 +214,7 @@ static pm_status fetch(pm_letter_post *post, const pm_claim_message *claim, unit
     char hex[PM_DIGEST_HEX];
     pm_blob_found found;
     pmi_hex(claim->blob, hex);
-    PM_TRY(pmi_blob_get(post->redis, PM_SPACE_BLOB, claim->blob, MAX_BYTES, &u->blob, &found, err));
+    PM_TRY(pmi_blob_get(post->redis, PM_SPACE_BLOB, claim->blob, PM_BLOB_READ, &u->blob, &found, err));
     if (found != PM_BLOB_FOUND) {
         return pmi_fail(err, PM_EDATA, "its blob %s is %s Redis: submit the graph again, and drop the letter", hex,
                         found == PM_BLOB_MISSING ? "gone from" : "damaged in");
