@@ -161,7 +161,7 @@ static bool is_bad(double weight) {
 }
 
 /* The first bad row of theta is reported, then its first bad weight: the same whatever the lanes are. Weights of the
- * start distribution alone are judged by their sum (eval/start.h). */
+ * start distribution alone are judged by their sum (eval/theta.h). */
 static pm_status refuse_bad(const pm_graph *g, const double *theta, size_t first, size_t count, unsigned lanes,
                             const double *values, pm_error *err) {
     bool *is_of_edge = pmi_calloc(g->n_weights, sizeof *is_of_edge);

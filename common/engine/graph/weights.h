@@ -39,7 +39,7 @@ void pmi_terms_subtract(pm_terms *terms, const pm_graph *graph, const double *th
  *
  * Numbers the weights anew, so that two edges have the same number only if their quotients are the same at every theta,
  * and fills sum_first and times. Weights of the start distribution come first and are not divided: it has a sum of its
- * own (eval/start.h). */
+ * own (eval/theta.h). */
 pm_status pmi_normalize_prepare(pm_graph *g, pm_error *err);
 
 /* Divides values (as pmi_weights_fill lays them out, `count` lanes of them in use), that are 0 or more and finite.
