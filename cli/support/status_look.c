@@ -173,9 +173,9 @@ static pm_status look_at_letters(cli_status_source *source, cli_status *out, pm_
     if (source->dead == NULL) {
         PM_TRY(cli_cluster_open_reader(c, PM_TOPIC_DEAD, true, &source->dead, err));
     }
-    PM_TRY(pmi_letters_read(&source->letters, source->dead, &c->deadline, err));
+    pm_status st = pmi_letters_read(&source->letters, source->dead, &c->deadline, err);
     out->n_dead = source->letters.n;
-    return PM_OK;
+    return st;
 }
 
 static pm_status try_kafka(cli_status_source *source, cli_status *out, pm_error *err) {

@@ -168,7 +168,7 @@ static pm_status check_rights(pm_redis *r, pm_error *err) {
     PM_TRY(pmi_redis_flush(r, look, &seen, err));
     if (seen.refused[0] != 0) {
         return pmi_fail(err, PM_EPERMISSION,
-                        "Redis at %s: user '%s' may not use %s (%s; the cluster needs all of them on keys %s:*",
+                        "Redis at %s: user '%s' may not use %s (%s); the cluster needs all of them on keys %s:*",
                         r->options.address, r->options.user == NULL ? "default" : r->options.user, seen.refused,
                         seen.words, r->options.prefix);
     }

@@ -141,6 +141,9 @@ pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, p
     }
     pm_analysis analysis;
     *out = NULL;
+    if (report != NULL) {
+        *report = (pm_model_report){0};
+    }
     pm_status st =
         pmi_analysis_split((pm_graph *)graph, options->effort, options->defective, options->log, &analysis, err);
     PM_THEN(st, pmi_model_of(&analysis, NULL, options, out, report, err));
