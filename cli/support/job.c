@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "cache/disk.h"
 #include "model/model.h"
 
 pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
@@ -214,10 +213,8 @@ pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err) {
     options.threads = on_threads ? job->request.threads : 1;
     options.densities_only = job->request.n_moments == 0 && !job->request.covariance;
     PM_TRY(cli_job_split(job, err));
-    pm_trace_cache traces = pmi_disk_traces(job->cluster.disk);
-    pm_trace_cache classes = pmi_disk_classes(job->cluster.disk);
-    const pm_trace_source opened = {.cache = &traces, .classes = &classes};
-    pm_status st = pmi_model_of(&job->analysis, job->cluster.disk != NULL ? &opened : NULL, &options, &job->model,
+    const pm_trace_source opened = {.disk = job->cluster.disk}; /* a database is opened once in a process */
+    pm_status st = pmi_model_of(&job->analysis, opened.disk != NULL ? &opened : NULL, &options, &job->model,
                                 &job->result.model, err);
     return cli_name_graph(st, job->options.graph, err);
 }

@@ -12,19 +12,11 @@ void pm_model_options_default(pm_model_options *options) {
 }
 
 static pm_status open_cache(const pm_model_options *options, pm_disk **disk, pm_error *err) {
-    *disk = NULL;
-    if (!options->use_cache) {
-        return PM_OK;
-    }
     size_t limit = options->cache_limit == 0 ? PM_DISK_DEFAULT_LIMIT : options->cache_limit;
-    pm_status st = pmi_disk_open_if_usable(options->cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"), limit,
-                                           options->log, disk, err);
-    if (*disk != NULL && options->strict_cache && pmi_disk_was_damaged(*disk)) {
-        st = pmi_fail(err, PM_EDATA, "the trace cache was damaged and is made anew, and --strict-cache is on");
-        pmi_disk_close(*disk);
-        *disk = NULL;
-    }
-    return st;
+    *disk = NULL;
+    return !options->use_cache ? PM_OK
+                               : pmi_disk_open_if_usable(options->cache_dir, getenv("XDG_CACHE_HOME"), getenv("HOME"),
+                                                         limit, options->log, disk, err);
 }
 
 /* ---- making a model ---- */
@@ -40,25 +32,31 @@ static pm_library_options library_options(const pm_model *m, const pm_model_opti
                                 .log = options->log};
 }
 
+static pm_status make_from_disk(pm_model *m, pm_disk *disk, pm_library_options *o, pm_error *err) {
+    pm_trace_cache traces = pmi_disk_traces(disk), classes = pmi_disk_classes(disk);
+    if (o->strict_cache && pmi_disk_was_damaged(disk)) {
+        return pmi_fail(err, PM_EDATA, "the trace cache was damaged and is made anew, and --strict-cache is on");
+    }
+    o->cache = &traces;
+    o->classes = &classes;
+    pmi_disk_hold(disk);
+    return pmi_library_make(&m->analysis, o, &m->library, err);
+}
+
 static pm_status make_library(pm_model *m, const pm_trace_source *source, const pm_model_options *options,
                               pm_error *err) {
     pm_library_options o = library_options(m, options);
-    if (source != NULL) {
+    pm_disk *opened = NULL;
+    if (source == NULL) {
+        PM_TRY(open_cache(options, &opened, err));
+    } else {
         o.cache = source->cache;
-        o.classes = source->classes;
         o.cached_only = source->cached_only;
-        return pmi_library_make(&m->analysis, &o, &m->library, err);
     }
-    pm_disk *disk;
-    PM_TRY(open_cache(options, &disk, err));
-    pm_trace_cache traces = pmi_disk_traces(disk), classes = pmi_disk_classes(disk);
-    if (disk != NULL) {
-        o.cache = &traces;
-        o.classes = &classes;
-        pmi_disk_hold(disk);
-    }
-    pm_status st = pmi_library_make(&m->analysis, &o, &m->library, err);
-    pmi_disk_close(disk);
+    pm_disk *disk = source != NULL ? source->disk : opened;
+    pm_status st =
+        disk != NULL ? make_from_disk(m, disk, &o, err) : pmi_library_make(&m->analysis, &o, &m->library, err);
+    pmi_disk_close(opened);
     return st;
 }
 

@@ -23,9 +23,9 @@ struct pm_model {
 
 /* Where the traces of a model come from, instead of the disk that the options name. */
 typedef struct pm_trace_source {
-    const pm_trace_cache *cache;   /* NULL: none */
-    const pm_trace_cache *classes; /* as in pm_library_options */
-    bool cached_only;              /* nothing is recorded: a missing trace is PM_EUNAVAILABLE, naming its key */
+    struct pm_disk *disk;        /* opened by the caller, or NULL; else: */
+    const pm_trace_cache *cache; /* NULL: none */
+    bool cached_only;            /* nothing is recorded: a missing trace is PM_EUNAVAILABLE, naming its key */
 } pm_trace_source;
 
 /* pm_model_new of a graph that is analysed already: the model takes the analysis, which is empty then; after a failure
