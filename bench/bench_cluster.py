@@ -6,8 +6,8 @@ it Celery and RQ on the same Redis.
     venv/bin/pip install celery redis rq packaging
     bench/bench_cluster.py [--phasemill build/phasemill] [--peers venv/bin/python] [PART...]
 
-Parts: units, latency, seals, slots, sccs, strategies, peers (all of them when none is named). One Kafka broker and one Redis
-are those of the tests' harness. Each part prints one table; times are wall times.
+Parts: units, latency, seals, slots, sccs, strategies, peers (all of them when none is named). The tests' harness
+starts one Kafka broker and one Redis, and stops them at the end. Each part prints one table; times are wall times.
 """
 
 import argparse
@@ -86,11 +86,11 @@ def part_seals(bench):
     key = os.path.join(bench.folder, "key")
     with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
         f.write("0123456789abcdef" * 4)
-    path = generate(bench, "seals", "random", "--sccs", "40000", "--size", "12", "--extra", "2")
-    work = {
-        "5,000 no-op units": ["probe", "--json", "--units", "5000", "--timeout", "600"],
-        "40,000 SCCs of 12 states": ["submit", path, "--wait", "--no-cache"],
-    }
+    work = {}
+    for count in (5000, 40000):
+        path = generate(bench, f"seals-{count}", "random", "--sccs", str(count), "--size", "12", "--extra", "2")
+        work[f"{count:,} no-op units"] = ["probe", "--json", "--units", str(count), "--timeout", "600"]
+        work[f"{count:,} SCCs of 12 states"] = ["submit", path, "--wait", "--no-cache"]
     wall, processor = {}, {}
     for number in range(2 * bench.rounds):
         which = ("", key)[number % 2]

@@ -15,7 +15,7 @@ import fuzz_exact
 import gmpy2
 
 SHOWN = 25  # findings that are printed whole
-SLOW = 10  # seconds of processor time, and one more for each row of theta, after which a command does not end
+SLOW = 10  # seconds of processor time, and one more for each row of theta: beyond, a command "does not end"
 PATIENCE = 600  # seconds by the clock
 TOO_MANY_STEPS = re.compile(r"tolerance|steps")
 
