@@ -85,8 +85,8 @@ sanitized() {
     return $status
 }
 
-# python_tests FOLDER [SHARE]: runs tests/FOLDER/test_*.py, or a share of these files such as 1/2, with unittest against the
-# built program and counts the tests
+# python_tests FOLDER [CLAIMS]: runs tests/FOLDER/test_*.py with unittest against the built program and counts the tests;
+# those who are given the same folder CLAIMS share the files
 python_tests() {
-    PHASEMILL=$PWD/build/phasemill /usr/bin/python3 tests/support/run_python_tests.py "tests/$1" "$PM_COUNTS" "${2-1/1}"
+    PHASEMILL=$PWD/build/phasemill /usr/bin/python3 tests/support/run_python_tests.py "tests/$1" "$PM_COUNTS" "${@:2}"
 }

@@ -1,5 +1,7 @@
-"""Runs the unittest files of a folder, or a share of them ("2/3": the second of three); appends "passed failed skipped"
-to a file, and says why a test was skipped."""
+"""Runs the unittest files of a folder; appends "passed failed skipped" to a file, and says why a test was skipped. Those
+that are given the same folder for claims share the files: each is run by the one that comes to it first."""
+import os
+import pathlib
 import sys
 import time
 import unittest
@@ -19,11 +21,29 @@ class TimedResult(unittest.TextTestResult):
             self.stream.writeln(f"slow: {test} {took:.0f} s")
 
 
+class Shared(unittest.TestSuite):
+    """Suites of which others may have claimed some by the time that it is their turn."""
+
+    _cleanup = False  # it would take the number of a suite that ran for its place among all
+
+    def __init__(self, suites, claims):
+        super().__init__(suites)
+        self._claims = claims
+
+    def __iter__(self):
+        for number, suite in enumerate(super().__iter__()):
+            try:
+                os.mkdir(self._claims / str(number))
+            except FileExistsError:
+                continue
+            yield suite
+
+
 def main():
     folder, counts = sys.argv[1:3]
-    share, shares = map(int, (sys.argv[3] if len(sys.argv) > 3 else "1/1").split("/"))
-    modules = list(unittest.defaultTestLoader.discover(folder, pattern="test_*.py"))
-    suite = unittest.TestSuite(modules[share - 1::shares])
+    suite = unittest.defaultTestLoader.discover(folder, pattern="test_*.py")
+    if len(sys.argv) > 3:
+        suite = Shared(suite, pathlib.Path(sys.argv[3]))
     runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=1, resultclass=TimedResult)
     result = runner.run(suite)
     # A test with several failing subtests is one failed test.
