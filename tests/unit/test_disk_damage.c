@@ -1,5 +1,6 @@
 /* Damage to the files of the cache: no crash, no hang, no wrong value, and never in silence. Each trial runs in a child
- * process, so that a crash would be seen. PM_TEST_FULL=1 in the environment tries every byte. */
+ * process, so that a crash would be seen. PM_TEST_FULL=1 in the environment tries every byte, PM_SHORT_TESTS=1 a fifth
+ * of the sample. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -162,14 +163,23 @@ static int in_child(const disk_fixture *f, size_t *found) {
     return told || WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 9;
 }
 
+static bool is_full(void) {
+    return getenv("PM_TEST_FULL") != NULL;
+}
+
+static bool is_short(void) {
+    return getenv("PM_SHORT_TESTS") != NULL;
+}
+
 /* How far to go to the next byte to damage: the header byte by byte, pages of trees closely, values here and there. */
-static size_t step_of(const uint8_t *page, size_t number, size_t at, bool full) {
+static size_t step_of(const uint8_t *page, size_t number, size_t at) {
     uint8_t kind = page[number == 0 ? 100 : 0];
     bool is_tree = kind == 2 || kind == 5 || kind == 10 || kind == 13;
-    if (full || (number == 0 && at < 128)) {
+    if (is_full() || (number == 0 && at < 128)) {
         return 1;
     }
-    return at < 16 ? 3 : is_tree && at < 200 ? 11 : 131;
+    size_t step = at < 16 ? 3 : is_tree && at < 200 ? 11 : 131;
+    return is_short() ? 5 * step : step;
 }
 
 #define BATCH 100
@@ -214,14 +224,13 @@ static void run_batch(const disk_fixture *f, pm_buffer *good, batch *b) {
               b->at[b->tried > 0 && b->step != 0 ? b->tried - 1 : b->tried], b->step, WTERMSIG(status));
 }
 
-static void damage_file(pm_buffer *good, const disk_fixture *f, batch *sum) {
-    bool full = getenv("PM_TEST_FULL") != NULL;
+static void damage_file(pm_buffer *good, const disk_fixture *f, size_t from, size_t to, batch *sum) {
     batch *b = mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(b, MAP_FAILED);
-    for (size_t at = 0; at < good->size;) {
-        for (b->n = 0; b->n < BATCH && at < good->size; b->n++) {
+    for (size_t at = from; at < to;) {
+        for (b->n = 0; b->n < BATCH && at < to; b->n++) {
             b->at[b->n] = at;
-            at += step_of(good->bytes + at / PAGE * PAGE, at / PAGE, at % PAGE, full);
+            at += step_of(good->bytes + at / PAGE * PAGE, at / PAGE, at % PAGE);
         }
         run_batch(f, good, b);
         sum->n += b->n;
@@ -231,19 +240,29 @@ static void damage_file(pm_buffer *good, const disk_fixture *f, batch *sum) {
     munmap(b, sizeof *b);
 }
 
-Test(disk_damage, any_byte, .timeout = 3000) {
+static void damage_half(size_t number) {
     disk_fixture f;
     disk_fixture_make(&f);
     pm_buffer good = used_cache(&f);
     batch sum = {0};
-    damage_file(&good, &f, &sum);
+    size_t half = good.size / 2;
+    damage_file(&good, &f, number * half, number == 0 ? half : good.size, &sum);
     fprintf(stderr, "%zu of %zu damaged files lost entries; %zu showed damage in later uses\n", sum.lost, sum.n,
             sum.late);
-    cr_assert_gt(sum.n, 1500);
-    cr_assert_gt(sum.lost, 500); /* the damage is not where nobody looks */
+    cr_assert_gt(sum.n, is_short() ? 250 : 1500);
+    cr_assert_gt(sum.lost, is_short() ? 50 : 250); /* the damage is not where nobody looks */
     cr_assert_eq(f.errors, 0, "%s", f.last_error);
     pmi_buffer_free(&good);
     disk_fixture_remove(&f);
+}
+
+/* Two tests, which run side by side. */
+Test(disk_damage, any_byte_of_the_first_half, .timeout = 3000) {
+    damage_half(0);
+}
+
+Test(disk_damage, any_byte_of_the_second_half, .timeout = 3000) {
+    damage_half(1);
 }
 
 /* The file cut short: at every page, and next to it. */
@@ -432,7 +451,7 @@ Test(disk_damage, journals, .timeout = 600) {
     write_file(&f, PM_DISK_FILE "-journal", journal.bytes, journal.size);
     cr_assert_eq(in_child(&f, &found), 0);
     cr_assert_eq(found, ENTRIES);
-    size_t step = getenv("PM_TEST_FULL") != NULL ? 7 : 509;
+    size_t step = is_full() ? 7 : is_short() ? 5 * 509 : 509;
     for (size_t at = 0; at < journal.size; at += at < 32 ? 1 : step) {
         journal.bytes[at] ^= 0x55;
         write_file(&f, PM_DISK_FILE, half.bytes, half.size);
