@@ -242,7 +242,7 @@ class Stored(trials.TrialCase):
     def test_claim_check_gone(self):
         """The blob of a large unit is gone before a worker sees it: the job fails naming it, and can be submitted anew."""
         graph = self.cluster.run / "hubs.msgpack"
-        graphs.hubs(graph, 20000, 40, 20, seed=1)
+        graphs.hubs(graph, 8000, 40, 20, seed=1)
         job = self.cluster.submit(graph)
         blob, = self.board.keys("blob")
         self.board.redis("UNLINK", self.board.key("blob", blob))

@@ -106,7 +106,7 @@ class Redis(faults.FaultCase):
     def test_emptied_under_a_claim_check(self):
         """A large unit whose blob went with all else fails, is forgiven and sent again."""
         path = self.cluster.run / "hubs.msgpack"
-        graphs.hubs(path, 20000, 40, 20, seed=1)
+        graphs.hubs(path, 8000, 40, 20, seed=1)
         self.job = self.cluster.submit(path)
         collector = self.cluster.start("collect", self.job, "--moments", 1, "--timeout", 120)
         collector.wait_log("recording: 0 %", 60)

@@ -8,7 +8,7 @@ import unittest
 
 from harness import support, trials
 
-SLOW = ("random", "--sccs", 1, "--size", 8000)  # with --effort best, seconds to record
+SLOW = ("tandem", "--k1", 250, "--k2", 250)  # with --effort best, seconds to record, and little to evaluate
 LARGE = ("tandem", "--k1", 150, "--k2", 150)  # dozens of megabytes
 OTHER = ("random", "--sccs", 40, "--size", 60)
 TRIES = 3
@@ -74,9 +74,9 @@ class Poison(trials.TrialCase):
         graph = self.graph(*SLOW)
         worker = self.cluster.worker(slots=2, PHASEMILL_WORKER_UNIT_SECONDS="1")
         began = time.monotonic()
-        job, _ = self.fails(graph, "1,1", ["overran", "1 s"], worker)
+        job, _ = self.fails(graph, "1,2,2,1", ["overran", "1 s"], worker)
         self.assertLess(time.monotonic() - began, 40)
-        self.replays(job, graph, "1,1", worker)
+        self.replays(job, graph, "1,2,2,1", worker)
 
     def test_memory(self):
         graph = self.graph(*LARGE)
@@ -97,9 +97,9 @@ class Poison(trials.TrialCase):
     def test_killed(self):
         graph = self.graph(*SLOW)
         worker = self.cluster.worker(slots=1)
-        job, _ = self.fails(graph, "1,1", ["killed by signal 9"], worker,
+        job, _ = self.fails(graph, "1,2,2,1", ["killed by signal 9"], worker,
                             during=lambda unit: self.kill_children(unit, worker))
-        self.replays(job, graph, "1,1", worker)
+        self.replays(job, graph, "1,2,2,1", worker)
 
     def test_crash(self):
         worker = self.cluster.worker(slots=2)
