@@ -2,11 +2,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
-#include "base/retry.h"
-#include "units/send.h"
-
 /* Traces that are there and turn out to be unusable are recorded again, but not for ever. */
 #define MAX_ROUNDS 5
 
@@ -16,16 +11,12 @@ typedef struct collection {
     pm_analysis *job;
     const pm_collect_options *options;
     pm_collect_report *report;
-    uint8_t (*keys)[PM_DIGEST_BYTES]; /* of the classes */
+    pm_digest *keys; /* of the classes */
     double begun;
     bool was_emptied;  /* Redis: the manifest or the job's record was gone */
     size_t n_forgiven; /* units that failed for it */
     size_t n_known;    /* items that are there, when others are sent again */
 } collection;
-
-static pm_retry retry_redis(const collection *c) {
-    return pmi_producer_retry(c->p, "Redis");
-}
 
 /* ---- sending again ---- */
 
@@ -57,8 +48,8 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
     bool exists = false;
     pm_job_message job;
     pm_stored note = {0};
-    pm_status st = pmi_blob_exist(c->p->traces->redis, PM_SPACE_MANIFEST,
-                                  (const uint8_t(*)[PM_DIGEST_BYTES])c->job->graph->digest, 1, &exists, err);
+    pm_status st = pmi_blob_exist(c->p->traces->redis, PM_SPACE_MANIFEST, (const pm_digest *)c->job->graph->digest, 1,
+                                  &exists, err);
     if (st == PM_OK && !exists) {
         pmi_logf(c->p->log, PM_LOG_WARNING, "the job's manifest is gone from Redis; it is put back");
         c->was_emptied = true;
@@ -80,7 +71,7 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
 
 static pm_status restore(collection *c, pm_error *err) {
     pm_status st;
-    pm_retry retry = retry_redis(c);
+    pm_retry retry = pmi_producer_retry(c->p, "Redis");
     do {
         st = try_to_restore(c, err);
     } while (pmi_retry_again(&retry, st, err));
@@ -102,7 +93,7 @@ static pm_status send_again(void *ctx, const uint32_t *items, size_t n, pm_error
 static pm_status watch_traces(collection *c, pm_error *err) {
     pm_watch_options options = {.job = c->job->graph->digest,
                                 .kind = &pmi_record_units,
-                                .items = (const uint8_t(*)[PM_DIGEST_BYTES])c->keys,
+                                .items = (const pm_digest *)c->keys,
                                 .n_items = c->job->classes.n_classes,
                                 .send = send_again,
                                 .ctx = c};
@@ -115,9 +106,9 @@ static pm_status watch_traces(collection *c, pm_error *err) {
 static pm_status stitch(collection *c, pm_model **model, pm_error *err) {
     pm_status st;
     pm_trace_cache cache = pmi_traces_cache(c->p->traces);
-    pm_retry retry = retry_redis(c);
+    pm_retry retry = pmi_producer_retry(c->p, "Redis");
     do {
-        st = pmi_traces_warm(c->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])c->keys, c->job->classes.n_classes, err);
+        st = pmi_traces_warm(c->p->traces, (const pm_digest *)c->keys, c->job->classes.n_classes, err);
     } while (pmi_retry_again(&retry, st, err));
     if (st == PM_OK) {
         const pm_trace_source source = {.cache = &cache, .cached_only = true};
@@ -146,7 +137,7 @@ static pm_status forgive(collection *c, bool *forgiven, pm_error *err) {
     if (st != PM_OK || !c->was_emptied) {
         return st;
     }
-    pm_retry retry = retry_redis(c);
+    pm_retry retry = pmi_producer_retry(c->p, "Redis");
     do {
         st = pmi_board_forgive(c->p->traces->redis, c->job->graph->digest, watch->failed_unit, err);
     } while (pmi_retry_again(&retry, st, err));
@@ -204,19 +195,9 @@ pm_status pmi_collect(pm_producer *producer, pm_reader *reader, pm_analysis *job
         *model = NULL;
     }
     *report = (pm_collect_report){0};
-    collection c = {.p = producer,
-                    .reader = reader,
-                    .job = job,
-                    .options = options,
-                    .report = report,
-                    .keys = pmi_malloc(job->classes.n_classes, sizeof *c.keys),
-                    .begun = pmi_seconds()};
-    if (c.keys == NULL) {
-        return pmi_fail_memory(err, "the SCCs of a job", job->classes.n_classes * sizeof *c.keys);
-    }
-    for (size_t i = 0; i < job->classes.n_classes; i++) {
-        memcpy(c.keys[i], job->classes.canon[i].key, PM_DIGEST_BYTES);
-    }
+    collection c = {
+        .p = producer, .reader = reader, .job = job, .options = options, .report = report, .begun = pmi_seconds()};
+    PM_TRY(pmi_trace_keys(&job->classes, &c.keys, err));
     size_t n_missing = 0;
     pm_status st = run_rounds(&c, &n_missing, model, err);
     if (st == PM_OK && model != NULL) {

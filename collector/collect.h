@@ -18,9 +18,8 @@ typedef struct pm_collect_report {
     size_t rounds; /* more than one: traces were altered or went missing once they had been there */
 } pm_collect_report;
 
-/* Watches the job until all its traces are there, fetches and stitches. A trace that was altered in Redis is named in a
- * log line, removed, and recorded again. The model takes the job (a graph whose classes are found), which is
- * empty then. `model` NULL: only waits, and the job stays as it is. */
+/* Waits for all traces of the job, fetches and stitches. An altered trace is named in a log line, removed, and recorded
+ * again. The model takes the job, which is empty then. `model` NULL: only waits. */
 pm_status pmi_collect(pm_producer *producer, pm_reader *reader, pm_analysis *job, const pm_collect_options *options,
                       pm_model **model, pm_collect_report *report, pm_error *err);
 
@@ -29,10 +28,9 @@ typedef struct pm_evaluate_report {
     pm_watch_report watch;
 } pm_evaluate_report;
 
-/* Evaluates on the cluster: theta cut into slices by cost, a unit each; results keyed by content, so that what was
- * asked before is not computed again. The arrays are the same bits as pm_evaluate's. Traces and manifest of the job
- * (`manifest`, encoded) are put into Redis where they are gone. Errors: as pm_evaluate's, naming the row of the whole
- * batch; those of pmi_watch. */
+/* Evaluates on the cluster: theta cut into slices by cost, a unit each; results keyed by content. The arrays are the
+ * same bits as pm_evaluate's. Traces and `manifest` are put into Redis where they are gone. Errors: as pm_evaluate's,
+ * naming the row of the whole batch; those of pmi_watch. */
 pm_status pmi_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, const pm_model *model,
                                   const pm_request *request, const pm_buffer *manifest, pm_result *result,
                                   pm_evaluate_report *report, pm_error *err);

@@ -2,10 +2,7 @@
 
 #include <string.h>
 
-#include "base/mem.h"
-#include "base/retry.h"
 #include "collector/slices.h"
-#include "redis/manifest.h"
 #include "trace/codec.h"
 #include "units/in_flight.h"
 
@@ -25,35 +22,28 @@ static pm_status put_trace(pm_redis *redis, const pm_trace_class *class, pm_erro
 
 static pm_status restore_traces(pm_redis *redis, const pm_library *library, size_t *n_restored, pm_error *err) {
     size_t n = library->n_classes;
-    uint8_t(*keys)[PM_DIGEST_BYTES] = pmi_malloc(n, sizeof *keys);
-    bool *exist = pmi_calloc(n, sizeof *exist);
-    pm_status st = PM_OK;
-    if (keys == NULL || exist == NULL) {
-        st = pmi_fail_memory(err, "the keys of traces", n * sizeof *keys);
-    }
+    pm_pool pool = {0};
+    pm_digest *keys = pmi_pool_array(&pool, n, sizeof *keys);
+    bool *exist = pmi_pool_zeros(&pool, n, sizeof *exist);
+    pm_status st = pmi_pool_check(&pool, err, "the keys of traces", n * sizeof *keys);
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         memcpy(keys[i], library->classes[i].key, PM_DIGEST_BYTES);
     }
-    PM_THEN(st, pmi_blob_exist(redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, n, exist, err));
+    PM_THEN(st, pmi_blob_exist(redis, PM_SPACE_TRACE, (const pm_digest *)keys, n, exist, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (!exist[i]) {
             st = put_trace(redis, &library->classes[i], err);
             *n_restored += 1;
         }
     }
-    free(keys);
-    free(exist);
+    pmi_pool_free(&pool);
     return st;
 }
 
 static pm_status restore_manifest(pm_redis *redis, const uint8_t *job, const pm_buffer *manifest, size_t *n_restored,
                                   pm_error *err) {
-    uint8_t digests[1][PM_DIGEST_BYTES];
     bool exists = false;
-    memcpy(digests[0], job, PM_DIGEST_BYTES);
-    pm_status st =
-        pmi_blob_exist(redis, PM_SPACE_MANIFEST, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 1, &exists, err);
-    PM_TRY(st);
+    PM_TRY(pmi_blob_exist(redis, PM_SPACE_MANIFEST, (const pm_digest *)job, 1, &exists, err));
     if (!exists) {
         PM_TRY(pmi_manifest_put(redis, job, manifest, err));
         *n_restored += 1;
@@ -95,24 +85,19 @@ typedef struct batch {
     pm_result *result;
     pm_evaluate_report *report;
     pm_slices slices;
-    uint8_t (*keys)[PM_DIGEST_BYTES]; /* distinct ones */
-    uint32_t *slice_of;               /* of each key: a slice that has it */
-    uint32_t *key_of;                 /* of each slice */
+    pm_digest *keys;    /* distinct ones */
+    uint32_t *slice_of; /* of each key: a slice that has it */
+    uint32_t *key_of;   /* of each slice */
     size_t n_keys;
     bool *missing;
+    pm_pool pool; /* the arrays */
 } batch;
-
-static pm_retry be_patient(const batch *b) {
-    return pmi_producer_retry(b->p, "Kafka or Redis");
-}
 
 /* ---- slices and their keys ---- */
 
 static pm_status cut(batch *b, pm_error *err) {
     double *seconds = pmi_malloc(b->request->n_theta, sizeof *seconds);
-    if (seconds == NULL) {
-        return pmi_fail_memory(err, "the costs of theta", b->request->n_theta * sizeof *seconds);
-    }
+    PM_TRY(seconds != NULL ? PM_OK : pmi_fail_memory(err, "the costs of theta", b->request->n_theta * sizeof *seconds));
     pm_status st = pmi_slice_costs(b->model, b->request, b->result, seconds, err);
     PM_THEN(st, pmi_slices_cut(b->model, b->request, seconds, &b->slices, err));
     free(seconds);
@@ -133,24 +118,21 @@ static pm_status number_keys(batch *b, pm_error *err) {
         memcpy(b->keys[i], b->slices.slices[i].key, PM_DIGEST_BYTES);
     }
     pm_item_index index;
-    PM_TRY(pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->slices.n, &index, err));
+    PM_TRY(pmi_item_index_new((const pm_digest *)b->keys, b->slices.n, &index, err));
     for (size_t i = 0; i < b->slices.n; i++) {
         b->slice_of[i] = (uint32_t)pmi_item_find(&index, b->slices.slices[i].key);
     }
     pmi_item_index_free(&index);
     for (size_t i = 0; i < b->slices.n; i++) {
-        size_t same = b->slice_of[i];
-        if (same == i) {
+        if (b->slice_of[i] == i) {
             b->key_of[i] = (uint32_t)b->n_keys++;
         }
     }
     for (size_t i = 0; i < b->slices.n; i++) {
         b->key_of[i] = b->key_of[b->slice_of[i]];
     }
-    for (size_t i = b->slices.n; i-- > 0;) {
-        memcpy(b->keys[b->key_of[i]], b->slices.slices[i].key, PM_DIGEST_BYTES);
-    }
     for (size_t i = 0; i < b->slices.n; i++) {
+        memcpy(b->keys[b->key_of[i]], b->slices.slices[i].key, PM_DIGEST_BYTES);
         b->slice_of[b->key_of[i]] = (uint32_t)i;
     }
     return PM_OK;
@@ -164,13 +146,11 @@ static pm_status send_keys(void *ctx, const uint32_t *numbers, size_t n, pm_erro
     pm_status st = restore_job(b->p, b->model, b->manifest, &n_restored, err);
     PM_TRY(st);
     pm_new_unit *units = pmi_calloc(n, sizeof *units);
-    if (units == NULL) {
-        return pmi_fail_memory(err, "the slices to send", n * sizeof *units);
-    }
+    PM_TRY(units != NULL ? PM_OK : pmi_fail_memory(err, "the slices to send", n * sizeof *units));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         pm_slice *slice = &b->slices.slices[b->slice_of[numbers[i]]];
         units[i] = (pm_new_unit){.kind = &pmi_evaluate_units,
-                                 .items = (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + numbers[i]),
+                                 .items = (const pm_digest *)(b->keys + numbers[i]),
                                  .n_items = 1,
                                  .cost = (uint64_t)(slice->seconds * 1e6)};
         st = pmi_slice_body(b->model, b->request, slice, &units[i].body, err);
@@ -189,14 +169,11 @@ static pm_status send_keys(void *ctx, const uint32_t *numbers, size_t n, pm_erro
 /* Leaves in `missing` the results that are not there. */
 static pm_status look(batch *b, size_t *n_missing, pm_error *err) {
     bool *exist = pmi_calloc(b->n_keys, sizeof *exist);
-    if (exist == NULL) {
-        return pmi_fail_memory(err, "the slices of theta", b->n_keys);
-    }
+    PM_TRY(exist != NULL ? PM_OK : pmi_fail_memory(err, "the slices of theta", b->n_keys));
     pm_status st;
-    pm_retry retry = be_patient(b);
+    pm_retry retry = pmi_producer_retry(b->p, "Kafka or Redis");
     do {
-        st = pmi_blob_exist(b->p->traces->redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->n_keys,
-                            exist, err);
+        st = pmi_blob_exist(b->p->traces->redis, PM_SPACE_RESULT, (const pm_digest *)b->keys, b->n_keys, exist, err);
     } while (pmi_retry_again(&retry, st, err));
     *n_missing = 0;
     for (size_t i = 0; i < b->n_keys; i++) {
@@ -210,14 +187,14 @@ static pm_status look(batch *b, size_t *n_missing, pm_error *err) {
 /* Sends what is missing and unclaimed. */
 static pm_status send_loose(batch *b, pm_error *err) {
     pm_item_index index;
-    pm_status st = pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])b->keys, b->n_keys, &index, err);
+    pm_status st = pmi_item_index_new((const pm_digest *)b->keys, b->n_keys, &index, err);
     uint32_t *numbers = pmi_malloc(b->n_keys, sizeof *numbers);
     if (st == PM_OK && numbers == NULL) {
         st = pmi_fail_memory(err, "the slices to send", b->n_keys * sizeof *numbers);
     }
     pm_in_flight in_flight = {0};
     if (st == PM_OK) {
-        pm_retry retry = be_patient(b);
+        pm_retry retry = pmi_producer_retry(b->p, "Kafka or Redis");
         do {
             st = pmi_in_flight_look(b->p, b->model->analysis.graph->digest, &pmi_evaluate_units, &index, b->missing,
                                     &in_flight, err);
@@ -243,10 +220,10 @@ static pm_status send_loose(batch *b, pm_error *err) {
 /* An error of a slice names a row of the slice; the caller knows rows of the batch. */
 static pm_status translate(const batch *b, const pm_watch_report *watch, pm_status st, pm_error *err) {
     for (size_t i = 0; watch->has_failed_unit && i < b->n_keys; i++) {
-        uint8_t unit[PM_DIGEST_BYTES];
+        pm_digest unit;
         pm_error unused;
-        if (pmi_unit_id(pmi_evaluate_units.name, b->model->analysis.graph->digest,
-                        (const uint8_t(*)[PM_DIGEST_BYTES])(b->keys + i), 1, unit, &unused) == PM_OK &&
+        if (pmi_unit_id(pmi_evaluate_units.name, b->model->analysis.graph->digest, (const pm_digest *)(b->keys + i), 1,
+                        unit, &unused) == PM_OK &&
             memcmp(unit, watch->failed_unit, PM_DIGEST_BYTES) == 0) {
             pmi_slice_translate(&b->slices.slices[b->slice_of[i]], err);
             return st;
@@ -258,7 +235,7 @@ static pm_status translate(const batch *b, const pm_watch_report *watch, pm_stat
 static pm_status wait_for_all(batch *b, pm_error *err) {
     pm_watch_options options = {.job = b->model->analysis.graph->digest,
                                 .kind = &pmi_evaluate_units,
-                                .items = (const uint8_t(*)[PM_DIGEST_BYTES])b->keys,
+                                .items = (const pm_digest *)b->keys,
                                 .n_items = b->n_keys,
                                 .send = send_keys,
                                 .ctx = b};
@@ -292,21 +269,18 @@ static pm_status fetch(batch *b, size_t key, bool *usable, pm_error *err) {
     pm_buffer value = {0};
     pm_blob_found found;
     pm_status st;
-    pm_retry retry = be_patient(b);
+    pm_retry retry = pmi_producer_retry(b->p, "Kafka or Redis");
     do {
         value.size = 0;
         st = pmi_blob_get(b->p->traces->redis, PM_SPACE_RESULT, b->keys[key], RESULT_LIMIT, &value, &found, err);
     } while (pmi_retry_again(&retry, st, err));
     *usable = false;
     if (st == PM_OK && found == PM_BLOB_FOUND) {
-        pm_error why = {0};
-        st = take(b, key, (pm_span){value.bytes, value.size}, &why);
+        st = take(b, key, (pm_span){value.bytes, value.size}, err);
         *usable = st == PM_OK;
         if (st == PM_EDATA) {
-            pmi_logf(b->p->log, PM_LOG_ERROR, "%s; it is removed and computed again", why.text);
+            pmi_logf(b->p->log, PM_LOG_ERROR, "%s; it is removed and computed again", err->text);
             st = pmi_blob_remove(b->p->traces->redis, PM_SPACE_RESULT, b->keys[key], err);
-        } else if (st != PM_OK) {
-            st = pmi_fail(err, st, "%s", why.text);
         }
     }
     pmi_buffer_free(&value);
@@ -329,7 +303,7 @@ static pm_status assemble(batch *b, size_t *n_refused, pm_error *err) {
 
 static pm_status forgive(batch *b, pm_error *err) {
     pm_status st;
-    pm_retry retry = be_patient(b);
+    pm_retry retry = pmi_producer_retry(b->p, "Kafka or Redis");
     do {
         st =
             pmi_board_forgive(b->p->traces->redis, b->model->analysis.graph->digest, b->report->watch.failed_unit, err);
@@ -388,13 +362,11 @@ static pm_status evaluate(batch *b, pm_error *err) {
     if (st != PM_OK || n == 0) {
         return st;
     }
-    b->keys = pmi_malloc(n, sizeof *b->keys);
-    b->slice_of = pmi_malloc(n, sizeof *b->slice_of);
-    b->key_of = pmi_malloc(n, sizeof *b->key_of);
-    b->missing = pmi_malloc(n, sizeof *b->missing);
-    if (b->keys == NULL || b->slice_of == NULL || b->key_of == NULL || b->missing == NULL) {
-        return pmi_fail_memory(err, "the slices of theta", n * (PM_DIGEST_BYTES + 9));
-    }
+    b->keys = pmi_pool_array(&b->pool, n, sizeof *b->keys);
+    b->slice_of = pmi_pool_array(&b->pool, n, sizeof *b->slice_of);
+    b->key_of = pmi_pool_array(&b->pool, n, sizeof *b->key_of);
+    b->missing = pmi_pool_array(&b->pool, n, sizeof *b->missing);
+    PM_TRY(pmi_pool_check(&b->pool, err, "the slices of theta", n * (PM_DIGEST_BYTES + 9)));
     PM_TRY(number_keys(b, err));
     return run_rounds(b, err);
 }
@@ -414,9 +386,6 @@ pm_status pmi_evaluate_on_cluster(pm_producer *producer, pm_reader *reader, cons
                .report = report};
     pm_status st = evaluate(&b, err);
     pmi_slices_free(&b.slices);
-    free(b.keys);
-    free(b.slice_of);
-    free(b.key_of);
-    free(b.missing);
+    pmi_pool_free(&b.pool);
     return st;
 }

@@ -4,9 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "eval/density.h"
-#include "eval/theta.h"
 #include "graph/weights.h"
 #include "wire/units.h"
 
@@ -125,18 +123,15 @@ pm_status pmi_slice_costs(const pm_model *model, const pm_request *request, cons
         st = pmi_density_check_times(&r, g->is_discrete, err);
     }
     PM_TRY(st);
-    double *values = pmi_malloc((size_t)g->n_weights * LANES, sizeof *values);
-    double *out = pmi_malloc((size_t)g->n_vertices * LANES, sizeof *out);
-    double *start = pmi_malloc((size_t)g->n_starts * LANES, sizeof *start);
-    if (values == NULL || out == NULL || start == NULL) {
-        st = pmi_fail_memory(err, "the costs of slices", ((size_t)g->n_weights + g->n_vertices) * LANES * 8);
-    }
+    pm_pool pool = {0};
+    double *values = pmi_pool_array(&pool, (size_t)g->n_weights * LANES, sizeof *values);
+    double *out = pmi_pool_array(&pool, (size_t)g->n_vertices * LANES, sizeof *out);
+    double *start = pmi_pool_array(&pool, (size_t)g->n_starts * LANES, sizeof *start);
+    st = pmi_pool_check(&pool, err, "the costs of slices", ((size_t)g->n_weights + g->n_vertices) * LANES * 8);
     for (size_t first = 0; st == PM_OK && first < r.n_theta; first += LANES) {
         st = cost_block(model, &r, first, values, out, start, seconds, err);
     }
-    free(values);
-    free(out);
-    free(start);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -151,16 +146,13 @@ static double row_bytes(const pm_graph *g, const pm_request *r) {
 }
 
 static double slice_target(const pm_model *m, const pm_request *r, const double *seconds) {
-    double total = 0, max = MAX_SECONDS;
+    double total = 0;
     for (size_t i = 0; i < r->n_theta; i++) {
         total += seconds[i];
     }
     double rewards = 8.0 * (double)r->n_rewards * (double)m->analysis.graph->n_vertices / BYTES_PER_SECOND;
-    double min = MIN_SECONDS > rewards ? MIN_SECONDS : rewards;
-    max = max > total / MAX_SLICES ? max : total / MAX_SLICES;
-    double target = total / MANY_SLICES;
-    target = target < max ? target : max;
-    return target > min ? target : min;
+    double max = fmax(MAX_SECONDS, total / MAX_SLICES);
+    return fmax(fmin(total / MANY_SLICES, max), fmax(MIN_SECONDS, rewards));
 }
 
 /* Rows are cut where blocks of lanes end; by fewer rows where one block takes longer than a slice should. */
@@ -224,21 +216,11 @@ pm_status pmi_slice_body(const pm_model *model, const pm_request *request, pm_sl
     size_t n_times = r.times_per_theta ? r.n_theta * r.n_times : r.n_times;
     pm_evaluate_body b = {.fused = model->isa != PM_ISA_X86_64_V2,
                           .normalize_start = model->normalize_start,
-                          .n_theta = r.n_theta,
                           .n_params = g->n_params,
+                          .request = r,
                           .theta = pmi_f64s(r.theta, r.n_theta * g->n_params),
-                          .n_moments = r.n_moments,
-                          .factorial = r.factorial,
-                          .covariance = r.covariance,
-                          .n_rewards = r.n_rewards,
                           .rewards = pmi_f64s(r.rewards, r.n_rewards * g->n_vertices),
-                          .n_times = r.n_times,
-                          .times = pmi_f64s(r.times, n_times),
-                          .times_per_theta = r.times_per_theta,
-                          .pdf = r.pdf,
-                          .cdf = r.cdf,
-                          .tolerance = r.tolerance,
-                          .tail_accuracy = r.tail_accuracy};
+                          .times = pmi_f64s(r.times, n_times)};
     pm_status st = pmi_result_key(g->digest, &model->library, &b, slice->key, err);
     memcpy(b.result, slice->key, PM_DIGEST_BYTES);
     PM_TRY(st);

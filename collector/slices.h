@@ -9,7 +9,7 @@
 typedef struct pm_slice {
     size_t first, n;
     double seconds; /* estimated, of one core */
-    uint8_t key[PM_DIGEST_BYTES];
+    pm_digest key;
 } pm_slice;
 
 typedef struct pm_slices {
@@ -22,10 +22,9 @@ typedef struct pm_slices {
 pm_status pmi_slice_costs(const pm_model *model, const pm_request *request, const pm_result *result, double *seconds,
                           pm_error *err);
 
-/* Cuts the batch: slices of 16 rows (the lanes of a block) times a whole number, fewer where rows take long; at least
- * about 50 ms each, at most half a second where the batch is large. Cuts depend on the batch and the request alone, not
- * on who will compute them, so that the same request has the same slices. Keys are not set. Free with pmi_slices_free.
- */
+/* Cuts the batch: slices of a multiple of 16 rows (the lanes of a block), fewer where rows take long; at least about 50
+ * ms each, at most half a second where the batch is large; by batch and request alone, so that the same request has the
+ * same slices. Keys are not set. Free with pmi_slices_free. */
 pm_status pmi_slices_cut(const pm_model *model, const pm_request *request, const double *seconds, pm_slices *out,
                          pm_error *err);
 void pmi_slices_free(pm_slices *slices);
@@ -33,13 +32,11 @@ void pmi_slices_free(pm_slices *slices);
 /* The part of the request that a slice is. */
 pm_request pmi_slice_request(const pm_request *request, size_t n_params, const pm_slice *slice);
 
-/* The unit's body, and the slice's key: SHA-256 over the graph, the keys of its traces (they tell effort and versions),
- * and the body's fields. Appends to `body`. */
+/* Appends the unit's body, and sets the slice's key (pmi_result_key). */
 pm_status pmi_slice_body(const pm_model *model, const pm_request *request, pm_slice *slice, pm_buffer *body,
                          pm_error *err);
 
-/* Takes the untrusted result of a slice: every length is checked, then the arrays are copied to their rows; steps and
- * error_bound grow. Errors: PM_EDATA. */
+/* Copies the untrusted, checked arrays of a slice to their rows; steps and error_bound grow. Errors: PM_EDATA. */
 pm_status pmi_slice_take(const pm_request *request, const pm_slice *slice, const pm_result_message *message,
                          pm_result *result, pm_error *err);
 

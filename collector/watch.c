@@ -3,23 +3,18 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
-#include "base/retry.h"
 #include "units/in_flight.h"
+#include "units/job_state.h"
 #include "units/workers.h"
 
 /* Between sweeps: at least, at most, and as many times what the last one took. */
 #define MIN_SWEEP 1.0
 #define MAX_SWEEP 5.0
 #define SWEEP_SHARE 20.0
-/* An item is sent again when so many sweeps in a row found it unclaimed: what one sweep reads here and there is
- * not of one moment. */
+/* Sweeps in a row that must find an item unclaimed: what one reads here and there is not of one moment. */
 #define STRIKES 2
-/* One that was sent again, and is lost again, waits twice as many sweeps as the time before, up to so many doublings:
- * somebody takes units and does not do them. */
+/* Each time an item is sent again its sweeps double, so often: somebody takes units and does not do them. */
 #define DOUBLINGS 5
 #define NO_WORKER_SECONDS 10.0
 #define TELL_SECONDS 10.0
@@ -30,11 +25,12 @@ typedef struct watcher {
     const pm_watch_options *options;
     pm_watch_report *report;
     pm_item_index index;
+    pm_pool pool; /* the arrays */
     bool *missing;
-    uint8_t *strikes, *sent;             /* of each item: sweeps that found it lost; times it was sent again */
-    uint32_t *numbers;                   /* scratch: n */
-    uint8_t (*digests)[PM_DIGEST_BYTES]; /* scratch: n */
-    bool *exist;                         /* scratch: n */
+    uint8_t *strikes, *sent; /* of each item: sweeps that found it lost; times it was sent again */
+    uint32_t *numbers;       /* scratch: n */
+    pm_digest *digests;      /* scratch: n */
+    bool *exist;             /* scratch: n */
     size_t n_missing;
     size_t hinted;  /* items that events have called done since the last look */
     bool is_called; /* an event says that something else happened: sweep now */
@@ -48,7 +44,7 @@ typedef struct watcher {
 
 static pm_status ask(watcher *w, size_t n, pm_error *err) {
     pm_redis *redis = w->p->traces->redis;
-    const uint8_t(*digests)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])w->digests;
+    const pm_digest *digests = (const pm_digest *)w->digests;
     const char *space = w->options->kind->space;
     return space == NULL ? pmi_board_ended(redis, digests, n, w->exist, err)
                          : pmi_blob_exist(redis, space, digests, n, w->exist, err);
@@ -81,17 +77,12 @@ static pm_status look_for_items(watcher *w, pm_error *err) {
 /* ---- has it failed? ---- */
 
 static void tell_failure(const watcher *w, const pm_outcome_message *o, const char *text) {
-    char unit[PM_DIGEST_HEX], job[PM_DIGEST_HEX], scc[PM_DIGEST_HEX] = "", topic[256], worker[256];
-    pmi_hex(o->unit, unit);
-    pmi_hex(o->job, job);
+    char topic[256], worker[256];
     pmi_span_text(o->topic, topic, sizeof topic);
     pmi_span_text(o->worker, worker, sizeof worker);
-    if (o->scc.size == PM_DIGEST_BYTES) {
-        pmi_hex(o->scc.bytes, scc);
-    }
-    const pm_log_field fields[] = {{"job", job, 0},
-                                   {"unit", unit, 0},
-                                   {"scc", scc, 0},
+    const pm_log_field fields[] = {{"job", PM_HEX(o->job), 0},
+                                   {"unit", PM_HEX(o->unit), 0},
+                                   {"scc", o->scc.size == PM_DIGEST_BYTES ? PM_HEX(o->scc.bytes) : "", 0},
                                    {"attempts", NULL, (double)o->attempts},
                                    {"topic", topic, 0},
                                    {"partition", NULL, (double)o->partition},
@@ -101,42 +92,28 @@ static void tell_failure(const watcher *w, const pm_outcome_message *o, const ch
 }
 
 static pm_status fail_with(watcher *w, const pm_outcome_message *o, pm_error *err) {
-    char text[PM_MAX_TEXT + 8], unit[PM_DIGEST_HEX], scc[PM_DIGEST_HEX + 8] = "", topic[256];
+    char text[PM_MAX_TEXT + 8], place[PM_OUTCOME_PLACE];
     pmi_span_text(o->error, text, sizeof text);
-    pmi_span_text(o->topic, topic, sizeof topic);
-    pmi_hex(o->unit, unit);
-    if (o->scc.size == PM_DIGEST_BYTES) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(o->scc.bytes, hex);
-        snprintf(scc, sizeof scc, ", SCC %s", hex);
-    }
+    pmi_outcome_place(o, place);
     memcpy(w->report->failed_unit, o->unit, PM_DIGEST_BYTES);
     w->report->failed_code = o->code;
     w->report->has_failed_unit = true;
     tell_failure(w, o, text);
-    return pmi_fail(err, PM_EDATA,
-                    "%s (unit %s%s, %llu attempts, %s partition %llu offset %lld; see `phasemill dead-letters show`)",
-                    text, unit, scc, (unsigned long long)o->attempts, topic, (unsigned long long)o->partition,
-                    (long long)o->offset);
+    return pmi_fail(err, PM_EDATA, "%s (%s; see `phasemill dead-letters show`)", text, place);
 }
 
-/* The outcome of one unit, or the first failure of the job when `unit` is NULL. What makes no sense is removed: the
- * items are sent again, and a failure that lasts comes again. */
+/* The outcome of a unit; NULL: the job's first failure. Nonsense is removed: what lasts comes again. */
 static pm_status look_at_outcome(watcher *w, const uint8_t *unit, pm_error *err) {
     pm_redis *redis = w->p->traces->redis;
     pm_outcome_message outcome;
     pm_stored note = {0};
-    pm_error why = {0};
-    pm_status st = unit == NULL ? pmi_board_failure(redis, w->options->job, &outcome, &note, &why)
-                                : pmi_board_outcome(redis, unit, &outcome, &note, &why);
+    pm_status st = unit == NULL ? pmi_board_failure(redis, w->options->job, &outcome, &note, err)
+                                : pmi_board_outcome(redis, unit, &outcome, &note, err);
     if (st == PM_EDATA) {
-        pmi_logf(w->p->log, PM_LOG_WARNING, "%s; it is removed", why.text);
+        pmi_logf(w->p->log, PM_LOG_WARNING, "%s; it is removed", err->text);
         return pmi_board_forgive(redis, w->options->job, unit, err);
     }
-    if (st != PM_OK) {
-        return pmi_fail(err, st, "%s", why.text);
-    }
-    if (note.found && outcome.code != 0 && pmi_span_is(outcome.kind, w->options->kind->name)) {
+    if (st == PM_OK && note.found && outcome.code != 0 && pmi_span_is(outcome.kind, w->options->kind->name)) {
         st = fail_with(w, &outcome, err);
     }
     pmi_stored_free(&note);
@@ -151,14 +128,10 @@ static pm_status look_for_failure(watcher *w, const pm_in_flight *in_flight, pm_
     }
     PM_TRY(st);
     bool cancelled = false;
-    PM_TRY(pmi_board_cancelled(w->p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])w->options->job, 1, &cancelled,
-                               err));
-    if (cancelled) {
-        char job[PM_DIGEST_HEX];
-        pmi_hex(w->options->job, job);
-        return pmi_fail(err, PM_EDATA, "job %s was cancelled; submit it again to take it up", job);
-    }
-    return PM_OK;
+    PM_TRY(pmi_board_cancelled(w->p->traces->redis, (const pm_digest *)w->options->job, 1, &cancelled, err));
+    return cancelled
+               ? pmi_fail(err, PM_EDATA, "job %s was cancelled; submit it again to take it up", PM_HEX(w->options->job))
+               : PM_OK;
 }
 
 /* ---- is it lost? ---- */
@@ -246,16 +219,12 @@ static double seconds_left(const watcher *w) {
     return pmi_deadline_left(&w->p->deadline);
 }
 
-static pm_retry be_patient(const watcher *w) {
-    return pmi_producer_retry(w->p, "Kafka or Redis");
-}
-
 static pm_status sweep(watcher *w, pm_error *err) {
     double start = pmi_seconds();
     size_t n_lost;
     pm_status st;
     w->is_called = false;
-    pm_retry retry = be_patient(w);
+    pm_retry retry = pmi_producer_retry(w->p, "Kafka or Redis");
     do {
         st = try_sweep(w, &n_lost, err);
         w->was_away = w->was_away || pmi_is_transient(st);
@@ -264,18 +233,15 @@ static pm_status sweep(watcher *w, pm_error *err) {
         st = send_lost(w, n_lost, err);
     }
     double now = pmi_seconds(), wait = SWEEP_SHARE * (now - start);
-    wait = w->options->sweep_seconds > 0 ? w->options->sweep_seconds
-           : wait < MIN_SWEEP            ? MIN_SWEEP
-           : wait > MAX_SWEEP            ? MAX_SWEEP
-                                         : wait;
-    w->next_sweep = now + wait;
+    w->next_sweep =
+        now + (w->options->sweep_seconds > 0 ? w->options->sweep_seconds : fmin(fmax(wait, MIN_SWEEP), MAX_SWEEP));
     return st;
 }
 
 /* As many items are called done as were missing: perhaps that is all. */
 static pm_status check_hints(watcher *w, pm_error *err) {
     pm_status st;
-    pm_retry retry = be_patient(w);
+    pm_retry retry = pmi_producer_retry(w->p, "Kafka or Redis");
     do {
         st = look_for_items(w, err);
     } while (pmi_retry_again(&retry, st, err));
@@ -308,10 +274,9 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
     }
     if (memcmp(event.job, w->options->job, PM_DIGEST_BYTES) == 0 && pmi_span_is(event.kind, w->options->kind->name)) {
         w->report->units_seen++;
-        char unit[PM_DIGEST_HEX], type[32];
-        pmi_hex(event.unit, unit);
+        char type[32];
         pmi_span_text(event.type, type, sizeof type);
-        pmi_logf(w->p->log, PM_LOG_DEBUG, "unit %s: %s, %llu items in %.3f s", unit, type,
+        pmi_logf(w->p->log, PM_LOG_DEBUG, "unit %s: %s, %llu items in %.3f s", PM_HEX(event.unit), type,
                  (unsigned long long)event.items, event.seconds);
         if (pmi_span_is(event.type, "astray")) {
             tell_astray(w, &event);
@@ -327,11 +292,9 @@ static pm_status see_event(void *ctx, const pm_read_message *message, pm_error *
 }
 
 static pm_status follow_events(watcher *w, pm_error *err) {
-    double wait = w->next_sweep - pmi_seconds(), left = seconds_left(w);
-    wait = wait > left ? left : wait;
-    wait = wait > 0 ? wait : 0;
+    double wait = fmax(fmin(w->next_sweep - pmi_seconds(), seconds_left(w)), 0);
     pm_status st;
-    pm_retry retry = be_patient(w);
+    pm_retry retry = pmi_producer_retry(w->p, "Kafka or Redis");
     do {
         st = pmi_reader_poll(w->reader, wait, see_event, w, err);
     } while (pmi_retry_again(&retry, st, err));
@@ -343,8 +306,7 @@ static pm_status follow_events(watcher *w, pm_error *err) {
 /* ---- all together ---- */
 
 static pm_status give_up(const watcher *w, pm_error *err) {
-    char job[PM_DIGEST_HEX];
-    pmi_hex(w->options->job, job);
+    const char *job = PM_HEX(w->options->job);
     bool stopped = w->p->is_stopped != NULL && w->p->is_stopped(w->p->ctx);
     size_t workers = 0, slots = 0;
     pm_error why = {0};
@@ -381,16 +343,13 @@ static pm_status watch(watcher *w, pm_error *err) {
 
 static pm_status allocate(watcher *w, pm_error *err) {
     size_t n = w->options->n_items;
-    w->missing = pmi_malloc(n, sizeof *w->missing);
-    w->strikes = pmi_calloc(n, sizeof *w->strikes);
-    w->sent = pmi_calloc(n, sizeof *w->sent);
-    w->numbers = pmi_malloc(n, sizeof *w->numbers);
-    w->digests = pmi_malloc(n, sizeof *w->digests);
-    w->exist = pmi_malloc(n, sizeof *w->exist);
-    if (w->missing == NULL || w->strikes == NULL || w->sent == NULL || w->numbers == NULL || w->digests == NULL ||
-        w->exist == NULL) {
-        return pmi_fail_memory(err, "the items of a job", n * (PM_DIGEST_BYTES + 8));
-    }
+    w->missing = pmi_pool_array(&w->pool, n, sizeof *w->missing);
+    w->strikes = pmi_pool_zeros(&w->pool, n, sizeof *w->strikes);
+    w->sent = pmi_pool_zeros(&w->pool, n, sizeof *w->sent);
+    w->numbers = pmi_pool_array(&w->pool, n, sizeof *w->numbers);
+    w->digests = pmi_pool_array(&w->pool, n, sizeof *w->digests);
+    w->exist = pmi_pool_array(&w->pool, n, sizeof *w->exist);
+    PM_TRY(pmi_pool_check(&w->pool, err, "the items of a job", n * (PM_DIGEST_BYTES + 8)));
     memset(w->missing, true, n);
     return pmi_item_index_new(w->options->items, n, &w->index, err);
 }
@@ -411,11 +370,6 @@ pm_status pmi_watch(pm_producer *producer, pm_reader *reader, const pm_watch_opt
     PM_THEN(st, watch(&w, err));
     report->seconds = pmi_seconds() - now;
     pmi_item_index_free(&w.index);
-    free(w.missing);
-    free(w.strikes);
-    free(w.sent);
-    free(w.numbers);
-    free(w.digests);
-    free(w.exist);
+    pmi_pool_free(&w.pool);
     return st;
 }

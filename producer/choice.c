@@ -2,9 +2,7 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "units/workers.h"
-#include "wire/units.h"
 
 /* What a job costs on the cluster by itself. */
 #define JOB_SECONDS 0.5
@@ -25,15 +23,11 @@ double pmi_choice_most_seconds(const pm_analysis *analysis) {
     return (double)cost / COSTS_PER_SECOND;
 }
 
-static pm_status estimate_missing(const pm_producer *p, const pm_classes *classes, uint8_t (*keys)[PM_DIGEST_BYTES],
-                                  bool *known, double *seconds, pm_error *err) {
+static pm_status estimate_missing(const pm_producer *p, const pm_classes *classes, const pm_digest *keys, bool *known,
+                                  double *seconds, pm_error *err) {
     size_t uploaded;
     uint64_t cost = 0;
-    for (size_t i = 0; i < classes->n_classes; i++) {
-        memcpy(keys[i], classes->canon[i].key, PM_DIGEST_BYTES);
-    }
-    PM_TRY(pmi_traces_known(p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, classes->n_classes, known, &uploaded,
-                            err));
+    PM_TRY(pmi_traces_known(p->traces, keys, classes->n_classes, known, &uploaded, err));
     for (size_t i = 0; i < classes->n_classes; i++) {
         const pm_topology *t = &classes->canon[i].topology;
         cost += known[i] ? 0 : pmi_record_cost(t->n, t->row[t->n]);
@@ -52,10 +46,11 @@ pm_status pmi_choose(const pm_producer *p, const pm_analysis *analysis, unsigned
     if (out->slots == 0) {
         return PM_OK;
     }
-    uint8_t(*keys)[PM_DIGEST_BYTES] = pmi_malloc(n, sizeof *keys);
+    pm_digest *keys;
+    PM_TRY(pmi_trace_keys(classes, &keys, err));
     bool *known = pmi_calloc(n, sizeof *known);
-    pm_status st = keys == NULL || known == NULL ? pmi_fail_memory(err, "the keys of SCCs", n * sizeof *keys)
-                                                 : estimate_missing(p, classes, keys, known, &seconds, err);
+    pm_status st = known == NULL ? pmi_fail_memory(err, "the keys of SCCs", n * sizeof *keys)
+                                 : estimate_missing(p, classes, (const pm_digest *)keys, known, &seconds, err);
     free(keys);
     free(known);
     out->here = seconds / threads;

@@ -17,8 +17,7 @@ typedef struct pm_choice {
 /* Seconds of one processor that recording takes at most: SCCs that turn out to be alike are recorded once. */
 double pmi_choice_most_seconds(const pm_analysis *analysis);
 
-/* Compares `threads` threads here with the cluster's slots, for the traces that neither Redis nor the disk has. The
- * classes are found. Errors: those of Redis. */
+/* Compares `threads` threads here with the cluster's slots, for traces that neither Redis nor the disk has. */
 pm_status pmi_choose(const pm_producer *p, const pm_analysis *analysis, unsigned threads, pm_choice *out,
                      pm_error *err);
 

@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
-#include "base/retry.h"
 #include "redis/manifest.h"
 #include "trace/codec.h"
 #include "units/in_flight.h"
@@ -18,22 +15,19 @@ typedef struct submission {
     const pm_classes *classes; /* of the analysis */
     const pm_submit_options *options;
     pm_submit_report *report;
-    uint8_t (*keys)[PM_DIGEST_BYTES]; /* of the classes */
+    pm_digest *keys; /* of the classes */
     bool *known, *missing;
     uint32_t *numbers; /* of the classes to send */
     size_t n_numbers;
+    pm_pool pool;
 } submission;
-
-static pm_retry retry_redis(pm_producer *p) {
-    return pmi_producer_retry(p, "Redis");
-}
 
 static pm_status find_known(submission *s, pm_error *err) {
     pm_status st;
-    pm_retry retry = retry_redis(s->p);
+    pm_retry retry = pmi_producer_retry(s->p, "Redis");
     do {
         s->report->uploaded = 0;
-        st = pmi_traces_known(s->p->traces, (const uint8_t(*)[PM_DIGEST_BYTES])s->keys, s->classes->n_classes, s->known,
+        st = pmi_traces_known(s->p->traces, (const pm_digest *)s->keys, s->classes->n_classes, s->known,
                               &s->report->uploaded, err);
     } while (pmi_retry_again(&retry, st, err));
     PM_TRY(st);
@@ -48,16 +42,12 @@ static pm_status find_known(submission *s, pm_error *err) {
 static pm_status look_at_old_job(submission *s, pm_error *err) {
     pm_job_message old;
     pm_stored note = {0};
-    pm_error why = {0};
-    pm_status st = pmi_board_job(s->p->traces->redis, s->report->job, &old, &note, &why);
+    pm_status st = pmi_board_job(s->p->traces->redis, s->report->job, &old, &note, err);
     if (st == PM_EDATA) {
-        pmi_logf(s->p->log, PM_LOG_WARNING, "%s; it is replaced", why.text);
+        pmi_logf(s->p->log, PM_LOG_WARNING, "%s; it is replaced", err->text);
         return PM_OK;
     }
-    if (st != PM_OK) {
-        return pmi_fail(err, st, "%s", why.text);
-    }
-    if (note.found && old.effort != (uint64_t)s->analysis->effort) {
+    if (st == PM_OK && note.found && old.effort != (uint64_t)s->analysis->effort) {
         pmi_logf(s->p->log, PM_LOG_INFO,
                  "the job was submitted with another --effort before; its manifest is replaced by this one's");
     }
@@ -69,7 +59,7 @@ static pm_status put_manifest(submission *s, pm_error *err) {
     pm_buffer own = {0};
     pm_buffer *encoded = s->options->manifest != NULL ? s->options->manifest : &own;
     pm_status st = pmi_manifest_encode(s->analysis, encoded, err);
-    pm_retry retry = retry_redis(s->p);
+    pm_retry retry = pmi_producer_retry(s->p, "Redis");
     if (st == PM_OK) {
         do {
             st = pmi_manifest_put(s->p->traces->redis, s->report->job, encoded, err);
@@ -92,7 +82,7 @@ static pm_status open_job(submission *s, size_t n_units, pm_error *err) {
                           .trace = pmi_span_of(s->p->trace)};
     memcpy(job.job, s->report->job, PM_DIGEST_BYTES);
     pm_status st;
-    pm_retry retry = retry_redis(s->p);
+    pm_retry retry = pmi_producer_retry(s->p, "Redis");
     do {
         st = look_at_old_job(s, err);
         PM_THEN(st, pmi_board_open_job(s->p->traces->redis, &job, err));
@@ -115,7 +105,7 @@ static pm_status record_here(submission *s, const pm_canon *canon, pm_isa isa, p
         pm_cache_entry entry = {.bytes = encoded.bytes, .size = encoded.size};
         memcpy(entry.key, canon->key, PM_DIGEST_BYTES);
         pm_trace_cache cache = pmi_traces_cache(s->p->traces);
-        pm_retry retry = retry_redis(s->p);
+        pm_retry retry = pmi_producer_retry(s->p, "Redis");
         do {
             st = cache.put(cache.ctx, &entry, 1, err);
         } while (pmi_retry_again(&retry, st, err));
@@ -126,7 +116,7 @@ static pm_status record_here(submission *s, const pm_canon *canon, pm_isa isa, p
 
 static pm_status note_all_known(submission *s, pm_error *err) {
     pm_status st;
-    pm_retry retry = retry_redis(s->p);
+    pm_retry retry = pmi_producer_retry(s->p, "Redis");
     do {
         st = pmi_board_known(s->p->traces->redis, s->report->job, s->classes->n_classes, err);
     } while (pmi_retry_again(&retry, st, err));
@@ -154,7 +144,7 @@ static pm_status record_all_here(submission *s, pm_error *err) {
 static pm_status leave_out_held(submission *s, pm_error *err) {
     size_t n = s->classes->n_classes, n_held = 0;
     pm_item_index index;
-    PM_TRY(pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])s->keys, n, &index, err));
+    PM_TRY(pmi_item_index_new((const pm_digest *)s->keys, n, &index, err));
     pm_in_flight in_flight = {0};
     pm_retry retry = pmi_producer_retry(s->p, "Kafka or Redis");
     pm_status st;
@@ -202,20 +192,14 @@ static pm_status send_or_record(submission *s, pm_error *err) {
     return st == PM_OK && s->report->known < n ? record_all_here(s, err) : st;
 }
 
-/* The manifest, which takes as long to make as all the rest, comes last: recording has begun meanwhile. A submission
- * that was killed before it is made again. */
+/* The manifest, slow to make, comes last: recording has begun. A submission killed before it is made again. */
 static pm_status submit(submission *s, pm_error *err) {
     size_t n = s->classes->n_classes;
-    s->keys = pmi_malloc(n, sizeof *s->keys);
-    s->known = pmi_calloc(n, sizeof *s->known);
-    s->missing = pmi_calloc(n, sizeof *s->missing);
-    s->numbers = pmi_malloc(n, sizeof *s->numbers);
-    if (s->keys == NULL || s->known == NULL || s->missing == NULL || s->numbers == NULL) {
-        return pmi_fail_memory(err, "the SCCs of a job", n * (PM_DIGEST_BYTES + 8));
-    }
-    for (size_t i = 0; i < n; i++) {
-        memcpy(s->keys[i], s->classes->canon[i].key, PM_DIGEST_BYTES);
-    }
+    s->known = pmi_pool_zeros(&s->pool, n, sizeof *s->known);
+    s->missing = pmi_pool_zeros(&s->pool, n, sizeof *s->missing);
+    s->numbers = pmi_pool_array(&s->pool, n, sizeof *s->numbers);
+    PM_TRY(pmi_pool_check(&s->pool, err, "the SCCs of a job", n * (PM_DIGEST_BYTES + 8)));
+    PM_TRY(pmi_trace_keys(s->classes, &s->keys, err));
     memcpy(s->report->job, s->analysis->graph->digest, PM_DIGEST_BYTES);
     s->report->states = s->analysis->graph->n_vertices;
     s->report->sccs = s->analysis->split.n_nontrivial;
@@ -231,8 +215,6 @@ pm_status pmi_submit(pm_producer *p, const pm_analysis *analysis, const pm_submi
     submission s = {.p = p, .analysis = analysis, .classes = &analysis->classes, .options = options, .report = report};
     pm_status st = submit(&s, err);
     free(s.keys);
-    free(s.known);
-    free(s.missing);
-    free(s.numbers);
+    pmi_pool_free(&s.pool);
     return st;
 }

@@ -13,12 +13,11 @@ typedef struct pm_submit_options {
 } pm_submit_options;
 
 typedef struct pm_submit_report {
-    uint8_t job[PM_DIGEST_BYTES];
+    pm_digest job;
     size_t states, sccs, items, known, uploaded, recorded_here, units, units_by_claim;
 } pm_submit_report;
 
-/* Submits a graph whose classes are found: twice, or again after a kill, is one job. Errors: Redis and Kafka away
- * beyond patience; PM_ETEMPORARY when stopped. */
+/* Submits a graph whose classes are found: twice is one job. PM_ETEMPORARY when stopped. */
 pm_status pmi_submit(pm_producer *p, const pm_analysis *analysis, const pm_submit_options *options,
                      pm_submit_report *report, pm_error *err);
 

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "worker/limits.h"
 #include "worker/state.h"
 
@@ -100,7 +99,7 @@ static pm_status look_for_cancelled(pm_worker *w, pm_error *err) {
     if (w->n_held == 0) {
         return PM_OK;
     }
-    uint8_t(*jobs)[PM_DIGEST_BYTES] = pmi_calloc(w->n_held, sizeof *jobs);
+    pm_digest *jobs = pmi_calloc(w->n_held, sizeof *jobs);
     bool *cancelled = pmi_calloc(w->n_held, sizeof *cancelled);
     pm_status st = PM_OK;
     if (jobs == NULL || cancelled == NULL) {
@@ -109,7 +108,7 @@ static pm_status look_for_cancelled(pm_worker *w, pm_error *err) {
         for (size_t i = 0; i < w->n_held; i++) {
             memcpy(jobs[i], w->held[i]->unit_headers.job, PM_DIGEST_BYTES);
         }
-        st = pmi_board_cancelled(w->redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, w->n_held, cancelled, err);
+        st = pmi_board_cancelled(w->redis, (const pm_digest *)jobs, w->n_held, cancelled, err);
     }
     for (size_t i = 0; st == PM_OK && i < w->n_held; i++) {
         if (cancelled[i]) {

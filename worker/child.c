@@ -5,9 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "worker/limits.h"
-#include "worker/task.h"
 
 /* Freed memory goes back to the system after units that took so much more than there was. */
 #define TRIM_BYTES ((size_t)32 << 20)
@@ -67,7 +65,7 @@ static pm_status fetch_claim(child *c, const pm_task_head *head, pm_error *err) 
             st = pmi_blob_get(c->context.traces.redis, PM_SPACE_BLOB, claim.blob, claim.size, &c->blob, &found, err);
         } while (pmi_retry_again(&retry, st, err));
     }
-    uint8_t digest[PM_DIGEST_BYTES] = {0};
+    pm_digest digest = {0};
     if (st == PM_OK && found == PM_BLOB_FOUND) {
         st = pmi_digest(PM_SHA256, c->blob.bytes, c->blob.size, digest, err);
     }
@@ -182,13 +180,8 @@ static bool serve(child *c) {
     pm_status st = pmi_limit_data(c->context.memory, &err);
     PM_THEN(st, work(c, &head, &result, &err));
     pmi_progress_page_phase(c->context.page, PM_PHASE_IDLE);
-    pm_answer answer = {.status = (uint32_t)st,
-                        .items = result.items,
-                        .recorded = result.recorded,
-                        .known = result.known,
-                        .seconds = pmi_progress_page_computed(c->context.page),
-                        .has_scc = result.has_scc};
-    memcpy(answer.scc, result.scc, sizeof answer.scc);
+    pm_answer answer = {
+        .result = result, .status = (uint32_t)st, .seconds = pmi_progress_page_computed(c->context.page)};
     memcpy(answer.text, err.text, sizeof answer.text);
     if (pmi_limit_data(0, &err) != PM_OK) {
         pmi_logf(&c->log, PM_LOG_WARNING, "%s", err.text);

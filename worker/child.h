@@ -38,22 +38,14 @@ typedef struct pm_child_context {
     struct pm_program_cache *models; /* programs of jobs under evaluation, the least recently used dropped */
 } pm_child_context;
 
-typedef struct pm_unit_result {
-    uint64_t items, recorded, known;
-    uint8_t scc[PM_DIGEST_BYTES]; /* the item at fault */
-    bool has_scc;
-} pm_unit_result;
-
-/* What a child does with a unit. Errors and what they mean: PM_EUNAVAILABLE and PM_ETEMPORARY do not occur (they are
- * waited out inside); PM_EOSERR is a fault that counts; PM_EPERMISSION and PM_ECONFIG are the worker's and not the
- * unit's; all others are permanent. */
+/* What a child does with a unit. Transient errors are waited out inside; PM_EOSERR is a fault that counts;
+ * PM_EPERMISSION and PM_ECONFIG are the worker's, not the unit's; all others are permanent. */
 typedef pm_status (*pm_unit_work)(pm_child_context *context, const pm_unit_message *unit, pm_unit_result *result,
                                   pm_error *err);
 /* NULL for a kind that is not known. */
 pm_unit_work pmi_unit_work_of(pm_span kind);
 
-/* Waits on Redis for as long as it takes; the parent, which has its own connection, says so in the log, and kills whom
- * it no longer waits for. */
+/* Waits on Redis for as long as it takes; the parent says so, and kills whom it no longer waits for. */
 pm_retry pmi_child_patience(pm_child_context *context);
 
 pm_status pmi_work_record(pm_child_context *context, const pm_unit_message *unit, pm_unit_result *result,
@@ -74,8 +66,8 @@ void pmi_program_cache_free(pm_program_cache *models);
 
 /* The model of a job, borrowed until the next call; *was_kept: from an earlier call. Waits out Redis. Errors: PM_EDATA
  * when the manifest or a trace is missing or altered, saying what to do; those of making a model. */
-pm_status pmi_program_cache_get(pm_child_context *context, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa,
-                                bool normalize_start, const pm_model **out, bool *was_kept, pm_error *err);
+pm_status pmi_program_cache_get(pm_child_context *context, const pm_digest job, pm_isa isa, bool normalize_start,
+                                const pm_model **out, bool *was_kept, pm_error *err);
 /* Drops a model that is not to be used again. */
 void pmi_program_cache_forget(pm_program_cache *models, const pm_model *model);
 

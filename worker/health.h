@@ -1,8 +1,6 @@
-/* Health files: a worker touches a file each second, so that `phasemill worker check` tells a loop that turns from one
- * that hangs, also inside a container, without a port.
- *
- * The file is FOLDER/phasemill-UID/worker-PID.alive; its owner holds a lock on it, which ends with the process. A file
- * without a lock is that of a dead worker, whoever has its process id by now. */
+/* Health files: a worker touches one each second, so that `phasemill worker check` tells a loop that turns from one
+ * that hangs, also in a container. FOLDER/phasemill-UID/worker-PID.alive is locked by its owner; one without a lock is
+ * that of a dead worker, whoever has its process id by now. */
 #ifndef PM_WORKER_HEALTH_H
 #define PM_WORKER_HEALTH_H
 
@@ -18,8 +16,7 @@ typedef struct pm_health {
     char folder[PM_HEALTH_PATH], path[PM_HEALTH_PATH];
 } pm_health;
 
-/* `folder` NULL: $TMPDIR or /tmp. Call after the forks: the lock is this process's alone. Errors: PM_ECANTCREAT, also
- * when the folder inside belongs to somebody else. */
+/* `folder` NULL: $TMPDIR or /tmp. Call after the forks: the lock is this process's alone. Errors: PM_ECANTCREAT. */
 pm_status pmi_health_open(const char *folder, pm_health *out, pm_error *err);
 void pmi_health_beat(pm_health *h);
 /* Removes the file, and the folder when it is empty. */

@@ -1,6 +1,6 @@
+#include <stddef.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "worker/child.h"
 
 /* One slice under work: the request's arrays, and the results'. */
@@ -10,19 +10,30 @@ typedef struct slice {
     double *theta, *rewards, *times;
     pm_request request;
     pm_result result;
-    size_t n_moments, n_covariance, n_times; /* values of each kind of result */
+    size_t counts[6]; /* values of each array of results */
 } slice;
+
+/* The arrays of results: in pm_result, in pm_result_message. */
+#define ARRAY(name)                                                                                                    \
+    { offsetof(pm_result, name), offsetof(pm_result_message, name) }
+enum { MOMENTS, COVARIANCE, ATOM, PDF, CDF, SURVIVAL, N_ARRAYS };
+static const struct {
+    size_t in_result, in_message;
+} arrays[N_ARRAYS] = {
+    [MOMENTS] = ARRAY(moments), [COVARIANCE] = ARRAY(covariance), [ATOM] = ARRAY(atom), [PDF] = ARRAY(pdf),
+    [CDF] = ARRAY(cdf),         [SURVIVAL] = ARRAY(survival)};
+
+static double **values_of(slice *s, int array) {
+    return (double **)((uint8_t *)&s->result + arrays[array].in_result);
+}
 
 static void slice_free(slice *s) {
     free(s->theta);
     free(s->rewards);
     free(s->times);
-    free(s->result.moments);
-    free(s->result.covariance);
-    free(s->result.atom);
-    free(s->result.pdf);
-    free(s->result.cdf);
-    free(s->result.survival);
+    for (int i = 0; i < N_ARRAYS; i++) {
+        free(*values_of(s, i));
+    }
     pmi_message_memory_free(&s->borrowed);
 }
 
@@ -46,60 +57,42 @@ static pm_status read_values(const char *what, pm_span span, uint64_t rows, uint
 
 static pm_status read_request(slice *s, const pm_graph *graph, pm_error *err) {
     const pm_evaluate_body *b = &s->body;
+    const pm_request *r = &b->request;
     if (b->n_params != graph->n_params) {
         return pmi_fail(err, PM_EDATA, "the slice's theta has %llu columns, the job's graph %u parameters",
                         (unsigned long long)b->n_params, graph->n_params);
     }
-    pm_status st = read_values("theta", b->theta, b->n_theta, b->n_params, &s->theta, err);
-    PM_THEN(st, read_values("rewards", b->rewards, b->n_rewards, graph->n_vertices, &s->rewards, err));
-    PM_THEN(st, read_values("times", b->times, b->times_per_theta ? b->n_theta : 1, b->n_times, &s->times, err));
-    s->request = (pm_request){.n_theta = b->n_theta,
-                              .theta = s->theta,
-                              .n_moments = b->n_moments,
-                              .factorial = b->factorial,
-                              .n_rewards = b->n_rewards,
-                              .rewards = s->rewards,
-                              .covariance = b->covariance,
-                              .n_times = b->n_times,
-                              .times = s->times,
-                              .times_per_theta = b->times_per_theta,
-                              .pdf = b->pdf,
-                              .cdf = b->cdf,
-                              .tolerance = b->tolerance,
-                              .tail_accuracy = b->tail_accuracy,
-                              .threads = 1};
-    return st;
-}
-
-static pm_status new_values(size_t count, double **out, pm_error *err) {
-    *out = pmi_calloc(count, sizeof **out);
-    return *out != NULL ? PM_OK : pmi_fail_memory(err, "the results of a slice", count * sizeof **out);
+    PM_TRY(read_values("theta", b->theta, r->n_theta, b->n_params, &s->theta, err));
+    PM_TRY(read_values("rewards", b->rewards, r->n_rewards, graph->n_vertices, &s->rewards, err));
+    PM_TRY(read_values("times", b->times, r->times_per_theta ? r->n_theta : 1, r->n_times, &s->times, err));
+    s->request = *r;
+    s->request.theta = s->theta;
+    s->request.rewards = s->rewards;
+    s->request.times = s->times;
+    s->request.threads = 1;
+    return PM_OK;
 }
 
 static pm_status new_results(slice *s, pm_error *err) {
     const pm_request *r = &s->request;
-    size_t rewards = r->n_rewards == 0 ? 1 : r->n_rewards, per_row, square;
-    if (!pmi_mul(rewards, r->n_moments, &per_row) || !pmi_mul(per_row, r->n_theta, &s->n_moments) ||
-        !pmi_mul(rewards, rewards, &square) || !pmi_mul(square, r->n_theta, &s->n_covariance) ||
-        !pmi_mul(r->n_times, r->n_theta, &s->n_times)) {
+    const bool is_wanted[N_ARRAYS] = {
+        [MOMENTS] = r->n_moments > 0, [COVARIANCE] = r->covariance, [ATOM] = true, [PDF] = r->pdf, [CDF] = r->cdf,
+        [SURVIVAL] = r->cdf};
+    size_t rewards = r->n_rewards == 0 ? 1 : r->n_rewards, per_row, square, *counts = s->counts;
+    if (!pmi_mul(rewards, r->n_moments, &per_row) || !pmi_mul(per_row, r->n_theta, &counts[MOMENTS]) ||
+        !pmi_mul(rewards, rewards, &square) || !pmi_mul(square, r->n_theta, &counts[COVARIANCE]) ||
+        !pmi_mul(r->n_times, r->n_theta, &counts[PDF])) {
         return pmi_fail(err, PM_EDATA, "a slice of %zu rows, %zu moments, %zu rewards and %zu times is too large",
                         r->n_theta, r->n_moments, r->n_rewards, r->n_times);
     }
-    PM_TRY(new_values(r->n_theta, &s->result.atom, err));
-    if (r->n_moments > 0) {
-        PM_TRY(new_values(s->n_moments, &s->result.moments, err));
-    }
-    if (r->covariance) {
-        PM_TRY(new_values(s->n_covariance, &s->result.covariance, err));
-    }
-    if (r->pdf) {
-        PM_TRY(new_values(s->n_times, &s->result.pdf, err));
-    }
-    if (r->cdf) {
-        PM_TRY(new_values(s->n_times, &s->result.cdf, err));
-    }
-    if (r->cdf) {
-        PM_TRY(new_values(s->n_times, &s->result.survival, err));
+    counts[ATOM] = r->n_theta;
+    counts[CDF] = counts[SURVIVAL] = counts[PDF];
+    for (int i = 0; i < N_ARRAYS; i++) {
+        double **values = values_of(s, i);
+        *values = is_wanted[i] ? pmi_calloc(counts[i], sizeof **values) : NULL;
+        PM_TRY(!is_wanted[i] || *values != NULL
+                   ? PM_OK
+                   : pmi_fail_memory(err, "the results of a slice", counts[i] * sizeof **values));
     }
     return PM_OK;
 }
@@ -128,20 +121,14 @@ static pm_status choose_isa(const pm_child_context *context, bool fused, pm_isa 
 
 /* ---- storing ---- */
 
-static pm_span values(const double *array, size_t count) {
-    return array == NULL ? (pm_span){0} : pmi_f64s(array, count);
-}
-
-static pm_status store(pm_child_context *context, const slice *s, pm_error *err) {
-    pm_result_message message = {.n_theta = s->request.n_theta,
-                                 .moments = values(s->result.moments, s->n_moments),
-                                 .covariance = values(s->result.covariance, s->n_covariance),
-                                 .atom = values(s->result.atom, s->request.n_theta),
-                                 .pdf = values(s->result.pdf, s->n_times),
-                                 .cdf = values(s->result.cdf, s->n_times),
-                                 .survival = values(s->result.survival, s->n_times),
-                                 .steps = s->result.steps,
-                                 .error_bound = s->result.error_bound};
+static pm_status store(pm_child_context *context, slice *s, pm_error *err) {
+    pm_result_message message = {
+        .n_theta = s->request.n_theta, .steps = s->result.steps, .error_bound = s->result.error_bound};
+    for (int i = 0; i < N_ARRAYS; i++) {
+        const double *values = *values_of(s, i);
+        *(pm_span *)((uint8_t *)&message + arrays[i].in_message) =
+            values != NULL ? pmi_f64s(values, s->counts[i]) : (pm_span){0};
+    }
     memcpy(message.result, s->body.result, PM_DIGEST_BYTES);
     pm_buffer encoded = {0};
     pm_status st = pmi_message_encode(&pmi_result_type, &message, &encoded, err);
@@ -158,16 +145,12 @@ static pm_status store(pm_child_context *context, const slice *s, pm_error *err)
     return st;
 }
 
-static pm_status is_there(pm_child_context *context, const uint8_t result[PM_DIGEST_BYTES], bool *there,
-                          pm_error *err) {
-    uint8_t digests[1][PM_DIGEST_BYTES];
-    memcpy(digests[0], result, PM_DIGEST_BYTES);
+static pm_status is_there(pm_child_context *context, const pm_digest result, bool *there, pm_error *err) {
     pm_retry retry = pmi_child_patience(context);
     pm_status st;
     pmi_progress_page_phase(context->page, PM_PHASE_FETCH);
     do {
-        st = pmi_blob_exist(context->traces.redis, PM_SPACE_RESULT, (const uint8_t(*)[PM_DIGEST_BYTES])digests, 1,
-                            there, err);
+        st = pmi_blob_exist(context->traces.redis, PM_SPACE_RESULT, (const pm_digest *)result, 1, there, err);
     } while (pmi_retry_again(&retry, st, err));
     return st;
 }
@@ -176,14 +159,13 @@ static pm_status is_there(pm_child_context *context, const uint8_t result[PM_DIG
 
 /* Whether the slice's key follows from what it asks and from this model. */
 static pm_status check_key(const slice *s, const pm_model *model, bool *fits, pm_error *err) {
-    uint8_t key[PM_DIGEST_BYTES];
+    pm_digest key;
     pm_status st = pmi_result_key(model->analysis.graph->digest, &model->library, &s->body, key, err);
     *fits = st == PM_OK && memcmp(key, s->body.result, PM_DIGEST_BYTES) == 0;
     return st;
 }
 
-/* The job's model, the request read and its key found right. A model that was kept may be of an earlier manifest (of
- * another effort): then it is loaded again, once. */
+/* A kept model may be of an earlier manifest (of another effort): then it is loaded again, once. */
 static pm_status prepare(pm_child_context *context, const uint8_t *job, slice *s, const pm_model **model,
                          pm_error *err) {
     pm_isa isa;
@@ -198,13 +180,11 @@ static pm_status prepare(pm_child_context *context, const uint8_t *job, slice *s
         PM_TRY(check_key(s, *model, &fits, err));
     }
     if (!fits) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(s->body.result, hex);
         return pmi_fail(
             err, PM_EDATA,
             "the slice's key %s is not that of what it asks: the job was submitted again with another effort "
             "meanwhile, or the unit was made by another version",
-            hex);
+            PM_HEX(s->body.result));
     }
     return PM_OK;
 }

@@ -1,8 +1,6 @@
 #include <string.h>
 
-#include "base/mem.h"
 #include "trace/codec.h"
-#include "trace/record.h"
 #include "worker/child.h"
 
 /* New traces go to Redis when so many bytes or traces have come together. */
@@ -12,32 +10,26 @@
 typedef struct batch {
     pm_buffer bytes;
     size_t n;
-    size_t first[BATCH_TRACES + 1]; /* where each begins in `bytes` */
-    uint8_t keys[BATCH_TRACES][PM_DIGEST_BYTES];
+    pm_cache_entry entries[BATCH_TRACES]; /* one after the other in `bytes`, which moves while it grows */
 } batch;
 
 static pm_status flush(pm_child_context *context, batch *b, pm_error *err) {
     if (b->n == 0) {
         return PM_OK;
     }
-    pm_cache_entry *entries = pmi_calloc(b->n, sizeof *entries);
-    if (entries == NULL) {
-        return pmi_fail_memory(err, "new traces", b->n * sizeof *entries);
-    }
+    const uint8_t *at = b->bytes.bytes;
     for (size_t i = 0; i < b->n; i++) {
-        memcpy(entries[i].key, b->keys[i], PM_DIGEST_BYTES);
-        entries[i].bytes = b->bytes.bytes + b->first[i];
-        entries[i].size = b->first[i + 1] - b->first[i];
+        b->entries[i].bytes = at;
+        at += b->entries[i].size;
     }
     pmi_progress_page_phase(context->page, PM_PHASE_STORE);
     pm_trace_cache cache = pmi_traces_cache(&context->traces);
     pm_retry retry = pmi_child_patience(context);
     pm_status st;
     do {
-        st = cache.put(cache.ctx, entries, b->n, err);
+        st = cache.put(cache.ctx, b->entries, b->n, err);
     } while (pmi_retry_again(&retry, st, err));
     pmi_progress_page_phase(context->page, PM_PHASE_COMPUTE);
-    free(entries);
     b->n = 0;
     b->bytes.size = 0;
     return st;
@@ -47,12 +39,13 @@ static pm_status record_one(pm_child_context *context, const pm_canon *scc, pm_e
     pm_plan plan;
     pm_record_options options = {.effort = effort, .memory = context->memory, .isa = context->isa};
     PM_TRY(pmi_record(scc, &options, &plan, err));
-    b->first[b->n] = b->bytes.size;
+    size_t before = b->bytes.size;
     pm_status st = pmi_trace_encode(&plan.trace, scc->key, &b->bytes, err);
     pmi_plan_free(&plan);
     PM_TRY(st);
-    memcpy(b->keys[b->n], scc->key, PM_DIGEST_BYTES);
-    b->first[++b->n] = b->bytes.size;
+    pm_cache_entry *entry = &b->entries[b->n++];
+    *entry = (pm_cache_entry){.size = b->bytes.size - before};
+    memcpy(entry->key, scc->key, PM_DIGEST_BYTES);
     return PM_OK;
 }
 
@@ -96,7 +89,7 @@ static pm_status record_item(pm_child_context *context, pm_record_reader *reader
 }
 
 static pm_status find_known(pm_child_context *context, const pm_record_reader *reader, bool *known, pm_error *err) {
-    const uint8_t(*keys)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])reader->body.keys.bytes;
+    const pm_digest *keys = (const pm_digest *)reader->body.keys.bytes;
     pm_retry retry = pmi_child_patience(context);
     pm_status st;
     size_t uploaded;

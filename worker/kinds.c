@@ -6,8 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/mem.h"
-
 #define PROBE_SECONDS 86400.0
 
 static double cpu_seconds(void) {

@@ -6,8 +6,7 @@
 
 #include "base/error.h"
 
-/* Bytes of this process's private writable memory, what RLIMIT_DATA counts (files mapped to be shared are not); 0 when
- * /proc does not tell. */
+/* Bytes of this process's private writable memory, what RLIMIT_DATA counts; 0: /proc does not tell. */
 size_t pmi_data_bytes(void);
 
 /* Bytes that a process has in memory; 0 when there is none of that number. */

@@ -2,12 +2,11 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "redis/manifest.h"
 #include "worker/limits.h"
 
 typedef struct entry {
-    uint8_t job[PM_DIGEST_BYTES];
+    pm_digest job;
     pm_isa isa;
     bool normalize_start;
     pm_model *model; /* NULL: the entry is free */
@@ -23,9 +22,7 @@ struct pm_program_cache {
 
 pm_status pmi_program_cache_new(size_t bytes, pm_program_cache **out, pm_error *err) {
     *out = pmi_calloc(1, sizeof **out);
-    if (*out == NULL) {
-        return pmi_fail_memory(err, "the models under evaluation", sizeof **out);
-    }
+    PM_TRY(*out != NULL ? PM_OK : pmi_fail_memory(err, "the models under evaluation", sizeof **out));
     (*out)->limit = bytes;
     return PM_OK;
 }
@@ -91,8 +88,7 @@ static entry *make_room(pm_program_cache *m) {
 /* ---- loading ---- */
 
 /* A cache that waits out Redis, so that what is unavailable is missing. */
-static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
-                             pm_error *err) {
+static pm_status patient_get(void *ctx, const pm_digest key, pm_buffer *value, pm_cache_found *found, pm_error *err) {
     pm_child_context *context = ctx;
     pm_trace_cache cache = pmi_traces_cache(&context->traces);
     pm_retry retry = pmi_child_patience(context);
@@ -103,7 +99,7 @@ static pm_status patient_get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_b
     return st;
 }
 
-static pm_status patient_remove(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status patient_remove(void *ctx, const pm_digest key, pm_error *err) {
     pm_child_context *context = ctx;
     pm_trace_cache cache = pmi_traces_cache(&context->traces);
     pm_retry retry = pmi_child_patience(context);
@@ -127,17 +123,12 @@ static pm_status get_job(pm_child_context *context, const uint8_t *digest, pm_an
 }
 
 static pm_status warm(pm_child_context *context, const pm_classes *classes, pm_error *err) {
-    uint8_t(*keys)[PM_DIGEST_BYTES] = pmi_malloc(classes->n_classes, sizeof *keys);
-    if (keys == NULL) {
-        return pmi_fail_memory(err, "the keys of a job", classes->n_classes * sizeof *keys);
-    }
-    for (uint32_t c = 0; c < classes->n_classes; c++) {
-        memcpy(keys[c], classes->canon[c].key, PM_DIGEST_BYTES);
-    }
+    pm_digest *keys;
+    PM_TRY(pmi_trace_keys(classes, &keys, err));
     pm_retry retry = pmi_child_patience(context);
     pm_status st;
     do {
-        st = pmi_traces_warm(&context->traces, (const uint8_t(*)[PM_DIGEST_BYTES])keys, classes->n_classes, err);
+        st = pmi_traces_warm(&context->traces, (const pm_digest *)keys, classes->n_classes, err);
     } while (pmi_retry_again(&retry, st, err));
     free(keys);
     return st;
@@ -161,16 +152,15 @@ static pm_status load(pm_child_context *context, const uint8_t *digest, pm_isa i
     }
     pmi_analysis_free(&job);
     if (st == PM_EUNAVAILABLE || st == PM_ENOINPUT) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(digest, hex);
-        pmi_fail_prefix(err, "loading the job %s; collect it again without --evaluate cluster to bring it back", hex);
+        pmi_fail_prefix(err, "loading the job %s; collect it again without --evaluate cluster to bring it back",
+                        PM_HEX(digest));
         st = err->code = PM_EDATA;
     }
     return st;
 }
 
-pm_status pmi_program_cache_get(pm_child_context *context, const uint8_t job[PM_DIGEST_BYTES], pm_isa isa,
-                                bool normalize_start, const pm_model **out, bool *was_kept, pm_error *err) {
+pm_status pmi_program_cache_get(pm_child_context *context, const pm_digest job, pm_isa isa, bool normalize_start,
+                                const pm_model **out, bool *was_kept, pm_error *err) {
     pm_program_cache *m = context->models;
     entry *e = find(m, job, isa, normalize_start);
     pm_status st = PM_OK;

@@ -9,17 +9,15 @@
 /* ---- log lines ---- */
 
 void pmi_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const char *format, ...) {
-    char text[PM_ERROR_TEXT], job[PM_DIGEST_HEX], unit[PM_DIGEST_HEX];
+    char text[PM_ERROR_TEXT];
     va_list arguments;
     va_start(arguments, format);
     int written = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    pmi_hex(h->unit_headers.job, job);
-    pmi_hex(h->unit_headers.unit, unit);
     const pm_log_field fields[] = {
         {.name = "worker", .text = w->options->id},
-        {.name = "job", .text = h->unit_headers.has_job ? job : "unknown"},
-        {.name = "unit", .text = unit},
+        {.name = "job", .text = h->unit_headers.has_job ? PM_HEX(h->unit_headers.job) : "unknown"},
+        {.name = "unit", .text = PM_HEX(h->unit_headers.unit)},
         {.name = "kind", .text = h->unit_headers.kind},
         {.name = "attempt", .number = (double)h->attempt.begun},
         {.name = "topic", .text = rd_kafka_topic_name(h->taken.message->rkt)},
@@ -41,9 +39,9 @@ static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm
                               .worker = pmi_span_of(w->options->id),
                               .time = pmi_now(),
                               .seconds = h->seconds,
-                              .items = h->items,
-                              .recorded = h->recorded,
-                              .known = h->known,
+                              .items = h->result.items,
+                              .recorded = h->result.recorded,
+                              .known = h->result.known,
                               .error = pmi_span_of(h->error.code == PM_OK ? "" : h->error.text)};
     memcpy(event.job, h->unit_headers.job, PM_DIGEST_BYTES);
     memcpy(event.unit, h->unit_headers.unit, PM_DIGEST_BYTES);
@@ -119,8 +117,8 @@ pm_status pmi_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
     pmi_headers_add(&ours, "__dlq.errors.group", pmi_span_of(w->options->kafka->group));
     pmi_headers_add(&ours, "__dlq.errors.message", pmi_span_of(h->error.text));
     pmi_headers_add(&ours, "phasemill-attempts", pmi_span_of(attempts));
-    if (h->has_scc) {
-        pmi_headers_add_digest(&ours, "phasemill-scc", h->scc);
+    if (h->result.has_scc) {
+        pmi_headers_add_digest(&ours, "phasemill-scc", h->result.scc);
     }
     PM_TRY(pmi_headers_status(&ours, err));
     pm_header list[PM_MAX_HEADERS];
@@ -143,7 +141,7 @@ pm_status pmi_held_write_end(pm_worker *w, const pm_held *h, pm_error *err) {
     pm_outcome_message outcome = {.kind = pmi_span_of(h->unit_headers.kind),
                                   .code = (uint64_t)h->error.code,
                                   .error = pmi_span_of(h->error.code == PM_OK ? "" : h->error.text),
-                                  .scc = h->has_scc ? (pm_span){h->scc, PM_DIGEST_BYTES} : (pm_span){0},
+                                  .scc = h->result.has_scc ? (pm_span){h->result.scc, PM_DIGEST_BYTES} : (pm_span){0},
                                   .attempts = h->attempt.begun,
                                   .worker = pmi_span_of(w->options->id),
                                   .topic = pmi_span_of(rd_kafka_topic_name(h->taken.message->rkt)),
@@ -153,5 +151,5 @@ pm_status pmi_held_write_end(pm_worker *w, const pm_held *h, pm_error *err) {
                                   .seconds = h->seconds};
     memcpy(outcome.unit, h->unit_headers.unit, PM_DIGEST_BYTES);
     memcpy(outcome.job, h->unit_headers.job, PM_DIGEST_BYTES);
-    return pmi_board_end(w->redis, &outcome, h->items, err);
+    return pmi_board_end(w->redis, &outcome, h->result.items, err);
 }

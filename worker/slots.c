@@ -1,7 +1,6 @@
 #include "worker/slots.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "worker/limits.h"
 
 /* A child that dies without having been given a unit is replaced after a wait that doubles between these. */
@@ -53,9 +51,7 @@ pm_status pmi_slots_start(size_t n, pm_progress_page *pages, pm_child_main child
                           const pm_log *log, pm_slots *out, pm_error *err) {
     *out = (pm_slots){.n = n, .pages = pages, .unit_seconds = unit_seconds, .quiet_seconds = QUIET_SECONDS, .log = log};
     out->slots = pmi_calloc(n, sizeof *out->slots);
-    if (out->slots == NULL) {
-        return pmi_fail_memory(err, "the slots", n * sizeof *out->slots);
-    }
+    PM_TRY(out->slots != NULL ? PM_OK : pmi_fail_memory(err, "the slots", n * sizeof *out->slots));
     for (size_t i = 0; i < n; i++) {
         out->slots[i].fd = -1;
     }
@@ -264,7 +260,7 @@ static void describe_death(const pm_slot *slot, int status, char *text, size_t n
 }
 
 static void end_of_dead(pm_slots *s, size_t i, int status, pm_slots_ended ended, void *ctx) {
-    static const uint8_t none[PM_DIGEST_BYTES];
+    static const pm_digest none;
     pm_slot *slot = &s->slots[i];
     const pm_progress_page *page = &s->pages[i];
     char text[256];
@@ -275,9 +271,9 @@ static void end_of_dead(pm_slots *s, size_t i, int status, pm_slots_ended ended,
                                                   : PM_ENDED_UNBEGUN,
                         .text = text};
     ending.answer.seconds = pmi_progress_page_computed(page);
-    ending.answer.items = atomic_load(&page->items);
-    memcpy(ending.answer.scc, page->scc, PM_DIGEST_BYTES);
-    ending.answer.has_scc = memcmp(page->scc, none, sizeof none) != 0;
+    ending.answer.result.items = atomic_load(&page->items);
+    memcpy(ending.answer.result.scc, page->scc, PM_DIGEST_BYTES);
+    ending.answer.result.has_scc = memcmp(page->scc, none, sizeof none) != 0;
     end_unit(slot, &ending, ended, ctx);
 }
 

@@ -98,9 +98,8 @@ void pmi_slots_poll(const pm_slots *s, struct pollfd *fds);
 double pmi_slots_due(const pm_slots *s, double now, double max);
 
 /* Spawns, sends, reads, kills what is late: a unit that computes for longer than unit_seconds; a child that outside of
- * computing gives no sign of life for quiet_seconds (it was stopped, or waits for a lock), or works on one thing for
- * longer than both. `ended` sees each unit that ended, whose slot is free of it. Errors: PM_ESOFTWARE when the spawner
- * is gone or does not answer. */
+ * computing gives no sign of life for quiet_seconds, or is at one thing for longer than both. `ended` sees each unit
+ * that ended. Errors: PM_ESOFTWARE when the spawner is gone or does not answer. */
 typedef void (*pm_slots_ended)(void *ctx, const pm_ending *ending);
 pm_status pmi_slots_serve(pm_slots *s, double now, pm_slots_ended ended, void *ctx, pm_error *err);
 

@@ -232,9 +232,7 @@ pm_status pmi_spawner_start(size_t slots, pm_child_main child, void *ctx, pm_spa
         return pmi_fail(err, PM_EUSAGE, "slots: expected at least 1, found %zu", slots);
     }
     pm_spawner *s = pmi_calloc(1, sizeof *s);
-    if (s == NULL) {
-        return pmi_fail_memory(err, "the spawner", sizeof *s);
-    }
+    PM_TRY(s != NULL ? PM_OK : pmi_fail_memory(err, "the spawner", sizeof *s));
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         free(s);

@@ -1,6 +1,5 @@
-/* The spawner: a process without threads that forks the compute children, so that a dead one is replaced without
- * forking a process that has librdkafka's threads. It dies with the worker, and its children with it; both ignore
- * SIGTERM, SIGINT and SIGHUP, which are for the worker to answer. */
+/* The spawner: a process without threads that forks the compute children: the worker has librdkafka's. It dies with the
+ * worker, and its children with it; both leave SIGTERM, SIGINT and SIGHUP to the worker. */
 #ifndef PM_WORKER_SPAWNER_H
 #define PM_WORKER_SPAWNER_H
 

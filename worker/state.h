@@ -1,5 +1,4 @@
-/* Inside of the worker: the units in hand, each at a step of its way, and what is known of Redis. For the files of this
- * folder. */
+/* Inside of the worker: the units in hand, each at a step of its way, and what is known of Redis. */
 #ifndef PM_WORKER_STATE_H
 #define PM_WORKER_STATE_H
 
@@ -43,9 +42,7 @@ typedef struct pm_held {
     bool is_cancelled; /* why its child was dismissed; else the worker is leaving */
     double since;      /* seconds since 1970 of its start */
     double seconds;    /* of compute */
-    uint64_t items, recorded, known;
-    uint8_t scc[PM_DIGEST_BYTES];
-    bool has_scc;
+    pm_unit_result result;
     pm_error error; /* code PM_OK: it is done */
 } pm_held;
 

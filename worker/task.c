@@ -32,7 +32,7 @@ void pmi_progress_page_phase(pm_progress_page *page, pm_phase phase) {
     atomic_store(&page->phase, phase);
 }
 
-void pmi_progress_page_item(pm_progress_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTES]) {
+void pmi_progress_page_item(pm_progress_page *page, uint64_t item, const pm_digest scc) {
     memcpy(page->scc, scc, PM_DIGEST_BYTES);
     atomic_store(&page->item, item);
 }

@@ -5,23 +5,27 @@
 
 #include <stdatomic.h>
 
-#include "base/hash.h"
+#include "wire/message.h"
 
 #define PM_KIND_NAME 16 /* bytes of a kind's name with its final zero */
 
 /* Before the message's value, of `size` bytes, as it came from Kafka. The rest is what its headers say it is. */
 typedef struct pm_task_head {
     uint64_t size;
-    uint8_t job[PM_DIGEST_BYTES], unit[PM_DIGEST_BYTES];
+    pm_digest job, unit;
     char kind[PM_KIND_NAME];
 } pm_task_head;
 
-typedef struct pm_answer {
+typedef struct pm_unit_result {
     uint64_t items, recorded, known;
-    double seconds;   /* of compute */
-    uint32_t status;  /* pm_status */
-    uint32_t has_scc; /* scc is the key of the SCC at fault */
-    uint8_t scc[PM_DIGEST_BYTES];
+    pm_digest scc; /* the item at fault */
+    uint32_t has_scc;
+} pm_unit_result;
+
+typedef struct pm_answer {
+    pm_unit_result result;
+    uint32_t status; /* pm_status */
+    double seconds;  /* of compute */
     char text[PM_ERROR_TEXT];
 } pm_answer;
 
@@ -39,8 +43,8 @@ typedef struct pm_progress_page {
     _Atomic uint64_t computed_us;  /* compute phases of this unit that are over */
     _Atomic uint64_t compute_from; /* microseconds of pmi_seconds() at which the present one began */
     _Atomic uint64_t item, items;
-    _Atomic uint64_t signs;       /* of life, while it waits for Redis */
-    uint8_t scc[PM_DIGEST_BYTES]; /* of the item; torn reads are harmless, it is for people */
+    _Atomic uint64_t signs; /* of life, while it waits for Redis */
+    pm_digest scc;          /* of the item; torn reads are harmless, it is for people */
 } pm_progress_page;
 
 /* Parent, before it hands a unit over: idle, nothing computed. */
@@ -50,7 +54,7 @@ void pmi_progress_page_begin(pm_progress_page *page, uint64_t items);
 void pmi_progress_page_phase(pm_progress_page *page, pm_phase phase);
 /* Child: it waits, and lives. */
 void pmi_progress_page_sign(pm_progress_page *page);
-void pmi_progress_page_item(pm_progress_page *page, uint64_t item, const uint8_t scc[PM_DIGEST_BYTES]);
+void pmi_progress_page_item(pm_progress_page *page, uint64_t item, const pm_digest scc);
 /* Parent: seconds of compute so far. */
 double pmi_progress_page_computed(const pm_progress_page *page);
 

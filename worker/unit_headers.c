@@ -14,7 +14,7 @@ static pm_span find(const rd_kafka_headers_t *headers, const char *name) {
     return (pm_span){value, size};
 }
 
-static bool read_digest(pm_span text, uint8_t digest[PM_DIGEST_BYTES]) {
+static bool read_digest(pm_span text, pm_digest digest) {
     char hex[PM_DIGEST_HEX];
     if (text.size != PM_DIGEST_HEX - 1) {
         return false;
@@ -48,8 +48,7 @@ static void read_trace(pm_span text, pm_unit_headers *out) {
 }
 
 /* A message that does not say which unit it is still needs a name of its own among the dead letters. */
-static pm_status name_by_position(const char *topic, int32_t partition, int64_t offset, uint8_t unit[PM_DIGEST_BYTES],
-                                  pm_error *err) {
+static pm_status name_by_position(const char *topic, int32_t partition, int64_t offset, pm_digest unit, pm_error *err) {
     char position[PM_TOPIC_NAME + 64];
     int n = snprintf(position, sizeof position, "%s/%d/%lld", topic, (int)partition, (long long)offset);
     return n < 0 || (size_t)n >= sizeof position

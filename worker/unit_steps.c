@@ -1,5 +1,4 @@
-/* The way of a unit through the worker, step by step. Whatever fails for a time stays at its step and is tried again;
- * nothing in here waits. */
+/* The way of a unit through the worker. What fails for a time is tried again at its step; nothing in here waits. */
 #include <math.h>
 #include <string.h>
 
@@ -58,17 +57,10 @@ static void begin(pm_worker *w, pm_held *h) {
 
 /* ---- after computing ---- */
 
-static void keep_scc(pm_held *h, const pm_answer *answer) {
-    h->has_scc = answer->has_scc != 0;
-    memcpy(h->scc, answer->scc, PM_DIGEST_BYTES);
-}
-
 static void take_answer(pm_worker *w, pm_held *h, const pm_answer *a) {
-    h->items = a->items;
-    h->recorded = a->recorded;
-    h->known = a->known;
-    w->recorded += a->recorded;
-    w->known += a->known;
+    h->result = a->result;
+    w->recorded += a->result.recorded;
+    w->known += a->result.known;
     h->error.code = (pm_status)a->status;
     memcpy(h->error.text, a->text, sizeof h->error.text);
     switch ((pm_status)a->status) {
@@ -81,11 +73,9 @@ static void take_answer(pm_worker *w, pm_held *h, const pm_answer *a) {
         h->step = PM_STEP_GIVE_BACK;
         break;
     case PM_EOSERR:
-        keep_scc(h, a);
         h->step = PM_STEP_FAULT;
         break;
     default:
-        keep_scc(h, a);
         bury(h);
     }
 }
@@ -99,7 +89,8 @@ void pmi_held_ended(void *ctx, const pm_ending *ending) {
         take_answer(w, h, &ending->answer);
         break;
     case PM_ENDED_FAULT:
-        keep_scc(h, &ending->answer);
+        h->result.has_scc = ending->answer.result.has_scc;
+        memcpy(h->result.scc, ending->answer.result.scc, PM_DIGEST_BYTES);
         pmi_fail(&h->error, PM_EOSERR, "the unit failed: %s", ending->text);
         h->step = PM_STEP_FAULT;
         break;
@@ -134,7 +125,7 @@ static void count_fault(pm_worker *w, pm_held *h, double now) {
     pmi_held_log(w, h, PM_LOG_WARNING, "%s; fault %llu of %zu, tried again", h->error.text, (unsigned long long)faults,
                  w->options->attempts);
     h->error = (pm_error){.code = PM_OK};
-    h->has_scc = false;
+    h->result.has_scc = false;
     double wait = MIN_AGAIN * exp2((double)faults);
     h->not_before = now + (wait < MAX_AGAIN ? wait : MAX_AGAIN);
     h->step = PM_STEP_BEGIN;
@@ -162,10 +153,9 @@ static void send_letter(pm_worker *w, pm_held *h) {
     pm_error err = {0};
     h->step = PM_STEP_BURYING; /* before sending: its report may come at once */
     pm_status st = pmi_held_bury(w, h, &err);
-    if (st == PM_OK) {
-        return;
+    if (st != PM_OK) {
+        fail_letter(w, h, st, &err);
     }
-    fail_letter(w, h, st, &err);
 }
 
 /* Events are hints: collectors find out without them, only later. That they are refused is worth one line. */
@@ -216,8 +206,9 @@ static void end(pm_worker *w, pm_held *h) {
     w->done += is_done ? 1 : 0;
     w->failed += is_done ? 0 : 1;
     if (is_done) {
-        pmi_held_log(w, h, PM_LOG_DEBUG, "done: %llu items, %llu recorded, %llu known", (unsigned long long)h->items,
-                     (unsigned long long)h->recorded, (unsigned long long)h->known);
+        pmi_held_log(w, h, PM_LOG_DEBUG, "done: %llu items, %llu recorded, %llu known",
+                     (unsigned long long)h->result.items, (unsigned long long)h->result.recorded,
+                     (unsigned long long)h->result.known);
     } else {
         pmi_held_log(w, h, PM_LOG_ERROR, "a dead letter: %s", h->error.text);
     }

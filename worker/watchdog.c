@@ -131,9 +131,7 @@ static void close_all(pm_watchdog *w) {
 pm_status pmi_watchdog_start(const pm_watchdog_options *options, pm_watchdog **out, pm_error *err) {
     *out = NULL;
     pm_watchdog *w = pmi_calloc(1, sizeof *w);
-    if (w == NULL) {
-        return pmi_fail_memory(err, "the watchdog", sizeof *w);
-    }
+    PM_TRY(w != NULL ? PM_OK : pmi_fail_memory(err, "the watchdog", sizeof *w));
     w->options = *options;
     w->signals = w->news = w->control = -1;
     atomic_store(&w->end, INFINITY);

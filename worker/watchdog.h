@@ -23,8 +23,7 @@ int pmi_watchdog_fd(const pm_watchdog *w);
 unsigned pmi_watchdog_signals(pm_watchdog *w, int *first);
 /* The process is to end by then, pmi_seconds(), if it is not to end earlier; with this code. */
 void pmi_watchdog_arm(pm_watchdog *w, double when, pm_status code);
-/* While something is under way that may hang, the process is to end by then, with this code and reason; INFINITY: it is
- * done. */
+/* The process is to end by then if what is under way hangs, with this code and reason; INFINITY: it is done. */
 void pmi_watchdog_limit(pm_watchdog *w, double when, pm_status code, const char *why);
 /* pmi_seconds() of the end, INFINITY as long as there is none. */
 double pmi_watchdog_end(const pm_watchdog *w);

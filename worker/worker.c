@@ -7,11 +7,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "worker/state.h"
 
-/* Units of one partition that may be done or in hand beyond the committed offset: how far others may run ahead of a
- * slow one. */
+/* Units of one partition done or in hand beyond the committed offset: how far others may run ahead of a slow one. */
 #define TAKER_WINDOW 4096
 /* The loop's own commands to Redis may not keep it from Kafka for longer. */
 #define REDIS_SECONDS 1.0
@@ -37,13 +35,6 @@
 
 /* ---- opening and closing ---- */
 
-static pm_status start_watchdog(pm_worker *w, pm_error *err) {
-    const pm_worker_options *o = w->options;
-    pm_watchdog_options options = {
-        .drain_seconds = o->drain_seconds, .grace_seconds = GRACE_SECONDS, .end = o->end, .ctx = o->ctx};
-    return pmi_watchdog_start(&options, &w->watchdog, err);
-}
-
 static pm_status start_children(pm_worker *w, pm_error *err) {
     const pm_worker_options *o = w->options;
     pm_progress_page *pages = NULL;
@@ -66,38 +57,36 @@ static pm_status open_handles(pm_worker *w, pm_error *err) {
     w->redis_options = *o->redis;
     w->redis_options.connect_seconds = fmin(o->redis->connect_seconds, REDIS_SECONDS);
     w->redis_options.command_seconds = fmin(o->redis->command_seconds, REDIS_SECONDS);
-    pm_status st = pmi_redis_open(&w->redis_options, o->log, &w->redis, err);
-    if (st == PM_OK) { /* silent: the taker tells when Kafka is away, and what is refused comes as an error */
-        st = pmi_sender_open(o->kafka, DEAD_LETTER_SECONDS, pmi_held_reported, w, NULL, &w->sender, err);
-    }
-    PM_TRY(st);
+    PM_TRY(pmi_redis_open(&w->redis_options, o->log, &w->redis, err));
+    /* silent: the taker tells when Kafka is away, and what is refused comes as an error */
+    PM_TRY(pmi_sender_open(o->kafka, DEAD_LETTER_SECONDS, pmi_held_reported, w, NULL, &w->sender, err));
     return pmi_taker_open(o->kafka, TAKER_WINDOW, o->log, &w->taker, err);
 }
 
+/* Close it also after a failure. */
 static pm_status open_worker(pm_worker *w, pm_error *err) {
-    size_t slots = w->options->slots;
-    pm_status st = start_children(w, err); /* before any thread */
-    PM_THEN(st, start_watchdog(w, err));
-    if (st == PM_OK && gethostname(w->host, sizeof w->host - 1) != 0) {
-        st = pmi_fail(err, PM_EOSERR, "this machine has no name: %s", strerror(errno));
-    }
-    if (st == PM_OK) {
-        w->held = pmi_calloc(2 * slots, sizeof *w->held);
-        w->fds = pmi_calloc(slots + 3, sizeof *w->fds);
-        st = w->held != NULL && w->fds != NULL ? PM_OK
-                                               : pmi_fail_memory(err, "the units in hand", slots * sizeof *w->fds);
-    }
-    if (st == PM_OK) { /* librdkafka waits for ever for threads that it was refused */
-        pmi_watchdog_limit(w->watchdog, pmi_seconds() + OPEN_SECONDS, PM_EOSERR,
-                           "it could not begin; its memory (ulimit -v, the container's) or its processes and threads "
-                           "(ulimit -u, pids.max) may be limited");
-        st = open_handles(w, err);
-        pmi_watchdog_limit(w->watchdog, INFINITY, PM_OK, NULL);
-    }
+    const pm_worker_options *o = w->options;
+    const pm_watchdog_options watchdog = {
+        .drain_seconds = o->drain_seconds, .grace_seconds = GRACE_SECONDS, .end = o->end, .ctx = o->ctx};
     pm_error why = {0};
+    PM_TRY(start_children(w, err)); /* before any thread */
+    PM_TRY(pmi_watchdog_start(&watchdog, &w->watchdog, err));
+    if (gethostname(w->host, sizeof w->host - 1) != 0) {
+        return pmi_fail(err, PM_EOSERR, "this machine has no name: %s", strerror(errno));
+    }
+    w->held = pmi_calloc(2 * o->slots, sizeof *w->held);
+    w->fds = pmi_calloc(o->slots + 3, sizeof *w->fds);
+    PM_TRY(w->held != NULL && w->fds != NULL ? PM_OK
+                                             : pmi_fail_memory(err, "the units in hand", o->slots * sizeof *w->fds));
+    /* librdkafka waits for ever for threads that it was refused */
+    pmi_watchdog_limit(w->watchdog, pmi_seconds() + OPEN_SECONDS, PM_EOSERR,
+                       "it could not begin; its memory (ulimit -v, the container's) or its processes and threads "
+                       "(ulimit -u, pids.max) may be limited");
+    pm_status st = open_handles(w, err);
+    pmi_watchdog_limit(w->watchdog, INFINITY, PM_OK, NULL);
     PM_TRY(st);
     if (pmi_health_open(NULL, &w->health, &why) != PM_OK) {
-        pmi_logf(w->options->log, PM_LOG_WARNING, "`phasemill worker check` will not see this worker: %s", why.text);
+        pmi_logf(o->log, PM_LOG_WARNING, "`phasemill worker check` will not see this worker: %s", why.text);
     }
     return PM_OK;
 }
@@ -134,8 +123,7 @@ static pm_status open_seal(const pm_worker *w, pm_held *h, pm_error *err) {
     return st;
 }
 
-/* Where there is a key, only a message that has its seal is believed about its job: any other must not make that fail.
- */
+/* Where there is a key, only a sealed message is believed about its job: any other must not make that fail. */
 static pm_status disown(pm_held *h) {
     pm_error why = {0};
     if (pmi_unit_headers_disown(h->taken.message, &h->unit_headers, &why) != PM_OK) {

@@ -25,10 +25,9 @@ typedef struct pm_worker_options {
     const pm_log *log;
 } pm_worker_options;
 
-/* Runs until SIGTERM or SIGINT (drains: units in hand are finished until the deadline, then given back; a second signal
- * kills them, a third ends the process at once), max_units or idle_seconds. Two seconds after the deadline `end` is
- * called, whatever hangs. Forks the spawner first: no thread, no OpenMP region and no connection may exist in the
- * process. Waits out Kafka and Redis being away. Errors: PM_EPERMISSION, PM_ECONFIG, PM_EUSAGE, PM_ESOFTWARE. */
+/* Runs until SIGTERM or SIGINT (drains until the deadline; a second signal kills what runs, a third ends the process at
+ * once), max_units or idle_seconds; two seconds after the deadline `end` is called. Forks the spawner first: no thread,
+ * no OpenMP region, no connection may exist. Errors: PM_EPERMISSION, PM_ECONFIG, PM_EUSAGE, PM_ESOFTWARE. */
 pm_status pmi_worker_run(const pm_worker_options *options, pm_error *err);
 
 #endif

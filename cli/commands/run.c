@@ -50,9 +50,9 @@ static pm_status open_cluster(cli_job *job, pm_error *err) {
         const pm_setting_values *v = &job->cluster.settings.values;
         return pmi_fail(err, PM_EUNAVAILABLE,
                         "--strategy cluster: %s%s%s missing; name them, or use --strategy threads",
-                        v->kafka_brokers == NULL ? "Kafka brokers (--kafka-brokers, PHASEMILL_KAFKA_BROKERS)" : "",
-                        v->kafka_brokers == NULL && v->redis_address == NULL ? " and " : "",
-                        v->redis_address == NULL ? "a Redis server (--redis-address, PHASEMILL_REDIS_ADDRESS)" : "");
+                        v->kafka.brokers == NULL ? "Kafka brokers (--kafka-brokers, PHASEMILL_KAFKA_BROKERS)" : "",
+                        v->kafka.brokers == NULL && v->redis.address == NULL ? " and " : "",
+                        v->redis.address == NULL ? "a Redis server (--redis-address, PHASEMILL_REDIS_ADDRESS)" : "");
     }
     pm_status st = cli_job_open_cluster(job, err);
     return st == PM_EUNAVAILABLE ? pmi_fail_prefix(err, "--strategy cluster") : st;

@@ -262,7 +262,7 @@ pm_status cli_cluster_set(cli_cluster *c, const char *setting, const char *text,
 }
 
 bool cli_cluster_is_configured(const cli_cluster *c) {
-    return c->settings.values.kafka_brokers != NULL && c->settings.values.redis_address != NULL;
+    return c->settings.values.kafka.brokers != NULL && c->settings.values.redis.address != NULL;
 }
 
 pm_status cli_cluster_kafka_options(cli_cluster *c, pm_error *err) {

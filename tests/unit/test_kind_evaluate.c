@@ -163,12 +163,12 @@ Test(kind_evaluate, a_slice_has_the_bits_of_local_evaluation) {
     publish(&j, PM_EFFORT_BALANCED);
     run(&j);
     bench_child_expect(&j.b, PM_OK, "");
-    cr_assert_eq(j.b.ending.answer.recorded, 1);
+    cr_assert_eq(j.b.ending.answer.result.recorded, 1);
     check_result(&j);
     run(&j);
     bench_child_expect(&j.b, PM_OK, "");
-    cr_assert_eq(j.b.ending.answer.known, 1);
-    cr_assert_eq(j.b.ending.answer.recorded, 0);
+    cr_assert_eq(j.b.ending.answer.result.known, 1);
+    cr_assert_eq(j.b.ending.answer.result.recorded, 0);
     cr_assert(redis_server_check_keys(&j.b.server) > 0);
     stop(&j);
 }
@@ -262,11 +262,11 @@ Test(kind_evaluate, wrong_sizes_are_refused) {
     static const char *const words[] = {"theta", "parameters", "rewards", "times", "key"};
     for (size_t i = 0; i < 5; i++) {
         body = original;
-        body.n_theta += i == 0;
+        body.request.n_theta += i == 0;
         body.n_params += i == 1;
-        body.n_rewards += i == 2;
-        body.n_times += i == 3;
-        body.tolerance += i == 4 ? 1e-7 : 0;
+        body.request.n_rewards += i == 2;
+        body.request.n_times += i == 3;
+        body.request.tolerance += i == 4 ? 1e-7 : 0;
         j.body = (pm_buffer){0};
         MUST(pmi_message_encode(&pmi_evaluate_type, &body, &j.body, &err));
         run(&j);

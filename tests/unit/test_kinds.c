@@ -80,16 +80,16 @@ Test(kinds, record_stores_the_traces_that_anybody_would_record) {
     draw_sccs(&s);
     run_record(&b, &s);
     bench_child_expect(&b, PM_OK, "");
-    cr_assert_eq(b.ending.answer.items, N_SCCS);
-    cr_assert_eq(b.ending.answer.recorded, N_SCCS);
-    cr_assert_eq(b.ending.answer.known, 0);
+    cr_assert_eq(b.ending.answer.result.items, N_SCCS);
+    cr_assert_eq(b.ending.answer.result.recorded, N_SCCS);
+    cr_assert_eq(b.ending.answer.result.known, 0);
     cr_assert(b.ending.answer.seconds > 0);
     check_traces(&b, &s);
 
     run_record(&b, &s);
     bench_child_expect(&b, PM_OK, "");
-    cr_assert_eq(b.ending.answer.recorded, 0);
-    cr_assert_eq(b.ending.answer.known, N_SCCS);
+    cr_assert_eq(b.ending.answer.result.recorded, 0);
+    cr_assert_eq(b.ending.answer.result.known, N_SCCS);
     cr_assert(redis_server_check_keys(&b.server) > 0);
     free_sccs(&s);
     bench_child_stop(&b);
@@ -103,12 +103,12 @@ Test(kinds, traces_on_disk_go_to_redis_without_recording) {
     bench_child_start(&b, 64 * MB, cache.dir);
     draw_sccs(&s);
     run_record(&b, &s);
-    cr_assert_eq(b.ending.answer.recorded, N_SCCS);
+    cr_assert_eq(b.ending.answer.result.recorded, N_SCCS);
     redis_server_tell(&b.server, "FLUSHALL");
     run_record(&b, &s);
     bench_child_expect(&b, PM_OK, "");
-    cr_assert_eq(b.ending.answer.recorded, 0);
-    cr_assert_eq(b.ending.answer.known, N_SCCS);
+    cr_assert_eq(b.ending.answer.result.recorded, 0);
+    cr_assert_eq(b.ending.answer.result.known, N_SCCS);
     check_traces(&b, &s);
     free_sccs(&s);
     bench_child_stop(&b);
@@ -122,7 +122,7 @@ Test(kinds, a_cache_folder_that_cannot_be_is_a_warning) {
     draw_sccs(&s);
     run_record(&b, &s);
     bench_child_expect(&b, PM_OK, "");
-    cr_assert_eq(b.ending.answer.recorded, N_SCCS);
+    cr_assert_eq(b.ending.answer.result.recorded, N_SCCS);
     free_sccs(&s);
     bench_child_stop(&b);
 }
@@ -144,8 +144,8 @@ Test(kinds, a_key_that_does_not_match_its_topology_is_refused) {
     MUST(pmi_message_encode(&pmi_record_type, &body, &altered, &err));
     bench_child_run(&b, "record", (const uint8_t(*)[PM_DIGEST_BYTES])keys, N_SCCS, &altered);
     bench_child_expect(&b, PM_EDATA, "SCC 5 of 20");
-    cr_assert_eq(b.ending.answer.has_scc, 1u);
-    cr_assert_eq(memcmp(b.ending.answer.scc, keys[4], PM_DIGEST_BYTES), 0);
+    cr_assert_eq(b.ending.answer.result.has_scc, 1u);
+    cr_assert_eq(memcmp(b.ending.answer.result.scc, keys[4], PM_DIGEST_BYTES), 0);
     bool exist[N_SCCS];
     MUST(pmi_blob_exist(b.redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, N_SCCS, exist, &err));
     cr_assert_not(exist[4], "a trace was stored under a key that is not its own");
@@ -189,7 +189,7 @@ Test(kinds, a_child_leaves_nothing_behind) {
     bench_child_unit(&b, "record", (const uint8_t(*)[PM_DIGEST_BYTES])s.keys, N_SCCS, &s.body, unit, &value);
     bench_child_inside(&b, "record", unit, value.bytes, value.size);
     bench_child_expect(&b, PM_OK, "");
-    cr_assert_eq(b.ending.answer.recorded, N_SCCS);
+    cr_assert_eq(b.ending.answer.result.recorded, N_SCCS);
     bench_child_inside(&b, "record", unit, value.bytes, value.size);
     bench_child_expect(&b, PM_OK, "");
     for (size_t n = 0; n < value.size; n += 301) {
@@ -308,7 +308,7 @@ Test(kinds, claim_checks_are_fetched_and_missed_and_checked) {
     put_blob(&b, blob, &value);
     send_claim(&b, unit, blob, value.size);
     bench_child_expect(&b, PM_OK, "");
-    cr_assert_eq(b.ending.answer.recorded, N_SCCS);
+    cr_assert_eq(b.ending.answer.result.recorded, N_SCCS);
 
     value.size--; /* a blob that is sound by itself, but other bytes */
     put_blob(&b, blob, &value);
@@ -335,7 +335,7 @@ Test(kinds, probes_do_as_they_are_told) {
     bench_child_start(&b, 64 * MB, NULL);
     run_probe(&b, (pm_probe_body){.number = 1});
     bench_child_expect(&b, PM_OK, "");
-    cr_assert_eq(b.ending.answer.recorded, 1);
+    cr_assert_eq(b.ending.answer.result.recorded, 1);
     run_probe(&b, (pm_probe_body){.number = 2, .seconds = 0.1});
     bench_child_expect(&b, PM_OK, "");
     cr_assert(b.ending.answer.seconds >= 0.1);
@@ -372,7 +372,7 @@ Test(kinds, redis_away_is_waited_out) {
     redis_server_restart(&b.server);
     bench_child_wait(&b);
     bench_child_expect(&b, PM_OK, "");
-    cr_assert_eq(b.ending.answer.recorded, N_SCCS);
+    cr_assert_eq(b.ending.answer.result.recorded, N_SCCS);
     check_traces(&b, &s);
     pmi_buffer_free(&value);
     free_sccs(&s);

@@ -124,12 +124,6 @@ Test(reader, headers_by_the_dozen, .timeout = 30) {
     tear_down(&b);
 }
 
-Test(reader, the_last_of_equal_headers_counts) {
-    pm_read_message m = {.headers = {{"a", span("1")}, {"b", span("2")}, {"a", span("3")}}, .n_headers = 3};
-    cr_assert_eq(*pmi_read_header(&m, "a").bytes, '3');
-    cr_assert_eq(pmi_read_header(&m, "c").size, 0);
-}
-
 Test(reader, a_visitor_may_stop_it, .timeout = 30) {
     bench b;
     seen s = {.answer = PM_EDATA};

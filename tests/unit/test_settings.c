@@ -64,9 +64,9 @@ static char *temp_file(const char *content) {
 }
 
 Test(settings, defaults) {
-    cr_assert_null(s.values.kafka_brokers);
-    cr_assert_str_eq(s.values.redis_prefix, "phasemill");
-    cr_assert_gt(s.values.redis_ttl_hours, s.values.kafka_retention_hours);
+    cr_assert_null(s.values.kafka.brokers);
+    cr_assert_str_eq(s.values.redis.prefix, "phasemill");
+    cr_assert_gt(s.values.redis_ttl_hours, s.values.kafka.retention_hours);
     cr_assert_eq(pmi_settings_check(&s, &err), PM_OK);
     shows("kafka.brokers", "NULL default");
     shows("worker.attempts", "3 default");
@@ -90,15 +90,15 @@ Test(settings, flags_win_over_environment_over_file) {
     shows("redis.address", "e:2 PHASEMILL_REDIS_ADDRESS");
     cr_assert_eq(pmi_settings_set(&s, "redis.address", "g:3", "--redis-address", &err), PM_OK);
     shows("redis.address", "g:3 --redis-address");
-    cr_assert_str_eq(s.values.redis_address, "g:3");
-    cr_assert_eq(s.values.redis_database, 3);
+    cr_assert_str_eq(s.values.redis.address, "g:3");
+    cr_assert_eq(s.values.redis.database, 3);
 }
 
 Test(settings, kinds) {
     const char *text = "[kafka]\nbrokers = a:1,b:2\nretention-hours=2\n[redis]\ntls = true\nttl-hours=3\n"
                        "[worker]\nunit-memory = 2G\ndrain-timeout=0\n[log]\nformat=json";
     cr_assert_eq(read_file(text), PM_OK, "%s", err.text);
-    cr_assert(s.values.redis_tls);
+    cr_assert(s.values.redis.tls);
     cr_assert_eq(s.values.worker_unit_memory, (size_t)2 << 30);
     cr_assert_eq(s.values.worker_drain_timeout, 0);
     cr_assert_eq(s.values.log_format, PM_LOG_FORMAT_JSON);
@@ -113,7 +113,7 @@ Test(settings, wrong_values_are_named) {
     refused(read_file("[kafka]\ntopic-prefix ="), PM_ECONFIG, "found \"\"");
     refused(read_variable("PHASEMILL_LOG_FORMAT=xml"), PM_ECONFIG, "log.format (PHASEMILL_LOG_FORMAT): found \"xml\"");
     refused(pmi_settings_set(&s, "kafka.partitions", "0", "--kafka-partitions", &err), PM_EUSAGE, "--kafka-partitions");
-    cr_assert_eq(s.values.kafka_partitions, 24, "a refused value was kept");
+    cr_assert_eq(s.values.kafka.partitions, 24, "a refused value was kept");
 }
 
 Test(settings, a_url_is_refused_without_showing_it) {
@@ -168,7 +168,7 @@ Test(settings, long_lines_are_whole_or_refused) {
         cr_assert_eq(pmi_settings_init(&t, &err), PM_OK);
         pm_status st = pmi_settings_read_bytes(&t, (const uint8_t *)text, strlen(text), "test.conf", &err);
         if (st == PM_OK) {
-            cr_assert_str_eq(t.values.kafka_brokers, value);
+            cr_assert_str_eq(t.values.kafka.brokers, value);
         } else {
             refused(st, PM_ECONFIG, "test.conf line 2: found a longer line");
         }
@@ -182,7 +182,7 @@ Test(settings, secrets_come_from_files_and_are_hidden) {
     char variable[128], text[128];
     snprintf(variable, sizeof variable, "PHASEMILL_REDIS_PASSWORD_FILE=%s", path);
     cr_assert_eq(read_variable(variable), PM_OK, "%s", err.text);
-    cr_assert_str_eq(s.values.redis_password, "hush hush");
+    cr_assert_str_eq(s.values.redis.password, "hush hush");
     shows("redis.password", "(hidden) PHASEMILL_REDIS_PASSWORD_FILE");
     refused(read_variable("PHASEMILL_REDIS_PASSWORD=x"), PM_ECONFIG, "both set");
     snprintf(text, sizeof text, "[kafka-x]\nsasl.password-file = %s\n", path);

@@ -36,7 +36,7 @@ static int act(void *ctx, size_t slot, int fd) {
         if (value == NULL || !take(fd, value, head.size)) {
             return 1;
         }
-        pm_answer answer = {.items = head.size, .recorded = slot, .status = PM_OK};
+        pm_answer answer = {.result = {.items = head.size, .recorded = slot}, .status = PM_OK};
         uint8_t scc[PM_DIGEST_BYTES] = {7};
         pmi_progress_page_begin(page, 5);
         pmi_progress_page_item(page, 3, scc);
@@ -186,7 +186,7 @@ Test(slots, answers_come_back_to_their_units) {
         wait_end(&d, &jobs[i]);
         cr_assert_eq(jobs[i].ending.how, PM_ENDED_ANSWER);
         cr_assert_eq(jobs[i].ending.answer.status, (uint32_t)PM_OK);
-        cr_assert_eq(jobs[i].ending.answer.items, i + 1);
+        cr_assert_eq(jobs[i].ending.answer.result.items, i + 1);
     }
     cr_assert_eq(d.n_ended, n);
     cr_assert_eq(d.errors, 0);
@@ -205,7 +205,7 @@ Test(slots, large_units_go_in_pieces) {
     give(&d, &j, value, n);
     cr_assert_eq(pmi_slots_busy(&d.slots), 1);
     wait_end(&d, &j);
-    cr_assert_eq(j.ending.answer.items, n);
+    cr_assert_eq(j.ending.answer.result.items, n);
     free(value);
     close_desk(&d, 1);
 }
@@ -228,8 +228,8 @@ Test(slots, a_death_is_a_fault_with_its_reason_and_scc) {
     job j = run_one(&d, "a");
     cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
     cr_assert(strstr(j.text, "killed by signal 12") != NULL, "%s", j.text);
-    cr_assert_eq(j.ending.answer.has_scc, 1u);
-    cr_assert_eq(j.ending.answer.scc[0], 7);
+    cr_assert_eq(j.ending.answer.result.has_scc, 1u);
+    cr_assert_eq(j.ending.answer.result.scc[0], 7);
     j = run_one(&d, "x");
     cr_assert_eq(j.ending.how, PM_ENDED_FAULT);
     cr_assert(strstr(j.text, "ended with status 3") != NULL, "%s", j.text);

@@ -111,14 +111,22 @@ typedef struct received {
     size_t blob_size, body_size;
 } received;
 
+static size_t header_size(const pm_read_message *m, const char *name) {
+    size_t i = 0;
+    while (i < m->n_headers && strcmp(m->headers[i].name, name) != 0) {
+        i++;
+    }
+    return i < m->n_headers ? m->headers[i].value.size : 0;
+}
+
 static pm_status on_unit(void *ctx, const pm_read_message *m, pm_error *err) {
     received *got = ctx;
     pm_message_memory memory = {0};
     pm_claim_message claim;
     cr_assert_eq(m->key.size, PM_DIGEST_BYTES);
     got->headers = m->n_headers;
-    cr_assert_eq(pmi_read_header(m, "traceparent").size, 55);
-    cr_assert_eq(pmi_read_header(m, "phasemill-job").size, 64);
+    cr_assert_eq(header_size(m, "traceparent"), 55);
+    cr_assert_eq(header_size(m, "phasemill-job"), 64);
     if (pmi_message_decode(&pmi_unit_type, m->value.bytes, m->value.size, &got->unit, &memory, err) == PM_OK) {
         cr_assert_arr_eq(m->key.bytes, got->unit.unit, PM_DIGEST_BYTES);
         got->body_size = got->unit.body.size;

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "base/random.h"
-#include "kafka/window.h"
+#include "kafka/taker_impl.h"
 
 #define OFFSETS 4000
 

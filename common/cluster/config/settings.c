@@ -3,12 +3,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/mem.h"
 #include "base/number.h"
 
 #define VARIABLE "PHASEMILL_"
@@ -122,9 +120,7 @@ static pm_status keep(pm_settings *s, const char *text, size_t n, const char **o
     char *copy = pmi_reserve((void **)&m->texts, &m->text_capacity, m->n_texts + 1, sizeof *m->texts)
                      ? pmi_malloc(n + 1, 1)
                      : NULL;
-    if (copy == NULL) {
-        return pmi_fail_memory(err, "settings", n + 1);
-    }
+    PM_TRY(copy != NULL ? PM_OK : pmi_fail_memory(err, "settings", n + 1));
     memcpy(copy, text, n);
     copy[n] = '\0';
     m->texts[m->n_texts++] = copy;
@@ -153,9 +149,7 @@ pm_status pmi_settings_init(pm_settings *s, pm_error *err) {
         n++;
     }
     *s = (pm_settings){.given = pmi_calloc(n, sizeof *s->given), .memory = pmi_calloc(1, sizeof *s->memory)};
-    if (s->given == NULL || s->memory == NULL) {
-        return pmi_fail_memory(err, "settings", n * sizeof *s->given);
-    }
+    PM_TRY(s->given != NULL && s->memory != NULL ? PM_OK : pmi_fail_memory(err, "settings", n * sizeof *s->given));
     pm_status st = PM_OK;
     for (const pm_setting *setting = pmi_settings_table; st == PM_OK && setting->name != NULL; setting++) {
         if (setting->default_value != NULL) {
@@ -167,12 +161,16 @@ pm_status pmi_settings_init(pm_settings *s, pm_error *err) {
 
 /* ---- a value in a file of its own -------------------------------------------------------------------- */
 
+static pm_status fail_file(const char *name, const char *origin, const char *path, const char *what, pm_error *err) {
+    return pmi_fail(err, origin_code(origin), "%s (%s): file \"%s\" cannot be %s: %s", name, origin, path, what,
+                    strerror(errno));
+}
+
 static pm_status read_value(FILE *file, char *bytes, size_t *n, const char *name, const char *path, const char *origin,
                             pm_error *err) {
     *n = fread(bytes, 1, LARGEST_FILE + 1, file);
     if (ferror(file)) {
-        return pmi_fail(err, origin_code(origin), "%s (%s): file \"%s\" cannot be read: %s", name, origin, path,
-                        strerror(errno));
+        return fail_file(name, origin, path, "read", err);
     }
     if (*n > LARGEST_FILE || memchr(bytes, '\0', *n) != NULL) {
         return pmi_fail(err, origin_code(origin),
@@ -188,8 +186,7 @@ static pm_status read_value(FILE *file, char *bytes, size_t *n, const char *name
 static pm_status check_private(FILE *file, const char *name, const char *path, const char *origin, pm_error *err) {
     struct stat about;
     if (fstat(fileno(file), &about) != 0) {
-        return pmi_fail(err, origin_code(origin), "%s (%s): file \"%s\" cannot be looked at: %s", name, origin, path,
-                        strerror(errno));
+        return fail_file(name, origin, path, "looked at", err);
     }
     return !S_ISREG(about.st_mode) || (about.st_mode & TOO_OPEN) == 0
                ? PM_OK
@@ -204,8 +201,7 @@ static pm_status keep_file(pm_settings *s, const pm_setting *setting, const char
                            const char *origin, const char **out, pm_error *err) {
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
-        return pmi_fail(err, origin_code(origin), "%s (%s): file \"%s\" cannot be opened: %s", name, origin, path,
-                        strerror(errno));
+        return fail_file(name, origin, path, "opened", err);
     }
     size_t n = 0;
     char *bytes = pmi_malloc(LARGEST_FILE + 1, 1);
@@ -312,28 +308,19 @@ static pm_status read_setting(pm_settings *s, const pm_setting *setting, const c
                               pm_error *err) {
     void *field = (char *)&s->values + setting->offset;
     int chosen = 0;
-    pm_status st = PM_OK;
     switch (setting->kind) {
-    case PM_SETTING_TEXT:
-    case PM_SETTING_NAME:
-    case PM_SETTING_SECRET:
-    case PM_SETTING_KEY:
-        st = read_text(setting, text, origin, field, err);
-        break;
     case PM_SETTING_COUNT:
     case PM_SETTING_BYTES:
-        st = read_number(setting, text, origin, field, err);
-        break;
+        return read_number(setting, text, origin, field, err);
     case PM_SETTING_BOOL:
-        st = read_choice(setting, text, origin, &chosen, err);
-        *(bool *)field = st == PM_OK ? chosen == 1 : *(bool *)field;
-        break;
+        PM_TRY(read_choice(setting, text, origin, &chosen, err));
+        *(bool *)field = chosen == 1;
+        return PM_OK;
     case PM_SETTING_CHOICE:
-        st = read_choice(setting, text, origin, &chosen, err);
-        *(int *)field = st == PM_OK ? chosen : *(int *)field;
-        break;
+        return read_choice(setting, text, origin, field, err);
+    default:
+        return read_text(setting, text, origin, field, err);
     }
-    return st;
 }
 
 static pm_status unknown_setting(const char *name, const char *origin, pm_error *err) {
@@ -393,25 +380,24 @@ bool pmi_settings_hold_secret(const pm_settings *s) {
 
 pm_status pmi_settings_check(const pm_settings *s, pm_error *err) {
     const pm_setting_values *v = &s->values;
-    if (v->redis_ttl_hours <= v->kafka_retention_hours) {
+    if (v->redis_ttl_hours <= v->kafka.retention_hours) {
         return pmi_fail(
             err, PM_ECONFIG,
             "redis.ttl-hours is %zu, expected more than kafka.retention-hours, which is %zu: a unit must not "
             "outlive what it points to",
-            v->redis_ttl_hours, v->kafka_retention_hours);
+            v->redis_ttl_hours, v->kafka.retention_hours);
     }
-    if (v->redis_user != NULL && v->redis_password == NULL) {
+    if (v->redis.user != NULL && v->redis.password == NULL) {
         return pmi_fail(err, PM_ECONFIG,
                         "redis.user is \"%s\" and redis.password is not set; give PHASEMILL_REDIS_PASSWORD_FILE",
-                        v->redis_user);
+                        v->redis.user);
     }
-    if (v->redis_tls_ca != NULL && !v->redis_tls) {
+    if (v->redis.tls_ca != NULL && !v->redis.tls) {
         return pmi_fail(err, PM_ECONFIG, "redis.tls-ca is set and redis.tls is false; set redis.tls to true");
     }
     return PM_OK;
 }
 
-#define FILE_ENDING "-file"
 #define CONNECT_SECONDS 5.0
 #define COMMAND_SECONDS 15.0
 
@@ -421,9 +407,7 @@ pm_status pmi_settings_check(const pm_settings *s, pm_error *err) {
 static pm_status try_property(const char *name, const char *value, const char *origin, pm_error *err) {
     char words[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    if (conf == NULL) {
-        return pmi_fail_memory(err, "a property", 0);
-    }
+    PM_TRY(conf != NULL ? PM_OK : pmi_fail_memory(err, "a property", 0));
     rd_kafka_conf_res_t found = rd_kafka_conf_set(conf, name, value, words, sizeof words);
     rd_kafka_conf_destroy(conf);
     if (found == RD_KAFKA_CONF_OK) {
@@ -490,44 +474,29 @@ pm_status pmi_settings_set_property(pm_settings *s, const char *assignment, cons
 
 pm_status pmi_settings_kafka(const pm_settings *s, const char *client, pm_kafka_options *out, pm_error *err) {
     const pm_setting_values *v = &s->values;
-    if (v->kafka_brokers == NULL) {
+    if (v->kafka.brokers == NULL) {
         return pmi_fail(err, PM_EUNAVAILABLE,
                         "Kafka is not configured: give --kafka-brokers HOST:PORT,..., PHASEMILL_KAFKA_BROKERS, or "
                         "brokers in section [kafka] of a file named by --config");
     }
-    *out = (pm_kafka_options){
-        .brokers = v->kafka_brokers,
-        .topic_prefix = v->kafka_topic_prefix,
-        .group = v->kafka_group,
-        .partitions = v->kafka_partitions,
-        .replication = v->kafka_replication,
-        .retention_hours = v->kafka_retention_hours,
-        .properties = s->properties,
-        .n_properties = s->n_properties,
-        .client = client,
-    };
+    *out = v->kafka;
+    out->properties = s->properties;
+    out->n_properties = s->n_properties;
+    out->client = client;
     return PM_OK;
 }
 
 pm_status pmi_settings_redis(const pm_settings *s, pm_redis_options *out, pm_error *err) {
     const pm_setting_values *v = &s->values;
-    if (v->redis_address == NULL) {
+    if (v->redis.address == NULL) {
         return pmi_fail(err, PM_EUNAVAILABLE,
                         "Redis is not configured: give --redis-address HOST:PORT, PHASEMILL_REDIS_ADDRESS, or address "
                         "in section [redis] of a file named by --config");
     }
-    *out = (pm_redis_options){
-        .address = v->redis_address,
-        .user = v->redis_user,
-        .password = v->redis_password,
-        .database = v->redis_database,
-        .tls = v->redis_tls,
-        .tls_ca = v->redis_tls_ca,
-        .prefix = v->redis_prefix,
-        .connect_seconds = CONNECT_SECONDS,
-        .command_seconds = COMMAND_SECONDS,
-        .ttl = 3600.0 * (double)v->redis_ttl_hours,
-    };
+    *out = v->redis;
+    out->connect_seconds = CONNECT_SECONDS;
+    out->command_seconds = COMMAND_SECONDS;
+    out->ttl = 3600.0 * (double)v->redis_ttl_hours;
     return PM_OK;
 }
 
@@ -541,9 +510,7 @@ pm_status pmi_settings_seal(const pm_settings *s, pm_seal **out, pm_error *err) 
 
 /* ---- file -------------------------------------------------------------------------------------------- */
 
-/* inih asks for a line, then calls the handler with what it found in it. It cuts lines that are longer than its
- * buffer, takes an indented line as more of the value before, and cuts values at " ;": each of that is refused here, or
- * kept from it. */
+/* inih cuts long lines and values at " ;", and takes an indented line as more of the value before: all refused here. */
 typedef struct ini_reading {
     pm_settings *settings;
     const char *path;

@@ -13,14 +13,8 @@
 typedef enum pm_log_format { PM_LOG_FORMAT_TEXT, PM_LOG_FORMAT_JSON } pm_log_format;
 
 typedef struct pm_setting_values {
-    const char *kafka_brokers; /* NULL: not configured */
-    const char *kafka_topic_prefix, *kafka_group;
-    size_t kafka_partitions, kafka_replication, kafka_retention_hours;
-    const char *redis_address; /* NULL: not configured */
-    const char *redis_user, *redis_password;
-    size_t redis_database;
-    bool redis_tls;
-    const char *redis_tls_ca, *redis_prefix;
+    pm_kafka_options kafka; /* brokers NULL: not configured */
+    pm_redis_options redis; /* address NULL: not configured */
     size_t redis_ttl_hours;
     size_t worker_slots, worker_attempts; /* slots 0: one for each processor */
     size_t worker_unit_memory;            /* bytes; 0: the machine's memory by the slots */

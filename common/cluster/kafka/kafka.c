@@ -1,9 +1,7 @@
 #include "kafka/kafka.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +9,6 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 
 /* ---- faults -------------------------------------------------------------------------------------------- */
 
@@ -159,15 +156,13 @@ static int on_statistics(rd_kafka_t *rk, char *json, size_t n, void *opaque) {
     return 0; /* librdkafka frees it */
 }
 
-/* Of properties that we set: one set is given to producers and to consumers, and a reader outside of groups needs the
- * property that consumers in groups should not use. */
+/* About properties that we set: producers and consumers get one set, a reader outside of groups its own. */
 static bool is_of_our_own(const char *text) {
     static const char *const words[] = {"will be ignored by this", "auto.commit.enable is deprecated", NULL};
     return contains_any(text, words);
 }
 
-/* Lines about lost connections repeat with every attempt and come as errors of the handle too; what is worth a line of
- * ours is said there. */
+/* Lines about lost connections come as errors of the handle too, where what is worth a line of ours is said. */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text) {
     const pm_kafka_health *health = rd_kafka_opaque(rk);
     pm_log_level ours = PM_LOG_DEBUG;
@@ -179,13 +174,6 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
         ours = PM_LOG_WARNING;
     }
     pmi_logf(health->log, ours, "librdkafka: %s: %s", facility, text);
-}
-
-void pmi_kafka_watch(rd_kafka_conf_t *conf, pm_kafka_health *health) {
-    rd_kafka_conf_set_opaque(conf, health);
-    rd_kafka_conf_set_error_cb(conf, on_error);
-    rd_kafka_conf_set_stats_cb(conf, on_statistics);
-    rd_kafka_conf_set_log_cb(conf, on_log);
 }
 
 /* ---- properties ---------------------------------------------------------------------------------------- */
@@ -285,19 +273,18 @@ static pm_status set_property(rd_kafka_conf_t *conf, const char *name, const cha
 }
 
 static pm_status set_all(rd_kafka_conf_t *conf, const pm_property *list, pm_error *err) {
-    pm_status st = PM_OK;
-    for (; list != NULL && list->name != NULL && st == PM_OK; list++) {
-        st = set_property(conf, list->name, list->value, err);
+    for (; list != NULL && list->name != NULL; list++) {
+        PM_TRY(set_property(conf, list->name, list->value, err));
     }
-    return st;
+    return PM_OK;
 }
 
-static pm_status set_users(rd_kafka_conf_t *conf, const pm_kafka_options *options, pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t i = 0; i < options->n_properties && st == PM_OK; i++) {
-        const pm_property *p = &options->properties[i];
-        st = check_reserved(p->name, err);
-        PM_THEN(st, set_property(conf, p->name, p->value, err));
+pm_status pmi_kafka_prepare(const pm_property *defaults, rd_kafka_conf_t **out, pm_error *err) {
+    *out = rd_kafka_conf_new();
+    pm_status st = set_all(*out, defaults, err);
+    if (st != PM_OK) {
+        rd_kafka_conf_destroy(*out);
+        *out = NULL;
     }
     return st;
 }
@@ -316,7 +303,11 @@ static pm_status configure(rd_kafka_conf_t *conf, const pm_kafka_options *option
         {NULL, NULL},
     };
     PM_TRY(set_all(conf, ours, err));
-    PM_TRY(set_users(conf, options, err));
+    for (size_t i = 0; i < options->n_properties; i++) {
+        const pm_property *p = &options->properties[i];
+        PM_TRY(check_reserved(p->name, err));
+        PM_TRY(set_property(conf, p->name, p->value, err));
+    }
     return set_all(conf, extra, err);
 }
 
@@ -330,7 +321,10 @@ pm_status pmi_kafka_new(const pm_kafka_options *options, rd_kafka_type_t type, c
         rd_kafka_conf_destroy(conf);
         return st;
     }
-    pmi_kafka_watch(conf, health);
+    rd_kafka_conf_set_opaque(conf, health);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_stats_cb(conf, on_statistics);
+    rd_kafka_conf_set_log_cb(conf, on_log);
     char words[PM_KAFKA_REASON];
     rd_kafka_t *rk = rd_kafka_new(type, conf, words, sizeof words);
     if (rk == NULL) {
@@ -374,77 +368,44 @@ pm_status pmi_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_ka
 
 /* ---- the end of a handle, which may not come ----------------------------------------------------------- */
 
-/* Shared by the thread that destroys and the one that waits; the last to leave frees it. */
 typedef struct ending {
     rd_kafka_t *rk;
     int flags;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool is_over;
-    atomic_int users;
 } ending;
 
-static void let_go(ending *e) {
-    if (atomic_fetch_sub(&e->users, 1) == 1) {
-        pthread_cond_destroy(&e->changed);
-        pthread_mutex_destroy(&e->lock);
-        free(e);
-    }
-}
-
 static void *destroy(void *argument) {
-    ending *e = argument;
-    rd_kafka_destroy_flags(e->rk, e->flags);
-    pthread_mutex_lock(&e->lock);
-    e->is_over = true;
-    pthread_cond_signal(&e->changed);
-    pthread_mutex_unlock(&e->lock);
-    let_go(e);
+    const ending e = *(ending *)argument;
+    free(argument);
+    rd_kafka_destroy_flags(e.rk, e.flags);
     return NULL;
 }
 
-static bool begin(ending *e) {
-    pthread_t thread;
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-    pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->changed, &steady);
-    pthread_condattr_destroy(&steady);
-    atomic_store(&e->users, 2);
-    if (pthread_create(&thread, NULL, destroy, e) != 0) {
-        atomic_store(&e->users, 1);
+static bool begin(rd_kafka_t *rk, int flags, pthread_t *thread) {
+    ending *e = pmi_malloc(1, sizeof *e);
+    if (e == NULL) {
         return false;
     }
-    pthread_detach(thread);
-    return true;
-}
-
-static bool wait_for(ending *e, double seconds) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    double nanoseconds = (double)until.tv_nsec + seconds * 1e9;
-    until.tv_sec += (time_t)(nanoseconds / 1e9);
-    until.tv_nsec = (long)(nanoseconds - 1e9 * (double)(time_t)(nanoseconds / 1e9));
-    pthread_mutex_lock(&e->lock);
-    while (!e->is_over && pthread_cond_timedwait(&e->changed, &e->lock, &until) != ETIMEDOUT) {
+    *e = (ending){rk, flags};
+    bool has_begun = pthread_create(thread, NULL, destroy, e) == 0;
+    if (!has_begun) {
+        free(e);
     }
-    bool is_over = e->is_over;
-    pthread_mutex_unlock(&e->lock);
-    return is_over;
+    return has_begun;
 }
 
 bool pmi_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *log) {
-    bool is_over = false;
-    ending *e = pmi_calloc(1, sizeof *e);
-    if (e != NULL) {
-        e->rk = rk;
-        e->flags = flags;
-        is_over = begin(e) && wait_for(e, seconds);
-        let_go(e);
+    double until = pmi_seconds() + seconds;
+    pthread_t thread;
+    bool has_begun = begin(rk, flags, &thread), is_over = has_begun && pthread_tryjoin_np(thread, NULL) == 0;
+    while (has_begun && !is_over && pmi_seconds() < until) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        is_over = pthread_tryjoin_np(thread, NULL) == 0;
     }
     if (!is_over) {
         pmi_logf(log, PM_LOG_DEBUG, "librdkafka did not end a handle within %.3g s: it is left behind", seconds);
+    }
+    if (has_begun && !is_over) {
+        pthread_detach(thread);
     }
     return is_over;
 }

@@ -41,6 +41,9 @@ typedef struct pm_kafka_health {
     char last[PM_KAFKA_REASON]; /* what the last lost connection died of; "" */
 } pm_kafka_health;
 
+/* The `prepared` of pmi_kafka_new with defaults that the user may change; `defaults` ends with name NULL. */
+pm_status pmi_kafka_prepare(const pm_property *defaults, rd_kafka_conf_t **out, pm_error *err);
+
 /* A client of `type`: our defaults, the user's properties, log lines to health->log (secrets left out). `health` must
  * outlive the handle and is its opaque. `prepared` (callbacks; may be NULL) is taken over, also after a failure.
  * `extra` ends with name NULL (may be NULL) and wins over all. Errors: PM_EUSAGE for a property that librdkafka
@@ -54,15 +57,13 @@ pm_status pmi_kafka_reach(rd_kafka_t *rk, const pm_kafka_options *options, pm_ka
                           pm_error *err);
 
 /* rd_kafka_destroy_flags, for at most `seconds`: librdkafka 2.0.2 waits for ever for a thread of its own where a topic
- * was deleted and made again. False when it did not end: it is left behind, with what its callbacks use, which must not
- * be freed. */
+ * was deleted and made again. False: it is left behind with what its callbacks use, which must not be freed. */
 bool pmi_kafka_destroy(rd_kafka_t *rk, int flags, double seconds, const pm_log *log);
 
 /* Marks that a broker answered, for the line "Kafka is back". */
 void pmi_kafka_is_back(pm_kafka_health *health);
 
-/* What the topics must take: bytes of one message with its headers. A dead letter carries a unit and what it died of.
- */
+/* Bytes of one message with its headers that the topics must take. A dead letter carries a unit and its error. */
 #define PM_KAFKA_MESSAGE_BYTES ((size_t)1 << 20)
 #define PM_KAFKA_DEAD_BYTES ((size_t)2 << 20)
 
@@ -105,9 +106,6 @@ void pmi_kafka_note(pm_kafka_health *health, rd_kafka_t *rk, rd_kafka_resp_err_t
 /* PM_OK, or health->fatal copied to `err`. */
 pm_status pmi_kafka_check(const pm_kafka_health *health, pm_error *err);
 
-/* Sets the callbacks and the opaque of a handle whose faults `health` gathers. */
-void pmi_kafka_watch(rd_kafka_conf_t *conf, pm_kafka_health *health);
-
 /* ---- what our topics should be, and what they are: for the files of this folder ---- */
 
 typedef struct pm_topic_view {
@@ -140,11 +138,5 @@ size_t pmi_topic_rules(const pm_kafka_options *options, pm_topic topic, pm_topic
 /* Partitions and replicas. */
 pm_status pmi_topic_check_shape(const pm_kafka_options *options, pm_topic topic, const pm_topic_view *view,
                                 pm_error *err);
-/* Asks the brokers for the settings of all topics. */
-pm_status pmi_topics_check_settings(rd_kafka_t *rk, const pm_kafka_options *options,
-                                    const pm_topic_view views[PM_N_TOPICS], const pm_log *log, pm_error *err);
-
-/* The error of an answer of the admin interface, or PM_OK. Frees neither. */
-pm_status pmi_admin_event_error(const rd_kafka_event_t *event, const char *what, pm_error *err);
 
 #endif

@@ -4,8 +4,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
-#include "kafka/kafka.h"
 
 #define ASK_MS 5000
 #define SLICE_MS 100
@@ -24,31 +22,21 @@ struct pm_reader {
     bool is_truncation_told;
 };
 
-size_t pmi_kafka_headers(const rd_kafka_message_t *message, pm_header headers[PM_MAX_HEADERS], size_t *n_all) {
+/* Returns how many headers are in `headers`; *n_all: how many there are. */
+static size_t read_headers(const rd_kafka_message_t *message, pm_header headers[PM_MAX_HEADERS], size_t *n_all) {
     rd_kafka_headers_t *list = NULL;
-    size_t n = 0;
-    if (rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR && list != NULL) {
-        const char *name;
-        const void *value;
-        size_t size;
-        while (n < PM_MAX_HEADERS &&
-               rd_kafka_header_get_all(list, n, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            headers[n++] = (pm_header){.name = name, .value = {value, value != NULL ? size : 0}};
-        }
+    const char *name;
+    const void *value;
+    size_t n = 0, size;
+    *n_all = 0;
+    if (rd_kafka_message_headers(message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR || list == NULL) {
+        return 0;
     }
-    if (n_all != NULL) {
-        *n_all = list != NULL ? rd_kafka_header_cnt(list) : 0;
+    while (n < PM_MAX_HEADERS && rd_kafka_header_get_all(list, n, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        headers[n++] = (pm_header){.name = name, .value = {value, value != NULL ? size : 0}};
     }
+    *n_all = rd_kafka_header_cnt(list);
     return n;
-}
-
-pm_span pmi_read_header(const pm_read_message *m, const char *name) {
-    for (size_t i = m->n_headers; i > 0; i--) {
-        if (strcmp(m->headers[i - 1].name, name) == 0) {
-            return m->headers[i - 1].value;
-        }
-    }
-    return (pm_span){NULL, 0};
 }
 
 static pm_status make_handle(pm_reader *r, pm_error *err) {
@@ -58,12 +46,10 @@ static pm_status make_handle(pm_reader *r, pm_error *err) {
         {"auto.commit.enable", "false"},
         {NULL, NULL},
     };
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    if (rd_kafka_conf_set(conf, "fetch.wait.max.ms", "100", NULL, 0) != RD_KAFKA_CONF_OK ||
-        rd_kafka_conf_set(conf, "fetch.error.backoff.ms", "100", NULL, 0) != RD_KAFKA_CONF_OK) {
-        rd_kafka_conf_destroy(conf);
-        return pmi_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the reader");
-    }
+    static const pm_property defaults[] = {
+        {"fetch.wait.max.ms", "100"}, {"fetch.error.backoff.ms", "100"}, {NULL, NULL}};
+    rd_kafka_conf_t *conf;
+    PM_TRY(pmi_kafka_prepare(defaults, &conf, err));
     return pmi_kafka_new(&r->options, RD_KAFKA_CONSUMER, extra, conf, &r->health, &r->rk, err);
 }
 
@@ -121,9 +107,7 @@ pm_status pmi_reader_open(const pm_kafka_options *options, pm_topic topic, bool 
                           const pm_log *log, pm_reader **out, pm_error *err) {
     *out = NULL;
     pm_reader *r = pmi_calloc(1, sizeof *r);
-    if (r == NULL) {
-        return pmi_fail_memory(err, "a reader", sizeof *r);
-    }
+    PM_TRY(r != NULL ? PM_OK : pmi_fail_memory(err, "a reader", sizeof *r));
     r->health.log = log;
     r->options = *options;
     pmi_topic_name(options, topic, r->topic.name);
@@ -155,10 +139,6 @@ void pmi_reader_close(pm_reader *r) {
     }
 }
 
-pm_kafka_health *pmi_reader_health(pm_reader *r) {
-    return &r->health;
-}
-
 static void move_on(pm_reader *r, int32_t partition, int64_t next) {
     if (partition >= 0 && (size_t)partition < r->topic.partitions && next > r->next[partition]) {
         r->next[partition] = next;
@@ -174,7 +154,7 @@ static pm_status visit_one(pm_reader *r, const rd_kafka_message_t *m, pm_read_vi
                                .key = {m->key, m->key != NULL ? m->key_len : 0},
                                .value = {m->payload, m->payload != NULL ? m->len : 0}};
     size_t n_all;
-    message.n_headers = pmi_kafka_headers(m, message.headers, &n_all);
+    message.n_headers = read_headers(m, message.headers, &n_all);
     if (n_all > PM_MAX_HEADERS && !r->is_truncation_told) {
         pmi_logf(r->health.log, PM_LOG_WARNING, "%s partition %d offset %lld has %zu headers: the first %d are read",
                  r->topic.name, (int)m->partition, (long long)m->offset, n_all, PM_MAX_HEADERS);
@@ -228,9 +208,7 @@ static size_t count_behind(const pm_reader *r, const int64_t *ends) {
 
 pm_status pmi_reader_drain(pm_reader *r, double seconds, pm_read_visit visit, void *ctx, pm_error *err) {
     int64_t *ends = pmi_calloc(r->topic.partitions, sizeof *ends);
-    if (ends == NULL) {
-        return pmi_fail_memory(err, "the ends of a topic", r->topic.partitions * sizeof *ends);
-    }
+    PM_TRY(ends != NULL ? PM_OK : pmi_fail_memory(err, "the ends of a topic", r->topic.partitions * sizeof *ends));
     pm_status st = find_ends(r, true, seconds, ends, err);
     double until = pmi_seconds() + seconds;
     while (st == PM_OK && count_behind(r, ends) > 0) {
@@ -246,4 +224,112 @@ pm_status pmi_reader_drain(pm_reader *r, double seconds, pm_read_visit visit, vo
     }
     free(ends);
     return st;
+}
+
+/* ---- where the workers' group stands, asked from outside of it ----------------------------------------- */
+
+#define ASK_GROUP_MS 1000
+
+static int left_ms(double until) {
+    double left = until - pmi_seconds();
+    return left > 3600 ? 3600000 : left > 0.1 ? (int)(left * 1000) : 100;
+}
+
+static pm_status read_offsets(const rd_kafka_topic_partition_list_t *list, const char *group, size_t n, pm_lag *lags,
+                              pm_error *err) {
+    for (int i = 0; i < list->cnt; i++) {
+        const rd_kafka_topic_partition_t *p = &list->elems[i];
+        if (p->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return pmi_kafka_fail(err, p->err, NULL, "the offset of group %s in partition %d", group,
+                                  (int)p->partition);
+        }
+        if (p->partition >= 0 && (size_t)p->partition < n && p->offset >= 0) {
+            lags[p->partition].committed = p->offset;
+        }
+    }
+    return PM_OK;
+}
+
+/* A consumer of the group that joins nothing. (The admin interface of 2.0.2 crashes when the coordinator moves.) */
+static pm_status open_asker(const pm_kafka_options *options, pm_kafka_health *health, rd_kafka_t **out, pm_error *err) {
+    const pm_property extra[] = {
+        {"group.id", options->group},
+        {"enable.auto.commit", "false"},
+        {"statistics.interval.ms", "0"},
+        {NULL, NULL},
+    };
+    return pmi_kafka_new(options, RD_KAFKA_CONSUMER, extra, NULL, health, out, err);
+}
+
+/* What a broker refuses of the group comes on the consumer's queue, while the question itself only times out. */
+static void serve_asker(rd_kafka_t *asker, pm_kafka_health *health) {
+    rd_kafka_message_t *m;
+    rd_kafka_poll(asker, 0);
+    while ((m = rd_kafka_consumer_poll(asker, 0)) != NULL) {
+        pmi_kafka_note(health, asker, m->err, rd_kafka_message_errstr(m));
+        rd_kafka_message_destroy(m);
+    }
+}
+
+static rd_kafka_resp_err_t ask_committed(rd_kafka_t *asker, rd_kafka_topic_partition_list_t *list,
+                                         pm_kafka_health *health, double until) {
+    rd_kafka_resp_err_t code;
+    do {
+        int ms = left_ms(until);
+        code = rd_kafka_committed(asker, list, ms < ASK_GROUP_MS ? ms : ASK_GROUP_MS);
+        serve_asker(asker, health);
+    } while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && health->fatal.code == PM_OK && pmi_seconds() < until);
+    return code;
+}
+
+static pm_status find_committed(const pm_kafka_options *options, const char *topic, size_t n, pm_lag *lags,
+                                double until, pm_error *err) {
+    rd_kafka_t *asker;
+    pm_kafka_health *health = pmi_calloc(1, sizeof *health);
+    pm_status st = health != NULL ? open_asker(options, health, &asker, err)
+                                  : pmi_fail_memory(err, "the health of a handle", sizeof *health);
+    if (st != PM_OK) {
+        free(health);
+        return st;
+    }
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    for (size_t i = 0; i < n; i++) {
+        rd_kafka_topic_partition_list_add(list, topic, (int32_t)i);
+    }
+    rd_kafka_resp_err_t code = ask_committed(asker, list, health, until);
+    st = pmi_kafka_check(health, err);
+    PM_THEN(st, code == RD_KAFKA_RESP_ERR_NO_ERROR
+                    ? read_offsets(list, options->group, n, lags, err)
+                    : pmi_kafka_fail(err, code, NULL, "the offsets of group %s", options->group));
+    rd_kafka_topic_partition_list_destroy(list);
+    if (pmi_kafka_destroy(asker, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, DESTROY_SECONDS, NULL)) {
+        free(health);
+    }
+    return st;
+}
+
+static pm_status find_group_ends(rd_kafka_t *rk, const char *topic, size_t n, pm_lag *lags, double until,
+                                 pm_error *err) {
+    int64_t *ends = pmi_malloc(n, sizeof *ends);
+    pm_status st = ends != NULL ? PM_OK : pmi_fail_memory(err, "the ends of a topic", n * sizeof *ends);
+    for (int is_end = 0; is_end < 2; is_end++) {
+        PM_THEN(st, pmi_topic_ends(rk, topic, 0, n, is_end == 1, left_ms(until), ends, err));
+        for (size_t i = 0; i < n && st == PM_OK; i++) {
+            *(is_end == 1 ? &lags[i].high : &lags[i].low) = ends[i];
+        }
+    }
+    free(ends);
+    return st;
+}
+
+pm_status pmi_group_lag(rd_kafka_t *rk, const pm_kafka_options *options, size_t n, pm_lag *lags, double seconds,
+                        pm_error *err) {
+    char topic[PM_TOPIC_NAME];
+    double until = pmi_seconds() + seconds;
+    pmi_topic_name(options, PM_TOPIC_UNITS, topic);
+    for (size_t i = 0; i < n; i++) {
+        lags[i] = (pm_lag){.committed = -1};
+    }
+    pm_status st = n > 0 ? find_committed(options, topic, n, lags, until, err) : PM_OK;
+    return st == PM_OK && n > 0 ? find_group_ends(rk, topic, n, lags, until, err) : st;
 }

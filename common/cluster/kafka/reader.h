@@ -1,15 +1,10 @@
-/* Reading a topic outside of any group: events as they come, dead letters from the first to the last. And where the
- * group stands. */
+/* Reading a topic outside of any group, and where the workers' group stands. */
 #ifndef PM_KAFKA_READER_H
 #define PM_KAFKA_READER_H
 
 #include "kafka/sender.h"
 
 typedef struct pm_reader pm_reader;
-
-/* The headers of a message, borrowed from it; a header without a value is an empty span. Beyond PM_MAX_HEADERS they are
- * left out: *n_all tells how many there were (may be NULL). Returns how many are in `headers`. */
-size_t pmi_kafka_headers(const rd_kafka_message_t *message, pm_header headers[PM_MAX_HEADERS], size_t *n_all);
 
 /* Spans live until the visit returns. */
 typedef struct pm_read_message {
@@ -20,8 +15,6 @@ typedef struct pm_read_message {
     pm_header headers[PM_MAX_HEADERS];
     size_t n_headers;
 } pm_read_message;
-/* The span of the last header of that name; empty when it is not there. */
-pm_span pmi_read_header(const pm_read_message *m, const char *name);
 
 /* An error ends the reading; the message counts as visited. */
 typedef pm_status (*pm_read_visit)(void *ctx, const pm_read_message *message, pm_error *err);
@@ -31,7 +24,6 @@ typedef pm_status (*pm_read_visit)(void *ctx, const pm_read_message *message, pm
 pm_status pmi_reader_open(const pm_kafka_options *options, pm_topic topic, bool from_beginning, double seconds,
                           const pm_log *log, pm_reader **out, pm_error *err);
 void pmi_reader_close(pm_reader *r);
-pm_kafka_health *pmi_reader_health(pm_reader *r);
 
 /* Visits what comes within `seconds`; returns early once something came and nothing more is at hand. Kafka away is no
  * error: nothing comes. Errors: PM_EPERMISSION and fatal ones; that of a visit. */
@@ -44,8 +36,7 @@ typedef struct pm_lag {
     int64_t committed; /* -1: nothing yet: the group begins at `low` */
     int64_t low, high;
 } pm_lag;
-/* `lags` has room for n partitions. The handle is that of a sender. Errors: PM_EUNAVAILABLE, PM_ETEMPORARY within
- * `seconds`; PM_EPERMISSION. */
+/* `rk` is a sender's handle. Errors: PM_EUNAVAILABLE, PM_ETEMPORARY within `seconds`; PM_EPERMISSION. */
 pm_status pmi_group_lag(rd_kafka_t *rk, const pm_kafka_options *options, size_t n, pm_lag *lags, double seconds,
                         pm_error *err);
 

@@ -7,12 +7,9 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
-#include "kafka/kafka.h"
 
-/* While as many requests are under way as an idempotent producer may have (5), and another message is due, librdkafka
- * turns without rest: measured, with 1 ms and a busy broker, three quarters of a worker's time. A flush does not wait
- * for it. */
+/* While an idempotent producer has its 5 requests under way and another message is due, librdkafka turns without rest:
+ * with 1 ms and a busy broker, three quarters of a worker's time. A flush does not wait for it. */
 #define LINGER_MS "5"
 
 /* What dropping messages, and then the handle, may take. */
@@ -83,14 +80,11 @@ static pm_status make_handle(pm_sender *s, pm_error *err) {
         {"delivery.timeout.ms", s->timeout_ms},
         {NULL, NULL},
     };
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    /* defaults that the user may change; one batch of small messages stays within what every topic takes */
-    if (rd_kafka_conf_set(conf, "linger.ms", LINGER_MS, NULL, 0) != RD_KAFKA_CONF_OK ||
-        rd_kafka_conf_set(conf, "message.max.bytes", "2097152", NULL, 0) != RD_KAFKA_CONF_OK ||
-        rd_kafka_conf_set(conf, "batch.size", "1000000", NULL, 0) != RD_KAFKA_CONF_OK) {
-        rd_kafka_conf_destroy(conf);
-        return pmi_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the sender");
-    }
+    /* one batch of small messages stays within what every topic takes */
+    static const pm_property defaults[] = {
+        {"linger.ms", LINGER_MS}, {"message.max.bytes", "2097152"}, {"batch.size", "1000000"}, {NULL, NULL}};
+    rd_kafka_conf_t *conf;
+    PM_TRY(pmi_kafka_prepare(defaults, &conf, err));
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     return pmi_kafka_new(&s->options, RD_KAFKA_PRODUCER, extra, conf, &s->health, &s->rk, err);
 }
@@ -102,9 +96,7 @@ pm_status pmi_sender_open(const pm_kafka_options *options, double seconds, pm_se
         return pmi_fail(err, PM_EUSAGE, "a message cannot be given %g s to be delivered: 0.1 to 1000000", seconds);
     }
     pm_sender *s = pmi_calloc(1, sizeof *s);
-    if (s == NULL) {
-        return pmi_fail_memory(err, "a sender", sizeof *s);
-    }
+    PM_TRY(s != NULL ? PM_OK : pmi_fail_memory(err, "a sender", sizeof *s));
     s->health.log = log;
     s->options = *options;
     s->seconds = seconds;
@@ -157,8 +149,7 @@ pm_kafka_health *pmi_sender_health(pm_sender *s) {
     return &s->health;
 }
 
-/* A fatal error of the idempotent producer (librdkafka 2.0.2 raises "sequence desynchronization" by mistake) is the
- * end of a handle, not of the process. */
+/* A fatal error of the idempotent producer (2.0.2 raises some by mistake) ends a handle, not the process. */
 static void see_broken(pm_sender *s) {
     if (s->rk == NULL || s->is_broken || rd_kafka_fatal_error(s->rk, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         return;
@@ -175,11 +166,8 @@ static pm_status ensure_handle(pm_sender *s, pm_error *err) {
     if (s->is_broken) {
         discard_handle(s);
     }
-    pm_status st = pmi_kafka_check(&s->health, err);
-    if (st != PM_OK || s->rk != NULL) {
-        return st;
-    }
-    return make_handle(s, err);
+    PM_TRY(pmi_kafka_check(&s->health, err));
+    return s->rk != NULL ? PM_OK : make_handle(s, err);
 }
 
 static pm_status make_headers(const pm_outgoing *m, rd_kafka_headers_t **out, pm_error *err) {
@@ -297,14 +285,13 @@ void pmi_headers_add(pm_headers *h, const char *name, pm_span value) {
     }
 }
 
-void pmi_headers_add_digest(pm_headers *h, const char *name, const uint8_t digest[PM_DIGEST_BYTES]) {
+void pmi_headers_add_digest(pm_headers *h, const char *name, const pm_digest digest) {
     char hex[PM_DIGEST_HEX];
     pmi_hex(digest, hex);
     pmi_headers_add(h, name, pmi_span_of(hex));
 }
 
-void pmi_headers_begin(pm_headers *h, const uint8_t id[PM_DIGEST_BYTES], const char *type, const char *source,
-                       double time) {
+void pmi_headers_begin(pm_headers *h, const pm_digest id, const char *type, const char *source, double time) {
     h->n = 0;
     h->used = 0;
     h->is_full = false;
@@ -327,22 +314,15 @@ pm_status pmi_headers_status(const pm_headers *h, pm_error *err) {
 
 /* ---- traceparent ---- */
 
-static bool all_hex(const char *text, size_t n, bool *is_zero) {
-    *is_zero = true;
-    for (size_t i = 0; i < n; i++) {
-        if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f'))) {
-            return false;
-        }
-        *is_zero = *is_zero && text[i] == '0';
-    }
-    return true;
+#define HEX "0123456789abcdef"
+
+static bool is_id(const char *text, size_t n) {
+    return strspn(text, HEX) == n && strspn(text, "0") < n;
 }
 
 bool pmi_traceparent_is_valid(const char *text) {
-    bool no_trace, no_span, no_flags;
     return strlen(text) == PM_TRACEPARENT - 1 && strncmp(text, "00-", 3) == 0 && text[35] == '-' && text[52] == '-' &&
-           all_hex(text + 3, 32, &no_trace) && all_hex(text + 36, 16, &no_span) && all_hex(text + 53, 2, &no_flags) &&
-           !no_trace && !no_span;
+           is_id(text + 3, 32) && is_id(text + 36, 16) && strspn(text + 53, HEX) == 2;
 }
 
 pm_status pmi_traceparent_draw(char text[PM_TRACEPARENT], pm_error *err) {

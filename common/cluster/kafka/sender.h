@@ -35,14 +35,12 @@ void pmi_sender_close(pm_sender *s);
 rd_kafka_t *pmi_sender_handle(pm_sender *s);
 pm_kafka_health *pmi_sender_health(pm_sender *s);
 
-/* Queues one message; waits while librdkafka's queue is full. Errors: PM_EDATA for a message larger than Kafka takes;
- * PM_EPERMISSION; PM_EUNAVAILABLE. */
+/* Queues one message; waits while the queue is full. Errors: PM_EDATA (too large); PM_EPERMISSION; PM_EUNAVAILABLE. */
 pm_status pmi_sender_send(pm_sender *s, const pm_outgoing *message, pm_error *err);
 /* Serves delivery reports without waiting. */
 void pmi_sender_poll(pm_sender *s);
-/* Waits until every message is reported, at most `seconds`. Errors: PM_ETEMPORARY with how many are not; the first
- * failed delivery otherwise. After a fatal error of the idempotent producer the handle is made anew at the next send.
- */
+/* Waits until every message is reported, at most `seconds`. Errors: PM_ETEMPORARY; the first failed delivery. After a
+ * fatal error the handle is made anew at the next send. */
 pm_status pmi_sender_flush(pm_sender *s, double seconds, pm_error *err);
 
 /* ---- headers of our messages: CloudEvents in binary mode, and ours (docs/messages.md) ---- */
@@ -56,13 +54,11 @@ typedef struct pm_headers {
     bool is_full; /* something did not fit */
 } pm_headers;
 
-/* content-type, ce_specversion, ce_id, ce_type ("phasemill.unit.record"), ce_source ("/phasemill/NAME"), ce_time,
- * phasemill-version. */
-void pmi_headers_begin(pm_headers *h, const uint8_t id[PM_DIGEST_BYTES], const char *type, const char *source,
-                       double time);
+/* content-type, ce_specversion, ce_id, ce_type, ce_source ("/phasemill/NAME"), ce_time, phasemill-version. */
+void pmi_headers_begin(pm_headers *h, const pm_digest id, const char *type, const char *source, double time);
 /* Both are copied. */
 void pmi_headers_add(pm_headers *h, const char *name, pm_span value);
-void pmi_headers_add_digest(pm_headers *h, const char *name, const uint8_t digest[PM_DIGEST_BYTES]);
+void pmi_headers_add_digest(pm_headers *h, const char *name, const pm_digest digest);
 /* PM_ESOFTWARE when something did not fit. */
 pm_status pmi_headers_status(const pm_headers *h, pm_error *err);
 

@@ -8,40 +8,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
-#include "kafka/kafka.h"
 #include "kafka/taker_impl.h"
 
 #define ASK_MS 2000
 #define DESTROY_SECONDS 2.0
 #define MIN_DESTROY 0.1
-#define PROVE_SECONDS 1.5            /* how long a close waits for proofs; the first one of all takes a second */
-#define COOPERATIVE_SINCE 0x020a0000 /* as of rd_kafka_version() */
-
-static rd_kafka_conf_t *defaults(void) {
-    static const pm_property ours[] = {
-        {"partition.assignment.strategy", "roundrobin"},
-        /* enough at hand for a second of small units, since a broker is asked anew only when its answer is in; both
-         * limits are for each partition */
-        {"queued.min.messages", "1000"},
-        {"queued.max.messages.kbytes", "2048"},
-        {"fetch.wait.max.ms", "100"},
-        {"fetch.error.backoff.ms", "100"},
-        {"topic.metadata.refresh.interval.ms", "2000"}, /* topics that are made later are found */
-    };
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-        if (rd_kafka_conf_set(conf, ours[i].name, ours[i].value, NULL, 0) != RD_KAFKA_CONF_OK) {
-            rd_kafka_conf_destroy(conf);
-            return NULL;
-        }
-    }
-    rd_kafka_conf_set_rebalance_cb(conf, pmi_taker_rebalance);
-    return conf;
-}
-
-/* Before 2.3.0, a consumer with this assignor that is closed before its first assignment aborts the process; before
- * 2.10.0, one that commits during a rebalance loses its assignment. */
+#define PROVE_SECONDS 1.5 /* how long a close waits for proofs; the first one of all takes a second */
+#define COOPERATIVE_SINCE                                                                                              \
+    0x020a0000 /* Before 2.3.0, a consumer with this assignor that is closed before its first assignment aborts the    \
+                * process; before 2.10.0, one that commits during a rebalance loses its assignment. */
 static pm_status check_assignor(const pm_kafka_options *options, pm_error *err) {
     for (size_t i = 0; i < options->n_properties; i++) {
         const pm_property *p = &options->properties[i];
@@ -64,10 +39,20 @@ static pm_status make_handle(pm_taker *t, pm_error *err) {
         {"auto.offset.reset", "earliest"},
         {NULL, NULL},
     };
-    rd_kafka_conf_t *conf = defaults();
-    if (conf == NULL) {
-        return pmi_fail(err, PM_ESOFTWARE, "librdkafka refuses a property of the taker");
-    }
+    static const pm_property defaults[] = {
+        {"partition.assignment.strategy", "roundrobin"},
+        /* enough at hand for a second of small units, since a broker is asked anew only when its answer is in; both
+         * limits are for each partition */
+        {"queued.min.messages", "1000"},
+        {"queued.max.messages.kbytes", "2048"},
+        {"fetch.wait.max.ms", "100"},
+        {"fetch.error.backoff.ms", "100"},
+        {"topic.metadata.refresh.interval.ms", "2000"}, /* topics that are made later are found */
+        {NULL, NULL},
+    };
+    rd_kafka_conf_t *conf;
+    PM_TRY(pmi_kafka_prepare(defaults, &conf, err));
+    rd_kafka_conf_set_rebalance_cb(conf, pmi_taker_rebalance);
     return pmi_kafka_new(&t->options, RD_KAFKA_CONSUMER, extra, conf, &t->health, &t->rk, err);
 }
 
@@ -151,9 +136,7 @@ pm_status pmi_taker_open(const pm_kafka_options *options, size_t window, const p
     }
     PM_TRY(check_assignor(options, err));
     pm_taker *t = pmi_calloc(1, sizeof *t);
-    if (t == NULL) {
-        return pmi_fail_memory(err, "a taker", sizeof *t);
-    }
+    PM_TRY(t != NULL ? PM_OK : pmi_fail_memory(err, "a taker", sizeof *t));
     t->fd = -1;
     t->health.log = log;
     t->options = *options;
@@ -185,7 +168,7 @@ static void note_missing(pm_taker *t) {
     t->is_topic_missing = true;
 }
 
-void pmi_taker_note(pm_taker *t, const rd_kafka_message_t *m) {
+static void note_fault(pm_taker *t, const rd_kafka_message_t *m) {
     switch ((int)m->err) {
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -227,7 +210,7 @@ pm_status pmi_taker_serve(pm_taker *t, pm_error *err) {
     rd_kafka_message_t *m;
     while ((m = rd_kafka_consumer_poll(t->rk, 0)) != NULL) {
         if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            pmi_taker_note(t, m);
+            note_fault(t, m);
         } else {
             return_stray(t, m);
         }
@@ -258,8 +241,7 @@ void pmi_part_begin(pm_part *p, int64_t first) {
     pmi_window_forget(&p->window, first);
 }
 
-/* A unit that was given back did not come again although a later one has: either retention deleted it, or the seek was
- * lost in a fault. */
+/* A unit that was given back did not come again: retention deleted it, or the seek was lost in a fault. */
 static admission miss_given(pm_taker *t, pm_part *p, int64_t given) {
     int64_t low = -1;
     pm_error why;
@@ -298,18 +280,16 @@ static admission admit(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, pm_
     return pmi_window_take(&p->window, offset, pmi_message_mark(m), err) == PM_OK ? ADMIT : ADMISSION_FAILED;
 }
 
-static void hand_out(pm_taker *t, const pm_part *p, rd_kafka_message_t *m, pm_taken *out) {
+static void hand_out(const pm_part *p, rd_kafka_message_t *m, pm_taken *out) {
     *out = (pm_taken){.message = m,
                       .partition = m->partition,
                       .offset = m->offset,
                       .epoch = p->epoch,
                       .key = {m->key, m->key != NULL ? m->key_len : 0},
                       .value = {m->payload, m->payload != NULL ? m->len : 0}};
-    t->in_hand++;
 }
 
-/* A partition that begins anew is looked at even when the units of its last assignment fill the window: its first
- * offset tells which of them still count. */
+/* A partition that begins anew is looked at even with a full window: its first offset tells which units still count. */
 static bool has_room(const pm_taker *t, const pm_part *p) {
     return p->window.count < t->window || p->window.n_given > 0 || p->is_fresh;
 }
@@ -319,12 +299,12 @@ static pm_status take_from(pm_taker *t, pm_part *p, pm_taken *out, bool *taken, 
     while (has_room(t, p) && (m = rd_kafka_consume_queue(p->queue, 0)) != NULL) {
         admission verdict = SKIP;
         if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            pmi_taker_note(t, m);
+            note_fault(t, m);
         } else {
             verdict = admit(t, p, m, err);
         }
         if (verdict == ADMIT) {
-            hand_out(t, p, m, out);
+            hand_out(p, m, out);
             *taken = true;
             return PM_OK;
         }
@@ -357,10 +337,9 @@ static pm_part *part_of(const pm_taker *t, const pm_taken *unit) {
     return p != NULL && p->epoch == unit->epoch ? p : NULL;
 }
 
-static void let_go(pm_taker *t, pm_taken *unit) {
+static void let_go(pm_taken *unit) {
     rd_kafka_message_destroy(unit->message);
     *unit = (pm_taken){.partition = unit->partition, .offset = unit->offset};
-    t->in_hand--;
 }
 
 void pmi_taker_done(pm_taker *t, pm_taken *unit) {
@@ -372,7 +351,7 @@ void pmi_taker_done(pm_taker *t, pm_taken *unit) {
             pmi_part_advance(p);
         }
     }
-    let_go(t, unit);
+    let_go(unit);
     pmi_taker_prove(t);
     pmi_taker_commit(t);
 }
@@ -385,7 +364,7 @@ void pmi_taker_drop(pm_taker *t, pm_taken *unit) {
             pmi_part_seek(t, p, pmi_window_lowest_given(&p->window));
         }
     }
-    let_go(t, unit);
+    let_go(unit);
 }
 
 /* ---- looking ---- */
@@ -410,17 +389,6 @@ size_t pmi_taker_partitions(const pm_taker *t, uint32_t *partitions, size_t n) {
         }
     }
     return owned;
-}
-
-size_t pmi_taker_uncommitted(const pm_taker *t) {
-    size_t n = t->in_hand;
-    for (size_t i = 0; i < t->n_parts; i++) {
-        const pm_part *p = &t->parts[i];
-        if (p->is_owned && !p->is_fresh) {
-            n += p->n_prefix - p->n_committed + pmi_window_count(&p->window, PM_WINDOW_DONE);
-        }
-    }
-    return n;
 }
 
 /* ---- closing ---- */

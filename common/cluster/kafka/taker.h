@@ -23,9 +23,8 @@ typedef struct pm_taken {
     pm_span key, value;
 } pm_taken;
 
-/* Assignor "roundrobin" unless -X says otherwise; a cooperative one is refused before librdkafka 2.10.0, PM_EUSAGE. The
- * window is how many units of one partition may be done or in hand beyond its committed offset. Close with
- * pmi_taker_close. */
+/* Assignor "roundrobin" unless -X says otherwise; a cooperative one before librdkafka 2.10.0 is PM_EUSAGE. The window
+ * is how many units of one partition may be done or in hand beyond its committed offset. */
 pm_status pmi_taker_open(const pm_kafka_options *options, size_t window, const pm_log *log, pm_taker **out,
                          pm_error *err);
 
@@ -35,13 +34,11 @@ pm_status pmi_taker_join(pm_taker *t, pm_error *err);
 pm_status pmi_taker_withdraw(pm_taker *t, pm_error *err);
 bool pmi_taker_is_joined(const pm_taker *t);
 
-/* A file descriptor that becomes readable when pmi_taker_serve or pmi_taker_take has something new to do.
- * pmi_taker_serve makes it unreadable again: units that were not taken then do not make it readable, so take before
- * waiting. */
+/* A file descriptor, readable when pmi_taker_serve or _take has something new to do. pmi_taker_serve makes it
+ * unreadable again, whatever was not taken: take before waiting. */
 int pmi_taker_fd(const pm_taker *t);
 
-/* Polls the consumer (rebalances, commits, faults): call at least once a second. Errors: PM_EPERMISSION and fatal ones.
- */
+/* Polls the consumer: call at least once a second. Errors: PM_EPERMISSION and fatal ones. */
 pm_status pmi_taker_serve(pm_taker *t, pm_error *err);
 pm_kafka_health *pmi_taker_health(pm_taker *t);
 
@@ -49,8 +46,7 @@ pm_kafka_health *pmi_taker_health(pm_taker *t);
  * done since (a redelivery after a rebalance) is not given out again. */
 pm_status pmi_taker_take(pm_taker *t, pm_taken *out, bool *taken, pm_error *err);
 
-/* The unit's effects are stored: its offset may be committed. Harmless for a partition that is no longer ours. Frees
- * the message. */
+/* The unit's effects are stored: its offset may be committed, if its partition is still ours. Frees the message. */
 void pmi_taker_done(pm_taker *t, pm_taken *unit);
 /* Gives the unit back: neither committed nor kept. Whoever has the partition takes it again: this taker, soon, unless
  * it is quiet; the next owner, as soon as this taker is closed. Frees the message. */
@@ -64,8 +60,6 @@ void pmi_taker_quiet(pm_taker *t);
 
 /* Owned partitions, ascending, into `partitions` (at most n); returns how many there are. */
 size_t pmi_taker_partitions(const pm_taker *t, uint32_t *partitions, size_t n);
-/* Units in hand, and done ones of owned partitions that are not committed yet. */
-size_t pmi_taker_uncommitted(const pm_taker *t);
 
 /* Commits what is done and waits for it, leaves the group, closes within `seconds` (a watchdog: librdkafka's close may
  * hang; a handle that did is left behind, with a warning line). Messages in hand must have been done or dropped. */

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "kafka/taker_impl.h"
 
 #define REVOKE_PATIENCE 3.0 /* seconds that a commit may hold up the group */
@@ -69,7 +68,7 @@ static void adopt(pm_taker *t, int32_t partition) {
     p->is_owned = true;
     p->is_fresh = true;
     p->next = p->prefix = p->sent = p->committed = -1;
-    p->n_prefix = p->n_sent = p->n_committed = 0;
+    p->has_prefix_mark = false;
     p->asked_epoch = PM_NO_EPOCH;
 }
 

@@ -6,11 +6,10 @@
 #define COMMIT_PATIENCE 60.0 /* seconds after which an answer is not waited for any more */
 
 void pmi_part_advance(pm_part *p) {
-    size_t before = p->window.count;
     int64_t prefix = pmi_window_advance(&p->window, p->proof.proved + 1, &p->prefix_mark);
     if (prefix >= 0) {
         p->prefix = prefix;
-        p->n_prefix += before - p->window.count;
+        p->has_prefix_mark = true;
     }
 }
 
@@ -43,9 +42,6 @@ static void refused(pm_taker *t, rd_kafka_resp_err_t code) {
 static void accepted(pm_taker *t, pm_part *p, int64_t offset) {
     if (offset > p->committed) {
         p->committed = p->known = offset;
-    }
-    if (offset == p->sent) {
-        p->n_committed = p->n_sent;
     }
     if (t->is_commit_refused) {
         pmi_logf(t->health.log, PM_LOG_INFO, "commits to %s are accepted again", t->topic_name);
@@ -95,12 +91,11 @@ static bool serve_answers(pm_taker *t, int ms) {
     return true;
 }
 
-/* The last message's mark goes with the offset: whoever gets the partition next tells by it whether the topic is still
- * the same. */
+/* The last message's mark goes with the offset: by it the next owner tells whether the topic is still the same. */
 static void add_commit(pm_taker *t, const pm_part *p, rd_kafka_topic_partition_list_t *list) {
     rd_kafka_topic_partition_t *one = rd_kafka_topic_partition_list_add(list, t->topic_name, p->partition);
     one->offset = p->prefix;
-    one->metadata = p->n_prefix > 0 ? pmi_mark_text(p->prefix_mark, &one->metadata_size) : NULL;
+    one->metadata = p->has_prefix_mark ? pmi_mark_text(p->prefix_mark, &one->metadata_size) : NULL;
 }
 
 static void send_commit(pm_taker *t) {
@@ -110,7 +105,6 @@ static void send_commit(pm_taker *t) {
         if (p->is_owned && !p->proof.is_doubted && p->prefix > p->sent && p->prefix > p->committed) {
             add_commit(t, p, list);
             p->sent = p->prefix;
-            p->n_sent = p->n_prefix;
             p->asked_epoch = p->epoch;
         }
     }

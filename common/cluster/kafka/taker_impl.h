@@ -2,13 +2,46 @@
 #ifndef PM_KAFKA_TAKER_IMPL_H
 #define PM_KAFKA_TAKER_IMPL_H
 
-#include "kafka/kafka.h"
 #include "kafka/taker.h"
-#include "kafka/window.h"
 
-/* By which message a partition's topic is known, and how far that is proved: `anchor` is read again after `last` has
- * come. Messages come in the order of time: when the anchor is still what it was, whatever came between was of its
- * topic, and is. Offsets are -1 where there is none. */
+/* ---- window.c: the offsets of a partition in hand or done beyond the committed prefix; no Kafka in there ---- */
+
+/* Offsets may have gaps (compaction, transactions). All-zero is empty. */
+typedef struct pm_window {
+    struct pm_window_entry *entries; /* a ring, ascending by offset */
+    size_t first, count, capacity;
+    size_t n_given; /* entries given back */
+} pm_window;
+
+typedef enum pm_window_state {
+    PM_WINDOW_UNKNOWN,
+    PM_WINDOW_HELD,
+    PM_WINDOW_DONE,
+    PM_WINDOW_GIVEN /* given back: holds the prefix until it is taken again and done */
+} pm_window_state;
+
+/* The offset, a new one or one given back, is in hand. `mark` tells its message from one of the same offset in another
+ * topic. Errors: PM_ESOFTWARE when it is in hand or done already; PM_EOSERR. */
+pm_status pmi_window_take(pm_window *w, int64_t offset, uint64_t mark, pm_error *err);
+pm_window_state pmi_window_find(const pm_window *w, int64_t offset);
+/* False when there is an entry of that offset with another mark. */
+bool pmi_window_fits(const pm_window *w, int64_t offset, uint64_t mark);
+/* Nothing happens for an offset that is not in hand. */
+void pmi_window_done(pm_window *w, int64_t offset);
+void pmi_window_give(pm_window *w, int64_t offset);
+/* True when the entry of the lowest offset is done. */
+bool pmi_window_is_front_done(const pm_window *w);
+/* The lowest offset that was given back, or -1. */
+int64_t pmi_window_lowest_given(const pm_window *w);
+/* Drops the done prefix below `end`; returns the offset to commit (the last's mark in *mark), or -1 for none. */
+int64_t pmi_window_advance(pm_window *w, int64_t end, uint64_t *mark);
+/* Drops all entries below `offset`, whatever their state: somebody else saw to them. */
+void pmi_window_forget(pm_window *w, int64_t offset);
+/* Frees the memory and leaves an empty window. */
+void pmi_window_free(pm_window *w);
+
+/* By which message a partition's topic is known, and how far: `anchor` is read again after `last` has come. When it is
+ * still what it was, whatever came between is of its topic. Offsets are -1 where there is none. */
 typedef struct pm_proof {
     int64_t anchor;
     uint64_t anchor_mark;
@@ -28,11 +61,8 @@ typedef struct pm_prover pm_prover;
 
 #define PM_NO_EPOCH UINT64_MAX
 
-/* A partition that is, or was, assigned to us.
- *
- * The window outlives the assignment: units in hand are finished, and when the partition comes back with the same
- * offsets, those are not given out again. What lies below the first offset of an assignment is the group's business,
- * not ours any more. */
+/* A partition that is, or was, ours. The window outlives the assignment: when the partition comes back with the same
+ * offsets, units in hand are not given out again. What lies below the first offset is the group's business. */
 typedef struct pm_part {
     int32_t partition;
     bool is_owned;
@@ -43,11 +73,11 @@ typedef struct pm_part {
     int64_t next;   /* of this assignment: one past the last offset that came, or where it began; -1 */
     uint64_t epoch; /* grows when the topic was made anew */
     pm_proof proof;
-    int64_t known;                        /* the last offset that a broker took from us; 0: none */
-    int64_t prefix, sent, committed;      /* of this assignment: done below; asked to be committed; committed; or -1 */
-    uint64_t prefix_mark;                 /* of the message before `prefix`, when one of this assignment is done */
-    size_t n_prefix, n_sent, n_committed; /* units of this assignment below these */
-    uint64_t asked_epoch;                 /* of the last commit; PM_NO_EPOCH: of an earlier assignment */
+    int64_t known;                   /* the last offset that a broker took from us; 0: none */
+    int64_t prefix, sent, committed; /* of this assignment: done below; asked to be committed; committed; or -1 */
+    uint64_t prefix_mark; /* of the message before `prefix`, when one of this assignment is done: has_prefix_mark */
+    bool has_prefix_mark;
+    uint64_t asked_epoch; /* of the last commit; PM_NO_EPOCH: of an earlier assignment */
 } pm_part;
 
 struct pm_taker {
@@ -64,7 +94,6 @@ struct pm_taker {
     pm_part *parts; /* ascending */
     size_t n_parts, capacity;
     size_t next; /* the part that is asked first */
-    size_t in_hand;
     size_t commits_under_way;
     double last_commit;     /* pmi_seconds() */
     bool is_commit_refused; /* said so */
@@ -80,8 +109,6 @@ pm_part *pmi_taker_part(const pm_taker *t, int32_t partition); /* NULL: never ou
 /* Takes what is done, and proved, off the front of the window. */
 void pmi_part_advance(pm_part *p);
 
-/* An error that came in the place of a message. */
-void pmi_taker_note(pm_taker *t, const rd_kafka_message_t *m);
 /* A partition's reading goes back to this offset, or to RD_KAFKA_OFFSET_BEGINNING. */
 void pmi_part_seek(pm_taker *t, const pm_part *p, int64_t offset);
 /* Where the partition begins is known. */
@@ -104,15 +131,10 @@ void pmi_part_doubt(pm_taker *t, pm_part *p);
 void pmi_part_end_proof(pm_taker *t, pm_part *p);
 /* The topic is another one: all that is known of the partition is forgotten; its reading is to go to the beginning. */
 void pmi_part_renew(pm_taker *t, pm_part *p, const char *why);
-/* Where the partitions up to the last that is owned begin, by number; free() it. *high: where they end. NULL when the
- * brokers do not say. */
-int64_t *pmi_taker_ends(pm_taker *t, const int64_t **high);
 /* Begins proofs that are due, and hears answers. */
 void pmi_taker_prove(pm_taker *t);
 /* Proves what is done, for at most `seconds`: what is not proved is not committed, and would be done again. */
 void pmi_taker_prove_now(pm_taker *t, double seconds);
-
-/* ---- taker_prover.c ---- */
 
 /* `fd` is written to when an answer comes. */
 pm_status pmi_prover_open(const pm_kafka_options *options, int fd, pm_prover **out, pm_error *err);
@@ -120,20 +142,8 @@ pm_status pmi_prover_open(const pm_kafka_options *options, int fd, pm_prover **o
 bool pmi_prover_close(pm_prover *v, double seconds);
 /* Serves the handle. Errors: PM_EPERMISSION and fatal ones. */
 pm_status pmi_prover_check(pm_prover *v, pm_error *err);
-rd_kafka_t *pmi_prover_handle(pm_prover *v);
-/* Reads the partition from this offset on, until pmi_prover_stop. */
-bool pmi_prover_ask(pm_prover *v, int32_t partition, int64_t offset);
-void pmi_prover_stop(pm_prover *v, int32_t partition);
-/* The next message, or the end of a partition (err is RD_KAFKA_RESP_ERR__PARTITION_EOF), of those that were asked for;
- * NULL: none yet. Destroy it. */
-rd_kafka_message_t *pmi_prover_answer(pm_prover *v);
-
-/* ---- taker_stall.c ---- */
-
 /* Joins a group again that does not answer, and reads partitions again that should have said something. */
 void pmi_taker_mend_stalls(pm_taker *t);
-/* The partition ends at `high`, as the answer to a proof says: what should have come long since is read again. */
-void pmi_part_mend_stall(pm_taker *t, pm_part *p, int64_t high, double now);
 
 /* ---- taker_assign.c, taker_commit.c ---- */
 

@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
-#include "kafka/kafka.h"
 #include "kafka/taker_impl.h"
 
 /* ---- the handle that reads again ----------------------------------------------------------------------- */
@@ -87,18 +85,6 @@ pm_status pmi_prover_check(pm_prover *v, pm_error *err) {
     return pmi_kafka_check(&v->health, err);
 }
 
-static rd_kafka_t *prover_handle(pm_prover *v) {
-    return v->rk;
-}
-
-static bool prover_ask(pm_prover *v, int32_t partition, int64_t offset) {
-    return rd_kafka_consume_start_queue(v->topic, partition, offset, v->answers) == 0;
-}
-
-static void prover_stop(pm_prover *v, int32_t partition) {
-    rd_kafka_consume_stop(v->topic, partition);
-}
-
 static rd_kafka_message_t *prover_answer(pm_prover *v) {
     rd_kafka_message_t *m;
     while ((m = rd_kafka_consume_queue(v->answers, 0)) != NULL) {
@@ -117,6 +103,7 @@ static rd_kafka_message_t *prover_answer(pm_prover *v) {
 #define PROVE_EVERY 5.0 /* seconds between proofs of a partition without messages */
 #define ASK_AGAIN 2.0   /* seconds after which a question that was not answered is asked otherwise */
 #define ENDS_MS 500     /* what asking for the ends of partitions may take */
+#define LOOK_AFTER 10.0 /* seconds of silence of a partition of which nothing was read, and between looks */
 #define SAY_EVERY 30.0  /* seconds: the partitions of one new topic make one line */
 
 static uint64_t add_bytes(uint64_t mark, const void *bytes, size_t n) {
@@ -175,7 +162,7 @@ void pmi_part_renew(pm_taker *t, pm_part *p, const char *why) {
     pmi_window_free(&p->window);
     p->epoch++;
     p->next = p->prefix = p->sent = p->committed = -1;
-    p->n_prefix = p->n_sent = p->n_committed = 0;
+    p->has_prefix_mark = false;
     p->proof = pmi_proof_none(now);
     p->is_fresh = p->was_renewed = true;
 }
@@ -236,12 +223,13 @@ static void ask(pm_taker *t, pm_part *p, double now) {
     proof->asked_mark = proof->last_mark;
     proof->asked = now;
     proof->is_at_end = false;
-    proof->is_under_way = prover_ask(t->prover, p->partition, proof->anchor);
+    proof->is_under_way =
+        rd_kafka_consume_start_queue(t->prover->topic, p->partition, proof->anchor, t->prover->answers) == 0;
 }
 
 void pmi_part_end_proof(pm_taker *t, pm_part *p) {
     if (p->proof.is_under_way) {
-        prover_stop(t->prover, p->partition);
+        rd_kafka_consume_stop(t->prover->topic, p->partition);
     }
     p->proof.is_under_way = false;
 }
@@ -276,6 +264,24 @@ static void ask_what_is_due(pm_taker *t, double now) {
 
 /* ---- answers ---- */
 
+static bool is_quiet_for_long(const pm_part *p, double now) {
+    return now - p->proof.came > LOOK_AFTER && rd_kafka_queue_length(p->queue) == 0;
+}
+
+static void read_again(pm_taker *t, pm_part *p, int64_t offset, double now) {
+    pmi_logf(t->health.log, PM_LOG_INFO, "%s partition %d: nothing came for %.0f s: read again from offset %lld",
+             t->topic_name, (int)p->partition, now - p->proof.came, (long long)offset);
+    p->proof.came = now;
+    pmi_part_seek(t, p, offset);
+}
+
+/* The partition ends at `high`, as the answer to a proof says: what should have come long since is read again. */
+static void mend_stall(pm_taker *t, pm_part *p, int64_t high, double now) {
+    if (!t->is_quiet && p->queue != NULL && p->window.n_given == 0 && p->next < high && is_quiet_for_long(p, now)) {
+        read_again(t, p, p->next, now);
+    }
+}
+
 /* All that came until the question was asked is of this topic. */
 static void accept_proof(pm_taker *t, pm_part *p, double now) {
     pm_proof *proof = &p->proof;
@@ -288,9 +294,9 @@ static void accept_proof(pm_taker *t, pm_part *p, double now) {
         proof->anchor_mark = proof->asked_mark;
     }
     pmi_part_advance(p);
-    if (rd_kafka_get_watermark_offsets(prover_handle(t->prover), t->topic_name, p->partition, &low, &high) ==
+    if (rd_kafka_get_watermark_offsets(t->prover->rk, t->topic_name, p->partition, &low, &high) ==
         RD_KAFKA_RESP_ERR_NO_ERROR) {
-        pmi_part_mend_stall(t, p, high, now);
+        mend_stall(t, p, high, now);
     }
 }
 
@@ -324,14 +330,15 @@ static void judge_by_ends(pm_taker *t, pm_part *p, int64_t low, int64_t high, do
     }
 }
 
-int64_t *pmi_taker_ends(pm_taker *t, const int64_t **high) {
+/* Where the partitions up to the last owned begin, and end (*high); free() it. NULL: the brokers do not say. */
+static int64_t *find_ends(pm_taker *t, const int64_t **high) {
     size_t n = 0;
     for (size_t i = 0; i < t->n_parts; i++) {
         n = t->parts[i].is_owned ? (size_t)t->parts[i].partition + 1 : n;
     }
     int64_t *low = pmi_malloc(2 * n, sizeof *low);
     pm_error why = {.text = "no memory"};
-    rd_kafka_t *rk = prover_handle(t->prover); /* nothing waits there for long */
+    rd_kafka_t *rk = t->prover->rk; /* nothing waits there for long */
     if (low == NULL || pmi_topic_ends(rk, t->topic_name, 0, n, false, ENDS_MS, low, &why) != PM_OK ||
         pmi_topic_ends(rk, t->topic_name, 0, n, true, ENDS_MS, low + n, &why) != PM_OK) {
         pmi_logf(t->health.log, PM_LOG_DEBUG, "the ends of %s are not known: %s", t->topic_name, why.text);
@@ -349,7 +356,7 @@ static bool is_overdue(const pm_part *p, double now) {
 
 static void ask_for_ends(pm_taker *t, double now) {
     const int64_t *high = NULL;
-    int64_t *low = pmi_taker_ends(t, &high);
+    int64_t *low = find_ends(t, &high);
     for (size_t i = 0; i < t->n_parts; i++) {
         pm_part *p = &t->parts[i];
         if (is_overdue(p, now) && low != NULL) {
@@ -412,5 +419,92 @@ void pmi_taker_prove_now(pm_taker *t, double seconds) {
             return;
         }
         pmi_taker_prove(t);
+    }
+}
+
+/* ---- stalls: what librdkafka does not notice after a topic was deleted or brokers fell --------------- */
+
+/* The group never answers a consumer that asks to join, or a seek was lost: no error comes, and heartbeats go on. So
+ * whoever waits for long looks, and begins again. */
+#define REJOIN_AFTER 5.0 /* seconds without an answer of the group, beyond the session timeout */
+#define SESSION_PRESET 45.0
+
+/* ---- a group that does not answer ---- */
+
+static void join_again(pm_taker *t, double waited) {
+    pmi_logf(
+        t->health.log, PM_LOG_WARNING,
+        "%s: the group has given no partitions for %.0f s, although the topic is there: this worker joins it again",
+        t->topic_name, waited);
+    if (pmi_taker_withdraw(t, &t->failure) == PM_OK) {
+        (void)pmi_taker_join(t, &t->failure);
+    }
+}
+
+/* A member that died may hold up an answer for as long. */
+static double session_seconds(const pm_taker *t) {
+    char text[32];
+    size_t size = sizeof text;
+    return rd_kafka_conf_get(rd_kafka_conf(t->rk), "session.timeout.ms", text, &size) == RD_KAFKA_CONF_OK
+               ? strtod(text, NULL) / 1000
+               : SESSION_PRESET;
+}
+
+static void look_at_group(pm_taker *t, double now) {
+    double waited = now - t->unanswered, max = session_seconds(t) + REJOIN_AFTER;
+    if (!t->is_joined || t->unanswered <= 0 || waited < max || now - t->group_looked < max) {
+        return;
+    }
+    int64_t end;
+    pm_error why;
+    t->group_looked = now;
+    if (pmi_topic_ends(t->rk, t->topic_name, 0, 1, true, ENDS_MS, &end, &why) == PM_OK) {
+        join_again(t, waited);
+    } else {
+        pmi_logf(t->health.log, PM_LOG_DEBUG, "no partitions for %.0f s, and no topic: %s", waited, why.text);
+    }
+}
+
+/* ---- a partition that is silent ---- */
+
+/* Where a message was read, proofs tell the end, for nothing. */
+static bool is_silent(const pm_part *p, double now) {
+    return p->is_owned && p->queue != NULL && (p->proof.anchor < 0 || p->window.n_given > 0) &&
+           is_quiet_for_long(p, now);
+}
+
+/* The offset that should have come by now, or -1. */
+static int64_t overdue(const pm_part *p, int64_t low, int64_t high) {
+    int64_t given = pmi_window_lowest_given(&p->window);
+    int64_t next = given >= 0 ? given : p->is_fresh || p->next < low ? low : p->next;
+    return next < high ? next : -1;
+}
+
+static void look_at_parts(pm_taker *t, double now) {
+    const int64_t *high = NULL;
+    int64_t *low = find_ends(t, &high);
+    for (size_t i = 0; i < t->n_parts && low != NULL; i++) {
+        pm_part *p = &t->parts[i];
+        int64_t offset = is_silent(p, now) ? overdue(p, low[p->partition], high[p->partition]) : -1;
+        if (offset >= 0) {
+            read_again(t, p, offset, now);
+        }
+    }
+    free(low);
+}
+
+void pmi_taker_mend_stalls(pm_taker *t) {
+    double now = pmi_seconds();
+    if (t->health.is_away || t->is_quiet) {
+        return;
+    }
+    look_at_group(t, now);
+    bool any = false;
+    for (size_t i = 0; i < t->n_parts && now - t->parts_looked > LOOK_AFTER; i++) {
+        any = any || is_silent(&t->parts[i], now);
+    }
+    if (any) {
+        t->parts_looked = now;
+        look_at_parts(t, now);
     }
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/retry.h"
 #include "kafka/kafka.h"
 
 /* ---- where partitions begin and end -------------------------------------------------------------------- */
@@ -159,10 +160,51 @@ static pm_status check_resource(const pm_kafka_options *options, const pm_topic_
     return PM_OK;
 }
 
+static pm_status answer_error(const rd_kafka_event_t *event, const char *what, pm_error *err) {
+    if (event == NULL) {
+        return pmi_fail(err, PM_ETEMPORARY, "%s: Kafka did not answer within %d s", what, 2 * REQUEST_TIMEOUT / 1000);
+    }
+    rd_kafka_event_t *mine = (rd_kafka_event_t *)(uintptr_t)event;
+    rd_kafka_resp_err_t code = rd_kafka_event_error(mine);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? PM_OK
+               : pmi_kafka_fail(err, code, rd_kafka_event_error_string(mine), "%s", what);
+}
+
+/* A request to the admin interface. End with admin_end, also after a failure. */
+typedef struct admin {
+    rd_kafka_AdminOptions_t *how;
+    rd_kafka_queue_t *answers;
+    rd_kafka_event_t *event; /* NULL: no answer in time */
+} admin;
+
+static pm_status admin_begin(rd_kafka_t *rk, rd_kafka_admin_op_t op, const char *what, admin *out, pm_error *err) {
+    char words[PM_KAFKA_REASON];
+    *out = (admin){.how = rd_kafka_AdminOptions_new(rk, op), .answers = rd_kafka_queue_new(rk)};
+    return out->how != NULL && rd_kafka_AdminOptions_set_request_timeout(out->how, REQUEST_TIMEOUT, words,
+                                                                         sizeof words) == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? PM_OK
+               : pmi_fail(err, PM_ESOFTWARE, "librdkafka refuses to %s", what);
+}
+
+static void admin_wait(admin *a) {
+    a->event = rd_kafka_queue_poll(a->answers, 2 * REQUEST_TIMEOUT);
+}
+
+static void admin_end(admin *a) {
+    if (a->event != NULL) {
+        rd_kafka_event_destroy(a->event);
+    }
+    rd_kafka_queue_destroy(a->answers);
+    if (a->how != NULL) {
+        rd_kafka_AdminOptions_destroy(a->how);
+    }
+}
+
 static pm_status check_answer(const pm_kafka_options *options, const pm_topic_view *views, rd_kafka_event_t *event,
                               const pm_log *log, pm_error *err) {
     pm_error failure;
-    pm_status st = pmi_admin_event_error(event, "the settings of the topics could not be checked", &failure);
+    pm_status st = answer_error(event, "the settings of the topics could not be checked", &failure);
     if (st != PM_OK) { /* some brokers do not let one ask */
         pmi_logf(log, PM_LOG_WARNING, "%s", failure.text);
         return PM_OK;
@@ -177,40 +219,28 @@ static pm_status check_answer(const pm_kafka_options *options, const pm_topic_vi
     return st;
 }
 
-pm_status pmi_topics_check_settings(rd_kafka_t *rk, const pm_kafka_options *options,
-                                    const pm_topic_view views[PM_N_TOPICS], const pm_log *log, pm_error *err) {
-    char words[PM_KAFKA_REASON];
+static pm_status check_settings(rd_kafka_t *rk, const pm_kafka_options *options, const pm_topic_view views[PM_N_TOPICS],
+                                const pm_log *log, pm_error *err) {
+    admin a;
     rd_kafka_ConfigResource_t *resources[PM_N_TOPICS];
     for (int t = 0; t < PM_N_TOPICS; t++) {
         resources[t] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, views[t].name);
     }
-    rd_kafka_AdminOptions_t *how = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-    rd_kafka_queue_t *answers = rd_kafka_queue_new(rk);
-    pm_status st = PM_OK;
-    if (how == NULL || rd_kafka_AdminOptions_set_request_timeout(how, REQUEST_TIMEOUT, words, sizeof words) !=
-                           RD_KAFKA_RESP_ERR_NO_ERROR) {
-        st = pmi_fail(err, PM_ESOFTWARE, "librdkafka refuses to ask for the settings of topics");
-    } else {
-        rd_kafka_DescribeConfigs(rk, resources, PM_N_TOPICS, how, answers);
-        rd_kafka_event_t *event = rd_kafka_queue_poll(answers, 2 * REQUEST_TIMEOUT);
-        st = check_answer(options, views, event, log, err);
-        if (event != NULL) {
-            rd_kafka_event_destroy(event);
-        }
+    pm_status st = admin_begin(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, "ask for the settings of topics", &a, err);
+    if (st == PM_OK) {
+        rd_kafka_DescribeConfigs(rk, resources, PM_N_TOPICS, a.how, a.answers);
+        admin_wait(&a);
+        st = check_answer(options, views, a.event, log, err);
     }
-    rd_kafka_queue_destroy(answers);
-    if (how != NULL) {
-        rd_kafka_AdminOptions_destroy(how);
-    }
+    admin_end(&a);
     rd_kafka_ConfigResource_destroy_array(resources, PM_N_TOPICS);
     return st;
 }
 
 /* ---- making them --------------------------------------------------------------------------------------- */
 
-#define PATIENCE 30.0        /* seconds */
-#define REGISTRATION 5.0     /* seconds that brokers which start together may take to know each other */
-#define REQUEST_TIMEOUT 5000 /* ms */
+#define PATIENCE 30.0    /* seconds */
+#define REGISTRATION 5.0 /* seconds that brokers which start together may take to know each other */
 
 static void view_topic(const struct rd_kafka_metadata_topic *t, pm_topic_view *view) {
     view->exists = t->err == RD_KAFKA_RESP_ERR_NO_ERROR && t->partition_cnt > 0;
@@ -258,8 +288,7 @@ static pm_status fill_topic(rd_kafka_NewTopic_t *topic, const pm_kafka_options *
         code = rd_kafka_NewTopic_set_config(topic, rules[i].name, rules[i].value);
     }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        /* the broker's clock: a machine whose own is wrong is not refused, and its messages are kept as long as others
-         */
+        /* the broker's clock: a machine whose own is wrong is not refused */
         code = rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
     }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR && options->replication >= 3) {
@@ -287,17 +316,6 @@ static pm_status describe_topic(const pm_kafka_options *options, pm_topic which,
     return st;
 }
 
-pm_status pmi_admin_event_error(const rd_kafka_event_t *event, const char *what, pm_error *err) {
-    if (event == NULL) {
-        return pmi_fail(err, PM_ETEMPORARY, "%s: Kafka did not answer within %d s", what, 2 * REQUEST_TIMEOUT / 1000);
-    }
-    rd_kafka_event_t *mine = (rd_kafka_event_t *)(uintptr_t)event;
-    rd_kafka_resp_err_t code = rd_kafka_event_error(mine);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR
-               ? PM_OK
-               : pmi_kafka_fail(err, code, rd_kafka_event_error_string(mine), "%s", what);
-}
-
 /* A refusal that the same again does not change is PM_ECONFIG or PM_EPERMISSION. */
 static pm_status judge_creation(const rd_kafka_topic_result_t *result, bool is_early, pm_error *err) {
     rd_kafka_resp_err_t code = rd_kafka_topic_result_error(result);
@@ -322,42 +340,30 @@ static pm_status judge_creation(const rd_kafka_topic_result_t *result, bool is_e
 }
 
 static pm_status read_creation(const rd_kafka_event_t *event, bool is_early, const pm_log *log, pm_error *err) {
-    pm_status st = pmi_admin_event_error(event, "making topics", err);
-    PM_TRY(st);
+    PM_TRY(answer_error(event, "making topics", err));
     const rd_kafka_CreateTopics_result_t *result =
         rd_kafka_event_CreateTopics_result((rd_kafka_event_t *)(uintptr_t)event);
     size_t n = 0;
     const rd_kafka_topic_result_t **topics = result == NULL ? NULL : rd_kafka_CreateTopics_result_topics(result, &n);
-    for (size_t i = 0; i < n && st == PM_OK; i++) {
-        st = judge_creation(topics[i], is_early, err);
-        if (st == PM_OK && rd_kafka_topic_result_error(topics[i]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    for (size_t i = 0; i < n; i++) {
+        PM_TRY(judge_creation(topics[i], is_early, err));
+        if (rd_kafka_topic_result_error(topics[i]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
             pmi_logf(log, PM_LOG_INFO, "made topic %s", rd_kafka_topic_result_name(topics[i]));
         }
     }
-    return st;
+    return PM_OK;
 }
 
 static pm_status request_creation(rd_kafka_t *rk, rd_kafka_NewTopic_t **topics, size_t n, bool is_early,
                                   const pm_log *log, pm_error *err) {
-    char words[PM_KAFKA_REASON];
-    rd_kafka_AdminOptions_t *how = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
-    rd_kafka_queue_t *answers = rd_kafka_queue_new(rk);
-    pm_status st = PM_OK;
-    if (how == NULL || rd_kafka_AdminOptions_set_request_timeout(how, REQUEST_TIMEOUT, words, sizeof words) !=
-                           RD_KAFKA_RESP_ERR_NO_ERROR) {
-        st = pmi_fail(err, PM_ESOFTWARE, "librdkafka refuses to make topics");
-    } else {
-        rd_kafka_CreateTopics(rk, topics, n, how, answers);
-        rd_kafka_event_t *event = rd_kafka_queue_poll(answers, 2 * REQUEST_TIMEOUT);
-        st = read_creation(event, is_early, log, err);
-        if (event != NULL) {
-            rd_kafka_event_destroy(event);
-        }
+    admin a;
+    pm_status st = admin_begin(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS, "make topics", &a, err);
+    if (st == PM_OK) {
+        rd_kafka_CreateTopics(rk, topics, n, a.how, a.answers);
+        admin_wait(&a);
+        st = read_creation(a.event, is_early, log, err);
     }
-    rd_kafka_queue_destroy(answers);
-    if (how != NULL) {
-        rd_kafka_AdminOptions_destroy(how);
-    }
+    admin_end(&a);
     return st;
 }
 
@@ -382,23 +388,17 @@ static pm_status create_missing(rd_kafka_t *rk, const pm_kafka_options *options,
 /* One look at all topics: PM_OK when each exists and has leaders; PM_ETEMPORARY when that may come. */
 static pm_status look_at_all(rd_kafka_t *rk, pm_topic_view *views, bool *is_missing, pm_error *err) {
     *is_missing = false;
-    pm_status st = PM_OK;
-    for (int t = 0; t < PM_N_TOPICS && st == PM_OK; t++) {
-        st = pmi_topic_look(rk, &views[t], err);
-        *is_missing = *is_missing || (st == PM_OK && !views[t].exists);
+    for (int t = 0; t < PM_N_TOPICS; t++) {
+        PM_TRY(pmi_topic_look(rk, &views[t], err));
+        *is_missing = *is_missing || !views[t].exists;
     }
-    for (int t = 0; t < PM_N_TOPICS && st == PM_OK; t++) {
-        if (!views[t].exists) {
-            st = pmi_fail(err, PM_EUNAVAILABLE, "topic %s does not exist", views[t].name);
-        } else if (!views[t].has_leaders) {
-            st = pmi_fail(err, PM_ETEMPORARY, "a partition of topic %s has no leader", views[t].name);
-        }
+    for (int t = 0; t < PM_N_TOPICS; t++) {
+        PM_TRY(views[t].exists ? PM_OK : pmi_fail(err, PM_EUNAVAILABLE, "topic %s does not exist", views[t].name));
+        PM_TRY(views[t].has_leaders
+                   ? PM_OK
+                   : pmi_fail(err, PM_ETEMPORARY, "a partition of topic %s has no leader", views[t].name));
     }
-    return st;
-}
-
-static bool is_passing(pm_status st) {
-    return st == PM_ETEMPORARY || st == PM_EUNAVAILABLE;
+    return PM_OK;
 }
 
 static pm_status settle(rd_kafka_t *rk, const pm_kafka_options *options, bool check_only, pm_topic_view *views,
@@ -416,11 +416,8 @@ static pm_status settle(rd_kafka_t *rk, const pm_kafka_options *options, bool ch
             st = made != PM_OK ? made : st;
         }
         rd_kafka_poll(rk, 0);
-        pm_error fatal;
-        if (pmi_kafka_check(health, &fatal) != PM_OK) {
-            return pmi_fail(err, fatal.code, "%s", fatal.text);
-        }
-        if (!is_passing(st) || pmi_seconds() - begin > PATIENCE) {
+        PM_TRY(pmi_kafka_check(health, err));
+        if (!pmi_is_transient(st) || pmi_seconds() - begin > PATIENCE) {
             return st;
         }
         nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
@@ -435,7 +432,7 @@ pm_status pmi_topics_mend(rd_kafka_t *rk, const pm_kafka_options *options, const
         pmi_topic_name(options, (pm_topic)t, views[t].name);
     }
     pm_status st = look_at_all(rk, views, &is_missing, err);
-    if (is_missing && is_passing(st)) {
+    if (is_missing && pmi_is_transient(st)) {
         pmi_logf(log, PM_LOG_WARNING, "%s: it was deleted; it is made again", err->text);
         st = create_missing(rk, options, views, false, log, err);
         PM_THEN(st, look_at_all(rk, views, &is_missing, err));
@@ -450,12 +447,11 @@ pm_status pmi_topics_ensure(rd_kafka_t *rk, const pm_kafka_options *options, boo
     for (int t = 0; t < PM_N_TOPICS; t++) {
         pmi_topic_name(options, (pm_topic)t, views[t].name);
     }
-    pm_status st = settle(rk, options, check_only, views, log, err);
-    for (int t = 0; t < PM_N_TOPICS && st == PM_OK; t++) {
-        st = pmi_topic_check_shape(options, (pm_topic)t, &views[t], err);
+    PM_TRY(settle(rk, options, check_only, views, log, err));
+    for (int t = 0; t < PM_N_TOPICS; t++) {
+        PM_TRY(pmi_topic_check_shape(options, (pm_topic)t, &views[t], err));
     }
-    PM_TRY(st);
-    PM_TRY(pmi_topics_check_settings(rk, options, views, log, err));
+    PM_TRY(check_settings(rk, options, views, log, err));
     *n_partitions = views[PM_TOPIC_UNITS].partitions;
     return PM_OK;
 }

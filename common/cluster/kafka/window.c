@@ -1,9 +1,6 @@
-#include "kafka/window.h"
+#include "kafka/taker_impl.h"
 
 #include <stdint.h>
-#include <string.h>
-
-#include "base/mem.h"
 
 struct pm_window_entry {
     int64_t offset;
@@ -41,9 +38,7 @@ static struct pm_window_entry *find_entry(const pm_window *w, int64_t offset) {
 static pm_status grow(pm_window *w, pm_error *err) {
     size_t capacity = w->capacity == 0 ? 16 : 2 * w->capacity;
     struct pm_window_entry *entries = pmi_malloc(capacity, sizeof *entries);
-    if (entries == NULL) {
-        return pmi_fail_memory(err, "the window of a partition", capacity * sizeof *entries);
-    }
+    PM_TRY(entries != NULL ? PM_OK : pmi_fail_memory(err, "the window of a partition", capacity * sizeof *entries));
     for (size_t i = 0; i < w->count; i++) {
         entries[i] = *entry_at(w, i);
     }
@@ -107,14 +102,6 @@ void pmi_window_give(pm_window *w, int64_t offset) {
 
 bool pmi_window_is_front_done(const pm_window *w) {
     return w->count > 0 && entry_at(w, 0)->state == PM_WINDOW_DONE;
-}
-
-size_t pmi_window_count(const pm_window *w, pm_window_state state) {
-    size_t n = 0;
-    for (size_t i = 0; i < w->count; i++) {
-        n += entry_at(w, i)->state == state;
-    }
-    return n;
 }
 
 int64_t pmi_window_lowest_given(const pm_window *w) {

@@ -25,7 +25,7 @@ typedef enum pm_blob_put_how {
 } pm_blob_put_how;
 
 typedef struct pm_blob_item {
-    uint8_t digest[PM_DIGEST_BYTES]; /* of the key */
+    pm_digest digest; /* of the key */
     const uint8_t *bytes;
     size_t size;
     pm_blob_put_how how; /* out */
@@ -38,27 +38,24 @@ pm_status pmi_blob_put(pm_redis *r, const char *space, pm_blob_item *items, size
 
 /* Appends the value. PM_BLOB_DAMAGED: it was there and was refused (a warning line says why), and was removed. Values
  * over `limit` bytes are PM_BLOB_DAMAGED too. */
-pm_status pmi_blob_get(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], size_t limit,
-                       pm_buffer *value, pm_blob_found *found, pm_error *err);
+pm_status pmi_blob_get(pm_redis *r, const char *space, const pm_digest digest, size_t limit, pm_buffer *value,
+                       pm_blob_found *found, pm_error *err);
 
 /* The bytes of a value, as far as its blob tells; 0 when it is not there, or damaged. */
-pm_status pmi_blob_size(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], uint64_t *size,
-                        pm_error *err);
+pm_status pmi_blob_size(pm_redis *r, const char *space, const pm_digest digest, uint64_t *size, pm_error *err);
 
-/* Whether each of n values is there, as far as its blob tells; refreshes the blob's TTL (chunks live twice as long, and
- * are refreshed when they are read). Pipelined in batches. */
-pm_status pmi_blob_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                         bool *exist, pm_error *err);
+/* Whether each of n values is there, as far as its blob tells, whose TTL is refreshed (chunks' when they are read). */
+pm_status pmi_blob_exist(pm_redis *r, const char *space, const pm_digest *digests, size_t n, bool *exist,
+                         pm_error *err);
 
 /* The same for whoever only looks: no TTL is refreshed, nothing is written. */
-pm_status pmi_blob_look(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                        bool *exist, pm_error *err);
+pm_status pmi_blob_look(pm_redis *r, const char *space, const pm_digest *digests, size_t n, bool *exist, pm_error *err);
 
 /* Gets n values, small ones many at a time: `visit` sees each once, in any order; `value` is empty unless found. */
 typedef pm_status (*pm_blob_visit)(void *ctx, size_t i, pm_blob_found found, pm_span value, pm_error *err);
-pm_status pmi_blob_get_many(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                            size_t limit, pm_blob_visit visit, void *ctx, pm_error *err);
+pm_status pmi_blob_get_many(pm_redis *r, const char *space, const pm_digest *digests, size_t n, size_t limit,
+                            pm_blob_visit visit, void *ctx, pm_error *err);
 
-pm_status pmi_blob_remove(pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_blob_remove(pm_redis *r, const char *space, const pm_digest digest, pm_error *err);
 
 #endif

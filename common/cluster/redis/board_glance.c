@@ -9,10 +9,10 @@ enum { UNITS, DONE, TALLY, CANCELLED, FAILED, RECORD, N_COMMANDS };
 
 typedef struct glancing {
     pm_redis *r;
-    const uint8_t (*jobs)[PM_DIGEST_BYTES];
+    const pm_digest *jobs;
     size_t first; /* of the pipeline */
     pm_glance *out;
-    const pm_glance_visits *visits;
+    pm_glance_visit visit;
     void *ctx;
 } glancing;
 
@@ -20,26 +20,14 @@ static const char *const spaces[N_COMMANDS] = {"job-units", "job-done", "tally",
 
 static pm_status queue_job(pm_redis *r, const uint8_t *job, pm_error *err) {
     for (int c = 0; c < N_COMMANDS; c++) {
-        pm_redis_key key;
-        pmi_redis_key_of(r, spaces[c], job, &key);
-        const pm_span count[] = {pmi_span_of(c == CANCELLED ? "EXISTS" : "SCARD"), key.span};
-        const pm_span tally[] = {pmi_span_of("HMGET"),         key.span,
-                                 pmi_span_of("known"),         pmi_span_of("record.done"),
-                                 pmi_span_of("evaluate.sent"), pmi_span_of("evaluate.done")};
-        PM_TRY(c == FAILED || c == RECORD ? pmi_board_queue_get(r, key.span, err)
-               : c == TALLY               ? pmi_redis_queue(r, tally, 6, err)
-                                          : pmi_redis_queue(r, count, 2, err));
+        const pm_span key = PM_KEY(r, spaces[c], job);
+        PM_TRY(c == FAILED || c == RECORD ? pmi_board_queue_get(r, key, err)
+               : c == TALLY
+                   ? PM_QUEUE(r, err, pmi_span_of("HMGET"), key, pmi_span_of("known"), pmi_span_of("record.done"),
+                              pmi_span_of("evaluate.sent"), pmi_span_of("evaluate.done"))
+                   : PM_QUEUE(r, err, pmi_span_of(c == CANCELLED ? "EXISTS" : "SCARD"), key));
     }
     return PM_OK;
-}
-
-static pm_status see_number(const glancing *g, const redisReply *reply, uint64_t *out, pm_error *err) {
-    pm_status st = pmi_redis_reply_status(g->r, reply, err);
-    if (st == PM_OK && (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0)) {
-        st = pmi_redis_unexpected(g->r, reply, "an integer of at least 0", err);
-    }
-    *out = st == PM_OK ? (uint64_t)reply->integer : 0;
-    return st;
 }
 
 /* Counts that were never begun are none; one below zero, which two who count at once may make, too. */
@@ -59,54 +47,50 @@ static pm_status see_tally(const glancing *g, const redisReply *reply, pm_glance
     return st;
 }
 
-static pm_status see_failure(const glancing *g, const char *key, const redisReply *reply, size_t job, pm_error *err) {
-    pm_outcome_message outcome;
+/* The record of a job, or of its failed unit. */
+static pm_status see_message(const glancing *g, pm_span key, const redisReply *reply, size_t job, bool is_job,
+                             pm_error *err) {
+    pm_job_message record;
+    pm_outcome_message failure;
     pm_message_memory memory = {0};
     bool found;
-    PM_TRY(pmi_board_decode(g->r, key, reply, &pmi_outcome_type, &outcome, &memory, &found, err));
-    pm_status st = found ? g->visits->failure(g->ctx, job, &outcome, err) : PM_OK;
-    pmi_message_memory_free(&memory);
-    return st;
-}
-
-static pm_status see_record(const glancing *g, const char *key, const redisReply *reply, size_t job, pm_error *err) {
-    pm_job_message message;
-    pm_message_memory memory = {0};
-    bool found;
-    PM_TRY(pmi_board_decode(g->r, key, reply, &pmi_job_type, &message, &memory, &found, err));
-    pm_status st = g->visits->job(g->ctx, job, found ? &message : NULL, err);
-    pmi_message_memory_free(&memory);
-    return st;
+    PM_TRY(pmi_board_decode(g->r, key, reply, is_job ? &pmi_job_type : &pmi_outcome_type,
+                            is_job ? (void *)&record : (void *)&failure, &memory, &found, err));
+    if (found) {
+        g->visit(g->ctx, job, is_job ? &record : NULL, is_job ? NULL : &failure, NULL);
+        pmi_message_memory_free(&memory);
+    }
+    return PM_OK;
 }
 
 static pm_status see(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     glancing *g = ctx;
+    const pm_redis *r = g->r;
     size_t job = g->first + i / N_COMMANDS;
     int command = (int)(i % N_COMMANDS);
     pm_glance *out = &g->out[job];
-    pm_redis_key key;
-    pm_error why = {0};
     uint64_t flag = 0;
-    pmi_redis_key_of(g->r, spaces[command], g->jobs[job], &key);
-    pm_status st = command == UNITS       ? see_number(g, reply, &out->units, &why)
-                   : command == DONE      ? see_number(g, reply, &out->units_done, &why)
-                   : command == TALLY     ? see_tally(g, reply, out, &why)
-                   : command == CANCELLED ? see_number(g, reply, &flag, &why)
-                   : command == FAILED    ? see_failure(g, key.text, reply, job, &why)
-                                          : see_record(g, key.text, reply, job, &why);
+    const pm_span key = PM_KEY(g->r, spaces[command], g->jobs[job]);
+    bool is_message = command == FAILED || command == RECORD;
+    pm_status st = is_message         ? see_message(g, key, reply, job, command == RECORD, err)
+                   : command == TALLY ? see_tally(g, reply, out, err)
+                   : command == UNITS ? pmi_redis_integer(r, reply, &out->units, err)
+                   : command == DONE  ? pmi_redis_integer(r, reply, &out->units_done, err)
+                                      : pmi_redis_integer(r, reply, &flag, err);
     out->is_cancelled = out->is_cancelled || flag != 0;
-    if (st == PM_EDATA) {
-        if (command != FAILED && command != RECORD) {
-            (void)pmi_fail_prefix(&why, "%s", key.text);
-        }
-        return g->visits->bad(g->ctx, job, why.text, err);
+    if (st != PM_EDATA) {
+        return st;
     }
-    return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why.text);
+    if (!is_message) {
+        (void)pmi_fail_prefix(err, "%s", PM_TEXT(key));
+    }
+    g->visit(g->ctx, job, NULL, NULL, err->text);
+    return PM_OK;
 }
 
-pm_status pmi_board_glance(pm_redis *r, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, pm_glance *out,
-                           const pm_glance_visits *visits, void *ctx, pm_error *err) {
-    glancing g = {.r = r, .jobs = jobs, .out = out, .visits = visits, .ctx = ctx};
+pm_status pmi_board_glance(pm_redis *r, const pm_digest *jobs, size_t n, pm_glance *out, pm_glance_visit visit,
+                           void *ctx, pm_error *err) {
+    glancing g = {.r = r, .jobs = jobs, .out = out, .visit = visit, .ctx = ctx};
     memset(out, 0, n * sizeof *out);
     for (; g.first < n; g.first += JOBS_AT_ONCE) {
         size_t end = n - g.first < JOBS_AT_ONCE ? n : g.first + JOBS_AT_ONCE;

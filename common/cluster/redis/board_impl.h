@@ -14,18 +14,12 @@ pm_status pmi_board_encode(const pm_redis *r, pm_span key, const pm_message_type
 /* Queues SET of an encoded message, with NX where only the first is to stay. */
 pm_status pmi_board_queue_set(pm_redis *r, pm_span key, const pm_message_type *type, const void *message, double ttl,
                               bool only_new, pm_error *err);
-pm_status pmi_board_queue_expire(pm_redis *r, pm_span key, double ttl, pm_error *err);
-/* Queues UNLINK of the key of each space, of which NULL ends the list. */
-pm_status pmi_board_queue_unlink(pm_redis *r, const char *const *spaces, const uint8_t digest[PM_DIGEST_BYTES],
-                                 pm_error *err);
-/* Sends what is queued unless `st` is a failure already; then it is abandoned. No reply may be an error. */
+/* Sends what is queued unless `st` is a failure already; then it is abandoned. No reply may be an error; a text is of a
+ * script that mends: the keys of the wrong type that it removed, which a warning line names. */
 pm_status pmi_board_send(pm_redis *r, pm_status st, pm_error *err);
 
 /* A warning line about a bad value at a key, once for each key and connection: looks are repeated. */
-void pmi_board_tell_bad(pm_redis *r, const char *key, const char *what, const char *text);
-/* The reply of a script that mends: the keys of the wrong type that it removed, as one text; a warning line names them.
- */
-pm_status pmi_board_see_mended(void *ctx, size_t i, const redisReply *reply, pm_error *err);
+void pmi_board_tell_bad(pm_redis *r, pm_span key, const char *what, const char *text);
 
 /* The beginning of a script: add(key, field, n) counts in a hash of counts; mend(i, type) removes what stands at
  * KEYS[i] and is of another type (these keys are lists and counts that can be made anew). The script returns `mended`.
@@ -40,25 +34,20 @@ pm_status pmi_board_see_mended(void *ctx, size_t i, const redisReply *reply, pm_
 /* GETRANGE of as much as a value of ours may have, and one byte more: whatever somebody has put there. */
 pm_status pmi_board_queue_get(pm_redis *r, pm_span key, pm_error *err);
 
-/* A message from the reply to GETRANGE of `key`; *found is false for nothing. It borrows from the reply and from
- * `memory`. */
-pm_status pmi_board_decode(const pm_redis *r, const char *key, const redisReply *reply, const pm_message_type *type,
+/* A message from the reply to GETRANGE of `key`; *found is false for nothing. It borrows from reply and `memory`. */
+pm_status pmi_board_decode(const pm_redis *r, pm_span key, const redisReply *reply, const pm_message_type *type,
                            void *out, pm_message_memory *memory, bool *found, pm_error *err);
 /* The value of one key; the message borrows from `note`. */
 pm_status pmi_board_read(pm_redis *r, pm_span key, const pm_message_type *type, void *out, pm_stored *note,
                          pm_error *err);
 
-/* The members of SMEMBERS or ZREVRANGE as digests; *digests is freed with free(). One of another size is a warning line
- * that names `key`, and left out. */
-pm_status pmi_board_digests(pm_redis *r, const char *key, const redisReply *reply, uint8_t (**digests)[PM_DIGEST_BYTES],
-                            size_t *n, pm_error *err);
-/* The units that are listed under a job. */
-pm_status pmi_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint8_t (**units)[PM_DIGEST_BYTES],
-                               size_t *n, pm_error *err);
+/* The members of a set as digests; free(*digests). One of another size is a warning line that names `key`. */
+pm_status pmi_board_digests(pm_redis *r, pm_span key, const redisReply *reply, pm_digest **digests, size_t *n,
+                            pm_error *err);
 /* A field of a hash of counts: digits, or nil for none. */
 bool pmi_board_count(const redisReply *field, uint64_t *out);
 /* EXISTS of "PREFIX:space:{digest}" for each of n. */
-pm_status pmi_board_exist(pm_redis *r, const char *space, const uint8_t (*digests)[PM_DIGEST_BYTES], size_t n,
-                          bool *exist, pm_error *err);
+pm_status pmi_board_exist(pm_redis *r, const char *space, const pm_digest *digests, size_t n, bool *exist,
+                          pm_error *err);
 
 #endif

@@ -1,5 +1,4 @@
 /* Units: their records, attempts and ends. */
-#include <stdio.h>
 #include <string.h>
 
 #include "redis/board_impl.h"
@@ -18,47 +17,17 @@ static const char place_script[] = PM_BOARD_MENDING
     "return mended";
 
 static pm_status queue_unit(pm_redis *r, const pm_unit_record *unit, bool fresh, pm_error *err) {
-    pm_redis_key units, done, tally, attempts, outcome, key;
-    pm_redis_ttl ttl;
+    const pm_span key = PM_KEY(r, "unit", unit->unit);
     pm_buffer encoded = {0};
-    char items[24];
-    pmi_redis_key_of(r, "job-units", unit->job, &units);
-    pmi_redis_key_of(r, "job-done", unit->job, &done);
-    pmi_redis_key_of(r, "tally", unit->job, &tally);
-    pmi_redis_key_of(r, "attempts", unit->unit, &attempts);
-    pmi_redis_key_of(r, "outcome", unit->unit, &outcome);
-    pmi_redis_key_of(r, "unit", unit->unit, &key);
-    pmi_redis_ttl_of(r->options.ttl, &ttl);
-    (void)snprintf(items, sizeof items, "%zu", unit->items.size / PM_DIGEST_BYTES);
-    pm_status st = pmi_board_encode(r, key.span, &pmi_unit_record_type, unit, &encoded, err);
-    if (st == PM_OK) {
-        const pm_span argv[] = {pmi_span_of("EVAL"),
-                                pmi_span_of(place_script),
-                                pmi_span_of("6"),
-                                units.span,
-                                done.span,
-                                tally.span,
-                                attempts.span,
-                                outcome.span,
-                                key.span,
-                                {unit->unit, PM_DIGEST_BYTES},
-                                unit->kind,
-                                pmi_span_of(items),
-                                ttl.span,
-                                {encoded.bytes, encoded.size},
-                                pmi_span_of(fresh ? "1" : "0")};
-        st = pmi_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
-    }
+    pm_status st = pmi_board_encode(r, key, &pmi_unit_record_type, unit, &encoded, err);
+    PM_THEN(st,
+            PM_QUEUE(r, err, pmi_span_of("EVAL"), pmi_span_of(place_script), pmi_span_of("6"),
+                     PM_KEY(r, "job-units", unit->job), PM_KEY(r, "job-done", unit->job), PM_KEY(r, "tally", unit->job),
+                     PM_KEY(r, "attempts", unit->unit), PM_KEY(r, "outcome", unit->unit), key,
+                     {unit->unit, PM_DIGEST_BYTES}, unit->kind, PM_COUNT(unit->items.size / PM_DIGEST_BYTES),
+                     PM_TTL(r->options.ttl), {encoded.bytes, encoded.size}, pmi_span_of(fresh ? "1" : "0")));
     pmi_buffer_free(&encoded);
     return st;
-}
-
-static pm_status send_units(pm_redis *r, pm_status st, pm_error *err) {
-    if (st != PM_OK) {
-        pmi_redis_abandon(r);
-        return st;
-    }
-    return pmi_redis_flush(r, pmi_board_see_mended, r, err);
 }
 
 pm_status pmi_board_place(pm_redis *r, const pm_unit_record *units, size_t n, bool fresh, pm_error *err) {
@@ -71,26 +40,24 @@ pm_status pmi_board_place(pm_redis *r, const pm_unit_record *units, size_t n, bo
         st = queue_unit(r, &stamped, fresh, err);
         bytes += units[i].items.size;
         if (++waiting == PM_BOARD_BATCH || bytes > PM_REDIS_VALUE) {
-            st = send_units(r, st, err);
+            st = pmi_board_send(r, st, err);
             bytes = waiting = 0;
         }
     }
-    return send_units(r, st, err);
+    return pmi_board_send(r, st, err);
 }
 
-pm_status pmi_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], uint8_t (**units)[PM_DIGEST_BYTES],
-                               size_t *n, pm_error *err) {
-    pm_redis_key list;
+/* The units that are listed under a job. */
+static pm_status list_units(pm_redis *r, const pm_digest job, pm_digest **units, size_t *n, pm_error *err) {
     redisReply *reply = NULL;
-    pmi_redis_key_of(r, "job-units", job, &list);
-    const pm_span argv[] = {pmi_span_of("SMEMBERS"), list.span};
+    const pm_span list = PM_KEY(r, "job-units", job);
     *units = NULL;
     *n = 0;
-    pm_status st = pmi_redis_call(r, argv, 2, &reply, err);
-    PM_THEN(st, pmi_board_digests(r, list.text, reply, units, n, err));
+    pm_status st = PM_CALL(r, &reply, err, pmi_span_of("SMEMBERS"), list);
+    PM_THEN(st, pmi_board_digests(r, list, reply, units, n, err));
     freeReplyObject(reply);
     if (st == PM_EDATA) {
-        pmi_board_tell_bad(r, list.text, "is no list of units, and taken to be empty", err != NULL ? err->text : "");
+        pmi_board_tell_bad(r, list, "is no list of units, and taken to be empty", err->text);
         st = PM_OK;
     }
     return st;
@@ -98,7 +65,7 @@ pm_status pmi_board_list_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], 
 
 typedef struct visiting {
     pm_redis *r;
-    const uint8_t (*units)[PM_DIGEST_BYTES]; /* of the pipeline */
+    const pm_digest *units; /* of the pipeline */
     pm_board_visit visit;
     void *ctx;
 } visiting;
@@ -108,20 +75,18 @@ static pm_status see_record(void *ctx, size_t i, const redisReply *reply, pm_err
     visiting *v = ctx;
     pm_unit_record record;
     pm_message_memory memory = {0};
-    pm_redis_key key;
     bool found;
-    pm_error why = {0};
-    pmi_redis_key_of(v->r, "unit", v->units[i], &key);
-    pm_status st = pmi_board_decode(v->r, key.text, reply, &pmi_unit_record_type, &record, &memory, &found, &why);
+    const pm_span key = PM_KEY(v->r, "unit", v->units[i]);
+    pm_status st = pmi_board_decode(v->r, key, reply, &pmi_unit_record_type, &record, &memory, &found, err);
     if (st == PM_EDATA) {
-        pmi_board_tell_bad(v->r, key.text, "is passed over", why.text);
+        pmi_board_tell_bad(v->r, key, "is passed over", err->text);
         return PM_OK;
     }
     if (st != PM_OK || !found) {
-        return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why.text);
+        return st;
     }
     if (memcmp(record.unit, v->units[i], PM_DIGEST_BYTES) != 0) {
-        pmi_board_tell_bad(v->r, key.text, "is passed over", "it holds the record of another unit");
+        pmi_board_tell_bad(v->r, key, "is passed over", "it holds the record of another unit");
     } else {
         st = v->visit(v->ctx, &record, err);
     }
@@ -129,21 +94,17 @@ static pm_status see_record(void *ctx, size_t i, const redisReply *reply, pm_err
     return st;
 }
 
-pm_status pmi_board_units(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], pm_board_visit visit, void *ctx,
-                          pm_error *err) {
-    uint8_t(*units)[PM_DIGEST_BYTES];
+pm_status pmi_board_units(pm_redis *r, const pm_digest job, pm_board_visit visit, void *ctx, pm_error *err) {
+    pm_digest *units;
     size_t n;
-    pm_status st = pmi_board_list_units(r, job, &units, &n, err);
+    pm_status st = list_units(r, job, &units, &n, err);
     for (size_t first = 0; st == PM_OK && first < n; first += PM_BOARD_BATCH) {
         size_t end = n - first < PM_BOARD_BATCH ? n : first + PM_BOARD_BATCH;
         for (size_t i = first; st == PM_OK && i < end; i++) {
-            pm_redis_key key;
-            pmi_redis_key_of(r, "unit", units[i], &key);
-            st = pmi_board_queue_get(r, key.span, err);
+            st = pmi_board_queue_get(r, PM_KEY(r, "unit", units[i]), err);
         }
         if (st == PM_OK) {
-            visiting v = {
-                .r = r, .units = (const uint8_t(*)[PM_DIGEST_BYTES])(units + first), .visit = visit, .ctx = ctx};
+            visiting v = {.r = r, .units = (const pm_digest *)(units + first), .visit = visit, .ctx = ctx};
             st = pmi_redis_flush(r, see_record, &v, err);
         }
     }
@@ -169,61 +130,43 @@ static const char give_back_script[] = "local begun = redis.call('HGET', KEYS[1]
                                        "redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return 0";
 
 static pm_status read_begin(const pm_redis *r, const redisReply *reply, pm_attempt *out, pm_error *err) {
+    uint64_t values[4];
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) {
         return pmi_redis_unexpected(r, reply, "four integers", err);
     }
     for (size_t i = 0; i < 4; i++) {
-        if (reply->element[i]->type != REDIS_REPLY_INTEGER || reply->element[i]->integer < 0) {
-            return pmi_redis_unexpected(r, reply->element[i], "an integer of at least 0", err);
-        }
+        PM_TRY(pmi_redis_integer(r, reply->element[i], &values[i], err));
     }
-    *out = (pm_attempt){.is_cancelled = reply->element[0]->integer != 0,
-                        .is_ended = reply->element[1]->integer != 0,
-                        .begun = (uint64_t)reply->element[2]->integer,
-                        .faults = (uint64_t)reply->element[3]->integer};
+    *out = (pm_attempt){
+        .is_cancelled = values[0] != 0, .is_ended = values[1] != 0, .begun = values[2], .faults = values[3]};
     return PM_OK;
 }
 
-static pm_status try_to_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                              pm_attempt *out, pm_error *err) {
-    pm_redis_key cancelled, outcome, attempts;
-    pm_redis_ttl ttl;
+static pm_status try_to_begin(pm_redis *r, const pm_digest job, const pm_digest unit, pm_attempt *out, pm_error *err) {
     redisReply *reply = NULL;
-    pmi_redis_key_of(r, "cancelled", job, &cancelled);
-    pmi_redis_key_of(r, "outcome", unit, &outcome);
-    pmi_redis_key_of(r, "attempts", unit, &attempts);
-    pmi_redis_ttl_of(r->options.ttl, &ttl);
-    const pm_span argv[] = {pmi_span_of("EVAL"),
-                            pmi_span_of(begin_script),
-                            pmi_span_of("3"),
-                            cancelled.span,
-                            outcome.span,
-                            attempts.span,
-                            ttl.span};
-    pm_status st = pmi_redis_call(r, argv, 7, &reply, err);
+    pm_status st = PM_CALL(r, &reply, err, pmi_span_of("EVAL"), pmi_span_of(begin_script), pmi_span_of("3"),
+                           PM_KEY(r, "cancelled", job), PM_KEY(r, "outcome", unit), PM_KEY(r, "attempts", unit),
+                           PM_TTL(r->options.ttl));
     PM_THEN(st, read_begin(r, reply, out, err));
     freeReplyObject(reply);
     return st;
 }
 
 /* An outcome that makes no sense has ended nothing: it is removed. */
-static pm_status check_end(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], bool *has_ended, pm_error *err) {
+static pm_status check_end(pm_redis *r, const pm_digest unit, bool *has_ended, pm_error *err) {
     pm_outcome_message outcome;
     pm_stored note = {0};
-    pm_error why = {0};
-    pm_status st = pmi_board_outcome(r, unit, &outcome, &note, &why);
+    pm_status st = pmi_board_outcome(r, unit, &outcome, &note, err);
     *has_ended = st == PM_OK && note.found;
     pmi_stored_free(&note);
     if (st == PM_EDATA) {
-        static const char *const spaces[] = {"outcome", NULL};
-        pmi_logf(r->log, PM_LOG_WARNING, "%s; it is removed", why.text);
-        return pmi_board_send(r, pmi_board_queue_unlink(r, spaces, unit, err), err);
+        pmi_logf(r->log, PM_LOG_WARNING, "%s; it is removed", err->text);
+        return pmi_board_send(r, PM_QUEUE(r, err, pmi_span_of("UNLINK"), PM_KEY(r, "outcome", unit)), err);
     }
-    return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why.text);
+    return st;
 }
 
-pm_status pmi_board_begin(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                          pm_attempt *out, pm_error *err) {
+pm_status pmi_board_begin(pm_redis *r, const pm_digest job, const pm_digest unit, pm_attempt *out, pm_error *err) {
     bool has_ended = true;
     *out = (pm_attempt){0};
     pm_status st = try_to_begin(r, job, unit, out, err);
@@ -240,68 +183,43 @@ typedef struct counted {
 
 static pm_status see_count(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     counted *c = ctx;
-    pm_status st = pmi_redis_reply_status(c->r, reply, err);
-    if (st == PM_OK && (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0)) {
-        st = pmi_redis_unexpected(c->r, reply, "an integer of at least 0", err);
-    }
-    PM_TRY(st);
-    if (i == 0) {
-        c->value = (uint64_t)reply->integer;
-    }
+    uint64_t value;
+    PM_TRY(pmi_redis_integer(c->r, reply, &value, err));
+    c->value = i == 0 ? value : c->value;
     return PM_OK;
 }
 
-pm_status pmi_board_fault(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], uint64_t *faults, pm_error *err) {
-    pm_redis_key attempts;
+pm_status pmi_board_fault(pm_redis *r, const pm_digest unit, uint64_t *faults, pm_error *err) {
+    const pm_span attempts = PM_KEY(r, "attempts", unit);
     counted c = {.r = r};
-    pmi_redis_key_of(r, "attempts", unit, &attempts);
-    const pm_span argv[] = {pmi_span_of("HINCRBY"), attempts.span, pmi_span_of("faults"), pmi_span_of("1")};
-    pm_status st = pmi_redis_queue(r, argv, 4, err);
-    PM_THEN(st, pmi_board_queue_expire(r, attempts.span, r->options.ttl, err));
+    pm_status st = PM_QUEUE(r, err, pmi_span_of("HINCRBY"), attempts, pmi_span_of("faults"), pmi_span_of("1"));
+    PM_THEN(st, PM_QUEUE(r, err, pmi_span_of("PEXPIRE"), attempts, PM_TTL(r->options.ttl)));
     PM_THEN(st, pmi_redis_flush(r, see_count, &c, err));
     *faults = c.value;
     return st;
 }
 
-pm_status pmi_board_give_back(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
-    pm_redis_key attempts;
-    pm_redis_ttl ttl;
-    pmi_redis_key_of(r, "attempts", unit, &attempts);
-    pmi_redis_ttl_of(r->options.ttl, &ttl);
-    const pm_span argv[] = {pmi_span_of("EVAL"), pmi_span_of(give_back_script), pmi_span_of("1"), attempts.span,
-                            ttl.span};
-    return pmi_board_send(r, pmi_redis_queue(r, argv, 5, err), err);
+pm_status pmi_board_give_back(pm_redis *r, const pm_digest unit, pm_error *err) {
+    pm_status st = PM_QUEUE(r, err, pmi_span_of("EVAL"), pmi_span_of(give_back_script), pmi_span_of("1"),
+                            PM_KEY(r, "attempts", unit), PM_TTL(r->options.ttl));
+    return pmi_board_send(r, st, err);
 }
 
 bool pmi_board_count(const redisReply *field, uint64_t *out) {
     *out = 0;
-    if (field->type == REDIS_REPLY_NIL) {
-        return true;
-    }
-    if (field->type != REDIS_REPLY_STRING || field->len == 0 || field->len > 18) {
-        return false;
-    }
-    for (size_t i = 0; i < field->len; i++) {
-        if (field->str[i] < '0' || field->str[i] > '9') {
-            return false;
-        }
-        *out = *out * 10 + (uint64_t)(field->str[i] - '0');
-    }
-    return true;
+    return field->type == REDIS_REPLY_NIL || pmi_redis_digits(field, out);
 }
 
-pm_status pmi_board_attempts(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_attempt *out, pm_error *err) {
-    pm_redis_key attempts;
+pm_status pmi_board_attempts(pm_redis *r, const pm_digest unit, pm_attempt *out, pm_error *err) {
     redisReply *reply = NULL;
-    pmi_redis_key_of(r, "attempts", unit, &attempts);
-    const pm_span argv[] = {pmi_span_of("HMGET"), attempts.span, pmi_span_of("begun"), pmi_span_of("faults")};
+    const pm_span attempts = PM_KEY(r, "attempts", unit);
     *out = (pm_attempt){0};
-    pm_status st = pmi_redis_call(r, argv, 4, &reply, err);
+    pm_status st = PM_CALL(r, &reply, err, pmi_span_of("HMGET"), attempts, pmi_span_of("begun"), pmi_span_of("faults"));
     if (st == PM_OK &&
         (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !pmi_board_count(reply->element[0], &out->begun) ||
          !pmi_board_count(reply->element[1], &out->faults))) {
         st = pmi_fail(err, PM_EDATA, "Redis at %s: %s: begun and faults are not two counts", r->options.address,
-                      attempts.text);
+                      PM_TEXT(attempts));
     }
     freeReplyObject(reply);
     return st;
@@ -320,34 +238,14 @@ static const char done_script[] =
 
 static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_span key,
                           pm_error *err) {
-    pm_redis_key done, tally, attempts;
-    pm_redis_ttl ttl;
     pm_buffer encoded = {0};
-    char items[24];
-    pmi_redis_key_of(r, "job-done", outcome->job, &done);
-    pmi_redis_key_of(r, "tally", outcome->job, &tally);
-    pmi_redis_key_of(r, "attempts", outcome->unit, &attempts);
-    pmi_redis_ttl_of(r->options.ttl, &ttl);
-    (void)snprintf(items, sizeof items, "%llu", (unsigned long long)n_items);
     pm_status st = pmi_board_encode(r, key, &pmi_outcome_type, outcome, &encoded, err);
-    if (st == PM_OK) {
-        const pm_span argv[] = {pmi_span_of("EVAL"),
-                                pmi_span_of(done_script),
-                                pmi_span_of("4"),
-                                done.span,
-                                tally.span,
-                                key,
-                                attempts.span,
-                                {outcome->unit, PM_DIGEST_BYTES},
-                                outcome->kind,
-                                pmi_span_of(items),
-                                ttl.span,
-                                {encoded.bytes, encoded.size}};
-        st = pmi_redis_queue(r, argv, sizeof argv / sizeof *argv, err);
-    }
+    PM_THEN(st, PM_QUEUE(r, err, pmi_span_of("EVAL"), pmi_span_of(done_script), pmi_span_of("4"),
+                         PM_KEY(r, "job-done", outcome->job), PM_KEY(r, "tally", outcome->job), key,
+                         PM_KEY(r, "attempts", outcome->unit), {outcome->unit, PM_DIGEST_BYTES}, outcome->kind,
+                         PM_COUNT(n_items), PM_TTL(r->options.ttl), {encoded.bytes, encoded.size}));
     pmi_buffer_free(&encoded);
-    PM_TRY(st);
-    return pmi_redis_flush(r, pmi_board_see_mended, r, err);
+    return pmi_board_send(r, st, err);
 }
 
 /* A failure does not undo what another worker has finished. The job's failure goes in front of the unit's: a worker
@@ -355,37 +253,31 @@ static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64
 static pm_status end_failed(pm_redis *r, const pm_outcome_message *outcome, pm_span key, pm_error *err) {
     pm_outcome_message standing;
     pm_stored note = {0};
-    pm_redis_key failed;
-    pmi_redis_key_of(r, "failed", outcome->job, &failed);
     pm_status st = pmi_board_read(r, key, &pmi_outcome_type, &standing, &note, err);
     bool is_done = st == PM_OK && note.found && standing.code == PM_OK;
     pmi_stored_free(&note);
     if (st == PM_EDATA) { /* what makes no sense is written over */
-        const pm_span argv[] = {pmi_span_of("UNLINK"), key};
-        st = pmi_board_send(r, pmi_redis_queue(r, argv, 2, err), err);
+        st = pmi_board_send(r, PM_QUEUE(r, err, pmi_span_of("UNLINK"), key), err);
     }
     if (st != PM_OK || is_done) {
         return st;
     }
-    st = pmi_board_queue_set(r, failed.span, &pmi_outcome_type, outcome, r->options.ttl, true, err);
+    st = pmi_board_queue_set(r, PM_KEY(r, "failed", outcome->job), &pmi_outcome_type, outcome, r->options.ttl, true,
+                             err);
     PM_THEN(st, pmi_board_queue_set(r, key, &pmi_outcome_type, outcome, r->options.ttl, true, err));
     return pmi_board_send(r, st, err);
 }
 
 pm_status pmi_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err) {
-    pm_redis_key key;
-    pmi_redis_key_of(r, "outcome", outcome->unit, &key);
-    return outcome->code == PM_OK ? end_done(r, outcome, n_items, key.span, err)
-                                  : end_failed(r, outcome, key.span, err);
+    const pm_span key = PM_KEY(r, "outcome", outcome->unit);
+    return outcome->code == PM_OK ? end_done(r, outcome, n_items, key, err) : end_failed(r, outcome, key, err);
 }
 
-pm_status pmi_board_outcome(pm_redis *r, const uint8_t unit[PM_DIGEST_BYTES], pm_outcome_message *out, pm_stored *note,
+pm_status pmi_board_outcome(pm_redis *r, const pm_digest unit, pm_outcome_message *out, pm_stored *note,
                             pm_error *err) {
-    pm_redis_key key;
-    pmi_redis_key_of(r, "outcome", unit, &key);
-    return pmi_board_read(r, key.span, &pmi_outcome_type, out, note, err);
+    return pmi_board_read(r, PM_KEY(r, "outcome", unit), &pmi_outcome_type, out, note, err);
 }
 
-pm_status pmi_board_ended(pm_redis *r, const uint8_t (*units)[PM_DIGEST_BYTES], size_t n, bool *ended, pm_error *err) {
+pm_status pmi_board_ended(pm_redis *r, const pm_digest *units, size_t n, bool *ended, pm_error *err) {
     return pmi_board_exist(r, "outcome", units, n, ended, err);
 }

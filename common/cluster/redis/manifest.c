@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "graph/write.h"
 #include "redis/redis_impl.h"
 #include "redis/traces.h"
@@ -93,10 +92,9 @@ static pm_status restore_classes(const pm_manifest_message *m, pm_analysis *out,
 
 static pm_status check_digest(const pm_graph *graph, const pm_manifest_message *m, pm_error *err) {
     if (memcmp(graph->digest, m->job, sizeof m->job) != 0) {
-        char found[PM_DIGEST_HEX], expected[PM_DIGEST_HEX];
-        pmi_hex(graph->digest, found);
+        char expected[PM_DIGEST_HEX];
         pmi_hex(m->job, expected);
-        return pmi_fail(err, PM_EDATA, "its graph is %s, expected %s", found, expected);
+        return pmi_fail(err, PM_EDATA, "its graph is %s, expected %s", PM_HEX(graph->digest), expected);
     }
     return PM_OK;
 }
@@ -134,16 +132,14 @@ pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, cons
 
 /* ---- in Redis ---- */
 
-pm_status pmi_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const pm_buffer *encoded, pm_error *err) {
+pm_status pmi_manifest_put(pm_redis *r, const pm_digest job, const pm_buffer *encoded, pm_error *err) {
     pm_blob_item item = {.bytes = encoded->bytes, .size = encoded->size};
     memcpy(item.digest, job, sizeof item.digest);
     PM_TRY(pmi_blob_put(r, PM_SPACE_MANIFEST, &item, 1, true, err));
     if (item.how == PM_BLOB_DIFFERS) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(job, hex);
         pmi_logf(r->log, PM_LOG_INFO,
                  "job %s: the manifest of an earlier submit, with another effort or by another version, is replaced",
-                 hex);
+                 PM_HEX(job));
     }
     return PM_OK;
 }
@@ -153,18 +149,16 @@ static pm_status check_stored_size(pm_redis *r, const uint8_t *job, size_t limit
     uint64_t size;
     PM_TRY(pmi_blob_size(r, PM_SPACE_MANIFEST, job, &size, err));
     if (size > limit) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(job, hex);
         return pmi_fail(err, PM_EOSERR,
                         "the manifest of job %s has %llu bytes, and at most %zu may be taken (--memory, or the unit's "
                         "memory)",
-                        hex, (unsigned long long)size, limit);
+                        PM_HEX(job), (unsigned long long)size, limit);
     }
     return PM_OK;
 }
 
-pm_status pmi_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log,
-                           pm_analysis *out, pm_buffer *encoded, pm_error *err) {
+pm_status pmi_manifest_get(pm_redis *r, const pm_digest job, size_t limit, const pm_log *log, pm_analysis *out,
+                           pm_buffer *encoded, pm_error *err) {
     pm_buffer bytes = {0};
     pm_blob_found found;
     char hex[PM_DIGEST_HEX];

@@ -14,10 +14,9 @@ pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, cons
                               pm_error *err);
 
 /* Another manifest of the job (another effort) is replaced; an info line says so. */
-pm_status pmi_manifest_put(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], const pm_buffer *encoded, pm_error *err);
-/* `encoded` (may be NULL) gets the bytes as they are stored. Errors: PM_ENOINPUT when Redis has no such job, or had a
- * damaged manifest, saying to submit it. */
-pm_status pmi_manifest_get(pm_redis *r, const uint8_t job[PM_DIGEST_BYTES], size_t limit, const pm_log *log,
-                           pm_analysis *out, pm_buffer *encoded, pm_error *err);
+pm_status pmi_manifest_put(pm_redis *r, const pm_digest job, const pm_buffer *encoded, pm_error *err);
+/* `encoded` (may be NULL) gets the bytes as stored. Errors: PM_ENOINPUT: no such job, or a damaged manifest. */
+pm_status pmi_manifest_get(pm_redis *r, const pm_digest job, size_t limit, const pm_log *log, pm_analysis *out,
+                           pm_buffer *encoded, pm_error *err);
 
 #endif

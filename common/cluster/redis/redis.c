@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
+#include "base/number.h"
 
 #define GRACE_SECONDS 0.5 /* after the deadline */
 #define CHECK "; check redis.address"
@@ -16,19 +15,6 @@
 
 static pm_status bad_address(const char *address, pm_error *err) {
     return pmi_fail(err, PM_ECONFIG, "Redis address '%s', expected host:port, [v6]:port or unix:/path", address);
-}
-
-static bool parse_port(const char *text, int *port) {
-    int value = 0;
-    size_t n = strlen(text);
-    for (size_t i = 0; i < n && n <= 5; i++) {
-        if (!isdigit((unsigned char)text[i])) {
-            return false;
-        }
-        value = value * 10 + (text[i] - '0');
-    }
-    *port = value;
-    return n > 0 && n <= 5 && value > 0 && value <= 65535;
 }
 
 static pm_status parse_address(pm_redis *r, pm_error *err) {
@@ -40,9 +26,11 @@ static pm_status parse_address(pm_redis *r, pm_error *err) {
         r->port = 0;
     } else {
         const char *colon = strrchr(address, ':');
-        if (colon == NULL || !parse_port(colon + 1, &r->port)) {
+        size_t port = 0;
+        if (colon == NULL || strlen(colon) > 6 || !pmi_count_parse(colon + 1, &port) || port == 0 || port > 65535) {
             return bad_address(address, err);
         }
+        r->port = (int)port;
         n = (size_t)(colon - address);
         if (n >= 2 && address[0] == '[' && address[n - 1] == ']') {
             begin++;
@@ -55,9 +43,7 @@ static pm_status parse_address(pm_redis *r, pm_error *err) {
         return bad_address(address, err);
     }
     r->host = pmi_malloc(n + 1, 1);
-    if (r->host == NULL) {
-        return pmi_fail_memory(err, "the address of Redis", n + 1);
-    }
+    PM_TRY(r->host != NULL ? PM_OK : pmi_fail_memory(err, "the address of Redis", n + 1));
     memcpy(r->host, begin, n);
     r->host[n] = 0;
     return PM_OK;
@@ -99,9 +85,7 @@ pm_status pmi_redis_open(const pm_redis_options *options, const pm_log *log, pm_
     *out = NULL;
     PM_TRY(check_options(options, err));
     pm_redis *r = pmi_calloc(1, sizeof *r);
-    if (r == NULL) {
-        return pmi_fail_memory(err, "a connection to Redis", sizeof *r);
-    }
+    PM_TRY(r != NULL ? PM_OK : pmi_fail_memory(err, "a connection to Redis", sizeof *r));
     r->options = *options;
     r->log = log;
     pm_status st = parse_address(r, err);
@@ -191,9 +175,7 @@ static pm_status make_context(pm_redis *r, pm_error *err) {
     r->patience = pmi_redis_seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
     r->context =
         r->port == 0 ? redisConnectUnixWithTimeout(r->host, limit) : redisConnectWithTimeout(r->host, r->port, limit);
-    if (r->context == NULL) {
-        return pmi_fail_memory(err, "a connection to Redis", sizeof *r->context);
-    }
+    PM_TRY(r->context != NULL ? PM_OK : pmi_fail_memory(err, "a connection to Redis", sizeof *r->context));
     if (r->context->err != 0) {
         pm_status st = pmi_fail(err, PM_EUNAVAILABLE, "cannot connect to Redis at %s: %s" CHECK, r->options.address,
                                 r->context->errstr);
@@ -208,63 +190,6 @@ static pm_status make_context(pm_redis *r, pm_error *err) {
     return r->tls != NULL ? pmi_redis_tls_start(r, err) : PM_OK;
 }
 
-/* A command on the bare connection. */
-static pm_status exchange(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, pm_error *err) {
-    const char *texts[4];
-    size_t sizes[4];
-    for (size_t i = 0; i < argc; i++) {
-        texts[i] = (const char *)argv[i].bytes;
-        sizes[i] = argv[i].size;
-    }
-    (void)snprintf(r->current.text, sizeof r->current.text, "%s", texts[0]);
-    if (redisAppendCommandArgv(r->context, (int)argc, texts, sizes) != REDIS_OK) {
-        return pmi_redis_broken(r, r->current.text, err);
-    }
-    PM_TRY(pmi_redis_wait(r, r->current.text, reply, err));
-    return pmi_redis_reply_status(r, *reply, err);
-}
-
-static pm_status introduce(pm_redis *r, pm_error *err) {
-    const pm_redis_options *o = &r->options;
-    redisReply *reply = NULL;
-    pm_status st = PM_OK;
-    if (o->user != NULL || o->password != NULL) {
-        pm_span argv[3] = {pmi_span_of("AUTH")};
-        size_t argc = 1;
-        if (o->user != NULL) {
-            argv[argc++] = pmi_span_of(o->user);
-        }
-        argv[argc++] = pmi_span_of(o->password != NULL ? o->password : "");
-        st = exchange(r, argv, argc, &reply, err);
-        freeReplyObject(reply);
-        reply = NULL;
-    }
-    if (st == PM_OK && o->database != 0) {
-        char number[24];
-        (void)snprintf(number, sizeof number, "%zu", o->database);
-        const pm_span argv[] = {pmi_span_of("SELECT"), pmi_span_of(number)};
-        st = exchange(r, argv, 2, &reply, err);
-        freeReplyObject(reply);
-    }
-    return st;
-}
-
-pm_status pmi_redis_connect(pm_redis *r, pm_error *err) {
-    if (r->context != NULL) {
-        return PM_OK;
-    }
-    pm_status st = make_context(r, err);
-    if (st == PM_OK) {
-        st = introduce(r, err);
-        if (st != PM_OK) {
-            pmi_redis_disconnect(r); /* never a connection that is not who it should be, or elsewhere */
-        }
-    }
-    return st;
-}
-
-/* ---- pipelines ---- */
-
 static void name_of(const pm_span *word, pm_redis_name *out) {
     size_t n = word->size < sizeof out->text ? word->size : sizeof out->text - 1;
     memcpy(out->text, word->bytes, n);
@@ -272,33 +197,57 @@ static void name_of(const pm_span *word, pm_redis_name *out) {
 }
 
 static pm_status append(pm_redis *r, const pm_span *argv, size_t argc, pm_error *err) {
-    const char *few[16], **texts = few;
-    size_t few_sizes[16], *sizes = few_sizes;
-    if (argc > 16) {
-        texts = pmi_malloc(argc, sizeof *texts);
-        sizes = pmi_malloc(argc, sizeof *sizes);
+    const char *texts[PM_REDIS_WORDS];
+    size_t sizes[PM_REDIS_WORDS];
+    for (size_t i = 0; i < argc; i++) {
+        texts[i] = argv[i].bytes == NULL ? "" : (const char *)argv[i].bytes;
+        sizes[i] = argv[i].size;
     }
-    int rc = REDIS_ERR;
-    if (texts != NULL && sizes != NULL) {
-        for (size_t i = 0; i < argc; i++) {
-            texts[i] = argv[i].bytes == NULL ? "" : (const char *)argv[i].bytes;
-            sizes[i] = argv[i].size;
-        }
-        rc = redisAppendCommandArgv(r->context, (int)argc, texts, sizes);
-    }
-    if (texts != few) {
-        free(texts);
-        free(sizes);
-    }
-    if (rc != REDIS_OK) {
+    if (redisAppendCommandArgv(r->context, (int)argc, texts, sizes) != REDIS_OK) {
         pmi_redis_disconnect(r);
         return pmi_fail_memory(err, "a command for Redis", argc * sizeof *argv);
     }
     return PM_OK;
 }
 
+/* A command on the bare connection. */
+static pm_status exchange(pm_redis *r, const pm_span *argv, size_t argc, pm_error *err) {
+    redisReply *reply = NULL;
+    name_of(&argv[0], &r->current);
+    PM_TRY(append(r, argv, argc, err));
+    PM_TRY(pmi_redis_wait(r, r->current.text, &reply, err));
+    pm_status st = pmi_redis_reply_status(r, reply, err);
+    freeReplyObject(reply);
+    return st;
+}
+
+static pm_status introduce(pm_redis *r, pm_error *err) {
+    const pm_redis_options *o = &r->options;
+    const pm_span password = pmi_span_of(o->password != NULL ? o->password : "");
+    if (o->user != NULL) {
+        PM_TRY(exchange(r, PM_WORDS(pmi_span_of("AUTH"), pmi_span_of(o->user), password), err));
+    } else if (o->password != NULL) {
+        PM_TRY(exchange(r, PM_WORDS(pmi_span_of("AUTH"), password), err));
+    }
+    return o->database == 0 ? PM_OK : exchange(r, PM_WORDS(pmi_span_of("SELECT"), PM_COUNT(o->database)), err);
+}
+
+pm_status pmi_redis_connect(pm_redis *r, pm_error *err) {
+    if (r->context != NULL) {
+        return PM_OK;
+    }
+    PM_TRY(make_context(r, err));
+    pm_status st = introduce(r, err);
+    if (st != PM_OK) {
+        pmi_redis_disconnect(r); /* never a connection that is not who it should be, or elsewhere */
+    }
+    return st;
+}
+
+/* ---- pipelines ---- */
+
 pm_status pmi_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_error *err) {
-    if (argc == 0 || argc > INT32_MAX) {
+    if (argc == 0 || argc > PM_REDIS_WORDS) {
         return pmi_fail(err, PM_ESOFTWARE, "a Redis command of %zu words", argc);
     }
     pm_status st = PM_OK;
@@ -356,43 +305,31 @@ pm_status pmi_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisRep
         return pmi_fail(err, PM_ESOFTWARE, "a Redis command between %zu queued ones", r->n_queued);
     }
     PM_TRY(pmi_redis_queue(r, argv, argc, err));
-    redisReply *answer = NULL;
     r->current = r->queued[0];
-    PM_TRY(pmi_redis_wait(r, r->current.text, &answer, err));
+    PM_TRY(pmi_redis_wait(r, r->current.text, reply, err));
     r->n_queued = 0;
-    pm_status st = pmi_redis_reply_status(r, answer, err);
+    pm_status st = pmi_redis_reply_status(r, *reply, err);
     if (st != PM_OK) {
-        freeReplyObject(answer);
-        return st;
+        freeReplyObject(*reply);
+        *reply = NULL;
     }
-    *reply = answer;
-    return PM_OK;
+    return st;
 }
 
 /* ---- the server's clock ---- */
 
-static bool read_digits(const redisReply *reply, double *out) {
-    *out = 0;
-    bool is_number = reply->type == REDIS_REPLY_STRING && reply->len > 0 && reply->len <= 15;
-    for (size_t i = 0; is_number && i < reply->len; i++) {
-        is_number = isdigit((unsigned char)reply->str[i]) != 0;
-        *out = *out * 10 + (reply->str[i] - '0');
-    }
-    return is_number;
-}
-
 pm_status pmi_redis_now(pm_redis *r, double *now, pm_error *err) {
-    const pm_span argv[] = {pmi_span_of("TIME")};
     redisReply *reply = NULL;
-    double seconds = 0, micros = 0;
+    uint64_t seconds = 0, micros = 0;
     *now = 0;
-    pm_status st = pmi_redis_call(r, argv, 1, &reply, err);
-    if (st == PM_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-                        !read_digits(reply->element[0], &seconds) || !read_digits(reply->element[1], &micros))) {
+    pm_status st = PM_CALL(r, &reply, err, pmi_span_of("TIME"));
+    if (st == PM_OK &&
+        (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !pmi_redis_digits(reply->element[0], &seconds) ||
+         !pmi_redis_digits(reply->element[1], &micros))) {
         st = pmi_redis_unexpected(r, reply, "two numbers", err);
     }
     if (st == PM_OK) {
-        *now = seconds + 1e-6 * micros;
+        *now = (double)seconds + 1e-6 * (double)micros;
     }
     freeReplyObject(reply);
     return st;
@@ -400,8 +337,7 @@ pm_status pmi_redis_now(pm_redis *r, double *now, pm_error *err) {
 
 /* ---- keys ---- */
 
-pm_span pmi_redis_key(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES],
-                      char key[PM_REDIS_KEY]) {
+pm_span pmi_redis_key(const pm_redis *r, const char *space, const pm_digest digest, char key[PM_REDIS_KEY]) {
     char hex[PM_DIGEST_HEX];
     pmi_hex(digest, hex);
     (void)snprintf(key, PM_REDIS_KEY, "%s:%s:{%s}", r->options.prefix, space, hex);
@@ -413,16 +349,7 @@ pm_span pmi_redis_plain_key(const pm_redis *r, const char *name, char key[PM_RED
     return pmi_span_of(key);
 }
 
-void pmi_redis_key_of(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_redis_key *out) {
-    out->span = pmi_redis_key(r, space, digest, out->text);
-}
-
-void pmi_redis_plain_key_of(const pm_redis *r, const char *name, pm_redis_key *out) {
-    out->span = pmi_redis_plain_key(r, name, out->text);
-}
-
-void pmi_redis_ttl_of(double seconds, pm_redis_ttl *out) {
-    long long ms = (long long)ceil(seconds * 1e3);
-    (void)snprintf(out->text, sizeof out->text, "%lld", ms);
-    out->span = pmi_span_of(out->text);
+pm_span pmi_redis_count(uint64_t n, char text[PM_REDIS_NUMBER]) {
+    (void)snprintf(text, PM_REDIS_NUMBER, "%" PRIu64, n);
+    return pmi_span_of(text);
 }

@@ -1,7 +1,6 @@
-/* One connection to Redis: commands, pipelines, and what their failures mean.
- *
- * A hiredis context is dead after its first fault; here the next command connects, authenticates and selects again.
- * Nothing is repeated by itself: whoever calls knows whether once more is safe (base/retry.h). One thread at a time. */
+/* One connection to Redis: commands, pipelines, and what their failures mean. After a fault the next command connects
+ * anew. Nothing is repeated by itself: whoever calls knows whether that is safe (base/retry.h). One thread at a time.
+ * */
 #ifndef PM_REDIS_REDIS_H
 #define PM_REDIS_REDIS_H
 
@@ -25,8 +24,7 @@ typedef struct pm_redis_options {
 
 typedef struct pm_redis pm_redis;
 
-/* Checks the options; connects at the first command. The strings must outlive the handle. Raises no SIGPIPE only when
- * the program ignores it, which main does. Close with pmi_redis_close. */
+/* Checks the options, whose strings must outlive the handle; connects at the first command. main ignores SIGPIPE. */
 pm_status pmi_redis_open(const pm_redis_options *options, const pm_log *log, pm_redis **out, pm_error *err);
 void pmi_redis_close(pm_redis *r);
 const pm_redis_options *pmi_redis_options_of(const pm_redis *r);
@@ -40,11 +38,10 @@ pm_status pmi_redis_now(pm_redis *r, double *now, pm_error *err);
 /* Whether the server takes writes at this moment: PM_OK, or what it says. */
 pm_status pmi_redis_try_write(pm_redis *r, pm_error *err);
 
-/* Connects, and checks what the cluster needs of the server: maxmemory-policy noeviction (a warning line when neither
- * INFO nor CONFIG may be asked), no Redis Cluster, and the right to each command used, on scratch keys; at the first
- * time, that PREFIX:cluster-key, which the first of a cluster writes, names the cluster.key that `seal` is of (there is
- * none without), so that nobody with another one takes for damaged what is not. Errors beside those of commands:
- * PM_ECONFIG; PM_EPERMISSION names all commands that are refused. */
+/* Connects, and checks the server: maxmemory-policy noeviction (a warning where it may not be asked), no Redis Cluster,
+ * the right to each command, on scratch keys; once, that PREFIX:cluster-key, written by the first of a cluster, names
+ * the key of `seal`, so that nobody takes for damaged what is sealed otherwise. Errors: PM_ECONFIG; PM_EPERMISSION
+ * naming all commands refused; those of commands. */
 pm_status pmi_redis_check(pm_redis *r, pm_error *err);
 /* That about the key alone, for whoever only looks: nothing is written, and nothing there is fine. */
 pm_status pmi_redis_see_key(pm_redis *r, pm_error *err);
@@ -60,9 +57,8 @@ pm_status pmi_redis_see_key(pm_redis *r, pm_error *err);
  *   PM_EDATA         any other error, such as -WRONGTYPE */
 pm_status pmi_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, pm_error *err);
 
-/* A pipeline: commands are queued, then sent together; replies come in order. Words are copied. After a failure nothing
- * is queued; whoever fails for other reasons between queueing and flushing calls pmi_redis_abandon. A pipeline is held
- * whole in memory: a few megabytes at a time. */
+/* A pipeline: commands are queued (words copied), then sent together; replies come in order. It is held whole in
+ * memory. After a failure nothing is queued; who fails otherwise before flushing calls pmi_redis_abandon. */
 pm_status pmi_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_error *err);
 void pmi_redis_abandon(pm_redis *r);
 /* `visit` sees the reply of the i-th command queued (borrowed; error replies too: pmi_redis_reply_status). The first
@@ -76,8 +72,7 @@ pm_status pmi_redis_unexpected(const pm_redis *r, const redisReply *reply, const
 
 /* "PREFIX:space:{hex}" into `key`, which holds PM_REDIS_KEY bytes. */
 #define PM_REDIS_KEY 256
-pm_span pmi_redis_key(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES],
-                      char key[PM_REDIS_KEY]);
+pm_span pmi_redis_key(const pm_redis *r, const char *space, const pm_digest digest, char key[PM_REDIS_KEY]);
 /* "PREFIX:name" */
 pm_span pmi_redis_plain_key(const pm_redis *r, const char *name, char key[PM_REDIS_KEY]);
 

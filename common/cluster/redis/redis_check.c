@@ -42,9 +42,8 @@ static pm_status ask(pm_redis *r, const pm_span *argv, size_t argc, redisReply *
 
 /* INFO tells policy and kind of server at once. */
 static pm_status check_info(pm_redis *r, bool *known, pm_error *err) {
-    const pm_span argv[] = {pmi_span_of("INFO")};
     redisReply *reply = NULL;
-    pm_status st = ask(r, argv, 1, &reply, known, err);
+    pm_status st = ask(r, PM_WORDS(pmi_span_of("INFO")), &reply, known, err);
     if (st != PM_OK || !*known) {
         return st;
     }
@@ -64,9 +63,9 @@ static pm_status check_info(pm_redis *r, bool *known, pm_error *err) {
 }
 
 static pm_status check_config(pm_redis *r, bool *known, pm_error *err) {
-    const pm_span argv[] = {pmi_span_of("CONFIG"), pmi_span_of("GET"), pmi_span_of("maxmemory-policy")};
     redisReply *reply = NULL;
-    pm_status st = ask(r, argv, 3, &reply, known, err);
+    pm_status st = ask(r, PM_WORDS(pmi_span_of("CONFIG"), pmi_span_of("GET"), pmi_span_of("maxmemory-policy")), &reply,
+                       known, err);
     if (st != PM_OK || !*known) {
         return st;
     }
@@ -131,7 +130,7 @@ static pm_status look(void *ctx, size_t i, const redisReply *reply, pm_error *er
 }
 
 /* A name of scratch keys that nobody else uses at this moment. */
-static pm_status scratch(uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status scratch(pm_digest digest, pm_error *err) {
     const struct {
         double now;
         long pid;
@@ -157,7 +156,7 @@ static pm_status queue_trials(pm_redis *r, char keys[N_KEYS][PM_REDIS_KEY], pm_e
 }
 
 static pm_status check_rights(pm_redis *r, pm_error *err) {
-    uint8_t digest[PM_DIGEST_BYTES];
+    pm_digest digest;
     char keys[N_KEYS][PM_REDIS_KEY];
     rights seen = {.r = r};
     PM_TRY(scratch(digest, err));
@@ -176,13 +175,12 @@ static pm_status check_rights(pm_redis *r, pm_error *err) {
 }
 
 pm_status pmi_redis_try_write(pm_redis *r, pm_error *err) {
-    uint8_t digest[PM_DIGEST_BYTES];
+    pm_digest digest;
     char key[PM_REDIS_KEY];
     PM_TRY(scratch(digest, err));
-    const pm_span argv[] = {pmi_span_of("SET"), pmi_redis_key(r, key_spaces[STRING_KEY], digest, key), pmi_span_of("1"),
-                            pmi_span_of("PX"), pmi_span_of("100")};
     redisReply *reply = NULL;
-    PM_TRY(pmi_redis_call(r, argv, 5, &reply, err));
+    PM_TRY(PM_CALL(r, &reply, err, pmi_span_of("SET"), pmi_redis_key(r, key_spaces[STRING_KEY], digest, key),
+                   pmi_span_of("1"), pmi_span_of("PX"), pmi_span_of("100")));
     freeReplyObject(reply);
     return PM_OK;
 }
@@ -204,13 +202,8 @@ static pm_status judge_note(const pm_redis *r, const char *key, const redisReply
         return PM_OK;
     }
     char found[PM_SEAL_ID_TEXT + 8] = "another";
-    uint8_t bytes[PM_DIGEST_BYTES];
-    char digits[PM_DIGEST_HEX] = "0000000000000000000000000000000000000000000000000000000000000000";
-    if (is_text && reply->len == PM_SEAL_ID_TEXT - 1) {
-        memcpy(digits, reply->str, reply->len);
-        if (pmi_unhex(digits, bytes)) {
-            (void)snprintf(found, sizeof found, "%s", reply->str);
-        }
+    if (is_text && reply->len == PM_SEAL_ID_TEXT - 1 && strspn(reply->str, "0123456789abcdef") == reply->len) {
+        (void)snprintf(found, sizeof found, "%s", reply->str);
     }
     return pmi_fail(
         err, PM_ECONFIG,
@@ -230,23 +223,19 @@ static pm_status see_note(void *ctx, size_t i, const redisReply *reply, pm_error
 pm_status pmi_redis_see_key(pm_redis *r, pm_error *err) {
     char key[PM_REDIS_KEY], last[24];
     (void)snprintf(last, sizeof last, "%d", PM_SEAL_ID_TEXT);
-    const pm_span get[] = {pmi_span_of("GETRANGE"), pmi_redis_plain_key(r, KEY_NOTE, key), pmi_span_of("0"),
-                           pmi_span_of(last)};
-    PM_TRY(pmi_redis_queue(r, get, 4, err));
+    PM_TRY(PM_QUEUE(r, err, pmi_span_of("GETRANGE"), pmi_redis_plain_key(r, KEY_NOTE, key), pmi_span_of("0"),
+                    pmi_span_of(last)));
     return pmi_redis_flush(r, see_note, r, err);
 }
 
 /* The first one writes it. */
 static pm_status note_key(pm_redis *r, pm_error *err) {
     char key[PM_REDIS_KEY];
-    pm_redis_ttl ttl;
     pm_span name = pmi_redis_plain_key(r, KEY_NOTE, key);
-    pmi_redis_ttl_of(2.0 * r->options.ttl, &ttl);
-    const pm_span set[] = {pmi_span_of("SET"), name,    pmi_span_of(pmi_seal_id(r->options.seal)), pmi_span_of("NX"),
-                           pmi_span_of("PX"),  ttl.span};
-    const pm_span keep[] = {pmi_span_of("PEXPIRE"), name, ttl.span};
-    PM_TRY(pmi_redis_queue(r, set, 6, err));
-    PM_TRY(pmi_redis_queue(r, keep, 3, err));
+    const pm_span ttl = PM_TTL(2.0 * r->options.ttl);
+    PM_TRY(PM_QUEUE(r, err, pmi_span_of("SET"), name, pmi_span_of(pmi_seal_id(r->options.seal)), pmi_span_of("NX"),
+                    pmi_span_of("PX"), ttl));
+    PM_TRY(PM_QUEUE(r, err, pmi_span_of("PEXPIRE"), name, ttl));
     return pmi_redis_flush(r, NULL, NULL, err);
 }
 

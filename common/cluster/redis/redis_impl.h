@@ -2,10 +2,14 @@
 #ifndef PM_REDIS_REDIS_IMPL_H
 #define PM_REDIS_REDIS_IMPL_H
 
+#include <inttypes.h>
+#include <math.h>
+
 #include "redis/redis.h"
 
 #define PM_REDIS_COMMAND 16 /* bytes of a command's name with its final zero */
 #define PM_REDIS_PREFIX 64  /* the longest prefix of keys */
+#define PM_REDIS_WORDS 16   /* of a command */
 #define PM_REDIS_TOLD 64    /* bad values that are remembered as told */
 
 typedef struct pm_redis_name {
@@ -42,8 +46,7 @@ void pmi_redis_disconnect(pm_redis *r);
 /* The context's fault as an error; closes the connection. */
 pm_status pmi_redis_broken(pm_redis *r, const char *doing, pm_error *err);
 
-/* The next reply, by the deadline, and within command_seconds for each read; free with freeReplyObject. `doing` is
- * named in errors, which close the connection. */
+/* The next reply; free with freeReplyObject. `doing` is named in errors, which close the connection. */
 pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err);
 /* Of a new context: lists longer than any that we ask for are refused. */
 void pmi_redis_bound_lists(pm_redis *r);
@@ -52,12 +55,26 @@ double pmi_redis_seconds_for(const pm_redis *r, double max, double grace);
 pm_status pmi_redis_time_is_over(pm_redis *r, const char *doing, pm_error *err);
 struct timeval pmi_redis_timeval(double seconds);
 
-/* Milliseconds of a TTL as text, and as an argument. */
-typedef struct pm_redis_ttl {
-    char text[24];
-    pm_span span;
-} pm_redis_ttl;
-void pmi_redis_ttl_of(double seconds, pm_redis_ttl *out);
+/* ---- commands ---- */
+
+/* One command: pmi_redis_queue or pmi_redis_call of the words that follow. */
+#define PM_WORDS(...) (const pm_span[]){__VA_ARGS__}, sizeof((const pm_span[]){__VA_ARGS__}) / sizeof(pm_span)
+#define PM_QUEUE(r, err, ...) pmi_redis_queue(r, PM_WORDS(__VA_ARGS__), err)
+#define PM_CALL(r, reply, err, ...) pmi_redis_call(r, PM_WORDS(__VA_ARGS__), reply, err)
+
+/* Words that live to the end of the block that asks for them, with a final zero (PM_TEXT). */
+#define PM_KEY(r, space, digest) pmi_redis_key(r, space, digest, (char[PM_REDIS_KEY]){0})
+#define PM_PLAIN_KEY(r, name) pmi_redis_plain_key(r, name, (char[PM_REDIS_KEY]){0})
+#define PM_COUNT(n) pmi_redis_count(n, (char[PM_REDIS_NUMBER]){0})
+#define PM_TTL(seconds) pmi_redis_count((uint64_t)ceil(1e3 * (seconds)), (char[PM_REDIS_NUMBER]){0})
+#define PM_REDIS_NUMBER 24
+#define PM_TEXT(key) ((const char *)(key).bytes)
+pm_span pmi_redis_count(uint64_t n, char text[PM_REDIS_NUMBER]);
+
+/* Digits, at most 18; false for any other reply. */
+bool pmi_redis_digits(const redisReply *reply, uint64_t *out);
+/* A reply that is an integer of at least 0. Errors: those of the reply; PM_EDATA. */
+pm_status pmi_redis_integer(const pm_redis *r, const redisReply *reply, uint64_t *out, pm_error *err);
 
 /* A visit of replies that are 1 or 0: whether the i-th thing asked for is there. */
 typedef struct pm_redis_asked {
@@ -73,14 +90,5 @@ void pmi_redis_tls_close(pm_redis *r);
 
 /* No Redis value is larger. */
 #define PM_REDIS_VALUE ((size_t)1 << 20)
-
-/* A key with its text. Must not move. */
-typedef struct pm_redis_key {
-    char text[PM_REDIS_KEY];
-    pm_span span;
-} pm_redis_key;
-
-void pmi_redis_key_of(const pm_redis *r, const char *space, const uint8_t digest[PM_DIGEST_BYTES], pm_redis_key *out);
-void pmi_redis_plain_key_of(const pm_redis *r, const char *name, pm_redis_key *out);
 
 #endif

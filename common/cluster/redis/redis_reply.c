@@ -84,12 +84,34 @@ pm_status pmi_redis_unexpected(const pm_redis *r, const redisReply *reply, const
                     type < sizeof types / sizeof types[0] ? types[type] : "another type", expected);
 }
 
+bool pmi_redis_digits(const redisReply *reply, uint64_t *out) {
+    *out = 0;
+    if (reply->type != REDIS_REPLY_STRING || reply->len == 0 || reply->len > 18) {
+        return false;
+    }
+    for (size_t i = 0; i < reply->len; i++) {
+        if (reply->str[i] < '0' || reply->str[i] > '9') {
+            return false;
+        }
+        *out = *out * 10 + (uint64_t)(reply->str[i] - '0');
+    }
+    return true;
+}
+
+pm_status pmi_redis_integer(const pm_redis *r, const redisReply *reply, uint64_t *out, pm_error *err) {
+    *out = 0;
+    PM_TRY(pmi_redis_reply_status(r, reply, err));
+    if (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0) {
+        return pmi_redis_unexpected(r, reply, "an integer of at least 0", err);
+    }
+    *out = (uint64_t)reply->integer;
+    return PM_OK;
+}
+
 pm_status pmi_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
     pm_redis_asked *a = ctx;
-    pm_status st = pmi_redis_reply_status(a->r, reply, err);
-    if (st == PM_OK && reply->type != REDIS_REPLY_INTEGER) {
-        st = pmi_redis_unexpected(a->r, reply, "an integer", err);
-    }
-    a->exist[i] = st == PM_OK && reply->integer == 1;
+    uint64_t there;
+    pm_status st = pmi_redis_integer(a->r, reply, &there, err);
+    a->exist[i] = there == 1;
     return st;
 }

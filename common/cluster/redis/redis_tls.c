@@ -1,5 +1,4 @@
-/* TLS, which hiredis has since 1.0 in a library of its own. Its own contexts do not look at whom a certificate is for,
- * so that OpenSSL is set up here. */
+/* TLS, of hiredis since 1.0. Its contexts do not look at whom a certificate is for: OpenSSL is set up here. */
 #include "redis/redis_impl.h"
 
 #if defined(PM_HAVE_HIREDIS_SSL)
@@ -8,8 +7,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-
-#include "base/mem.h"
 
 struct pm_redis_tls {
     SSL_CTX *context;
@@ -25,9 +22,7 @@ static pm_status tls_error(const pm_redis *r, const char *what, pm_error *err) {
 pm_status pmi_redis_tls_open(pm_redis *r, pm_error *err) {
     const char *ca = r->options.tls_ca;
     r->tls = pmi_calloc(1, sizeof *r->tls);
-    if (r->tls == NULL) {
-        return pmi_fail_memory(err, "TLS to Redis", sizeof *r->tls);
-    }
+    PM_TRY(r->tls != NULL ? PM_OK : pmi_fail_memory(err, "TLS to Redis", sizeof *r->tls));
     r->tls->context = SSL_CTX_new(TLS_client_method());
     if (r->tls->context == NULL || SSL_CTX_set_min_proto_version(r->tls->context, TLS1_2_VERSION) != 1) {
         return tls_error(r, "cannot be set up", err);

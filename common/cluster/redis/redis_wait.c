@@ -1,6 +1,4 @@
-/* Waiting for a reply. hiredis waits as long as bytes come, whatever they are: a server that is no Redis, or one that
- * crawls, would keep it for ever. */
-#include <math.h>
+/* hiredis waits as long as bytes come: a server that is no Redis, or one that crawls, would keep it for ever. */
 
 #include "base/clock.h"
 #include "redis/redis_impl.h"

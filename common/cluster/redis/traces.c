@@ -1,24 +1,17 @@
 #include "redis/traces.h"
 
+#include <search.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "trace/codec.h"
 
-/* Traces in memory by key: open addressing, at most three quarters full. A key is uniform already, its first bytes are
- * the hash. */
+/* A trace in memory. */
 typedef struct held_trace {
-    uint8_t key[PM_DIGEST_BYTES];
-    uint8_t *bytes; /* NULL: taken, or never there */
+    pm_digest key; /* first: compared by it */
+    uint8_t *bytes;
     size_t size;
-    bool is_used; /* a key is or was here */
-    bool is_far;  /* it came from Redis */
+    bool is_far; /* it came from Redis */
 } held_trace;
-
-typedef struct pm_traces_held {
-    held_trace *slots;
-    size_t n_slots, used;
-} pm_traces_held;
 
 /* Traces from Redis that were handed out: all but the last have shown themselves to fit. */
 #define MAX_GIVEN 256
@@ -27,78 +20,42 @@ typedef struct pm_traces_given {
     size_t n, bytes;
 } pm_traces_given;
 
-/* The slot of the key, or the free one where it belongs. */
-static size_t slot_of(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES]) {
-    uint64_t hash;
-    memcpy(&hash, key, sizeof hash);
-    size_t i = (size_t)hash & (held->n_slots - 1);
-    while (held->slots[i].is_used && memcmp(held->slots[i].key, key, PM_DIGEST_BYTES) != 0) {
-        i = (i + 1) & (held->n_slots - 1);
-    }
-    return i;
+static int by_key(const void *a, const void *b) {
+    return memcmp(a, b, PM_DIGEST_BYTES);
 }
 
-/* The trace of a key, NULL when it is not held. Valid until the next call that holds. */
-static held_trace *find_held(const pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES]) {
-    if (held == NULL || held->n_slots == 0) {
-        return NULL;
-    }
-    held_trace *trace = &held->slots[slot_of(held, key)];
-    return trace->bytes != NULL ? trace : NULL;
+static void free_held(void *trace) {
+    free(((held_trace *)trace)->bytes);
+    free(trace);
 }
 
-/* Places that were taken out of are given up here. */
-static bool grow(pm_traces_held *held) {
-    pm_traces_held larger = {.n_slots = held->n_slots == 0 ? 64 : 2 * held->n_slots};
-    larger.slots = pmi_calloc(larger.n_slots, sizeof *larger.slots);
-    if (larger.slots == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < held->n_slots; i++) {
-        if (held->slots[i].bytes != NULL) {
-            larger.slots[slot_of(&larger, held->slots[i].key)] = held->slots[i];
-            larger.used++;
-        }
-    }
-    free(held->slots);
-    *held = larger;
-    return true;
+/* The trace of a key, NULL when it is not held. */
+static held_trace *find_held(const pm_traces *t, const pm_digest key) {
+    held_trace *const *node = tfind(key, &t->held, by_key);
+    return node != NULL ? *node : NULL;
 }
 
 /* Holds a copy; a key that is held already keeps its trace. */
-static pm_status hold(pm_traces_held *held, const uint8_t key[PM_DIGEST_BYTES], pm_span bytes, bool is_far,
-                      pm_error *err) {
+static pm_status hold(pm_traces *t, const pm_digest key, pm_span bytes, bool is_far, pm_error *err) {
+    held_trace *trace = pmi_malloc(1, sizeof *trace), *const *node = NULL;
     uint8_t *copy = pmi_malloc(bytes.size, 1);
-    if (copy == NULL || (held->used >= held->n_slots / 4 * 3 && !grow(held))) {
-        free(copy);
-        return pmi_fail_memory(err, "traces that were fetched", bytes.size);
+    if (trace != NULL && copy != NULL) {
+        *trace = (held_trace){.bytes = copy, .size = bytes.size, .is_far = is_far};
+        memcpy(trace->key, key, PM_DIGEST_BYTES);
+        memcpy(copy, bytes.bytes, bytes.size);
+        node = tsearch(trace, &t->held, by_key);
     }
-    held_trace *trace = &held->slots[slot_of(held, key)];
-    if (trace->bytes != NULL) {
+    if (node == NULL || *node != trace) {
         free(copy);
-        return PM_OK;
+        free(trace);
     }
-    held->used += !trace->is_used;
-    memcpy(copy, bytes.bytes, bytes.size);
-    *trace = (held_trace){.bytes = copy, .size = bytes.size, .is_used = true, .is_far = is_far};
-    memcpy(trace->key, key, PM_DIGEST_BYTES);
-    return PM_OK;
+    return node != NULL ? PM_OK : pmi_fail_memory(err, "traces that were fetched", bytes.size);
 }
 
-static void drop_held(held_trace *trace) {
+static void drop_held(pm_traces *t, held_trace *trace) {
     if (trace != NULL) {
-        free(trace->bytes);
-        trace->bytes = NULL;
-    }
-}
-
-static void free_held(pm_traces_held *held) {
-    if (held != NULL) {
-        for (size_t i = 0; i < held->n_slots; i++) {
-            free(held->slots[i].bytes);
-        }
-        free(held->slots);
-        free(held);
+        tdelete(trace, &t->held, by_key);
+        free_held(trace);
     }
 }
 
@@ -121,7 +78,7 @@ static bool note_disk(pm_traces *t, disk_use use, pm_status st, const pm_error *
 }
 
 /* False when it is not there, damaged (the disk has said so and removed it), or the disk fails. */
-static bool get_from_disk(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value) {
+static bool get_from_disk(pm_traces *t, const pm_digest key, pm_buffer *value) {
     pm_error why;
     pm_disk_found found;
     size_t before = value->size;
@@ -159,7 +116,7 @@ static void keep_given(pm_traces *t, size_t n) {
     given->n -= n;
 }
 
-static void forget_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]) {
+static void forget_given(pm_traces *t, const pm_digest key) {
     pm_traces_given *given = t->given;
     for (size_t i = given == NULL ? 0 : given->n; i-- > 0;) {
         pm_disk_entry *entry = &given->entries[i];
@@ -173,7 +130,7 @@ static void forget_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]) {
 }
 
 /* Takes the bytes over. That the disk does not get them, where there is no memory for it, harms nobody. */
-static void note_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], uint8_t *bytes, size_t size) {
+static void note_given(pm_traces *t, const pm_digest key, uint8_t *bytes, size_t size) {
     if (t->given == NULL) {
         t->given = pmi_calloc(1, sizeof *t->given);
     }
@@ -192,7 +149,7 @@ static void note_given(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], uint8_t
 
 void pmi_traces_settle(pm_traces *t, bool is_fit) {
     if (t->given != NULL && !is_fit && t->given->n > 0) {
-        uint8_t last[PM_DIGEST_BYTES];
+        pm_digest last;
         memcpy(last, t->given->entries[t->given->n - 1].key, sizeof last);
         forget_given(t, last);
     }
@@ -205,14 +162,13 @@ void pmi_traces_settle(pm_traces *t, bool is_fit) {
 
 /* ---- one ---- */
 
-static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value,
-                                pm_cache_found *found, pm_error *err) {
+static pm_status get_from_redis(pm_traces *t, const pm_digest key, pm_buffer *value, pm_cache_found *found,
+                                pm_error *err) {
     size_t before = value->size;
     pm_blob_found there;
     pm_status st = pmi_blob_get(t->redis, PM_SPACE_TRACE, key, PM_BLOB_READ, value, &there, err);
     *found = there == PM_BLOB_FOUND ? PM_CACHE_FOUND : there == PM_BLOB_DAMAGED ? PM_CACHE_DAMAGED : PM_CACHE_MISSING;
-    PM_TRY(st);
-    if (there == PM_BLOB_FOUND && t->disk != NULL) {
+    if (st == PM_OK && there == PM_BLOB_FOUND && t->disk != NULL) {
         size_t size = value->size - before;
         uint8_t *copy = pmi_malloc(size, 1);
         if (copy != NULL) {
@@ -220,7 +176,7 @@ static pm_status get_from_redis(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES]
         }
         note_given(t, key, copy, size);
     }
-    return PM_OK;
+    return st;
 }
 
 static pm_status take_held(pm_traces *t, held_trace *held, pm_buffer *value, pm_error *err) {
@@ -229,14 +185,13 @@ static pm_status take_held(pm_traces *t, held_trace *held, pm_buffer *value, pm_
         note_given(t, held->key, held->bytes, held->size);
         held->bytes = NULL;
     }
-    drop_held(held);
+    drop_held(t, held);
     return st;
 }
 
-static pm_status get(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value, pm_cache_found *found,
-                     pm_error *err) {
+static pm_status get(void *ctx, const pm_digest key, pm_buffer *value, pm_cache_found *found, pm_error *err) {
     pm_traces *t = ctx;
-    held_trace *held = find_held(t->held, key);
+    held_trace *held = find_held(t, key);
     *found = PM_CACHE_FOUND;
     if (held != NULL) {
         return take_held(t, held, value, err);
@@ -267,11 +222,11 @@ static pm_status put(void *ctx, const pm_cache_entry *entries, size_t n, pm_erro
     return st;
 }
 
-static pm_status remove_both(void *ctx, const uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status remove_both(void *ctx, const pm_digest key, pm_error *err) {
     pm_traces *t = ctx;
     bool removed;
     pm_error why;
-    drop_held(find_held(t->held, key));
+    drop_held(t, find_held(t, key));
     forget_given(t, key);
     if (t->disk != NULL) {
         (void)note_disk(t, WRITING, pmi_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
@@ -285,7 +240,7 @@ pm_trace_cache pmi_traces_cache(pm_traces *traces) {
 
 void pmi_traces_close(pm_traces *traces) {
     pmi_traces_settle(traces, false);
-    free_held(traces->held);
+    tdestroy(traces->held, free_held);
     traces->held = NULL;
 }
 
@@ -296,17 +251,17 @@ void pmi_traces_close(pm_traces *traces) {
 
 typedef struct warming {
     pm_traces *t;
-    uint8_t (*far)[PM_DIGEST_BYTES]; /* keys to ask Redis for */
+    pm_digest *far; /* keys to ask Redis for */
     size_t n_far;
 } warming;
 
 static pm_status see_far(void *ctx, size_t i, pm_blob_found found, pm_span value, pm_error *err) {
     warming *w = ctx;
-    return found == PM_BLOB_FOUND ? hold(w->t->held, w->far[i], value, true, err) : PM_OK;
+    return found == PM_BLOB_FOUND ? hold(w->t, w->far[i], value, true, err) : PM_OK;
 }
 
 /* Holds what the disk has; lists the others. */
-static pm_status look_near(warming *w, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, pm_error *err) {
+static pm_status look_near(warming *w, const pm_digest *keys, size_t n, pm_error *err) {
     pm_buffer value = {0};
     pm_status st = PM_OK;
     if (w->t->disk != NULL) {
@@ -314,11 +269,11 @@ static pm_status look_near(warming *w, const uint8_t (*keys)[PM_DIGEST_BYTES], s
     }
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         value.size = 0;
-        if (find_held(w->t->held, keys[i]) != NULL) {
+        if (find_held(w->t, keys[i]) != NULL) {
             continue;
         }
         if (get_from_disk(w->t, keys[i], &value)) {
-            st = hold(w->t->held, keys[i], (pm_span){value.bytes, value.size}, false, err);
+            st = hold(w->t, keys[i], (pm_span){value.bytes, value.size}, false, err);
         } else {
             memcpy(w->far[w->n_far++], keys[i], PM_DIGEST_BYTES);
         }
@@ -330,24 +285,13 @@ static pm_status look_near(warming *w, const uint8_t (*keys)[PM_DIGEST_BYTES], s
     return st;
 }
 
-pm_status pmi_traces_warm(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, pm_error *err) {
-    if (traces->held == NULL) {
-        traces->held = pmi_calloc(1, sizeof *traces->held);
-    }
-    warming *w = pmi_calloc(1, sizeof *w);
-    uint8_t(*far)[PM_DIGEST_BYTES] = pmi_malloc(n, sizeof *far);
-    pm_status st = PM_OK;
-    if (traces->held == NULL || w == NULL || far == NULL) {
-        st = pmi_fail_memory(err, "the traces to fetch", n * sizeof *far);
-    } else {
-        w->t = traces;
-        w->far = far;
-        st = look_near(w, keys, n, err);
-    }
-    PM_THEN(st, pmi_blob_get_many(traces->redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])far, w->n_far,
-                                  PM_BLOB_READ, see_far, w, err));
-    free(far);
-    free(w);
+pm_status pmi_traces_warm(pm_traces *traces, const pm_digest *keys, size_t n, pm_error *err) {
+    warming w = {.t = traces, .far = pmi_malloc(n, sizeof *w.far)};
+    pm_status st =
+        w.far != NULL ? look_near(&w, keys, n, err) : pmi_fail_memory(err, "the traces to fetch", n * sizeof *w.far);
+    PM_THEN(st, pmi_blob_get_many(traces->redis, PM_SPACE_TRACE, (const pm_digest *)w.far, w.n_far, PM_BLOB_READ,
+                                  see_far, &w, err));
+    free(w.far);
     return st;
 }
 
@@ -370,10 +314,10 @@ static pm_status send(upload *u, pm_error *err) {
 }
 
 /* The disk is this machine's; what others are to rely on is looked at first. */
-static bool is_sound(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], const pm_buffer *value) {
+static bool is_sound(pm_traces *t, const pm_digest key, const pm_buffer *value) {
     pm_trace trace = {0};
     pm_error why;
-    uint8_t stored[PM_DIGEST_BYTES];
+    pm_digest stored;
     bool removed;
     pm_status st = pmi_trace_decode(value->bytes, value->size, &trace, stored, &why);
     if (st == PM_OK && memcmp(stored, key, sizeof stored) != 0) {
@@ -381,15 +325,13 @@ static bool is_sound(pm_traces *t, const uint8_t key[PM_DIGEST_BYTES], const pm_
     }
     pmi_trace_free(&trace);
     if (st != PM_OK) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(key, hex);
-        pmi_logf(t->log, PM_LOG_ERROR, "trace cache on disk: %s is damaged and is removed: %s", hex, why.text);
+        pmi_logf(t->log, PM_LOG_ERROR, "trace cache on disk: %s is damaged and is removed: %s", PM_HEX(key), why.text);
         (void)note_disk(t, WRITING, pmi_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
     }
     return st == PM_OK;
 }
 
-static pm_status upload_one(upload *u, const uint8_t key[PM_DIGEST_BYTES], bool *known, pm_error *err) {
+static pm_status upload_one(upload *u, const pm_digest key, bool *known, pm_error *err) {
     pm_buffer value = {0};
     if (!get_from_disk(u->t, key, &value) || !is_sound(u->t, key, &value)) {
         pmi_buffer_free(&value);
@@ -403,8 +345,8 @@ static pm_status upload_one(upload *u, const uint8_t key[PM_DIGEST_BYTES], bool 
     return u->n == BATCH || u->bytes >= BATCH_BYTES ? send(u, err) : PM_OK;
 }
 
-pm_status pmi_traces_known(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BYTES], size_t n, bool *known,
-                           size_t *uploaded, pm_error *err) {
+pm_status pmi_traces_known(pm_traces *traces, const pm_digest *keys, size_t n, bool *known, size_t *uploaded,
+                           pm_error *err) {
     if (uploaded != NULL) {
         *uploaded = 0;
     }
@@ -413,9 +355,7 @@ pm_status pmi_traces_known(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BY
         return st;
     }
     upload *u = pmi_calloc(1, sizeof *u);
-    if (u == NULL) {
-        return pmi_fail_memory(err, "the traces to upload", sizeof *u);
-    }
+    PM_TRY(u != NULL ? PM_OK : pmi_fail_memory(err, "the traces to upload", sizeof *u));
     u->t = traces;
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (!known[i]) {
@@ -431,4 +371,12 @@ pm_status pmi_traces_known(pm_traces *traces, const uint8_t (*keys)[PM_DIGEST_BY
     }
     free(u);
     return st;
+}
+
+pm_status pmi_trace_keys(const pm_classes *classes, pm_digest **keys, pm_error *err) {
+    *keys = pmi_malloc(classes->n_classes, sizeof **keys);
+    for (size_t i = 0; *keys != NULL && i < classes->n_classes; i++) {
+        memcpy((*keys)[i], classes->canon[i].key, PM_DIGEST_BYTES);
+    }
+    return *keys != NULL ? PM_OK : pmi_fail_memory(err, "the keys of a job", classes->n_classes * sizeof **keys);
 }

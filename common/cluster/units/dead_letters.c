@@ -3,13 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
 #include "base/utf8.h"
-#include "redis/board.h"
-#include "redis/traces.h"
 #include "units/kinds.h"
-#include "wire/seal.h"
 
 #define PROGRESS_SECONDS 15.0
 #define BATCH 256 /* letters that are taken back at once */
@@ -132,7 +127,7 @@ void pmi_letter_text(const pm_letter *letter, const char *name, char *text, size
     }
 }
 
-bool pmi_letter_job(const pm_letter *letter, uint8_t job[PM_DIGEST_BYTES]) {
+bool pmi_letter_job(const pm_letter *letter, pm_digest job) {
     char hex[PM_DIGEST_HEX + 4];
     pmi_letter_text(letter, "phasemill-job", hex, sizeof hex);
     return pmi_unhex(hex, job);
@@ -211,13 +206,11 @@ static void free_unit(unit_in_letter *u) {
 
 /* The unit that waits in Redis behind a claim check. */
 static pm_status fetch(pm_letter_post *post, const pm_claim_message *claim, unit_in_letter *u, pm_error *err) {
-    char hex[PM_DIGEST_HEX];
     pm_blob_found found;
-    pmi_hex(claim->blob, hex);
     PM_TRY(pmi_blob_get(post->redis, PM_SPACE_BLOB, claim->blob, PM_BLOB_READ, &u->blob, &found, err));
     if (found != PM_BLOB_FOUND) {
-        return pmi_fail(err, PM_EDATA, "its blob %s is %s Redis: submit the graph again, and drop the letter", hex,
-                        found == PM_BLOB_MISSING ? "gone from" : "damaged in");
+        return pmi_fail(err, PM_EDATA, "its blob %s is %s Redis: submit the graph again, and drop the letter",
+                        PM_HEX(claim->blob), found == PM_BLOB_MISSING ? "gone from" : "damaged in");
     }
     return pmi_message_decode(&pmi_unit_type, u->blob.bytes, u->blob.size, &u->unit, &u->memory, err);
 }
@@ -225,7 +218,7 @@ static pm_status fetch(pm_letter_post *post, const pm_claim_message *claim, unit
 /* The message, out of its seal: the letter's headers say of what, and are believed no further than it fits. */
 static pm_status open_letter(const pm_letter_post *post, const pm_letter *letter, pm_span *message, pm_error *err) {
     char hex[PM_DIGEST_HEX + 4], kind[24], name[PM_SEAL_NAME];
-    uint8_t job[PM_DIGEST_BYTES] = {0}, unit[PM_DIGEST_BYTES] = {0};
+    pm_digest job = {0}, unit = {0};
     const pm_redis_options *redis = pmi_redis_options_of(post->redis);
     pmi_letter_text(letter, "phasemill-kind", kind, sizeof kind);
     pmi_letter_text(letter, "ce_id", hex, sizeof hex);
@@ -265,10 +258,9 @@ static void put_back(pm_letter_post *post, const pm_letter *letter) {
                            .headers = letter->headers,
                            .n_headers = letter->n_headers};
     if (deliver(post, &message, 1, &err) != PM_OK) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(letter->key, hex);
         pmi_logf(post->log, PM_LOG_ERROR,
-                 "dead letter %s was taken back and could not be put back: %s; submit its graph again", hex, err.text);
+                 "dead letter %s was taken back and could not be put back: %s; submit its graph again",
+                 PM_HEX(letter->key), err.text);
     }
 }
 
@@ -297,9 +289,8 @@ static size_t choose_partition(const pm_letter *letter, size_t n_partitions) {
     return ((size_t)letter->key[0] | (size_t)letter->key[1] << 8) % n_partitions;
 }
 
-/* The letter is taken back before the unit is sent: a unit that dies again at once leaves a new
- * letter of the same key, which must stay. In between the unit is on the board as being sent, so that a collector finds
- * it lost when nobody sends it. */
+/* The letter is taken back before the unit is sent, which may die again at once and leave a new letter of the same key.
+ * In between the unit is "being sent": a collector finds it lost when nobody sends it. */
 static pm_status replay_unit(pm_letter_post *post, const pm_letter *letter, const unit_in_letter *u,
                              size_t n_partitions, pm_error *err) {
     pm_redis *redis = post->redis;
@@ -319,11 +310,8 @@ static pm_status replay_unit(pm_letter_post *post, const pm_letter *letter, cons
         return st;
     }
     PM_TRY(pmi_board_place(redis, &record, 1, false, err));
-    char unit[PM_DIGEST_HEX], job[PM_DIGEST_HEX];
-    pmi_hex(record.unit, unit);
-    pmi_hex(record.job, job);
-    const pm_log_field fields[] = {{"unit", unit, 0},
-                                   {"job", job, 0},
+    const pm_log_field fields[] = {{"unit", PM_HEX(record.unit), 0},
+                                   {"job", PM_HEX(record.job), 0},
                                    {"partition", NULL, (double)record.partition},
                                    {"offset", NULL, (double)record.offset}};
     pmi_log_event(post->log, PM_LOG_DEBUG, fields, 4, "replayed");
@@ -336,9 +324,7 @@ static pm_status replay(pm_letter_post *post, const pm_letter *letter, size_t n_
     PM_THEN(st, replay_unit(post, letter, &u, n_partitions, err));
     free_unit(&u);
     if (st != PM_OK) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(letter->key, hex);
-        pmi_fail_prefix(err, "dead letter %s", hex);
+        pmi_fail_prefix(err, "dead letter %s", PM_HEX(letter->key));
     }
     return st;
 }

@@ -11,8 +11,8 @@
 
 /* One dead letter. Spans point into `bytes`. */
 typedef struct pm_letter {
-    uint8_t key[PM_DIGEST_BYTES]; /* the unit's id, or a digest of its position */
-    int32_t partition;            /* on the dead-letters topic */
+    pm_digest key;     /* the unit's id, or a digest of its position */
+    int32_t partition; /* on the dead-letters topic */
     int64_t offset;
     double time;
     pm_span value; /* as the unit was; bytes NULL: taken back */
@@ -36,7 +36,7 @@ void pmi_letters_free(pm_letters *letters);
 /* A header as text, cut at n - 1 bytes, without control characters; "-" when it is not there. */
 void pmi_letter_text(const pm_letter *letter, const char *name, char *text, size_t n);
 /* The job; false when the letter names none. */
-bool pmi_letter_job(const pm_letter *letter, uint8_t job[PM_DIGEST_BYTES]);
+bool pmi_letter_job(const pm_letter *letter, pm_digest job);
 
 /* What letters are replayed and dropped through. Close with pmi_letter_post_close. */
 typedef struct pm_letter_post {

@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/mem.h"
-
 /* ---- where one unit is --------------------------------------------------------------------------------- */
 
 static pm_unit_place find_on_topic(const pm_unit_signs *signs) {
@@ -42,12 +40,12 @@ bool pmi_unit_is_in_flight(pm_unit_place place) {
 /* ---- items by digest ----------------------------------------------------------------------------------- */
 
 static int by_digest(const void *a, const void *b, void *items) {
-    const uint8_t(*all)[PM_DIGEST_BYTES] = items;
+    const pm_digest *all = items;
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return memcmp(all[x], all[y], PM_DIGEST_BYTES);
 }
 
-pm_status pmi_item_index_new(const uint8_t (*items)[PM_DIGEST_BYTES], size_t n, pm_item_index *out, pm_error *err) {
+pm_status pmi_item_index_new(const pm_digest *items, size_t n, pm_item_index *out, pm_error *err) {
     *out = (pm_item_index){.items = items, .n = n, .order = pmi_malloc(n, sizeof *out->order)};
     if (out->order == NULL || n > UINT32_MAX) {
         pmi_item_index_free(out);
@@ -65,7 +63,7 @@ void pmi_item_index_free(pm_item_index *index) {
     *index = (pm_item_index){0};
 }
 
-size_t pmi_item_find(const pm_item_index *index, const uint8_t digest[PM_DIGEST_BYTES]) {
+size_t pmi_item_find(const pm_item_index *index, const pm_digest digest) {
     size_t low = 0, high = index->n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -103,7 +101,7 @@ typedef struct look {
     const bool *missing;
     pm_in_flight *out;
     seen_unit *units;
-    uint8_t (*ids)[PM_DIGEST_BYTES]; /* of units */
+    pm_digest *ids; /* of units */
     bool *ended, *running;
     size_t n_units, unit_capacity, id_capacity;
     uint32_t *numbers;
@@ -169,7 +167,7 @@ static pm_status see_worker(void *ctx, const pm_worker_message *worker, pm_error
 
 static pm_status look_at_workers(pm_producer *p, look *l, pm_error *err) {
     pm_item_index ids;
-    PM_TRY(pmi_item_index_new((const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, &ids, err));
+    PM_TRY(pmi_item_index_new((const pm_digest *)l->ids, l->n_units, &ids, err));
     worker_look w = {.l = l, .ids = &ids};
     pm_status st = pmi_board_workers(p->traces->redis, see_worker, &w, err);
     pmi_item_index_free(&ids);
@@ -180,9 +178,8 @@ static pm_status note_ended(look *l, size_t unit, pm_error *err) {
     pm_in_flight *out = l->out;
     if (out->ended == NULL) {
         out->ended = pmi_malloc(l->n_units, sizeof *out->ended);
-        if (out->ended == NULL) {
-            return pmi_fail_memory(err, "the units that have ended", l->n_units * sizeof *out->ended);
-        }
+        PM_TRY(out->ended != NULL ? PM_OK
+                                  : pmi_fail_memory(err, "the units that have ended", l->n_units * sizeof *out->ended));
     }
     memcpy(out->ended[out->n_ended++], l->ids[unit], PM_DIGEST_BYTES);
     return PM_OK;
@@ -225,9 +222,8 @@ static pm_status decide(pm_producer *p, look *l, pm_error *err) {
 static pm_status ask_lags(pm_producer *p, look *l, pm_error *err) {
     free(l->lags);
     l->lags = pmi_calloc(p->n_partitions, sizeof *l->lags);
-    if (l->lags == NULL) {
-        return pmi_fail_memory(err, "the offsets of the group", p->n_partitions * sizeof *l->lags);
-    }
+    PM_TRY(l->lags != NULL ? PM_OK
+                           : pmi_fail_memory(err, "the offsets of the group", p->n_partitions * sizeof *l->lags));
     return pmi_group_lag(pmi_sender_handle(p->sender), p->kafka, p->n_partitions, l->lags,
                          pmi_deadline_within(&p->deadline, LAG_SECONDS, 0.1), err);
 }
@@ -249,11 +245,9 @@ static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error 
     PM_TRY(st);
     l->ended = pmi_calloc(l->n_units, sizeof *l->ended);
     l->running = pmi_calloc(l->n_units, sizeof *l->running);
-    if (l->ended == NULL || l->running == NULL) {
-        return pmi_fail_memory(err, "the units of a job", l->n_units);
-    }
+    PM_TRY(l->ended != NULL && l->running != NULL ? PM_OK : pmi_fail_memory(err, "the units of a job", l->n_units));
     if (l->n_units > 0) {
-        st = pmi_board_ended(p->traces->redis, (const uint8_t(*)[PM_DIGEST_BYTES])l->ids, l->n_units, l->ended, err);
+        st = pmi_board_ended(p->traces->redis, (const pm_digest *)l->ids, l->n_units, l->ended, err);
     }
     PM_TRY(st);
     PM_TRY(look_at_workers(p, l, err));
@@ -263,12 +257,10 @@ static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error 
     return decide(p, l, err);
 }
 
-pm_status pmi_in_flight_look(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_unit_kind *kind,
-                             const pm_item_index *index, const bool *missing, pm_in_flight *out, pm_error *err) {
+pm_status pmi_in_flight_look(pm_producer *p, const pm_digest job, const pm_unit_kind *kind, const pm_item_index *index,
+                             const bool *missing, pm_in_flight *out, pm_error *err) {
     *out = (pm_in_flight){.held = pmi_calloc(index->n, sizeof *out->held)};
-    if (out->held == NULL) {
-        return pmi_fail_memory(err, "the items of a job", index->n);
-    }
+    PM_TRY(out->held != NULL ? PM_OK : pmi_fail_memory(err, "the items of a job", index->n));
     look l = {.kind = kind, .index = index, .missing = missing, .out = out};
     pm_status st = look_all(p, job, &l, err);
     out->units = l.n_units;

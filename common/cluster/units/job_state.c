@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/utf8.h"
 #include "redis/traces.h"
 #include "units/kinds.h"
@@ -15,30 +14,40 @@
 
 /* ---- finding ----------------------------------------------------------------------------------------- */
 
-static pm_status find_by_digits(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
-    uint8_t(*jobs)[PM_DIGEST_BYTES] = NULL;
-    size_t n = 0, found = 0;
-    pm_status st = pmi_board_jobs(redis, MAX_JOBS, &jobs, &n, err);
-    for (size_t i = 0; st == PM_OK && i < n; i++) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(jobs[i], hex);
-        if (strncasecmp(hex, text, strlen(text)) == 0) {
-            memcpy(job, jobs[i], PM_DIGEST_BYTES);
-            found++;
-        }
+/* A job whose id begins with `text`. */
+typedef struct job_search {
+    const char *text;
+    uint8_t *job;
+    size_t n_found; /* different ones, of those that come one after the other */
+} job_search;
+
+static void try_job(job_search *s, const pm_digest job) {
+    bool is_new = s->n_found == 0 || memcmp(job, s->job, PM_DIGEST_BYTES) != 0;
+    if (is_new && strncasecmp(PM_HEX(job), s->text, strlen(s->text)) == 0) {
+        memcpy(s->job, job, PM_DIGEST_BYTES);
+        s->n_found++;
     }
-    free(jobs);
-    PM_TRY(st);
-    if (found != 1) {
-        return pmi_fail(err, found == 0 ? PM_ENOINPUT : PM_EUSAGE,
-                        found == 0 ? "job %s: not there; see `phasemill status`"
-                                   : "job %s: more than one begins so; give more digits",
-                        text);
-    }
-    return PM_OK;
 }
 
-static pm_status check_there(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], const char *text, pm_error *err) {
+static pm_status end_search(const job_search *s, const char *absent, pm_error *err) {
+    return s->n_found == 1   ? PM_OK
+           : s->n_found == 0 ? pmi_fail(err, PM_ENOINPUT, "job %s: %s; see `phasemill status`", s->text, absent)
+                             : pmi_fail(err, PM_EUSAGE, "job %s: more than one begins so; give more digits", s->text);
+}
+
+static pm_status find_by_digits(pm_redis *redis, const char *text, pm_digest job, pm_error *err) {
+    job_search s = {.text = text, .job = job};
+    pm_digest *jobs = NULL;
+    size_t n = 0;
+    PM_TRY(pmi_board_jobs(redis, MAX_JOBS, &jobs, &n, err));
+    for (size_t i = 0; i < n; i++) {
+        try_job(&s, jobs[i]);
+    }
+    free(jobs);
+    return end_search(&s, "not there", err);
+}
+
+static pm_status check_there(pm_redis *redis, const pm_digest job, const char *text, pm_error *err) {
     pm_job_message message;
     pm_stored note = {0};
     pm_status st = pmi_board_job(redis, job, &message, &note, err);
@@ -50,7 +59,7 @@ static pm_status check_there(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES]
     return st == PM_OK && !found ? pmi_fail(err, PM_ENOINPUT, "job %s: not there; see `phasemill status`", text) : st;
 }
 
-pm_status pmi_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_job_find(pm_redis *redis, const char *text, pm_digest job, pm_error *err) {
     size_t n = 0;
     while (isxdigit((unsigned char)text[n])) {
         n++;
@@ -62,44 +71,25 @@ pm_status pmi_job_find(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_
     return pmi_unhex(text, job) ? check_there(redis, job, text, err) : find_by_digits(redis, text, job, err);
 }
 
-typedef struct running_search {
-    const char *text;
-    uint8_t *job;
-    size_t n_found;
-} running_search;
-
 static pm_status search_worker(void *ctx, const pm_worker_message *worker, pm_error *err) {
-    running_search *s = ctx;
     const pm_running_unit *units = worker->units.items;
     (void)err;
     for (size_t i = 0; i < worker->units.count; i++) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(units[i].job, hex);
-        bool is_new = s->n_found == 0 || memcmp(units[i].job, s->job, PM_DIGEST_BYTES) != 0;
-        if (is_new && strncasecmp(hex, s->text, strlen(s->text)) == 0) {
-            memcpy(s->job, units[i].job, PM_DIGEST_BYTES);
-            s->n_found++;
-        }
+        try_job(ctx, units[i].job);
     }
     return PM_OK;
 }
 
-pm_status pmi_job_find_running(pm_redis *redis, const char *text, uint8_t job[PM_DIGEST_BYTES], pm_error *err) {
-    running_search s = {.text = text, .job = job};
+pm_status pmi_job_find_running(pm_redis *redis, const char *text, pm_digest job, pm_error *err) {
+    job_search s = {.text = text, .job = job};
     PM_TRY(pmi_board_workers(redis, search_worker, &s, err));
-    if (s.n_found != 1) {
-        return pmi_fail(err, s.n_found == 0 ? PM_ENOINPUT : PM_EUSAGE,
-                        s.n_found == 0 ? "job %s: neither on the board nor with a worker; see `phasemill status`"
-                                       : "job %s: more than one begins so; give more digits",
-                        text);
-    }
-    return PM_OK;
+    return end_search(&s, "neither on the board nor with a worker", err);
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------- */
 
 typedef struct item {
-    uint8_t digest[PM_DIGEST_BYTES];
+    pm_digest digest;
     uint32_t unit;
     bool exists;
 } item;
@@ -167,15 +157,16 @@ static pm_status look_at_items(pm_redis *redis, gathering *g, item_list *list, u
     if (list->n == 0) {
         return PM_OK;
     }
-    uint8_t(*digests)[PM_DIGEST_BYTES] = pmi_malloc(list->n, PM_DIGEST_BYTES);
-    bool *exist = pmi_malloc(list->n, sizeof *exist);
-    pm_status st = digests == NULL || exist == NULL ? pmi_fail_memory(err, "items", list->n * PM_DIGEST_BYTES) : PM_OK;
+    pm_pool pool = {0};
+    pm_digest *digests = pmi_pool_array(&pool, list->n, sizeof *digests);
+    bool *exist = pmi_pool_array(&pool, list->n, sizeof *exist);
+    pm_status st = pmi_pool_check(&pool, err, "items", list->n * PM_DIGEST_BYTES);
     if (st == PM_OK) {
         qsort(list->items, list->n, sizeof *list->items, by_digest);
         for (size_t i = 0; i < list->n; i++) {
             memcpy(digests[i], list->items[i].digest, PM_DIGEST_BYTES);
         }
-        const uint8_t(*all)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])digests;
+        const pm_digest *all = (const pm_digest *)digests;
         st = list->kind->space == NULL ? pmi_board_ended(redis, all, list->n, exist, err)
                                        : pmi_blob_look(redis, list->kind->space, all, list->n, exist, err);
     }
@@ -185,8 +176,7 @@ static pm_status look_at_items(pm_redis *redis, gathering *g, item_list *list, u
         *missing += is_new && !exist[i];
         g->view->units[list->items[i].unit].missing += !exist[i];
     }
-    free(digests);
-    free(exist);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -210,42 +200,43 @@ static pm_status look_at_units(pm_redis *redis, pm_job_view *view, pm_error *err
     return st;
 }
 
-static void describe_failure(pm_job_view *view, const pm_outcome_message *o) {
-    char unit[PM_DIGEST_HEX], scc[PM_DIGEST_HEX + 8] = "", topic[256];
-    view->has_failed = true;
-    pmi_hex(o->unit, unit);
+void pmi_outcome_place(const pm_outcome_message *o, char place[PM_OUTCOME_PLACE]) {
+    char topic[256];
+    bool has_scc = o->scc.size == PM_DIGEST_BYTES;
     pmi_span_text(o->topic, topic, sizeof topic);
-    pmi_span_text(o->error, view->failure, sizeof view->failure);
     pmi_utf8_mend(topic);
+    snprintf(place, PM_OUTCOME_PLACE, "unit %s%s%s, %llu attempts, %s partition %llu offset %lld", PM_HEX(o->unit),
+             has_scc ? ", SCC " : "", has_scc ? PM_HEX(o->scc.bytes) : "", (unsigned long long)o->attempts, topic,
+             (unsigned long long)o->partition, (long long)o->offset);
+}
+
+static void describe_failure(pm_job_view *view, const pm_outcome_message *o) {
+    view->has_failed = true;
+    pmi_span_text(o->error, view->failure, sizeof view->failure);
     pmi_utf8_mend(view->failure);
-    if (o->scc.size == PM_DIGEST_BYTES) {
-        char hex[PM_DIGEST_HEX];
-        pmi_hex(o->scc.bytes, hex);
-        snprintf(scc, sizeof scc, ", SCC %s", hex);
-    }
-    snprintf(view->failure_place, sizeof view->failure_place, "unit %s%s, %llu attempts, %s partition %llu offset %lld",
-             unit, scc, (unsigned long long)o->attempts, topic, (unsigned long long)o->partition, (long long)o->offset);
+    pmi_outcome_place(o, view->failure_place);
+}
+
+static void set_fault(pm_job_view *view, const char *why) {
+    snprintf(view->fault, sizeof view->fault, "%.*s", (int)sizeof view->fault - 1, why);
+    pmi_utf8_mend(view->fault);
 }
 
 /* What makes no sense is shown in its place. */
-static pm_status note_fault(pm_job_view *view, pm_status st, const pm_error *why, pm_error *err) {
+static pm_status note_fault(pm_job_view *view, pm_status st, const pm_error *err) {
     if (st == PM_EDATA) {
-        snprintf(view->fault, sizeof view->fault, "%.*s", (int)sizeof view->fault - 1, why->text);
-        pmi_utf8_mend(view->fault);
+        set_fault(view, err->text);
         return PM_OK;
     }
-    return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why->text);
+    return st;
 }
 
 static pm_status look_at_end(pm_redis *redis, pm_job_view *view, pm_error *err) {
     pm_outcome_message outcome;
     pm_stored note = {0};
-    const uint8_t(*job)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])view->job;
+    const pm_digest *job = (const pm_digest *)view->job;
     pm_status st = pmi_board_cancelled(redis, job, 1, &view->is_cancelled, err);
-    if (st == PM_OK) {
-        pm_error why = {0};
-        st = note_fault(view, pmi_board_failure(redis, view->job, &outcome, &note, &why), &why, err);
-    }
+    PM_THEN(st, note_fault(view, pmi_board_failure(redis, view->job, &outcome, &note, err), err));
     if (st == PM_OK && note.found) {
         describe_failure(view, &outcome);
     }
@@ -264,14 +255,12 @@ static void take_record(pm_job_view *view, const pm_job_message *message) {
     view->known = message->known;
 }
 
-pm_status pmi_job_look(pm_redis *redis, const uint8_t job[PM_DIGEST_BYTES], pm_job_view *out, bool *found,
-                       pm_error *err) {
+pm_status pmi_job_look(pm_redis *redis, const pm_digest job, pm_job_view *out, bool *found, pm_error *err) {
     pm_job_message message;
     pm_stored note = {0};
-    pm_error why = {0};
     *out = (pm_job_view){0};
     memcpy(out->job, job, PM_DIGEST_BYTES);
-    pm_status st = note_fault(out, pmi_board_job(redis, job, &message, &note, &why), &why, err);
+    pm_status st = note_fault(out, pmi_board_job(redis, job, &message, &note, err), err);
     *found = note.found || out->fault[0] != '\0';
     if (note.found) {
         take_record(out, &message);
@@ -290,30 +279,17 @@ typedef struct glancing {
     bool *found;
 } glancing;
 
-static pm_status see_job(void *ctx, size_t i, const pm_job_message *job, pm_error *err) {
+static void see_job(void *ctx, size_t i, const pm_job_message *job, const pm_outcome_message *failure,
+                    const char *fault) {
     glancing *g = ctx;
-    (void)err;
+    g->found[i] = g->found[i] || job != NULL || fault != NULL;
     if (job != NULL) {
         take_record(&g->views[i], job);
-        g->found[i] = true;
+    } else if (failure != NULL) {
+        describe_failure(&g->views[i], failure);
+    } else {
+        set_fault(&g->views[i], fault);
     }
-    return PM_OK;
-}
-
-static pm_status see_failure(void *ctx, size_t i, const pm_outcome_message *outcome, pm_error *err) {
-    glancing *g = ctx;
-    (void)err;
-    describe_failure(&g->views[i], outcome);
-    return PM_OK;
-}
-
-static pm_status see_bad(void *ctx, size_t i, const char *why, pm_error *err) {
-    glancing *g = ctx;
-    const pm_error fault = {.code = PM_EDATA};
-    pm_error text = fault;
-    g->found[i] = true;
-    snprintf(text.text, sizeof text.text, "%s", why);
-    return note_fault(&g->views[i], PM_EDATA, &text, err);
 }
 
 /* Counts of two moments may pass each other; none is shown that cannot be. */
@@ -328,9 +304,8 @@ static void take_counts(pm_job_view *view, const pm_glance *counts) {
     view->n_open = counts->units_done < counts->units ? counts->units - counts->units_done : 0;
 }
 
-pm_status pmi_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES], size_t n, pm_job_view *views,
-                          size_t *n_found, pm_error *err) {
-    static const pm_glance_visits visits = {see_job, see_failure, see_bad};
+pm_status pmi_jobs_glance(pm_redis *redis, const pm_digest *jobs, size_t n, pm_job_view *views, size_t *n_found,
+                          pm_error *err) {
     pm_glance *counts = pmi_calloc(n, sizeof *counts);
     glancing g = {.views = views, .found = pmi_calloc(n, sizeof *g.found)};
     pm_status st = counts == NULL || g.found == NULL ? pmi_fail_memory(err, "jobs", n * sizeof *counts) : PM_OK;
@@ -339,7 +314,7 @@ pm_status pmi_jobs_glance(pm_redis *redis, const uint8_t (*jobs)[PM_DIGEST_BYTES
         views[i] = (pm_job_view){0};
         memcpy(views[i].job, jobs[i], PM_DIGEST_BYTES);
     }
-    PM_THEN(st, pmi_board_glance(redis, jobs, n, counts, &visits, &g, err));
+    PM_THEN(st, pmi_board_glance(redis, jobs, n, counts, see_job, &g, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (g.found[i]) {
             take_counts(&views[i], &counts[i]);
@@ -362,12 +337,9 @@ pm_status pmi_job_look_closer(pm_redis *redis, pm_job_view *view, size_t max, pm
             continue;
         }
         pm_attempt attempt = {0};
-        const uint8_t(*id)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])unit->unit;
+        const pm_digest *id = (const pm_digest *)unit->unit;
         st = pmi_board_ended(redis, id, 1, &unit->has_ended, err);
-        if (st == PM_OK) {
-            pm_error why = {0};
-            st = note_fault(view, pmi_board_attempts(redis, unit->unit, &attempt, &why), &why, err);
-        }
+        PM_THEN(st, note_fault(view, pmi_board_attempts(redis, unit->unit, &attempt, err), err));
         unit->begun = attempt.begun;
         unit->faults = attempt.faults;
         seen++;

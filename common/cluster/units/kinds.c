@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/error.h"
 #include "redis/traces.h"
 
 static pm_status find_record_items(const pm_unit_message *unit, pm_unit_items *out, pm_error *err) {
@@ -12,7 +11,7 @@ static pm_status find_record_items(const pm_unit_message *unit, pm_unit_items *o
     return st;
 }
 
-static void set_own(pm_unit_items *out, const uint8_t item[PM_DIGEST_BYTES]) {
+static void set_own(pm_unit_items *out, const pm_digest item) {
     memcpy(out->own, item, PM_DIGEST_BYTES);
     out->bytes = (pm_span){out->own, PM_DIGEST_BYTES};
 }

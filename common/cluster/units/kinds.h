@@ -7,7 +7,7 @@
 /* Digests of a unit's items: `bytes` is a multiple of PM_DIGEST_BYTES long. */
 typedef struct pm_unit_items {
     pm_span bytes; /* in the message, or in `own` */
-    uint8_t own[PM_DIGEST_BYTES];
+    pm_digest own;
     pm_message_memory memory;
 } pm_unit_items;
 
@@ -22,8 +22,7 @@ typedef struct pm_unit_kind {
 extern const pm_unit_kind pmi_record_units, pmi_evaluate_units, pmi_probe_units;
 #define PM_UNIT_KINDS "record, evaluate, probe"
 
-/* The items of a unit, which borrow from it. Free with pmi_unit_items_free, also after a failure. Errors: PM_EDATA,
- * also for a kind that is not known. */
+/* The items of a unit, which borrow from it. Free also after a failure. PM_EDATA also for an unknown kind. */
 pm_status pmi_unit_items_find(const pm_unit_message *unit, pm_unit_items *out, pm_error *err);
 void pmi_unit_items_free(pm_unit_items *items);
 

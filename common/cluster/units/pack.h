@@ -17,8 +17,7 @@ typedef struct pm_unit_limits {
     size_t bytes;
 } pm_unit_limits;
 
-/* Units of a unit's worth of work: long enough that the way there and back does not matter, short enough that the last
- * ones do not keep everybody waiting. */
+/* A unit's work: long enough for the way not to matter, short enough that the last do not keep everybody waiting. */
 #define PM_MAX_UNIT_COST ((uint64_t)250000)
 #define PM_MIN_UNIT_COST ((uint64_t)20000)
 /* Bodies are packed before they travel; what is inline must fit at any rate. */
@@ -40,8 +39,7 @@ typedef struct pm_packing {
 pm_status pmi_pack(pm_piece *pieces, size_t n, pm_unit_limits limits, pm_packing *out, pm_error *err);
 void pmi_packing_free(pm_packing *packing);
 
-/* The partition with the least load, the first one from `start` on (modulo n) among equals: so that jobs of one unit
- * do not all meet on partition 0. n is at least 1. */
+/* The first of the least loaded partitions from `start` on (modulo n > 0): small jobs do not all meet on 0. */
 size_t pmi_least_loaded(const uint64_t *load, size_t n, size_t start);
 
 #endif

@@ -2,13 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/mem.h"
-#include "base/retry.h"
-#include "kafka/reader.h"
 #include "units/in_flight.h"
 #include "units/probe.h"
 #include "units/send.h"
@@ -22,12 +16,6 @@
 /* What one look reads here and there is not of one moment. */
 #define STRIKES 2
 
-typedef struct probing {
-    pm_probe *probe;
-    pm_reader *events;
-    double next_sweep;
-} probing;
-
 /* ---- ids --------------------------------------------------------------------------------------------- */
 
 /* A job of its own for each probing, so that nothing is known yet. */
@@ -39,7 +27,7 @@ static pm_status name_job(pm_probe *probe, pm_error *err) {
                : pmi_digest(PM_SHA256, text, (size_t)n, probe->job, err);
 }
 
-static pm_status name_item(const pm_probe *probe, size_t number, uint8_t item[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status name_item(const pm_probe *probe, size_t number, pm_digest item, pm_error *err) {
     uint8_t bytes[PM_DIGEST_BYTES + sizeof(uint64_t)];
     uint64_t value = number;
     memcpy(bytes, probe->job, PM_DIGEST_BYTES);
@@ -51,18 +39,17 @@ static int by_id(const void *a, const void *b) {
     return memcmp(((const pm_probe_unit *)a)->unit, ((const pm_probe_unit *)b)->unit, PM_DIGEST_BYTES);
 }
 
-static pm_probe_unit *find_unit(const pm_probe *probe, const uint8_t id[PM_DIGEST_BYTES]) {
+static pm_probe_unit *find_unit(const pm_probe *probe, const pm_digest id) {
     pm_probe_unit key;
     memcpy(key.unit, id, PM_DIGEST_BYTES);
     return bsearch(&key, probe->units, probe->n, sizeof key, by_id);
 }
 
-static pm_status name_units(probing *p, pm_error *err) {
-    pm_probe *probe = p->probe;
+static pm_status name_units(pm_probe *probe, pm_error *err) {
     pm_status st = name_job(probe, err);
     for (size_t i = 0; st == PM_OK && i < probe->n; i++) {
         st = name_item(probe, i, probe->items[i], err);
-        PM_THEN(st, pmi_unit_id(pmi_probe_units.name, probe->job, (const uint8_t(*)[PM_DIGEST_BYTES])probe->items[i], 1,
+        PM_THEN(st, pmi_unit_id(pmi_probe_units.name, probe->job, (const pm_digest *)probe->items[i], 1,
                                 probe->units[i].unit, err));
         probe->units[i].sent = (double)i;
     }
@@ -76,23 +63,23 @@ static pm_status name_units(probing *p, pm_error *err) {
 
 /* ---- sending ----------------------------------------------------------------------------------------- */
 
-static pm_status make_unit(const probing *p, size_t number, pm_new_unit *unit, pm_error *err) {
-    pm_probe_body body = p->probe->body;
+static pm_status make_unit(const pm_probe *probe, size_t number, pm_new_unit *unit, pm_error *err) {
+    pm_probe_body body = probe->body;
     body.number = number;
     *unit = (pm_new_unit){.kind = &pmi_probe_units,
-                          .items = (const uint8_t(*)[PM_DIGEST_BYTES])p->probe->items[number],
+                          .items = (const pm_digest *)probe->items[number],
                           .n_items = 1,
                           .cost = (uint64_t)(1e6 * body.seconds) + 1};
     return pmi_message_encode(&pmi_probe_type, &body, &unit->body, err);
 }
 
 /* Sends at most BATCH units: `numbers`, or those from `first` on. */
-static pm_status send_batch(probing *p, const size_t *numbers, size_t first, size_t n, pm_error *err) {
+static pm_status send_batch(pm_probe *probe, const size_t *numbers, size_t first, size_t n, pm_error *err) {
     pm_new_unit units[BATCH];
     size_t made = 0, claims = 0;
     pm_status st = PM_OK;
     for (; st == PM_OK && made < n; made++) {
-        st = make_unit(p, numbers != NULL ? numbers[made] : first + made, &units[made], err);
+        st = make_unit(probe, numbers != NULL ? numbers[made] : first + made, &units[made], err);
     }
     if (st != PM_OK) {
         for (size_t i = 0; i < made; i++) {
@@ -100,12 +87,11 @@ static pm_status send_batch(probing *p, const size_t *numbers, size_t first, siz
         }
         return st;
     }
-    return pmi_send_units(p->probe->producer, p->probe->job, units, n, false, &claims, err);
+    return pmi_send_units(probe->producer, probe->job, units, n, false, &claims, err);
 }
 
 /* Sends the next n units. */
-static pm_status send_units(probing *p, size_t n, pm_error *err) {
-    pm_probe *probe = p->probe;
+static pm_status send_units(pm_probe *probe, size_t n, pm_error *err) {
     double now = pmi_seconds();
     size_t first = probe->n_sent;
     for (size_t i = 0; i < n; i++) {
@@ -114,7 +100,7 @@ static pm_status send_units(probing *p, size_t n, pm_error *err) {
     probe->n_sent += n;
     probe->last_ended = now;
     PM_TRY(probe->limit(probe->ctx, probe->timeout, err));
-    return send_batch(p, NULL, first, n, err);
+    return send_batch(probe, NULL, first, n, err);
 }
 
 /* ---- those that nobody has any more: their topic was deleted, or made again --------------------------- */
@@ -143,7 +129,7 @@ static size_t pick_lost(pm_probe *probe, const bool *missing, const bool *held, 
 static pm_status look_for_lost(pm_probe *probe, bool *missing, size_t *numbers, size_t *n_lost, pm_error *err) {
     pm_item_index index;
     pm_in_flight in_flight;
-    const uint8_t(*items)[PM_DIGEST_BYTES] = (const uint8_t(*)[PM_DIGEST_BYTES])probe->items;
+    const pm_digest *items = (const pm_digest *)probe->items;
     PM_TRY(pmi_item_index_new(items, probe->n_sent, &index, err));
     mark_missing(probe, missing);
     pm_status st = pmi_in_flight_look(probe->producer, probe->job, &pmi_probe_units, &index, missing, &in_flight, err);
@@ -155,8 +141,7 @@ static pm_status look_for_lost(pm_probe *probe, bool *missing, size_t *numbers, 
     return st;
 }
 
-/* After some seconds in which nothing ended: numbers of units to send again, since nobody has them (also on an error
- * to be freed; NULL when it was not looked). */
+/* When nothing ended for some seconds: numbers of units that nobody has (free() also after an error). */
 static pm_status find_lost(pm_probe *probe, size_t **lost, size_t *n_lost, pm_error *err) {
     double now = pmi_seconds();
     *lost = NULL;
@@ -180,16 +165,16 @@ static pm_status find_lost(pm_probe *probe, size_t **lost, size_t *n_lost, pm_er
 }
 
 /* Kafka may be away while it is looked: later, then. */
-static pm_status send_lost(probing *p, pm_error *err) {
+static pm_status send_lost(pm_probe *probe, pm_error *err) {
     size_t *lost, n_lost;
-    pm_status st = find_lost(p->probe, &lost, &n_lost, err);
+    pm_status st = find_lost(probe, &lost, &n_lost, err);
     if (pmi_is_transient(st)) {
-        pmi_logf(p->probe->producer->log, PM_LOG_DEBUG, "who has which unit is not known: %s", err->text);
+        pmi_logf(probe->producer->log, PM_LOG_DEBUG, "who has which unit is not known: %s", err->text);
         st = PM_OK;
     }
     for (size_t done = 0; st == PM_OK && done < n_lost;) {
         size_t n = n_lost - done < BATCH ? n_lost - done : BATCH;
-        st = send_batch(p, lost + done, 0, n, err);
+        st = send_batch(probe, lost + done, 0, n, err);
         done += n;
     }
     free(lost);
@@ -249,8 +234,7 @@ static pm_status look_at_end(pm_probe *probe, pm_probe_unit *unit, pm_error *err
 }
 
 /* An event is a hint that may be lost; the outcome in Redis is the truth. */
-static pm_status sweep(probing *p, pm_error *err) {
-    pm_probe *probe = p->probe;
+static pm_status sweep(pm_probe *probe, pm_error *err) {
     pm_status st = PM_OK;
     size_t seen = 0;
     for (size_t i = 0; st == PM_OK && i < probe->n_sent && seen < BATCH; i++) {
@@ -260,20 +244,20 @@ static pm_status sweep(probing *p, pm_error *err) {
             seen++;
         }
     }
-    p->next_sweep = pmi_seconds() + SWEEP_SECONDS;
+    probe->next_sweep = pmi_seconds() + SWEEP_SECONDS;
     return st;
 }
 
 /* Takes in what has ended within `seconds`, at most. */
-static pm_status see(probing *p, double seconds, pm_error *err) {
-    pm_status st = pmi_reader_poll(p->events, seconds, see_event, p->probe, err);
-    if (st == PM_OK && pmi_seconds() >= p->next_sweep) {
-        st = sweep(p, err);
-        if (st == PM_OK && p->probe->n_ended < p->probe->n_sent) {
-            st = send_lost(p, err);
+static pm_status see(pm_probe *probe, double seconds, pm_error *err) {
+    pm_status st = pmi_reader_poll(probe->events, seconds, see_event, probe, err);
+    if (st == PM_OK && pmi_seconds() >= probe->next_sweep) {
+        st = sweep(probe, err);
+        if (st == PM_OK && probe->n_ended < probe->n_sent) {
+            st = send_lost(probe, err);
         }
     }
-    pmi_log_progress(p->probe->producer->log, "probing", p->probe->n_ended, p->probe->n);
+    pmi_log_progress(probe->producer->log, "probing", probe->n_ended, probe->n);
     return st;
 }
 
@@ -282,101 +266,96 @@ static bool is_stopped(const pm_probe *probe) {
     return p->is_stopped != NULL && p->is_stopped(p->ctx);
 }
 
-static bool is_over(const probing *p, double until) {
-    return pmi_seconds() >= until || is_stopped(p->probe);
+static bool is_over(const pm_probe *probe, double until) {
+    return pmi_seconds() >= until || is_stopped(probe);
 }
 
-static pm_status wait_for(probing *p, size_t n, pm_error *err) {
-    double until = pmi_seconds() + p->probe->timeout;
-    pm_status st = p->probe->limit(p->probe->ctx, p->probe->timeout, err);
-    while (st == PM_OK && p->probe->n_ended < n && !is_over(p, until)) {
-        st = see(p, POLL_SECONDS, err);
+static pm_status wait_for(pm_probe *probe, size_t n, pm_error *err) {
+    double until = pmi_seconds() + probe->timeout;
+    pm_status st = probe->limit(probe->ctx, probe->timeout, err);
+    while (st == PM_OK && probe->n_ended < n && !is_over(probe, until)) {
+        st = see(probe, POLL_SECONDS, err);
     }
     return st;
 }
 
 /* ---- the three ways ---------------------------------------------------------------------------------- */
 
-static pm_status send_all(probing *p, pm_error *err) {
+static pm_status send_all(pm_probe *probe, pm_error *err) {
     pm_status st = PM_OK;
-    while (st == PM_OK && p->probe->n_sent < p->probe->n && !is_stopped(p->probe)) {
-        size_t left = p->probe->n - p->probe->n_sent;
-        st = send_units(p, left < BATCH ? left : BATCH, err);
-        PM_THEN(st, see(p, 0, err));
+    while (st == PM_OK && probe->n_sent < probe->n && !is_stopped(probe)) {
+        size_t left = probe->n - probe->n_sent;
+        st = send_units(probe, left < BATCH ? left : BATCH, err);
+        PM_THEN(st, see(probe, 0, err));
     }
     return st;
 }
 
-static pm_status send_one_by_one(probing *p, pm_error *err) {
+static pm_status send_one_by_one(pm_probe *probe, pm_error *err) {
     pm_status st = PM_OK;
     bool answers = true;
-    while (st == PM_OK && answers && p->probe->n_sent < p->probe->n && !is_stopped(p->probe)) {
-        st = send_units(p, 1, err);
-        PM_THEN(st, wait_for(p, p->probe->n_sent, err));
-        answers = p->probe->n_ended == p->probe->n_sent;
+    while (st == PM_OK && answers && probe->n_sent < probe->n && !is_stopped(probe)) {
+        st = send_units(probe, 1, err);
+        PM_THEN(st, wait_for(probe, probe->n_sent, err));
+        answers = probe->n_ended == probe->n_sent;
     }
     return st;
 }
 
-static pm_status send_at_rate(probing *p, pm_error *err) {
+static pm_status send_at_rate(pm_probe *probe, pm_error *err) {
     double start = pmi_seconds();
     pm_status st = PM_OK;
-    while (st == PM_OK && p->probe->n_sent < p->probe->n && !is_stopped(p->probe)) {
-        double due = start + (double)p->probe->n_sent / p->probe->rate, now = pmi_seconds();
+    while (st == PM_OK && probe->n_sent < probe->n && !is_stopped(probe)) {
+        double due = start + (double)probe->n_sent / probe->rate, now = pmi_seconds();
         double ahead = due - now;
-        st = ahead > 0 ? see(p, ahead < POLL_SECONDS ? ahead : POLL_SECONDS, err) : send_units(p, 1, err);
+        st = ahead > 0 ? see(probe, ahead < POLL_SECONDS ? ahead : POLL_SECONDS, err) : send_units(probe, 1, err);
     }
     return st;
 }
 
-static pm_status run_probe(probing *p, pm_error *err) {
-    pm_probe *probe = p->probe;
+static pm_status run_probe(pm_probe *probe, pm_error *err) {
     double start = pmi_seconds();
-    p->next_sweep = start + SWEEP_SECONDS;
-    pm_status st = probe->is_sequential ? send_one_by_one(p, err)
-                   : probe->rate > 0    ? send_at_rate(p, err)
-                                        : send_all(p, err);
+    probe->next_sweep = start + SWEEP_SECONDS;
+    pm_status st = probe->is_sequential ? send_one_by_one(probe, err)
+                   : probe->rate > 0    ? send_at_rate(probe, err)
+                                        : send_all(probe, err);
     if (st == PM_OK && probe->n_sent == probe->n) {
-        st = wait_for(p, probe->n, err);
+        st = wait_for(probe, probe->n, err);
     }
     probe->seconds = pmi_seconds() - start;
     return st;
 }
 
 /* Nobody waits for what has not ended by now. */
-static void cancel_rest(const probing *p) {
+static void cancel_rest(const pm_probe *probe) {
     pm_error unused;
-    if (p->probe->n_ended < p->probe->n_sent) {
-        (void)pmi_board_cancel(p->probe->producer->traces->redis, p->probe->job, &unused);
+    if (probe->n_ended < probe->n_sent) {
+        (void)pmi_board_cancel(probe->producer->traces->redis, probe->job, &unused);
     }
 }
 
 pm_status pmi_probe_run(pm_probe *probe, pm_error *err) {
     const pm_producer *producer = probe->producer;
-    probing p = {.probe = probe};
-    probe->items = pmi_malloc(probe->n, PM_DIGEST_BYTES);
-    probe->places = pmi_malloc(probe->n, sizeof *probe->places);
-    probe->units = pmi_calloc(probe->n, sizeof *probe->units);
-    pm_status st = probe->items != NULL && probe->places != NULL && probe->units != NULL
-                       ? name_units(&p, err)
-                       : pmi_fail_memory(err, "units", probe->n * sizeof *probe->units);
+    probe->items = pmi_pool_array(&probe->pool, probe->n, sizeof *probe->items);
+    probe->places = pmi_pool_array(&probe->pool, probe->n, sizeof *probe->places);
+    probe->units = pmi_pool_zeros(&probe->pool, probe->n, sizeof *probe->units);
+    pm_status st = pmi_pool_check(&probe->pool, err, "units", probe->n * sizeof *probe->units);
+    PM_THEN(st, name_units(probe, err));
     PM_THEN(st, pmi_reader_open(producer->kafka, PM_TOPIC_EVENTS, false,
-                                pmi_deadline_within(&producer->deadline, REACH_SECONDS, 0.1), producer->log, &p.events,
-                                err));
+                                pmi_deadline_within(&producer->deadline, REACH_SECONDS, 0.1), producer->log,
+                                &probe->events, err));
     if (st == PM_OK) {
-        st = run_probe(&p, err);
-        cancel_rest(&p);
+        st = run_probe(probe, err);
+        cancel_rest(probe);
     }
-    if (p.events != NULL) {
-        pmi_reader_close(p.events);
+    if (probe->events != NULL) {
+        pmi_reader_close(probe->events);
     }
     return st;
 }
 
 void pmi_probe_free(pm_probe *probe) {
-    free(probe->units);
-    free(probe->items);
-    free(probe->places);
+    pmi_pool_free(&probe->pool);
     probe->units = NULL;
     probe->items = NULL;
     probe->places = NULL;

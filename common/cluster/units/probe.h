@@ -5,7 +5,7 @@
 #include "units/producer.h"
 
 typedef struct pm_probe_unit {
-    uint8_t unit[PM_DIGEST_BYTES];
+    pm_digest unit;
     double sent, ended; /* pmi_seconds() */
     bool has_ended, has_failed;
     bool is_timed;    /* an event told when it ended; a sweep only tells that it did */
@@ -22,10 +22,13 @@ typedef struct pm_probe {
     pm_status (*limit)(void *ctx, double seconds, pm_error *err); /* called before each wait: sets the deadline anew */
     void *ctx;
     /* filled by pmi_probe_run: */
-    uint8_t job[PM_DIGEST_BYTES];
-    pm_probe_unit *units;              /* by id */
-    uint8_t (*items)[PM_DIGEST_BYTES]; /* of each unit, in the order of sending */
-    uint32_t *places;                  /* of each unit in `units`, in the order of sending */
+    pm_digest job;
+    pm_probe_unit *units; /* by id */
+    pm_digest *items;     /* of each unit, in the order of sending */
+    uint32_t *places;     /* of each unit in `units`, in the order of sending */
+    pm_pool pool;         /* the arrays */
+    struct pm_reader *events;
+    double next_sweep;
     size_t n_sent;
     double last_ended, looked; /* pmi_seconds(): when a unit ended; when lost ones were looked for */
     size_t n_ended, n_failed;

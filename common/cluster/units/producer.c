@@ -1,10 +1,6 @@
 /* A producer: what is sent through, and what has arrived. */
 #include <stdio.h>
-#include <string.h>
 
-#include "base/mem.h"
-#include "base/retry.h"
-#include "kafka/sender.h"
 #include "units/producer.h"
 
 /* Until Kafka answers at the start, and what either server may be away later. */
@@ -12,9 +8,8 @@
 #define PATIENCE_SECONDS 120.0
 
 static pm_status reach(pm_producer *p, pm_error *err) {
-    pm_status st =
-        pmi_sender_open(p->kafka, PM_DELIVERY_SECONDS, pmi_deliveries_report, p->deliveries, p->log, &p->sender, err);
-    PM_TRY(st);
+    PM_TRY(
+        pmi_sender_open(p->kafka, PM_DELIVERY_SECONDS, pmi_deliveries_report, p->deliveries, p->log, &p->sender, err));
     rd_kafka_t *rk = pmi_sender_handle(p->sender);
     PM_TRY(pmi_kafka_reach(rk, p->kafka, pmi_sender_health(p->sender),
                            pmi_deadline_within(&p->deadline, REACH_SECONDS, 0.1), err));
@@ -33,6 +28,15 @@ static pm_status set_trace(pm_producer *p, const char *traceparent, pm_error *er
     return pmi_traceparent_draw(p->trace, err);
 }
 
+static pm_status set_partitions(pm_producer *p, size_t n, pm_error *err) {
+    uint64_t *load = n > 0 ? pmi_calloc(n, sizeof *load) : NULL;
+    PM_TRY(load != NULL ? PM_OK : pmi_fail_memory(err, "the loads of partitions", n * sizeof *load));
+    free(p->load);
+    p->load = load;
+    p->n_partitions = n;
+    return PM_OK;
+}
+
 pm_status pmi_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent,
                             const pm_deadline *deadline, const pm_log *log, pm_producer *out, pm_error *err) {
     *out = (pm_producer){.kafka = kafka,
@@ -44,34 +48,21 @@ pm_status pmi_producer_open(const pm_kafka_options *kafka, pm_traces *traces, co
     pm_status st = out->deliveries != NULL ? set_trace(out, traceparent, err)
                                            : pmi_fail_memory(err, "a producer", sizeof *out->deliveries);
     PM_THEN(st, reach(out, err));
-    if (st == PM_OK) {
-        out->load = pmi_calloc(out->n_partitions, sizeof *out->load);
-        if (out->load == NULL || out->n_partitions == 0) {
-            st = pmi_fail_memory(err, "the loads of partitions", out->n_partitions * sizeof *out->load);
-        }
-    }
+    PM_THEN(st, set_partitions(out, out->n_partitions, err));
     if (st != PM_OK) {
         pmi_producer_close(out);
     }
     return st;
 }
 
-/* A topic that has fewer partitions now gets all units on those; units that were sent to others are lost, and found to
- * be. */
+/* With fewer partitions than before, units that were sent to the others are lost, and found to be. */
 pm_status pmi_producer_mend_topics(pm_producer *p, pm_error *err) {
     size_t n;
     pm_status st = pmi_topics_mend(pmi_sender_handle(p->sender), p->kafka, p->log, &n, err);
     if (st != PM_OK || n == p->n_partitions) {
         return st;
     }
-    uint64_t *load = pmi_calloc(n, sizeof *load);
-    if (load == NULL) {
-        return pmi_fail_memory(err, "the loads of partitions", n * sizeof *load);
-    }
-    free(p->load);
-    p->load = load;
-    p->n_partitions = n;
-    return PM_OK;
+    return set_partitions(p, n, err);
 }
 
 pm_retry pmi_producer_retry(pm_producer *p, const char *what) {

@@ -28,8 +28,7 @@ typedef struct pm_producer {
     void *ctx;
 } pm_producer;
 
-/* Reaches Kafka, checks it, makes the topics; Redis was checked by whoever opened it. `traceparent` (NULL: drawn anew)
- * goes with every message. Close with pmi_producer_close. */
+/* Reaches Kafka, checks it, makes the topics. `traceparent` (NULL: drawn anew) goes with every message. */
 pm_status pmi_producer_open(const pm_kafka_options *kafka, pm_traces *traces, const char *traceparent,
                             const pm_deadline *deadline, const pm_log *log, pm_producer *out, pm_error *err);
 void pmi_producer_close(pm_producer *p);
@@ -49,8 +48,7 @@ typedef struct pm_delivery {
     int64_t offset;
 } pm_delivery;
 
-/* A report names its message by a number that never comes again, so that a late one of an earlier batch touches
- * nothing. */
+/* A report names its message by a number that never comes again: a late one touches nothing. */
 typedef struct pm_deliveries {
     uint64_t base; /* number of the first message of this batch */
     size_t n, capacity;

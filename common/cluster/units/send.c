@@ -2,13 +2,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
-#include "base/retry.h"
-#include "kafka/sender.h"
-#include "trace/codec.h"
-#include "units/pack.h"
-
 /* ---- deliveries ---------------------------------------------------------------------------------------- */
 
 pm_status pmi_deliveries_begin(pm_deliveries *deliveries, size_t n, pm_error *err) {
@@ -52,7 +45,7 @@ void pmi_deliveries_report(void *ctx, void *opaque, int32_t partition, int64_t o
 /* A unit on its way. */
 typedef struct parcel {
     pm_new_unit *unit;
-    uint8_t id[PM_DIGEST_BYTES];
+    pm_digest id;
     pm_buffer value;
     size_t partition;
     bool is_claim;
@@ -60,7 +53,7 @@ typedef struct parcel {
 
 /* ---- making the message ---- */
 
-static pm_status put_blob(pm_producer *p, const pm_buffer *encoded, uint8_t digest[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status put_blob(pm_producer *p, const pm_buffer *encoded, pm_digest digest, pm_error *err) {
     pm_status st = pmi_digest(PM_SHA256, encoded->bytes, encoded->size, digest, err);
     PM_TRY(st);
     pm_retry retry = pmi_producer_retry(p, "Redis");
@@ -114,9 +107,7 @@ static void place_parcel(pm_producer *p, const uint8_t *job, parcel *one) {
 static pm_status write_records(pm_producer *p, const uint8_t *job, const parcel *parcels, size_t n,
                                const pm_delivery *deliveries, bool fresh, pm_error *err) {
     pm_unit_record *records = pmi_calloc(n, sizeof *records);
-    if (records == NULL) {
-        return pmi_fail_memory(err, "the records of units", n * sizeof *records);
-    }
+    PM_TRY(records != NULL ? PM_OK : pmi_fail_memory(err, "the records of units", n * sizeof *records));
     double now = pmi_now();
     for (size_t i = 0; i < n; i++) {
         const pm_new_unit *unit = parcels[i].unit;
@@ -160,8 +151,7 @@ static pm_status send_one(pm_producer *p, const uint8_t *job, const parcel *one,
     return pmi_sender_send(p->sender, &message, err);
 }
 
-/* Sends what has not arrived yet, and waits for the reports. A message whose report was lost goes twice, which is
- * harmless. */
+/* Sends what has not arrived, and waits for the reports. A message whose report was lost goes twice, harmlessly. */
 static pm_status try_delivery(pm_producer *p, const uint8_t *job, const parcel *parcels, size_t n, pm_error *err) {
     pm_status st = PM_OK;
     for (size_t i = 0; st == PM_OK && i < n; i++) {
@@ -204,9 +194,8 @@ static pm_status deliver(pm_producer *p, const uint8_t *job, parcel *parcels, si
     } while (pmi_retry_again(&retry, st, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (!p->deliveries->items[i].arrived) {
-            char hex[PM_DIGEST_HEX];
-            pmi_hex(parcels[i].id, hex);
-            st = pmi_fail(err, PM_ETEMPORARY, "unit %s: Kafka did not say that it has it; submit again", hex);
+            st = pmi_fail(err, PM_ETEMPORARY, "unit %s: Kafka did not say that it has it; submit again",
+                          PM_HEX(parcels[i].id));
         }
     }
     return st;
@@ -250,7 +239,7 @@ static pm_status send_all(pm_producer *p, const uint8_t *job, pm_new_unit *units
     return st;
 }
 
-pm_status pmi_send_units(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], pm_new_unit *units, size_t n, bool fresh,
+pm_status pmi_send_units(pm_producer *p, const pm_digest job, pm_new_unit *units, size_t n, bool fresh,
                          size_t *n_claims, pm_error *err) {
     size_t claims = 0;
     if (n == 0) {
@@ -282,9 +271,7 @@ pm_status pmi_send_units(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], pm_
 static pm_status find_pieces(const pm_classes *classes, const uint32_t *numbers, size_t n, pm_piece **out,
                              uint64_t *total, pm_error *err) {
     pm_piece *pieces = pmi_malloc(n, sizeof *pieces);
-    if (pieces == NULL) {
-        return pmi_fail_memory(err, "the SCCs to send", n * sizeof *pieces);
-    }
+    PM_TRY(pieces != NULL ? PM_OK : pmi_fail_memory(err, "the SCCs to send", n * sizeof *pieces));
     *total = 0;
     for (size_t i = 0; i < n; i++) {
         const pm_topology *t = &classes->canon[numbers[i]].topology;
@@ -313,7 +300,7 @@ pm_status pmi_pack_classes(const pm_producer *p, const pm_classes *classes, cons
 typedef struct turn {
     pm_new_unit units[BODIES_AT_ONCE];
     size_t n;
-    uint8_t (*items)[PM_DIGEST_BYTES];
+    pm_digest *items;
     const pm_canon **canons;
 } turn;
 
@@ -331,7 +318,7 @@ static pm_status fill_turn(turn *t, const pm_classes *classes, pm_effort effort,
         pm_new_unit *unit = &t->units[t->n++];
         *unit = (pm_new_unit){
             .kind = &pmi_record_units,
-            .items = (const uint8_t(*)[PM_DIGEST_BYTES])(t->items + (packing->first[u] - base)),
+            .items = (const pm_digest *)(t->items + (packing->first[u] - base)),
             .n_items = count,
             .cost = packing->cost[u],
         };
@@ -340,8 +327,8 @@ static pm_status fill_turn(turn *t, const pm_classes *classes, pm_effort effort,
     return PM_OK;
 }
 
-pm_status pmi_send_packing(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_classes *classes,
-                           pm_effort effort, const pm_packing *packing, size_t *n_claims, pm_error *err) {
+pm_status pmi_send_packing(pm_producer *p, const pm_digest job, const pm_classes *classes, pm_effort effort,
+                           const pm_packing *packing, size_t *n_claims, pm_error *err) {
     size_t n = packing->first[packing->n_units];
     turn *t = pmi_calloc(1, sizeof *t);
     pm_status st = PM_OK;
@@ -368,9 +355,8 @@ pm_status pmi_send_packing(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], c
     return st;
 }
 
-pm_status pmi_send_classes(pm_producer *p, const uint8_t job[PM_DIGEST_BYTES], const pm_classes *classes,
-                           pm_effort effort, const uint32_t *numbers, size_t n, size_t *n_units, size_t *n_claims,
-                           pm_error *err) {
+pm_status pmi_send_classes(pm_producer *p, const pm_digest job, const pm_classes *classes, pm_effort effort,
+                           const uint32_t *numbers, size_t n, size_t *n_units, size_t *n_claims, pm_error *err) {
     pm_packing packing;
     pm_status st = pmi_pack_classes(p, classes, numbers, n, &packing, err);
     if (st == PM_OK) {

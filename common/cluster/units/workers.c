@@ -2,10 +2,6 @@
 
 #include <time.h>
 
-#include "base/clock.h"
-#include "base/retry.h"
-#include "redis/board.h"
-
 typedef struct worker_count {
     size_t workers, slots;
 } worker_count;

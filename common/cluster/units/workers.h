@@ -6,8 +6,7 @@
 
 /* Live workers and their slots. */
 pm_status pmi_count_workers(pm_redis *r, size_t *workers, size_t *slots, pm_error *err);
-/* The same; while there are none, waits for as long as a live one may take to be heard of (PM_WORKER_WAIT: Redis may
- * have been emptied, or away), within the producer's deadline. */
+/* The same; without any, waits for one at most PM_WORKER_WAIT (Redis may have been emptied), by the deadline. */
 pm_status pmi_wait_for_workers(pm_producer *producer, size_t *workers, size_t *slots, pm_error *err);
 
 #endif

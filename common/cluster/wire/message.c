@@ -7,7 +7,6 @@
 #include <string.h>
 #include <zstd.h>
 
-#include "base/mem.h"
 #include "base/utf8.h"
 #include "codec/cursor.h"
 #include "codec/writer.h"
@@ -15,6 +14,11 @@
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "arrays travel as they lie in memory, which must be little-endian"
 #endif
+
+const char *pmi_digest_text(const pm_digest digest, char text[PM_DIGEST_HEX]) {
+    pmi_hex(digest, text);
+    return text;
+}
 
 pm_span pmi_span_of(const char *text) {
     return (pm_span){(const uint8_t *)text, strlen(text)};
@@ -82,9 +86,7 @@ static pm_status copy_array(pm_span span, size_t width, void **values, size_t *c
         return pmi_fail(err, PM_EDATA, "expected an array of %zu-byte numbers, found %zu bytes", width, span.size);
     }
     void *copy = pmi_malloc(span.size, 1);
-    if (copy == NULL) {
-        return pmi_fail_memory(err, "an array of numbers", span.size);
-    }
+    PM_TRY(copy != NULL ? PM_OK : pmi_fail_memory(err, "an array of numbers", span.size));
     if (span.size > 0) {
         memcpy(copy, span.bytes, span.size);
     }
@@ -162,9 +164,7 @@ pm_status pmi_frame_unpack(const uint8_t *bytes, size_t n, size_t max, pm_buffer
     unsigned long long content = 0;
     PM_TRY(check_frame(bytes, n, max, &content, err));
     uint8_t *memory = pmi_malloc((size_t)content, 1);
-    if (memory == NULL) {
-        return pmi_fail_memory(err, "an unpacked payload", (size_t)content);
-    }
+    PM_TRY(memory != NULL ? PM_OK : pmi_fail_memory(err, "an unpacked payload", (size_t)content));
     size_t got = ZSTD_decompress(memory, (size_t)content, bytes, n);
     if (ZSTD_isError(got) || got != content) {
         free(memory);
@@ -185,24 +185,27 @@ static pm_status refuse(const pm_field *field, const char *why, pm_error *err) {
     return pmi_fail(err, PM_ESOFTWARE, "%s: %s", field->name, why);
 }
 
+/* What arrays are made of. */
+static const struct {
+    size_t bytes;
+    const char *name;
+} elements[] = {[PM_FIELD_DIGESTS] = {PM_DIGEST_BYTES, "digests"},
+                [PM_FIELD_U32S] = {sizeof(uint32_t), "uint32"},
+                [PM_FIELD_F64S] = {sizeof(double), "doubles"},
+                [PM_FIELD_LIST] = {0}};
+
 static pm_status check_span(const pm_field *field, const pm_span *span, pm_error *err) {
+    size_t width = elements[field->kind].bytes;
     if (span->size > field->max) {
         return pmi_fail(err, PM_ESOFTWARE, "%s: at most %" PRIu64 " bytes can be sent, found %zu", field->name,
                         field->max, span->size);
     }
-    switch (field->kind) {
-    case PM_FIELD_DIGESTS:
-        return span->size % PM_DIGEST_BYTES == 0 ? PM_OK : refuse(field, "the bytes are no array of digests", err);
-    case PM_FIELD_U32S:
-        return span->size % 4 == 0 ? PM_OK : refuse(field, "the bytes are no array of uint32", err);
-    case PM_FIELD_F64S:
-        return span->size % 8 == 0 ? PM_OK : refuse(field, "the bytes are no array of doubles", err);
-    case PM_FIELD_TEXT:
-        return pmi_utf8_valid(span->bytes, span->size, NULL) ? PM_OK
-                                                             : refuse(field, "it is not UTF-8 without U+0000", err);
-    default:
-        return PM_OK;
+    if (width > 0 && span->size % width != 0) {
+        return pmi_fail(err, PM_ESOFTWARE, "%s: the bytes are no array of %s", field->name, elements[field->kind].name);
     }
+    return field->kind != PM_FIELD_TEXT || pmi_utf8_valid(span->bytes, span->size, NULL)
+               ? PM_OK
+               : refuse(field, "it is not UTF-8 without U+0000", err);
 }
 
 static pm_status write_span(pm_writer *w, const pm_field *field, const pm_span *span, pm_error *err) {
@@ -215,7 +218,8 @@ static pm_status write_span(pm_writer *w, const pm_field *field, const pm_span *
     return w->status;
 }
 
-/* All kinds but lists. */
+static pm_status write_items(pm_writer *w, const pm_field *list, const pm_list *items, pm_error *err);
+
 static pm_status write_value(pm_writer *w, const pm_field *field, const void *message, pm_error *err) {
     const void *at = place(message, field);
     switch (field->kind) {
@@ -242,10 +246,20 @@ static pm_status write_value(pm_writer *w, const pm_field *field, const void *me
         pmi_writer_bin(w, at, PM_DIGEST_BYTES);
         return w->status;
     case PM_FIELD_LIST:
-        return refuse(field, "a list inside a list", err);
+        return write_items(w, field, at, err);
     default:
         return write_span(w, field, at, err);
     }
+}
+
+static pm_status write_map(pm_writer *w, const pm_message_type *type, const void *message, pm_error *err) {
+    msgpack_pack_map(&w->packer, pmi_message_fields(type));
+    PM_TRY(w->status);
+    for (const pm_field *f = type->fields; f->name != NULL; f++) {
+        pmi_writer_text(w, f->name);
+        PM_TRY(w->status != PM_OK ? w->status : write_value(w, f, message, err));
+    }
+    return PM_OK;
 }
 
 static pm_status write_items(pm_writer *w, const pm_field *list, const pm_list *items, pm_error *err) {
@@ -255,26 +269,9 @@ static pm_status write_items(pm_writer *w, const pm_field *list, const pm_list *
     }
     msgpack_pack_array(&w->packer, items->count);
     for (size_t i = 0; w->status == PM_OK && i < items->count; i++) {
-        const uint8_t *item = (const uint8_t *)items->items + i * list->item->size;
-        msgpack_pack_map(&w->packer, pmi_message_fields(list->item));
-        for (const pm_field *f = list->item->fields; f->name != NULL; f++) {
-            pmi_writer_text(w, f->name);
-            PM_TRY(write_value(w, f, item, err));
-        }
+        PM_TRY(write_map(w, list->item, (const uint8_t *)items->items + i * list->item->size, err));
     }
     return w->status;
-}
-
-static pm_status write_map(pm_writer *w, const pm_message_type *type, const void *message, pm_error *err) {
-    msgpack_pack_map(&w->packer, pmi_message_fields(type));
-    PM_TRY(w->status);
-    for (const pm_field *f = type->fields; f->name != NULL; f++) {
-        pmi_writer_text(w, f->name);
-        PM_TRY(w->status != PM_OK         ? w->status
-               : f->kind == PM_FIELD_LIST ? write_items(w, f, place(message, f), err)
-                                          : write_value(w, f, message, err));
-    }
-    return PM_OK;
 }
 
 /* The map of `size` bytes goes where it stays. */
@@ -367,36 +364,24 @@ static pm_status read_digest(pm_cursor *c, const pm_field *f, uint8_t *digest, p
     return PM_OK;
 }
 
-static size_t element_bytes(pm_field_kind kind) {
-    switch (kind) {
-    case PM_FIELD_DIGESTS:
-        return PM_DIGEST_BYTES;
-    case PM_FIELD_U32S:
-        return sizeof(uint32_t);
-    case PM_FIELD_F64S:
-        return sizeof(double);
-    default:
-        return 1;
-    }
-}
-
 static pm_status read_span(pm_cursor *c, const pm_field *f, pm_span *span, pm_error *err) {
     size_t at = c->at;
-    size_t width = element_bytes(f->kind);
+    size_t width = elements[f->kind].bytes;
     pm_status st = f->kind == PM_FIELD_TEXT ? pmi_cursor_text(c, &span->bytes, &span->size, f->name, err)
                                             : pmi_cursor_bin(c, &span->bytes, &span->size, f->name, err);
     if (st == PM_OK && span->size > f->max) {
         return too_much(f, at, " bytes", span->size, err);
     }
-    if (st == PM_OK && span->size % width != 0) {
+    if (st == PM_OK && width > 0 && span->size % width != 0) {
         return pmi_fail(err, PM_EDATA, "byte %zu: %s: expected values of %zu bytes each, found %zu bytes", at, f->name,
                         width, span->size);
     }
     return st;
 }
 
-/* All kinds but lists. */
-static pm_status read_value(pm_cursor *c, const pm_field *f, void *message, pm_error *err) {
+static pm_status read_list(pm_cursor *c, const pm_field *f, pm_list *list, pm_message_memory *memory, pm_error *err);
+
+static pm_status read_value(pm_cursor *c, const pm_field *f, void *message, pm_message_memory *memory, pm_error *err) {
     void *at = (uint8_t *)message + f->offset;
     switch (f->kind) {
     case PM_FIELD_UINT:
@@ -410,27 +395,23 @@ static pm_status read_value(pm_cursor *c, const pm_field *f, void *message, pm_e
     case PM_FIELD_DIGEST:
         return read_digest(c, f, at, err);
     case PM_FIELD_LIST:
-        return pmi_fail(err, PM_ESOFTWARE, "%s: a list inside a list", f->name);
+        return read_list(c, f, at, memory, err);
     default:
         return read_span(c, f, at, err);
     }
 }
 
-static pm_status read_map_head(pm_cursor *c, const pm_message_type *type, pm_error *err) {
+static pm_status read_map(pm_cursor *c, const pm_message_type *type, void *message, pm_message_memory *memory,
+                          pm_error *err) {
     uint64_t count = 0;
     size_t at = c->at, expected = pmi_message_fields(type);
     PM_TRY(pmi_cursor_map(c, &count, "a map", err));
     if (count != expected) {
         return pmi_fail(err, PM_EDATA, "byte %zu: expected a map of %zu keys, found %" PRIu64, at, expected, count);
     }
-    return PM_OK;
-}
-
-static pm_status read_item(pm_cursor *c, const pm_message_type *type, void *item, pm_error *err) {
-    PM_TRY(read_map_head(c, type, err));
     for (const pm_field *f = type->fields; f->name != NULL; f++) {
         PM_TRY(expect_key(c, f->name, err));
-        PM_TRY(read_value(c, f, item, err));
+        PM_TRY(read_value(c, f, message, memory, err));
     }
     return PM_OK;
 }
@@ -452,28 +433,15 @@ static pm_status read_list(pm_cursor *c, const pm_field *f, pm_list *list, pm_me
     }
     PM_TRY(st);
     *list = (pm_list){pmi_calloc((size_t)count, f->item->size), (size_t)count};
-    if (list->items == NULL) {
-        return pmi_fail_memory(err, f->name, (size_t)count * f->item->size);
-    }
+    PM_TRY(list->items != NULL ? PM_OK : pmi_fail_memory(err, f->name, (size_t)count * f->item->size));
     memory->lists[memory->n_lists++] = *list;
     for (size_t i = 0; st == PM_OK && i < count; i++) {
-        st = read_item(c, f->item, (uint8_t *)list->items + i * f->item->size, err);
+        st = read_map(c, f->item, (uint8_t *)list->items + i * f->item->size, memory, err);
         if (st != PM_OK) {
             pmi_fail_prefix(err, "%s, item %zu", f->name, i);
         }
     }
     return st;
-}
-
-static pm_status read_map(pm_cursor *c, const pm_message_type *type, void *message, pm_message_memory *memory,
-                          pm_error *err) {
-    PM_TRY(read_map_head(c, type, err));
-    for (const pm_field *f = type->fields; f->name != NULL; f++) {
-        PM_TRY(expect_key(c, f->name, err));
-        PM_TRY(f->kind == PM_FIELD_LIST ? read_list(c, f, (pm_list *)((uint8_t *)message + f->offset), memory, err)
-                                        : read_value(c, f, message, err));
-    }
-    return pmi_cursor_end(c, err);
 }
 
 pm_status pmi_message_decode_payload(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
@@ -487,6 +455,7 @@ pm_status pmi_message_decode_payload(const pm_message_type *type, const uint8_t 
         c = (pm_cursor){memory->unpacked.bytes, memory->unpacked.size, 0};
     }
     PM_THEN(st, read_map(&c, type, message, memory, err));
+    PM_THEN(st, pmi_cursor_end(&c, err));
     if (st != PM_OK) {
         pmi_message_memory_free(memory);
         memset(message, 0, type->size);

@@ -1,15 +1,19 @@
-/* Messages: what travels and what is stored in Redis, each a C struct described by a table of its fields.
- *
- * One encoder, one decoder and one JSON view walk the table, so that a message is added by writing its struct and its
- * table (wire/messages.h). Encoded: an envelope (codec/envelope.h) around a MessagePack map whose keys come in the
- * order of the table, all of them; the payload of a packed type is one zstd frame of that map. Any change of a table is
- * a new version (schemas/README.md). */
+/* Messages: what travels and what is stored in Redis, each a C struct described by a table of its fields
+ * (wire/messages.h), which one encoder, one decoder and one JSON view walk. Encoded: an envelope (codec/envelope.h)
+ * around a MessagePack map with all keys in the order of the table, in one zstd frame where the type is packed. Any
+ * change of a table is a new version (schemas/README.md). */
 #ifndef PM_WIRE_MESSAGE_H
 #define PM_WIRE_MESSAGE_H
 
 #include "base/hash.h"
 #include "base/mem.h"
 #include "codec/envelope.h"
+
+typedef uint8_t pm_digest[PM_DIGEST_BYTES];
+
+/* The digest's hexadecimal digits, which live to the end of the block that asks for them. */
+#define PM_HEX(digest) pmi_digest_text(digest, (char[PM_DIGEST_HEX]){0})
+const char *pmi_digest_text(const pm_digest digest, char text[PM_DIGEST_HEX]);
 
 /* Borrowed bytes. A text is UTF-8 without a final zero. */
 typedef struct pm_span {
@@ -32,7 +36,7 @@ typedef enum pm_field_kind {
     PM_FIELD_REAL,    /* double, finite */
     PM_FIELD_BOOL,    /* bool */
     PM_FIELD_TEXT,    /* pm_span, UTF-8 without U+0000 */
-    PM_FIELD_DIGEST,  /* uint8_t[PM_DIGEST_BYTES] as a bin */
+    PM_FIELD_DIGEST,  /* pm_digest as a bin */
     PM_FIELD_DIGESTS, /* pm_span of digests as one bin: a multiple of PM_DIGEST_BYTES */
     PM_FIELD_BIN,     /* pm_span */
     PM_FIELD_U32S,    /* pm_span of little-endian uint32 as one bin: a multiple of 4 bytes */
@@ -62,8 +66,7 @@ struct pm_message_type {
 /* Fields of the table. */
 size_t pmi_message_fields(const pm_message_type *type);
 
-/* Appends the encoded message; `out` is as it was after a failure. Errors: PM_ESOFTWARE for a value that its own table
- * refuses; PM_EOSERR. */
+/* Appends the encoded message; `out` is as it was after a failure. PM_ESOFTWARE: a value that its own table refuses. */
 pm_status pmi_message_encode(const pm_message_type *type, const void *message, pm_buffer *out, pm_error *err);
 
 /* What a decoded message borrows from: keep it as long as the message. All-zero is empty. */
@@ -84,16 +87,13 @@ pm_status pmi_message_decode(const pm_message_type *type, const uint8_t *bytes, 
 pm_status pmi_message_decode_payload(const pm_message_type *type, const uint8_t *bytes, size_t n, void *message,
                                      pm_message_memory *memory, pm_error *err);
 
-/* Arrays as spans and back; `values` of a span that is being encoded must be little-endian already, which pmi_u32s and
- * pmi_f64s see to on the machines this builds for. Reading copies into memory that the caller frees with free(); zero
- * values give a valid pointer. */
+/* Arrays as spans (little-endian, as all machines here) and back, as copies to free(). */
 pm_span pmi_u32s(const uint32_t *values, size_t count);
 pm_span pmi_f64s(const double *values, size_t count);
 pm_status pmi_u32s_read(pm_span span, uint32_t **values, size_t *count, pm_error *err);
 pm_status pmi_f64s_read(pm_span span, double **values, size_t *count, pm_error *err);
 
-/* `text` as what a text field takes, in `room` of n bytes: it is mended (pmi_utf8_mend), and cut with
- * "..." after n - 1 bytes. For texts whose bytes others chose: paths, errors. */
+/* `text` mended (pmi_utf8_mend) and cut with "..." after n - 1 bytes: paths and errors may be any bytes. */
 pm_span pmi_span_clean(const char *text, char *room, size_t n);
 
 /* A span as a zero-terminated string of at most n - 1 bytes into `text`, cut with "..." when longer. */

@@ -21,219 +21,123 @@
 #define MAX_SLOTS 4096
 #define MAX_PARTITIONS ((size_t)4 << 16)
 
+/* The fields of struct s. */
 #define FIELD(s, name, kind, max)                                                                                      \
     { #name, kind, offsetof(s, name), max, NULL }
+#define UINT(s, name, max) FIELD(s, name, PM_FIELD_UINT, max)
+#define INT(s, name) FIELD(s, name, PM_FIELD_INT, 0)
+#define REAL(s, name) FIELD(s, name, PM_FIELD_REAL, 0)
+#define BOOL(s, name) FIELD(s, name, PM_FIELD_BOOL, 0)
+#define TEXT(s, name, max) FIELD(s, name, PM_FIELD_TEXT, max)
+#define DIGEST(s, name) FIELD(s, name, PM_FIELD_DIGEST, 0)
+#define DIGESTS(s, name, max) FIELD(s, name, PM_FIELD_DIGESTS, max)
+#define BIN(s, name, max) FIELD(s, name, PM_FIELD_BIN, max)
+#define U32S(s, name, max) FIELD(s, name, PM_FIELD_U32S, max)
+#define F64S(s, name, max) FIELD(s, name, PM_FIELD_F64S, max)
 
-static const pm_field unit_fields[] = {
-    FIELD(pm_unit_message, kind, PM_FIELD_TEXT, MAX_WORD), FIELD(pm_unit_message, job, PM_FIELD_DIGEST, 0),
-    FIELD(pm_unit_message, unit, PM_FIELD_DIGEST, 0),      FIELD(pm_unit_message, cost, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_unit_message, body, PM_FIELD_BIN, MAX_BODY),  {0},
-};
+/* A type without the "phasemill." of its name; `unpacked` 0: it is not packed. */
+#define TYPE(name, s, unpacked, ...)                                                                                   \
+    {                                                                                                                  \
+        "phasemill." name, 1, (unpacked) > 0, sizeof(s), unpacked, (const pm_field[]) {                                \
+            __VA_ARGS__, {                                                                                             \
+                0                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
 
-const pm_message_type pmi_unit_type = {"phasemill.unit", 1,          true, sizeof(pm_unit_message),
-                                       PM_UNIT_UNPACKED, unit_fields};
+const pm_message_type pmi_unit_type =
+    TYPE("unit", pm_unit_message, PM_UNIT_UNPACKED, TEXT(pm_unit_message, kind, MAX_WORD), DIGEST(pm_unit_message, job),
+         DIGEST(pm_unit_message, unit), UINT(pm_unit_message, cost, UINT64_MAX), BIN(pm_unit_message, body, MAX_BODY));
 
-static const pm_field claim_fields[] = {
-    FIELD(pm_claim_message, kind, PM_FIELD_TEXT, MAX_WORD),
-    FIELD(pm_claim_message, job, PM_FIELD_DIGEST, 0),
-    FIELD(pm_claim_message, unit, PM_FIELD_DIGEST, 0),
-    FIELD(pm_claim_message, cost, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_claim_message, blob, PM_FIELD_DIGEST, 0),
-    FIELD(pm_claim_message, size, PM_FIELD_UINT, UINT64_MAX),
-    {0},
-};
+const pm_message_type pmi_claim_type =
+    TYPE("claim", pm_claim_message, 0, TEXT(pm_claim_message, kind, MAX_WORD), DIGEST(pm_claim_message, job),
+         DIGEST(pm_claim_message, unit), UINT(pm_claim_message, cost, UINT64_MAX), DIGEST(pm_claim_message, blob),
+         UINT(pm_claim_message, size, UINT64_MAX));
 
-const pm_message_type pmi_claim_type = {"phasemill.claim", 1, false, sizeof(pm_claim_message), 0, claim_fields};
+const pm_message_type pmi_event_type =
+    TYPE("event", pm_event_message, 0, TEXT(pm_event_message, type, MAX_WORD), TEXT(pm_event_message, kind, MAX_WORD),
+         DIGEST(pm_event_message, job), DIGEST(pm_event_message, unit), TEXT(pm_event_message, worker, MAX_NAME),
+         REAL(pm_event_message, time), REAL(pm_event_message, seconds), UINT(pm_event_message, items, UINT64_MAX),
+         UINT(pm_event_message, recorded, UINT64_MAX), UINT(pm_event_message, known, UINT64_MAX),
+         TEXT(pm_event_message, error, PM_MAX_TEXT));
 
-static const pm_field event_fields[] = {
-    FIELD(pm_event_message, type, PM_FIELD_TEXT, MAX_WORD),
-    FIELD(pm_event_message, kind, PM_FIELD_TEXT, MAX_WORD),
-    FIELD(pm_event_message, job, PM_FIELD_DIGEST, 0),
-    FIELD(pm_event_message, unit, PM_FIELD_DIGEST, 0),
-    FIELD(pm_event_message, worker, PM_FIELD_TEXT, MAX_NAME),
-    FIELD(pm_event_message, time, PM_FIELD_REAL, 0),
-    FIELD(pm_event_message, seconds, PM_FIELD_REAL, 0),
-    FIELD(pm_event_message, items, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_event_message, recorded, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_event_message, known, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_event_message, error, PM_FIELD_TEXT, PM_MAX_TEXT),
-    {0},
-};
+const pm_message_type pmi_record_type = TYPE(
+    "record", pm_record_body, 0, UINT(pm_record_body, effort, PM_EFFORT_BEST), DIGESTS(pm_record_body, keys, MAX_BODY),
+    BIN(pm_record_body, as_given, MAX_BODY), U32S(pm_record_body, states, MAX_BODY),
+    U32S(pm_record_body, degrees, MAX_BODY), U32S(pm_record_body, targets, MAX_BODY));
 
-const pm_message_type pmi_event_type = {"phasemill.event", 1, false, sizeof(pm_event_message), 0, event_fields};
+_Static_assert(sizeof(size_t) == sizeof(uint64_t), "counts of a request travel as they lie in memory");
+#define REQUEST(name, kind, max)                                                                                       \
+    { #name, kind, offsetof(pm_evaluate_body, request.name), max, NULL }
 
-static const pm_field record_fields[] = {
-    FIELD(pm_record_body, effort, PM_FIELD_UINT, PM_EFFORT_BEST),
-    FIELD(pm_record_body, keys, PM_FIELD_DIGESTS, MAX_BODY),
-    FIELD(pm_record_body, as_given, PM_FIELD_BIN, MAX_BODY),
-    FIELD(pm_record_body, states, PM_FIELD_U32S, MAX_BODY),
-    FIELD(pm_record_body, degrees, PM_FIELD_U32S, MAX_BODY),
-    FIELD(pm_record_body, targets, PM_FIELD_U32S, MAX_BODY),
-    {0},
-};
+const pm_message_type pmi_evaluate_type = TYPE(
+    "evaluate", pm_evaluate_body, 0, DIGEST(pm_evaluate_body, result), BOOL(pm_evaluate_body, fused),
+    BOOL(pm_evaluate_body, normalize_start), REQUEST(n_theta, PM_FIELD_UINT, UINT64_MAX),
+    UINT(pm_evaluate_body, n_params, UINT64_MAX), F64S(pm_evaluate_body, theta, MAX_BODY),
+    REQUEST(n_moments, PM_FIELD_UINT, UINT32_MAX), REQUEST(factorial, PM_FIELD_BOOL, 0),
+    REQUEST(covariance, PM_FIELD_BOOL, 0), REQUEST(n_rewards, PM_FIELD_UINT, UINT64_MAX),
+    F64S(pm_evaluate_body, rewards, MAX_BODY), REQUEST(n_times, PM_FIELD_UINT, UINT64_MAX),
+    F64S(pm_evaluate_body, times, MAX_BODY), REQUEST(times_per_theta, PM_FIELD_BOOL, 0), REQUEST(pdf, PM_FIELD_BOOL, 0),
+    REQUEST(cdf, PM_FIELD_BOOL, 0), REQUEST(tolerance, PM_FIELD_REAL, 0), REQUEST(tail_accuracy, PM_FIELD_BOOL, 0));
 
-const pm_message_type pmi_record_type = {"phasemill.record", 1, false, sizeof(pm_record_body), 0, record_fields};
+const pm_message_type pmi_probe_type =
+    TYPE("probe", pm_probe_body, 0, UINT(pm_probe_body, number, UINT64_MAX), REAL(pm_probe_body, seconds),
+         UINT(pm_probe_body, bytes, UINT64_MAX), BOOL(pm_probe_body, crash));
 
-static const pm_field evaluate_fields[] = {
-    FIELD(pm_evaluate_body, result, PM_FIELD_DIGEST, 0),
-    FIELD(pm_evaluate_body, fused, PM_FIELD_BOOL, 0),
-    FIELD(pm_evaluate_body, normalize_start, PM_FIELD_BOOL, 0),
-    FIELD(pm_evaluate_body, n_theta, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_evaluate_body, n_params, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_evaluate_body, theta, PM_FIELD_F64S, MAX_BODY),
-    FIELD(pm_evaluate_body, n_moments, PM_FIELD_UINT, UINT32_MAX),
-    FIELD(pm_evaluate_body, factorial, PM_FIELD_BOOL, 0),
-    FIELD(pm_evaluate_body, covariance, PM_FIELD_BOOL, 0),
-    FIELD(pm_evaluate_body, n_rewards, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_evaluate_body, rewards, PM_FIELD_F64S, MAX_BODY),
-    FIELD(pm_evaluate_body, n_times, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_evaluate_body, times, PM_FIELD_F64S, MAX_BODY),
-    FIELD(pm_evaluate_body, times_per_theta, PM_FIELD_BOOL, 0),
-    FIELD(pm_evaluate_body, pdf, PM_FIELD_BOOL, 0),
-    FIELD(pm_evaluate_body, cdf, PM_FIELD_BOOL, 0),
-    FIELD(pm_evaluate_body, tolerance, PM_FIELD_REAL, 0),
-    FIELD(pm_evaluate_body, tail_accuracy, PM_FIELD_BOOL, 0),
-    {0},
-};
+const pm_message_type pmi_blob_type =
+    TYPE("blob", pm_blob_message, 0, DIGEST(pm_blob_message, digest), UINT(pm_blob_message, size, UINT64_MAX),
+         UINT(pm_blob_message, chunks, UINT64_MAX), BIN(pm_blob_message, bytes, MAX_BLOB));
 
-const pm_message_type pmi_evaluate_type = {"phasemill.evaluate",     1, false,
-                                           sizeof(pm_evaluate_body), 0, evaluate_fields};
+const pm_message_type pmi_manifest_type =
+    TYPE("manifest", pm_manifest_message, MANIFEST_UNPACKED, DIGEST(pm_manifest_message, job),
+         UINT(pm_manifest_message, effort, PM_EFFORT_BEST), BIN(pm_manifest_message, as_given, MAX_BIN),
+         U32S(pm_manifest_message, class_of, MAX_BIN), U32S(pm_manifest_message, names, MAX_BIN),
+         BIN(pm_manifest_message, graph, MAX_BIN));
 
-static const pm_field probe_fields[] = {
-    FIELD(pm_probe_body, number, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_probe_body, seconds, PM_FIELD_REAL, 0),
-    FIELD(pm_probe_body, bytes, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_probe_body, crash, PM_FIELD_BOOL, 0),
-    {0},
-};
+const pm_message_type pmi_job_type =
+    TYPE("job", pm_job_message, 0, DIGEST(pm_job_message, job), TEXT(pm_job_message, kind, MAX_WORD),
+         TEXT(pm_job_message, source, PM_MAX_TEXT), REAL(pm_job_message, created),
+         UINT(pm_job_message, effort, PM_EFFORT_BEST), UINT(pm_job_message, states, UINT64_MAX),
+         UINT(pm_job_message, items, UINT64_MAX), UINT(pm_job_message, known, UINT64_MAX),
+         UINT(pm_job_message, units, UINT64_MAX), TEXT(pm_job_message, trace, MAX_NAME));
 
-const pm_message_type pmi_probe_type = {"phasemill.probe", 1, false, sizeof(pm_probe_body), 0, probe_fields};
+const pm_message_type pmi_unit_record_type =
+    TYPE("unit-record", pm_unit_record, 0, DIGEST(pm_unit_record, unit), DIGEST(pm_unit_record, job),
+         TEXT(pm_unit_record, kind, MAX_WORD), UINT(pm_unit_record, cost, UINT64_MAX),
+         UINT(pm_unit_record, partition, INT32_MAX), INT(pm_unit_record, offset), REAL(pm_unit_record, time),
+         DIGESTS(pm_unit_record, items, MAX_BODY));
 
-static const pm_field blob_fields[] = {
-    FIELD(pm_blob_message, digest, PM_FIELD_DIGEST, 0),
-    FIELD(pm_blob_message, size, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_blob_message, chunks, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_blob_message, bytes, PM_FIELD_BIN, MAX_BLOB),
-    {0},
-};
+const pm_message_type pmi_outcome_type =
+    TYPE("outcome", pm_outcome_message, 0, DIGEST(pm_outcome_message, unit), DIGEST(pm_outcome_message, job),
+         TEXT(pm_outcome_message, kind, MAX_WORD), UINT(pm_outcome_message, code, UINT8_MAX),
+         TEXT(pm_outcome_message, error, PM_MAX_TEXT), DIGESTS(pm_outcome_message, scc, PM_DIGEST_BYTES),
+         UINT(pm_outcome_message, attempts, UINT64_MAX), TEXT(pm_outcome_message, worker, MAX_NAME),
+         TEXT(pm_outcome_message, topic, MAX_TOPIC), UINT(pm_outcome_message, partition, INT32_MAX),
+         INT(pm_outcome_message, offset), REAL(pm_outcome_message, time), REAL(pm_outcome_message, seconds));
 
-const pm_message_type pmi_blob_type = {"phasemill.blob", 1, false, sizeof(pm_blob_message), 0, blob_fields};
+const pm_message_type pmi_running_type =
+    TYPE("running-unit", pm_running_unit, 0, DIGEST(pm_running_unit, unit), DIGEST(pm_running_unit, job),
+         TEXT(pm_running_unit, kind, MAX_WORD), UINT(pm_running_unit, pid, UINT64_MAX),
+         UINT(pm_running_unit, attempt, UINT64_MAX), UINT(pm_running_unit, item, UINT64_MAX),
+         UINT(pm_running_unit, items, UINT64_MAX), REAL(pm_running_unit, since));
 
-static const pm_field manifest_fields[] = {
-    FIELD(pm_manifest_message, job, PM_FIELD_DIGEST, 0),
-    FIELD(pm_manifest_message, effort, PM_FIELD_UINT, PM_EFFORT_BEST),
-    FIELD(pm_manifest_message, as_given, PM_FIELD_BIN, MAX_BIN),
-    FIELD(pm_manifest_message, class_of, PM_FIELD_U32S, MAX_BIN),
-    FIELD(pm_manifest_message, names, PM_FIELD_U32S, MAX_BIN),
-    FIELD(pm_manifest_message, graph, PM_FIELD_BIN, MAX_BIN),
-    {0},
-};
+const pm_message_type pmi_worker_type =
+    TYPE("worker", pm_worker_message, 0, TEXT(pm_worker_message, id, MAX_NAME), TEXT(pm_worker_message, host, MAX_NAME),
+         TEXT(pm_worker_message, version, MAX_NAME), UINT(pm_worker_message, pid, UINT64_MAX),
+         TEXT(pm_worker_message, state, MAX_WORD), REAL(pm_worker_message, started), REAL(pm_worker_message, time),
+         UINT(pm_worker_message, slots, UINT16_MAX),
+         {"units", PM_FIELD_LIST, offsetof(pm_worker_message, units), MAX_SLOTS, &pmi_running_type},
+         U32S(pm_worker_message, partitions, MAX_PARTITIONS), UINT(pm_worker_message, done, UINT64_MAX),
+         UINT(pm_worker_message, failed, UINT64_MAX), UINT(pm_worker_message, recorded, UINT64_MAX),
+         UINT(pm_worker_message, known, UINT64_MAX), UINT(pm_worker_message, resident, UINT64_MAX));
 
-const pm_message_type pmi_manifest_type = {
-    "phasemill.manifest", 1, true, sizeof(pm_manifest_message), MANIFEST_UNPACKED, manifest_fields};
-
-static const pm_field job_fields[] = {
-    FIELD(pm_job_message, job, PM_FIELD_DIGEST, 0),
-    FIELD(pm_job_message, kind, PM_FIELD_TEXT, MAX_WORD),
-    FIELD(pm_job_message, source, PM_FIELD_TEXT, PM_MAX_TEXT),
-    FIELD(pm_job_message, created, PM_FIELD_REAL, 0),
-    FIELD(pm_job_message, effort, PM_FIELD_UINT, PM_EFFORT_BEST),
-    FIELD(pm_job_message, states, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_job_message, items, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_job_message, known, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_job_message, units, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_job_message, trace, PM_FIELD_TEXT, MAX_NAME),
-    {0},
-};
-
-const pm_message_type pmi_job_type = {"phasemill.job", 1, false, sizeof(pm_job_message), 0, job_fields};
-
-static const pm_field unit_record_fields[] = {
-    FIELD(pm_unit_record, unit, PM_FIELD_DIGEST, 0),
-    FIELD(pm_unit_record, job, PM_FIELD_DIGEST, 0),
-    FIELD(pm_unit_record, kind, PM_FIELD_TEXT, MAX_WORD),
-    FIELD(pm_unit_record, cost, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_unit_record, partition, PM_FIELD_UINT, INT32_MAX),
-    FIELD(pm_unit_record, offset, PM_FIELD_INT, 0),
-    FIELD(pm_unit_record, time, PM_FIELD_REAL, 0),
-    FIELD(pm_unit_record, items, PM_FIELD_DIGESTS, MAX_BODY),
-    {0},
-};
-
-const pm_message_type pmi_unit_record_type = {"phasemill.unit-record", 1, false,
-                                              sizeof(pm_unit_record),  0, unit_record_fields};
-
-static const pm_field outcome_fields[] = {
-    FIELD(pm_outcome_message, unit, PM_FIELD_DIGEST, 0),
-    FIELD(pm_outcome_message, job, PM_FIELD_DIGEST, 0),
-    FIELD(pm_outcome_message, kind, PM_FIELD_TEXT, MAX_WORD),
-    FIELD(pm_outcome_message, code, PM_FIELD_UINT, UINT8_MAX),
-    FIELD(pm_outcome_message, error, PM_FIELD_TEXT, PM_MAX_TEXT),
-    FIELD(pm_outcome_message, scc, PM_FIELD_DIGESTS, PM_DIGEST_BYTES),
-    FIELD(pm_outcome_message, attempts, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_outcome_message, worker, PM_FIELD_TEXT, MAX_NAME),
-    FIELD(pm_outcome_message, topic, PM_FIELD_TEXT, MAX_TOPIC),
-    FIELD(pm_outcome_message, partition, PM_FIELD_UINT, INT32_MAX),
-    FIELD(pm_outcome_message, offset, PM_FIELD_INT, 0),
-    FIELD(pm_outcome_message, time, PM_FIELD_REAL, 0),
-    FIELD(pm_outcome_message, seconds, PM_FIELD_REAL, 0),
-    {0},
-};
-
-const pm_message_type pmi_outcome_type = {"phasemill.outcome", 1, false, sizeof(pm_outcome_message), 0, outcome_fields};
-
-static const pm_field running_unit_fields[] = {
-    FIELD(pm_running_unit, unit, PM_FIELD_DIGEST, 0),
-    FIELD(pm_running_unit, job, PM_FIELD_DIGEST, 0),
-    FIELD(pm_running_unit, kind, PM_FIELD_TEXT, MAX_WORD),
-    FIELD(pm_running_unit, pid, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_running_unit, attempt, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_running_unit, item, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_running_unit, items, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_running_unit, since, PM_FIELD_REAL, 0),
-    {0},
-};
-
-const pm_message_type pmi_running_type = {"phasemill.running-unit", 1, false,
-                                          sizeof(pm_running_unit),  0, running_unit_fields};
-
-static const pm_field worker_fields[] = {
-    FIELD(pm_worker_message, id, PM_FIELD_TEXT, MAX_NAME),
-    FIELD(pm_worker_message, host, PM_FIELD_TEXT, MAX_NAME),
-    FIELD(pm_worker_message, version, PM_FIELD_TEXT, MAX_NAME),
-    FIELD(pm_worker_message, pid, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_worker_message, state, PM_FIELD_TEXT, MAX_WORD),
-    FIELD(pm_worker_message, started, PM_FIELD_REAL, 0),
-    FIELD(pm_worker_message, time, PM_FIELD_REAL, 0),
-    FIELD(pm_worker_message, slots, PM_FIELD_UINT, UINT16_MAX),
-    {"units", PM_FIELD_LIST, offsetof(pm_worker_message, units), MAX_SLOTS, &pmi_running_type},
-    FIELD(pm_worker_message, partitions, PM_FIELD_U32S, MAX_PARTITIONS),
-    FIELD(pm_worker_message, done, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_worker_message, failed, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_worker_message, recorded, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_worker_message, known, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_worker_message, resident, PM_FIELD_UINT, UINT64_MAX),
-    {0},
-};
-
-const pm_message_type pmi_worker_type = {"phasemill.worker", 1, false, sizeof(pm_worker_message), 0, worker_fields};
-
-static const pm_field result_fields[] = {
-    FIELD(pm_result_message, result, PM_FIELD_DIGEST, 0),
-    FIELD(pm_result_message, n_theta, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_result_message, moments, PM_FIELD_F64S, MAX_BODY),
-    FIELD(pm_result_message, covariance, PM_FIELD_F64S, MAX_BODY),
-    FIELD(pm_result_message, atom, PM_FIELD_F64S, MAX_BODY),
-    FIELD(pm_result_message, pdf, PM_FIELD_F64S, MAX_BODY),
-    FIELD(pm_result_message, cdf, PM_FIELD_F64S, MAX_BODY),
-    FIELD(pm_result_message, survival, PM_FIELD_F64S, MAX_BODY),
-    FIELD(pm_result_message, steps, PM_FIELD_UINT, UINT64_MAX),
-    FIELD(pm_result_message, error_bound, PM_FIELD_REAL, 0),
-    {0},
-};
-
-const pm_message_type pmi_result_type = {"phasemill.result", 1, true, sizeof(pm_result_message), PM_UNIT_UNPACKED,
-                                         result_fields};
+const pm_message_type pmi_result_type =
+    TYPE("result", pm_result_message, PM_UNIT_UNPACKED, DIGEST(pm_result_message, result),
+         UINT(pm_result_message, n_theta, UINT64_MAX), F64S(pm_result_message, moments, MAX_BODY),
+         F64S(pm_result_message, covariance, MAX_BODY), F64S(pm_result_message, atom, MAX_BODY),
+         F64S(pm_result_message, pdf, MAX_BODY), F64S(pm_result_message, cdf, MAX_BODY),
+         F64S(pm_result_message, survival, MAX_BODY), UINT(pm_result_message, steps, UINT64_MAX),
+         REAL(pm_result_message, error_bound));
 
 const pm_message_type *const pmi_message_types[] = {&pmi_unit_type,     &pmi_claim_type,
                                                     &pmi_event_type,    &pmi_record_type,

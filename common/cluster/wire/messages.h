@@ -14,8 +14,8 @@
 /* A unit on the units topic, or in Redis behind a claim. Packed. */
 typedef struct pm_unit_message {
     pm_span kind; /* "record", "evaluate", "probe" */
-    uint8_t job[PM_DIGEST_BYTES];
-    uint8_t unit[PM_DIGEST_BYTES];
+    pm_digest job;
+    pm_digest unit;
     uint64_t cost; /* estimated microseconds of one core */
     pm_span body;  /* an encoded pm_record_body, pm_evaluate_body or pm_probe_body, by `kind` */
 } pm_unit_message;
@@ -24,10 +24,10 @@ extern const pm_message_type pmi_unit_type;
 /* Claim check: the unit is in Redis under `blob`, the SHA-256 of its encoded bytes, of which there are `size`. */
 typedef struct pm_claim_message {
     pm_span kind;
-    uint8_t job[PM_DIGEST_BYTES];
-    uint8_t unit[PM_DIGEST_BYTES];
+    pm_digest job;
+    pm_digest unit;
     uint64_t cost;
-    uint8_t blob[PM_DIGEST_BYTES];
+    pm_digest blob;
     uint64_t size;
 } pm_claim_message;
 extern const pm_message_type pmi_claim_type;
@@ -36,8 +36,8 @@ extern const pm_message_type pmi_claim_type;
 typedef struct pm_event_message {
     pm_span type; /* "done", "failed", "cancelled" */
     pm_span kind;
-    uint8_t job[PM_DIGEST_BYTES];
-    uint8_t unit[PM_DIGEST_BYTES];
+    pm_digest job;
+    pm_digest unit;
     pm_span worker;
     double time, seconds;
     uint64_t items, recorded, known; /* items of the unit; made by it; found to be there already */
@@ -59,22 +59,14 @@ typedef struct pm_record_body {
 } pm_record_body;
 extern const pm_message_type pmi_record_type;
 
-/* A slice of an evaluation; fields as in pm_request. */
+/* A slice of an evaluation. Of the request all travels but its pointers, threads and lanes. */
 typedef struct pm_evaluate_body {
-    uint8_t result[PM_DIGEST_BYTES]; /* key of the result: digest of all below, the job and the versions */
-    bool fused;                      /* the bits of fused multiply-add, else those of x86-64-v2 */
+    pm_digest result; /* key of the result: digest of all below, the job and the versions */
+    bool fused;       /* the bits of fused multiply-add, else those of x86-64-v2 */
     bool normalize_start;
-    uint64_t n_theta, n_params;
-    pm_span theta; /* f64s */
-    uint64_t n_moments;
-    bool factorial, covariance;
-    uint64_t n_rewards;
-    pm_span rewards; /* f64s */
-    uint64_t n_times;
-    pm_span times; /* f64s */
-    bool times_per_theta, pdf, cdf;
-    double tolerance;
-    bool tail_accuracy;
+    uint64_t n_params;
+    pm_request request;
+    pm_span theta, rewards, times; /* f64s */
 } pm_evaluate_body;
 extern const pm_message_type pmi_evaluate_type;
 
@@ -91,16 +83,15 @@ extern const pm_message_type pmi_probe_type;
 
 /* A value of any size: here, or in `chunks` chunks (redis/blob.h). */
 typedef struct pm_blob_message {
-    uint8_t digest[PM_DIGEST_BYTES];
+    pm_digest digest;
     uint64_t size, chunks;
     pm_span bytes; /* when chunks is 0 */
 } pm_blob_message;
 extern const pm_message_type pmi_blob_type;
 
-/* What any collector needs to finish a job: the graph, and its classes as pmi_classes_restore takes them (the keys
- * follow from them). Packed. */
+/* What any collector needs to finish a job: the graph, and its classes as pmi_classes_restore takes them. Packed. */
 typedef struct pm_manifest_message {
-    uint8_t job[PM_DIGEST_BYTES];
+    pm_digest job;
     uint64_t effort;
     pm_span as_given; /* a byte for each class */
     pm_span class_of; /* u32s: of each SCC, PM_NONE for a single state */
@@ -110,7 +101,7 @@ typedef struct pm_manifest_message {
 extern const pm_message_type pmi_manifest_type;
 
 typedef struct pm_job_message {
-    uint8_t job[PM_DIGEST_BYTES];
+    pm_digest job;
     pm_span kind;   /* of its units */
     pm_span source; /* where the graph came from */
     double created;
@@ -120,8 +111,8 @@ typedef struct pm_job_message {
 extern const pm_message_type pmi_job_type;
 
 typedef struct pm_unit_record {
-    uint8_t unit[PM_DIGEST_BYTES];
-    uint8_t job[PM_DIGEST_BYTES];
+    pm_digest unit;
+    pm_digest job;
     pm_span kind;
     uint64_t cost, partition;
     int64_t offset; /* -1: being sent */
@@ -132,8 +123,8 @@ extern const pm_message_type pmi_unit_record_type;
 
 /* How a unit ended; also why a job failed. */
 typedef struct pm_outcome_message {
-    uint8_t unit[PM_DIGEST_BYTES];
-    uint8_t job[PM_DIGEST_BYTES];
+    pm_digest unit;
+    pm_digest job;
     pm_span kind;
     uint64_t code; /* pm_status: 0 is done */
     pm_span error;
@@ -147,8 +138,8 @@ typedef struct pm_outcome_message {
 extern const pm_message_type pmi_outcome_type;
 
 typedef struct pm_running_unit {
-    uint8_t unit[PM_DIGEST_BYTES];
-    uint8_t job[PM_DIGEST_BYTES];
+    pm_digest unit;
+    pm_digest job;
     pm_span kind;
     uint64_t pid, attempt;
     uint64_t item, items; /* the item it is at, of how many */
@@ -172,7 +163,7 @@ extern const pm_message_type pmi_worker_type;
 
 /* A slice's result: arrays as in pm_result, row-major, empty for what was not asked for. Packed. */
 typedef struct pm_result_message {
-    uint8_t result[PM_DIGEST_BYTES];
+    pm_digest result;
     uint64_t n_theta;
     pm_span moments, covariance, atom, pdf, cdf, survival; /* f64s */
     uint64_t steps;

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "codec/cursor.h"
 #include "codec/writer.h"
 
@@ -39,7 +38,7 @@ static pm_status libcrypto_failed(pm_error *err) {
 }
 
 /* HMAC of a text under the cluster's key. */
-static pm_status derive(const char *key, size_t n, const char *text, uint8_t out[PM_DIGEST_BYTES], pm_error *err) {
+static pm_status derive(const char *key, size_t n, const char *text, pm_digest out, pm_error *err) {
     size_t got = 0;
     return EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, n, (const unsigned char *)text, strlen(text), out,
                      PM_DIGEST_BYTES, &got) != NULL &&
@@ -50,7 +49,7 @@ static pm_status derive(const char *key, size_t n, const char *text, uint8_t out
 
 static pm_status ready_type(const char *key, size_t n, EVP_MAC *method, size_t type, pm_seal *seal, pm_error *err) {
     char label[80], digest[] = "SHA256";
-    uint8_t own[PM_DIGEST_BYTES];
+    pm_digest own;
     const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
                                  OSSL_PARAM_construct_end()};
     (void)snprintf(label, sizeof label, "phasemill seal %d %s", VERSION, types[type]->name);
@@ -72,7 +71,7 @@ static void write_hex(const uint8_t id[ID_BYTES], char text[PM_SEAL_ID_TEXT]) {
 }
 
 pm_status pmi_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err) {
-    uint8_t id[PM_DIGEST_BYTES];
+    pm_digest id;
     *out = NULL;
     if (n < PM_MIN_SEAL_KEY) {
         return pmi_fail(err, PM_ECONFIG,
@@ -80,9 +79,7 @@ pm_status pmi_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err) 
                         PM_MIN_SEAL_KEY);
     }
     pm_seal *seal = pmi_calloc(1, sizeof *seal);
-    if (seal == NULL) {
-        return pmi_fail_memory(err, "the cluster's key", sizeof *seal);
-    }
+    PM_TRY(seal != NULL ? PM_OK : pmi_fail_memory(err, "the cluster's key", sizeof *seal));
     EVP_MAC *method = EVP_MAC_fetch(NULL, "HMAC", NULL);
     pm_status st = method != NULL ? derive(key, n, "phasemill key id", id, err) : libcrypto_failed(err);
     for (size_t i = 0; st == PM_OK && i < N_TYPES; i++) {
@@ -280,12 +277,11 @@ pm_status pmi_sealed_decode(const pm_seal *seal, pm_span name, const pm_message_
 
 /* ---- names ---- */
 
-pm_span pmi_seal_unit_name(const char *prefix, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                           const char *kind, char name[PM_SEAL_NAME]) {
-    char unit_hex[PM_DIGEST_HEX], job_hex[PM_DIGEST_HEX];
+pm_span pmi_seal_unit_name(const char *prefix, const pm_digest job, const pm_digest unit, const char *kind,
+                           char name[PM_SEAL_NAME]) {
+    char unit_hex[PM_DIGEST_HEX];
     pmi_hex(unit, unit_hex);
-    pmi_hex(job, job_hex);
-    (void)snprintf(name, PM_SEAL_NAME, "%.64s:units:{%s}:%s:%.16s", prefix, unit_hex, job_hex, kind);
+    (void)snprintf(name, PM_SEAL_NAME, "%.64s:units:{%s}:%s:%.16s", prefix, unit_hex, PM_HEX(job), kind);
     return pmi_span_of(name);
 }
 

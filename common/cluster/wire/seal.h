@@ -21,16 +21,14 @@
 /* A cluster.key made ready. One thread at a time. */
 typedef struct pm_seal pm_seal;
 
-/* The n bytes of the key are not kept. Free with pmi_seal_free (NULL is allowed). Errors: PM_ECONFIG when n is below
- * PM_MIN_SEAL_KEY; PM_EOSERR. */
+/* The n bytes of the key are not kept. Errors: PM_ECONFIG when n is below PM_MIN_SEAL_KEY; PM_EOSERR. */
 pm_status pmi_seal_new(const char *key, size_t n, pm_seal **out, pm_error *err);
 void pmi_seal_free(pm_seal *seal);
 /* The ID, which is no secret, as hexadecimal digits. */
 const char *pmi_seal_id(const pm_seal *seal);
 
-/* Seals in place what `out` holds from byte `from` on; `out` is as it was after a failure. `seal` NULL: stays as it is.
- * `type` is one that has seals (else PM_ESOFTWARE): unit (also for claim checks), event, blob, job, unit-record,
- * outcome, worker. */
+/* Seals in place what `out` holds from byte `from` on, or leaves `out` as it was. `seal` NULL: nothing is done.
+ * PM_ESOFTWARE: `type` is none that has seals. */
 pm_status pmi_seal_put(const pm_seal *seal, const pm_message_type *type, pm_span name, size_t from, pm_buffer *out,
                        pm_error *err);
 
@@ -50,8 +48,8 @@ pm_status pmi_sealed_decode(const pm_seal *seal, pm_span name, const pm_message_
                             size_t n, void *message, pm_message_memory *memory, pm_error *err);
 
 /* "PREFIX:units:{unit}:job:kind", for a message of the units topic; and "PREFIX:events". */
-pm_span pmi_seal_unit_name(const char *prefix, const uint8_t job[PM_DIGEST_BYTES], const uint8_t unit[PM_DIGEST_BYTES],
-                           const char *kind, char name[PM_SEAL_NAME]);
+pm_span pmi_seal_unit_name(const char *prefix, const pm_digest job, const pm_digest unit, const char *kind,
+                           char name[PM_SEAL_NAME]);
 pm_span pmi_seal_event_name(const char *prefix, char name[PM_SEAL_NAME]);
 
 #endif

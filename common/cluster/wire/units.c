@@ -4,12 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/mem.h"
-
 #define UNIT_ID_DOMAIN "phasemill unit 1"
 
-pm_status pmi_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], const uint8_t (*items)[PM_DIGEST_BYTES],
-                      size_t n_items, uint8_t unit[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_unit_id(const char *kind, const pm_digest job, const pm_digest *items, size_t n_items, pm_digest unit,
+                      pm_error *err) {
     pm_hasher *h;
     pm_status st = pmi_hasher_new(PM_SHA256, &h, err);
     PM_THEN(st, pmi_hasher_add(h, UNIT_ID_DOMAIN, strlen(UNIT_ID_DOMAIN), err));
@@ -21,8 +19,7 @@ pm_status pmi_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], cons
     return st;
 }
 
-/* Fitted to effort `balanced` in bench/bench_cost.c: the time for an edge grows about as the square root of the edges,
- * between fill-in of chains (next to none) and of random digraphs. */
+/* Fitted to effort `balanced` (bench/bench_cost.c): the time for an edge grows about as the root of their number. */
 uint64_t pmi_record_cost(uint32_t n, size_t n_edges) {
     double edges = (double)n_edges;
     double estimate = 10 + 0.1 * n + edges / 5 + edges * sqrt(edges) / 32;
@@ -35,15 +32,8 @@ typedef struct columns {
     uint8_t *keys, *as_given;
     uint32_t *states, *degrees, *targets;
     size_t n, rows, edges;
+    pm_pool pool; /* the arrays */
 } columns;
-
-static void columns_free(columns *c) {
-    free(c->keys);
-    free(c->as_given);
-    free(c->states);
-    free(c->degrees);
-    free(c->targets);
-}
 
 static pm_status count_columns(const pm_canon *const *sccs, size_t n, columns *c, pm_error *err) {
     *c = (columns){.n = n};
@@ -69,16 +59,12 @@ static pm_status count_columns(const pm_canon *const *sccs, size_t n, columns *c
 
 static pm_status columns_new(const pm_canon *const *sccs, size_t n, columns *c, pm_error *err) {
     PM_TRY(count_columns(sccs, n, c, err));
-    c->keys = pmi_malloc(n, PM_DIGEST_BYTES);
-    c->as_given = pmi_malloc(n, 1);
-    c->states = pmi_malloc(n, sizeof *c->states);
-    c->degrees = pmi_malloc(c->rows, sizeof *c->degrees);
-    c->targets = pmi_malloc(c->edges, sizeof *c->targets);
-    if (c->keys == NULL || c->as_given == NULL || c->states == NULL || c->degrees == NULL || c->targets == NULL) {
-        columns_free(c);
-        return pmi_fail_memory(err, "the body of a unit", (c->rows + c->edges) * sizeof *c->targets);
-    }
-    return PM_OK;
+    c->keys = pmi_pool_array(&c->pool, n, PM_DIGEST_BYTES);
+    c->as_given = pmi_pool_array(&c->pool, n, 1);
+    c->states = pmi_pool_array(&c->pool, n, sizeof *c->states);
+    c->degrees = pmi_pool_array(&c->pool, c->rows, sizeof *c->degrees);
+    c->targets = pmi_pool_array(&c->pool, c->edges, sizeof *c->targets);
+    return pmi_pool_check(&c->pool, err, "the body of a unit", (c->rows + c->edges) * sizeof *c->targets);
 }
 
 static void fill_columns(const pm_canon *const *sccs, columns *c) {
@@ -99,18 +85,18 @@ static void fill_columns(const pm_canon *const *sccs, columns *c) {
 pm_status pmi_record_body_write(const pm_canon *const *sccs, size_t n, pm_effort effort, pm_buffer *out,
                                 pm_error *err) {
     columns c;
-    PM_TRY(columns_new(sccs, n, &c, err));
-    fill_columns(sccs, &c);
-    const pm_record_body body = {
-        .effort = (uint64_t)effort,
-        .keys = {c.keys, n * PM_DIGEST_BYTES},
-        .as_given = {c.as_given, n},
-        .states = pmi_u32s(c.states, n),
-        .degrees = pmi_u32s(c.degrees, c.rows),
-        .targets = pmi_u32s(c.targets, c.edges),
-    };
-    pm_status st = pmi_message_encode(&pmi_record_type, &body, out, err);
-    columns_free(&c);
+    pm_status st = columns_new(sccs, n, &c, err);
+    if (st == PM_OK) {
+        fill_columns(sccs, &c);
+        const pm_record_body body = {.effort = (uint64_t)effort,
+                                     .keys = {c.keys, n * PM_DIGEST_BYTES},
+                                     .as_given = {c.as_given, n},
+                                     .states = pmi_u32s(c.states, n),
+                                     .degrees = pmi_u32s(c.degrees, c.rows),
+                                     .targets = pmi_u32s(c.targets, c.edges)};
+        st = pmi_message_encode(&pmi_record_type, &body, out, err);
+    }
+    pmi_pool_free(&c.pool);
     return st;
 }
 
@@ -163,14 +149,10 @@ static pm_status check_columns(pm_record_reader *r, pm_error *err) {
 
 pm_status pmi_record_reader_open(pm_span body, pm_record_reader *out, pm_error *err) {
     *out = (pm_record_reader){.n = 0};
-    pm_status st = pmi_message_decode(&pmi_record_type, body.bytes, body.size, &out->body, &out->memory, err);
-    if (st == PM_OK) {
-        st = check_columns(out, err);
-        if (st != PM_OK) {
-            pmi_fail_prefix(err, "%s", pmi_record_type.name);
-        }
-    }
+    PM_TRY(pmi_message_decode(&pmi_record_type, body.bytes, body.size, &out->body, &out->memory, err));
+    pm_status st = check_columns(out, err);
     if (st != PM_OK) {
+        pmi_fail_prefix(err, "%s", pmi_record_type.name);
         pmi_record_reader_close(out);
     }
     return st;
@@ -196,17 +178,13 @@ static pm_status read_row(const pm_record_reader *r, pm_topology *t, uint32_t v,
 static pm_status read_topology(const pm_record_reader *r, pm_topology *t, pm_error *err) {
     t->n = u32_at(r->body.states, r->at);
     t->row = pmi_malloc((size_t)t->n + 1, sizeof *t->row);
-    if (t->row == NULL) {
-        return pmi_fail_memory(err, "the rows of an SCC", ((size_t)t->n + 1) * sizeof *t->row);
-    }
+    PM_TRY(t->row != NULL ? PM_OK : pmi_fail_memory(err, "the rows of an SCC", ((size_t)t->n + 1) * sizeof *t->row));
     t->row[0] = 0;
     for (uint32_t v = 0; v < t->n; v++) {
         t->row[v + 1] = t->row[v] + u32_at(r->body.degrees, r->row + v);
     }
     t->col = pmi_malloc(t->row[t->n], sizeof *t->col);
-    if (t->col == NULL) {
-        return pmi_fail_memory(err, "the inner edges of an SCC", t->row[t->n] * sizeof *t->col);
-    }
+    PM_TRY(t->col != NULL ? PM_OK : pmi_fail_memory(err, "the inner edges of an SCC", t->row[t->n] * sizeof *t->col));
     for (uint32_t v = 0; v < t->n; v++) {
         PM_TRY(read_row(r, t, v, r->edge, err));
     }
@@ -229,14 +207,13 @@ static pm_status check_key(const pm_record_reader *r, const pm_canon *canon, pm_
     if (memcmp(canon->key, expected, PM_DIGEST_BYTES) == 0) {
         return PM_OK;
     }
-    char said[PM_DIGEST_HEX], found[PM_DIGEST_HEX];
-    pmi_hex(expected, said);
+    char found[PM_DIGEST_HEX];
     pmi_hex(canon->key, found);
     return pmi_fail(
         err, PM_EDATA,
         "expected key %s, found %s from its topology: producer and worker are of different versions, or the "
         "unit was altered; submit the graph again with this version",
-        said, found);
+        PM_HEX(expected), found);
 }
 
 pm_status pmi_record_reader_next(pm_record_reader *r, pm_canon *out, pm_error *err) {
@@ -280,8 +257,8 @@ static pm_status add_all(pm_hasher *h, const uint8_t *graph, const pm_library *l
     return pmi_hasher_add(h, body->bytes, body->size, err);
 }
 
-pm_status pmi_result_key(const uint8_t graph[PM_DIGEST_BYTES], const pm_library *library, const pm_evaluate_body *body,
-                         uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
+pm_status pmi_result_key(const pm_digest graph, const pm_library *library, const pm_evaluate_body *body, pm_digest key,
+                         pm_error *err) {
     pm_evaluate_body keyless = *body;
     pm_buffer encoded = {0};
     pm_hasher *h = NULL;

@@ -10,14 +10,12 @@
 /* The most bytes that one unit may unfold to. */
 #define PM_UNIT_UNPACKED ((size_t)2 << 30)
 
-/* SHA-256 of "phasemill unit 1", the kind, the job and the items' digests in order. The item of a probe is its own id:
- * here the SHA-256 of its encoded body stands in its place. */
-pm_status pmi_unit_id(const char *kind, const uint8_t job[PM_DIGEST_BYTES], const uint8_t (*items)[PM_DIGEST_BYTES],
-                      size_t n_items, uint8_t unit[PM_DIGEST_BYTES], pm_error *err);
+/* SHA-256 of "phasemill unit 1", kind, job and items in order; of a probe, whose item is its own id, its body's. */
+pm_status pmi_unit_id(const char *kind, const pm_digest job, const pm_digest *items, size_t n_items, pm_digest unit,
+                      pm_error *err);
 
-/* Estimated microseconds of one core that recording an SCC of n states and so many edges takes with effort `balanced`.
- * Measured (bench/bench_cost.c), the SCCs of a graph took from 0.15 (long chains, which fill in nothing: sizes do not
- * tell) to 2.5 times as long (random digraphs); with effort `fast` 0.14 to 2.2 times, with `best` 0.15 to 14 times. */
+/* Estimated microseconds of one core for recording with effort `balanced`. Measured (bench/bench_cost.c): 0.15 (long
+ * chains) to 2.5 times as long (random digraphs); `fast` 0.14 to 2.2 times, `best` 0.15 to 14 times. */
 uint64_t pmi_record_cost(uint32_t n, size_t n_edges);
 
 /* The body of a record unit from canonical SCCs, appended to `out`. */
@@ -41,7 +39,7 @@ void pmi_record_reader_close(pm_record_reader *reader);
 
 /* The key of a slice's result: SHA-256 of "phasemill result 1", the version, the graph, the keys of its traces (which
  * tell effort and versions of recording), and the body as it is encoded with a `result` of zeros. */
-pm_status pmi_result_key(const uint8_t graph[PM_DIGEST_BYTES], const pm_library *library, const pm_evaluate_body *body,
-                         uint8_t key[PM_DIGEST_BYTES], pm_error *err);
+pm_status pmi_result_key(const pm_digest graph, const pm_library *library, const pm_evaluate_body *body, pm_digest key,
+                         pm_error *err);
 
 #endif
