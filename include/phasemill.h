@@ -182,6 +182,7 @@ typedef struct pm_request {
     bool factorial;        /* discrete graphs: factorial moments E[Y(Y-1)..(Y-k+1)] instead of raw ones */
     size_t n_rewards;      /* F; 0: one reward vector of all ones */
     const double *rewards; /* (F, n), a value for each row of the graph; that of the start vertex is not used */
+    bool gradient;         /* the derivatives in theta of moments, pdf and cdf, too */
     bool covariance;       /* the covariance matrix of the rewards: about ten times the work of a moment */
 
     size_t n_times;      /* T */
@@ -197,13 +198,15 @@ typedef struct pm_request {
 
 /* Where the results go: caller's buffers, NULL for what is not wanted. */
 typedef struct pm_result {
-    double *moments;    /* (B, F, K), F = 1 without rewards */
-    double *covariance; /* (B, F, F) */
-    double *atom;       /* (B): the probability of being absorbed at time zero */
+    double *moments;          /* (B, F, K), F = 1 without rewards */
+    double *covariance;       /* (B, F, F) */
+    double *moments_gradient; /* (B, F, K, P): d moment / d theta, each right to ten digits; docs/gradients.md */
+    double *atom;             /* (B): the probability of being absorbed at time zero */
     double *absorption; /* (B): the probability of ever being absorbed: 1, but for models made with `defective`. There
                            cdf rises to it, and moments and covariances are those given absorption */
     double *pdf, *cdf;  /* (B, T) */
     double *survival;   /* (B, T): 1 - cdf, with relative accuracy of its own */
+    double *pdf_gradient, *cdf_gradient, *survival_gradient; /* (B, T, P): the derivatives in theta */
     uint64_t steps;     /* out: the most uniformization (or discrete) steps, or products of matrices, of any theta */
     double error_bound; /* out: a bound of the error of every pdf (relative to its peak) and cdf; docs/densities.md */
     size_t n_extended;  /* out: rows of theta whose steps were taken in twice the precision */

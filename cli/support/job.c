@@ -12,6 +12,10 @@ pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
     pm_result *v = &job->result.values;
     free(v->moments);
     free(v->covariance);
+    free(v->moments_gradient);
+    free(v->pdf_gradient);
+    free(v->cdf_gradient);
+    free(v->survival_gradient);
     free(v->atom);
     free(v->absorption);
     free(v->pdf);
@@ -114,6 +118,7 @@ static pm_status make_request(cli_job *job, pm_error *err) {
     job->request = (pm_request){
         .n_moments = o->moments,
         .factorial = o->factorial,
+        .gradient = o->gradient,
         .covariance = o->covariance || cli_result_shows_spread(o->write_format, o->moments),
         .pdf = o->pdf,
         .cdf = o->cdf,
@@ -126,12 +131,12 @@ static pm_status make_request(cli_job *job, pm_error *err) {
     return set_rewards(job, err);
 }
 
-static pm_status allocate(double **out, bool is_wanted, size_t a, size_t b, size_t c, pm_error *err) {
+static pm_status allocate(double **out, bool is_wanted, size_t a, size_t b, size_t c, size_t d, pm_error *err) {
     size_t count = 0;
     if (!is_wanted) {
         return PM_OK;
     }
-    bool fits = pmi_mul(a, b, &count) && pmi_mul(count, c, &count);
+    bool fits = pmi_mul(a, b, &count) && pmi_mul(count, c, &count) && pmi_mul(count, d, &count);
     *out = fits ? pmi_calloc(count, sizeof **out) : NULL;
     return *out != NULL ? PM_OK : pmi_fail_memory(err, "results", fits ? count * sizeof **out : SIZE_MAX);
 }
@@ -139,22 +144,26 @@ static pm_status allocate(double **out, bool is_wanted, size_t a, size_t b, size
 static pm_status allocate_results(cli_job *job, pm_error *err) {
     const pm_request *q = &job->request;
     pm_result *v = &job->result.values;
-    size_t f = cli_result_rewards(q);
+    size_t f = cli_result_rewards(q), p = pm_graph_n_params(job->graph);
     const struct {
         double **field;
         bool is_wanted;
-        size_t b, c;
+        size_t b, c, d;
     } arrays[] = {
-        {&v->moments, q->n_moments > 0, f, q->n_moments},
-        {&v->covariance, q->covariance, f, f},
-        {&v->atom, true, 1, 1},
-        {&v->absorption, job->options.defective, 1, 1},
-        {&v->pdf, q->pdf, q->n_times, 1},
-        {&v->cdf, q->cdf, q->n_times, 1},
-        {&v->survival, q->tail_accuracy, q->n_times, 1},
+        {&v->moments, q->n_moments > 0, f, q->n_moments, 1},
+        {&v->covariance, q->covariance, f, f, 1},
+        {&v->atom, true, 1, 1, 1},
+        {&v->absorption, job->options.defective, 1, 1, 1},
+        {&v->pdf, q->pdf, q->n_times, 1, 1},
+        {&v->cdf, q->cdf, q->n_times, 1, 1},
+        {&v->survival, q->tail_accuracy, q->n_times, 1, 1},
+        {&v->moments_gradient, q->gradient && q->n_moments > 0, f, q->n_moments, p},
+        {&v->pdf_gradient, q->gradient && q->pdf, q->n_times, p, 1},
+        {&v->cdf_gradient, q->gradient && q->cdf, q->n_times, p, 1},
+        {&v->survival_gradient, q->gradient && q->tail_accuracy, q->n_times, p, 1},
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        PM_TRY(allocate(arrays[i].field, arrays[i].is_wanted, q->n_theta, arrays[i].b, arrays[i].c, err));
+        PM_TRY(allocate(arrays[i].field, arrays[i].is_wanted, q->n_theta, arrays[i].b, arrays[i].c, arrays[i].d, err));
     }
     return PM_OK;
 }

@@ -41,7 +41,7 @@ static pm_status check_array(const char *name, const double *values, size_t rows
 
 pm_status cli_result_check(const cli_result *r, pm_error *err) {
     const pm_request *q = r->request;
-    size_t f = cli_result_rewards(q);
+    size_t f = cli_result_rewards(q), p = r->graph->n_params;
     const struct {
         const char *name;
         const double *values;
@@ -54,6 +54,10 @@ pm_status cli_result_check(const cli_result *r, pm_error *err) {
         {"pdf", r->values.pdf, q->n_times},
         {"cdf", r->values.cdf, q->n_times},
         {"survival", r->values.survival, q->n_times},
+        {"the gradient of moments", r->values.moments_gradient, f * q->n_moments * p},
+        {"the gradient of pdf", r->values.pdf_gradient, q->n_times * p},
+        {"the gradient of cdf", r->values.cdf_gradient, q->n_times * p},
+        {"the gradient of survival", r->values.survival_gradient, q->n_times * p},
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         PM_TRY(check_array(arrays[i].name, arrays[i].values, q->n_theta, arrays[i].width, err));

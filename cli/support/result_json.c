@@ -6,7 +6,7 @@
 static void write_array(cli_json *j, const char *key, const double *values, size_t n_dims, size_t d0, size_t d1,
                         size_t d2) {
     if (values != NULL) {
-        size_t dims[3] = {d0, d1, d2};
+        const size_t dims[3] = {d0, d1, d2};
         cli_json_array(cli_json_key(j, key), values, n_dims, dims);
     }
 }
@@ -32,6 +32,23 @@ static void write_values(cli_json *j, const cli_result *r) {
     write_array(j, "pdf", v->pdf, 2, b, t, 0);
     write_array(j, "cdf", v->cdf, 2, b, t, 0);
     write_array(j, "survival", v->survival, 2, b, t, 0);
+}
+
+/* Derivatives have one more dimension than what they are of: the parameters. */
+static void write_gradient(cli_json *j, const cli_result *r) {
+    const pm_request *q = r->request;
+    const pm_result *v = &r->values;
+    size_t b = q->n_theta, t = q->n_times, p = r->graph->n_params;
+    const size_t with_rewards[4] = {b, q->n_rewards, q->n_moments, p}, without[3] = {b, q->n_moments, p};
+    cli_json_open(cli_json_key(j, "gradient"), '{');
+    if (v->moments_gradient != NULL) {
+        cli_json_array(cli_json_key(j, "moments"), v->moments_gradient, q->n_rewards > 0 ? 4 : 3,
+                       q->n_rewards > 0 ? with_rewards : without);
+    }
+    write_array(j, "pdf", v->pdf_gradient, 3, b, t, p);
+    write_array(j, "cdf", v->cdf_gradient, 3, b, t, p);
+    write_array(j, "survival", v->survival_gradient, 3, b, t, p);
+    cli_json_close(j, '}');
 }
 
 static void write_method(cli_json *j, const cli_result *r) {
@@ -105,6 +122,9 @@ void cli_result_json(const cli_result *r, cli_out *out) {
     size_t theta_dims[2] = {r->request->n_theta, r->graph->n_params};
     cli_json_array(cli_json_key(&j, "theta"), r->request->theta, 2, theta_dims);
     write_values(&j, r);
+    if (r->request->gradient) {
+        write_gradient(&j, r);
+    }
     write_method(&j, r);
     write_sccs(&j, &r->model);
     write_seconds(&j, r, write_start);

@@ -109,6 +109,63 @@ static void covariance_table(const cli_result *r, cli_out *out) {
     }
 }
 
+static void gradient_titles(const cli_result *r, cli_out *out) {
+    for (size_t p = 0; p < shown_params(r); p++) {
+        titlef(out, "d theta[%zu]", p);
+    }
+    cli_out_text(out, "\n");
+}
+
+static void gradient_cells(const cli_result *r, cli_out *out, const double *values) {
+    for (size_t p = 0; p < shown_params(r); p++) {
+        number(out, values[p]);
+    }
+    cli_out_text(out, "\n");
+}
+
+static void moments_gradient_table(const cli_result *r, cli_out *out) {
+    const pm_request *q = r->request;
+    size_t n_rewards = cli_result_rewards(q);
+    cli_out_format(out, "\nDerivatives of the %smoments\n\n", q->factorial ? "factorial " : "");
+    cli_out_text(out, "theta row");
+    title(out, "reward");
+    title(out, "order");
+    gradient_titles(r, out);
+    for (size_t i = 0; i < q->n_theta * n_rewards * q->n_moments; i++) {
+        cli_out_format(out, "%9zu%*zu%*zu", i / (n_rewards * q->n_moments), WIDTH, i / q->n_moments % n_rewards, WIDTH,
+                       i % q->n_moments + 1);
+        gradient_cells(r, out, r->values.moments_gradient + i * r->graph->n_params);
+    }
+}
+
+static void gradient_over_times_table(const cli_result *r, const char *name, const double *values, cli_out *out) {
+    const pm_request *q = r->request;
+    cli_out_format(out, "\nDerivatives of the %s\n\ntheta row", name);
+    title(out, r->graph->is_discrete ? "steps" : "time");
+    gradient_titles(r, out);
+    for (size_t i = 0; i < q->n_theta * q->n_times; i++) {
+        cli_out_format(out, "%9zu", i / q->n_times);
+        number(out, cli_result_times(q, i / q->n_times)[i % q->n_times]);
+        gradient_cells(r, out, values + i * r->graph->n_params);
+    }
+}
+
+static void gradient_tables(const cli_result *r, cli_out *out) {
+    const pm_result *v = &r->values;
+    if (v->moments_gradient != NULL) {
+        moments_gradient_table(r, out);
+    }
+    if (v->pdf_gradient != NULL) {
+        gradient_over_times_table(r, r->graph->is_discrete ? "probability" : "density", v->pdf_gradient, out);
+    }
+    if (v->cdf_gradient != NULL) {
+        gradient_over_times_table(r, "distribution function", v->cdf_gradient, out);
+    }
+    if (v->survival_gradient != NULL) {
+        gradient_over_times_table(r, "survival function", v->survival_gradient, out);
+    }
+}
+
 static void density_rows(const cli_result *r, cli_out *out, size_t b) {
     const pm_request *q = r->request;
     const double *columns[3] = {r->values.pdf, r->values.cdf, r->values.survival};
@@ -201,6 +258,7 @@ void cli_result_table(const cli_result *r, cli_out *out) {
     if (r->request->n_times > 0) {
         density_table(r, out);
     }
+    gradient_tables(r, out);
     cli_out_format(out, "\n%.3g s (read %.2g, record %.2g, evaluate %.2g) on %u %s, kernels for %s\n", total,
                    r->seconds_read, r->model.seconds_record, r->seconds_evaluate, r->threads,
                    r->threads == 1 ? "thread" : "threads", r->isa);

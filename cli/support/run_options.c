@@ -34,7 +34,8 @@ static const cli_choice formats[] = {{"table", WRITE_TABLE},
         {"rewards", CLI_TEXT, FIELD(rewards), 0, 0, NULL},                                                             \
         {"moments", CLI_COUNT, FIELD(moments), 1, MAX_MOMENTS, NULL}, {"pdf", CLI_FLAG, FIELD(pdf), 0, 0, NULL},       \
         {"cdf", CLI_FLAG, FIELD(cdf), 0, 0, NULL}, {"covariance", CLI_FLAG, FIELD(covariance), 0, 0, NULL},            \
-        {"factorial", CLI_FLAG, FIELD(factorial), 0, 0, NULL}, {"method", CLI_CHOICE, FIELD(method), 0, 0, methods},   \
+        {"factorial", CLI_FLAG, FIELD(factorial), 0, 0, NULL}, {"gradient", CLI_FLAG, FIELD(gradient), 0, 0, NULL},    \
+        {"method", CLI_CHOICE, FIELD(method), 0, 0, methods},                                                          \
         {"tolerance", CLI_FRACTION, FIELD(tolerance), 0, 0, NULL},                                                     \
         {"tail-accuracy", CLI_FLAG, FIELD(tail_accuracy), 0, 0, NULL},                                                 \
         {"threads", CLI_COUNT, FIELD(threads), 1, MAX_THREADS, NULL},                                                  \
@@ -118,6 +119,14 @@ static pm_status check_quantities(const cli_run_options *o, pm_error *err) {
     if (o->factorial && o->moments == 0) {
         return needs("--factorial", "--moments", err);
     }
+    if (o->gradient && o->moments == 0 && !has_density) {
+        return needs("--gradient", "--moments, --pdf or --cdf: covariances have no derivatives yet", err);
+    }
+    if (o->gradient && o->defective && o->moments > 0) {
+        return pmi_fail(err, PM_EUSAGE,
+                        "--gradient --defective: derivatives of moments given absorption are not computed; ask for "
+                        "those of --pdf and --cdf");
+    }
     if (o->rewards != NULL && o->moments == 0 && !o->covariance) {
         return needs("--rewards", "--moments or --covariance", err);
     }
@@ -171,6 +180,11 @@ static pm_status choose_write_format(cli_run_options *o, pm_error *err) {
     }
     o->write_format = named != CLI_FORMAT_NONE ? named : ending;
     int quantities = (o->moments > 0) + o->covariance + o->pdf + o->cdf;
+    if (o->write_format == CLI_FORMAT_NPY && o->gradient) {
+        return pmi_fail(err, PM_EUSAGE,
+                        "--output \"%s\": a .npy file holds one quantity, without its derivatives; write .json or .csv",
+                        o->output);
+    }
     if (o->write_format == CLI_FORMAT_NPY && quantities != 1) {
         return pmi_fail(err, PM_EUSAGE,
                         "--output \"%s\": a .npy file holds one quantity, found %d; ask for one of --moments, "
@@ -188,6 +202,11 @@ static pm_status check_evaluate(cli_run_options *o, cli_run_role role, pm_error 
     o->on_cluster = strcmp(o->evaluate, "cluster") == 0;
     if (!o->on_cluster && strcmp(o->evaluate, "local") != 0) {
         return pmi_fail(err, PM_EUSAGE, "--evaluate: found \"%s\", expected local or cluster", o->evaluate);
+    }
+    if (o->on_cluster && o->gradient) {
+        return pmi_fail(err, PM_EUSAGE,
+                        "--evaluate cluster: workers evaluate no derivatives; leave --evaluate out, and they are "
+                        "evaluated on this machine");
     }
     if (o->on_cluster && role == CLI_ROLE_RUN && strcmp(o->strategy, "cluster") != 0) {
         return needs("--evaluate cluster", "--strategy cluster", err);
@@ -208,6 +227,7 @@ static pm_status check_submission(const cli_run_options *o, pm_error *err) {
                       {o->cdf, "--cdf"},
                       {o->covariance, "--covariance"},
                       {o->factorial, "--factorial"},
+                      {o->gradient, "--gradient"},
                       {o->output != NULL, "--output"},
                       {o->evaluate != NULL, "--evaluate"}};
     for (size_t i = 0; !o->wait && i < sizeof evaluation / sizeof *evaluation; i++) {

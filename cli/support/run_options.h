@@ -14,7 +14,7 @@ typedef struct cli_run_options {
     const char *job;                     /* collect: the job's id, instead of a graph */
     const char *theta, *times, *rewards; /* NULL: not given */
     size_t moments;                      /* 0: not asked for */
-    bool pdf, cdf, covariance, factorial;
+    bool pdf, cdf, covariance, factorial, gradient;
     int method;
     double tolerance; /* 0: not given */
     bool tail_accuracy;

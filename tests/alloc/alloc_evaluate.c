@@ -9,7 +9,7 @@
 #include "examples/models.h"
 #include "failing.h"
 
-enum { B = 3, K = 2, F = 2, T = 4, LARGEST = 64 };
+enum { B = 3, K = 2, F = 2, T = 4, P = 2, LARGEST = 64 };
 
 typedef struct setting {
     const pm_graph *graph;
@@ -46,6 +46,7 @@ static pm_status evaluate(const pm_model *model, const setting *s, pm_error *err
     const double theta[] = {2.0, 5.0, 1.0, 0.5, 0.25, 3.0};
     const double times[] = {0.0, 1.0, 4.0, 2.0};
     double moments[B * F * K], covariance[B * F * F], atom[B], pdf[B * T], cdf[B * T], survival[B * T];
+    double by_moments[B * F * K * P], by_pdf[B * T * P], by_cdf[B * T * P], by_survival[B * T * P];
     pm_request request = {.n_theta = B,
                           .theta = theta,
                           .n_moments = K,
@@ -56,9 +57,18 @@ static pm_status evaluate(const pm_model *model, const setting *s, pm_error *err
                           .times = times,
                           .pdf = true,
                           .cdf = true,
+                          .gradient = true,
                           .threads = 1};
-    pm_result result = {
-        .moments = moments, .covariance = covariance, .atom = atom, .pdf = pdf, .cdf = cdf, .survival = survival};
+    pm_result result = {.moments = moments,
+                        .covariance = covariance,
+                        .atom = atom,
+                        .pdf = pdf,
+                        .cdf = cdf,
+                        .survival = survival,
+                        .moments_gradient = by_moments,
+                        .pdf_gradient = by_pdf,
+                        .cdf_gradient = by_cdf,
+                        .survival_gradient = by_survival};
     pm_status st = pm_evaluate(model, &request, &result, err);
     if (st == PM_OK && s->discrete) {
         request.n_rewards = 0;

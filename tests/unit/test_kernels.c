@@ -52,7 +52,7 @@ static void bench_free(bench *b) {
 /* Rows first..first+lanes-1 of theta into the weights. */
 static void load(bench *b, unsigned lanes, const double *theta, size_t first) {
     pm_error err;
-    b->kernels = pmi_kernels_get(b->r.model.isa, lanes, false);
+    b->kernels = pmi_kernels_get(b->r.model.isa, lanes, PM_NUMBER_DOUBLE);
     cr_assert_eq(b->kernels->lanes, lanes);
     cr_assert_eq(pmi_weights_fill(b->r.model.analysis.graph, theta, first, lanes, lanes, b->values, &err), PM_OK, "%s",
                  err.text);
@@ -329,7 +329,7 @@ Test(kernels, sums_and_scales) {
     for (int isa = 0; isa < PM_ISA_COUNT; isa++) {
         for (size_t l = 0; model_fixture_has_isa((pm_isa)isa) && l < N_LANES; l++) {
             unsigned lanes = all_lanes[l];
-            const pm_kernels *k = pmi_kernels_get((pm_isa)isa, lanes, false);
+            const pm_kernels *k = pmi_kernels_get((pm_isa)isa, lanes, PM_NUMBER_DOUBLE);
             double *values = slots(3), *x = slots(3), *y = slots(3);
             for (unsigned lane = 0; lane < lanes; lane++) {
                 for (unsigned i = 0; i < 3; i++) {
@@ -378,7 +378,7 @@ Test(kernels, sums_and_scales) {
 }
 
 Test(kernels, there_are_none_for_other_lanes) {
-    cr_assert_null(pmi_kernels_get(model_fixture_isa(), 2, false));
-    cr_assert_null(pmi_kernels_get(model_fixture_isa(), 0, false));
-    cr_assert_null(pmi_kernels_get(PM_ISA_COUNT, 4, false));
+    cr_assert_null(pmi_kernels_get(model_fixture_isa(), 2, PM_NUMBER_DOUBLE));
+    cr_assert_null(pmi_kernels_get(model_fixture_isa(), 0, PM_NUMBER_DOUBLE));
+    cr_assert_null(pmi_kernels_get(PM_ISA_COUNT, 4, PM_NUMBER_DOUBLE));
 }

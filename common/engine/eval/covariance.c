@@ -52,7 +52,7 @@ static double log2_of(pm_wide a) {
 }
 
 static pm_wide get(const covariance_lane *c, const double *array, size_t slot) {
-    return pmi_replay_get(array, c->s->kernels->lanes, slot, c->lane);
+    return pmi_replay_get(array, c->s->kernels, slot, c->lane);
 }
 
 /* The mean reward to come at a position, signed; zero where absorbed. */
@@ -315,8 +315,8 @@ static void fill_starts(const pm_evaluation *e, const pm_replay_setup *s, pm_rep
         for (size_t i = 0; i < g->n_starts; i++) {
             uint32_t at = p->position[g->start_to[i]];
             if (at != PM_NONE) {
-                pm_wide z = pmi_replay_get(b->z, s->kernels->lanes, at, lane);
-                pmi_replay_put(b->z, s->kernels->lanes, at, lane, pmi_wide_add(z, start[i]));
+                pm_wide z = pmi_replay_get(b->z, s->kernels, at, lane);
+                pmi_replay_put(b->z, s->kernels, at, lane, pmi_wide_add(z, start[i]));
             }
         }
     }
@@ -362,9 +362,9 @@ static void fill_products(const pm_evaluation *e, const pm_replay_setup *s, cons
             if (e->rewards.first_part[g + 1] - part == 2) {
                 s->kernels->dot(n, p->weighted, pmi_replay_moments(s, b, part + 1, 1), p->minus);
                 for (size_t lane = 0; lane < lanes; lane++) {
-                    pmi_replay_put(out, lanes, 0, lane,
-                                   pmi_wide_difference(pmi_replay_get(out, lanes, 0, lane),
-                                                       pmi_replay_get(p->minus, lanes, 0, lane)));
+                    pmi_replay_put(out, s->kernels, 0, lane,
+                                   pmi_wide_difference(pmi_replay_get(out, s->kernels, 0, lane),
+                                                       pmi_replay_get(p->minus, s->kernels, 0, lane)));
                 }
             }
             if (p->paid != NULL) {

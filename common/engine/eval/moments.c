@@ -8,17 +8,21 @@
 #include "base/float_env.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "eval/gradient.h"
 
-/* The fewest lanes that hold so many rows, 16 for more than that. */
-static unsigned lanes_for(size_t rows) {
+unsigned pmi_lanes_for(size_t rows) {
     if (rows <= 1) {
         return 1;
     }
     return rows <= 4 ? 4 : rows <= 8 ? 8 : 16;
 }
 
-static unsigned fewer_lanes(unsigned lanes) {
+unsigned pmi_fewer_lanes(unsigned lanes) {
     return lanes > 4 ? lanes / 2 : 1;
+}
+
+static size_t fast_bytes(const pm_replay_setup *s) {
+    return pmi_replay_lane_bytes(s) + (s->request->gradient ? pmi_gradient_lane_bytes(s) : 0);
 }
 
 /* ---- rows in wide numbers ---- */
@@ -29,14 +33,15 @@ typedef struct wide_task {
     bool moments, covariance;
 } wide_task;
 
-static pm_replay_setup wide_setup(const pm_evaluation *e, bool moments, bool covariance) {
+static pm_replay_setup wide_setup(const pm_evaluation *e, const wide_task *task) {
+    bool moments = task->moments && e->request->n_moments > 0;
     return (pm_replay_setup){.context = e->context,
                              .request = e->request,
                              .rewards = &e->rewards,
-                             .order = moments && e->request->n_moments > 0 ? e->request->n_moments : 1,
+                             .order = moments ? e->request->n_moments : 1,
                              .keep_l = true,
-                             .wide = true,
-                             .covariance = covariance};
+                             .kind = PM_NUMBER_WIDE,
+                             .covariance = task->covariance};
 }
 
 void pmi_wide_start(const pm_evaluation *e, size_t row, pm_wide *value) {
@@ -62,15 +67,14 @@ pm_wide pmi_wide_at_start(const pm_evaluation *e, const pm_replay_setup *s, cons
     for (size_t i = 0; i < g->n_starts; i++) {
         uint32_t at = position[g->start_to[i]];
         if (at != PM_NONE) {
-            sum = pmi_wide_multiply_add(sum, start[i], pmi_replay_get(x, s->kernels->lanes, at, lane));
+            sum = pmi_wide_multiply_add(sum, start[i], pmi_replay_get(x, s->kernels, at, lane));
         }
     }
     return sum;
 }
 
-/* Lanes whose pivot is zero: an error unless the state cannot be reached. */
-static pm_status check_pivots(const pm_evaluation *e, const pm_replay_scratch *scratch, size_t first, size_t count,
-                              pm_error *err) {
+pm_status pmi_moments_check_pivots(const pm_evaluation *e, const pm_replay_scratch *scratch, size_t first, size_t count,
+                                   pm_error *err) {
     const pm_moments_context *c = e->context;
     for (size_t lane = 0; lane < count; lane++) {
         if (scratch->factors.lost_pivot[lane] != 0) {
@@ -78,6 +82,12 @@ static pm_status check_pivots(const pm_evaluation *e, const pm_replay_scratch *s
             pm_status st = pmi_absorption_check(c->graph, c->split, theta, first + lane, err);
             if (st != PM_OK) {
                 return st;
+            }
+            if (e->request->gradient) {
+                return pmi_fail(err, PM_EDATA,
+                                "theta row %zu: no derivative is defined here: some states that no weight leads to at "
+                                "this theta cannot reach absorption either; take a theta at which no weight is zero",
+                                first + lane);
             }
         }
     }
@@ -145,17 +155,17 @@ static pm_status write_wide_moments(const pm_evaluation *e, const pm_replay_setu
     return st;
 }
 
-/* The lanes for so many rows that fit the memory of a thread; 0 when not even one does. */
-static unsigned choose_wide_lanes(const pm_evaluation *e, const pm_replay_setup *s, size_t rows) {
+/* The lanes for so many rows, of `bytes` each, that fit the memory of a thread; 0 when not even one does. */
+static unsigned choose_wide_lanes(const pm_evaluation *e, size_t bytes, size_t rows) {
     double memory = (double)e->context->memory / e->threads;
     if (e->fast.kernels != NULL) {
-        memory -= (double)pmi_replay_lane_bytes(&e->fast) * e->fast.kernels->lanes;
+        memory -= (double)fast_bytes(&e->fast) * e->fast.kernels->lanes;
     }
-    unsigned lanes = lanes_for(rows);
-    while (lanes > 1 && (double)pmi_replay_lane_bytes(s) * lanes > memory) {
-        lanes = fewer_lanes(lanes);
+    unsigned lanes = pmi_lanes_for(rows);
+    while (lanes > 1 && (double)bytes * lanes > memory) {
+        lanes = pmi_fewer_lanes(lanes);
     }
-    return (double)pmi_replay_lane_bytes(s) * lanes > memory ? 0 : lanes;
+    return (double)bytes * lanes > memory ? 0 : lanes;
 }
 
 static pm_status run_chunk(const pm_evaluation *e, const pm_replay_setup *s, const wide_task *task, pm_error *err) {
@@ -167,7 +177,7 @@ static pm_status run_chunk(const pm_evaluation *e, const pm_replay_setup *s, con
     for (uint32_t c = 0; st == PM_OK && c < e->context->program->n_components; c++) {
         pmi_replay_component(s, &block, &scratch, c);
     }
-    PM_THEN(st, check_pivots(e, &scratch, task->first, task->count, err));
+    PM_THEN(st, pmi_moments_check_pivots(e, &scratch, task->first, task->count, err));
     if (st == PM_OK && task->moments) {
         st = write_wide_moments(e, s, &block, task->first, task->count, err);
     }
@@ -179,25 +189,29 @@ static pm_status run_chunk(const pm_evaluation *e, const pm_replay_setup *s, con
     return st;
 }
 
-/* Writes moments and covariances of the rows, lane by lane right to the last digit or refused. Errors: PM_EDATA naming
- * row, moment and reward vector; PM_EOSERR when the memory of a thread does not hold one lane. */
+/* Writes moments, their derivatives and covariances of the rows, lane by lane right to the last digit or refused.
+ * Errors: PM_EDATA naming row, moment and reward vector; PM_EOSERR when the memory of a thread does not hold one lane.
+ */
 static pm_status wide_rows(const pm_evaluation *e, const wide_task *task, pm_error *err) {
-    pm_replay_setup s = wide_setup(e, task->moments, task->covariance);
-    unsigned lanes = choose_wide_lanes(e, &s, task->count);
+    pm_replay_setup s = wide_setup(e, task);
+    size_t bytes = pmi_replay_lane_bytes(&s);
+    unsigned lanes = choose_wide_lanes(e, bytes, task->count);
     if (lanes == 0) {
         return pmi_fail(err, PM_EOSERR,
                         "theta row %zu: the replay in extended precision of %u states with %zu reward vectors and %zu "
                         "moments takes %.3g bytes, but --memory leaves a thread less; give more memory, use fewer "
                         "threads, or ask for fewer moments or rewards at once",
-                        task->first, e->context->program->n, e->rewards.n_vectors, s.order,
-                        (double)pmi_replay_lane_bytes(&s));
+                        task->first, e->context->program->n, e->rewards.n_vectors, s.order, (double)bytes);
     }
-    s.kernels = pmi_kernels_get(e->context->isa, lanes, true);
+    s.kernels = pmi_kernels_get(e->context->isa, lanes, PM_NUMBER_WIDE);
     for (size_t done = 0; done < task->count; done += lanes) {
         wide_task chunk = *task;
         chunk.first += done;
         chunk.count = task->count - done < lanes ? task->count - done : lanes;
         PM_TRY(run_chunk(e, &s, &chunk, err));
+        for (size_t i = 0; task->moments && e->request->gradient && i < chunk.count; i++) {
+            PM_TRY(pmi_gradient_precise(e, chunk.first + i, err));
+        }
     }
     return PM_OK;
 }
@@ -221,11 +235,17 @@ unsigned pmi_moments_lanes(const pm_moments_context *context, const pm_request *
     }
     size_t rows = (request->n_theta + threads - 1) / threads;
     size_t bytes = is_fast(context, request) ? sizeof(double) : 3 * sizeof(double);
-    unsigned lanes = lanes_for(rows);
+    unsigned lanes = pmi_lanes_for(rows);
     while (lanes > 4 && context->program->largest_u > CACHED_BYTES / (lanes * bytes)) {
-        lanes = fewer_lanes(lanes);
+        lanes = pmi_fewer_lanes(lanes);
     }
     return lanes;
+}
+
+/* What a block needs in wide numbers from the beginning. */
+static wide_task wide_from_start(const pm_evaluation *e, size_t first, size_t count) {
+    bool moments = e->request->n_moments > 0 && !is_fast(e->context, e->request);
+    return (wide_task){.first = first, .count = count, .moments = moments, .covariance = e->request->covariance};
 }
 
 static pm_replay_setup fast_setup(const pm_moments_context *context, const pm_request *request,
@@ -234,16 +254,16 @@ static pm_replay_setup fast_setup(const pm_moments_context *context, const pm_re
                              .request = request,
                              .rewards = rewards,
                              .order = request->n_moments,
-                             .keep_l = request->n_moments > 1 || rewards->n_parts > 1};
+                             .keep_l = request->n_moments > 1 || rewards->n_parts > 1 || request->gradient};
 }
 
 /* Of the arrays that a request surely takes, whatever its values are. */
 static size_t lane_bytes(const pm_evaluation *e) {
-    pm_replay_setup fast = fast_setup(e->context, e->request, &e->rewards);
-    bool moments = e->request->n_moments > 0 && !is_fast(e->context, e->request);
-    pm_replay_setup wide = wide_setup(e, moments, e->request->covariance);
-    return (is_fast(e->context, e->request) ? pmi_replay_lane_bytes(&fast) : 0) +
-           (moments || e->request->covariance ? pmi_replay_lane_bytes(&wide) : 0);
+    bool fast = is_fast(e->context, e->request);
+    pm_replay_setup setup = fast_setup(e->context, e->request, &e->rewards);
+    wide_task task = wide_from_start(e, 0, 0);
+    pm_replay_setup wide = wide_setup(e, &task);
+    return (fast ? fast_bytes(&setup) : 0) + (task.moments || task.covariance ? pmi_replay_lane_bytes(&wide) : 0);
 }
 
 size_t pmi_moments_lane_bytes(const pm_moments_context *context, const pm_request *request) {
@@ -259,7 +279,7 @@ static pm_status choose_size(pm_evaluation *e, pm_error *err) {
     unsigned lanes = pmi_moments_lanes(context, e->request, e->threads);
     double bytes = (double)lane_bytes(e), memory = (double)context->memory;
     while (lanes > 1 && e->request->lanes == 0 && bytes * lanes * e->threads > memory) {
-        lanes = fewer_lanes(lanes);
+        lanes = pmi_fewer_lanes(lanes);
     }
     while (e->threads > 1 && bytes * lanes * e->threads > memory) {
         e->threads--;
@@ -274,7 +294,7 @@ static pm_status choose_size(pm_evaluation *e, pm_error *err) {
     e->lanes = lanes;
     if (is_fast(context, e->request)) {
         e->fast = fast_setup(context, e->request, &e->rewards);
-        e->fast.kernels = pmi_kernels_get(context->isa, lanes, false);
+        e->fast.kernels = pmi_kernels_get(context->isa, lanes, PM_NUMBER_DOUBLE);
     }
     e->n_blocks = (e->request->n_theta + lanes - 1) / lanes;
     return PM_OK;
@@ -335,6 +355,7 @@ static bool write_moments(const pm_evaluation *e, const pm_replay_setup *s, cons
 typedef struct worker {
     pm_replay_scratch scratch;
     pm_replay_block block;
+    pm_gradient_room gradient;
     pm_status status;
     pm_error error;
     size_t failed_block;
@@ -342,15 +363,19 @@ typedef struct worker {
 } worker;
 
 /* Evaluates one row by itself, with the same bits as in a block. *rough: it left the range of doubles somewhere, or was
- * refused in them, so that neither its values nor its error count. */
-static pm_status run_alone(const pm_evaluation *e, size_t row, bool *rough, pm_error *err) {
+ * refused in them, so that neither its values nor its error count. *imprecise: its derivatives do not. */
+static pm_status run_alone(const pm_evaluation *e, size_t row, bool *rough, bool *imprecise, pm_error *err) {
     pm_replay_setup s = e->fast;
-    s.kernels = pmi_kernels_get(e->context->isa, 1, false);
+    s.kernels = pmi_kernels_get(e->context->isa, 1, PM_NUMBER_DOUBLE);
     pm_replay_scratch scratch = {0};
     pm_replay_block block = {0};
+    pm_gradient_room room = {0};
     bool fits = true;
     pm_status st = pmi_replay_scratch_new(&s, &scratch, err);
     PM_THEN(st, pmi_replay_block_new(&s, &block, err));
+    if (e->request->gradient) {
+        PM_THEN(st, pmi_gradient_room_new(&s, &room, err));
+    }
     if (st == PM_OK) {
         pmi_float_clear();
         st = pmi_replay_weights(&s, &block, row, 1, err);
@@ -358,11 +383,15 @@ static pm_status run_alone(const pm_evaluation *e, size_t row, bool *rough, pm_e
             pmi_replay_component(&s, &block, &scratch, c);
         }
         fits = st != PM_OK || write_moments(e, &s, &block, row, 0);
+        if (st == PM_OK && e->request->gradient) {
+            pmi_gradient_write(e, &s, &block, &scratch, &room, row, 1, imprecise);
+        }
         *rough = (st == PM_OK && (pmi_float_raised() || !fits)) || st == PM_EDATA;
     }
     if (st == PM_OK && !*rough) {
-        st = check_pivots(e, &scratch, row, 1, err);
+        st = pmi_moments_check_pivots(e, &scratch, row, 1, err);
     }
+    pmi_pool_free(&room.pool);
     pmi_pool_free(&scratch.pool);
     pmi_pool_free(&block.pool);
     return *rough ? PM_OK : st;
@@ -374,9 +403,9 @@ static pm_status settle_rows(const pm_evaluation *e, size_t first, size_t count,
     pm_status st = PM_OK;
     size_t run = 0; /* rough rows before `row` that wait */
     for (size_t row = first; st == PM_OK && row < first + count; row++) {
-        bool rough = e->start->rough[row];
+        bool rough = e->start->rough[row], imprecise = false;
         pm_error own;
-        pm_status alone = rough ? PM_OK : run_alone(e, row, &rough, &own);
+        pm_status alone = rough ? PM_OK : run_alone(e, row, &rough, &imprecise, &own);
         run += rough ? 1 : 0;
         if (run > 0 && (!rough || row + 1 == first + count)) {
             size_t end = rough ? row + 1 : row;
@@ -386,6 +415,9 @@ static pm_status settle_rows(const pm_evaluation *e, size_t first, size_t count,
         }
         if (st == PM_OK && alone != PM_OK) {
             st = pmi_fail(err, alone, "%s", own.text);
+        }
+        if (st == PM_OK && !rough && imprecise) {
+            st = pmi_gradient_precise(e, row, err);
         }
     }
     return st;
@@ -402,9 +434,12 @@ static bool start_is_rough(const pm_evaluation *e, size_t first, size_t count) {
 
 /* After the components of a block have been solved, or its weights were refused with `st`. */
 static pm_status finish_fast(const pm_evaluation *e, worker *w, size_t first, size_t count, bool raised, pm_status st) {
-    bool fits = true;
+    bool fits = true, imprecise[16] = {false};
     for (size_t lane = 0; st == PM_OK && lane < count; lane++) {
         fits &= write_moments(e, &e->fast, &w->block, first + lane, lane);
+    }
+    if (st == PM_OK && e->request->gradient) {
+        pmi_gradient_write(e, &e->fast, &w->block, &w->scratch, &w->gradient, first, count, imprecise);
     }
     raised |= pmi_float_raised();
     if (st != PM_OK && st != PM_EDATA) {
@@ -414,15 +449,17 @@ static pm_status finish_fast(const pm_evaluation *e, worker *w, size_t first, si
         return settle_rows(e, first, count, &w->error);
     }
     PM_TRY(st);
-    return check_pivots(e, &w->scratch, first, count, &w->error);
+    PM_TRY(pmi_moments_check_pivots(e, &w->scratch, first, count, &w->error));
+    for (size_t lane = 0; lane < count; lane++) {
+        if (imprecise[lane]) {
+            PM_TRY(pmi_gradient_precise(e, first + lane, &w->error));
+        }
+    }
+    return PM_OK;
 }
 
-/* What a block needs in wide numbers from the beginning. */
 static pm_status run_wide(const pm_evaluation *e, size_t first, size_t count, pm_error *err) {
-    wide_task task = {.first = first,
-                      .count = count,
-                      .moments = e->request->n_moments > 0 && e->fast.kernels == NULL,
-                      .covariance = e->request->covariance};
+    wide_task task = wide_from_start(e, first, count);
     return task.moments || task.covariance ? wide_rows(e, &task, err) : PM_OK;
 }
 
@@ -550,6 +587,7 @@ static void run_levels(const pm_evaluation *e, worker *workers, int threads) {
         for (uint32_t level = 0; st == PM_OK && level < e->context->program->n_levels; level++) {
             run_level(e, workers, threads, level);
         }
+        w->scratch.factored = PM_NONE; /* another thread may have taken the last component */
         w->status = finish_fast(e, w, first, count, gather(workers, threads), st);
         if (w->status == PM_OK) {
             w->status = run_wide(e, first, count, &w->error);
@@ -565,6 +603,9 @@ static pm_status run(const pm_evaluation *e, pm_error *err) {
         st = pmi_replay_scratch_new(&e->fast, &workers[t].scratch, err);
         if (st == PM_OK && (t == 0 || !by_level)) {
             st = pmi_replay_block_new(&e->fast, &workers[t].block, err);
+            if (e->request->gradient) {
+                PM_THEN(st, pmi_gradient_room_new(&e->fast, &workers[t].gradient, err));
+            }
         }
     }
     if (st == PM_OK) {
@@ -578,6 +619,7 @@ static pm_status run(const pm_evaluation *e, pm_error *err) {
     for (unsigned t = 0; workers != NULL && t < e->threads; t++) {
         pmi_pool_free(&workers[t].scratch.pool);
         pmi_pool_free(&workers[t].block.pool);
+        pmi_pool_free(&workers[t].gradient.pool);
     }
     free(workers);
     return st;

@@ -28,7 +28,11 @@ size_t pmi_moments_lane_bytes(const pm_moments_context *context, const pm_reques
 /* The lanes that a batch of n_theta rows runs with. */
 unsigned pmi_moments_lanes(const pm_moments_context *context, const pm_request *request, unsigned threads);
 
-/* ---- what eval/moments.c and eval/covariance.c share ---- */
+/* The fewest lanes that hold so many rows, 16 for more than that; and the next smaller number of lanes. */
+unsigned pmi_lanes_for(size_t rows);
+unsigned pmi_fewer_lanes(unsigned lanes);
+
+/* ---- what eval/moments.c, gradient.c and covariance.c share ---- */
 
 typedef struct pm_evaluation {
     const pm_moments_context *context;
@@ -41,6 +45,11 @@ typedef struct pm_evaluation {
     unsigned threads;
     size_t n_blocks;
 } pm_evaluation;
+
+/* Rows first..first+count-1 whose pivot is zero in some SCC. Errors: PM_EDATA where the state can be reached, or where
+ * derivatives are wanted, which are not defined then. */
+pm_status pmi_moments_check_pivots(const pm_evaluation *e, const pm_replay_scratch *scratch, size_t first, size_t count,
+                                   pm_error *err);
 
 /* The start distribution at one row of theta, in wide numbers: `value` has n_starts entries. */
 void pmi_wide_start(const pm_evaluation *e, size_t row, pm_wide *value);

@@ -16,7 +16,12 @@
 #define SMALL_STAY 0x1p-40
 
 static bool is_wide(const pm_replay_setup *s) {
-    return s->kernels->stride != s->kernels->lanes;
+    return s->kind != PM_NUMBER_DOUBLE;
+}
+
+/* The row of theta at one lane; the last row also fills the lanes behind. */
+static size_t row_of_lane(const pm_replay_setup *s, size_t first, size_t count, size_t lane) {
+    return s->kind == PM_NUMBER_DUAL ? first : first + (lane < count ? lane : count - 1);
 }
 
 static size_t degree(const pm_program *p, uint32_t i) {
@@ -41,6 +46,17 @@ typedef struct place {
     pm_terms terms;
     bool *reachable; /* rows of the graph at this theta; NULL until somebody asks */
 } place;
+
+/* What staying is computed from, in wide or dual numbers. */
+typedef struct stay_arrays {
+    const pm_kernels *kernels;
+    const double *values; /* of the weights */
+    double *sums;         /* of what leaves */
+} stay_arrays;
+
+static const pm_kernels *exact_kernels(const pm_replay_setup *s) {
+    return is_wide(s) ? s->kernels : pmi_kernels_get(s->context->isa, s->kernels->lanes, PM_NUMBER_WIDE);
+}
 
 /* One minus the sum of all ways out of position i. */
 static pm_wide exact_stay(const pm_replay_setup *s, place *at, uint32_t i) {
@@ -76,25 +92,25 @@ static pm_status check_excess(const pm_replay_setup *s, place *at, uint32_t vert
  * Where values are given for weights, rounded ones, that of the self-loop says what stays. A row that is normalized
  * lacks nothing to one: it stays by its self-loops alone, or wholly where it has no weight. Others that exceed one, by
  * rounding or where this theta never leads, are divided by their sum, so that nothing stays. */
-static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b, place *at, uint32_t i,
-                              pm_error *err) {
+static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b, const stay_arrays *a, place *at,
+                              uint32_t i, pm_error *err) {
     const pm_program *p = s->context->program;
-    unsigned lanes = s->kernels->lanes;
     size_t lane = at->lane;
-    const double *values = is_wide(s) ? b->values : b->exact_values;
-    pm_wide out = pmi_replay_get(is_wide(s) ? b->stay : b->exact_sums, lanes, i, lane), loops = pmi_wide_of(0);
+    pm_wide out = pmi_replay_get(a->sums, a->kernels, i, lane), loops = pmi_wide_of(0), loops_derivative = loops;
     for (size_t e = p->loop_row[i]; e < p->loop_row[i + 1]; e++) {
-        loops = pmi_wide_add(loops, pmi_replay_get(values, lanes, p->loop_weight[e], lane));
+        loops = pmi_wide_add(loops, pmi_replay_get(a->values, a->kernels, p->loop_weight[e], lane));
+        if (s->kind == PM_NUMBER_DUAL) {
+            loops_derivative = pmi_wide_sum(loops_derivative,
+                                            pmi_replay_get_derivative(a->values, a->kernels, p->loop_weight[e], lane));
+        }
     }
     double sum = pmi_wide_double(pmi_wide_add(out, loops));
-    pm_status st = sum > 1 + PM_ROW_SUM_SLACK ? check_excess(s, at, p->vertex[i], sum, err) : PM_OK;
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(sum > 1 + PM_ROW_SUM_SLACK ? check_excess(s, at, p->vertex[i], sum, err) : PM_OK);
     pm_wide stay = pmi_wide_difference(pmi_wide_of(1), out), excess = pmi_wide_of(1);
     const pm_graph *g = s->context->graph;
     bool is_told = g->takes_values && (loops.hi > 0 || stay.hi > 0);
-    if ((g->normalizes_rows && out.hi > 0) || is_told) {
+    bool by_loops = (g->normalizes_rows && out.hi > 0) || is_told;
+    if (by_loops) {
         stay = loops;
     } else if (fabs(pmi_wide_double(stay)) < SMALL_STAY) {
         stay = exact_stay(s, at, i);
@@ -104,11 +120,17 @@ static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b
         excess = out;
     }
     if (is_wide(s)) {
-        pmi_replay_put(b->stay, lanes, i, lane, stay);
-        pmi_replay_put(b->excess, lanes, i, lane, excess);
+        if (s->kind == PM_NUMBER_DUAL) {
+            pm_wide leaving = pmi_replay_get_derivative(a->sums, a->kernels, i, lane);
+            pm_wide derivative = by_loops ? loops_derivative : pmi_wide_difference(pmi_wide_of(0), leaving);
+            pmi_replay_put_derivative(b->stay, a->kernels, i, lane, derivative);
+            pmi_replay_put_derivative(b->excess, a->kernels, i, lane, pmi_wide_of(0));
+        }
+        pmi_replay_put(b->stay, a->kernels, i, lane, stay);
+        pmi_replay_put(b->excess, a->kernels, i, lane, excess);
     } else {
-        b->stay[(size_t)i * lanes + lane] = pmi_wide_double(stay);
-        b->excess[(size_t)i * lanes + lane] = pmi_wide_double(excess);
+        b->stay[(size_t)i * s->kernels->lanes + lane] = pmi_wide_double(stay);
+        b->excess[(size_t)i * s->kernels->lanes + lane] = pmi_wide_double(excess);
     }
     return PM_OK;
 }
@@ -118,9 +140,12 @@ static pm_status fill_stay_of(const pm_replay_setup *s, const pm_replay_block *b
 static pm_status fill_stay(const pm_replay_setup *s, const pm_replay_block *b, size_t first, size_t count,
                            pm_error *err) {
     const pm_program *p = s->context->program;
-    const pm_kernels *kernels = pmi_kernels_get(s->context->isa, s->kernels->lanes, true);
-    const double *values = is_wide(s) ? b->values : b->exact_values;
-    double *sums = is_wide(s) ? b->stay : b->exact_sums;
+    const stay_arrays a = {.kernels = exact_kernels(s),
+                           .values = is_wide(s) ? b->values : b->exact_values,
+                           .sums = is_wide(s) ? b->stay : b->exact_sums};
+    const pm_kernels *kernels = a.kernels;
+    const double *values = a.values;
+    double *sums = a.sums;
     kernels->clear(p->n, sums);
     kernels->add_weights(p->n, p->inner_row, p->inner_weight, values, sums);
     kernels->add_weights(p->n, p->exit_row, p->exit_weight, values, sums);
@@ -128,10 +153,10 @@ static pm_status fill_stay(const pm_replay_setup *s, const pm_replay_block *b, s
     place at = {.terms = {.coef = b->terms, .x = b->terms + stay_terms(s)}};
     pm_status st = PM_OK;
     for (; st == PM_OK && at.lane < kernels->lanes; at.lane++) {
-        at.row = first + (at.lane < count ? at.lane : count - 1);
+        at.row = row_of_lane(s, first, count, at.lane);
         at.theta = s->request->theta + at.row * s->context->graph->n_params;
         for (uint32_t i = 0; st == PM_OK && i < p->n; i++) {
-            st = fill_stay_of(s, b, &at, i, err);
+            st = fill_stay_of(s, b, &a, &at, i, err);
         }
         free(at.reachable);
         at.reachable = NULL;
@@ -191,7 +216,8 @@ size_t pmi_replay_lane_bytes(const pm_replay_setup *setup) {
                    (double)next_slots(setup) + n_weights +
                    (double)setup->rewards->n_parts * (double)setup->order * p->n +
                    (is_discrete(setup) ? 2.0 * p->n : 0) + (setup->covariance ? 2.0 * p->n : 0);
-    double bytes = (setup->wide ? 24 : 8) * slots + (is_discrete(setup) && !setup->wide ? 24 * (n_weights + p->n) : 0) +
+    double number = setup->kind == PM_NUMBER_DUAL ? 48 : is_wide(setup) ? 24 : 8;
+    double bytes = number * slots + (is_discrete(setup) && !is_wide(setup) ? 24 * (n_weights + p->n) : 0) +
                    (is_discrete(setup) ? 16 * (double)stay_terms(setup) : 0);
     return bytes < 9e18 ? (size_t)bytes : SIZE_MAX;
 }
@@ -239,47 +265,85 @@ double *pmi_replay_moments(const pm_replay_setup *setup, const pm_replay_block *
     return block->x + (part * setup->order + k - 1) * setup->context->program->n * setup->kernels->stride;
 }
 
-pm_wide pmi_replay_get(const double *array, unsigned lanes, size_t slot, size_t lane) {
-    const double *at = array + slot * 3 * lanes + lane;
-    return (pm_wide){.hi = at[0], .lo = at[lanes], .limb = at[2 * (size_t)lanes]};
+pm_wide pmi_replay_get(const double *array, const pm_kernels *kernels, size_t slot, size_t lane) {
+    const double *at = array + slot * kernels->stride + lane;
+    size_t lanes = kernels->lanes;
+    return (pm_wide){.hi = at[0], .lo = at[lanes], .limb = at[2 * lanes]};
 }
 
-void pmi_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_wide value) {
-    double *at = array + slot * 3 * lanes + lane;
+void pmi_replay_put(double *array, const pm_kernels *kernels, size_t slot, size_t lane, pm_wide value) {
+    double *at = array + slot * kernels->stride + lane;
+    size_t lanes = kernels->lanes;
     at[0] = value.hi;
     at[lanes] = value.lo;
-    at[2 * (size_t)lanes] = value.limb;
+    at[2 * lanes] = value.limb;
 }
 
-/* Divides the weights of each row by its sum, at one lane; a row without any keeps none. */
-static void normalize_wide(const pm_graph *g, double *values, unsigned lanes, size_t lane) {
+pm_wide pmi_replay_get_derivative(const double *array, const pm_kernels *kernels, size_t slot, size_t lane) {
+    return pmi_replay_get(array + 3 * (size_t)kernels->lanes, kernels, slot, lane);
+}
+
+void pmi_replay_put_derivative(double *array, const pm_kernels *kernels, size_t slot, size_t lane, pm_wide value) {
+    pmi_replay_put(array + 3 * (size_t)kernels->lanes, kernels, slot, lane, value);
+}
+
+/* Where wide or dual values of the weights go. */
+typedef struct value_array {
+    double *values;
+    const pm_kernels *kernels;
+    bool dual;
+} value_array;
+
+/* Divides the weights of each row by its sum, at one lane; a row without any keeps none. A quotient q = w / sum changes
+ * by (w' - q sum') / sum. */
+static void normalize_wide(const pm_graph *g, const value_array *a, size_t lane) {
     for (uint32_t s = 0; s < g->n_sums; s++) {
-        pm_wide sum = pmi_wide_of(0);
+        pm_wide sum = pmi_wide_of(0), change = sum;
         for (uint32_t w = g->sum_first[s]; w < g->sum_first[s + 1]; w++) {
-            sum = pmi_wide_multiply_add(sum, pmi_wide_of(g->times[w]), pmi_replay_get(values, lanes, w, lane));
+            pm_wide times = pmi_wide_of(g->times[w]);
+            sum = pmi_wide_multiply_add(sum, times, pmi_replay_get(a->values, a->kernels, w, lane));
+            if (a->dual) {
+                pm_wide own = pmi_replay_get_derivative(a->values, a->kernels, w, lane);
+                change = pmi_wide_sum(change, pmi_wide_multiply(times, own));
+            }
         }
         pm_wide inverse = pmi_wide_invert(sum);
         for (uint32_t w = g->sum_first[s]; w < g->sum_first[s + 1]; w++) {
-            pmi_replay_put(values, lanes, w, lane, pmi_wide_multiply(pmi_replay_get(values, lanes, w, lane), inverse));
+            pm_wide quotient = pmi_wide_multiply(pmi_replay_get(a->values, a->kernels, w, lane), inverse);
+            pmi_replay_put(a->values, a->kernels, w, lane, quotient);
+            if (a->dual) {
+                pm_wide own = pmi_replay_get_derivative(a->values, a->kernels, w, lane);
+                own = pmi_wide_difference(own, pmi_wide_multiply(quotient, change));
+                pmi_replay_put_derivative(a->values, a->kernels, w, lane, pmi_wide_multiply(own, inverse));
+            }
         }
     }
 }
 
-/* Wide values of the weights at theta rows first..first+count-1; the last row also fills the lanes behind. */
+static double derivative_of_weight(const pm_replay_setup *s, size_t w, size_t lane) {
+    const pm_graph *g = s->context->graph;
+    size_t p = s->first_parameter + lane < g->n_params ? s->first_parameter + lane : g->n_params - 1;
+    return g->weights[w * (1 + (size_t)g->n_params) + 1 + p];
+}
+
+/* Wide or dual values of the weights at theta rows first..first+count-1. */
 static pm_status fill_wide(const pm_replay_setup *s, size_t first, size_t count, double *values, pm_error *err) {
     const pm_graph *g = s->context->graph;
-    unsigned lanes = s->kernels->lanes;
-    for (size_t lane = 0; lane < lanes; lane++) {
-        size_t row = first + (lane < count ? lane : count - 1);
+    const value_array a = {.values = values, .kernels = exact_kernels(s), .dual = s->kind == PM_NUMBER_DUAL};
+    for (size_t lane = 0; lane < s->kernels->lanes; lane++) {
+        size_t row = row_of_lane(s, first, count, lane);
         for (uint32_t w = 0; w < g->n_weights; w++) {
             pm_wide value = pmi_graph_weight_wide(g, w, s->request->theta + row * g->n_params);
             if (value.hi < 0) {
                 return pmi_weight_refuse(g, w, s->request->theta + row * g->n_params, row, err);
             }
-            pmi_replay_put(values, lanes, w, lane, value);
+            pmi_replay_put(values, a.kernels, w, lane, value);
+            if (a.dual) {
+                pmi_replay_put_derivative(values, a.kernels, w, lane, pmi_wide_of(derivative_of_weight(s, w, lane)));
+            }
         }
         if (g->normalizes_rows) {
-            normalize_wide(g, values, lanes, lane);
+            normalize_wide(g, &a, lane);
         }
     }
     return PM_OK;
@@ -324,8 +388,8 @@ static pm_wide wide_coefficient(const pm_replay_setup *s, size_t k, size_t l, do
     return c;
 }
 
-static void fill_coefficients(const pm_replay_setup *s, const double *reward, size_t n, size_t k, size_t l,
-                              pm_replay_scratch *scratch) {
+void pmi_replay_coefficients(const pm_replay_setup *s, const double *reward, size_t n, size_t k, size_t l,
+                             pm_replay_scratch *scratch) {
     for (size_t i = 0; i < n; i++) {
         pm_wide wide =
             is_wide(s) ? wide_coefficient(s, k, l, reward[i]) : (pm_wide){.hi = coefficient(s, k, l, reward[i])};
@@ -380,7 +444,7 @@ static void fill_rhs(const task *t, size_t f, size_t k) {
     }
     size_t first_order = is_discrete(s) ? 0 : k - 1;
     for (size_t l = first_order; l < k; l++) {
-        fill_coefficients(s, reward, n, k, l, t->scratch);
+        pmi_replay_coefficients(s, reward, n, k, l, t->scratch);
         /* the plus part of moment l comes first and so sets what the rest adds to; moment 0 is 1 - 0, without a minus
          * part */
         for (size_t w = 0; w < (l == 0 ? 1 : parts); w++) {

@@ -34,10 +34,12 @@ typedef struct pm_replay_setup {
     const pm_request *request;
     const pm_rewards *rewards;
     const pm_kernels *kernels;
-    size_t order;    /* K that is solved for: at least 1 */
-    bool keep_l;     /* more than one solve with the same factors */
-    bool wide;       /* by the wide kernels; `kernels` may not be known yet */
-    bool covariance; /* expected sojourn times are wanted */
+    size_t order;           /* K that is solved for: at least 1 */
+    bool keep_l;            /* more than one solve with the same factors */
+    pm_number_kind kind;    /* of the kernels; they may not be known yet */
+    size_t first_parameter; /* dual: all lanes are one row of theta, and lane l has the derivative by parameter
+                             * first_parameter + l, the last one in the lanes behind */
+    bool covariance;        /* expected sojourn times are wanted */
 } pm_replay_setup;
 
 /* A thread's own arrays for one SCC at a time. */
@@ -63,8 +65,12 @@ typedef struct pm_replay_block {
 } pm_replay_block;
 
 /* One number of a wide array. */
-pm_wide pmi_replay_get(const double *array, unsigned lanes, size_t slot, size_t lane);
-void pmi_replay_put(double *array, unsigned lanes, size_t slot, size_t lane, pm_wide value);
+pm_wide pmi_replay_get(const double *array, const pm_kernels *kernels, size_t slot, size_t lane);
+void pmi_replay_put(double *array, const pm_kernels *kernels, size_t slot, size_t lane, pm_wide value);
+
+/* The derivative beside one number of a dual array. */
+pm_wide pmi_replay_get_derivative(const double *array, const pm_kernels *kernels, size_t slot, size_t lane);
+void pmi_replay_put_derivative(double *array, const pm_kernels *kernels, size_t slot, size_t lane, pm_wide value);
 
 /* Free with pmi_pool_free of the pool, also after a failure. */
 pm_status pmi_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch *out, pm_error *err);
@@ -79,6 +85,11 @@ double *pmi_replay_moments(const pm_replay_setup *setup, const pm_replay_block *
 /* Fills block->values (and stay) for theta rows first..first+count-1. */
 pm_status pmi_replay_weights(const pm_replay_setup *setup, pm_replay_block *block, size_t first, size_t count,
                              pm_error *err);
+
+/* The factors of the l-th moment in the right-hand side of the k-th for states of these rewards: scratch->plus and
+ * minus (and limb, of wide numbers) for n states. */
+void pmi_replay_coefficients(const pm_replay_setup *setup, const double *reward, size_t n, size_t k, size_t l,
+                             pm_replay_scratch *scratch);
 
 /* Solves all moments of one component; those of smaller level have been solved. */
 void pmi_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,

@@ -191,7 +191,7 @@ static pm_status fill_values(const conditional *c, double *weight, pm_terms *ter
     return PM_OK;
 }
 
-static void keep_h(const conditional *c, const double *x, size_t first, size_t count, unsigned lanes) {
+static void keep_h(const conditional *c, const double *x, size_t first, size_t count, const pm_kernels *kernels) {
     const pm_program *p = &c->r->model->program;
     size_t n = c->r->graph->n_vertices;
     for (size_t lane = 0; lane < count; lane++) {
@@ -200,7 +200,7 @@ static void keep_h(const conditional *c, const double *x, size_t first, size_t c
             h[v] = pmi_wide_of(0);
         }
         for (uint32_t i = 0; i < p->n; i++) {
-            h[p->vertex[i]] = pmi_replay_get(x, lanes, i, lane);
+            h[p->vertex[i]] = pmi_replay_get(x, kernels, i, lane);
         }
     }
 }
@@ -218,7 +218,7 @@ static pm_status replay_h(const conditional *c, const pm_replay_setup *setup, pm
             pmi_replay_component(setup, &block, &scratch, i);
         }
         if (st == PM_OK) {
-            keep_h(c, pmi_replay_moments(setup, &block, 0, 1), first, count, lanes);
+            keep_h(c, pmi_replay_moments(setup, &block, 0, 1), first, count, setup->kernels);
         }
     }
     pmi_pool_free(&scratch.pool);
@@ -277,9 +277,13 @@ static pm_status find_h(const conditional *c, pm_error *err) {
                                       .isa = m->isa,
                                       .memory = m->memory,
                                       .log = m->log};
-        pm_replay_setup setup = {
-            .context = &context, .request = &request, .rewards = &rewards, .order = 1, .keep_l = true, .wide = true};
-        setup.kernels = pmi_kernels_get(m->isa, pmi_moments_lanes(&context, &request, 1), true);
+        pm_replay_setup setup = {.context = &context,
+                                 .request = &request,
+                                 .rewards = &rewards,
+                                 .order = 1,
+                                 .keep_l = true,
+                                 .kind = PM_NUMBER_WIDE};
+        setup.kernels = pmi_kernels_get(m->isa, pmi_moments_lanes(&context, &request, 1), PM_NUMBER_WIDE);
         st = pmi_rewards_new(&m->program, &request, n, &rewards, err);
         PM_THEN(st, replay_h(c, &setup, err));
     }

@@ -4,6 +4,7 @@
 #include "base/float_env.h"
 #include "base/mem.h"
 #include "eval/density.h"
+#include "eval/density_gradient.h"
 #include "eval/moments.h"
 #include "eval/theta.h"
 #include "graph/weights.h"
@@ -39,6 +40,8 @@ static pm_status check_shape(const pm_graph *g, const pm_request *r, const pm_re
         return pmi_fail(err, PM_EUSAGE, "tolerance: expected a number above 0 and below 1, found %g", r->tolerance);
     }
     if ((r->n_moments > 0 && out->moments == NULL) || (r->covariance && out->covariance == NULL) ||
+        (r->gradient && r->n_moments > 0 && out->moments_gradient == NULL) ||
+        (r->gradient && r->pdf && out->pdf_gradient == NULL) || (r->gradient && r->cdf && out->cdf_gradient == NULL) ||
         (r->pdf && out->pdf == NULL) || (r->cdf && out->cdf == NULL)) {
         return pmi_fail(err, PM_EUSAGE, "a quantity is asked for without a buffer for its result");
     }
@@ -124,12 +127,13 @@ static void fill_atoms(const pm_model *m, const pm_request *r, const double *sta
 
 static pm_status densities(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
                            pm_error *err) {
-    pm_status st = wants_moments(r) || m->defective ? PM_OK : check_absorption(m, r, err);
-    pm_chain *chain = NULL;
-    PM_THEN(st, pmi_chain_new(m->analysis.graph, &m->analysis.split, &chain, err));
-    PM_THEN(st, pmi_density_evaluate(chain, m->isa, r, start, result, m->log, err));
-    pmi_chain_free(chain);
-    return st;
+    const pm_chain *chain;
+    if (!wants_moments(r) && !m->defective) {
+        PM_TRY(check_absorption(m, r, err));
+    }
+    PM_TRY(pmi_model_chain(m, &chain, err));
+    PM_TRY(pmi_density_evaluate(chain, m->isa, r, start, result, m->log, err));
+    return r->gradient ? pmi_density_gradient(chain, r, start, m->memory, result, err) : PM_OK;
 }
 
 static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start *start, pm_result *result,
@@ -225,6 +229,11 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     pm_status st = pmi_request_check(model->analysis.graph, &r, result, err);
     if (st == PM_OK && model->densities_only && wants_moments(&r)) {
         st = pmi_fail(err, PM_EUSAGE, "the model was made for densities only: moments and covariances need its traces");
+    }
+    if (st == PM_OK && model->defective && r.gradient && r.n_moments > 0) {
+        st = pmi_fail(err, PM_EUSAGE,
+                      "the model was made with `defective`: derivatives of moments given absorption are not computed; "
+                      "ask for those of pdf and cdf alone");
     }
     if (st != PM_OK) {
         return st;

@@ -1,5 +1,6 @@
 #include "model/defective.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -149,8 +150,24 @@ pm_status pm_model_new(const pm_graph *graph, const pm_model_options *options, p
     return st;
 }
 
+pm_status pmi_model_chain(const pm_model *model, const pm_chain **out, pm_error *err) {
+    _Atomic(pm_chain *) *kept = (_Atomic(pm_chain *) *)&model->chain;
+    pm_chain *found = atomic_load(kept), *made;
+    if (found == NULL) {
+        PM_TRY(pmi_chain_new(model->analysis.graph, &model->analysis.split, &made, err));
+        if (atomic_compare_exchange_strong(kept, &found, made)) {
+            found = made;
+        } else {
+            pmi_chain_free(made); /* another thread was faster */
+        }
+    }
+    *out = found;
+    return PM_OK;
+}
+
 void pm_model_free(pm_model *model) {
     if (model != NULL) {
+        pmi_chain_free(atomic_load(&model->chain));
         if (model->restriction != NULL) {
             pmi_restriction_free(model->restriction);
             free(model->restriction);

@@ -3,6 +3,7 @@
 #define PM_MODEL_MODEL_H
 
 #include "base/isa.h"
+#include "eval/chain.h"
 #include "eval/theta.h"
 #include "trace/library.h"
 
@@ -17,7 +18,8 @@ struct pm_model {
     bool normalize_start;
     struct pm_restriction *restriction; /* of a defective model with states that no theta lets be absorbed; else NULL */
     bool defective;
-    bool densities_only; /* no traces: library and program are empty */
+    bool densities_only;       /* no traces: library and program are empty */
+    _Atomic(pm_chain *) chain; /* for densities; NULL until the first evaluation that wants them */
     const pm_log *log;
 };
 
@@ -32,6 +34,9 @@ typedef struct pm_trace_source {
  * it has what was found. `source` may be NULL: then the cache is that of the options. `report` may be NULL. */
 pm_status pmi_model_of(pm_analysis *analysis, const pm_trace_source *source, const pm_model_options *options,
                        pm_model **out, pm_model_report *report, pm_error *err);
+
+/* The chain of a model, laid out at the first call; the model keeps it. Any number of threads may call at once. */
+pm_status pmi_model_chain(const pm_model *model, const pm_chain **out, pm_error *err);
 
 /* What pm_evaluate checks of a request before it begins: shapes, buffers, numbers that are not finite. */
 pm_status pmi_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err);

@@ -9,7 +9,9 @@
  * D the pivots (each the *sum* of what leaves), P the rates of U divided by the pivots. All are non-negative.
  *
  * The wide kernels do the same in numbers of 31 digits and any size (base/wide.inc), about ten times slower; their
- * results are the same bits on every processor. */
+ * results are the same bits on every processor. The dual kernels carry a derivative beside each wide number, by the
+ * rules of sums, products and quotients: as nothing is subtracted but derivatives, these are right to about 31 digits
+ * of the largest relative change on the way, however stiff the rates are. */
 #ifndef PM_TRACE_KERNEL_H
 #define PM_TRACE_KERNEL_H
 
@@ -45,9 +47,13 @@ typedef struct pm_factors {
     int64_t lost_pivot[16]; /* by lane: not 0 once an inverse was 0; set, never cleared, by factor */
 } pm_factors;
 
+typedef enum pm_number_kind { PM_NUMBER_DOUBLE, PM_NUMBER_WIDE, PM_NUMBER_DUAL } pm_number_kind;
+
 typedef struct pm_kernels {
     unsigned lanes;
-    unsigned stride; /* doubles of one slot: lanes, or three times as many: hi of all lanes, then lo, then limbs */
+    /* doubles of one slot: lanes, or when wide three times as many: hi of all lanes, then lo, then limbs; dual ones
+     * have those of the derivatives behind */
+    unsigned stride;
 
     /* sum[j] += sum of weight[edge] over row[j]..row[j+1] */
     void (*add_weights)(size_t n, const size_t *row, const uint32_t *weight, const double *values, double *sum);
@@ -57,6 +63,12 @@ typedef struct pm_kernels {
     /* inflow[to[edge]] += weight[edge] * z[j] over row[j]..row[j+1] */
     void (*push_flows)(size_t n, const size_t *row, const uint32_t *to, const uint32_t *weight, const double *values,
                        const double *z, double *inflow);
+    /* Not of wide kernels. For the edges of rows j, which lead to x[to[edge]]:
+     * sum[weight[edge]] += sign z[j] (x[to] - x[j]), size[weight[edge]] += z[j] (x[to] + x[j]) */
+    void (*edge_terms)(size_t n, const size_t *row, const uint32_t *to, const uint32_t *weight, const double *z,
+                       const double *x, double sign, double *sum, double *size);
+    /* Not of wide kernels. sum[weight[edge]] += sign y[j]; sign is 1 or -1 */
+    void (*spread)(size_t n, const size_t *row, const uint32_t *weight, double sign, const double *y, double *sum);
     /* to[j] = factor[j] * from[j], or added to it; with from NULL, of ones. Of wide kernels only: factor[j] stands for
      * factor[j] 2^(512 limb[j]); limb may be NULL */
     void (*set_scaled)(size_t n, const double *factor, const double *limb, const double *from, double *to);
@@ -79,6 +91,6 @@ typedef struct pm_kernels {
 } pm_kernels;
 
 /* The kernels for 1, 4, 8 or 16 lanes; NULL for another number, or no instruction set. */
-const pm_kernels *pmi_kernels_get(pm_isa isa, unsigned lanes, bool wide);
+const pm_kernels *pmi_kernels_get(pm_isa isa, unsigned lanes, pm_number_kind kind);
 
 #endif

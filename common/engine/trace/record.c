@@ -284,7 +284,7 @@ pm_status pmi_plan_check(const pm_plan *plan, const pm_topology *topology, pm_is
                             .exit_row = c.no_row,
                             .absorb_row = c.absorb_row,
                             .absorb_weight = c.weight + topology->row[topology->n]};
-        pmi_kernels_get(isa, 1, false)->factor_solve(&view, c.rates, &c.factors, c.x);
+        pmi_kernels_get(isa, 1, PM_NUMBER_DOUBLE)->factor_solve(&view, c.rates, &c.factors, c.x);
         double worst = residual(&c);
         if (!(worst <= RESIDUAL_LIMIT)) {
             st = pmi_fail(
