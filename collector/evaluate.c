@@ -225,7 +225,7 @@ static pm_status translate(const batch *b, const pm_watch_report *watch, pm_stat
         if (pmi_unit_id(pmi_evaluate_units.name, b->model->analysis.graph->digest, (const pm_digest *)(b->keys + i), 1,
                         unit, &unused) == PM_OK &&
             memcmp(unit, watch->failed_unit, PM_DIGEST_BYTES) == 0) {
-            pmi_slice_translate(&b->slices.slices[b->slice_of[i]], err);
+            pmi_error_shift_row(err, b->slices.slices[b->slice_of[i]].first);
             return st;
         }
     }

@@ -97,7 +97,7 @@ static pm_status cost_block(const pm_model *m, const pm_request *r, size_t first
     if (st == PM_OK) {
         st = pmi_start_fill(g, r->theta + first * g->n_params, count, m->normalize_start, start, err);
         if (st != PM_OK) {
-            pmi_slice_translate(&(pm_slice){.first = first}, err);
+            pmi_error_shift_row(err, first);
         }
     }
     PM_TRY(st);
@@ -285,26 +285,4 @@ pm_status pmi_slice_take(const pm_request *request, const pm_slice *slice, const
     result->steps = message->steps > result->steps ? message->steps : result->steps;
     result->error_bound = fmax(result->error_bound, message->error_bound);
     return PM_OK;
-}
-
-void pmi_slice_translate(const pm_slice *slice, pm_error *err) {
-    static const char *const marks[] = {"theta row ", "times: row "};
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        char *at = strstr(err->text, marks[i]);
-        if (at == NULL) {
-            continue;
-        }
-        char *number = at + strlen(marks[i]), *end;
-        unsigned long long row = strtoull(number, &end, 10);
-        if (end == number) {
-            continue;
-        }
-        char rest[PM_ERROR_TEXT];
-        snprintf(rest, sizeof rest, "%s", end);
-        int room = (int)(PM_ERROR_TEXT - (size_t)(number - err->text));
-        if (snprintf(number, (size_t)room, "%llu%s", row + slice->first, rest) >= room) {
-            memcpy(err->text + PM_ERROR_TEXT - 4, "...", 4);
-        }
-        return;
-    }
 }

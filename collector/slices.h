@@ -40,7 +40,4 @@ pm_status pmi_slice_body(const pm_model *model, const pm_request *request, pm_sl
 pm_status pmi_slice_take(const pm_request *request, const pm_slice *slice, const pm_result_message *message,
                          pm_result *result, pm_error *err);
 
-/* Rewrites "theta row 3" (or "times: row 3") of a slice's error to the row of the whole batch. */
-void pmi_slice_translate(const pm_slice *slice, pm_error *err);
-
 #endif

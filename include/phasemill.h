@@ -207,15 +207,20 @@ typedef struct pm_result {
     double *pdf, *cdf;  /* (B, T) */
     double *survival;   /* (B, T): 1 - cdf, with relative accuracy of its own */
     double *pdf_gradient, *cdf_gradient, *survival_gradient; /* (B, T, P): the derivatives in theta */
+    pm_status *status; /* (B): PM_OK, or why the row cannot be evaluated; NULL: the first such row fails the call */
+    /* with `status`, called for each such row by the calling thread, in ascending order; may be NULL */
+    void (*invalid)(void *ctx, size_t row, const pm_error *error);
+    void *invalid_ctx;
     uint64_t steps;     /* out: the most uniformization (or discrete) steps, or products of matrices, of any theta */
     double error_bound; /* out: a bound of the error of every pdf (relative to its peak) and cdf; docs/densities.md */
     size_t n_extended;  /* out: rows of theta whose steps were taken in twice the precision */
     size_t n_squared;   /* out: rows of theta done by squaring a matrix in twice the precision */
 } pm_result;
 
-/* Evaluates the whole batch or fails as a whole; results are the same bits for every number of threads and
- * lanes, and for every floating-point environment of the caller (which is restored). Errors name the row of theta and
- * the edge, state, time or moment at fault. */
+/* Evaluates the whole batch. Without result->status it fails as a whole at the first row of theta that cannot be
+ * evaluated; with it such a row has a code there and NaN in all results, and the call goes on. Results are the same
+ * bits for every number of threads and lanes, and for every floating-point environment of the caller (which is
+ * restored). Errors name the row of theta and the edge, state, time or moment at fault. */
 pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err);
 
 /* The instruction set whose kernels the model uses, as in pm_model_options.isa. */

@@ -272,23 +272,22 @@ Test(slices, weights_beyond_a_double_are_refused_for_densities_alone) {
 }
 
 Test(slices, rows_in_errors_are_those_of_the_batch) {
-    pm_slice slice = {.first = 1000, .n = 16};
     pm_error err;
     pmi_fail(&err, PM_EDATA, "theta row 7: moment 2 is too large (unit abc)");
-    pmi_slice_translate(&slice, &err);
+    pmi_error_shift_row(&err, 1000);
     cr_assert_str_eq(err.text, "theta row 1007: moment 2 is too large (unit abc)");
     pmi_fail(&err, PM_EDATA, "times: row 0, column 3 is -1");
-    pmi_slice_translate(&slice, &err);
+    pmi_error_shift_row(&err, 1000);
     cr_assert_str_eq(err.text, "times: row 1000, column 3 is -1");
     pmi_fail(&err, PM_EDATA, "no row at all, theta row");
-    pmi_slice_translate(&slice, &err);
+    pmi_error_shift_row(&err, 1000);
     cr_assert_str_eq(err.text, "no row at all, theta row");
     char long_text[PM_ERROR_TEXT];
     memset(long_text, 'x', sizeof long_text - 1);
     long_text[sizeof long_text - 1] = '\0';
     memcpy(long_text, "theta row 7:", 12);
     pmi_fail(&err, PM_EDATA, "%s", long_text);
-    pmi_slice_translate(&slice, &err);
+    pmi_error_shift_row(&err, 1000);
     cr_assert_eq(strncmp(err.text, "theta row 1007:x", 16), 0);
     cr_assert_eq(strlen(err.text), PM_ERROR_TEXT - 1);
 }

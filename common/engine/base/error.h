@@ -23,6 +23,10 @@ pm_status pmi_fail(pm_error *err, pm_status code, const char *format, ...) PM_PR
 /* Puts "prefix: " before the text already in `err`; returns err->code. */
 pm_status pmi_fail_prefix(pm_error *err, const char *format, ...) PM_PRINTF(2, 3);
 
+/* Rewrites "theta row 3" (or "times: row 3") of the error of a part of a batch to the row of the whole batch, of which
+ * row `first` was row 0 of the part. */
+void pmi_error_shift_row(pm_error *err, size_t first);
+
 /* The error of an allocation of `bytes` for `what`. */
 pm_status pmi_fail_memory(pm_error *err, const char *what, size_t bytes);
 

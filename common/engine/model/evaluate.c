@@ -1,5 +1,6 @@
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/float_env.h"
 #include "base/mem.h"
@@ -80,10 +81,16 @@ static pm_status check_rewards(const pm_graph *g, const pm_request *r, pm_error 
     return PM_OK;
 }
 
-pm_status pmi_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err) {
+/* What fails a call whatever theta is. */
+static pm_status check_call(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err) {
     PM_TRY(check_shape(graph, request, result, err));
-    PM_TRY(check_theta(graph, request, err));
-    return check_rewards(graph, request, err);
+    PM_TRY(check_rewards(graph, request, err));
+    return wants_densities(request) ? pmi_density_check_times(request, graph->is_discrete, err) : PM_OK;
+}
+
+pm_status pmi_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err) {
+    PM_TRY(check_call(graph, request, result, err));
+    return check_theta(graph, request, err);
 }
 
 /* ---- what all quantities share ---- */
@@ -158,21 +165,50 @@ static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start
     return PM_OK;
 }
 
-/* ---- defective models ---- */
+/* ---- rows of a request, and of its results ---- */
+
+enum { N_ARRAYS = 11 };
+
+/* The arrays of a result that have values for each row of theta, and how many. */
+typedef struct row_array {
+    double **values;
+    size_t width;
+} row_array;
+
+static void list_arrays(const pm_graph *g, const pm_request *r, pm_result *result, row_array out[N_ARRAYS]) {
+    size_t f = r->n_rewards == 0 ? 1 : r->n_rewards, k = r->n_moments, t = r->n_times, p = g->n_params;
+    const row_array arrays[N_ARRAYS] = {{&result->moments, f * k},
+                                        {&result->covariance, f * f},
+                                        {&result->atom, 1},
+                                        {&result->absorption, 1},
+                                        {&result->pdf, t},
+                                        {&result->cdf, t},
+                                        {&result->survival, t},
+                                        {&result->moments_gradient, f * k * p},
+                                        {&result->pdf_gradient, t * p},
+                                        {&result->cdf_gradient, t * p},
+                                        {&result->survival_gradient, t * p}};
+    memcpy(out, arrays, sizeof arrays);
+}
 
 /* Rows first..first+count-1 of a request and of its results. */
 static void narrow(const pm_graph *g, const pm_request *r, const pm_result *result, size_t first, size_t count,
                    pm_request *rows, pm_result *out) {
-    size_t vectors = r->n_rewards == 0 ? 1 : r->n_rewards;
+    row_array arrays[N_ARRAYS];
     *rows = *r;
     rows->n_theta = count;
     rows->theta = r->theta + first * g->n_params;
     rows->times = r->times_per_theta ? r->times + first * r->n_times : r->times;
     *out = *result;
-    out->moments = result->moments == NULL ? NULL : result->moments + first * vectors * r->n_moments;
-    out->covariance = result->covariance == NULL ? NULL : result->covariance + first * vectors * vectors;
-    out->absorption = result->absorption == NULL ? NULL : result->absorption + first;
+    list_arrays(g, r, out, arrays);
+    for (size_t i = 0; i < N_ARRAYS; i++) {
+        if (*arrays[i].values != NULL) {
+            *arrays[i].values += first * arrays[i].width;
+        }
+    }
 }
+
+/* ---- defective models ---- */
 
 /* Some weights are zero that are not zero in general: what can be absorbed is another set of states. */
 static pm_status evaluate_zeros(const pm_model *m, const pm_request *r, const double *start, size_t row,
@@ -212,8 +248,84 @@ static pm_status evaluate_defective(const pm_model *m, const pm_request *r, cons
              : m->restriction != NULL
                  ? pmi_restriction_evaluate(m->restriction, m, &rows, starts.value, first, &out, err)
                  : evaluate(m, &rows, &starts, &out, err);
+        if (st != PM_OK && !has_zeros && m->restriction == NULL && err != NULL) {
+            pmi_error_shift_row(err, first); /* the others know of `first` */
+        }
     }
     return st == PM_OK && wants_densities(r) ? densities(m, r, start->value, result, err) : st;
+}
+
+/* ---- the call ---- */
+
+static pm_status evaluate_batch(const pm_model *m, const pm_request *r, pm_result *result, pm_error *err) {
+    const pm_graph *g = m->analysis.graph;
+    pm_start start = {0};
+    PM_TRY(check_theta(g, r, err));
+    PM_TRY(pmi_row_sums_check(&m->row_sums, g, &m->analysis.split, r->theta, r->n_theta, err));
+    PM_TRY(pmi_start_new(g, r->theta, r->n_theta, m->normalize_start, &start, err));
+    if (result->atom != NULL) {
+        fill_atoms(m, r, start.value, result->atom);
+    }
+    pm_status st = (m->defective ? evaluate_defective : evaluate)(m, r, &start, result, err);
+    pmi_start_free(&start);
+    return st;
+}
+
+static void refuse_row(const pm_model *m, const pm_request *r, pm_result *result, size_t row, const pm_error *why) {
+    row_array arrays[N_ARRAYS];
+    list_arrays(m->analysis.graph, r, result, arrays);
+    for (size_t i = 0; i < N_ARRAYS; i++) {
+        for (size_t k = 0; *arrays[i].values != NULL && k < arrays[i].width; k++) {
+            (*arrays[i].values)[row * arrays[i].width + k] = NAN;
+        }
+    }
+    result->status[row] = why->code;
+    if (result->invalid != NULL) {
+        result->invalid(result->invalid_ctx, row, why);
+    }
+}
+
+static void gather(pm_result *all, const pm_result *part) {
+    all->steps = part->steps > all->steps ? part->steps : all->steps;
+    all->error_bound = fmax(all->error_bound, part->error_bound);
+    all->n_extended += part->n_extended;
+    all->n_squared += part->n_squared;
+}
+
+typedef struct range {
+    size_t first, count;
+} range;
+
+/* Rows fail alone: a range that fails is halved until what fails is one row. Each row is evaluated at most once for
+ * each halving. */
+static pm_status evaluate_rows(const pm_model *m, const pm_request *r, pm_result *result, pm_error *err) {
+    range waiting[2 * 8 * sizeof(size_t)] = {{.first = 0, .count = r->n_theta}};
+    for (size_t n = r->n_theta > 0 ? 1 : 0; n > 0;) {
+        range now = waiting[--n];
+        pm_request rows;
+        pm_result part;
+        pm_error why;
+        narrow(m->analysis.graph, r, result, now.first, now.count, &rows, &part);
+        part.steps = part.n_extended = part.n_squared = 0;
+        part.error_bound = 0;
+        pm_status st = evaluate_batch(m, &rows, &part, &why);
+        if (st != PM_OK) {
+            pmi_error_shift_row(&why, now.first);
+        }
+        if (st == PM_OK) {
+            memset(result->status + now.first, 0, now.count * sizeof *result->status);
+            gather(result, &part);
+        } else if (st != PM_EDATA) {
+            return pmi_fail(err, st, "%s", why.text);
+        } else if (now.count == 1) {
+            refuse_row(m, r, result, now.first, &why);
+        } else {
+            size_t half = now.count / 2;
+            waiting[n++] = (range){.first = now.first + half, .count = now.count - half};
+            waiting[n++] = (range){.first = now.first, .count = half};
+        }
+    }
+    return PM_OK;
 }
 
 pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err) {
@@ -226,29 +338,18 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
     result->steps = 0;
     result->error_bound = 0;
     result->n_extended = result->n_squared = 0;
-    pm_status st = pmi_request_check(model->analysis.graph, &r, result, err);
-    if (st == PM_OK && model->densities_only && wants_moments(&r)) {
-        st = pmi_fail(err, PM_EUSAGE, "the model was made for densities only: moments and covariances need its traces");
+    PM_TRY(check_call(model->analysis.graph, &r, result, err));
+    if (model->densities_only && wants_moments(&r)) {
+        return pmi_fail(err, PM_EUSAGE,
+                        "the model was made for densities only: moments and covariances need its traces");
     }
-    if (st == PM_OK && model->defective && r.gradient && r.n_moments > 0) {
-        st = pmi_fail(err, PM_EUSAGE,
-                      "the model was made with `defective`: derivatives of moments given absorption are not computed; "
-                      "ask for those of pdf and cdf alone");
-    }
-    if (st != PM_OK) {
-        return st;
+    if (model->defective && r.gradient && r.n_moments > 0) {
+        return pmi_fail(err, PM_EUSAGE,
+                        "the model was made with `defective`: derivatives of moments given absorption are not "
+                        "computed; ask for those of pdf and cdf alone");
     }
     pm_float_env before = pmi_float_enter();
-    pm_start start = {0};
-    st = pmi_row_sums_check(&model->row_sums, model->analysis.graph, &model->analysis.split, r.theta, r.n_theta, err);
-    PM_THEN(st, pmi_start_new(model->analysis.graph, r.theta, r.n_theta, model->normalize_start, &start, err));
-    if (st == PM_OK && result->atom != NULL) {
-        fill_atoms(model, &r, start.value, result->atom);
-    }
-    if (st == PM_OK) {
-        st = (model->defective ? evaluate_defective : evaluate)(model, &r, &start, result, err);
-        pmi_start_free(&start);
-    }
+    pm_status st = (result->status != NULL ? evaluate_rows : evaluate_batch)(model, &r, result, err);
     pmi_float_leave(before);
     return st;
 }
