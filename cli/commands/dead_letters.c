@@ -106,10 +106,7 @@ static pm_status select_by_job(const dead_command *dead, selection *out, pm_erro
 
 static pm_status select_letters(const dead_command *dead, selection *out, pm_error *err) {
     size_t room = dead->letters.n + 1;
-    out->items = pmi_malloc(room, sizeof *out->items);
-    if (out->items == NULL) {
-        return pmi_fail_memory(err, "a list of dead letters", room * sizeof *out->items);
-    }
+    PM_TRY(PM_NEW(&out->items, room, "a list of dead letters", err));
     if (dead->n_ids > 0) {
         return select_by_ids(dead, out, err);
     }

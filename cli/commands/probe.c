@@ -102,10 +102,8 @@ static void write_json(const probe_report *report, const double *trips, size_t n
 static pm_status write_report(const probe_report *report, bool as_json, pm_error *err) {
     const pm_probe *probe = &report->probe;
     size_t n = 0;
-    double *trips = pmi_malloc(probe->n, sizeof *trips);
-    if (trips == NULL) {
-        return pmi_fail_memory(err, "times", probe->n * sizeof *trips);
-    }
+    double *trips;
+    PM_TRY(PM_NEW(&trips, probe->n, "times", err));
     for (size_t i = 0; i < probe->n; i++) {
         if (probe->units[i].is_timed) {
             trips[n++] = probe->units[i].ended - probe->units[i].sent;

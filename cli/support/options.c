@@ -61,9 +61,7 @@ static pm_status read_choice(const cli_option *o, const char *text, int *out, pm
 }
 
 static pm_status keep_given(const cli_option *o, char *text, cli_given *given, pm_error *err) {
-    if (!pmi_reserve((void **)&given->items, &given->capacity, given->n + 1, sizeof *given->items)) {
-        return pmi_fail_memory(err, "options", (given->n + 1) * sizeof *given->items);
-    }
+    PM_TRY(PM_GROW(&given->items, &given->capacity, given->n + 1, "options", err));
     given->items[given->n++] = (cli_given_item){.name = o->name, .text = text};
     return PM_OK;
 }

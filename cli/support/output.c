@@ -100,10 +100,8 @@ static void drop(cli_out *out) {
 
 pm_status cli_out_open(const char *path, cli_out **result, pm_error *err) {
     *result = NULL;
-    cli_out *out = pmi_calloc(1, sizeof *out);
-    if (out == NULL) {
-        return pmi_fail_memory(err, "an output buffer", sizeof *out);
-    }
+    cli_out *out;
+    PM_TRY(PM_ZEROS(&out, 1, "an output buffer", err));
     out->fd = -1;
     out->name = path == NULL ? "standard output" : path;
     pm_status st = PM_OK;

@@ -25,10 +25,7 @@ static void copy_text(pm_span span, char *text, size_t n) {
 
 static pm_status copy_running(const pm_worker_message *message, cli_worker_view *worker, pm_error *err) {
     const pm_running_unit *units = message->units.items;
-    worker->running = pmi_calloc(message->units.count, sizeof *worker->running);
-    if (worker->running == NULL) {
-        return pmi_fail_memory(err, "units of a worker", message->units.count * sizeof *worker->running);
-    }
+    PM_TRY(PM_ZEROS(&worker->running, message->units.count, "units of a worker", err));
     worker->n_running = message->units.count;
     for (size_t i = 0; i < worker->n_running; i++) {
         cli_running_view *r = &worker->running[i];
@@ -115,10 +112,7 @@ static pm_status open_kafka(cli_status_source *source, pm_error *err) {
     pm_status st = PM_OK;
     if (source->rk == NULL) {
         free(source->health);
-        source->health = pmi_calloc(1, sizeof *source->health);
-        if (source->health == NULL) {
-            return pmi_fail_memory(err, "the health of a handle", sizeof *source->health);
-        }
+        PM_TRY(PM_ZEROS(&source->health, 1, "the health of a handle", err));
         source->health->log = &c->console.log;
         st = pmi_kafka_new(&c->kafka, RD_KAFKA_PRODUCER, NULL, NULL, source->health, &source->rk, err);
     }
@@ -153,10 +147,7 @@ static pm_status count_partitions(cli_status_source *source, size_t counts[PM_N_
 static pm_status look_at_lag(cli_status_source *source, size_t n, cli_status *out, pm_error *err) {
     free(out->lags);
     out->n_partitions = 0;
-    out->lags = pmi_calloc(n, sizeof *out->lags);
-    if (out->lags == NULL) {
-        return pmi_fail_memory(err, "lags of partitions", n * sizeof *out->lags);
-    }
+    PM_TRY(PM_ZEROS(&out->lags, n, "lags of partitions", err));
     pm_status st = n == 0 ? PM_OK
                           : pmi_group_lag(source->rk, &source->cluster->kafka, n, out->lags,
                                           pmi_deadline_within(&source->cluster->deadline, LAG_SECONDS, 0.1), err);

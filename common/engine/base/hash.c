@@ -41,10 +41,8 @@ static pm_status libcrypto_failed(pm_error *err, const char *call) {
 
 pm_status pmi_hasher_new(pm_digest_kind kind, pm_hasher **out, pm_error *err) {
     *out = NULL;
-    pm_hasher *h = pmi_calloc(1, sizeof *h);
-    if (h == NULL) {
-        return pmi_fail_memory(err, "a digest", sizeof *h);
-    }
+    pm_hasher *h;
+    PM_TRY(PM_ZEROS(&h, 1, "a digest", err));
     if (kind == PM_SHA256) {
         h->finished = true;
         *out = h;

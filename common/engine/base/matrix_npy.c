@@ -246,10 +246,7 @@ pm_status pmi_matrix_parse_npy(const uint8_t *bytes, size_t n, pm_matrix *out, p
         return pmi_fail(err, PM_EDATA, "byte %zu: expected %zu x %zu values of %zu bytes, found %zu bytes", end,
                         matrix.rows, matrix.cols, h.width, n - end);
     }
-    matrix.data = pmi_malloc(count, sizeof *matrix.data);
-    if (matrix.data == NULL) {
-        return pmi_fail_memory(err, "a matrix of numbers", count * sizeof *matrix.data);
-    }
+    PM_TRY(PM_NEW(&matrix.data, count, "a matrix of numbers", err));
     pm_status st = load_values(&h, bytes + end, &matrix, err);
     if (st != PM_OK) {
         pmi_matrix_free(&matrix);

@@ -73,6 +73,30 @@ bool pmi_reserve(void **array, size_t *capacity, size_t need, size_t size) {
     return true;
 }
 
+/* `array` is the address of a pointer, of whatever type. */
+static pm_status hand_out(void *array, void *memory, size_t bytes, const char *what, pm_error *err) {
+    memcpy(array, &memory, sizeof memory);
+    return memory != NULL ? PM_OK : pmi_fail_memory(err, what, bytes);
+}
+
+pm_status pmi_new(void *array, size_t count, size_t size, const char *what, pm_error *err) {
+    return hand_out(array, pmi_malloc(count, size), count * size, what, err);
+}
+
+pm_status pmi_new_zeros(void *array, size_t count, size_t size, const char *what, pm_error *err) {
+    return hand_out(array, pmi_calloc(count, size), count * size, what, err);
+}
+
+pm_status pmi_grow(void *array, size_t *capacity, size_t need, size_t size, const char *what, pm_error *err) {
+    void *memory;
+    memcpy(&memory, array, sizeof memory);
+    if (!pmi_reserve(&memory, capacity, need, size)) {
+        return pmi_fail_memory(err, what, need * size);
+    }
+    memcpy(array, &memory, sizeof memory);
+    return PM_OK;
+}
+
 static void *own(pm_pool *pool, void *array) {
     if (array == NULL || !pmi_reserve((void **)&pool->arrays, &pool->capacity, pool->n + 1, sizeof *pool->arrays)) {
         pool->is_short = true;

@@ -35,10 +35,8 @@ pm_status pmi_disk_open(const char *dir, size_t limit, const pm_log *log, pm_dis
     if (limit == 0 || limit > MAX_LIMIT) {
         return pmi_fail(err, PM_EUSAGE, "the cache's limit: expected from 1 to %zu bytes, found %zu", MAX_LIMIT, limit);
     }
-    pm_disk *disk = pmi_calloc(1, sizeof *disk);
-    if (disk == NULL) {
-        return pmi_fail_memory(err, "the trace cache", sizeof *disk);
-    }
+    pm_disk *disk;
+    PM_TRY(PM_ZEROS(&disk, 1, "the trace cache", err));
     disk->limit = limit;
     disk->log = log;
     disk->patience = PM_DISK_PATIENCE_SECONDS;

@@ -20,10 +20,8 @@ static pm_status get(pm_disk *disk, pm_disk_kind kind, const uint8_t *key, pm_bu
 
 static pm_status put(pm_disk *disk, pm_disk_kind kind, const pm_cache_entry *entries, size_t n, pm_error *err) {
     pm_error why;
-    pm_disk_entry *copies = pmi_malloc(n, sizeof *copies);
-    if (copies == NULL) {
-        return pmi_fail_memory(err, "the entries of the trace cache", n * sizeof *copies);
-    }
+    pm_disk_entry *copies;
+    PM_TRY(PM_NEW(&copies, n, "the entries of the trace cache", err));
     for (size_t i = 0; i < n; i++) {
         copies[i] = (pm_disk_entry){.kind = kind, .bytes = entries[i].bytes, .size = entries[i].size};
         memcpy(copies[i].key, entries[i].key, PM_DIGEST_BYTES);

@@ -285,10 +285,7 @@ pm_status pmi_field_numbers(pm_cursor *c, const char *name, uint64_t count, unsi
                             pm_error *err) {
     const uint8_t *bytes = NULL;
     PM_TRY(pmi_field_bin(c, name, count * width, &bytes, err));
-    *numbers = pmi_malloc((size_t)count, sizeof **numbers);
-    if (*numbers == NULL) {
-        return pmi_fail_memory(err, name, (size_t)count * sizeof **numbers);
-    }
+    PM_TRY(PM_NEW(numbers, (size_t)count, name, err));
     fill_numbers(bytes, (size_t)count, width, *numbers);
     return PM_OK;
 }

@@ -61,10 +61,8 @@ static pm_status expand_block_coalescent(const void *model, pm_explorer *x, pm_e
 pm_status pmi_model_block_coalescent(const int64_t *args, pm_graph **out, pm_error *err) {
     PM_TRY(pmi_model_check("block-coalescent", args, err));
     uint32_t n = (uint32_t)args[0];
-    int32_t *initial = pmi_calloc(n, sizeof *initial);
-    if (initial == NULL) {
-        return pmi_fail_memory(err, "the initial state", n * sizeof *initial);
-    }
+    int32_t *initial;
+    PM_TRY(PM_ZEROS(&initial, n, "the initial state", err));
     initial[0] = (int32_t)n;
     pm_status status = pmi_explore(n, 1, initial, expand_block_coalescent, NULL, out, err);
     free(initial);
@@ -103,10 +101,8 @@ pm_status pmi_model_two_locus_arg(const int64_t *args, pm_graph **out, pm_error 
     PM_TRY(pmi_model_check("two-locus-arg", args, err));
     pm_two_loci model = {.n = (uint32_t)args[0], .count = args[1] != 0};
     uint32_t width = model.n + 1, length = width * width;
-    int32_t *initial = pmi_calloc(length, sizeof *initial);
-    if (initial == NULL) {
-        return pmi_fail_memory(err, "the initial state", length * sizeof *initial);
-    }
+    int32_t *initial;
+    PM_TRY(PM_ZEROS(&initial, length, "the initial state", err));
     initial[width + 1] = (int32_t)model.n;
     pm_status status = pmi_explore(length, 2, initial, expand_two_loci, &model, out, err);
     free(initial);
@@ -148,10 +144,8 @@ static pm_status explore_two_samples(const int64_t *args, uint32_t n_params, pm_
     uint32_t width = (uint32_t)(args[0] > args[1] ? args[0] : args[1]) + 1;
     model->n_types = width * width;
     uint32_t length = 2 * model->n_types;
-    int32_t *initial = pmi_calloc(length, sizeof *initial);
-    if (initial == NULL) {
-        return pmi_fail_memory(err, "the initial state", length * sizeof *initial);
-    }
+    int32_t *initial;
+    PM_TRY(PM_ZEROS(&initial, length, "the initial state", err));
     initial[width] = (int32_t)args[0];
     initial[model->n_types + 1] = (int32_t)args[1];
     pm_status status = pmi_explore(length, n_params, initial, expand_two_islands, model, out, err);

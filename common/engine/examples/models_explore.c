@@ -56,10 +56,8 @@ static void put(pm_slot *slots, size_t n_slots, uint64_t hash, uint32_t row) {
 }
 
 static pm_status grow_table(struct pm_explored *e, size_t n_slots, pm_error *err) {
-    pm_slot *slots = pmi_malloc(n_slots, sizeof *slots);
-    if (slots == NULL) {
-        return pmi_fail_memory(err, "the table of states", n_slots * sizeof *slots);
-    }
+    pm_slot *slots;
+    PM_TRY(PM_NEW(&slots, n_slots, "the table of states", err));
     memset(slots, 0xff, n_slots * sizeof *slots); /* every row PM_NONE */
     for (uint32_t row = 1; row < e->n_rows; row++) {
         put(slots, n_slots, finish_hash(sum_state(e, e->states + (size_t)row * e->length)), row);
@@ -78,9 +76,7 @@ static pm_status add_row(struct pm_explored *e, const int32_t *state, pm_error *
             PM_NONE - 1);
     }
     size_t used = (size_t)e->n_rows * e->length;
-    if (!pmi_reserve((void **)&e->states, &e->capacity, used + e->length, sizeof *e->states)) {
-        return pmi_fail_memory(err, "the states of the model", (used + e->length) * sizeof *e->states);
-    }
+    PM_TRY(PM_GROW(&e->states, &e->capacity, used + e->length, "the states of the model", err));
     memcpy(e->states + used, state, e->length * sizeof *state);
     e->n_rows++;
     return pmi_builder_state(e->builder, state, NULL, err);
@@ -185,10 +181,8 @@ static pm_status begin(struct pm_explored *e, const int32_t *initial, pm_error *
 
 /* Rows are appended while this runs: the queue of the breadth-first search is the array of rows itself. */
 static pm_status expand_all(struct pm_explored *e, pm_expand expand, const void *model, pm_error *err) {
-    uint32_t *support = pmi_malloc(e->length, sizeof *support);
-    if (support == NULL) {
-        return pmi_fail_memory(err, "one state of the model", e->length * sizeof *support);
-    }
+    uint32_t *support;
+    PM_TRY(PM_NEW(&support, e->length, "one state of the model", err));
     pm_status status = PM_OK;
     for (e->from = 1; e->from < e->n_rows && status == PM_OK; e->from++) {
         set_state(e, e->states + (size_t)e->from * e->length);

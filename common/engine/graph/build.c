@@ -73,10 +73,8 @@ static pm_status grow_slots(table *t, pm_error *err) {
     if (t->n_slots != 0 && !pmi_mul(t->n_slots, 2, &n_slots)) {
         return pmi_fail_memory(err, "the table of weights", SIZE_MAX);
     }
-    table_slot *slots = pmi_malloc(n_slots, sizeof *slots);
-    if (slots == NULL) {
-        return pmi_fail_memory(err, "the table of weights", n_slots * sizeof *slots);
-    }
+    table_slot *slots;
+    PM_TRY(PM_NEW(&slots, n_slots, "the table of weights", err));
     memset(slots, 0xff, n_slots * sizeof *slots);
     for (size_t i = 0; i < t->n; i++) {
         uint64_t hash = hash_row(t->rows + i * t->width, t->width);
@@ -165,10 +163,8 @@ static table *table_of(pm_builder *b, list_kind kind) {
 
 pm_status pmi_builder_new(uint32_t state_length, uint32_t n_params, bool is_discrete, pm_builder **out, pm_error *err) {
     *out = NULL;
-    pm_builder *b = pmi_calloc(1, sizeof *b);
-    if (b == NULL) {
-        return pmi_fail_memory(err, "a graph builder", sizeof *b);
-    }
+    pm_builder *b;
+    PM_TRY(PM_ZEROS(&b, 1, "a graph builder", err));
     b->state_length = state_length;
     b->is_discrete = is_discrete;
     b->is_kind_given = true;
@@ -260,8 +256,8 @@ pm_status pmi_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, 
 }
 
 static pm_status push(numbers *a, size_t n, uint32_t value, const char *what, pm_error *err) {
-    if (n == a->capacity && !pmi_reserve((void **)&a->at, &a->capacity, n + 1, sizeof *a->at)) {
-        return pmi_fail_memory(err, what, (n + 1) * sizeof *a->at);
+    if (n == a->capacity) {
+        PM_TRY(PM_GROW(&a->at, &a->capacity, n + 1, what, err));
     }
     a->at[n] = value;
     return PM_OK;

@@ -130,10 +130,8 @@ pm_status pm_graph_from_arrays(const pm_graph_arrays *arrays, pm_graph **out, pm
     *out = NULL;
     PM_TRY(check_arrays(arrays, err));
     pm_builder *b = NULL;
-    double *coef = pmi_malloc(1 + arrays->n_params, sizeof *coef);
-    if (coef == NULL) {
-        return pmi_fail_memory(err, "coefficients", (1 + arrays->n_params) * sizeof *coef);
-    }
+    double *coef;
+    PM_TRY(PM_NEW(&coef, 1 + arrays->n_params, "coefficients", err));
     pm_status st =
         pmi_builder_new((uint32_t)arrays->state_length, (uint32_t)arrays->n_params, arrays->is_discrete, &b, err);
     if (st == PM_OK) {

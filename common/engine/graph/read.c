@@ -400,8 +400,8 @@ static inline pm_status add_number(reader *r, double value, pm_error *err) {
     if (r->at != IN_ROW) {
         return number_outside_rows(r, value, err);
     }
-    if (r->n_row == r->row_capacity && !pmi_reserve((void **)&r->row, &r->row_capacity, r->n_row + 1, sizeof *r->row)) {
-        return pmi_fail_memory(err, "a row", (r->n_row + 1) * sizeof *r->row);
+    if (r->n_row == r->row_capacity) {
+        PM_TRY(PM_GROW(&r->row, &r->row_capacity, r->n_row + 1, "a row", err));
     }
     r->row[r->n_row++] = value;
     return PM_OK;
@@ -475,10 +475,8 @@ static pm_status reader_new(pm_graph_format format, pm_graph_kind kind, reader *
         return pmi_fail(err, PM_EUSAGE,
                         "graph kind %d: expected PM_KIND_AS_GIVEN, PM_KIND_CONTINUOUS or PM_KIND_DISCRETE", (int)kind);
     }
-    reader *r = pmi_calloc(1, sizeof *r);
-    if (r == NULL) {
-        return pmi_fail_memory(err, "a graph reader", sizeof *r);
-    }
+    reader *r;
+    PM_TRY(PM_ZEROS(&r, 1, "a graph reader", err));
     r->format = format;
     r->kind = kind;
     pm_status st = pmi_builder_new(0, 0, false, &r->builder, err);

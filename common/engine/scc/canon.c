@@ -15,10 +15,8 @@ static pm_status find_order(const pm_topology *t, double *seconds, uint32_t *ord
 
 static pm_status find_names(const pm_topology *t, double *seconds, pm_canon *out, pm_error *err) {
     bool found = false;
-    uint32_t *order = pmi_malloc(t->n, sizeof *order);
-    if (order == NULL) {
-        return pmi_fail_memory(err, "the canonical order of an SCC", t->n * sizeof *order);
-    }
+    uint32_t *order;
+    PM_TRY(PM_NEW(&order, t->n, "the canonical order of an SCC", err));
     pm_status st = t->row[t->n] <= PM_DIGRAPH_EDGES ? find_order(t, seconds, order, &found, err) : PM_OK;
     for (uint32_t i = 0; i < t->n; i++) {
         out->name[found ? order[i] : i] = i;

@@ -87,10 +87,8 @@ static int by_value(const void *a, const void *b) {
 
 pm_status pmi_cells_split(pm_cells *cells, uint32_t cell, const uint64_t *value, pm_error *err) {
     uint32_t size = cells->size[cell];
-    valued *sorted = pmi_malloc(size, sizeof *sorted);
-    if (sorted == NULL) {
-        return pmi_fail_memory(err, "splitting a cell of states", size * sizeof *sorted);
-    }
+    valued *sorted;
+    PM_TRY(PM_NEW(&sorted, size, "splitting a cell of states", err));
     for (uint32_t i = 0; i < size; i++) {
         uint32_t v = cells->vertex[cell + i];
         sorted[i] = (valued){value[v], v};
@@ -175,10 +173,8 @@ static int by_key(const void *a, const void *b) {
 }
 
 static pm_status sort_far(refiner *r, uint32_t begin, uint32_t end, pm_error *err) {
-    uint64_t *key = pmi_malloc(end - begin, sizeof *key);
-    if (key == NULL) {
-        return pmi_fail_memory(err, "refining a partition of states", (end - begin) * sizeof *key);
-    }
+    uint64_t *key;
+    PM_TRY(PM_NEW(&key, end - begin, "refining a partition of states", err));
     for (uint32_t at = begin; at < end; at++) {
         uint32_t v = r->cells->vertex[at];
         key[at - begin] = (uint64_t)r->count[v] << 32 | v;

@@ -92,10 +92,7 @@ static pm_status read_flags(pm_cursor *c, pm_kept_classes *out, pm_error *err) {
 static pm_status read_keys(pm_cursor *c, pm_kept_classes *out, pm_error *err) {
     const uint8_t *bytes = NULL;
     PM_TRY(pmi_field_bin(c, "keys", (uint64_t)out->n_classes * PM_DIGEST_BYTES, &bytes, err));
-    out->keys = pmi_malloc(out->n_classes, sizeof *out->keys);
-    if (out->keys == NULL) {
-        return pmi_fail_memory(err, "decoding classes", out->n_classes * sizeof *out->keys);
-    }
+    PM_TRY(PM_NEW(&out->keys, out->n_classes, "decoding classes", err));
     memcpy(out->keys, bytes, out->n_classes * sizeof *out->keys);
     return PM_OK;
 }

@@ -523,10 +523,8 @@ static pm_status order_parts(labeller *l, const block *b, pm_parts *parts, part 
 static pm_status label_parts(labeller *l, const block *b, pm_parts *parts, uint32_t *order, pm_error *err) {
     pm_numbers certificates = {0};
     uint32_t n_list = 0, end = 0;
-    part *list = pmi_malloc(parts->n, sizeof *list);
-    if (list == NULL) {
-        return pmi_fail_memory(err, "the parts of an SCC", parts->n * sizeof *list);
-    }
+    part *list;
+    PM_TRY(PM_NEW(&list, parts->n, "the parts of an SCC", err));
     for (uint32_t p = 0; p < parts->n; p++) { /* parts are numbered as the cells come */
         if (parts->first[p + 1] - parts->first[p] == 1) {
             order[end++] = parts->member[parts->first[p]];

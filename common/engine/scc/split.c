@@ -158,10 +158,8 @@ static pm_status search(const pm_graph *g, tarjan *t, pm_split *s, pm_error *err
 
 /* Rows ascend inside each SCC: a second pass by row number is a counting sort. */
 static pm_status sort_members(const pm_graph *g, pm_split *s, pm_error *err) {
-    uint32_t *at = pmi_malloc(s->n_sccs, sizeof *at);
-    if (at == NULL) {
-        return pmi_fail_memory(err, "the order of the SCCs", (size_t)s->n_sccs * sizeof *at);
-    }
+    uint32_t *at;
+    PM_TRY(PM_NEW(&at, s->n_sccs, "the order of the SCCs", err));
     memcpy(at, s->scc_first, s->n_sccs * sizeof *at);
     for (uint32_t v = 0; v < g->n_vertices; v++) {
         if (s->scc_of[v] != PM_NONE) {

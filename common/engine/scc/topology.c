@@ -213,10 +213,8 @@ static uint32_t meet(const uint32_t *row, const uint32_t *col, uint32_t v, bool 
 }
 
 pm_status pmi_digraph_nearby(const pm_digraph *g, uint32_t *order, pm_error *err) {
-    bool *met = pmi_calloc(g->n, sizeof *met);
-    if (met == NULL) {
-        return pmi_fail_memory(err, "a search through an SCC", g->n * sizeof *met);
-    }
+    bool *met;
+    PM_TRY(PM_ZEROS(&met, g->n, "a search through an SCC", err));
     uint32_t end = 0;
     for (uint32_t start = 0, next = 0; start < g->n; start++) {
         if (!met[start]) {

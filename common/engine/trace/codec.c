@@ -132,10 +132,7 @@ pm_status pmi_gaps_read(pm_cursor *c, const char *name, pm_gaps_side side, const
         return pmi_fail(err, PM_EDATA, "%s: row lengths add up to %zu entries, more than its %zu bytes hold", name,
                         row[n], size);
     }
-    *entry = pmi_malloc(row[n], sizeof **entry);
-    if (*entry == NULL) {
-        return pmi_fail_memory(err, name, row[n] * sizeof **entry);
-    }
+    PM_TRY(PM_NEW(entry, row[n], name, err));
     gap_reader r = {bytes, bytes + size};
     return read_entries(&r, name, side, row, n, *entry, err);
 }
@@ -159,10 +156,8 @@ static void write_rows(pm_writer *w, const char *lengths_name, const char *name,
 
 pm_status pmi_trace_encode_payload(const pm_trace *trace, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *out,
                                    pm_error *err) {
-    uint32_t *lengths = pmi_malloc(trace->n, sizeof *lengths);
-    if (lengths == NULL) {
-        return pmi_fail_memory(err, "encoding a trace", trace->n * sizeof *lengths);
-    }
+    uint32_t *lengths;
+    PM_TRY(PM_NEW(&lengths, trace->n, "encoding a trace", err));
     pm_writer w;
     pmi_writer_init(&w, out, err);
     msgpack_pack_map(&w.packer, PAYLOAD_KEYS);
@@ -195,10 +190,7 @@ static pm_status read_rows(pm_cursor *c, const char *lengths_name, const char *n
     if (st != PM_OK) {
         return st;
     }
-    *row = pmi_malloc((size_t)n + 1, sizeof **row);
-    if (*row == NULL) {
-        return pmi_fail_memory(err, "decoding a trace", ((size_t)n + 1) * sizeof **row);
-    }
+    PM_TRY(PM_NEW(row, (size_t)n + 1, "decoding a trace", err));
     uint64_t total = 0; /* at most n * n, below 2^64 */
     for (uint32_t j = 0; j < n; j++) {
         (*row)[j] = (size_t)total;

@@ -299,10 +299,8 @@ static pm_status keep_all(const pm_library_options *o, const pm_classes *classes
     if (o->cache == NULL || n == 0) {
         return PM_OK;
     }
-    pm_cache_entry *entries = pmi_calloc(n, sizeof *entries);
-    if (entries == NULL) {
-        return pmi_fail_memory(err, "the new traces", n * sizeof *entries);
-    }
+    pm_cache_entry *entries;
+    PM_TRY(PM_ZEROS(&entries, n, "the new traces", err));
     for (size_t i = 0; i < n; i++) {
         memcpy(entries[i].key, classes->canon[items[i].class].key, PM_DIGEST_BYTES);
         entries[i].bytes = items[i].encoded.bytes;
@@ -318,10 +316,8 @@ static pm_status keep_all(const pm_library_options *o, const pm_classes *classes
 
 static pm_status record_missing(const pm_library_options *o, const pm_classes *classes, pm_library *out,
                                 pm_error *err) {
-    work_item *items = pmi_calloc(classes->n_classes, sizeof *items);
-    if (items == NULL) {
-        return pmi_fail_memory(err, "the list of traces to record", classes->n_classes * sizeof *items);
-    }
+    work_item *items;
+    PM_TRY(PM_ZEROS(&items, classes->n_classes, "the list of traces to record", err));
     size_t n = 0;
     for (uint32_t c = 0; c < classes->n_classes; c++) {
         if (!out->classes[c].cached) {

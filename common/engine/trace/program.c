@@ -154,10 +154,8 @@ static pm_status allocate(const pm_graph *g, const pm_split *s, pm_program *p, p
 
 static pm_status place_states(const pm_graph *g, const pm_split *s, const pm_scc_instance *instances, pm_program *p,
                               pm_error *err) {
-    uint32_t *pivot_of = pmi_malloc(s->largest, sizeof *pivot_of);
-    if (pivot_of == NULL) {
-        return pmi_fail_memory(err, "the order of the program", s->largest * sizeof *pivot_of);
-    }
+    uint32_t *pivot_of;
+    PM_TRY(PM_NEW(&pivot_of, s->largest, "the order of the program", err));
     memset(p->position, 0xff, g->n_vertices * sizeof *p->position);
     for (uint32_t c = 0; c < s->n_sccs; c++) {
         uint32_t first = s->scc_first[c], n = s->scc_first[c + 1] - first;
@@ -230,10 +228,8 @@ static void place_row(const pm_split *s, pm_program *p, uint32_t at, uint32_t *s
 }
 
 static pm_status place_edges(const pm_split *s, pm_program *p, pm_error *err) {
-    uint32_t *seen = pmi_malloc(p->n, sizeof *seen);
-    if (seen == NULL) {
-        return pmi_fail_memory(err, "the edges of the program", p->n * sizeof *seen);
-    }
+    uint32_t *seen;
+    PM_TRY(PM_NEW(&seen, p->n, "the edges of the program", err));
     memset(seen, 0xff, p->n * sizeof *seen);
     for (uint32_t at = 0; at < p->n; at++) {
         place_row(s, p, at, seen);
