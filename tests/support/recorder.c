@@ -16,24 +16,16 @@ static PM_PRINTF(3, 4) pm_status note(recorder *r, pm_error *err, const char *fo
     return PM_OK;
 }
 
-static pm_status begin_map(void *ctx, pm_error *err) {
-    return note(ctx, err, "{ ");
+static pm_status begin(void *ctx, bool is_map, pm_error *err) {
+    return note(ctx, err, is_map ? "{ " : "[ ");
 }
 
 static pm_status key(void *ctx, const char *text, size_t n, pm_error *err) {
     return note(ctx, err, "%.*s: ", (int)n, text);
 }
 
-static pm_status end_map(void *ctx, pm_error *err) {
-    return note(ctx, err, "} ");
-}
-
-static pm_status begin_array(void *ctx, pm_error *err) {
-    return note(ctx, err, "[ ");
-}
-
-static pm_status end_array(void *ctx, pm_error *err) {
-    return note(ctx, err, "] ");
+static pm_status end(void *ctx, bool is_map, pm_error *err) {
+    return note(ctx, err, is_map ? "} " : "] ");
 }
 
 static pm_status null(void *ctx, pm_error *err) {
@@ -67,11 +59,9 @@ static pm_status bytes(void *ctx, const uint8_t *data, size_t n, pm_error *err) 
 
 pm_event_sink recorder_sink(recorder *r) {
     return (pm_event_sink){.ctx = r,
-                           .begin_map = begin_map,
+                           .open = begin,
+                           .close = end,
                            .key = key,
-                           .end_map = end_map,
-                           .begin_array = begin_array,
-                           .end_array = end_array,
                            .null = null,
                            .boolean = boolean,
                            .integer = integer,

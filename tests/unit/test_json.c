@@ -120,11 +120,6 @@ Test(json, what_the_sink_says_is_returned_with_the_place) {
     pm_error err;
     cr_assert_eq(read_text("[1, 2, 3]", 9, 4096, &r, &err), PM_EUSAGE);
     cr_assert_str_eq(err.text, "byte 5: refused");
-    pm_memory_source memory = {.bytes = (const uint8_t *)"[1]", .size = 3};
-    pm_source source = pmi_source_memory(&memory);
-    pm_event_sink nothing = {0};
-    cr_assert_eq(pmi_json_read(&source, &nothing, &err), PM_EDATA);
-    cr_assert_str_eq(err.text, "byte 1: found an array where none is expected");
 }
 
 Test(json, an_error_of_the_source_is_passed_on) {

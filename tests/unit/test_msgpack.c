@@ -104,10 +104,4 @@ Test(msgpack, what_the_sink_says_is_returned_with_the_place_of_the_value) {
     pm_error err;
     cr_assert_eq(read_bytes(BYTES(0x93, 0xcd, 1, 1, 0xcb, 0x3f, 0xb9, 0, 0, 0, 0, 0, 0, 7), 4096, &r, &err), PM_EUSAGE);
     cr_assert_str_eq(err.text, "byte 4: refused");
-    const uint8_t array[] = {0x90};
-    pm_memory_source memory = {.bytes = array, .size = 1};
-    pm_source source = pmi_source_memory(&memory);
-    pm_event_sink nothing = {0};
-    cr_assert_eq(pmi_msgpack_read(&source, &nothing, &err), PM_EDATA);
-    cr_assert_str_eq(err.text, "byte 0: found an array where none is expected");
 }

@@ -105,55 +105,52 @@ static int keep(json_reader *j, pm_status st) {
 
 static int on_null(void *ctx) {
     json_reader *j = ctx;
-    return keep(j, pmi_emit_null(j->sink, j->err));
+    return keep(j, j->sink->null(j->sink->ctx, j->err));
 }
 
 static int on_boolean(void *ctx, int value) {
     json_reader *j = ctx;
-    return keep(j, pmi_emit_boolean(j->sink, value != 0, j->err));
+    return keep(j, j->sink->boolean(j->sink->ctx, value != 0, j->err));
 }
 
 static int on_string(void *ctx, const unsigned char *text, size_t n) {
     json_reader *j = ctx;
-    return keep(j, pmi_emit_string(j->sink, (const char *)text, n, j->err));
+    return keep(j, j->sink->string(j->sink->ctx, (const char *)text, n, j->err));
 }
 
 static int on_key(void *ctx, const unsigned char *text, size_t n) {
     json_reader *j = ctx;
-    return keep(j, pmi_emit_key(j->sink, (const char *)text, n, j->err));
+    return keep(j, j->sink->key(j->sink->ctx, (const char *)text, n, j->err));
 }
 
-static pm_status go_deeper(json_reader *j) {
+static int open(json_reader *j, bool is_map) {
     if (j->depth == PM_EVENT_DEPTH) {
-        return pmi_fail(j->err, PM_EDATA, "arrays and maps are nested deeper than %d", PM_EVENT_DEPTH);
+        return keep(j, pmi_fail(j->err, PM_EDATA, "arrays and maps are nested deeper than %d", PM_EVENT_DEPTH));
     }
     j->depth++;
     j->has_begun = true;
-    return PM_OK;
+    return keep(j, j->sink->open(j->sink->ctx, is_map, j->err));
+}
+
+static int close(json_reader *j, bool is_map) {
+    j->depth--;
+    return keep(j, j->sink->close(j->sink->ctx, is_map, j->err));
 }
 
 static int on_begin_map(void *ctx) {
-    json_reader *j = ctx;
-    pm_status st = go_deeper(j);
-    return keep(j, st == PM_OK ? pmi_emit_begin_map(j->sink, j->err) : st);
+    return open(ctx, true);
 }
 
 static int on_end_map(void *ctx) {
-    json_reader *j = ctx;
-    j->depth--;
-    return keep(j, pmi_emit_end_map(j->sink, j->err));
+    return close(ctx, true);
 }
 
 static int on_begin_array(void *ctx) {
-    json_reader *j = ctx;
-    pm_status st = go_deeper(j);
-    return keep(j, st == PM_OK ? pmi_emit_begin_array(j->sink, j->err) : st);
+    return open(ctx, false);
 }
 
 static int on_end_array(void *ctx) {
-    json_reader *j = ctx;
-    j->depth--;
-    return keep(j, pmi_emit_end_array(j->sink, j->err));
+    return close(ctx, false);
 }
 
 /* ---- numbers ------------------------------------------------------------------------------------------- */
@@ -198,14 +195,14 @@ static pm_status long_number(json_reader *j, const char *text, size_t n) {
         errno = 0;
         long long value = strtoll(copy, NULL, 10);
         if (errno == 0 && (value != 0 || copy[0] != '-')) {
-            return pmi_emit_integer(j->sink, value, j->err);
+            return j->sink->integer(j->sink->ctx, value, j->err);
         }
     }
     double value = strtod_l(copy, NULL, j->c_locale);
     if (value == 0.0 && strcspn(copy, "123456789") < mantissa) {
         return pmi_fail(j->err, PM_EDATA, "the number %.40s is nearer to zero than any double but zero", copy);
     }
-    return pmi_emit_real(j->sink, value, j->err);
+    return j->sink->real(j->sink->ctx, value, j->err);
 }
 
 /* Nearly all numbers of a graph are short: digits below 2^53 and a power of ten up to 10^22 are doubles, so that
@@ -216,11 +213,11 @@ static int on_number(void *ctx, const char *text, size_t n) {
     json_reader *j = ctx;
     decimal d = scan_decimal(text, n);
     if (d.is_short && !d.has_point && (d.digits != 0 || !d.negative)) {
-        return keep(j, pmi_emit_integer(j->sink, d.negative ? -d.digits : d.digits, j->err));
+        return keep(j, j->sink->integer(j->sink->ctx, d.negative ? -d.digits : d.digits, j->err));
     }
     if (d.is_short && d.digits <= (int64_t)1 << 53) {
         double value = (double)d.digits / tens[d.fraction];
-        return keep(j, pmi_emit_real(j->sink, d.negative ? -value : value, j->err));
+        return keep(j, j->sink->real(j->sink->ctx, d.negative ? -value : value, j->err));
     }
     return keep(j, long_number(j, text, n));
 }

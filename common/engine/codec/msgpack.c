@@ -47,12 +47,12 @@ static inline unpack_object on_root(unpack_user *u) {
 
 static inline int integer(unpack_user *u, int64_t value, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "a number") : keep(u, pmi_emit_integer(u->sink, value, u->err));
+    return u->expects_key ? refuse(u, "a number") : keep(u, u->sink->integer(u->sink->ctx, value, u->err));
 }
 
 static inline int real(unpack_user *u, double value, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "a number") : keep(u, pmi_emit_real(u->sink, value, u->err));
+    return u->expects_key ? refuse(u, "a number") : keep(u, u->sink->real(u->sink->ctx, value, u->err));
 }
 
 #define on_uint8 integer
@@ -71,17 +71,17 @@ static inline int on_uint64(unpack_user *u, uint64_t d, unpack_object *o) {
 
 static inline int on_nil(unpack_user *u, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "nil") : keep(u, pmi_emit_null(u->sink, u->err));
+    return u->expects_key ? refuse(u, "nil") : keep(u, u->sink->null(u->sink->ctx, u->err));
 }
 
 static inline int on_true(unpack_user *u, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "true") : keep(u, pmi_emit_boolean(u->sink, true, u->err));
+    return u->expects_key ? refuse(u, "true") : keep(u, u->sink->boolean(u->sink->ctx, true, u->err));
 }
 
 static inline int on_false(unpack_user *u, unpack_object *o) {
     *o = (unpack_object){0};
-    return u->expects_key ? refuse(u, "false") : keep(u, pmi_emit_boolean(u->sink, false, u->err));
+    return u->expects_key ? refuse(u, "false") : keep(u, u->sink->boolean(u->sink->ctx, false, u->err));
 }
 
 static inline int on_str(unpack_user *u, const char *b, const char *p, unsigned int l, unpack_object *o) {
@@ -90,16 +90,16 @@ static inline int on_str(unpack_user *u, const char *b, const char *p, unsigned 
     const char *text = l == 0 ? "" : p; /* the parser has no pointer for an empty string */
     if (u->expects_key) {
         u->expects_key = false;
-        return keep(u, pmi_emit_key(u->sink, text, l, u->err));
+        return keep(u, u->sink->key(u->sink->ctx, text, l, u->err));
     }
-    return keep(u, pmi_emit_string(u->sink, text, l, u->err));
+    return keep(u, u->sink->string(u->sink->ctx, text, l, u->err));
 }
 
 static inline int on_bin(unpack_user *u, const char *b, const char *p, unsigned int l, unpack_object *o) {
     (void)b;
     *o = (unpack_object){0};
     const uint8_t *bytes = (const uint8_t *)(l == 0 ? "" : p);
-    return u->expects_key ? refuse(u, "a byte string") : keep(u, pmi_emit_bytes(u->sink, bytes, l, u->err));
+    return u->expects_key ? refuse(u, "a byte string") : keep(u, u->sink->bytes(u->sink->ctx, bytes, l, u->err));
 }
 
 static inline int on_ext(unpack_user *u, const char *b, const char *p, unsigned int l, unpack_object *o) {
@@ -107,38 +107,40 @@ static inline int on_ext(unpack_user *u, const char *b, const char *p, unsigned 
     (void)p;
     (void)l;
     *o = (unpack_object){0};
-    return keep(u, pmi_emit_refused("a value of an ext type", u->err));
+    return keep(u, pmi_fail(u->err, PM_EDATA, "found a value of an ext type where none is expected"));
+}
+
+static inline int close(unpack_user *u, bool is_map) {
+    return keep(u, u->sink->close(u->sink->ctx, is_map, u->err));
+}
+
+static inline int open(unpack_user *u, bool is_map, unsigned int n, unpack_object *o) {
+    *o = (unpack_object){.left = n};
+    if (u->expects_key) {
+        return refuse(u, is_map ? "a map" : "an array");
+    }
+    int code = keep(u, u->sink->open(u->sink->ctx, is_map, u->err));
+    u->expects_key = is_map && n > 0;
+    return code == 0 && n == 0 ? close(u, is_map) : code;
 }
 
 static inline int on_array(unpack_user *u, unsigned int n, unpack_object *o) {
-    *o = (unpack_object){.left = n};
-    if (u->expects_key) {
-        return refuse(u, "an array");
-    }
-    pm_status st = pmi_emit_begin_array(u->sink, u->err);
-    return keep(u, st == PM_OK && n == 0 ? pmi_emit_end_array(u->sink, u->err) : st);
+    return open(u, false, n, o);
 }
 
 static inline int on_array_item(unpack_user *u, unpack_object *c, unpack_object o) {
     (void)o;
-    return --c->left == 0 ? keep(u, pmi_emit_end_array(u->sink, u->err)) : 0;
+    return --c->left == 0 ? close(u, false) : 0;
 }
 
 static inline int on_map(unpack_user *u, unsigned int n, unpack_object *o) {
-    *o = (unpack_object){.left = n};
-    if (u->expects_key) {
-        return refuse(u, "a map");
-    }
-    pm_status st = pmi_emit_begin_map(u->sink, u->err);
-    u->expects_key = n > 0;
-    return keep(u, st == PM_OK && n == 0 ? pmi_emit_end_map(u->sink, u->err) : st);
+    return open(u, true, n, o);
 }
 
 static inline int on_map_item(unpack_user *u, unpack_object *c, unpack_object k, unpack_object v) {
-    (void)k;
-    (void)v;
+    (void)k, (void)v;
     u->expects_key = --c->left > 0;
-    return u->expects_key ? 0 : keep(u, pmi_emit_end_map(u->sink, u->err));
+    return u->expects_key ? 0 : close(u, true);
 }
 
 #include <msgpack/unpack_template.h>

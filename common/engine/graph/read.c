@@ -314,61 +314,35 @@ static pm_status add_state_row(reader *r, pm_error *err) {
 
 /* ---- events: containers -------------------------------------------------------------------------------- */
 
-static pm_status on_begin_map(void *ctx, pm_error *err) {
+static pm_status on_open(void *ctx, bool is_map, pm_error *err) {
     reader *r = ctx;
     if (is_ignored(r)) {
         r->ignored_depth++;
-        return PM_OK;
-    }
-    if (r->at != BEFORE) {
-        return unexpected(r, "a map", err);
-    }
-    r->at = IN_MAP;
-    return PM_OK;
-}
-
-static pm_status on_end_map(void *ctx, pm_error *err) {
-    (void)err;
-    reader *r = ctx;
-    if (r->ignored_depth > 0) {
-        r->ignored_depth--;
-    } else {
-        r->at = AFTER;
-    }
-    return PM_OK;
-}
-
-static pm_status on_begin_array(void *ctx, pm_error *err) {
-    reader *r = ctx;
-    if (is_ignored(r)) {
-        r->ignored_depth++;
-        return PM_OK;
-    }
-    if (is_value_of(r, KEY_STATES) || is_value_of(r, KEY_ROWS)) {
-        r->at = IN_ARRAY;
-        return PM_OK;
-    }
-    if (r->at != IN_ARRAY) {
-        return unexpected(r, "an array", err);
-    }
-    r->at = IN_ROW;
-    r->n_row = 0;
-    return PM_OK;
-}
-
-static pm_status on_end_array(void *ctx, pm_error *err) {
-    reader *r = ctx;
-    if (r->ignored_depth > 0) {
-        r->ignored_depth--;
-        return PM_OK;
-    }
-    if (r->at == IN_ARRAY) {
+    } else if (is_map && r->at == BEFORE) {
         r->at = IN_MAP;
-        return PM_OK;
+    } else if (!is_map && (is_value_of(r, KEY_STATES) || is_value_of(r, KEY_ROWS))) {
+        r->at = IN_ARRAY;
+    } else if (!is_map && r->at == IN_ARRAY) {
+        r->at = IN_ROW;
+        r->n_row = 0;
+    } else {
+        return unexpected(r, is_map ? "a map" : "an array", err);
     }
-    pm_status st = r->key == STATES ? add_state_row(r, err) : add_edge_row(r, err);
-    r->at = IN_ARRAY;
-    r->n_rows[r->key]++;
+    return PM_OK;
+}
+
+static pm_status on_close(void *ctx, bool is_map, pm_error *err) {
+    reader *r = ctx;
+    pm_status st = PM_OK;
+    if (r->ignored_depth > 0) {
+        r->ignored_depth--;
+    } else if (is_map || r->at == IN_ARRAY) {
+        r->at = is_map ? AFTER : IN_MAP;
+    } else {
+        st = r->key == STATES ? add_state_row(r, err) : add_edge_row(r, err);
+        r->at = IN_ARRAY;
+        r->n_rows[r->key]++;
+    }
     return st;
 }
 
@@ -490,11 +464,9 @@ static pm_status reader_new(pm_graph_format format, pm_graph_kind kind, reader *
 
 static pm_event_sink reader_sink(reader *r) {
     return (pm_event_sink){.ctx = r,
-                           .begin_map = on_begin_map,
+                           .open = on_open,
+                           .close = on_close,
                            .key = on_key,
-                           .end_map = on_end_map,
-                           .begin_array = on_begin_array,
-                           .end_array = on_end_array,
                            .null = on_null,
                            .boolean = on_boolean,
                            .integer = on_integer,
