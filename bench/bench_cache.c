@@ -33,8 +33,8 @@ static size_t size_of(size_t i) {
     return (100 + i * 7919 % 1000) * (i % 100 == 0 ? 60 : 1);
 }
 
-static pm_disk_entry *make_entries(size_t n) {
-    pm_disk_entry *entries = calloc(n, sizeof *entries);
+static pm_cache_entry *make_entries(size_t n) {
+    pm_cache_entry *entries = calloc(n, sizeof *entries);
     uint8_t *bytes = malloc(size_of(0) * 12);
     if (entries == NULL || bytes == NULL) {
         exit(PM_EOSERR);
@@ -58,15 +58,15 @@ static pm_disk *open_disk(const char *folder) {
     return disk;
 }
 
-static void get_all(pm_disk *disk, const pm_disk_entry *entries, size_t n) {
+static void get_all(pm_disk *disk, const pm_cache_entry *entries, size_t n) {
     pm_buffer value = {0};
     pm_error err;
     pmi_disk_hold(disk);
     for (size_t i = 0; i < n; i++) {
-        pm_disk_found found;
+        pm_cache_found found;
         value.size = 0;
-        must(pmi_disk_get(disk, PM_DISK_TRACE, entries[i].key, &value, &found, &err), &err);
-        if (found != PM_DISK_FOUND || value.size != entries[i].size) {
+        must(pmi_disk_get(disk, PM_CACHE_TRACE, entries[i].key, &value, &found, &err), &err);
+        if (found != PM_CACHE_FOUND || value.size != entries[i].size) {
             fprintf(stderr, "bench_cache: entry %zu is not there\n", i);
             exit(PM_ESOFTWARE);
         }
@@ -75,7 +75,7 @@ static void get_all(pm_disk *disk, const pm_disk_entry *entries, size_t n) {
     pmi_buffer_free(&value);
 }
 
-static void measure(const char *folder, pm_disk_entry *entries, size_t n, figures *f) {
+static void measure(const char *folder, pm_cache_entry *entries, size_t n, figures *f) {
     pm_error err;
     size_t removed;
     pm_disk *disk = open_disk(folder);
@@ -124,7 +124,7 @@ static void run(size_t n, size_t rounds) {
         perror("bench_cache: a temporary folder");
         exit(PM_ECANTCREAT);
     }
-    pm_disk_entry *entries = make_entries(n);
+    pm_cache_entry *entries = make_entries(n);
     figures f = {.put = 1e300, .open = 1e300, .get = 1e300, .close = 1e300, .one = 1e300};
     for (size_t i = 0; i < rounds; i++) {
         measure(folder, entries, n, &f);

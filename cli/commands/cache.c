@@ -39,8 +39,8 @@ static pm_status run_stat(cli_cache *cache, pm_error *err) {
         const char *key, *label;
         uint64_t value;
     } figures[] = {{"entries", "entries", stat.entries},
-                   {"traces", "traces", stat.of_kind[PM_DISK_TRACE]},
-                   {"classes", "graphs' classes", stat.of_kind[PM_DISK_CLASSES]},
+                   {"traces", "traces", stat.of_kind[PM_CACHE_TRACE]},
+                   {"classes", "graphs' classes", stat.of_kind[PM_CACHE_CLASSES]},
                    {"value_bytes", "bytes of values", stat.value_bytes},
                    {"file_bytes", "bytes on disk", stat.file_bytes},
                    {"limit", "limit in bytes", stat.limit}};
@@ -70,7 +70,7 @@ typedef struct listing {
     bool as_json;
 } listing;
 
-const char *const cli_cache_kinds[PM_DISK_KINDS] = {[PM_DISK_TRACE] = "trace", [PM_DISK_CLASSES] = "classes"};
+const char *const cli_cache_kinds[PM_CACHE_KINDS] = {[PM_CACHE_TRACE] = "trace", [PM_CACHE_CLASSES] = "classes"};
 
 /* `trace` is NULL for what is no trace, or a damaged one. */
 static void list_as_json(listing *l, const char *key, const char *used, const pm_disk_item *item,
@@ -111,7 +111,7 @@ static pm_status list_item(void *ctx, const pm_disk_item *item, pm_error *err) {
         strftime(used, sizeof used, "%Y-%m-%dT%H:%M:%SZ", &parts);
     }
     cli_trace trace = {0};
-    bool is_trace = item->kind == PM_DISK_TRACE, is_damaged = item->damaged;
+    bool is_trace = item->kind == PM_CACHE_TRACE, is_damaged = item->damaged;
     if (is_trace && !is_damaged) {
         is_damaged = cli_trace_decode(item->bytes, item->size, &trace, NULL) != PM_OK;
     }
@@ -149,10 +149,10 @@ pm_status cli_cache_show(pm_disk *disk, const char *hex, bool as_json, pm_error 
         return pmi_fail(err, PM_EUSAGE, "\"%s\": expected a key of 64 hexadecimal digits, as `cache list` shows", hex);
     }
     pm_buffer value = {0};
-    pm_disk_found found;
-    pm_status st = pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, err);
-    if (st == PM_OK && found != PM_DISK_FOUND) {
-        st = found == PM_DISK_MISSING
+    pm_cache_found found;
+    pm_status st = pmi_disk_get(disk, PM_CACHE_TRACE, key, &value, &found, err);
+    if (st == PM_OK && found != PM_CACHE_FOUND) {
+        st = found == PM_CACHE_MISSING
                  ? pmi_fail(err, PM_ENOINPUT, "key %s: not in the cache; see `phasemill cache list`", hex)
                  : pmi_fail(err, PM_EDATA, "key %s: the entry was damaged and is removed; a run records it again", hex);
     }
@@ -176,7 +176,7 @@ static pm_status run_show(cli_cache *cache, pm_error *err) {
 /* ---- verify ------------------------------------------------------------------------------------------ */
 
 typedef struct damaged_entry {
-    pm_disk_kind kind;
+    pm_cache_kind kind;
     uint8_t key[PM_DIGEST_BYTES];
 } damaged_entry;
 
@@ -204,7 +204,7 @@ static pm_status note_damage(verification *v, const pm_disk_item *item, const ch
 static pm_status check_value(const pm_disk_item *item, pm_error *why) {
     cli_trace trace = {0};
     pm_envelope envelope;
-    if (item->kind != PM_DISK_TRACE) {
+    if (item->kind != PM_CACHE_TRACE) {
         return pmi_envelope_open(item->bytes, item->size, &envelope, why);
     }
     pm_status st = cli_trace_decode(item->bytes, item->size, &trace, why);

@@ -20,7 +20,7 @@ typedef struct cli_cache {
 } cli_cache;
 
 /* Names of the kinds, which are the endings of exported files too. */
-extern const char *const cli_cache_kinds[PM_DISK_KINDS];
+extern const char *const cli_cache_kinds[PM_CACHE_KINDS];
 
 /* Opens the cache in `dir`, or in the default folder when it is NULL. Close with pmi_disk_close. */
 pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_disk **out, pm_error *err);

@@ -92,13 +92,13 @@ static pm_status add_path(path_list *list, char *path, pm_error *err) {
     return PM_OK;
 }
 
-static bool has_ending(const char *path, pm_disk_kind kind) {
+static bool has_ending(const char *path, pm_cache_kind kind) {
     const char *ending = cli_path_ending(path);
     return ending[0] == '.' && strcmp(ending + 1, cli_cache_kinds[kind]) == 0;
 }
 
 static int is_entry_file(const struct dirent *entry) {
-    return has_ending(entry->d_name, PM_DISK_TRACE) || has_ending(entry->d_name, PM_DISK_CLASSES);
+    return has_ending(entry->d_name, PM_CACHE_TRACE) || has_ending(entry->d_name, PM_CACHE_CLASSES);
 }
 
 static pm_status add_folder(path_list *list, const char *folder, pm_error *err) {
@@ -130,7 +130,7 @@ static pm_status list_paths(const cli_cache *cache, path_list *list, pm_error *e
 
 /* ---- import: their entries ----------------------------------------------------------------------------- */
 
-static pm_status check_trace(const pm_buffer *bytes, pm_disk_entry *entry, pm_error *err) {
+static pm_status check_trace(const pm_buffer *bytes, pm_cache_entry *entry, pm_error *err) {
     cli_trace trace = {0};
     pm_status st = cli_trace_decode(bytes->bytes, bytes->size, &trace, err);
     memcpy(entry->key, trace.key, PM_DIGEST_BYTES);
@@ -139,7 +139,7 @@ static pm_status check_trace(const pm_buffer *bytes, pm_disk_entry *entry, pm_er
 }
 
 /* Their key is the file's name. */
-static pm_status check_classes(const char *path, const pm_buffer *bytes, pm_disk_entry *entry, pm_error *err) {
+static pm_status check_classes(const char *path, const pm_buffer *bytes, pm_cache_entry *entry, pm_error *err) {
     pm_envelope envelope;
     char hex[PM_DIGEST_HEX];
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
@@ -151,7 +151,7 @@ static pm_status check_classes(const char *path, const pm_buffer *bytes, pm_disk
 }
 
 /* The bytes of a file, once they have proved to be a sound entry. */
-static pm_status read_entry(const char *path, pm_buffer *bytes, pm_disk_entry *entry, pm_error *err) {
+static pm_status read_entry(const char *path, pm_buffer *bytes, pm_cache_entry *entry, pm_error *err) {
     struct stat info;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
         return pmi_fail(err, PM_ENOINPUT, "\"%s\" is no regular file", path);
@@ -160,8 +160,8 @@ static pm_status read_entry(const char *path, pm_buffer *bytes, pm_disk_entry *e
     if (st != PM_OK) {
         return st;
     }
-    entry->kind = has_ending(path, PM_DISK_CLASSES) ? PM_DISK_CLASSES : PM_DISK_TRACE;
-    st = entry->kind == PM_DISK_TRACE ? check_trace(bytes, entry, err) : check_classes(path, bytes, entry, err);
+    entry->kind = has_ending(path, PM_CACHE_CLASSES) ? PM_CACHE_CLASSES : PM_CACHE_TRACE;
+    st = entry->kind == PM_CACHE_TRACE ? check_trace(bytes, entry, err) : check_classes(path, bytes, entry, err);
     entry->bytes = bytes->bytes;
     entry->size = bytes->size;
     return st == PM_OK ? PM_OK : pmi_fail_prefix(err, "file \"%s\"", path);
@@ -170,7 +170,7 @@ static pm_status read_entry(const char *path, pm_buffer *bytes, pm_disk_entry *e
 static pm_status check_all(const path_list *list, pm_error *err) {
     for (size_t i = 0; i < list->n; i++) {
         pm_buffer bytes = {0};
-        pm_disk_entry entry;
+        pm_cache_entry entry;
         pm_status st = read_entry(list->paths[i], &bytes, &entry, err);
         pmi_buffer_free(&bytes);
         PM_TRY(st);
@@ -179,7 +179,7 @@ static pm_status check_all(const path_list *list, pm_error *err) {
 }
 
 typedef struct batch {
-    pm_disk_entry entries[BATCH_ENTRIES];
+    pm_cache_entry entries[BATCH_ENTRIES];
     pm_buffer buffers[BATCH_ENTRIES];
     size_t n, bytes;
 } batch;

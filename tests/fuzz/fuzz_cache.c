@@ -29,9 +29,9 @@ static void must(bool condition) {
 }
 
 /* Entry i: a kind and a key that follow from i, a value whose bytes are its key's, again and again. */
-static void make_entry(uint64_t i, pm_disk_entry *entry, uint8_t *value) {
+static void make_entry(uint64_t i, pm_cache_entry *entry, uint8_t *value) {
     must(pmi_digest(PM_SHA256, &i, sizeof i, entry->key, NULL) == PM_OK);
-    entry->kind = i % 2 == 0 ? PM_DISK_TRACE : PM_DISK_CLASSES;
+    entry->kind = i % 2 == 0 ? PM_CACHE_TRACE : PM_CACHE_CLASSES;
     entry->size = i % 3 == 0 ? 3000 + 200 * i : 7 * i;
     for (size_t at = 0; at < entry->size; at++) {
         value[at] = entry->key[at % PM_DIGEST_BYTES];
@@ -41,21 +41,21 @@ static void make_entry(uint64_t i, pm_disk_entry *entry, uint8_t *value) {
 
 static void put(pm_disk *disk, uint64_t i) {
     static uint8_t value[1 << 16];
-    pm_disk_entry entry;
+    pm_cache_entry entry;
     make_entry(i, &entry, value);
     must(pmi_disk_put(disk, &entry, 1, NULL) == PM_OK);
 }
 
 static bool has(pm_disk *disk, uint64_t i) {
     static uint8_t value[1 << 16];
-    pm_disk_entry entry;
+    pm_cache_entry entry;
     pm_buffer got = {0};
-    pm_disk_found found;
+    pm_cache_found found;
     make_entry(i, &entry, value);
     must(pmi_disk_get(disk, entry.kind, entry.key, &got, &found, NULL) == PM_OK);
-    must(found != PM_DISK_FOUND || (got.size == entry.size && memcmp(got.bytes, value, got.size) == 0));
+    must(found != PM_CACHE_FOUND || (got.size == entry.size && memcmp(got.bytes, value, got.size) == 0));
     pmi_buffer_free(&got);
-    return found == PM_DISK_FOUND;
+    return found == PM_CACHE_FOUND;
 }
 
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where) {
@@ -88,7 +88,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         put(disk, i);
     }
     for (uint64_t i = ENTRIES; i < ENTRIES + 8; i++) {
-        pm_disk_entry entry;
+        pm_cache_entry entry;
         static uint8_t value[1 << 16];
         bool removed;
         make_entry(i, &entry, value);

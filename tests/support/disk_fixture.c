@@ -73,7 +73,7 @@ bool fixture_is_value(const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, 
 }
 
 pm_status fixture_put(pm_disk *disk, uint64_t i, size_t size, pm_error *err) {
-    pm_disk_entry entry = {.size = size};
+    pm_cache_entry entry = {.size = size};
     uint8_t *bytes = malloc(size + 1);
     if (bytes == NULL) {
         abort();
@@ -89,10 +89,10 @@ pm_status fixture_put(pm_disk *disk, uint64_t i, size_t size, pm_error *err) {
 bool fixture_has(pm_disk *disk, uint64_t i) {
     uint8_t key[PM_DIGEST_BYTES];
     pm_buffer value = {0};
-    pm_disk_found found;
+    pm_cache_found found;
     fixture_key(i, key);
-    pm_status st = pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL);
-    bool right = st == PM_OK && found == PM_DISK_FOUND && fixture_is_value(key, value.bytes, value.size);
+    pm_status st = pmi_disk_get(disk, PM_CACHE_TRACE, key, &value, &found, NULL);
+    bool right = st == PM_OK && found == PM_CACHE_FOUND && fixture_is_value(key, value.bytes, value.size);
     pmi_buffer_free(&value);
     return right;
 }

@@ -84,15 +84,15 @@ Test(disk, get_appends) {
     uint8_t key[PM_DIGEST_BYTES];
     fixture_key(1, key);
     pm_buffer value = {0};
-    pm_disk_found found;
+    pm_cache_found found;
     cr_assert_eq(pmi_buffer_add(&value, "ab", 2, NULL), PM_OK);
-    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL), PM_OK);
-    cr_assert_eq(found, PM_DISK_FOUND);
+    cr_assert_eq(pmi_disk_get(disk, PM_CACHE_TRACE, key, &value, &found, NULL), PM_OK);
+    cr_assert_eq(found, PM_CACHE_FOUND);
     cr_assert_eq(value.size, 12);
     cr_assert(fixture_is_value(key, value.bytes + 2, 10));
     fixture_key(2, key);
-    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL), PM_OK);
-    cr_assert_eq(found, PM_DISK_MISSING);
+    cr_assert_eq(pmi_disk_get(disk, PM_CACHE_TRACE, key, &value, &found, NULL), PM_OK);
+    cr_assert_eq(found, PM_CACHE_MISSING);
     cr_assert_eq(value.size, 12);
     pmi_buffer_free(&value);
     pmi_disk_close(disk);
@@ -105,7 +105,7 @@ Test(disk, a_key_keeps_its_first_value) {
     pm_disk *disk = open_disk(&f, MB);
     put(disk, 1, 100);
     uint8_t other[200] = {7};
-    pm_disk_entry again[2] = {{.bytes = other, .size = sizeof other}, {.bytes = other, .size = sizeof other}};
+    pm_cache_entry again[2] = {{.bytes = other, .size = sizeof other}, {.bytes = other, .size = sizeof other}};
     fixture_key(1, again[0].key);
     fixture_key(1, again[1].key);
     cr_assert_eq(pmi_disk_put(disk, again, 2, NULL), PM_OK);
@@ -116,8 +116,8 @@ Test(disk, a_key_keeps_its_first_value) {
     again[1].size = 1;
     cr_assert_eq(pmi_disk_put(disk, again, 2, NULL), PM_OK);
     pm_buffer value = {0};
-    pm_disk_found found;
-    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, again[0].key, &value, &found, NULL), PM_OK);
+    pm_cache_found found;
+    cr_assert_eq(pmi_disk_get(disk, PM_CACHE_TRACE, again[0].key, &value, &found, NULL), PM_OK);
     cr_assert_eq(value.size, sizeof other);
     pm_disk_stat stat;
     cr_assert_eq(pmi_disk_stat_of(disk, &stat, NULL), PM_OK);
@@ -196,7 +196,7 @@ Test(disk, what_is_larger_than_the_limit_is_left_out) {
     cr_assert_not(fixture_has(disk, 1));
     /* together too large: the first of them stay */
     uint8_t bytes[6000];
-    pm_disk_entry both[2] = {{.bytes = bytes, .size = 6000}, {.bytes = bytes, .size = 6000}};
+    pm_cache_entry both[2] = {{.bytes = bytes, .size = 6000}, {.bytes = bytes, .size = 6000}};
     for (size_t i = 0; i < 2; i++) {
         fixture_key(2 + i, both[i].key);
     }
@@ -220,7 +220,7 @@ Test(disk, what_a_put_names_is_not_evicted_by_it) {
     put(disk, 1, 1000);
     put(disk, 2, 1000);
     uint8_t bytes[1000];
-    pm_disk_entry both[2] = {{.bytes = bytes, .size = 1000}, {.bytes = bytes, .size = 1000}};
+    pm_cache_entry both[2] = {{.bytes = bytes, .size = 1000}, {.bytes = bytes, .size = 1000}};
     fixture_key(0, both[0].key);
     fixture_key(3, both[1].key);
     fixture_value(both[1].key, bytes, 1000);
@@ -238,7 +238,7 @@ Test(disk, a_full_map_evicts, .timeout = 120) {
     disk_fixture f;
     disk_fixture_make(&f);
     pm_disk *disk = open_disk(&f, 150000);
-    pm_disk_entry *entries = calloc(PER_PUT, sizeof *entries);
+    pm_cache_entry *entries = calloc(PER_PUT, sizeof *entries);
     uint8_t *bytes = calloc(PER_PUT, 1);
     for (size_t p = 0; p < PUTS; p++) {
         for (size_t i = 0; i < PER_PUT; i++) {
@@ -277,9 +277,9 @@ Test(disk, remove_and_clear) {
     uint8_t key[PM_DIGEST_BYTES];
     bool removed;
     fixture_key(3, key);
-    cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_remove(disk, PM_CACHE_TRACE, key, &removed, NULL), PM_OK);
     cr_assert(removed);
-    cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
+    cr_assert_eq(pmi_disk_remove(disk, PM_CACHE_TRACE, key, &removed, NULL), PM_OK);
     cr_assert_not(removed);
     cr_assert_not(fixture_has(disk, 3));
     pm_disk_stat before, after;
@@ -314,7 +314,7 @@ static pm_status look(void *ctx, const pm_disk_item *item, pm_error *err) {
     cr_assert(item->last_used >= s->since && item->last_used <= time(NULL));
     memcpy(s->last, item->key, PM_DIGEST_BYTES);
     bool removed;
-    cr_assert_eq(pmi_disk_remove(s->disk, PM_DISK_TRACE, item->key, &removed, err), PM_EUSAGE);
+    cr_assert_eq(pmi_disk_remove(s->disk, PM_CACHE_TRACE, item->key, &removed, err), PM_EUSAGE);
     return ++s->n == s->stop_after ? PM_EIO : PM_OK;
 }
 
@@ -438,9 +438,9 @@ static int share(const char *dir, uint64_t seed) {
             }
             uint8_t key[PM_DIGEST_BYTES];
             pm_buffer value = {0};
-            pm_disk_found found;
+            pm_cache_found found;
             fixture_key((i * 7) % 100, key);
-            if (pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, NULL) != PM_OK || found == PM_DISK_DAMAGED ||
+            if (pmi_disk_get(disk, PM_CACHE_TRACE, key, &value, &found, NULL) != PM_OK || found == PM_CACHE_DAMAGED ||
                 !fixture_is_value(key, value.bytes, value.size)) {
                 return 4;
             }

@@ -45,7 +45,7 @@ static pm_buffer used_cache(disk_fixture *f) {
         uint8_t key[PM_DIGEST_BYTES];
         bool removed;
         fixture_key(i, key);
-        cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_disk_remove(disk, PM_CACHE_TRACE, key, &removed, &err), PM_OK, "%s", err.text);
     }
     pmi_disk_close(disk);
     pm_buffer bytes = read_file(f, PM_DISK_FILE);
@@ -74,10 +74,10 @@ static size_t read_all(pm_disk *disk) {
     for (uint64_t i = 0; i < ENTRIES; i++) {
         uint8_t key[PM_DIGEST_BYTES];
         pm_buffer value = {0};
-        pm_disk_found what;
+        pm_cache_found what;
         fixture_key(i, key);
-        bool is_right = pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &what, NULL) == PM_OK;
-        if (what == PM_DISK_FOUND) {
+        bool is_right = pmi_disk_get(disk, PM_CACHE_TRACE, key, &value, &what, NULL) == PM_OK;
+        if (what == PM_CACHE_FOUND) {
             is_right = is_right && value.size == size_of(i) && fixture_is_value(key, value.bytes, value.size);
             n++;
         }
@@ -493,14 +493,14 @@ Test(disk_damage, a_damaged_value_is_removed) {
     cr_assert_eq(damaged, 1);
     cr_assert_eq(f.errors, 0);
     pm_buffer out = {0};
-    pm_disk_found found;
-    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &out, &found, NULL), PM_OK);
-    cr_assert_eq(found, PM_DISK_DAMAGED);
+    pm_cache_found found;
+    cr_assert_eq(pmi_disk_get(disk, PM_CACHE_TRACE, key, &out, &found, NULL), PM_OK);
+    cr_assert_eq(found, PM_CACHE_DAMAGED);
     cr_assert_eq(out.size, 0);
     cr_assert_eq(f.errors, 1);
     cr_assert(strstr(f.last_error, "SHA-256") != NULL, "%s", f.last_error);
-    cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &out, &found, NULL), PM_OK);
-    cr_assert_eq(found, PM_DISK_MISSING);
+    cr_assert_eq(pmi_disk_get(disk, PM_CACHE_TRACE, key, &out, &found, NULL), PM_OK);
+    cr_assert_eq(found, PM_CACHE_MISSING);
     cr_assert_eq(fixture_put(disk, 59, 100, NULL), PM_OK);
     cr_assert(fixture_has(disk, 59));
     pmi_disk_close(disk);
@@ -527,7 +527,7 @@ Test(disk_damage, sound_files_pass, .timeout = 300) {
                 uint8_t key[PM_DIGEST_BYTES];
                 bool removed;
                 fixture_key(number % 3000, key);
-                cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, &err), PM_OK, "%s", err.text);
+                cr_assert_eq(pmi_disk_remove(disk, PM_CACHE_TRACE, key, &removed, &err), PM_OK, "%s", err.text);
             } else {
                 cr_assert_eq(fixture_put(disk, number % 3000, size, &err), PM_OK, "%s", err.text);
             }

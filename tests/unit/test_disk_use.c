@@ -27,19 +27,19 @@ static void put(pm_disk *disk, uint64_t i, size_t size) {
     cr_assert_eq(fixture_put(disk, i, size, &err), PM_OK, "%s", err.text);
 }
 
-static pm_status put_kind(pm_disk *disk, pm_disk_kind kind, uint64_t i, const void *bytes, size_t size) {
-    pm_disk_entry entry = {.kind = kind, .bytes = bytes, .size = size};
+static pm_status put_kind(pm_disk *disk, pm_cache_kind kind, uint64_t i, const void *bytes, size_t size) {
+    pm_cache_entry entry = {.kind = kind, .bytes = bytes, .size = size};
     fixture_key(i, entry.key);
     return pmi_disk_put(disk, &entry, 1, NULL);
 }
 
-static bool holds(pm_disk *disk, pm_disk_kind kind, uint64_t i, const void *bytes, size_t size) {
+static bool holds(pm_disk *disk, pm_cache_kind kind, uint64_t i, const void *bytes, size_t size) {
     uint8_t key[PM_DIGEST_BYTES];
     pm_buffer value = {0};
-    pm_disk_found found;
+    pm_cache_found found;
     fixture_key(i, key);
     cr_assert_eq(pmi_disk_get(disk, kind, key, &value, &found, NULL), PM_OK);
-    bool right = found == PM_DISK_FOUND && value.size == size && memcmp(value.bytes, bytes, size) == 0;
+    bool right = found == PM_CACHE_FOUND && value.size == size && memcmp(value.bytes, bytes, size) == 0;
     pmi_buffer_free(&value);
     return right;
 }
@@ -57,24 +57,24 @@ Test(disk, kinds_are_apart_and_values_can_be_replaced) {
     pm_disk *disk = open_disk(&f, MB);
     uint8_t key[PM_DIGEST_BYTES];
     bool removed;
-    size_t seen[PM_DISK_KINDS] = {0};
+    size_t seen[PM_CACHE_KINDS] = {0};
     fixture_key(1, key);
-    cr_assert_eq(put_kind(disk, PM_DISK_TRACE, 1, "trace", 5), PM_OK);
-    cr_assert_eq(put_kind(disk, PM_DISK_CLASSES, 1, "classes", 7), PM_OK);
-    cr_assert(holds(disk, PM_DISK_TRACE, 1, "trace", 5));
-    cr_assert(holds(disk, PM_DISK_CLASSES, 1, "classes", 7));
+    cr_assert_eq(put_kind(disk, PM_CACHE_TRACE, 1, "trace", 5), PM_OK);
+    cr_assert_eq(put_kind(disk, PM_CACHE_CLASSES, 1, "classes", 7), PM_OK);
+    cr_assert(holds(disk, PM_CACHE_TRACE, 1, "trace", 5));
+    cr_assert(holds(disk, PM_CACHE_CLASSES, 1, "classes", 7));
     cr_assert_eq(pmi_disk_each(disk, count_kinds, seen, NULL), PM_OK);
-    cr_assert(seen[PM_DISK_TRACE] == 1 && seen[PM_DISK_CLASSES] == 1);
+    cr_assert(seen[PM_CACHE_TRACE] == 1 && seen[PM_CACHE_CLASSES] == 1);
     pm_disk_stat stat;
     cr_assert_eq(pmi_disk_stat_of(disk, &stat, NULL), PM_OK);
-    cr_assert(stat.entries == 2 && stat.of_kind[PM_DISK_TRACE] == 1 && stat.of_kind[PM_DISK_CLASSES] == 1);
-    cr_assert_eq(pmi_disk_remove(disk, PM_DISK_TRACE, key, &removed, NULL), PM_OK);
+    cr_assert(stat.entries == 2 && stat.of_kind[PM_CACHE_TRACE] == 1 && stat.of_kind[PM_CACHE_CLASSES] == 1);
+    cr_assert_eq(pmi_disk_remove(disk, PM_CACHE_TRACE, key, &removed, NULL), PM_OK);
     cr_assert(removed);
-    cr_assert_eq(put_kind(disk, PM_DISK_TRACE, 1, "another", 7), PM_OK);
+    cr_assert_eq(put_kind(disk, PM_CACHE_TRACE, 1, "another", 7), PM_OK);
     pmi_disk_close(disk);
     disk = open_disk(&f, MB);
-    cr_assert(holds(disk, PM_DISK_TRACE, 1, "another", 7));
-    cr_assert(holds(disk, PM_DISK_CLASSES, 1, "classes", 7));
+    cr_assert(holds(disk, PM_CACHE_TRACE, 1, "another", 7));
+    cr_assert(holds(disk, PM_CACHE_CLASSES, 1, "classes", 7));
     pmi_disk_close(disk);
     cr_assert_eq(f.errors + f.warnings, 0);
     disk_fixture_remove(&f);
@@ -141,15 +141,15 @@ Test(disk, a_lock_that_stays, .timeout = 60) {
     pm_error err;
     uint8_t key[PM_DIGEST_BYTES];
     pm_buffer value = {0};
-    pm_disk_found found;
+    pm_cache_found found;
     put(disk, 1, 1000);
     cr_assert(fixture_has(disk, 1));
     lock_exclusively(&f, &db);
     double begin = pmi_seconds();
     fixture_key(1, key);
     for (int i = 0; i < 50; i++) {
-        cr_assert_eq(pmi_disk_get(disk, PM_DISK_TRACE, key, &value, &found, &err), PM_EIO);
-        cr_assert_eq(found, PM_DISK_MISSING);
+        cr_assert_eq(pmi_disk_get(disk, PM_CACHE_TRACE, key, &value, &found, &err), PM_EIO);
+        cr_assert_eq(found, PM_CACHE_MISSING);
         cr_assert_eq(fixture_put(disk, 2, 10, &err), PM_EIO);
     }
     cr_assert(strstr(err.text, "locked") != NULL, "%s", err.text);

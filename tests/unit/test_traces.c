@@ -119,7 +119,7 @@ static size_t count(traces_fixture *d, const pm_trace_cache *cache) {
 }
 
 static size_t on_disk(traces_fixture *d) {
-    const pm_trace_cache cache = pmi_disk_traces(d->traces.disk);
+    const pm_trace_cache cache = pmi_disk_cache(d->traces.disk, PM_CACHE_TRACE);
     return count(d, &cache);
 }
 
@@ -129,7 +129,7 @@ static void flush(traces_fixture *d) {
 
 Test(traces, disk_alone) {
     traces_fixture *d = begin(true);
-    const pm_trace_cache cache = pmi_disk_traces(d->traces.disk);
+    const pm_trace_cache cache = pmi_disk_cache(d->traces.disk, PM_CACHE_TRACE);
     cr_expect_eq(count(d, &cache), 0);
     put_all(d, &cache);
     cr_expect_eq(count(d, &cache), d->n);
@@ -229,7 +229,7 @@ Test(traces, what_does_not_fit_stays_off_the_disk) {
         cr_expect(has(d, &cache, 2));
         pmi_traces_settle(&d->traces, false);
         cr_expect_eq(on_disk(d), 1);
-        const pm_trace_cache on_disk_alone = pmi_disk_traces(disk);
+        const pm_trace_cache on_disk_alone = pmi_disk_cache(disk, PM_CACHE_TRACE);
         cr_expect(has(d, &on_disk_alone, 0));
         cr_expect_eq(redis_server_tell(&d->server, "DBSIZE"), (long long)d->n - 1);
         end(d);
@@ -322,8 +322,8 @@ Test(traces, known_uploads_what_only_the_disk_has) {
 /* Sound bytes that are no trace, or another's, must not become everybody's. */
 Test(traces, a_wrong_trace_on_disk_is_not_uploaded) {
     traces_fixture *d = begin(true);
-    pm_disk_entry entries[2] = {{.bytes = d->encoded[1].bytes, .size = d->encoded[1].size},
-                                {.bytes = (const uint8_t *)"nonsense", .size = 8}};
+    pm_cache_entry entries[2] = {{.bytes = d->encoded[1].bytes, .size = d->encoded[1].size},
+                                 {.bytes = (const uint8_t *)"nonsense", .size = 8}};
     bool known[16];
     size_t uploaded;
     memcpy(entries[0].key, d->keys[0], PM_DIGEST_BYTES);

@@ -16,7 +16,7 @@ typedef struct held_trace {
 /* Traces from Redis that were handed out: all but the last have shown themselves to fit. */
 #define MAX_GIVEN 256
 typedef struct pm_traces_given {
-    pm_disk_entry entries[MAX_GIVEN]; /* their bytes are ours */
+    pm_cache_entry entries[MAX_GIVEN]; /* their bytes are ours */
     size_t n, bytes;
 } pm_traces_given;
 
@@ -80,20 +80,20 @@ static bool note_disk(pm_traces *t, disk_use use, pm_status st, const pm_error *
 /* False when it is not there, damaged (the disk has said so and removed it), or the disk fails. */
 static bool get_from_disk(pm_traces *t, const pm_digest key, pm_buffer *value) {
     pm_error why;
-    pm_disk_found found;
+    pm_cache_found found;
     size_t before = value->size;
     if (t->disk == NULL) {
         return false;
     }
-    bool is_found = note_disk(t, READING, pmi_disk_get(t->disk, PM_DISK_TRACE, key, value, &found, &why), &why) &&
-                    found == PM_DISK_FOUND;
+    bool is_found = note_disk(t, READING, pmi_disk_get(t->disk, PM_CACHE_TRACE, key, value, &found, &why), &why) &&
+                    found == PM_CACHE_FOUND;
     if (!is_found) {
         value->size = before;
     }
     return is_found;
 }
 
-static void put_to_disk(pm_traces *t, const pm_disk_entry *entries, size_t n) {
+static void put_to_disk(pm_traces *t, const pm_cache_entry *entries, size_t n) {
     pm_error why;
     if (t->disk != NULL && n > 0) {
         (void)note_disk(t, WRITING, pmi_disk_put(t->disk, entries, n, &why), &why);
@@ -119,7 +119,7 @@ static void keep_given(pm_traces *t, size_t n) {
 static void forget_given(pm_traces *t, const pm_digest key) {
     pm_traces_given *given = t->given;
     for (size_t i = given == NULL ? 0 : given->n; i-- > 0;) {
-        pm_disk_entry *entry = &given->entries[i];
+        pm_cache_entry *entry = &given->entries[i];
         if (memcmp(entry->key, key, PM_DIGEST_BYTES) == 0) {
             given->bytes -= entry->size;
             free((void *)entry->bytes);
@@ -141,8 +141,8 @@ static void note_given(pm_traces *t, const pm_digest key, uint8_t *bytes, size_t
     if (t->given->n == MAX_GIVEN || t->given->bytes + size > GIVEN_BYTES) {
         keep_given(t, t->given->n);
     }
-    pm_disk_entry *entry = &t->given->entries[t->given->n++];
-    *entry = (pm_disk_entry){.bytes = bytes, .size = size};
+    pm_cache_entry *entry = &t->given->entries[t->given->n++];
+    *entry = (pm_cache_entry){.bytes = bytes, .size = size};
     memcpy(entry->key, key, PM_DIGEST_BYTES);
     t->given->bytes += size;
 }
@@ -201,24 +201,17 @@ static pm_status get(void *ctx, const pm_digest key, pm_buffer *value, pm_cache_
 
 static pm_status put(void *ctx, const pm_cache_entry *entries, size_t n, pm_error *err) {
     pm_traces *t = ctx;
-    pm_blob_item *items = pmi_calloc(n, sizeof *items);
-    pm_disk_entry *copies = pmi_calloc(n, sizeof *copies);
-    pm_status st = PM_OK;
-    if (items == NULL || copies == NULL) {
-        st = pmi_fail_memory(err, "the traces to keep", n * (sizeof *items + sizeof *copies));
-    }
-    for (size_t i = 0; st == PM_OK && i < n; i++) {
+    pm_blob_item *items;
+    PM_TRY(PM_NEW(&items, n, "the traces to keep", err));
+    for (size_t i = 0; i < n; i++) {
         items[i] = (pm_blob_item){.bytes = entries[i].bytes, .size = entries[i].size};
-        copies[i] = (pm_disk_entry){.bytes = entries[i].bytes, .size = entries[i].size};
         memcpy(items[i].digest, entries[i].key, PM_DIGEST_BYTES);
-        memcpy(copies[i].key, entries[i].key, PM_DIGEST_BYTES);
     }
-    PM_THEN(st, pmi_blob_put(t->redis, PM_SPACE_TRACE, items, n, false, err));
+    pm_status st = pmi_blob_put(t->redis, PM_SPACE_TRACE, items, n, false, err);
     if (st == PM_OK) {
-        put_to_disk(t, copies, n);
+        put_to_disk(t, entries, n);
     }
     free(items);
-    free(copies);
     return st;
 }
 
@@ -229,7 +222,7 @@ static pm_status remove_both(void *ctx, const pm_digest key, pm_error *err) {
     drop_held(t, find_held(t, key));
     forget_given(t, key);
     if (t->disk != NULL) {
-        (void)note_disk(t, WRITING, pmi_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
+        (void)note_disk(t, WRITING, pmi_disk_remove(t->disk, PM_CACHE_TRACE, key, &removed, &why), &why);
     }
     return pmi_blob_remove(t->redis, PM_SPACE_TRACE, key, err);
 }
@@ -326,7 +319,7 @@ static bool is_sound(pm_traces *t, const pm_digest key, const pm_buffer *value) 
     pmi_trace_free(&trace);
     if (st != PM_OK) {
         pmi_logf(t->log, PM_LOG_ERROR, "trace cache on disk: %s is damaged and is removed: %s", PM_HEX(key), why.text);
-        (void)note_disk(t, WRITING, pmi_disk_remove(t->disk, PM_DISK_TRACE, key, &removed, &why), &why);
+        (void)note_disk(t, WRITING, pmi_disk_remove(t->disk, PM_CACHE_TRACE, key, &removed, &why), &why);
     }
     return st == PM_OK;
 }

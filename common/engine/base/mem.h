@@ -22,8 +22,7 @@ bool pmi_reserve(void **array, size_t *capacity, size_t need, size_t size);
  * and NULL (or what it was), where they cannot be had. */
 #define PM_NEW(array, count, what, err) pmi_new((array), (count), sizeof **(array), (what), (err))
 #define PM_ZEROS(array, count, what, err) pmi_new_zeros((array), (count), sizeof **(array), (what), (err))
-#define PM_GROW(array, capacity, need, what, err)                                                                      \
-    pmi_grow((array), (capacity), (need), sizeof **(array), (what), (err))
+#define PM_GROW(array, capacity, need, what, err) pmi_grow((array), (capacity), (need), sizeof **(array), (what), (err))
 pm_status pmi_new(void *array, size_t count, size_t size, const char *what, pm_error *err);
 pm_status pmi_new_zeros(void *array, size_t count, size_t size, const char *what, pm_error *err);
 pm_status pmi_grow(void *array, size_t *capacity, size_t need, size_t size, const char *what, pm_error *err);

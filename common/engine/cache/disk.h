@@ -21,11 +21,6 @@ typedef struct pm_disk pm_disk;
 
 #define PM_DISK_DEFAULT_LIMIT ((size_t)1 << 30)
 
-/* Kinds of entries, as they are stored: encoded traces by the key of their SCC (trace/codec.h), and the classes of SCCs
- * found in a graph by the graph's digest. */
-typedef enum pm_disk_kind { PM_DISK_TRACE, PM_DISK_CLASSES } pm_disk_kind;
-#define PM_DISK_KINDS 2
-
 /* The folder used when none is given: $XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill, from the two values
  * (either may be NULL). Errors: PM_EUNAVAILABLE when neither is set, naming --cache-dir. Free *out with free(). */
 pm_status pmi_disk_default_dir(const char *xdg_cache_home, const char *home, char **out, pm_error *err);
@@ -48,38 +43,29 @@ bool pmi_disk_was_damaged(const pm_disk *disk);
 /* Warns of a failed call of this handle, the first time only: for those who go on without. */
 void pmi_disk_warn_once(pm_disk *disk, const pm_error *why);
 
-typedef enum pm_disk_found { PM_DISK_MISSING, PM_DISK_FOUND, PM_DISK_DAMAGED } pm_disk_found;
-
-/* Appends the value to `value` when found. PM_DISK_DAMAGED: the entry failed its SHA-256 and was removed (or the
+/* Appends the value to `value` when found. PM_CACHE_DAMAGED: the entry failed its SHA-256 and was removed (or the
  * database was rebuilt); an error line says so. Use is noted for eviction when the store is closed or put to. */
-pm_status pmi_disk_get(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value,
-                       pm_disk_found *found, pm_error *err);
+pm_status pmi_disk_get(pm_disk *disk, pm_cache_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *value,
+                       pm_cache_found *found, pm_error *err);
 
 /* From hold to release, gets that find what they look for share one view of the cache, which makes many in a row
  * faster; others cannot write for up to a tenth of a second. The first that does not find ends the hold. */
 void pmi_disk_hold(pm_disk *disk);
 void pmi_disk_release(pm_disk *disk);
 
-typedef struct pm_disk_entry {
-    pm_disk_kind kind;
-    uint8_t key[PM_DIGEST_BYTES];
-    const uint8_t *bytes;
-    size_t size;
-} pm_disk_entry;
-
 /* Puts all entries in one transaction; evicts first where the limit asks for it. An entry larger than the limit (or
  * than what the entries in front of it leave of the limit, or than 10^9 bytes) is left out with a warning line. A key
  * that is there already keeps its first value: remove it before another is to take its place. */
-pm_status pmi_disk_put(pm_disk *disk, const pm_disk_entry *entries, size_t n, pm_error *err);
+pm_status pmi_disk_put(pm_disk *disk, const pm_cache_entry *entries, size_t n, pm_error *err);
 
 /* *removed says whether it was there. */
-pm_status pmi_disk_remove(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], bool *removed,
+pm_status pmi_disk_remove(pm_disk *disk, pm_cache_kind kind, const uint8_t key[PM_DIGEST_BYTES], bool *removed,
                           pm_error *err);
 pm_status pmi_disk_clear(pm_disk *disk, size_t *removed, pm_error *err);
 
 typedef struct pm_disk_stat {
     size_t entries; /* of all kinds */
-    size_t of_kind[PM_DISK_KINDS];
+    size_t of_kind[PM_CACHE_KINDS];
     uint64_t value_bytes; /* of all values */
     uint64_t file_bytes;  /* that the files of the cache take on disk */
     size_t limit;
@@ -90,7 +76,7 @@ pm_status pmi_disk_stat_of(pm_disk *disk, pm_disk_stat *out, pm_error *err);
  * remove meanwhile may be visited or not. Stops when `visit` does not return PM_OK. A damaged value is visited with
  * damaged == true. `visit` must not use the store (PM_EUSAGE). `last_used`: seconds since 1970. */
 typedef struct pm_disk_item {
-    pm_disk_kind kind;
+    pm_cache_kind kind;
     uint8_t key[PM_DIGEST_BYTES];
     const uint8_t *bytes;
     size_t size;
@@ -100,9 +86,8 @@ typedef struct pm_disk_item {
 typedef pm_status (*pm_disk_visit)(void *ctx, const pm_disk_item *item, pm_error *err);
 pm_status pmi_disk_each(pm_disk *disk, pm_disk_visit visit, void *ctx, pm_error *err);
 
-/* ---- as the library of traces sees it (disk_traces.c) ---- */
-
-pm_trace_cache pmi_disk_traces(pm_disk *disk);
-pm_trace_cache pmi_disk_classes(pm_disk *disk);
+/* The entries of one kind as the library of traces sees them: a cache that fails is one warning, and then as good as
+ * empty. */
+pm_trace_cache pmi_disk_cache(pm_disk *disk, pm_cache_kind kind);
 
 #endif

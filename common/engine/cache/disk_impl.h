@@ -16,7 +16,7 @@ _Static_assert(SQLITE_OK == PM_OK, "PM_THEN takes steps of both");
 
 /* A row of the table `entry`, without its mark. */
 typedef struct pm_disk_row {
-    pm_disk_kind kind;
+    pm_cache_kind kind;
     uint8_t key[PM_DIGEST_BYTES];
     int64_t id; /* of its row of the table `value` */
     int64_t size;
@@ -86,9 +86,13 @@ struct pm_disk {
     bool holds;
     double held_since; /* while a transaction is held open: when it began, else 0 */
     size_t n_rebuilt;  /* how often this handle met damage of the whole */
+    struct pm_disk_shelf {
+        pm_disk *disk;
+        pm_cache_kind kind;
+    } shelves[PM_CACHE_KINDS]; /* what pmi_disk_cache gives away */
 };
 
-/* ---- disk_files.c: the folder ---- */
+/* ---- disk_db.c: the folder, and the database in it ---- */
 
 /* dir + "/" + name; free with free(). NULL when memory is out. */
 char *pmi_disk_path(const char *dir, const char *name);
@@ -96,14 +100,8 @@ char *pmi_disk_path(const char *dir, const char *name);
 pm_status pmi_disk_make_dir(const char *dir, pm_error *err);
 /* Bytes that the files of the cache take on disk. */
 uint64_t pmi_disk_file_bytes(const char *dir);
-/* Sets aside, as *.damaged and with an error line, what is no regular file under the names of the database and of what
- * SQLite puts beside it. False when memory is out. */
-bool pmi_disk_set_aside(pm_disk *disk);
+/* Removes what was set aside as *.damaged. */
 void pmi_disk_remove_set_aside(const pm_disk *disk);
-/* Whether this process may write the database and beside it. */
-bool pmi_disk_may_write(const pm_disk *disk);
-
-/* ---- disk_db.c: the database; disk_work.c: work on it ---- */
 
 /* Opens and checks; makes the database where there is none; rebuilds one that is damaged. */
 int pmi_disk_connect(pm_disk *disk);
@@ -113,10 +111,13 @@ int pmi_disk_rebuild(pm_disk *disk, int why);
 /* The code says that the database is damaged. */
 bool pmi_disk_is_damage(const pm_disk *disk, int rc);
 
+/* The statement, prepared where it is not yet. */
+int pmi_disk_statement(pm_disk *disk, pm_disk_sql which, sqlite3_stmt **out);
+
+/* ---- disk_rows.c: transactions, and rows ---- */
+
 /* Runs to its end a statement that has no rows, or whose rows nobody needs. */
 int pmi_disk_step(pm_disk *disk, pm_disk_sql which);
-/* The statement, prepared where it is not yet; NULL with *rc when that fails. */
-sqlite3_stmt *pmi_disk_statement(pm_disk *disk, pm_disk_sql which, int *rc);
 
 typedef int (*pm_disk_work)(pm_disk *disk, void *ctx);
 /* Does `work` in one transaction; after damage the database is rebuilt and the work done again, after a failure the
@@ -125,10 +126,6 @@ pm_status pmi_disk_read(pm_disk *disk, pm_disk_work work, void *ctx, const char 
 pm_status pmi_disk_write(pm_disk *disk, pm_disk_work work, void *ctx, const char *doing, pm_error *err);
 /* The error of SQLite's code `rc` while `doing`. */
 pm_status pmi_disk_fail(const pm_disk *disk, int rc, const char *doing, pm_error *err);
-/* Ends a transaction that is held open. */
-void pmi_disk_end_hold(pm_disk *disk);
-
-/* ---- disk_rows.c: rows ---- */
 
 int64_t pmi_disk_now(pm_disk *disk); /* later than every stamp this handle has given out */
 /* Reads columns 0 to 5 of a row: false when they are not what was written. With a key that can be read *out has kind
@@ -136,27 +133,21 @@ int64_t pmi_disk_now(pm_disk *disk); /* later than every stamp this handle has g
 bool pmi_disk_row_read(sqlite3_stmt *s, pm_disk_row *out, bool *has_key);
 int pmi_disk_row_order(const pm_disk_row *a, const pm_disk_row *b); /* as memcmp, by kind and key */
 /* SQLite trusts the order of rows when it looks for one: damaged order gives another than was asked for. */
-bool pmi_disk_row_is(const pm_disk_row *row, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]);
+bool pmi_disk_row_is(const pm_disk_row *row, pm_cache_kind kind, const uint8_t key[PM_DIGEST_BYTES]);
 /* SHA-256 of kind, key and bytes. */
-int pmi_disk_digest(pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
+int pmi_disk_digest(pm_cache_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
                     uint8_t digest[PM_DIGEST_BYTES]);
 /* Whether columns 6 and 7 hold digest and bytes of the row's value; *bytes are valid until the statement goes on. */
 int pmi_disk_value_read(sqlite3_stmt *s, const pm_disk_row *row, const uint8_t **bytes, bool *right);
 
 /* SQLITE_ROW with the row, SQLITE_DONE when there is none. A damaged row is deleted with an error line, and gone. */
-int pmi_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_disk_row *out);
+int pmi_disk_find(pm_disk *disk, pm_cache_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_disk_row *out);
 /* Deletes a row whose mark is wrong, with an error line. */
 int pmi_disk_drop_damaged(pm_disk *disk, const pm_disk_row *row);
-int pmi_disk_insert(pm_disk *disk, const pm_disk_entry *entry, const uint8_t digest[PM_DIGEST_BYTES]);
+int pmi_disk_insert(pm_disk *disk, const pm_cache_entry *entry, const uint8_t digest[PM_DIGEST_BYTES]);
 int pmi_disk_use(pm_disk *disk, const pm_disk_row *row);
 int pmi_disk_delete(pm_disk *disk, const pm_disk_row *row);
 int pmi_disk_total_read(pm_disk *disk, pm_disk_total *out);
 int pmi_disk_total_write(pm_disk *disk, const pm_disk_total *total);
-
-/* ---- disk_put.c ---- */
-
-int pmi_disk_write_uses(pm_disk *disk);
-/* Removes an entry whose value is damaged; a structure that is not sound is rebuilt as a whole. */
-pm_status pmi_disk_remove_damaged(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_error *err);
 
 #endif

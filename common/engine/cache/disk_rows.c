@@ -1,7 +1,155 @@
+/* Work on the database: statements, transactions, what is done when they fail; and the rows. */
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "cache/disk_impl.h"
+
+#define PAUSE_SECONDS 60.0
+#define HOLD_SECONDS 0.1
+#define MOST_TRIES 3
+
+/* ---- statements ---- */
+
+int pmi_disk_step(pm_disk *disk, pm_disk_sql which) {
+    sqlite3_stmt *s;
+    PM_TRY(pmi_disk_statement(disk, which, &s));
+    int rc = SQLITE_ROW;
+    while (rc == SQLITE_ROW) {
+        rc = sqlite3_step(s);
+    }
+    sqlite3_reset(s);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* ---- transactions ---- */
+
+static void reset_all(pm_disk *disk) {
+    for (size_t i = 0; i < PM_SQL_COUNT; i++) {
+        if (disk->sql[i] != NULL) {
+            sqlite3_reset(disk->sql[i]);
+            sqlite3_clear_bindings(disk->sql[i]);
+        }
+    }
+}
+
+static void abandon(pm_disk *disk) {
+    reset_all(disk);
+    if (disk->db != NULL && sqlite3_get_autocommit(disk->db) == 0) {
+        (void)pmi_disk_step(disk, PM_SQL_ROLLBACK);
+    }
+    disk->held_since = 0;
+}
+
+static void end_hold(pm_disk *disk) {
+    if (disk->held_since > 0) {
+        abandon(disk);
+    }
+}
+
+void pmi_disk_hold(pm_disk *disk) {
+    disk->holds = true;
+}
+
+void pmi_disk_release(pm_disk *disk) {
+    end_hold(disk);
+    disk->holds = false;
+}
+
+static int begin_hold(pm_disk *disk) {
+    double now = pmi_seconds();
+    if (!disk->holds || (disk->held_since > 0 && now - disk->held_since < HOLD_SECONDS)) {
+        return SQLITE_OK;
+    }
+    end_hold(disk);
+    int rc = pmi_disk_step(disk, PM_SQL_BEGIN_READ);
+    disk->held_since = rc == SQLITE_OK ? now : 0;
+    return rc;
+}
+
+static int read_once(pm_disk *disk, pm_disk_work work, void *ctx) {
+    PM_TRY(disk->db == NULL ? pmi_disk_connect(disk) : SQLITE_OK);
+    PM_TRY(begin_hold(disk));
+    return work(disk, ctx);
+}
+
+static int write_once(pm_disk *disk, pm_disk_work work, void *ctx) {
+    int rc = disk->db == NULL ? pmi_disk_connect(disk) : SQLITE_OK;
+    end_hold(disk);
+    PM_TRY(rc);
+    PM_TRY(pmi_disk_step(disk, PM_SQL_BEGIN_WRITE));
+    PM_TRY(work(disk, ctx));
+    return pmi_disk_step(disk, PM_SQL_COMMIT);
+}
+
+/* ---- failures ---- */
+
+pm_status pmi_disk_fail(const pm_disk *disk, int rc, const char *doing, pm_error *err) {
+    if ((rc & 0xff) == SQLITE_NOMEM) {
+        return pmi_fail(err, PM_EOSERR, "trace cache %s: %s: out of memory", disk->dir, doing);
+    }
+    bool has_cause = disk->system_error != 0 && (rc & 0xff) != SQLITE_BUSY;
+    return pmi_fail(err, PM_EIO, "trace cache %s: %s: %s%s%s", disk->dir, doing, sqlite3_errstr(rc),
+                    has_cause ? ": " : "", has_cause ? strerror(disk->system_error) : "");
+}
+
+static int try_again(pm_disk *disk, bool writes, pm_disk_work work, void *ctx) {
+    int rc = SQLITE_OK;
+    for (int tries = 0; tries < MOST_TRIES; tries++) {
+        rc = writes ? write_once(disk, work, ctx) : read_once(disk, work, ctx);
+        if (rc == SQLITE_OK) {
+            return rc;
+        }
+        disk->system_error = disk->db != NULL ? sqlite3_system_errno(disk->db) : disk->system_error;
+        abandon(disk);
+        if (disk->db != NULL && pmi_disk_is_damage(disk, rc)) {
+            rc = pmi_disk_rebuild(disk, rc);
+        } else if (rc == SQLITE_READONLY_DBMOVED) { /* deleted, or another in its place */
+            pmi_disk_disconnect(disk);
+            rc = SQLITE_OK;
+        }
+        if (rc != SQLITE_OK) {
+            return rc;
+        }
+    }
+    return SQLITE_CORRUPT;
+}
+
+static pm_status attempt(pm_disk *disk, bool writes, pm_disk_work work, void *ctx, const char *doing, pm_error *err) {
+    pm_disk_pause *pause = writes ? &disk->writing : &disk->reading;
+    double now = pmi_seconds();
+    if (disk->visiting) {
+        return pmi_fail(err, PM_EUSAGE, "trace cache %s: used from inside pmi_disk_each", disk->dir);
+    }
+    if (now < pause->until) {
+        return pmi_fail(err, PM_EIO, "%s", pause->why.text);
+    }
+    int rc = try_again(disk, writes, work, ctx);
+    if (rc == SQLITE_OK) {
+        disk->patience = PM_DISK_PATIENCE_SECONDS;
+        disk->most_patience = PM_DISK_MOST_SECONDS;
+        return PM_OK;
+    }
+    pm_status st = pmi_disk_fail(disk, rc, doing, &pause->why);
+    pause->until = pmi_seconds() + PAUSE_SECONDS;
+    return pmi_fail(err, st, "%s", pause->why.text);
+}
+
+pm_status pmi_disk_read(pm_disk *disk, pm_disk_work work, void *ctx, const char *doing, pm_error *err) {
+    return attempt(disk, false, work, ctx, doing, err);
+}
+
+pm_status pmi_disk_write(pm_disk *disk, pm_disk_work work, void *ctx, const char *doing, pm_error *err) {
+    return attempt(disk, true, work, ctx, doing, err);
+}
+
+void pmi_disk_warn_once(pm_disk *disk, const pm_error *why) {
+    if (!disk->has_warned) {
+        pmi_logf(disk->log, PM_LOG_WARNING, "%s; going on without it", why->text);
+    }
+    disk->has_warned = true;
+}
 
 int64_t pmi_disk_now(pm_disk *disk) {
     struct timespec t;
@@ -41,11 +189,11 @@ bool pmi_disk_row_read(sqlite3_stmt *s, pm_disk_row *out, bool *has_key) {
     *out = (pm_disk_row){0};
     int64_t kind = is_integer(s, 0) ? sqlite3_column_int64(s, 0) : -1;
     const void *key = sqlite3_column_type(s, 1) == SQLITE_BLOB ? sqlite3_column_blob(s, 1) : NULL;
-    *has_key = kind >= 0 && kind < PM_DISK_KINDS && key != NULL && sqlite3_column_bytes(s, 1) == PM_DIGEST_BYTES;
+    *has_key = kind >= 0 && kind < PM_CACHE_KINDS && key != NULL && sqlite3_column_bytes(s, 1) == PM_DIGEST_BYTES;
     if (!*has_key) {
         return false;
     }
-    out->kind = (pm_disk_kind)kind;
+    out->kind = (pm_cache_kind)kind;
     memcpy(out->key, key, PM_DIGEST_BYTES);
     for (int i = 2; i <= 5; i++) {
         if (!is_integer(s, i)) {
@@ -62,11 +210,11 @@ int pmi_disk_row_order(const pm_disk_row *a, const pm_disk_row *b) {
     return a->kind != b->kind ? (a->kind > b->kind) - (a->kind < b->kind) : memcmp(a->key, b->key, PM_DIGEST_BYTES);
 }
 
-bool pmi_disk_row_is(const pm_disk_row *row, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]) {
+bool pmi_disk_row_is(const pm_disk_row *row, pm_cache_kind kind, const uint8_t key[PM_DIGEST_BYTES]) {
     return row->kind == kind && memcmp(row->key, key, PM_DIGEST_BYTES) == 0;
 }
 
-int pmi_disk_digest(pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
+int pmi_disk_digest(pm_cache_kind kind, const uint8_t key[PM_DIGEST_BYTES], const uint8_t *bytes, size_t n,
                     uint8_t digest[PM_DIGEST_BYTES]) {
     pm_hasher *h = NULL;
     uint8_t letter = (uint8_t)kind;
@@ -99,18 +247,16 @@ int pmi_disk_value_read(sqlite3_stmt *s, const pm_disk_row *row, const uint8_t *
 
 /* ---- one row ---- */
 
-static void bind_key(sqlite3_stmt *s, int at, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES]) {
+static void bind_key(sqlite3_stmt *s, int at, pm_cache_kind kind, const uint8_t key[PM_DIGEST_BYTES]) {
     sqlite3_bind_int(s, at, (int)kind);
     sqlite3_bind_blob(s, at + 1, key, PM_DIGEST_BYTES, SQLITE_STATIC);
 }
 
 /* Runs to its end a statement of a row's kind and key (NULL: without), then n numbers. */
 static int run(pm_disk *disk, pm_disk_sql which, const pm_disk_row *row, int n, const int64_t numbers[]) {
-    int rc, first = row == NULL ? 1 : 3;
-    sqlite3_stmt *s = pmi_disk_statement(disk, which, &rc);
-    if (s == NULL) {
-        return rc;
-    }
+    int first = row == NULL ? 1 : 3;
+    sqlite3_stmt *s;
+    PM_TRY(pmi_disk_statement(disk, which, &s));
     if (row != NULL) {
         bind_key(s, 1, row->kind, row->key);
     }
@@ -125,20 +271,17 @@ int pmi_disk_drop_damaged(pm_disk *disk, const pm_disk_row *row) {
     char hex[PM_DIGEST_HEX];
     pmi_hex(row->key, hex);
     pmi_logf(disk->log, PM_LOG_ERROR, "trace cache %s: the row of entry %s is damaged; it is removed", disk->dir, hex);
-    int rc = run(disk, PM_SQL_REMOVE_ENTRY, row, 0, NULL);
-    PM_THEN(rc, pmi_disk_step(disk, PM_SQL_REMOVE_ORPHANS));
-    return rc == SQLITE_OK ? pmi_disk_step(disk, PM_SQL_SUM_UP) : rc;
+    PM_TRY(run(disk, PM_SQL_REMOVE_ENTRY, row, 0, NULL));
+    PM_TRY(pmi_disk_step(disk, PM_SQL_REMOVE_ORPHANS));
+    return pmi_disk_step(disk, PM_SQL_SUM_UP);
 }
 
-int pmi_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_disk_row *out) {
-    int rc;
-    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_FIND, &rc);
-    if (s == NULL) {
-        return rc;
-    }
+int pmi_disk_find(pm_disk *disk, pm_cache_kind kind, const uint8_t key[PM_DIGEST_BYTES], pm_disk_row *out) {
+    sqlite3_stmt *s;
+    PM_TRY(pmi_disk_statement(disk, PM_SQL_FIND, &s));
     bool has_key, right = true;
     bind_key(s, 1, kind, key);
-    rc = sqlite3_step(s);
+    int rc = sqlite3_step(s);
     if (rc == SQLITE_ROW) {
         right = pmi_disk_row_read(s, out, &has_key);
     }
@@ -147,25 +290,19 @@ int pmi_disk_find(pm_disk *disk, pm_disk_kind kind, const uint8_t key[PM_DIGEST_
         return SQLITE_CORRUPT;
     }
     if (!right) {
-        rc = pmi_disk_drop_damaged(disk, out);
-        return rc == SQLITE_OK ? SQLITE_DONE : rc;
+        PM_TRY(pmi_disk_drop_damaged(disk, out));
+        rc = SQLITE_DONE;
     }
     return rc;
 }
 
-int pmi_disk_insert(pm_disk *disk, const pm_disk_entry *entry, const uint8_t digest[PM_DIGEST_BYTES]) {
-    int rc;
-    sqlite3_stmt *value = pmi_disk_statement(disk, PM_SQL_PUT_VALUE, &rc);
-    if (value == NULL) {
-        return rc;
-    }
+int pmi_disk_insert(pm_disk *disk, const pm_cache_entry *entry, const uint8_t digest[PM_DIGEST_BYTES]) {
+    sqlite3_stmt *value;
+    PM_TRY(pmi_disk_statement(disk, PM_SQL_PUT_VALUE, &value));
     sqlite3_bind_blob(value, 1, digest, PM_DIGEST_BYTES, SQLITE_STATIC);
     /* a pointer, also for no bytes: NULL would be SQL's */
     sqlite3_bind_blob64(value, 2, entry->size > 0 ? (const void *)entry->bytes : "", entry->size, SQLITE_STATIC);
-    rc = pmi_disk_step(disk, PM_SQL_PUT_VALUE);
-    if (rc != SQLITE_OK) {
-        return rc;
-    }
+    PM_TRY(pmi_disk_step(disk, PM_SQL_PUT_VALUE));
     pm_disk_row row = {.kind = entry->kind,
                        .id = sqlite3_last_insert_rowid(disk->db),
                        .size = (int64_t)entry->size,
@@ -179,19 +316,16 @@ int pmi_disk_use(pm_disk *disk, const pm_disk_row *row) {
 }
 
 int pmi_disk_delete(pm_disk *disk, const pm_disk_row *row) {
-    int rc = run(disk, PM_SQL_REMOVE_VALUE, NULL, 1, &row->id);
-    return rc == SQLITE_OK ? run(disk, PM_SQL_REMOVE_ENTRY, row, 0, NULL) : rc;
+    PM_TRY(run(disk, PM_SQL_REMOVE_VALUE, NULL, 1, &row->id));
+    return run(disk, PM_SQL_REMOVE_ENTRY, row, 0, NULL);
 }
 
 /* ---- the sum ---- */
 
 int pmi_disk_total_read(pm_disk *disk, pm_disk_total *out) {
-    int rc;
-    sqlite3_stmt *s = pmi_disk_statement(disk, PM_SQL_TOTAL, &rc);
-    if (s == NULL) {
-        return rc;
-    }
-    rc = sqlite3_step(s);
+    sqlite3_stmt *s;
+    PM_TRY(pmi_disk_statement(disk, PM_SQL_TOTAL, &s));
+    int rc = sqlite3_step(s);
     if (rc == SQLITE_ROW) {
         bool right = is_integer(s, 0) && is_integer(s, 1) && is_integer(s, 2);
         *out = (pm_disk_total){.entries = sqlite3_column_int64(s, 0),

@@ -34,7 +34,7 @@ static pm_library_options library_options(const pm_model *m, const pm_model_opti
 }
 
 static pm_status make_from_disk(pm_model *m, pm_disk *disk, pm_library_options *o, pm_error *err) {
-    pm_trace_cache traces = pmi_disk_traces(disk), classes = pmi_disk_classes(disk);
+    pm_trace_cache traces = pmi_disk_cache(disk, PM_CACHE_TRACE), classes = pmi_disk_cache(disk, PM_CACHE_CLASSES);
     if (o->strict_cache && pmi_disk_was_damaged(disk)) {
         return pmi_fail(err, PM_EDATA, "the trace cache was damaged and is made anew, and --strict-cache is on");
     }

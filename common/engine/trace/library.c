@@ -126,7 +126,7 @@ static pm_status encode_kept(const pm_analysis *analysis, uint8_t key[PM_DIGEST_
 
 static void classes_keep(const pm_analysis *analysis, const pm_library_options *o) {
     pm_buffer bytes = {0};
-    pm_cache_entry entry;
+    pm_cache_entry entry = {.kind = PM_CACHE_CLASSES};
     pm_error why = {0};
     pm_status st = encode_kept(analysis, entry.key, &bytes, &why);
     if (st == PM_OK) {

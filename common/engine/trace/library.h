@@ -7,10 +7,16 @@
 #include "trace/program.h"
 #include "trace/record.h"
 
+/* Kinds of entries, as they are stored: encoded traces by the key of their SCC (trace/codec.h), and the classes of SCCs
+ * found in a graph by the graph's digest. */
+typedef enum pm_cache_kind { PM_CACHE_TRACE, PM_CACHE_CLASSES } pm_cache_kind;
+#define PM_CACHE_KINDS 2
+
 /* Where encoded values of one kind are kept between runs: a store seen from here as three functions. */
 typedef enum pm_cache_found { PM_CACHE_MISSING, PM_CACHE_FOUND, PM_CACHE_DAMAGED } pm_cache_found;
 
 typedef struct pm_cache_entry {
+    pm_cache_kind kind;
     uint8_t key[PM_DIGEST_BYTES];
     const uint8_t *bytes;
     size_t size;
