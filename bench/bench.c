@@ -1,17 +1,11 @@
 #include "bench.h"
 
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-double bench_thread_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -64,15 +58,15 @@ static const pm_model_info *find_model(const char *model) {
     return info;
 }
 
-pm_graph *bench_graph(const char *model, const int64_t *args, size_t n_args) {
-    const pm_model_info *info = find_model(model);
+pm_graph *bench_graph(const bench_case *c) {
+    const pm_model_info *info = find_model(c->model);
     int64_t all[PM_MODEL_MAX_ARGS] = {0};
     for (size_t i = 0; i < PM_MODEL_MAX_ARGS && info->args[i].name != NULL; i++) {
-        all[i] = i < n_args ? args[i] : info->args[i].default_value;
+        all[i] = i < c->n_args ? c->args[i] : info->args[i].default_value;
     }
     pm_graph *graph;
     pm_error err;
-    bench_check(info->make(all, &graph, &err), &err);
+    bench_check(pmi_model_make(info, all, &graph, &err), &err);
     return graph;
 }
 
@@ -98,10 +92,33 @@ pm_model *bench_model(const pm_graph *graph, pm_effort effort, unsigned threads,
     return m;
 }
 
-void bench_name(const char *model, const int64_t *args, size_t n_args, char *text, size_t n) {
-    int used = snprintf(text, n, "%s", model);
-    for (size_t i = 0; i < n_args && used >= 0 && (size_t)used < n; i++) {
-        used += snprintf(text + used, n - (size_t)used, " %" PRId64, args[i]);
+const char *bench_name(const bench_case *c, char text[BENCH_NAME]) {
+    int used = snprintf(text, BENCH_NAME, "%s", c->model);
+    for (size_t i = 0; i < c->n_args && used >= 0 && used < BENCH_NAME; i++) {
+        used += snprintf(text + used, BENCH_NAME - (size_t)used, " %" PRId64, c->args[i]);
+    }
+    return text;
+}
+
+const char *const bench_efforts[] = {"fast", "balanced", "best"};
+
+void bench_make_folder(char folder[BENCH_PATH]) {
+    const char *parent = getenv("TMPDIR");
+    int used = snprintf(folder, BENCH_PATH, "%s/bench.XXXXXX", parent == NULL ? "/tmp" : parent);
+    if (used < 0 || used >= BENCH_PATH || mkdtemp(folder) == NULL) {
+        perror("a temporary folder");
+        exit(PM_ECANTCREAT);
+    }
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info, (void)kind, (void)where;
+    return remove(path);
+}
+
+void bench_remove_folder(const char *folder) {
+    if (nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0) {
+        perror(folder);
     }
 }
 
@@ -116,16 +133,17 @@ int64_t bench_integer(const char *option, const char *text, int64_t minimum, int
     return value;
 }
 
-size_t bench_model_args(const char *model, char **words, size_t n_words, int64_t args[PM_MODEL_MAX_ARGS]) {
-    const pm_model_info *info = find_model(model);
-    for (size_t i = 0; i < n_words; i++) {
+bench_case bench_read_case(char **words, size_t n_words) {
+    bench_case c = {.model = words[0], .n_args = n_words - 1};
+    const pm_model_info *info = find_model(c.model);
+    for (size_t i = 0; i < c.n_args; i++) {
         if (i == PM_MODEL_MAX_ARGS || info->args[i].name == NULL) {
-            fprintf(stderr, "%s has %zu arguments, found %zu\n", model, i, n_words);
+            fprintf(stderr, "%s has %zu arguments, found %zu\n", c.model, i, c.n_args);
             exit(PM_EUSAGE);
         }
-        args[i] = bench_integer(info->args[i].name, words[i], info->args[i].minimum, info->args[i].maximum);
+        c.args[i] = bench_integer(info->args[i].name, words[1 + i], info->args[i].minimum, info->args[i].maximum);
     }
-    return n_words;
+    return c;
 }
 
 void bench_usage(const char *text) {

@@ -5,14 +5,11 @@
  * cache that gets all entries in one call, `open` opening a full one and closing it, `get` all entries out of it,
  * `close` writes their times of use, `one` opening a full one, putting one entry, and closing it. Values have 100 to
  * 1,100 bytes, as most traces do, and every hundredth 60 times as many. */
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "bench.h"
 #include "cache/disk.h"
 
@@ -24,10 +21,6 @@ typedef struct figures {
     double put, open, get, close, one; /* seconds */
     uint64_t file_bytes;
 } figures;
-
-static void must(pm_status st, const pm_error *err) {
-    bench_check(st, err);
-}
 
 static size_t size_of(size_t i) {
     return (100 + i * 7919 % 1000) * (i % 100 == 0 ? 60 : 1);
@@ -44,7 +37,7 @@ static pm_cache_entry *make_entries(size_t n) {
     }
     for (size_t i = 0; i < n; i++) {
         pm_error err;
-        must(pmi_digest(PM_SHA256, &i, sizeof i, entries[i].key, &err), &err);
+        bench_check(pmi_digest(PM_SHA256, &i, sizeof i, entries[i].key, &err), &err);
         entries[i].bytes = bytes;
         entries[i].size = size_of(i);
     }
@@ -54,7 +47,7 @@ static pm_cache_entry *make_entries(size_t n) {
 static pm_disk *open_disk(const char *folder) {
     pm_disk *disk;
     pm_error err;
-    must(pmi_disk_open(folder, LIMIT, NULL, &disk, &err), &err);
+    bench_check(pmi_disk_open(folder, LIMIT, NULL, &disk, &err), &err);
     return disk;
 }
 
@@ -65,7 +58,7 @@ static void get_all(pm_disk *disk, const pm_cache_entry *entries, size_t n) {
     for (size_t i = 0; i < n; i++) {
         pm_cache_found found;
         value.size = 0;
-        must(pmi_disk_get(disk, PM_CACHE_TRACE, entries[i].key, &value, &found, &err), &err);
+        bench_check(pmi_disk_get(disk, PM_CACHE_TRACE, entries[i].key, &value, &found, &err), &err);
         if (found != PM_CACHE_FOUND || value.size != entries[i].size) {
             fprintf(stderr, "bench_cache: entry %zu is not there\n", i);
             exit(PM_ESOFTWARE);
@@ -79,10 +72,10 @@ static void measure(const char *folder, pm_cache_entry *entries, size_t n, figur
     pm_error err;
     size_t removed;
     pm_disk *disk = open_disk(folder);
-    must(pmi_disk_clear(disk, &removed, &err), &err);
+    bench_check(pmi_disk_clear(disk, &removed, &err), &err);
     double t[8];
     t[0] = pmi_seconds();
-    must(pmi_disk_put(disk, entries, n - 1, &err), &err);
+    bench_check(pmi_disk_put(disk, entries, n - 1, &err), &err);
     pmi_disk_close(disk);
     t[1] = pmi_seconds();
     pmi_disk_close(open_disk(folder));
@@ -94,7 +87,7 @@ static void measure(const char *folder, pm_cache_entry *entries, size_t n, figur
     pmi_disk_close(disk);
     t[5] = pmi_seconds();
     disk = open_disk(folder);
-    must(pmi_disk_put(disk, entries + n - 1, 1, &err), &err);
+    bench_check(pmi_disk_put(disk, entries + n - 1, 1, &err), &err);
     pmi_disk_close(disk);
     t[6] = pmi_seconds();
     f->put = fmin(f->put, t[1] - t[0]);
@@ -104,26 +97,14 @@ static void measure(const char *folder, pm_cache_entry *entries, size_t n, figur
     f->one = fmin(f->one, t[6] - t[5]);
     pm_disk_stat stat;
     disk = open_disk(folder);
-    must(pmi_disk_stat_of(disk, &stat, &err), &err);
+    bench_check(pmi_disk_stat_of(disk, &stat, &err), &err);
     f->file_bytes = stat.file_bytes;
     pmi_disk_close(disk);
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where) {
-    (void)info;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 static void run(size_t n, size_t rounds) {
-    char folder[512];
-    const char *parent = getenv("TMPDIR");
-    int used = snprintf(folder, sizeof folder, "%s/bench_cache.XXXXXX", parent == NULL ? "/tmp" : parent);
-    if (used < 0 || (size_t)used >= sizeof folder || mkdtemp(folder) == NULL) {
-        perror("bench_cache: a temporary folder");
-        exit(PM_ECANTCREAT);
-    }
+    char folder[BENCH_PATH];
+    bench_make_folder(folder);
     pm_cache_entry *entries = make_entries(n);
     figures f = {.put = 1e300, .open = 1e300, .get = 1e300, .close = 1e300, .one = 1e300};
     for (size_t i = 0; i < rounds; i++) {
@@ -133,7 +114,7 @@ static void run(size_t n, size_t rounds) {
            1e3 * f.one, 1e-6 * (double)f.file_bytes);
     free((void *)entries[0].bytes);
     free(entries);
-    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    bench_remove_folder(folder);
 }
 
 int main(int argc, char **argv) {

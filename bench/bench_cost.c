@@ -21,15 +21,13 @@ typedef struct sums {
     size_t n;
 } sums;
 
-static const char *const effort_names[] = {"fast", "balanced", "best"};
-
 static double record(const pm_canon *canon, pm_effort effort) {
     const pm_record_options options = {.effort = effort, .memory = (size_t)4 << 30, .isa = PM_ISA_X86_64_V2};
     pm_plan plan;
     pm_error err;
-    double begin = bench_thread_seconds();
+    double begin = pmi_thread_seconds();
     bench_check(pmi_record(canon, &options, &plan, &err), &err);
-    double seconds = bench_thread_seconds() - begin;
+    double seconds = pmi_thread_seconds() - begin;
     pmi_plan_free(&plan);
     return seconds;
 }
@@ -42,12 +40,12 @@ static void add(sums *s, double seconds, double estimate) {
     }
 }
 
-static void run(const char *model, const int64_t *args, size_t n_args, bool each) {
-    pm_graph *graph = bench_graph(model, args, n_args);
+static void run(const bench_case *bench, bool each) {
+    pm_graph *graph = bench_graph(bench);
     pm_split split;
     pm_error err;
-    char name[64];
-    bench_name(model, args, n_args, name, sizeof name);
+    char name[BENCH_NAME];
+    bench_name(bench, name);
     bench_check(pmi_split_graph(graph, NULL, &split, &err), &err);
     for (pm_effort effort = PM_EFFORT_FAST; effort <= PM_EFFORT_BEST; effort++) {
         pm_classes classes;
@@ -62,13 +60,13 @@ static void run(const char *model, const int64_t *args, size_t n_args, bool each
             double estimate = 1e-6 * (double)pmi_record_cost(t->n, t->row[t->n]);
             add(&s, seconds, estimate);
             if (each) {
-                printf("%s %s %u %zu %.1f %.1f\n", name, effort_names[effort], t->n, t->row[t->n], 1e6 * seconds,
+                printf("%s %s %u %zu %.1f %.1f\n", name, bench_efforts[effort], t->n, t->row[t->n], 1e6 * seconds,
                        1e6 * estimate);
             }
         }
         double median = s.n == 0 ? NAN : bench_median(s.quotients, s.n);
         if (!each) {
-            printf("%-22s %-9s %8u %12.0f %12.0f %8.2f %8.2f %8.2f\n", name, effort_names[effort], classes.n_classes,
+            printf("%-22s %-9s %8u %12.0f %12.0f %8.2f %8.2f %8.2f\n", name, bench_efforts[effort], classes.n_classes,
                    1e6 * s.seconds, 1e6 * s.estimate, s.seconds / s.estimate, s.n == 0 ? NAN : s.quotients[0] / median,
                    s.n == 0 ? NAN : s.quotients[s.n - 1] / median);
             fflush(stdout);
@@ -81,11 +79,7 @@ static void run(const char *model, const int64_t *args, size_t n_args, bool each
 }
 
 int main(int argc, char **argv) {
-    static const struct {
-        const char *model;
-        int64_t args[PM_MODEL_MAX_ARGS];
-        size_t n_args;
-    } rows[] = {{"islands", {100}, 1},
+    static const bench_case rows[] = {{"islands", {100}, 1},
                 {"jsfs", {5, 5}, 2},
                 {"jsfs", {6, 6}, 2},
                 {"rabbits", {100}, 1},
@@ -105,9 +99,8 @@ int main(int argc, char **argv) {
     bool each = argc > 1 && strcmp(argv[1], "each") == 0;
     int next = each ? 2 : 1;
     if (next < argc) {
-        int64_t args[PM_MODEL_MAX_ARGS];
-        size_t n_args = bench_model_args(argv[next], argv + next + 1, (size_t)(argc - next - 1), args);
-        run(argv[next], args, n_args, each);
+        const bench_case named = bench_read_case(argv + next, (size_t)(argc - next));
+        run(&named, each);
         return 0;
     }
     if (!each) {
@@ -116,7 +109,7 @@ int main(int argc, char **argv) {
                "least", "largest");
     }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        run(rows[i].model, rows[i].args, rows[i].n_args, each);
+        run(&rows[i], each);
     }
     return 0;
 }

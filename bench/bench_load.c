@@ -25,11 +25,9 @@
 #define MAX_ROUNDS 101
 
 typedef struct input {
-    const char *model;
-    int64_t args[PM_MODEL_MAX_ARGS];
-    size_t n_args;
+    bench_case bench;
     pm_graph_encoding encoding;
-    char path[512];
+    char path[BENCH_PATH];
 } input;
 
 /* What a child hands back, in memory shared with it. */
@@ -51,7 +49,7 @@ static pm_status write_bytes(void *ctx, const void *bytes, size_t n, pm_error *e
 }
 
 static void generate(const input *in, report *out) {
-    pm_graph *graph = bench_graph(in->model, in->args, in->n_args);
+    pm_graph *graph = bench_graph(&in->bench);
     FILE *file = fopen(in->path, "wb");
     if (file == NULL) {
         perror(in->path);
@@ -117,9 +115,9 @@ static void in_child(task run, const input *in, size_t rounds, report *out) {
     if (child == 0) {
         size_t before = peak_bytes();
         for (size_t i = 0; i < rounds; i++) {
-            double begin = bench_thread_seconds();
+            double begin = pmi_thread_seconds();
             run(in, out);
-            out->seconds[i] = bench_thread_seconds() - begin;
+            out->seconds[i] = pmi_thread_seconds() - begin;
             if (i == 0) {
                 out->peak = peak_bytes() - before;
             }
@@ -135,10 +133,10 @@ static void in_child(task run, const input *in, size_t rounds, report *out) {
 }
 
 static void print_row(const input *in, const report *made, report *ours, report *peer, size_t rounds) {
-    char name[64];
+    char name[BENCH_NAME];
     double mega = 1e-6 * (double)made->file;
     double our_time = bench_median(ours->seconds, rounds), peer_time = bench_median(peer->seconds, rounds);
-    bench_name(in->model, in->args, in->n_args, name, sizeof name);
+    bench_name(&in->bench, name);
     printf("%-20s %8zu %9zu %-11s %8.1f %9.1f %7.1f %7.1f %6.2f  %-9s %9.1f %7.1f %7.1f %6.2f\n", name, made->states,
            made->edges, in->encoding == PM_GRAPH_JSON ? "JSON" : "MessagePack", mega, 1e3 * our_time, mega / our_time,
            1e-6 * (double)ours->peak, (double)ours->peak / (double)made->file,
@@ -167,10 +165,8 @@ static void run(input *in, report *shared, size_t rounds) {
 }
 
 int main(int argc, char **argv) {
-    static const input small[] = {{.model = "rabbits", .args = {400}, .n_args = 1},
-                                  {.model = "two-locus-arg", .args = {9}, .n_args = 1},
-                                  {.model = "islands", .args = {300}, .n_args = 1}};
-    static const input large[] = {{.model = "random", .args = {20000, 50, 9, 1}, .n_args = 4}};
+    static const bench_case small[] = {{"rabbits", {400}, 1}, {"two-locus-arg", {9}, 1}, {"islands", {300}, 1}};
+    static const bench_case large[] = {{"random", {20000, 50, 9, 1}, 4}};
     size_t rounds = 7;
     bool is_large = false;
     for (int i = 1; i < argc; i++) {
@@ -191,12 +187,11 @@ int main(int argc, char **argv) {
     bench_print_machine();
     printf("%-20s %8s %9s %-11s %8s %9s %7s %7s %6s  %-9s %9s %7s %7s %6s\n", "model", "states", "edges", "file", "MB",
            "load ms", "MB/s", "peak MB", "x file", "peer", "parse ms", "MB/s", "peak MB", "x file");
-    const input *inputs = is_large ? large : small;
+    const bench_case *inputs = is_large ? large : small;
     size_t n = is_large ? sizeof large / sizeof *large : sizeof small / sizeof *small;
     for (size_t i = 0; i < n; i++) {
         for (int encoding = PM_GRAPH_JSON; encoding <= PM_GRAPH_MSGPACK; encoding++) {
-            input in = inputs[i];
-            in.encoding = (pm_graph_encoding)encoding;
+            input in = {.bench = inputs[i], .encoding = (pm_graph_encoding)encoding};
             run(&in, shared, is_large ? 1 : rounds);
         }
     }

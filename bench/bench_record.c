@@ -8,13 +8,11 @@
  * With --seen, graph files are recorded twice with two threads and one new cache: wall seconds of recording, and
  * processor seconds of the whole model (splitting, recording, stitching), which other work on the machine leaves alone.
  */
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "bench.h"
 #include "trace/codec.h"
@@ -27,10 +25,6 @@ typedef struct figures {
     size_t fill, encoded; /* entries of L and U of the distinct traces; bytes */
     uint32_t n_distinct;
 } figures;
-
-static const char *effort_name(pm_effort effort) {
-    return effort == PM_EFFORT_FAST ? "fast" : effort == PM_EFFORT_BALANCED ? "balanced" : "best";
-}
 
 static void weigh(const pm_model *m, figures *f) {
     pm_buffer encoded = {0};
@@ -63,30 +57,6 @@ static void record(const pm_graph *graph, pm_effort effort, size_t rounds, figur
     }
 }
 
-/* The folder and the files in it. */
-static void remove_folder(const char *folder) {
-    DIR *open = opendir(folder);
-    struct dirent *file;
-    while (open != NULL && (file = readdir(open)) != NULL) {
-        if (file->d_name[0] != '.' && unlinkat(dirfd(open), file->d_name, 0) != 0) {
-            perror(file->d_name);
-        }
-    }
-    if (open == NULL || closedir(open) != 0 || rmdir(folder) != 0) {
-        perror(folder);
-    }
-}
-
-/* `folder` has 512 bytes. */
-static void make_folder(char *folder) {
-    const char *parent = getenv("TMPDIR");
-    int used = snprintf(folder, 512, "%s/bench_record.XXXXXX", parent == NULL ? "/tmp" : parent);
-    if (used < 0 || used >= 512 || mkdtemp(folder) == NULL) {
-        perror("bench_record: a temporary folder");
-        exit(PM_ECANTCREAT);
-    }
-}
-
 static pm_model_options cached_options(const char *folder, unsigned threads) {
     pm_model_options options;
     pm_model_options_default(&options);
@@ -97,8 +67,8 @@ static pm_model_options cached_options(const char *folder, unsigned threads) {
 }
 
 static void fetch(const pm_graph *graph, pm_effort effort, size_t rounds, figures *f) {
-    char folder[512];
-    make_folder(folder);
+    char folder[BENCH_PATH];
+    bench_make_folder(folder);
     pm_model_options options = cached_options(folder, 1);
     options.effort = effort;
     for (size_t i = 0; i <= rounds; i++) {
@@ -111,7 +81,7 @@ static void fetch(const pm_graph *graph, pm_effort effort, size_t rounds, figure
         }
         pm_model_free(m);
     }
-    remove_folder(folder);
+    bench_remove_folder(folder);
 }
 
 static double process_seconds(void) {
@@ -121,12 +91,12 @@ static double process_seconds(void) {
 }
 
 static void see_twice(const char *path) {
-    char folder[512];
+    char folder[BENCH_PATH];
     double wall[2], cpu[2];
     pm_graph *graph;
     pm_error err;
     bench_check(pm_graph_load(path, PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &graph, &err), &err);
-    make_folder(folder);
+    bench_make_folder(folder);
     pm_model_options options = cached_options(folder, 2);
     for (int i = 0; i < 2; i++) {
         pm_model *m;
@@ -141,18 +111,17 @@ static void see_twice(const char *path) {
            cpu[1] / cpu[0]);
     fflush(stdout);
     pm_graph_free(graph);
-    remove_folder(folder);
+    bench_remove_folder(folder);
 }
 
-static void run(const char *model, const int64_t *args, size_t n_args, size_t rounds) {
-    pm_graph *graph = bench_graph(model, args, n_args);
+static void run(const bench_case *bench, size_t rounds) {
+    pm_graph *graph = bench_graph(bench);
     for (pm_effort effort = PM_EFFORT_FAST; effort <= PM_EFFORT_BEST; effort++) {
         figures f = {.split = 1e300, .one = 1e300, .two = 1e300, .fetch = 1e300, .stitch = 1e300};
         record(graph, effort, rounds, &f);
         fetch(graph, effort, rounds, &f);
-        char name[64];
-        bench_name(model, args, n_args, name, sizeof name);
-        printf("%-22s %-9s %8u %8.1f %9.1f %9.1f %6.2fx %8.1f %8.1f %9.2f %9.3f %8.2f\n", name, effort_name(effort),
+        char name[BENCH_NAME];
+        printf("%-22s %-9s %8u %8.1f %9.1f %9.1f %6.2fx %8.1f %8.1f %9.2f %9.3f %8.2f\n", bench_name(bench, name), bench_efforts[effort],
                f.n_distinct, 1e3 * f.split, 1e3 * f.one, 1e3 * f.two, f.one / f.two, 1e3 * f.fetch, 1e3 * f.stitch,
                1e-6 * (double)f.flops, 1e-6 * (double)f.encoded,
                (double)f.encoded / (double)(f.fill == 0 ? 1 : f.fill));
@@ -162,11 +131,7 @@ static void run(const char *model, const int64_t *args, size_t n_args, size_t ro
 }
 
 int main(int argc, char **argv) {
-    static const struct {
-        const char *model;
-        int64_t args[PM_MODEL_MAX_ARGS];
-        size_t n_args;
-    } rows[] = {{"islands", {100}, 1},           {"jsfs", {6, 6}, 2},
+    static const bench_case rows[] = {{"islands", {100}, 1},           {"jsfs", {6, 6}, 2},
                 {"rabbits", {300}, 1},           {"random", {2000, 50, 1, 1}, 4},
                 {"random", {2000, 50, 3, 1}, 4}, {"tandem", {100, 100}, 2},
                 {"two-locus-arg", {8}, 1}};
@@ -190,13 +155,12 @@ int main(int argc, char **argv) {
     printf("%-22s %-9s %8s %8s %9s %9s %7s %8s %8s %9s %9s %8s\n", "model", "effort", "distinct", "split ms",
            "record 1", "record 2", "1/2", "fetch", "stitch", "Mflop", "encod. MB", "B/entry");
     if (next < argc) {
-        int64_t args[PM_MODEL_MAX_ARGS];
-        size_t n_args = bench_model_args(argv[next], argv + next + 1, (size_t)(argc - next - 1), args);
-        run(argv[next], args, n_args, rounds);
+        const bench_case named = bench_read_case(argv + next, (size_t)(argc - next));
+        run(&named, rounds);
         return 0;
     }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        run(rows[i].model, rows[i].args, rows[i].n_args, rounds);
+        run(&rows[i], rounds);
     }
     return 0;
 }

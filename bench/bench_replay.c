@@ -35,9 +35,9 @@ static double replay(const pm_model *m, const settings *s, const double *theta, 
     pm_request request = {.n_theta = s->theta, .theta = theta, .n_moments = s->moments, .threads = threads};
     pm_result result = {.moments = out};
     pm_error err;
-    double begin = threads == 1 ? bench_thread_seconds() : pmi_seconds();
+    double begin = threads == 1 ? pmi_thread_seconds() : pmi_seconds();
     bench_check(pm_evaluate(m, &request, &result, &err), &err);
-    return (threads == 1 ? bench_thread_seconds() : pmi_seconds()) - begin;
+    return (threads == 1 ? pmi_thread_seconds() : pmi_seconds()) - begin;
 }
 
 /* Until the system has spread the two threads over two cores. */
@@ -85,8 +85,8 @@ static pm_model *record(const pm_graph *graph, pm_model_report *report) {
     return m;
 }
 
-static void run(const char *model, const int64_t *args, size_t n_args, const settings *s) {
-    pm_graph *graph = bench_graph(model, args, n_args);
+static void run(const bench_case *bench, const settings *s) {
+    pm_graph *graph = bench_graph(bench);
     pm_model_report report;
     pm_model *m = record(graph, &report);
     double *theta = bench_theta(graph, s->theta < 3 ? 3 : s->theta);
@@ -98,8 +98,8 @@ static void run(const char *model, const int64_t *args, size_t n_args, const set
     bench_klu *k = bench_klu_open(m, theta);
     figures f;
     measure(m, s, theta, k, out, &f);
-    char name[64], ordering[32];
-    bench_name(model, args, n_args, name, sizeof name);
+    char name[BENCH_NAME], ordering[32];
+    bench_name(bench, name);
     snprintf(ordering, sizeof ordering, "%s/%s", bench_klu_ordering(k), bench_klu_numbering(k));
     printf("%-22s %7u %6u %-15s %9.1f %9.2f %6.1fx %9.2f %5.2fx %8.1f %8.1f %8.1f %7.1f %8.1e\n", name, m->program.n,
            m->analysis.split.n_nontrivial, ordering, 1e6 * f.klu, 1e6 * f.one, f.klu / f.one, 1e6 * f.two,
@@ -114,20 +114,15 @@ static void run(const char *model, const int64_t *args, size_t n_args, const set
 }
 
 static void run_all(const settings *given) {
-    static const struct {
-        const char *model;
-        int64_t args[PM_MODEL_MAX_ARGS];
-        size_t n_args, theta;
-    } rows[] = {
-        {"islands", {100}, 1, 1024},           {"jsfs", {6, 6}, 2, 1024},
-        {"rabbits", {300, 1}, 2, 1024},        {"random", {2000, 50, 1, 1}, 4, 1024},
-        {"random", {2000, 50, 3, 1}, 4, 1024}, {"tandem", {30, 30}, 2, 1024},
-        {"tandem", {100, 100}, 2, 256},
-    };
+    static const bench_case rows[] = {{"islands", {100}, 1},           {"jsfs", {6, 6}, 2},
+                                      {"rabbits", {300, 1}, 2},        {"random", {2000, 50, 1, 1}, 4},
+                                      {"random", {2000, 50, 3, 1}, 4}, {"tandem", {30, 30}, 2},
+                                      {"tandem", {100, 100}, 2}};
+    static const size_t theta[] = {1024, 1024, 1024, 1024, 1024, 1024, 256};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         settings s = *given;
-        s.theta = s.theta == 0 ? rows[i].theta : s.theta;
-        run(rows[i].model, rows[i].args, rows[i].n_args, &s);
+        s.theta = s.theta == 0 ? theta[i] : s.theta;
+        run(&rows[i], &s);
     }
 }
 
@@ -163,9 +158,8 @@ int main(int argc, char **argv) {
     if (argv[next][0] == '-') {
         bench_usage(usage);
     }
-    int64_t args[PM_MODEL_MAX_ARGS];
-    size_t n_args = bench_model_args(argv[next], argv + next + 1, (size_t)(argc - next - 1), args);
+    const bench_case named = bench_read_case(argv + next, (size_t)(argc - next));
     s.theta = s.theta == 0 ? 1024 : s.theta;
-    run(argv[next], args, n_args, &s);
+    run(&named, &s);
     return 0;
 }

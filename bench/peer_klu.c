@@ -181,7 +181,7 @@ static void fill_values(bench_klu *k, const double *theta) {
 }
 
 double bench_klu_theta(bench_klu *k, const double *theta, size_t n_moments, double *moments) {
-    double begin = bench_thread_seconds();
+    double begin = pmi_thread_seconds();
     fill_values(k, theta);
     klu_refactor(k->col, k->row, k->value, k->symbolic, k->numeric, &k->common);
     for (int i = 0; i < k->n; i++) {
@@ -197,7 +197,7 @@ double bench_klu_theta(bench_klu *k, const double *theta, size_t n_moments, doub
             moments[order - 1] += k->start[s] < 0 ? 0 : k->start_weight[s] * k->x[k->start[s]];
         }
     }
-    return bench_thread_seconds() - begin;
+    return pmi_thread_seconds() - begin;
 }
 
 /* The pattern of A + A' without its diagonal: rows first[j]..first[j+1] of `to`. */

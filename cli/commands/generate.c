@@ -111,7 +111,7 @@ static pm_status make_model(const pm_model_info *model, const generate_options *
         args[i] = (int64_t)fields->args[i];
     }
     pm_graph *graph = NULL;
-    PM_THEN(st, model->make(args, &graph, err));
+    PM_THEN(st, pmi_model_make(model, args, &graph, err));
     PM_THEN(st, cli_write_graph(graph, encoding, fields->output, err));
     pm_graph_free(graph);
     return st;

@@ -116,7 +116,7 @@ int main(void) {
     snprintf(folder, sizeof folder, "%s/alloc-cache-XXXXXX", tmp == NULL ? "/tmp" : tmp);
     pm_graph *arg = NULL, *discrete = NULL;
     pm_error err;
-    if (mkdtemp(folder) == NULL || pmi_model_find("two-locus-arg")->make(args, &arg, &err) != PM_OK ||
+    if (mkdtemp(folder) == NULL || pmi_model_make(pmi_model_find("two-locus-arg"), args, &arg, &err) != PM_OK ||
         pm_graph_parse(discrete_json, strlen(discrete_json), PM_FORMAT_PHASIC, PM_KIND_AS_GIVEN, &discrete, &err) !=
             PM_OK) {
         printf("not ok preparation\n");

@@ -59,7 +59,7 @@ int main(void) {
     /* a document of several windows, so that tokens are cut and kept */
     const int64_t args[PM_MODEL_MAX_ARGS] = {60};
     pm_graph *graph = NULL;
-    if (pmi_model_find("rabbits")->make(args, &graph, NULL) != PM_OK) {
+    if (pmi_model_make(pmi_model_find("rabbits"), args, &graph, NULL) != PM_OK) {
         printf("not ok graphs: could not be prepared\n");
         return EXIT_FAILURE;
     }

@@ -80,7 +80,7 @@ int main(void) {
     options.min_size = 0;
     options.use_cache = false;
     int faults = 1;
-    pm_status st = pmi_model_find("two-locus-arg")->make(args, &graph, &err);
+    pm_status st = pmi_model_make(pmi_model_find("two-locus-arg"), args, &graph, &err);
     if (st == PM_OK) {
         st = pm_model_new(graph, &options, &model, NULL, &err);
     }

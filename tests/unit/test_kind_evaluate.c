@@ -33,7 +33,7 @@ static pm_graph *make_graph(int64_t n) {
     for (size_t i = 0; i < PM_MODEL_MAX_ARGS && info->args[i].name != NULL; i++) {
         args[i] = strcmp(info->args[i].name, "n") == 0 ? n : info->args[i].default_value;
     }
-    MUST(info->make(args, &graph, &err));
+    MUST(pmi_model_make(info, args, &graph, &err));
     return graph;
 }
 

@@ -26,7 +26,7 @@ static void encode(manifest_fixture *d, pm_graph *graph, pm_effort effort) {
 static void begin(manifest_fixture *d, const char *model, const int64_t *args) {
     pm_graph *graph;
     pm_error err;
-    cr_assert_eq(pmi_model_find(model)->make(args, &graph, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_model_make(pmi_model_find(model), args, &graph, &err), PM_OK, "%s", err.text);
     encode(d, graph, PM_EFFORT_BALANCED);
 }
 

@@ -20,7 +20,7 @@ static pm_graph *make(const char *name, int64_t a, int64_t b, int64_t c, int64_t
     cr_assert_not_null(info, "%s", name);
     pm_graph *g = NULL;
     pm_error err;
-    cr_assert_eq(info->make(args, &g, &err), PM_OK, "%s: %s", name, err.text);
+    cr_assert_eq(pmi_model_make(info, args, &g, &err), PM_OK, "%s: %s", name, err.text);
     return g;
 }
 
@@ -219,7 +219,7 @@ Test(models, every_preset_keeps_the_convention) {
 static void refused(const pm_model_info *m, const int64_t *args, const char *part) {
     pm_graph *g = NULL;
     pm_error err;
-    cr_assert_eq(m->make(args, &g, &err), PM_EUSAGE, "%s", m->name);
+    cr_assert_eq(pmi_model_make(m, args, &g, &err), PM_EUSAGE, "%s", m->name);
     cr_assert_null(g);
     cr_assert_not_null(strstr(err.text, m->name), "%s", err.text);
     cr_assert_not_null(strstr(err.text, part), "%s", err.text);

@@ -40,7 +40,7 @@ static void set_up(fixture *f) {
     for (size_t i = 0; i < PM_MODEL_MAX_ARGS && info->args[i].name != NULL; i++) {
         args[i] = strcmp(info->args[i].name, "n") == 0 ? 3 : info->args[i].default_value;
     }
-    cr_assert_eq(info->make(args, &f->graph, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_model_make(info, args, &f->graph, &err), PM_OK, "%s", err.text);
     pm_model_options options;
     pm_model_options_default(&options);
     options.use_cache = false;

@@ -36,7 +36,7 @@ static void record(traces_fixture *d) {
     const pm_library_options options = {
         .record = {.effort = PM_EFFORT_BALANCED, .memory = 1 << 26, .isa = model_fixture_isa()}, .threads = 1};
     pm_graph *graph;
-    MUST(pmi_model_find("islands")->make((const int64_t[]){10, 0}, &graph, &d->err));
+    MUST(pmi_model_make(pmi_model_find("islands"), (const int64_t[]){10, 0}, &graph, &d->err));
     d->analysis = analysis_of(graph, PM_EFFORT_BALANCED);
     MUST(pmi_library_make(&d->analysis, &options, &d->library, &d->err));
     d->n = d->library.n_classes;

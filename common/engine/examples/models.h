@@ -1,4 +1,4 @@
-/* Example models, as graphs. docs/models.md describes each; sources stand beside each function in models*.c. */
+/* Example models, as graphs. docs/models.md describes each; sources stand beside each function in models.c. */
 #ifndef PM_EXAMPLES_MODELS_H
 #define PM_EXAMPLES_MODELS_H
 
@@ -17,7 +17,7 @@ typedef struct pm_model_info {
     const char *help;                     /* one line */
     const char *params;                   /* "coalescence recombination": the names of theta's columns, P words */
     pm_model_arg args[PM_MODEL_MAX_ARGS]; /* ends at name == NULL */
-    pm_status (*make)(const int64_t *args, pm_graph **out, pm_error *err);
+    pm_status (*make)(const int64_t *args, pm_graph **out, pm_error *err); /* by pmi_model_make, which checks */
 } pm_model_info;
 
 /* All models; *n is their number. */
@@ -25,24 +25,7 @@ const pm_model_info *pmi_models(size_t *n);
 /* NULL when there is none of that name. */
 const pm_model_info *pmi_model_find(const char *name);
 
-/* ---- for the table: the makers, one for each row; each checks the arguments of its row by pmi_model_check ---- */
-
-/* PM_EUSAGE, naming model, argument, range and value, unless every argument is in the range of its row. */
-pm_status pmi_model_check(const char *name, const int64_t *args, pm_error *err);
-
-pm_status pmi_model_kingman(const int64_t *args, pm_graph **out, pm_error *err);
-pm_status pmi_model_block_coalescent(const int64_t *args, pm_graph **out, pm_error *err);
-pm_status pmi_model_two_locus_arg(const int64_t *args, pm_graph **out, pm_error *err);
-pm_status pmi_model_isolation_migration(const int64_t *args, pm_graph **out, pm_error *err);
-pm_status pmi_model_jsfs(const int64_t *args, pm_graph **out, pm_error *err);
-pm_status pmi_model_islands(const int64_t *args, pm_graph **out, pm_error *err);
-
-pm_status pmi_model_rabbits(const int64_t *args, pm_graph **out, pm_error *err);
-pm_status pmi_model_tandem(const int64_t *args, pm_graph **out, pm_error *err);
-pm_status pmi_model_erlang(const int64_t *args, pm_graph **out, pm_error *err);
-pm_status pmi_model_birth_death(const int64_t *args, pm_graph **out, pm_error *err);
-pm_status pmi_model_mm1k(const int64_t *args, pm_graph **out, pm_error *err);
-
-pm_status pmi_model_random(const int64_t *args, pm_graph **out, pm_error *err);
+/* The graph. PM_EUSAGE, naming model, argument, range and value, unless every argument is in the range of its row. */
+pm_status pmi_model_make(const pm_model_info *model, const int64_t *args, pm_graph **out, pm_error *err);
 
 #endif
