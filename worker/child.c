@@ -88,7 +88,7 @@ static pm_status fetch(child *c, const pm_task_head *head, pm_unit_message *unit
                        pm_error *err) {
     pm_envelope envelope;
     const pm_buffer *bytes = &c->value;
-    PM_TRY(pmi_envelope_open(c->value.bytes, c->value.size, &envelope, err));
+    PM_TRY(pmi_envelope_open(c->value.bytes, c->value.size, false, &envelope, err));
     if (strcmp(envelope.name, pmi_claim_type.name) == 0) {
         PM_TRY(fetch_claim(c, head, err));
         bytes = &c->blob;

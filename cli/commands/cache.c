@@ -205,7 +205,7 @@ static pm_status check_value(const pm_disk_item *item, pm_error *why) {
     cli_trace trace = {0};
     pm_envelope envelope;
     if (item->kind != PM_CACHE_TRACE) {
-        return pmi_envelope_open(item->bytes, item->size, &envelope, why);
+        return pmi_envelope_open(item->bytes, item->size, false, &envelope, why);
     }
     pm_status st = cli_trace_decode(item->bytes, item->size, &trace, why);
     if (st == PM_OK && memcmp(trace.key, item->key, PM_DIGEST_BYTES) != 0) {

@@ -84,7 +84,7 @@ static pm_status write_envelope(const char *path, const pm_buffer *bytes, const 
     if (st == PM_OK && id[0] != '\0') {
         return cli_message_write(bytes->bytes, bytes->size, out, err);
     }
-    PM_THEN(st, pmi_envelope_open(bytes->bytes, bytes->size, &envelope, err));
+    PM_THEN(st, pmi_envelope_open(bytes->bytes, bytes->size, false, &envelope, err));
     if (st != PM_OK) {
         return st;
     }

@@ -147,7 +147,7 @@ static pm_status check_classes(const char *path, const pm_buffer *bytes, pm_cach
     if (strlen(name) != strlen(hex) + strlen(cli_path_ending(name)) || !pmi_unhex(hex, entry->key)) {
         return pmi_fail(err, PM_EDATA, "its name is not KEY.classes, with a key of 64 hexadecimal digits");
     }
-    return pmi_envelope_open(bytes->bytes, bytes->size, &envelope, err);
+    return pmi_envelope_open(bytes->bytes, bytes->size, false, &envelope, err);
 }
 
 /* The bytes of a file, once they have proved to be a sound entry. */

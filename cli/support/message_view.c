@@ -172,7 +172,7 @@ pm_status cli_message_write(const uint8_t *bytes, size_t n, cli_out *out, pm_err
     pm_span inside;
     char id[PM_SEAL_ID_TEXT];
     pm_status st = pmi_seal_peel(bytes, n, &inside, id, err);
-    PM_THEN(st, pmi_envelope_open(inside.bytes, inside.size, &envelope, err));
+    PM_THEN(st, pmi_envelope_open(inside.bytes, inside.size, false, &envelope, err));
     if (st != PM_OK) {
         return st;
     }

@@ -4,7 +4,7 @@
 
 pm_status cli_trace_decode(const uint8_t *bytes, size_t n, cli_trace *out, pm_error *err) {
     out->encoded_bytes = n;
-    return pmi_trace_decode(bytes, n, &out->trace, out->key, err);
+    return pmi_trace_decode(bytes, n, false, &out->trace, out->key, err);
 }
 
 typedef struct figure {

@@ -90,7 +90,7 @@ static pm_status encode_and_decode(void *ctx, bool *tolerated, pm_error *err) {
     uint8_t key[PM_DIGEST_BYTES];
     pm_status st = pmi_trace_encode(&class->plan.trace, class->key, &bytes, err);
     if (st == PM_OK) {
-        st = pmi_trace_decode(bytes.bytes, bytes.size, &trace, key, err);
+        st = pmi_trace_decode(bytes.bytes, bytes.size, false, &trace, key, err);
     }
     pmi_trace_free(&trace);
     pmi_buffer_free(&bytes);

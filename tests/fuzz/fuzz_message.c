@@ -13,7 +13,7 @@ static void must_encode(const pm_message_type *type, const void *message, const 
     pm_buffer again = {0};
     pm_envelope e;
     if (pmi_message_encode(type, message, &again, NULL) != PM_OK ||
-        pmi_envelope_open(again.bytes, again.size, &e, NULL) != PM_OK) {
+        pmi_envelope_open(again.bytes, again.size, false, &e, NULL) != PM_OK) {
         abort();
     }
     if (!type->is_packed && (e.size != n || memcmp(e.payload, payload, n) != 0)) {
@@ -26,7 +26,7 @@ static void decode(const pm_message_type *type, const uint8_t *bytes, size_t n, 
     pm_message_memory memory;
     pm_envelope e;
     if (pmi_message_decode(type, bytes, n, message, &memory, NULL) == PM_OK) {
-        if (pmi_envelope_open(bytes, n, &e, NULL) != PM_OK) {
+        if (pmi_envelope_open(bytes, n, false, &e, NULL) != PM_OK) {
             abort();
         }
         must_encode(type, message, e.payload, e.size);

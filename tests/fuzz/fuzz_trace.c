@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     pm_trace t;
     uint8_t key[PM_DIGEST_BYTES];
     pm_buffer again = {0};
-    if (pmi_trace_decode(bytes, n, &t, key, NULL) == PM_OK) {
+    if (pmi_trace_decode(bytes, n, false, &t, key, NULL) == PM_OK) {
         if (pmi_trace_encode(&t, key, &again, NULL) == PM_OK) {
             must_be_same(&again, bytes, n);
         }

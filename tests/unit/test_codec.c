@@ -88,7 +88,7 @@ Test(codec, round_trip_keeps_every_field) {
         pm_trace back;
         uint8_t key[PM_DIGEST_BYTES];
         pm_error err;
-        cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, key, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, false, &back, key, &err), PM_OK, "%s", err.text);
         cr_assert_str_eq((char *)key, "the key it was stored under....");
         assert_equal_traces(&t, &back);
         pm_buffer again = encoded(&back);
@@ -121,7 +121,7 @@ Test(codec, four_byte_indices) {
     cr_assert_gt(bytes.size, (size_t)3 * 4 * (n - 1));
     pm_trace back;
     pm_error err;
-    cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, NULL, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, false, &back, NULL, &err), PM_OK, "%s", err.text);
     assert_equal_traces(&t, &back);
     pmi_buffer_free(&bytes);
     pmi_trace_free(&back);
@@ -150,7 +150,7 @@ Test(codec, every_truncation_is_refused) {
         uint8_t *cut = pmi_malloc(n, 1);
         memcpy(cut, bytes.bytes, n);
         pm_error err = {0};
-        cr_assert_eq(pmi_trace_decode(cut, n, &back, NULL, &err), PM_EDATA, "cut at %zu", n);
+        cr_assert_eq(pmi_trace_decode(cut, n, false, &back, NULL, &err), PM_EDATA, "cut at %zu", n);
         cr_assert_neq(err.text[0], '\0');
         free(cut);
     }
@@ -163,7 +163,7 @@ Test(codec, trailing_bytes_are_refused) {
     pm_buffer bytes = encoded(&t);
     cr_assert_eq(pmi_buffer_add(&bytes, "", 1, NULL), PM_OK);
     pm_error err;
-    cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, NULL, &err), PM_EDATA);
+    cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, false, &back, NULL, &err), PM_EDATA);
     cr_assert(strstr(err.text, "expected the end, found 1 more") != NULL, "%s", err.text);
     pmi_buffer_free(&bytes);
     pmi_trace_free(&t);
@@ -175,8 +175,8 @@ Test(codec, every_damaged_byte_is_refused) {
     for (size_t at = 0; at < bytes.size; at++) {
         for (unsigned flip = 1; flip < 256; flip++) {
             bytes.bytes[at] ^= (uint8_t)flip;
-            cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, NULL, NULL), PM_EDATA, "byte %zu ^ %u", at,
-                         flip);
+            cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, false, &back, NULL, NULL), PM_EDATA, "byte %zu ^ %u",
+                         at, flip);
             bytes.bytes[at] ^= (uint8_t)flip;
         }
     }
@@ -220,7 +220,7 @@ Test(codec, another_version_is_named) {
     cr_assert_eq(bytes.bytes[17], PM_TRACE_VERSION);
     bytes.bytes[17] = 3;
     pm_error err;
-    cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, &back, NULL, &err), PM_EDATA);
+    cr_assert_eq(pmi_trace_decode(bytes.bytes, bytes.size, false, &back, NULL, &err), PM_EDATA);
     cr_assert(strstr(err.text, "expected version 2, found 3") != NULL, "%s", err.text);
     pmi_buffer_free(&bytes);
     pmi_trace_free(&t);
@@ -237,7 +237,7 @@ Test(codec, golden_file_of_version_2) {
     pm_trace t;
     uint8_t key[PM_DIGEST_BYTES];
     pm_error err;
-    cr_assert_eq(pmi_trace_decode(bytes, n, &t, key, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_trace_decode(bytes, n, false, &t, key, &err), PM_OK, "%s", err.text);
     cr_assert_eq(t.n, 300);
     cr_assert_eq(t.n_edges, 600);
     for (size_t i = 0; i < PM_DIGEST_BYTES; i++) {

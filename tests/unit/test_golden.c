@@ -29,7 +29,7 @@ static pm_buffer golden_of(const pm_message_type *type) {
 static pm_buffer map_of(const pm_message_type *type, const pm_buffer *bytes) {
     pm_envelope e;
     pm_buffer map = {0};
-    cr_assert_eq(pmi_envelope_open(bytes->bytes, bytes->size, &e, NULL), PM_OK);
+    cr_assert_eq(pmi_envelope_open(bytes->bytes, bytes->size, false, &e, NULL), PM_OK);
     cr_assert_eq(type->is_packed ? pmi_frame_unpack(e.payload, e.size, type->unpacked, &map, NULL)
                                  : pmi_buffer_add(&map, e.payload, e.size, NULL),
                  PM_OK);

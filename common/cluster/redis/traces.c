@@ -312,7 +312,7 @@ static bool is_sound(pm_traces *t, const pm_digest key, const pm_buffer *value) 
     pm_error why;
     pm_digest stored;
     bool removed;
-    pm_status st = pmi_trace_decode(value->bytes, value->size, &trace, stored, &why);
+    pm_status st = pmi_trace_decode(value->bytes, value->size, false, &trace, stored, &why);
     if (st == PM_OK && memcmp(stored, key, sizeof stored) != 0) {
         st = pmi_fail(&why, PM_EDATA, "it is the trace of another SCC");
     }

@@ -469,7 +469,7 @@ pm_status pmi_message_decode(const pm_message_type *type, const uint8_t *bytes, 
     pm_envelope envelope;
     *memory = (pm_message_memory){.n_lists = 0};
     memset(message, 0, type->size);
-    pm_status st = pmi_envelope_open(bytes, n, &envelope, err);
+    pm_status st = pmi_envelope_open(bytes, n, false, &envelope, err);
     PM_THEN(st, pmi_envelope_expect(&envelope, type->name, type->version,
                                     "it was written by another phasemill; run the same version everywhere", err));
     PM_THEN(st, pmi_message_decode_payload(type, envelope.payload, envelope.size, message, memory, err));

@@ -82,7 +82,7 @@ static pm_status check_sum(const pm_envelope *e, const uint8_t *sum, size_t sum_
     return st;
 }
 
-static pm_status open_envelope(const uint8_t *bytes, size_t n, bool is_checked, pm_envelope *out, pm_error *err) {
+pm_status pmi_envelope_open(const uint8_t *bytes, size_t n, bool is_checked, pm_envelope *out, pm_error *err) {
     pm_cursor c = {bytes, n, 0};
     const uint8_t *sum = NULL;
     size_t sum_size = 0;
@@ -93,14 +93,6 @@ static pm_status open_envelope(const uint8_t *bytes, size_t n, bool is_checked, 
     PM_THEN(st, pmi_cursor_bin(&c, &sum, &sum_size, "the checksum", err));
     PM_THEN(st, pmi_cursor_end(&c, err));
     return st == PM_OK && !is_checked ? check_sum(out, sum, sum_size, at, err) : st;
-}
-
-pm_status pmi_envelope_open(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err) {
-    return open_envelope(bytes, n, false, out, err);
-}
-
-pm_status pmi_envelope_open_checked(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err) {
-    return open_envelope(bytes, n, true, out, err);
 }
 
 pm_status pmi_envelope_expect(const pm_envelope *e, const char *name, unsigned version, const char *remedy,

@@ -23,12 +23,9 @@ pm_status pmi_envelope_write(const char *name, unsigned version, const uint8_t *
 pm_status pmi_envelope_begin(const char *name, unsigned version, size_t size, pm_buffer *out, pm_error *err);
 pm_status pmi_envelope_end(size_t size, pm_buffer *out, pm_error *err);
 
-/* Opens untrusted bytes: the head, the lengths, the checksum, and that nothing follows. Errors: PM_EDATA with the byte
- * position. */
-pm_status pmi_envelope_open(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err);
-
-/* The same of bytes whose store has a SHA-256 of its own that matched: the checksum is not computed again. */
-pm_status pmi_envelope_open_checked(const uint8_t *bytes, size_t n, pm_envelope *out, pm_error *err);
+/* Opens untrusted bytes: the head, the lengths, the checksum, and that nothing follows. `is_checked`: their store has a
+ * SHA-256 of its own that matched, and the checksum is not computed again. Errors: PM_EDATA with the byte position. */
+pm_status pmi_envelope_open(const uint8_t *bytes, size_t n, bool is_checked, pm_envelope *out, pm_error *err);
 
 /* Refuses another name or version than expected; `remedy` ends the text of a wrong version. Errors: PM_EDATA with both.
  */

@@ -18,13 +18,6 @@ typedef struct rows {
     uint32_t *sum_of; /* of each row */
 } rows;
 
-static void rows_free(rows *r) {
-    free(r->first);
-    free(r->weight);
-    free(r->order);
-    free(r->sum_of);
-}
-
 static int compare_weights(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return (x > y) - (x < y);
@@ -40,15 +33,13 @@ static int compare_rows(const void *a, const void *b, void *ctx) {
     return memcmp(r->weight + r->first[x], r->weight + r->first[y], n * sizeof *r->weight);
 }
 
-static pm_status rows_of(const pm_graph *g, rows *r, pm_error *err) {
+static pm_status rows_of(const pm_graph *g, pm_pool *pool, rows *r, pm_error *err) {
     *r = (rows){.n = g->n_vertices,
-                .first = pmi_calloc((size_t)g->n_vertices + 1, sizeof *r->first),
-                .weight = pmi_malloc(g->n_edges, sizeof *r->weight),
-                .order = pmi_malloc(g->n_vertices, sizeof *r->order),
-                .sum_of = pmi_malloc(g->n_vertices, sizeof *r->sum_of)};
-    if (r->first == NULL || r->weight == NULL || r->order == NULL || r->sum_of == NULL) {
-        return pmi_fail_memory(err, "the rows of a graph", (size_t)g->n_vertices * 16 + g->n_edges * 4);
-    }
+                .first = pmi_pool_zeros(pool, (size_t)g->n_vertices + 1, sizeof *r->first),
+                .weight = pmi_pool_array(pool, g->n_edges, sizeof *r->weight),
+                .order = pmi_pool_array(pool, g->n_vertices, sizeof *r->order),
+                .sum_of = pmi_pool_array(pool, g->n_vertices, sizeof *r->sum_of)};
+    PM_TRY(pmi_pool_check(pool, err, "the rows of a graph", (size_t)g->n_vertices * 16 + g->n_edges * 4));
     for (size_t e = 0; e < g->n_edges; e++) {
         r->first[g->from[e] + 1]++;
     }
@@ -127,10 +118,8 @@ static void renumber_edges(pm_graph *g, const rows *r, const numbering *m) {
 
 static pm_status copy_table(pm_graph *g, const numbering *m, pm_error *err) {
     size_t width = 1 + (size_t)g->n_params;
-    double *table = pmi_malloc(m->n, width * sizeof *table);
-    if (table == NULL) {
-        return pmi_fail_memory(err, "the table of weights", (size_t)m->n * width * sizeof *table);
-    }
+    double *table;
+    PM_TRY(pmi_new(&table, m->n, width * sizeof *table, "the table of weights", err));
     for (size_t w = 0; w < m->n; w++) {
         memcpy(table + w * width, g->weights + m->old[w] * width, width * sizeof *table);
     }
@@ -140,29 +129,28 @@ static pm_status copy_table(pm_graph *g, const numbering *m, pm_error *err) {
     return PM_OK;
 }
 
-static pm_status numbering_new(const pm_graph *g, numbering *m, uint32_t **new_of, pm_error *err) {
+static pm_status numbering_new(const pm_graph *g, pm_pool *pool, numbering *m, uint32_t **new_of, pm_error *err) {
     size_t most;
     if (!pmi_add(g->n_edges, g->n_starts, &most) || most >= PM_NONE) {
         return pmi_fail(err, PM_EDATA, "%zu edges in a graph whose rows are normalized; expected less than %u",
                         g->n_edges, PM_NONE);
     }
-    *m = (numbering){.old = pmi_malloc(most, sizeof *m->old),
-                     .times = pmi_malloc(most, sizeof *m->times),
-                     .sum_first = pmi_malloc((size_t)g->n_vertices + 1, sizeof *m->sum_first)};
-    *new_of = pmi_malloc(g->n_weights, sizeof **new_of);
-    if (m->old == NULL || m->times == NULL || m->sum_first == NULL || *new_of == NULL) {
-        return pmi_fail_memory(err, "the table of weights", 8 * most);
-    }
+    m->old = pmi_pool_array(pool, most, sizeof *m->old);
+    *new_of = pmi_pool_array(pool, g->n_weights, sizeof **new_of);
+    PM_TRY(pmi_pool_check(pool, err, "the table of weights", 8 * most));
+    PM_TRY(PM_NEW(&m->times, most, "the table of weights", err));
+    PM_TRY(PM_NEW(&m->sum_first, (size_t)g->n_vertices + 1, "the table of weights", err));
     memset(*new_of, 0xff, g->n_weights * sizeof **new_of);
     return PM_OK;
 }
 
 pm_status pmi_normalize_prepare(pm_graph *g, pm_error *err) {
-    rows r = {0};
+    rows r;
     numbering m = {0};
     uint32_t *new_of = NULL;
-    pm_status st = numbering_new(g, &m, &new_of, err);
-    PM_THEN(st, rows_of(g, &r, err));
+    pm_pool pool = {0};
+    pm_status st = numbering_new(g, &pool, &m, &new_of, err);
+    PM_THEN(st, rows_of(g, &pool, &r, err));
     if (st == PM_OK) {
         number_starts(g, new_of, &m);
         number_rows(&r, &m);
@@ -175,11 +163,9 @@ pm_status pmi_normalize_prepare(pm_graph *g, pm_error *err) {
         g->times = m.times;
         m.sum_first = m.times = NULL;
     }
-    free(m.old);
     free(m.times);
     free(m.sum_first);
-    free(new_of);
-    rows_free(&r);
+    pmi_pool_free(&pool);
     return st;
 }
 

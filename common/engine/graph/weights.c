@@ -164,10 +164,8 @@ static bool is_bad(double weight) {
  * start distribution alone are judged by their sum (eval/theta.h). */
 static pm_status refuse_bad(const pm_graph *g, const double *theta, size_t first, size_t count, unsigned lanes,
                             const double *values, pm_error *err) {
-    bool *is_of_edge = pmi_calloc(g->n_weights, sizeof *is_of_edge);
-    if (is_of_edge == NULL) {
-        return pmi_fail_memory(err, "the weights of edges", g->n_weights);
-    }
+    bool *is_of_edge;
+    PM_TRY(PM_ZEROS(&is_of_edge, g->n_weights, "the weights of edges", err));
     for (size_t e = 0; e < g->n_edges; e++) {
         is_of_edge[g->weight[e]] = true;
     }

@@ -35,10 +35,8 @@ static void put_u32(uint8_t *at, uint32_t value) {
 /* n, then for each row its length and its targets: 32-bit little-endian. */
 static pm_status add_topology(pm_hasher *h, const pm_topology *t, pm_error *err) {
     size_t count = 1 + (size_t)t->n + t->row[t->n];
-    uint8_t *bytes = pmi_malloc(count, 4);
-    if (bytes == NULL) {
-        return pmi_fail_memory(err, "the digest of an SCC", count * 4);
-    }
+    uint8_t *bytes;
+    PM_TRY(pmi_new(&bytes, count, 4, "the digest of an SCC", err));
     uint8_t *at = bytes;
     put_u32(at, t->n);
     at += 4;
@@ -97,10 +95,8 @@ void pmi_canon_log(const pm_canon *canon, const pm_log *log) {
 }
 
 pm_status pmi_canon_find(const pm_topology *topology, pm_effort effort, double *seconds, pm_canon *out, pm_error *err) {
-    *out = (pm_canon){.name = pmi_malloc(topology->n, sizeof *out->name)};
-    if (out->name == NULL) {
-        return pmi_fail_memory(err, "the canonical names of an SCC", topology->n * sizeof *out->name);
-    }
+    *out = (pm_canon){0};
+    PM_TRY(PM_NEW(&out->name, topology->n, "the canonical names of an SCC", err));
     pm_status st = find_names(topology, seconds, out, err);
     PM_THEN(st, pmi_topology_rename(topology, out->name, &out->topology, err));
     PM_THEN(st, pmi_canon_identify(out, effort, err));

@@ -285,10 +285,8 @@ pm_status pmi_cells_refine(const pm_digraph *g, pm_cells *cells, uint32_t change
         return PM_OK;
     }
     refiner r;
-    pm_status st = refiner_new(cells, &r, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    pm_status st = PM_OK;
+    PM_TRY(refiner_new(cells, &r, err));
     if (changed != PM_NONE) {
         let_wait(&r, changed);
     }

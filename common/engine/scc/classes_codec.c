@@ -78,13 +78,8 @@ static pm_status read_flags(pm_cursor *c, pm_kept_classes *out, pm_error *err) {
             st = pmi_fail(err, PM_EDATA, "as_given of class %u: expected 0 or 1, found %u", i, bytes[i]);
         }
     }
-    if (st != PM_OK) {
-        return st;
-    }
-    out->as_given = pmi_malloc(out->n_classes, 1);
-    if (out->as_given == NULL) {
-        return pmi_fail_memory(err, "decoding classes", out->n_classes);
-    }
+    PM_TRY(st);
+    PM_TRY(PM_NEW(&out->as_given, out->n_classes, "decoding classes", err));
     memcpy(out->as_given, bytes, out->n_classes);
     return PM_OK;
 }
@@ -126,7 +121,7 @@ pm_status pmi_kept_classes_decode_payload(const uint8_t *bytes, size_t n, pm_kep
 pm_status pmi_kept_classes_decode(const uint8_t *bytes, size_t n, pm_kept_classes *out, pm_error *err) {
     pm_envelope envelope;
     *out = (pm_kept_classes){0};
-    pm_status st = pmi_envelope_open(bytes, n, &envelope, err);
+    pm_status st = pmi_envelope_open(bytes, n, false, &envelope, err);
     PM_THEN(st, pmi_envelope_expect(&envelope, PM_CLASSES_NAME, PM_CLASSES_VERSION,
                                     "it was written by another phasemill; clear the cache", err));
     PM_THEN(st, pmi_kept_classes_decode_payload(envelope.payload, envelope.size, out, err));

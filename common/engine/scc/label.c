@@ -24,6 +24,7 @@ typedef struct pm_parts {
     uint32_t *first;  /* n + 1: into member */
     uint32_t *member; /* the vertices, part by part, each part's in the order of the cells */
     uint32_t *local;  /* of each vertex: its number within its part */
+    pm_pool pool;     /* of these three */
 } pm_parts;
 
 /* ---- which edges tell ---- */
@@ -119,22 +120,19 @@ static void number_parts(chooser *k) {
 
 static void parts_free(pm_parts *parts) {
     pmi_digraph_free(&parts->kept);
-    free(parts->first);
-    free(parts->member);
-    free(parts->local);
-    *parts = (pm_parts){0};
+    pmi_pool_free(&parts->pool);
 }
 
 static pm_status parts_find(const pm_digraph *g, const pm_cells *cells, pm_parts *out, pm_error *err) {
     size_t n = g->n;
-    *out = (pm_parts){.first = pmi_malloc(n + 1, sizeof *out->first),
-                      .member = pmi_malloc(n, sizeof *out->member),
-                      .local = pmi_malloc(n, sizeof *out->local)};
+    *out = (pm_parts){0};
+    out->first = pmi_pool_array(&out->pool, n + 1, sizeof *out->first);
+    out->member = pmi_pool_array(&out->pool, n, sizeof *out->member);
+    out->local = pmi_pool_array(&out->pool, n, sizeof *out->local);
     chooser k = {.g = g, .cells = cells, .out = out, .count = pmi_calloc(n, 4 * sizeof *k.count)};
+    out->pool.is_short = out->pool.is_short || k.count == NULL;
     pm_status st = pmi_digraph_new(g->n, g->row[n], &out->kept, err);
-    if (st == PM_OK && (out->first == NULL || out->member == NULL || out->local == NULL || k.count == NULL)) {
-        st = pmi_fail_memory(err, "the parts of an SCC", n * 28);
-    }
+    PM_THEN(st, pmi_pool_check(&out->pool, err, "the parts of an SCC", n * 28));
     if (st == PM_OK) {
         k.touched = k.count + n;
         k.mark = k.touched + n;
@@ -476,10 +474,8 @@ static pm_status order_part(labeller *l, const block *b, pm_parts *parts, uint32
     pm_digraph g;
     block below = {.g = &g, .depth = b->depth, .quick = b->quick};
     pm_status st = parts_take(parts, &b->cells, p, &g, &below.cells, err);
-    uint32_t *order = pmi_malloc(n, 2 * sizeof *order);
-    if (st == PM_OK && order == NULL) {
-        st = pmi_fail_memory(err, "the order of a part of an SCC", n * 2 * sizeof *order);
-    }
+    uint32_t *order = NULL;
+    PM_THEN(st, PM_NEW(&order, (size_t)n * 2, "the order of a part of an SCC", err));
     PM_THEN(st, label_block(l, &below, order, err));
     if (st == PM_OK && !l->stopped) {
         uint32_t *old = order + n;
@@ -554,10 +550,8 @@ static pm_status label_block(labeller *l, block *b, uint32_t *order, pm_error *e
         return PM_OK;
     }
     pm_parts parts;
-    pm_status st = parts_find(b->g, &b->cells, &parts, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    pm_status st;
+    PM_TRY(parts_find(b->g, &b->cells, &parts, err));
     if (parts.n > 1) {
         st = label_parts(l, b, &parts, order, err);
     } else {
@@ -575,10 +569,9 @@ static pm_status label_block(labeller *l, block *b, uint32_t *order, pm_error *e
 /* By cells first, by `order` within each. */
 static pm_status order_by_cells(const pm_cells *cells, uint32_t *order, pm_error *err) {
     uint32_t n = cells->n;
-    uint32_t *old = pmi_malloc(n, 2 * sizeof *old), *next = old + n;
-    if (old == NULL) {
-        return pmi_fail_memory(err, "the canonical order of an SCC", n * 2 * sizeof *old);
-    }
+    uint32_t *old;
+    PM_TRY(PM_NEW(&old, (size_t)n * 2, "the canonical order of an SCC", err));
+    uint32_t *next = old + n;
     memcpy(old, order, n * sizeof *old);
     for (uint32_t at = 0; at < n; at++) {
         next[at] = at;
@@ -624,9 +617,9 @@ static pm_status label_whole(const pm_digraph *g, double *seconds, uint32_t *ord
 /* In the names of `near`; each number of the order is looked up in it. */
 static pm_status label_near(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err) {
     pm_digraph renamed = {0};
-    uint32_t *near = pmi_malloc(g->n, sizeof *near);
-    pm_status st = near != NULL ? pmi_digraph_nearby(g, near, err)
-                                : pmi_fail_memory(err, "the order of an SCC", g->n * sizeof *near);
+    uint32_t *near;
+    PM_TRY(PM_NEW(&near, g->n, "the order of an SCC", err));
+    pm_status st = pmi_digraph_nearby(g, near, err);
     PM_THEN(st, pmi_digraph_reorder(g, near, &renamed, err));
     PM_THEN(st, label_whole(&renamed, seconds, order, found, err));
     for (uint32_t i = 0; st == PM_OK && *found && i < g->n; i++) {

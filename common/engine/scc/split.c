@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "base/mem.h"
-
 /* Tarjan (1972), with an explicit stack: graphs are deep. */
 typedef struct tarjan {
     uint32_t *index; /* visit number + 1; 0: not visited */
@@ -13,27 +11,16 @@ typedef struct tarjan {
     size_t *next;    /* next out-edge of each state on the path */
     size_t n_stack, n_call;
     uint32_t visited;
+    pm_pool pool; /* of the arrays */
 } tarjan;
 
-static void tarjan_free(tarjan *t) {
-    free(t->index);
-    free(t->low);
-    free(t->stack);
-    free(t->call);
-    free(t->next);
-}
-
-/* The caller frees `t` with tarjan_free, also after a failure. */
 static pm_status tarjan_new(size_t n, tarjan *t, pm_error *err) {
-    *t = (tarjan){.index = pmi_calloc(n, sizeof *t->index),
-                  .low = pmi_malloc(n, sizeof *t->low),
-                  .stack = pmi_malloc(n, sizeof *t->stack),
-                  .call = pmi_malloc(n, sizeof *t->call),
-                  .next = pmi_malloc(n, sizeof *t->next)};
-    if (t->index == NULL || t->low == NULL || t->stack == NULL || t->call == NULL || t->next == NULL) {
-        return pmi_fail_memory(err, "the search for SCCs", n * 24);
-    }
-    return PM_OK;
+    t->index = pmi_pool_zeros(&t->pool, n, sizeof *t->index);
+    t->low = pmi_pool_array(&t->pool, n, sizeof *t->low);
+    t->stack = pmi_pool_array(&t->pool, n, sizeof *t->stack);
+    t->call = pmi_pool_array(&t->pool, n, sizeof *t->call);
+    t->next = pmi_pool_array(&t->pool, n, sizeof *t->next);
+    return pmi_pool_check(&t->pool, err, "the search for SCCs", n * 24);
 }
 
 static bool edge_counts(const pm_graph *g, const bool *zero, size_t e) {
@@ -61,21 +48,18 @@ static void fill_adjacency(const pm_graph *g, const bool *zero, pm_split *s) {
 }
 
 static pm_status build_adjacency(const pm_graph *g, pm_split *s, pm_error *err) {
-    pm_status st = PM_OK;
-    bool *zero = pmi_malloc(g->n_weights, sizeof *zero);
-    s->row = pmi_calloc((size_t)g->n_vertices + 1, sizeof *s->row);
-    s->to = pmi_malloc(g->n_edges, sizeof *s->to);
-    s->weight = pmi_malloc(g->n_edges, sizeof *s->weight);
-    if (zero == NULL || s->row == NULL || s->to == NULL || s->weight == NULL) {
-        st = pmi_fail_memory(err, "the edges by state", g->n_edges * 8);
-    } else {
-        for (size_t w = 0; w < g->n_weights; w++) {
-            zero[w] = pmi_graph_weight_is_zero(g, (uint32_t)w);
-        }
-        fill_adjacency(g, zero, s);
+    s->row = pmi_pool_zeros(&s->pool, (size_t)g->n_vertices + 1, sizeof *s->row);
+    s->to = pmi_pool_array(&s->pool, g->n_edges, sizeof *s->to);
+    s->weight = pmi_pool_array(&s->pool, g->n_edges, sizeof *s->weight);
+    PM_TRY(pmi_pool_check(&s->pool, err, "the edges by state", g->n_edges * 8));
+    bool *zero;
+    PM_TRY(PM_NEW(&zero, g->n_weights, "the edges by state", err));
+    for (size_t w = 0; w < g->n_weights; w++) {
+        zero[w] = pmi_graph_weight_is_zero(g, (uint32_t)w);
     }
+    fill_adjacency(g, zero, s);
     free(zero);
-    return st;
+    return PM_OK;
 }
 
 static bool absorbs(const pm_split *s, uint32_t v) {
@@ -134,12 +118,10 @@ static void search_from(tarjan *t, pm_split *s, uint32_t root) {
 
 static pm_status search(const pm_graph *g, tarjan *t, pm_split *s, pm_error *err) {
     size_t n = g->n_vertices;
-    s->scc_of = pmi_malloc(n, sizeof *s->scc_of);
-    s->scc_first = pmi_calloc(n + 1, sizeof *s->scc_first);
-    s->member = pmi_malloc(n, sizeof *s->member);
-    if (s->scc_of == NULL || s->scc_first == NULL || s->member == NULL) {
-        return pmi_fail_memory(err, "the SCCs", n * 12);
-    }
+    s->scc_of = pmi_pool_array(&s->pool, n, sizeof *s->scc_of);
+    s->scc_first = pmi_pool_zeros(&s->pool, n + 1, sizeof *s->scc_first);
+    s->member = pmi_pool_array(&s->pool, n, sizeof *s->member);
+    PM_TRY(pmi_pool_check(&s->pool, err, "the SCCs", n * 12));
     memset(s->scc_of, 0xff, n * sizeof *s->scc_of);
     for (size_t i = 0; i < g->n_starts; i++) {
         uint32_t v = g->start_to[i];
@@ -207,7 +189,7 @@ static pm_status split(const pm_graph *graph, const pm_log *log, pm_split *out, 
     PM_THEN(st, tarjan_new(graph->n_vertices, &t, err));
     PM_THEN(st, search(graph, &t, out, err));
     PM_THEN(st, sort_members(graph, out, err));
-    tarjan_free(&t);
+    pmi_pool_free(&t.pool);
     if (st != PM_OK) {
         pmi_split_free(out);
         return st;
@@ -224,11 +206,9 @@ static pm_status split(const pm_graph *graph, const pm_log *log, pm_split *out, 
 
 pm_status pmi_split_graph(const pm_graph *graph, const pm_log *log, pm_split *out, pm_error *err) {
     pm_status st = split(graph, log, out, err);
-    if (st == PM_OK) {
-        st = check_absorption(graph, out, err);
-        if (st != PM_OK) {
-            pmi_split_free(out);
-        }
+    PM_THEN(st, check_absorption(graph, out, err));
+    if (st != PM_OK) {
+        pmi_split_free(out);
     }
     return st;
 }
@@ -241,11 +221,6 @@ pm_status pmi_split_defective(const pm_graph *graph, const pm_log *log, pm_split
 }
 
 void pmi_split_free(pm_split *split) {
-    free(split->row);
-    free(split->to);
-    free(split->weight);
-    free(split->scc_of);
-    free(split->scc_first);
-    free(split->member);
+    pmi_pool_free(&split->pool);
     *split = (pm_split){0};
 }

@@ -3,6 +3,7 @@
 #define PM_SCC_SPLIT_H
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "graph/graph.h"
 
 /* Transient states in stitched order are not known yet: this is the order of SCCs only.
@@ -26,6 +27,7 @@ typedef struct pm_split {
     uint32_t n_nontrivial; /* SCCs of at least 2 states */
     uint32_t n_total;      /* all SCCs of the reachable graph: transient, absorbing, and the start vertex */
     uint32_t largest;      /* states of the largest SCC */
+    pm_pool pool;          /* of the arrays */
 } pm_split;
 
 /* Splits. Errors: PM_EDATA when a reachable state cannot reach absorption (names the state and its SCC). Dropped

@@ -74,10 +74,8 @@ pm_status pmi_topology_of_scc(const pm_split *split, uint32_t scc, uint32_t *loc
 pm_status pmi_topology_rename(const pm_topology *topology, const uint32_t *new_name, pm_topology *out, pm_error *err) {
     uint32_t n = topology->n;
     pm_status st = topology_new(n, topology->row[n], out, err);
-    uint32_t *old_name = pmi_malloc(n, sizeof *old_name);
-    if (st == PM_OK && old_name == NULL) {
-        st = pmi_fail_memory(err, "a renaming", n * sizeof *old_name);
-    }
+    uint32_t *old_name = NULL;
+    PM_THEN(st, PM_NEW(&old_name, n, "a renaming", err));
     if (st == PM_OK) {
         for (uint32_t v = 0; v < n; v++) {
             old_name[new_name[v]] = v;
@@ -98,17 +96,16 @@ pm_status pmi_topology_rename(const pm_topology *topology, const uint32_t *new_n
 }
 
 /* The vertices that 0 leads to, counted; `seen` (n zeros) and `stack` (n) are scratch. */
-static uint32_t count_reached(const pm_topology *t, bool *seen, uint32_t *stack) {
+static uint32_t count_reached(const uint32_t *row, const uint32_t *col, bool *seen, uint32_t *stack) {
     uint32_t reached = 1, waiting = 1;
     stack[0] = 0;
     seen[0] = true;
     while (waiting > 0) {
         uint32_t v = stack[--waiting];
-        for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
-            uint32_t w = t->col[e];
-            if (!seen[w]) {
-                seen[w] = true;
-                stack[waiting++] = w;
+        for (uint32_t e = row[v]; e < row[v + 1]; e++) {
+            if (!seen[col[e]]) {
+                seen[col[e]] = true;
+                stack[waiting++] = col[e];
                 reached++;
             }
         }
@@ -116,41 +113,20 @@ static uint32_t count_reached(const pm_topology *t, bool *seen, uint32_t *stack)
     return reached;
 }
 
-static pm_status reverse(const pm_topology *t, pm_topology *out, pm_error *err) {
-    PM_TRY(topology_new(t->n, t->row[t->n], out, err));
-    for (size_t e = 0; e < t->row[t->n]; e++) {
-        out->row[t->col[e] + 1]++;
-    }
-    for (uint32_t v = 0; v < t->n; v++) {
-        out->row[v + 1] += out->row[v];
-    }
-    for (uint32_t v = 0; v < t->n; v++) {
-        for (size_t e = t->row[v]; e < t->row[v + 1]; e++) {
-            out->col[out->row[t->col[e]]++] = v;
-        }
-    }
-    for (uint32_t v = t->n; v > 0; v--) { /* filling moved each row's begin to its end */
-        out->row[v] = out->row[v - 1];
-    }
-    out->row[0] = 0;
-    return PM_OK;
-}
-
 pm_status pmi_topology_is_strong(const pm_topology *topology, bool *is_strong, pm_error *err) {
     uint32_t n = topology->n;
-    pm_topology back = {0};
-    bool *seen = pmi_calloc(n, sizeof *seen);
-    uint32_t *stack = pmi_malloc(n, sizeof *stack);
-    pm_status st = seen == NULL || stack == NULL ? pmi_fail_memory(err, "the ways through an SCC", n * sizeof *stack)
-                                                 : reverse(topology, &back, err);
+    pm_digraph g = {0};
+    pm_pool pool = {0};
+    bool *seen = pmi_pool_zeros(&pool, n, 2 * sizeof *seen);
+    uint32_t *stack = pmi_pool_array(&pool, n, sizeof *stack);
+    pm_status st = pmi_pool_check(&pool, err, "the ways through an SCC", n * sizeof *stack);
+    PM_THEN(st, pmi_digraph_of_topology(topology, &g, err));
     if (st == PM_OK) {
-        *is_strong = count_reached(topology, seen, stack) == n;
-        memset(seen, 0, n * sizeof *seen);
-        *is_strong = *is_strong && count_reached(&back, seen, stack) == n;
+        *is_strong =
+            count_reached(g.row, g.col, seen, stack) == n && count_reached(g.in_row, g.in_col, seen + n, stack) == n;
     }
-    pmi_topology_free(&back);
-    free(seen);
-    free(stack);
+    pmi_digraph_free(&g);
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -231,26 +207,21 @@ pm_status pmi_digraph_nearby(const pm_digraph *g, uint32_t *order, pm_error *err
 }
 
 pm_status pmi_digraph_reorder(const pm_digraph *g, const uint32_t *order, pm_digraph *out, pm_error *err) {
-    uint32_t *name = pmi_malloc(g->n, sizeof *name);
-    pm_status st = pmi_digraph_new(g->n, g->row[g->n], out, err);
-    if (st == PM_OK && name == NULL) {
-        st = pmi_fail_memory(err, "a renaming", g->n * sizeof *name);
-        pmi_digraph_free(out);
+    uint32_t *name;
+    PM_TRY(pmi_digraph_new(g->n, g->row[g->n], out, err));
+    PM_TRY(PM_NEW(&name, g->n, "a renaming", err));
+    for (uint32_t i = 0; i < g->n; i++) {
+        name[order[i]] = i;
     }
-    if (st == PM_OK) {
-        for (uint32_t i = 0; i < g->n; i++) {
-            name[order[i]] = i;
+    for (uint32_t i = 0; i < g->n; i++) {
+        out->row[i + 1] = out->row[i];
+        for (uint32_t e = g->row[order[i]]; e < g->row[order[i] + 1]; e++) {
+            out->col[out->row[i + 1]++] = name[g->col[e]];
         }
-        for (uint32_t i = 0; i < g->n; i++) {
-            out->row[i + 1] = out->row[i];
-            for (uint32_t e = g->row[order[i]]; e < g->row[order[i] + 1]; e++) {
-                out->col[out->row[i + 1]++] = name[g->col[e]];
-            }
-        }
-        pmi_digraph_reverse(out);
     }
+    pmi_digraph_reverse(out);
     free(name);
-    return st;
+    return PM_OK;
 }
 
 void pmi_digraph_free(pm_digraph *g) {

@@ -11,13 +11,11 @@
 /* Appends the encoded trace. */
 pm_status pmi_trace_encode(const pm_trace *trace, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *out, pm_error *err);
 
-/* Decodes untrusted bytes: every length, index and order is checked, and the checksum. *key (may be NULL) is the key
- * the trace was stored under. Errors: PM_EDATA. Free with pmi_trace_free. */
-pm_status pmi_trace_decode(const uint8_t *bytes, size_t n, pm_trace *out, uint8_t key[PM_DIGEST_BYTES], pm_error *err);
-
-/* The same of bytes whose store has a SHA-256 of its own that matched: the checksum is not computed again. */
-pm_status pmi_trace_decode_checked(const uint8_t *bytes, size_t n, pm_trace *out, uint8_t key[PM_DIGEST_BYTES],
-                                   pm_error *err);
+/* Decodes untrusted bytes: every length, index and order is checked, and the checksum unless `is_checked` (as of
+ * pmi_envelope_open). *key (may be NULL) is the key the trace was stored under. Errors: PM_EDATA. Free with
+ * pmi_trace_free. */
+pm_status pmi_trace_decode(const uint8_t *bytes, size_t n, bool is_checked, pm_trace *out, uint8_t key[PM_DIGEST_BYTES],
+                           pm_error *err);
 
 /* ---- the payload behind the checksum, apart so that fuzzing reaches it without having to guess a SHA-256 ---- */
 

@@ -6,6 +6,42 @@
 #include "base/mem.h"
 #include "trace/codec.h"
 
+/* ---- damage ---- */
+
+/* What was kept under the key is no use: an error with strict_cache, else a line and an empty place. `is_there`: the
+ * store itself has not removed it yet. */
+static pm_status discard(const pm_library_options *o, const pm_trace_cache *from, const uint8_t *key, const char *why,
+                         bool is_there, pm_error *err) {
+    const char *what = from == o->classes ? "the classes" : "the entry", *verb = from == o->classes ? "are" : "is";
+    char hex[PM_DIGEST_HEX];
+    pmi_hex(key, hex);
+    if (o->strict_cache) {
+        return pmi_fail(err, PM_EDATA, "trace cache: %s %s %s damaged (%s), and --strict-cache is on", what, hex, verb,
+                        why);
+    }
+    if (!is_there) {
+        return PM_OK;
+    }
+    pmi_logf(o->log, PM_LOG_ERROR, "trace cache: %s %s %s damaged (%s); removed, %s again", what, hex, verb, why,
+             from == o->classes ? "found" : "recorded");
+    return from->remove(from->ctx, key, err);
+}
+
+/* What is kept under the key, where it has not failed its store's checksum. */
+static pm_status get(const pm_library_options *o, const pm_trace_cache *from, const uint8_t *key, pm_buffer *bytes,
+                     bool *found, pm_error *err) {
+    pm_cache_found there;
+    PM_TRY(from->get(from->ctx, key, bytes, &there, err));
+    *found = there == PM_CACHE_FOUND;
+    const char *why = from == o->classes ? "their checksum does not match" : "its checksum does not match";
+    return there == PM_CACHE_DAMAGED ? discard(o, from, key, why, false, err) : PM_OK;
+}
+
+/* Want of memory is no fault of what was looked at. */
+static pm_status only_memory(pm_status st, const pm_error *why, pm_error *err) {
+    return st == PM_EOSERR ? pmi_fail(err, st, "%s", why->text) : PM_OK;
+}
+
 /* ---- classes kept on disk: a graph that was seen before is not searched again ---- */
 
 /* Whether the keys that are kept are those of the digraphs. */
@@ -19,22 +55,6 @@ static pm_status check_keys(const pm_kept_classes *kept, const pm_classes *class
         }
     }
     return PM_OK;
-}
-
-/* What was there is no use: an error with strict_cache, else a line and an empty place. */
-static pm_status discard(const pm_library_options *o, const uint8_t *key, const char *why, bool is_there,
-                         pm_error *err) {
-    char hex[PM_DIGEST_HEX];
-    pmi_hex(key, hex);
-    if (o->strict_cache) {
-        return pmi_fail(err, PM_EDATA, "trace cache: the classes %s are damaged (%s), and --strict-cache is on", hex,
-                        why);
-    }
-    if (!is_there) {
-        return PM_OK;
-    }
-    pmi_logf(o->log, PM_LOG_ERROR, "trace cache: the classes %s are damaged (%s); removed, found again", hex, why);
-    return o->classes->remove(o->classes->ctx, key, err);
 }
 
 static pm_status decode_kept(const pm_split *split, const uint8_t *key, const pm_buffer *bytes, pm_kept_classes *out,
@@ -54,7 +74,7 @@ static pm_status judge_kept(const pm_library_options *o, const uint8_t *key, pm_
                             bool *found, pm_error *err) {
     *found = st == PM_OK;
     if (st == PM_EDATA) {
-        return discard(o, key, why->text, true, err);
+        return discard(o, o->classes, key, why->text, true, err);
     }
     return st == PM_OK ? PM_OK : pmi_fail(err, st, "%s", why->text);
 }
@@ -65,14 +85,11 @@ static pm_status classes_fetch(const pm_analysis *analysis, const pm_library_opt
                                bool *found, pm_error *err) {
     uint8_t key[PM_DIGEST_BYTES];
     pm_buffer bytes = {0};
-    pm_cache_found there = PM_CACHE_MISSING;
     *found = false;
     *out = (pm_kept_classes){0};
     pm_status st = pmi_classes_key(analysis->graph->digest, analysis->effort, key, err);
-    PM_THEN(st, o->classes->get(o->classes->ctx, key, &bytes, &there, err));
-    if (st == PM_OK && there == PM_CACHE_DAMAGED) {
-        st = discard(o, key, "their checksum does not match", false, err);
-    } else if (st == PM_OK && there == PM_CACHE_FOUND) {
+    PM_THEN(st, get(o, o->classes, key, &bytes, found, err));
+    if (st == PM_OK && *found) {
         pm_error why = {0};
         st = decode_kept(&analysis->split, key, &bytes, out, &why);
         st = judge_kept(o, key, st, &why, found, err);
@@ -142,28 +159,6 @@ static void classes_keep(const pm_analysis *analysis, const pm_library_options *
 
 /* ---- the library ---- */
 
-static pm_status library_decode(const pm_library_options *options, const pm_buffer *bytes, pm_trace *out,
-                                uint8_t key[PM_DIGEST_BYTES], pm_error *err) {
-    return (options->cache->is_checked ? pmi_trace_decode_checked : pmi_trace_decode)(bytes->bytes, bytes->size, out,
-                                                                                      key, err);
-}
-
-static pm_status refuse(const uint8_t *key, const char *why, pm_error *err) {
-    char hex[PM_DIGEST_HEX];
-    pmi_hex(key, hex);
-    return pmi_fail(err, PM_EDATA, "trace cache: the entry %s is damaged (%s), and --strict-cache is on", hex, why);
-}
-
-/* The encoded trace of a key. With strict_cache a damaged one is an error. */
-static pm_status library_get(const pm_library_options *options, const uint8_t key[PM_DIGEST_BYTES], pm_buffer *bytes,
-                             pm_cache_found *found, pm_error *err) {
-    PM_TRY(options->cache->get(options->cache->ctx, key, bytes, found, err));
-    if (*found == PM_CACHE_DAMAGED && options->strict_cache) {
-        PM_TRY(refuse(key, "its checksum does not match", err));
-    }
-    return PM_OK;
-}
-
 static void library_fill_instances(const pm_split *split, const uint32_t *class_of, pm_library *out) {
     for (uint32_t scc = 0; scc < split->n_sccs; scc++) {
         uint32_t c = class_of[scc];
@@ -190,7 +185,7 @@ static pm_status adopt(const pm_library_options *o, const pm_buffer *bytes, cons
     pm_trace trace;
     uint8_t key[PM_DIGEST_BYTES];
     *usable = false;
-    pm_status st = library_decode(o, bytes, &trace, key, why);
+    pm_status st = pmi_trace_decode(bytes->bytes, bytes->size, o->cache->is_checked, &trace, key, why);
     if (st == PM_OK && memcmp(key, canon->key, PM_DIGEST_BYTES) != 0) {
         st = pmi_fail(why, PM_EDATA, "it is a trace of another key");
     } else if (st == PM_OK &&
@@ -203,28 +198,17 @@ static pm_status adopt(const pm_library_options *o, const pm_buffer *bytes, cons
         *usable = st == PM_OK;
     }
     pmi_trace_free(&trace);
-    return st == PM_EOSERR ? pmi_fail(err, st, "%s", why->text) : PM_OK;
-}
-
-static void log_damage(const pm_library_options *o, const uint8_t *key, const char *why) {
-    char hex[PM_DIGEST_HEX];
-    pmi_hex(key, hex);
-    pmi_logf(o->log, PM_LOG_ERROR, "trace cache: the entry %s is damaged (%s); removed, recorded again", hex, why);
+    return only_memory(st, why, err);
 }
 
 static pm_status fetch(const pm_library_options *o, const pm_canon *canon, pm_trace_class *class, pm_error *err) {
     pm_buffer bytes = {0};
-    pm_cache_found found;
-    pm_status st = library_get(o, canon->key, &bytes, &found, err);
-    if (st == PM_OK && found == PM_CACHE_FOUND) {
+    bool found = false;
+    pm_status st = get(o, o->cache, canon->key, &bytes, &found, err);
+    if (st == PM_OK && found) {
         pm_error why = {0};
         st = adopt(o, &bytes, canon, class, &class->cached, &why, err);
-        if (st == PM_OK && !class->cached && o->strict_cache) {
-            st = refuse(canon->key, why.text, err);
-        } else if (st == PM_OK && !class->cached) {
-            log_damage(o, canon->key, why.text);
-            st = o->cache->remove(o->cache->ctx, canon->key, err);
-        }
+        PM_THEN(st, class->cached ? PM_OK : discard(o, o->cache, canon->key, why.text, true, err));
     }
     pmi_buffer_free(&bytes);
     return st;
@@ -438,16 +422,17 @@ static pm_pivot_edges edges_of(const fitter *f, uint32_t scc) {
 
 /* The trace of a class, where it is there, whole, and of so many states. */
 static pm_status get_trace(const fitter *f, uint32_t class, uint32_t n, pm_trace *out, bool *fits, pm_error *err) {
+    const pm_trace_cache *cache = f->options->cache;
     pm_buffer bytes = {0};
-    pm_cache_found found;
+    bool found = false;
     uint8_t key[PM_DIGEST_BYTES];
     *fits = false;
-    pm_status st = library_get(f->options, f->kept->keys[class], &bytes, &found, err);
-    if (st == PM_OK && found == PM_CACHE_FOUND) {
+    pm_status st = get(f->options, cache, f->kept->keys[class], &bytes, &found, err);
+    if (st == PM_OK && found) {
         pm_error why = {0};
-        st = library_decode(f->options, &bytes, out, key, &why);
+        st = pmi_trace_decode(bytes.bytes, bytes.size, cache->is_checked, out, key, &why);
         *fits = st == PM_OK && out->n == n && memcmp(key, f->kept->keys[class], sizeof key) == 0;
-        st = st == PM_EOSERR ? pmi_fail(err, st, "%s", why.text) : PM_OK;
+        st = only_memory(st, &why, err);
     }
     pmi_buffer_free(&bytes);
     return st;
@@ -465,7 +450,7 @@ static pm_status fit_first(fitter *f, uint32_t scc, pm_trace_class *class, bool 
             const pm_pivot_edges edges = edges_of(f, scc);
             st = pmi_plan_of_edges(&trace, &edges, &class->plan, &why);
             *fits = st == PM_OK;
-            st = st == PM_EOSERR ? pmi_fail(err, st, "%s", why.text) : PM_OK;
+            st = only_memory(st, &why, err);
         }
         lift(f, scc);
     }

@@ -114,9 +114,9 @@ static pm_status sort_rows(uint32_t n, const size_t *row, uint32_t *entry, pm_er
     size_t *column = pmi_pool_zeros(&pool, (size_t)n + 1, sizeof *column);
     size_t *at = pmi_pool_array(&pool, n, sizeof *at);
     uint32_t *owner = pmi_pool_array(&pool, count, sizeof *owner);
-    pm_status st = pmi_pool_check(&pool, err, "sorting a pattern", count * sizeof *owner);
-    if (st != PM_OK) {
-        goto out;
+    if (pool.is_short) {
+        pmi_pool_free(&pool);
+        return pmi_fail_memory(err, "sorting a pattern", count * sizeof *owner);
     }
     for (size_t e = 0; e < count; e++) {
         column[entry[e] + 1]++;
@@ -136,9 +136,8 @@ static pm_status sort_rows(uint32_t n, const size_t *row, uint32_t *entry, pm_er
             entry[at[owner[e]]++] = k;
         }
     }
-out:
     pmi_pool_free(&pool);
-    return st;
+    return PM_OK;
 }
 
 /* For each substitution of i into j: one multiply-add for each entry of U(i), the exit and the right-hand side. For
@@ -172,12 +171,8 @@ pm_status pmi_symbolic(const pm_topology *topology, const uint32_t *pivot, size_
         *fits = out->l_row[j + 1] + out->u_row[j + 1] <= max_fill;
     }
     pmi_pool_free(&s.pool);
-    if (st == PM_OK && *fits) {
-        st = sort_rows(out->n, out->l_row, out->l, err);
-    }
-    if (st == PM_OK && *fits) {
-        st = sort_rows(out->n, out->u_row, out->u, err);
-    }
+    PM_THEN(st, *fits ? sort_rows(out->n, out->l_row, out->l, err) : PM_OK);
+    PM_THEN(st, *fits ? sort_rows(out->n, out->u_row, out->u, err) : PM_OK);
     if (st != PM_OK || !*fits) {
         pmi_trace_free(out);
         return st;
@@ -329,9 +324,9 @@ static bool is_perfect(const search *s) {
 static pm_status try_order(search *s, pm_error *err) {
     pm_trace trace;
     bool fits;
-    pm_status st = pmi_symbolic(s->topology, s->pivot, s->max_fill, &trace, &fits, err);
-    if (st != PM_OK || !fits) {
-        return st;
+    PM_TRY(pmi_symbolic(s->topology, s->pivot, s->max_fill, &trace, &fits, err));
+    if (!fits) {
+        return PM_OK;
     }
     if (s->best.n == 0 || trace.flops < s->best.flops) {
         pmi_trace_free(&s->best);
@@ -344,10 +339,7 @@ static pm_status try_order(search *s, pm_error *err) {
 
 static pm_status try_amd(search *s, const uint32_t *names, pm_error *err) {
     double bound;
-    pm_status st = pmi_order_amd(s->topology, names, s->pivot, &bound, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_order_amd(s->topology, names, s->pivot, &bound, err));
     s->smallest_bound = bound < s->smallest_bound ? bound : s->smallest_bound;
     return bound > 4.0 * (double)s->max_fill ? PM_OK : try_order(s, err);
 }
@@ -379,11 +371,10 @@ static pm_status try_dissection(search *s, int seed, pm_error *err) {
 
 static pm_status try_balanced(search *s, pm_error *err) {
     uint32_t n = s->topology->n;
-    pm_status st = PM_OK;
     if (n <= MARKOWITZ_ALONE_STATES) {
-        st = try_markowitz(s, NULL, err);
+        PM_TRY(try_markowitz(s, NULL, err));
         /* where it does not fit, AMD has one more try, and the bound that the refusal names */
-        return st == PM_OK && s->best.n == 0 ? try_amd(s, NULL, err) : st;
+        return s->best.n == 0 ? try_amd(s, NULL, err) : PM_OK;
     }
     PM_TRY(try_amd(s, NULL, err));
     if (!is_perfect(s)) {
@@ -401,23 +392,18 @@ static pm_status try_balanced(search *s, pm_error *err) {
 
 static pm_status try_best(search *s, pm_error *err) {
     uint32_t n = s->topology->n;
-    pm_status st = PM_OK;
     if (n <= MARKOWITZ_ALONE_STATES) {
-        st = try_amd(s, NULL, err);
+        PM_TRY(try_amd(s, NULL, err));
     } else if (n <= MARKOWITZ_STATES_BEST && n > MARKOWITZ_STATES) {
-        st = try_markowitz(s, NULL, err);
+        PM_TRY(try_markowitz(s, NULL, err));
     }
-    for (int turn = 0; turn < 8 && st == PM_OK; turn++) {
+    for (int turn = 0; turn < 8; turn++) {
         shuffle(s);
-        st = try_amd(s, s->names, err);
-        if (st == PM_OK && n <= MARKOWITZ_STATES_BEST && turn < 2) {
-            st = try_markowitz(s, s->names, err);
-        }
-        if (st == PM_OK && n >= DISSECTION_STATES_BEST && turn < 4) {
-            st = try_dissection(s, turn + 2, err);
-        }
+        PM_TRY(try_amd(s, s->names, err));
+        PM_TRY(n <= MARKOWITZ_STATES_BEST && turn < 2 ? try_markowitz(s, s->names, err) : PM_OK);
+        PM_TRY(n >= DISSECTION_STATES_BEST && turn < 4 ? try_dissection(s, turn + 2, err) : PM_OK);
     }
-    return st;
+    return PM_OK;
 }
 
 /* One lane of a replay: both factors, and five values for each state. */
@@ -442,15 +428,11 @@ pm_status pmi_record(const pm_canon *canon, const pm_record_options *options, pm
     *out = (pm_plan){0};
     search s = {.topology = t,
                 .max_fill = options->memory / 12, /* 4 bytes of pattern and 8 of values for each entry */
-                .pivot = pmi_malloc(t->n, sizeof *s.pivot),
-                .names = pmi_malloc(t->n, sizeof *s.names),
                 .smallest_bound = 1e300};
     pmi_random_seed(&s.random, canon->digest);
     pm_status st = PM_OK;
-    if (s.pivot == NULL || s.names == NULL) {
-        st = pmi_fail_memory(err, "the search for pivot orders", t->n * 8);
-        goto out;
-    }
+    PM_TRY(PM_NEW(&s.pivot, 2 * (size_t)t->n, "the search for pivot orders", err));
+    s.names = s.pivot + t->n;
     for (uint32_t i = 0; i < t->n; i++) {
         s.names[i] = i;
     }
@@ -466,9 +448,7 @@ pm_status pmi_record(const pm_canon *canon, const pm_record_options *options, pm
         st = pmi_plan_new(&s.best, t, out, err);
     }
     PM_THEN(st, pmi_plan_check(out, t, options->isa, err));
-out:
     free(s.pivot);
-    free(s.names);
     pmi_trace_free(&s.best);
     if (st != PM_OK) {
         pmi_plan_free(out);
