@@ -120,11 +120,9 @@ static pm_status run_help(const cli_command *self, int argc, char **argv, pm_err
         return command == NULL ? unknown_command(topic, err) : cli_show_help(command, err);
     }
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st == PM_OK) {
-        (is_list ? write_names : write_overview)(out);
-    }
-    return cli_out_close(out, st, err);
+    PM_TRY(cli_out_open(NULL, &out, err));
+    (is_list ? write_names : write_overview)(out);
+    return cli_out_close(out, PM_OK, err);
 }
 
 static pm_status run_version(const cli_command *self, int argc, char **argv, pm_error *err) {
@@ -142,12 +140,10 @@ static pm_status run_version(const cli_command *self, int argc, char **argv, pm_
     char versions[2048];
     pm_versions(versions, sizeof versions);
     cli_out *out;
-    st = cli_out_open(NULL, &out, err);
-    if (st == PM_OK) {
-        cli_out_text(out, versions);
-        cli_out_format(out, "kernels %s\n", pmi_isa_name(isa));
-    }
-    return cli_out_close(out, st, err);
+    PM_TRY(cli_out_open(NULL, &out, err));
+    cli_out_text(out, versions);
+    cli_out_format(out, "kernels %s\n", pmi_isa_name(isa));
+    return cli_out_close(out, PM_OK, err);
 }
 
 static pm_status dispatch(int argc, char **argv, pm_error *err) {

@@ -32,9 +32,7 @@ static pm_status run_stat(cli_cache *cache, pm_error *err) {
     cli_out *out;
     pm_status st = pmi_disk_stat_of(cache->disk, &stat, err);
     PM_THEN(st, cli_out_open(NULL, &out, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     const struct {
         const char *key, *label;
         uint64_t value;
@@ -122,10 +120,7 @@ static pm_status list_item(void *ctx, const pm_disk_item *item, pm_error *err) {
 
 static pm_status run_list(cli_cache *cache, pm_error *err) {
     listing l = {.as_json = cache->options.json};
-    pm_status st = cli_out_open(NULL, &l.out, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(cli_out_open(NULL, &l.out, err));
     l.json.out = l.out;
     if (l.as_json) {
         cli_json_open(&l.json, '[');
@@ -133,7 +128,7 @@ static pm_status run_list(cli_cache *cache, pm_error *err) {
         cli_out_format(l.out, "%-64s %-7s %10s %14s %12s  %s\n", "key", "kind", "states", "flops", "bytes",
                        "last used");
     }
-    st = pmi_disk_each(cache->disk, list_item, &l, err);
+    pm_status st = pmi_disk_each(cache->disk, list_item, &l, err);
     if (l.as_json) {
         cli_json_close(&l.json, ']');
         cli_out_text(l.out, "\n");
@@ -244,9 +239,7 @@ static pm_status run_verify(cli_cache *cache, pm_error *err) {
                       cache->options.remove ? " and were removed" : "; --remove takes them out");
     }
     free(v.damaged);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     return cli_show_count(v.entries, "entries, all sound", err);
 }
 
@@ -254,10 +247,7 @@ static pm_status run_verify(cli_cache *cache, pm_error *err) {
 
 static pm_status run_clear(cli_cache *cache, pm_error *err) {
     size_t removed = 0;
-    pm_status st = pmi_disk_clear(cache->disk, &removed, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_disk_clear(cache->disk, &removed, err));
     return cli_show_count(removed, "entries removed", err);
 }
 

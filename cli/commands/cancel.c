@@ -34,9 +34,7 @@ static pm_status cancel(cli_cluster *c, const char *text, const cancel_options *
         st = pmi_job_find_running(c->redis, text, job, err);
     }
     PM_THEN(st, cancel_unless_done(c->redis, job, &is_done, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     PM_TRY(cli_cluster_limit(c, 0, err));
     char hex[PM_DIGEST_HEX], line[PM_DIGEST_HEX + 64];
     pmi_hex(job, hex);

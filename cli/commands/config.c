@@ -33,18 +33,14 @@ static pm_status write_object(void *ctx, const char *name, const char *value, co
 
 static pm_status show(const cli_cluster *c, bool as_json, pm_error *err) {
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(cli_out_open(NULL, &out, err));
     if (!as_json) {
-        st = pmi_settings_each(&c->settings, write_row, out, err);
-        return cli_out_close(out, st, err);
+        return cli_out_close(out, pmi_settings_each(&c->settings, write_row, out, err), err);
     }
     cli_json j = {.out = out};
     cli_json_open(&j, '{');
     cli_json_open(cli_json_key(&j, "settings"), '[');
-    st = pmi_settings_each(&c->settings, write_object, &j, err);
+    pm_status st = pmi_settings_each(&c->settings, write_object, &j, err);
     cli_json_close(&j, ']');
     cli_json_close(&j, '}');
     cli_out_text(out, "\n");

@@ -171,10 +171,7 @@ static void write_letter(const pm_letter *letter, cli_out *out) {
 
 static pm_status run_list(dead_command *dead, const selection *chosen, pm_error *err) {
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(cli_out_open(NULL, &out, err));
     cli_json j = {.out = out};
     if (dead->options.json) {
         cli_json_open(&j, '[');
@@ -192,15 +189,12 @@ static pm_status run_list(dead_command *dead, const selection *chosen, pm_error 
         cli_json_close(&j, ']');
         cli_out_text(out, "\n");
     }
-    return cli_out_close(out, st, err);
+    return cli_out_close(out, PM_OK, err);
 }
 
 static pm_status run_show(dead_command *dead, const selection *chosen, pm_error *err) {
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(cli_out_open(NULL, &out, err));
     cli_json j = {.out = out};
     if (dead->options.json) {
         write_object(chosen->items[0], &j);
@@ -208,7 +202,7 @@ static pm_status run_show(dead_command *dead, const selection *chosen, pm_error 
     } else {
         write_letter(chosen->items[0], out);
     }
-    return cli_out_close(out, st, err);
+    return cli_out_close(out, PM_OK, err);
 }
 
 static pm_status run_replay(dead_command *dead, const selection *chosen, pm_error *err) {

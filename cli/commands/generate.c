@@ -71,10 +71,7 @@ typedef enum listing { LIST_NAMES, LIST_MODELS, LIST_HELP } listing;
 
 static pm_status list_models(const cli_command *self, listing what, pm_error *err) {
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(cli_out_open(NULL, &out, err));
     size_t n;
     const pm_model_info *models = pmi_models(&n);
     if (what == LIST_HELP) {
@@ -93,13 +90,10 @@ static pm_status list_models(const cli_command *self, listing what, pm_error *er
 
 static pm_status show_model(const pm_model_info *model, pm_error *err) {
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st == PM_OK) {
-        cli_out_format(out, "usage: phasemill generate %s [--ARG VALUE | ARG=VALUE ...] [--output FILE]\n\n",
-                       model->name);
-        write_model(out, model);
-    }
-    return cli_out_close(out, st, err);
+    PM_TRY(cli_out_open(NULL, &out, err));
+    cli_out_format(out, "usage: phasemill generate %s [--ARG VALUE | ARG=VALUE ...] [--output FILE]\n\n", model->name);
+    write_model(out, model);
+    return cli_out_close(out, PM_OK, err);
 }
 
 static pm_status make_model(const pm_model_info *model, const generate_options *fields, pm_error *err) {

@@ -85,9 +85,7 @@ static pm_status write_envelope(const char *path, const pm_buffer *bytes, const 
         return cli_message_write(bytes->bytes, bytes->size, out, err);
     }
     PM_THEN(st, pmi_envelope_open(bytes->bytes, bytes->size, false, &envelope, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     return strcmp(envelope.name, PM_TRACE_NAME) == 0 ? write_trace(bytes, o, out, err)
                                                      : cli_message_write(bytes->bytes, bytes->size, out, err);
 }
@@ -138,11 +136,9 @@ static pm_status write_report(const pm_graph *graph, const pm_model *model, cons
                                  .threads = o->threads == 0 ? pmi_processors() : (unsigned)o->threads};
     cli_inspect_measure(&report);
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st == PM_OK) {
-        (o->json ? cli_inspect_json : cli_inspect_text)(&report, out);
-    }
-    return cli_out_close(out, st, err);
+    PM_TRY(cli_out_open(NULL, &out, err));
+    (o->json ? cli_inspect_json : cli_inspect_text)(&report, out);
+    return cli_out_close(out, PM_OK, err);
 }
 
 static pm_status inspect_graph(const char *path, const inspect_options *o, cli_console *console, pm_error *err) {

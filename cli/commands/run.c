@@ -34,9 +34,7 @@ static pm_status evaluate(cli_job *job, pm_error *err) {
     } else if (strcmp(strategy, "auto") == 0 && may_choose) {
         st = cli_job_choose(job, options.min_size, &on_cluster, err);
     }
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     return on_cluster ? cli_name_graph(cli_job_run_on_cluster(job, err), job->options.graph, err)
                       : evaluate_here(job, options.min_size, err);
 }

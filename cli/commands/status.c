@@ -25,17 +25,14 @@ static const cli_option options[] = {
 static pm_status write_status(const cli_status *status, const pm_job_view *detail, const status_options *o,
                               pm_error *err) {
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(cli_out_open(NULL, &out, err));
     if (o->json) {
         cli_status_json(status, detail, out);
     } else {
         cli_out_text(out, o->watch && isatty(STDOUT_FILENO) == 1 ? "\033[H\033[J" : "");
         cli_status_text(status, detail, out);
     }
-    return cli_out_close(out, st, err);
+    return cli_out_close(out, PM_OK, err);
 }
 
 /* The fault of a server, once what the other told is written. */

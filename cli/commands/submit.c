@@ -49,9 +49,7 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
     PM_THEN(st, cli_job_read_numbers(job, err));
     PM_THEN(st, cli_job_open_cluster(job, err));
     PM_THEN(st, cli_job_load(job, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     if (!o->evaluates) {
         cli_job_warn_kind(job);
     }

@@ -98,10 +98,7 @@ static pm_status check_health(int argc, char **argv, pm_error *err) {
         return pmi_fail(err, PM_EUSAGE, "worker check: \"%s\" is one operand too many, expected none", argv[1]);
     }
     pm_health_report report;
-    pm_status st = pmi_health_check(NULL, pmi_now(), &report, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_health_check(NULL, pmi_now(), &report, err));
     if (report.alive == 0) {
         return pmi_fail(
             err, PM_EUNAVAILABLE,

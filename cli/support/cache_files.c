@@ -61,10 +61,7 @@ pm_status cli_cache_export(cli_cache *cache, pm_error *err) {
     if (mkdir(walk.folder, 0777) != 0 && errno != EEXIST) {
         return pmi_fail(err, PM_ECANTCREAT, "folder \"%s\" cannot be made: %s", walk.folder, strerror(errno));
     }
-    pm_status st = pmi_disk_each(cache->disk, export_item, &walk, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_disk_each(cache->disk, export_item, &walk, err));
     return cli_show_count(walk.written, "entries written", err);
 }
 
@@ -156,12 +153,10 @@ static pm_status read_entry(const char *path, pm_buffer *bytes, pm_cache_entry *
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
         return pmi_fail(err, PM_ENOINPUT, "\"%s\" is no regular file", path);
     }
-    pm_status st = pmi_file_read(path, bytes, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_file_read(path, bytes, err));
     entry->kind = has_ending(path, PM_CACHE_CLASSES) ? PM_CACHE_CLASSES : PM_CACHE_TRACE;
-    st = entry->kind == PM_CACHE_TRACE ? check_trace(bytes, entry, err) : check_classes(path, bytes, entry, err);
+    pm_status st =
+        entry->kind == PM_CACHE_TRACE ? check_trace(bytes, entry, err) : check_classes(path, bytes, entry, err);
     entry->bytes = bytes->bytes;
     entry->size = bytes->size;
     return st == PM_OK ? PM_OK : pmi_fail_prefix(err, "file \"%s\"", path);

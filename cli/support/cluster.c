@@ -148,9 +148,7 @@ pm_status cli_cluster_open_reader(cli_cluster *c, pm_topic topic, bool from_begi
 pm_status cli_cluster_open_redis(cli_cluster *c, pm_error *err) {
     pm_status st = cli_cluster_redis_options(c, err);
     PM_THEN(st, pmi_redis_open(&c->redis_options, &c->console.log, &c->redis, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     cli_cluster_waits_for(c, "Redis");
     pmi_redis_set_deadline(c->redis, c->deadline.at);
     c->traces = (pm_traces){.redis = c->redis, .log = &c->console.log};

@@ -165,11 +165,9 @@ static void write_properties(void *ctx, const char *text) {
 
 static pm_status list_properties(pm_error *err) {
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st == PM_OK) {
-        pmi_properties_list(write_properties, out);
-    }
-    return cli_out_close(out, st, err);
+    PM_TRY(cli_out_open(NULL, &out, err));
+    pmi_properties_list(write_properties, out);
+    return cli_out_close(out, PM_OK, err);
 }
 
 static pm_status name_client(cli_cluster *c, pm_error *err) {

@@ -251,11 +251,8 @@ pm_status cli_job_write(cli_job *job, pm_error *err) {
     job->result.threads = job->request.threads;
     cli_console_clear(&job->cluster.console);
     cli_out *out;
-    pm_status st = cli_result_check(&job->result, err);
-    if (st != PM_OK) {
-        return st;
-    }
-    st = cli_out_open(job->options.output, &out, err);
+    PM_TRY(cli_result_check(&job->result, err));
+    pm_status st = cli_out_open(job->options.output, &out, err);
     if (st == PM_OK) {
         writers[job->options.write_format](&job->result, out);
     }

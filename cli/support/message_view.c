@@ -173,9 +173,7 @@ pm_status cli_message_write(const uint8_t *bytes, size_t n, cli_out *out, pm_err
     char id[PM_SEAL_ID_TEXT];
     pm_status st = pmi_seal_peel(bytes, n, &inside, id, err);
     PM_THEN(st, pmi_envelope_open(inside.bytes, inside.size, false, &envelope, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     const pm_message_type *type = pmi_message_type_find(envelope.name);
     if (type == NULL) {
         return pmi_fail(err, PM_EDATA,

@@ -235,18 +235,14 @@ pm_status cli_out_close(cli_out *out, pm_status st, pm_error *err) {
 
 pm_status cli_show(const char *text, pm_error *err) {
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st == PM_OK) {
-        cli_out_text(out, text);
-    }
-    return cli_out_close(out, st, err);
+    PM_TRY(cli_out_open(NULL, &out, err));
+    cli_out_text(out, text);
+    return cli_out_close(out, PM_OK, err);
 }
 
 pm_status cli_show_count(size_t count, const char *what, pm_error *err) {
     cli_out *out;
-    pm_status st = cli_out_open(NULL, &out, err);
-    if (st == PM_OK) {
-        cli_out_format(out, "%zu %s\n", count, what);
-    }
-    return cli_out_close(out, st, err);
+    PM_TRY(cli_out_open(NULL, &out, err));
+    cli_out_format(out, "%zu %s\n", count, what);
+    return cli_out_close(out, PM_OK, err);
 }

@@ -180,12 +180,9 @@ static pm_status try_kafka(cli_status_source *source, cli_status *out, pm_error 
 static pm_status look_at_kafka(cli_status_source *source, cli_status *out, pm_error *err) {
     const struct timespec pause = {.tv_nsec = 200000000};
     cli_cluster_waits_for(source->cluster, "Kafka");
-    pm_status st = open_kafka(source, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(open_kafka(source, err));
     double until = pmi_seconds() + pmi_deadline_within(&source->cluster->deadline, SETTLE_SECONDS, 0);
-    st = try_kafka(source, out, err);
+    pm_status st = try_kafka(source, out, err);
     while (pmi_is_transient(st) && pmi_seconds() < until && !cli_cluster_is_stopped(source->cluster)) {
         nanosleep(&pause, NULL);
         st = try_kafka(source, out, err);

@@ -17,7 +17,7 @@ static pm_graph *normalized(uint32_t n, const edge *edges, size_t n_edges, pm_st
     pm_graph *g = NULL;
     const double one = 1, two = 2;
     cr_assert_eq(pmi_builder_new(1, 1, true, &b, NULL), PM_OK);
-    pmi_builder_set_normalized(b, true);
+    pmi_builder_set_kind(b, true, true, true);
     for (int32_t i = 0; i <= (int32_t)n; i++) {
         cr_assert_eq(pmi_builder_state(b, &i, NULL, NULL), PM_OK);
     }
@@ -106,7 +106,7 @@ Test(normalize, only_discrete_graphs) {
     const int32_t state = 1;
     const double one = 1;
     cr_assert_eq(pmi_builder_new(1, 0, false, &b, NULL), PM_OK);
-    pmi_builder_set_normalized(b, true);
+    pmi_builder_set_kind(b, false, true, true);
     cr_assert_eq(pmi_builder_state(b, &state, NULL, NULL), PM_OK);
     cr_assert_eq(pmi_builder_start(b, false, 0, &one, NULL), PM_OK);
     cr_assert_eq(pmi_builder_finish(b, &g, &err), PM_EDATA);

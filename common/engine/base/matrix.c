@@ -223,9 +223,7 @@ static field without_blank_end(field f) {
 
 pm_status pmi_matrix_parse_csv(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err) {
     pm_status st = pmi_utf8_check_mark(bytes, n, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     size_t mark = pmi_utf8_has_mark(bytes, n) ? PM_UTF8_MARK_BYTES : 0;
     field whole = without_blank_end((field){(const char *)bytes + mark, n - mark});
     if (whole.n == 0) {

@@ -101,9 +101,7 @@ static pm_status intern(table *t, const double *row, uint32_t *id, pm_error *err
         if (t->n >= EMPTY - 1) {
             return pmi_fail(err, PM_EDATA, "more than %u distinct weights", EMPTY - 1);
         }
-        if (!pmi_reserve((void **)&t->rows, &t->capacity, t->n + 1, t->width * sizeof *row)) {
-            return pmi_fail_memory(err, "the table of weights", (t->n + 1) * t->width * sizeof *row);
-        }
+        PM_TRY(pmi_grow(&t->rows, &t->capacity, t->n + 1, t->width * sizeof *row, "the table of weights", err));
         memcpy(t->rows + t->n * t->width, row, t->width * sizeof *row);
         t->slots[at] = (table_slot){.id = (uint32_t)t->n++, .tag = (uint32_t)(hash >> 32)};
     }
@@ -155,10 +153,6 @@ static bool is_param_list(list_kind kind) {
     return kind == LIST_PARAM || kind == LIST_START_PARAM;
 }
 
-static table *table_of(pm_builder *b, list_kind kind) {
-    return is_param_list(kind) ? &b->params : &b->constants;
-}
-
 /* ---- making and emptying ------------------------------------------------------------------------------- */
 
 pm_status pmi_builder_new(uint32_t state_length, uint32_t n_params, bool is_discrete, pm_builder **out, pm_error *err) {
@@ -172,10 +166,10 @@ pm_status pmi_builder_new(uint32_t state_length, uint32_t n_params, bool is_disc
     pm_status st = pmi_builder_set_params(b, n_params, err);
     if (st != PM_OK) {
         pmi_builder_free(b);
-        return st;
+        b = NULL;
     }
     *out = b;
-    return PM_OK;
+    return st;
 }
 
 static void empty_builder(pm_builder *b) {
@@ -222,15 +216,9 @@ pm_status pmi_builder_set_params(pm_builder *b, uint32_t n_params, pm_error *err
     return PM_OK;
 }
 
-void pmi_builder_set_discrete(pm_builder *b, bool is_discrete) {
+void pmi_builder_set_kind(pm_builder *b, bool is_discrete, bool is_given, bool normalizes_rows) {
     b->is_discrete = is_discrete;
-}
-
-void pmi_builder_set_kind_given(pm_builder *b, bool is_given) {
     b->is_kind_given = is_given;
-}
-
-void pmi_builder_set_normalized(pm_builder *b, bool normalizes_rows) {
     b->normalizes_rows = normalizes_rows;
 }
 
@@ -241,10 +229,10 @@ pm_status pmi_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, 
         return pmi_fail(err, PM_EDATA, "states: more than %u rows", PM_NONE - 1);
     }
     size_t length = b->state_length, need;
-    if (!pmi_mul((size_t)b->n_vertices + 1, length, &need) ||
-        !pmi_reserve((void **)&b->states, &b->states_capacity, need, sizeof *state)) {
-        return pmi_fail_memory(err, "states", ((size_t)b->n_vertices + 1) * length * sizeof *state);
+    if (!pmi_mul((size_t)b->n_vertices + 1, length, &need)) {
+        return pmi_fail_memory(err, "states", SIZE_MAX);
     }
+    PM_TRY(PM_GROW(&b->states, &b->states_capacity, need, "states", err));
     if (length > 0) {
         memcpy(b->states + b->n_vertices * length, state, length * sizeof *state);
     }
@@ -292,16 +280,16 @@ static pm_status check_coef(const pm_builder *b, list_kind kind, const double *c
 
 static pm_status add_row(pm_builder *b, list_kind kind, uint32_t from, uint32_t to, const double *coef, pm_error *err) {
     list *l = &b->lists[kind];
-    uint32_t weight = 0;
-    pm_status st = check_coef(b, kind, coef, err);
-    PM_THEN(st, intern(table_of(b, kind), coef, &weight, err));
-    if (st == PM_OK && kind < N_EDGE_LISTS) {
-        st = push(&l->from, l->n, from, list_names[kind], err);
+    uint32_t weight;
+    PM_TRY(check_coef(b, kind, coef, err));
+    PM_TRY(intern(is_param_list(kind) ? &b->params : &b->constants, coef, &weight, err));
+    if (kind < N_EDGE_LISTS) {
+        PM_TRY(push(&l->from, l->n, from, list_names[kind], err));
     }
-    PM_THEN(st, push(&l->to, l->n, to, list_names[kind], err));
-    PM_THEN(st, push(&l->weight, l->n, weight, list_names[kind], err));
-    l->n += st == PM_OK;
-    return st;
+    PM_TRY(push(&l->to, l->n, to, list_names[kind], err));
+    PM_TRY(push(&l->weight, l->n, weight, list_names[kind], err));
+    l->n++;
+    return PM_OK;
 }
 
 pm_status pmi_builder_edge(pm_builder *b, pm_edge_kind kind, uint32_t from, uint32_t to, const double *coef,
@@ -399,12 +387,8 @@ static pm_status check_graph(const pm_builder *b, bool *has_start, pm_error *err
                         "was_dph is true and is_discrete false; expected is_discrete true: weights that are divided by "
                         "the sum of their row are probabilities of a step");
     }
-    pm_status st = PM_OK;
-    for (int k = 0; st == PM_OK && k < N_LISTS; k++) {
-        st = check_ranges(b, (list_kind)k, err);
-    }
-    if (st != PM_OK) {
-        return st;
+    for (int k = 0; k < N_LISTS; k++) {
+        PM_TRY(check_ranges(b, (list_kind)k, err));
     }
     if (b->lists[LIST_START].n + b->lists[LIST_START_PARAM].n == 0) {
         return pmi_fail(err, PM_EDATA,
@@ -412,10 +396,8 @@ static pm_status check_graph(const pm_builder *b, bool *has_start, pm_error *err
                         "[to, probability]");
     }
     *has_start = has_start_vertex(b);
-    if (*has_start) {
-        st = check_start_vertex(b, err);
-    }
-    return st == PM_OK && !b->is_discrete ? check_self_loops(b, err) : st;
+    PM_TRY(*has_start ? check_start_vertex(b, err) : PM_OK);
+    return b->is_discrete ? PM_OK : check_self_loops(b, err);
 }
 
 /* ---- handing over -------------------------------------------------------------------------------------- */
@@ -587,23 +569,19 @@ pm_status pmi_builder_finish(pm_builder *b, pm_graph **out, pm_error *err) {
     bool has_start = false;
     pm_graph *g = NULL;
     pm_status st = check_graph(b, &has_start, err);
-    if (st == PM_OK && (g = pmi_calloc(1, sizeof *g)) == NULL) {
-        st = pmi_fail_memory(err, "a graph", sizeof *g);
-    }
+    PM_THEN(st, PM_ZEROS(&g, 1, "a graph", err));
     if (st == PM_OK) {
         move_sizes(b, g);
         g->has_start = has_start;
         st = move_arrays(b, g, err);
     }
-    if (st == PM_OK && g->normalizes_rows) {
-        st = pmi_normalize_prepare(g, err);
-    }
+    PM_THEN(st, g->normalizes_rows ? pmi_normalize_prepare(g, err) : PM_OK);
     PM_THEN(st, pmi_graph_digest(g, g->digest, err));
     empty_builder(b);
     if (st != PM_OK) {
         pm_graph_free(g);
-        return st;
+        g = NULL;
     }
     *out = g;
-    return PM_OK;
+    return st;
 }

@@ -23,14 +23,9 @@ void pmi_builder_free(pm_builder *b);
  * no param row yet; any time before pmi_builder_finish). PM_ESOFTWARE when it is too late. */
 pm_status pmi_builder_set_state_length(pm_builder *b, uint32_t state_length, pm_error *err);
 pm_status pmi_builder_set_params(pm_builder *b, uint32_t n_params, pm_error *err);
-void pmi_builder_set_discrete(pm_builder *b, bool is_discrete);
-
-/* Whether somebody has said that it is discrete or not; true when nothing is set. */
-void pmi_builder_set_kind_given(pm_builder *b, bool is_given);
-
-/* Whether rows are normalized at every theta; false when nothing is set. Only of discrete graphs: else
- * pmi_builder_finish fails. */
-void pmi_builder_set_normalized(pm_builder *b, bool normalizes_rows);
+/* `is_given`: whether somebody has said that it is discrete or not; true when nothing is set. `normalizes_rows`: at
+ * every theta; false when nothing is set; only of discrete graphs: else pmi_builder_finish fails. */
+void pmi_builder_set_kind(pm_builder *b, bool is_discrete, bool is_given, bool normalizes_rows);
 
 /* Adds a row; `state` has L values. Its number is returned through *row (may be NULL). */
 pm_status pmi_builder_state(pm_builder *b, const int32_t *state, uint32_t *row, pm_error *err);

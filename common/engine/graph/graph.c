@@ -105,15 +105,13 @@ static pm_status check_arrays(const pm_graph_arrays *a, pm_error *err) {
 }
 
 static pm_status add_arrays(const pm_graph_arrays *a, pm_builder *b, double *coef, pm_error *err) {
-    pm_status st = PM_OK;
-    for (size_t i = 0; st == PM_OK && i < a->n_vertices; i++) {
-        st = pmi_builder_state(b, a->state_length == 0 ? NULL : a->states + i * a->state_length, NULL, err);
+    for (size_t i = 0; i < a->n_vertices; i++) {
+        PM_TRY(pmi_builder_state(b, a->state_length == 0 ? NULL : a->states + i * a->state_length, NULL, err));
     }
-    for (size_t i = 0; st == PM_OK && i < a->n_edges; i++) {
-        st = pmi_builder_edge(b, PM_EDGE_PLAIN, a->edge_from[i], a->edge_to[i], &a->edge_weight[i], err);
+    for (size_t i = 0; i < a->n_edges; i++) {
+        PM_TRY(pmi_builder_edge(b, PM_EDGE_PLAIN, a->edge_from[i], a->edge_to[i], &a->edge_weight[i], err));
     }
     coef[0] = 0.0;
-    PM_TRY(st);
     for (size_t i = 0; i < a->n_param_edges; i++) {
         if (a->n_params > 0) {
             memcpy(coef + 1, a->param_coef + i * a->n_params, a->n_params * sizeof *coef);
@@ -135,7 +133,7 @@ pm_status pm_graph_from_arrays(const pm_graph_arrays *arrays, pm_graph **out, pm
     pm_status st =
         pmi_builder_new((uint32_t)arrays->state_length, (uint32_t)arrays->n_params, arrays->is_discrete, &b, err);
     if (st == PM_OK) {
-        pmi_builder_set_normalized(b, arrays->normalize_rows);
+        pmi_builder_set_kind(b, arrays->is_discrete, true, arrays->normalize_rows);
         st = add_arrays(arrays, b, coef, err);
     }
     PM_THEN(st, pmi_builder_finish(b, out, err));

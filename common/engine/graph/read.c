@@ -253,14 +253,9 @@ static pm_status check_width(reader *r, pm_error *err) {
 static pm_status add_edge_row(reader *r, pm_error *err) {
     uint32_t from = 0, to = 0;
     unsigned n_indices = keys[r->key].n_indices;
-    pm_status st = check_width(r, err);
-    if (st == PM_OK && n_indices == 2) {
-        st = row_index(r, 0, &from, err);
-    }
-    PM_THEN(st, row_index(r, n_indices - 1, &to, err));
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(check_width(r, err));
+    PM_TRY(n_indices == 2 ? row_index(r, 0, &from, err) : PM_OK);
+    PM_TRY(row_index(r, n_indices - 1, &to, err));
     const double *coef = row_coef(r);
     switch (r->key) {
     case EDGES:
@@ -292,14 +287,10 @@ static pm_status learn_state_length(reader *r, pm_error *err) {
 
 static pm_status add_state_row(reader *r, pm_error *err) {
     size_t row = r->n_rows[STATES];
-    pm_status st = PM_OK;
     if (row == 0) {
-        st = learn_state_length(r, err);
+        PM_TRY(learn_state_length(r, err));
     } else if (r->n_row != r->width) {
-        st = wrong_state_length(row, r->n_row, r->width, "as in row 0", err);
-    }
-    if (st != PM_OK) {
-        return st;
+        return wrong_state_length(row, r->n_row, r->width, "as in row 0", err);
     }
     for (size_t i = 0; i < r->n_row; i++) {
         double v = r->row[i];
@@ -456,23 +447,10 @@ static pm_status reader_new(pm_graph_format format, pm_graph_kind kind, reader *
     pm_status st = pmi_builder_new(0, 0, false, &r->builder, err);
     if (st != PM_OK) {
         reader_free(r);
-        return st;
+        r = NULL;
     }
     *out = r;
-    return PM_OK;
-}
-
-static pm_event_sink reader_sink(reader *r) {
-    return (pm_event_sink){.ctx = r,
-                           .open = on_open,
-                           .close = on_close,
-                           .key = on_key,
-                           .null = on_null,
-                           .boolean = on_boolean,
-                           .integer = on_integer,
-                           .real = on_real,
-                           .string = on_string,
-                           .bytes = on_bytes};
+    return st;
 }
 
 /* Sizes that were said against those that were found. */
@@ -500,9 +478,7 @@ static pm_status set_kind(reader *r, pm_error *err) {
                         by_file ? "is_discrete" : "was_dph", is_discrete ? "true" : "false",
                         says_discrete ? "discrete" : "continuous");
     }
-    pmi_builder_set_discrete(r->builder, says_discrete);
-    pmi_builder_set_kind_given(r->builder, by_file || by_caller || is_discrete);
-    pmi_builder_set_normalized(r->builder, r->truth[WAS_DPH]);
+    pmi_builder_set_kind(r->builder, says_discrete, by_file || by_caller || is_discrete, r->truth[WAS_DPH]);
     return PM_OK;
 }
 
@@ -608,7 +584,16 @@ static pm_status read_graph(const pm_source *source, pm_graph_format format, pm_
                             pm_error *err) {
     reader *r;
     PM_TRY(reader_new(format, kind, &r, err));
-    pm_event_sink sink = reader_sink(r);
+    const pm_event_sink sink = {.ctx = r,
+                                .open = on_open,
+                                .close = on_close,
+                                .key = on_key,
+                                .null = on_null,
+                                .boolean = on_boolean,
+                                .integer = on_integer,
+                                .real = on_real,
+                                .string = on_string,
+                                .bytes = on_bytes};
     pm_status st = read_document(source, &sink, err);
     PM_THEN(st, reader_finish(r, out, err));
     reader_free(r);

@@ -65,36 +65,24 @@ static void put_comma(doc *d) {
     d->needs_comma = true;
 }
 
-static void doc_begin(doc *d, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err) {
-    d->sink = sink;
-    d->err = err;
-    d->is_json = encoding == PM_GRAPH_JSON;
-    msgpack_packer_init(&d->mp, d, put_packed);
-}
-
-static pm_status doc_end(doc *d) {
-    if (d->is_json) {
-        put(d, "\n", 1);
-    }
-    flush(d);
-    return d->st;
-}
-
 /* ---- containers ---------------------------------------------------------------------------------------- */
 
-static void doc_open_map(doc *d, size_t n) {
+/* `bracket`: '[' of an array of n values, '{' of a map of n keys. */
+static void doc_open(doc *d, char bracket, size_t n) {
     if (d->is_json) {
         put_comma(d);
-        put(d, "{", 1);
+        put(d, &bracket, 1);
         d->needs_comma = false;
-    } else {
+    } else if (bracket == '{') {
         msgpack_pack_map(&d->mp, n);
+    } else {
+        msgpack_pack_array(&d->mp, n);
     }
 }
 
-static void doc_close_map(doc *d) {
+static void doc_close(doc *d, char bracket) {
     if (d->is_json) {
-        put(d, "}", 1);
+        put(d, &bracket, 1);
         d->needs_comma = true;
     }
 }
@@ -124,23 +112,6 @@ static void doc_key(doc *d, const char *text) {
     doc_text(d, text);
     put(d, ": ", 2);
     d->needs_comma = false;
-}
-
-static void doc_open_array(doc *d, size_t n) {
-    if (d->is_json) {
-        put_comma(d);
-        put(d, "[", 1);
-        d->needs_comma = false;
-    } else {
-        msgpack_pack_array(&d->mp, n);
-    }
-}
-
-static void doc_close_array(doc *d) {
-    if (d->is_json) {
-        put(d, "]", 1);
-        d->needs_comma = true;
-    }
 }
 
 /* ---- values -------------------------------------------------------------------------------------------- */
@@ -238,14 +209,6 @@ typedef struct span {
     size_t first, end;
 } span;
 
-static span edges_of(const pm_graph *g, size_t first, size_t end) {
-    return (span){g, g->from, g->to, g->weight, first, end};
-}
-
-static span starts_of(const pm_graph *g, size_t first, size_t end) {
-    return (span){g, NULL, g->start_to, g->start_weight, first, end};
-}
-
 static const double *coef_of(const span *s, size_t row) {
     return s->g->weights + (size_t)s->weight[row] * (1 + (size_t)s->g->n_params);
 }
@@ -299,7 +262,7 @@ static pm_status check_split(const span *s, const char *name, pm_error *err) {
 /* ---- arrays -------------------------------------------------------------------------------------------- */
 
 static void write_ends(doc *d, const span *s, size_t row, size_t n_numbers) {
-    doc_open_array(d, (s->from == NULL ? 1 : 2) + n_numbers);
+    doc_open(d, '[', (s->from == NULL ? 1 : 2) + n_numbers);
     if (s->from != NULL) {
         doc_integer(d, s->from[row]);
     }
@@ -313,11 +276,22 @@ static void write_constant_rows(doc *d, const span *s, bool is_split) {
         }
         write_ends(d, s, i, 1);
         doc_real(d, coef_of(s, i)[0]);
-        doc_close_array(d);
+        doc_close(d, ']');
     }
 }
 
-static void write_param_rows(doc *d, const span *s) {
+/* Constant rows, and behind them what the param rows leave. */
+static void write_constants(doc *d, const char *key, const span *plain, const span *params) {
+    doc_key(d, key);
+    doc_open(d, '[', plain->end - plain->first + count(params, leaves_constant));
+    write_constant_rows(d, plain, false);
+    write_constant_rows(d, params, true);
+    doc_close(d, ']');
+}
+
+static void write_params(doc *d, const char *key, const span *s) {
+    doc_key(d, key);
+    doc_open(d, '[', count(s, leaves_params));
     for (size_t i = s->first; d->st == PM_OK && i < s->end; i++) {
         if (!leaves_params(s, i)) {
             continue;
@@ -327,51 +301,35 @@ static void write_param_rows(doc *d, const span *s) {
         for (size_t k = 1; k <= s->g->n_params; k++) {
             doc_real(d, coef[k]);
         }
-        doc_close_array(d);
+        doc_close(d, ']');
     }
-}
-
-/* Constant rows, and behind them what the param rows leave. */
-static void write_constants(doc *d, const char *key, const span *plain, const span *params) {
-    doc_key(d, key);
-    doc_open_array(d, plain->end - plain->first + count(params, leaves_constant));
-    write_constant_rows(d, plain, false);
-    write_constant_rows(d, params, true);
-    doc_close_array(d);
-}
-
-static void write_params(doc *d, const char *key, const span *params) {
-    doc_key(d, key);
-    doc_open_array(d, count(params, leaves_params));
-    write_param_rows(d, params);
-    doc_close_array(d);
+    doc_close(d, ']');
 }
 
 static void write_states(doc *d, const pm_graph *g) {
     doc_key(d, "states");
-    doc_open_array(d, g->n_vertices);
+    doc_open(d, '[', g->n_vertices);
     for (size_t i = 0; d->st == PM_OK && i < g->n_vertices; i++) {
         const int32_t *state = g->states + i * g->state_length;
-        doc_open_array(d, g->state_length);
+        doc_open(d, '[', g->state_length);
         for (size_t k = 0; k < g->state_length; k++) {
             doc_integer(d, state[k]);
         }
-        doc_close_array(d);
+        doc_close(d, ']');
     }
-    doc_close_array(d);
+    doc_close(d, ']');
     doc_key(d, "vertex_indices");
-    doc_open_array(d, g->n_vertices);
+    doc_open(d, '[', g->n_vertices);
     for (size_t i = 0; d->st == PM_OK && i < g->n_vertices; i++) {
         doc_integer(d, (int64_t)i);
     }
-    doc_close_array(d);
+    doc_close(d, ']');
 }
 
 static void write_edges(doc *d, const pm_graph *g, const span *params, const span *start_params) {
-    const span plain = edges_of(g, 0, g->n_plain);
-    const span constant = edges_of(g, g->n_plain, g->n_plain + g->n_constant);
-    const span starts = starts_of(g, 0, g->n_start_plain);
-    const span none = edges_of(g, 0, 0);
+    const span plain = {g, g->from, g->to, g->weight, 0, g->n_plain};
+    const span constant = {g, g->from, g->to, g->weight, g->n_plain, g->n_plain + g->n_constant};
+    const span starts = {g, NULL, g->start_to, g->start_weight, 0, g->n_start_plain}, none = {0};
     write_constants(d, "edges", &plain, &none);
     write_constants(d, "constant_edges", &constant, params);
     write_constants(d, "start_edges", &starts, start_params);
@@ -401,19 +359,20 @@ static void write_sizes(doc *d, const pm_graph *g) {
 #define N_KEYS 14
 
 static pm_status write_graph(doc *d, const pm_graph *g, pm_error *err) {
-    const span params = edges_of(g, g->n_plain + g->n_constant, g->n_edges);
-    const span start_params = starts_of(g, g->n_start_plain, g->n_starts);
-    pm_status st = check_split(&params, "param_edges", err);
-    PM_THEN(st, check_split(&start_params, "start_param_edges", err));
-    if (st != PM_OK) {
-        return st;
-    }
-    doc_open_map(d, g->is_kind_given ? N_KEYS : N_KEYS - 1); /* nobody said is_discrete: nor is it said here */
+    const span params = {g, g->from, g->to, g->weight, g->n_plain + g->n_constant, g->n_edges};
+    const span start_params = {g, NULL, g->start_to, g->start_weight, g->n_start_plain, g->n_starts};
+    PM_TRY(check_split(&params, "param_edges", err));
+    PM_TRY(check_split(&start_params, "start_param_edges", err));
+    doc_open(d, '{', g->is_kind_given ? N_KEYS : N_KEYS - 1); /* nobody said is_discrete: nor is it said here */
     write_states(d, g);
     write_edges(d, g, &params, &start_params);
     write_sizes(d, g);
-    doc_close_map(d);
-    return doc_end(d);
+    doc_close(d, '}');
+    if (d->is_json) {
+        put(d, "\n", 1);
+    }
+    flush(d);
+    return d->st;
 }
 
 pm_status pmi_graph_write(const pm_graph *g, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err) {
@@ -425,7 +384,10 @@ pm_status pmi_graph_write(const pm_graph *g, pm_graph_encoding encoding, const p
     } else {
         /* numbers are printed with a point in every locale of the program; this changes the calling thread only */
         locale_t before = uselocale(c_locale);
-        doc_begin(d, encoding, sink, err);
+        d->sink = sink;
+        d->err = err;
+        d->is_json = encoding == PM_GRAPH_JSON;
+        msgpack_packer_init(&d->mp, d, put_packed);
         st = write_graph(d, g, err);
         uselocale(before);
     }

@@ -183,9 +183,7 @@ pm_status pmi_label_nauty(const pm_digraph *g, const pm_cells *cells, double *li
                           pm_error *err) {
     task t;
     pm_status st = task_new(g, &t, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(st);
     fill(g, cells, &t);
     pthread_mutex_lock(&nauty_lock);
     nauty_kill_request = 0;

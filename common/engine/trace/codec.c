@@ -124,10 +124,7 @@ pm_status pmi_gaps_read(pm_cursor *c, const char *name, pm_gaps_side side, const
                         uint32_t **entry, pm_error *err) {
     const uint8_t *bytes = NULL;
     size_t size = 0;
-    pm_status st = pmi_field_bytes(c, name, &bytes, &size, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_field_bytes(c, name, &bytes, &size, err));
     if (row[n] > size) {
         return pmi_fail(err, PM_EDATA, "%s: row lengths add up to %zu entries, more than its %zu bytes hold", name,
                         row[n], size);
@@ -186,10 +183,7 @@ pm_status pmi_trace_encode_payload(const pm_trace *trace, const uint8_t key[PM_D
 static pm_status read_rows(pm_cursor *c, const char *lengths_name, const char *name, pm_gaps_side side, uint32_t n,
                            unsigned width, size_t **row, uint32_t **entry, pm_error *err) {
     const uint8_t *lengths = NULL;
-    pm_status st = pmi_field_bin(c, lengths_name, (uint64_t)n * width, &lengths, err);
-    if (st != PM_OK) {
-        return st;
-    }
+    PM_TRY(pmi_field_bin(c, lengths_name, (uint64_t)n * width, &lengths, err));
     PM_TRY(PM_NEW(row, (size_t)n + 1, "decoding a trace", err));
     uint64_t total = 0; /* at most n * n, below 2^64 */
     for (uint32_t j = 0; j < n; j++) {
