@@ -1,9 +1,8 @@
 /* The peer of the replay: SuiteSparse's KLU, used as its manual says for many matrices of one pattern. Analysis and
  * first factorisation are outside the time; for each theta come the values, klu_refactor and K times klu_solve.
  *
- * KLU gets what suits it: block triangular form, no scaling, and the fastest of AMD, COLAMD and METIS, with the states
- * numbered as in the file or as in the program. The values are what a caller without phasemill writes down: the
- * weight of each edge, a sum of coefficients times theta, added to two entries of Lambda - W. */
+ * KLU gets what suits it: block triangular form, no scaling, the fastest of AMD, COLAMD and METIS, with the states
+ * numbered as in the file or the program. The weight of each edge is added to two entries of Lambda - W. */
 #ifndef PM_BENCH_PEER_KLU_H
 #define PM_BENCH_PEER_KLU_H
 

@@ -38,10 +38,9 @@ typedef struct cli_cluster {
     bool has_producer;
 } cli_cluster;
 
-/* Reads the command line: the command's own options into `fields`, and those that all commands of the cluster have
- * (every setting, --config, -X, --quiet, --verbose); then file, environment and flags into the settings, checked; and
- * makes the console. *is_done: --help or -X list was asked for and answered, nothing else is set. Ignores SIGPIPE:
- * hiredis writes to sockets that may have been closed. */
+/* Reads the command line: the command's own options into `fields`, those that all commands of the cluster have, then
+ * file, environment and flags into the settings, checked; and makes the console. *is_done: --help or -X list was
+ * answered. Ignores SIGPIPE: hiredis writes to sockets that may have been closed. */
 pm_status cli_cluster_parse(cli_cluster *c, const cli_command *command, int argc, char **argv,
                             const cli_option *options, void *fields, cli_operands *operands, bool *is_done,
                             pm_error *err);
@@ -56,9 +55,9 @@ bool cli_cluster_is_configured(const cli_cluster *c);
 pm_status cli_cluster_kafka_options(cli_cluster *c, pm_error *err);
 pm_status cli_cluster_redis_options(cli_cluster *c, pm_error *err);
 
-/* From here all waiting ends within `seconds` (0: no limit, and none that was set before): what is waited for by then
- * is an error, PM_ETEMPORARY, and what does not come back at all ends the program a second later. Computing goes on,
- * and so does writing results, before which the limit is to be taken away: whoever reads them may take their time. */
+/* From here all waiting ends within `seconds` (0: no limit): what is waited for by then is PM_ETEMPORARY, and what does
+ * not come back at all ends the program a second later. Computing goes on; the limit is to be taken away before results
+ * are written, for whoever reads them may take their time. */
 pm_status cli_cluster_limit(cli_cluster *c, double seconds, pm_error *err);
 /* Before handles on Kafka are closed: that ends within a second and a half, as `st` and `err` have it. */
 void cli_cluster_limit_closing(cli_cluster *c, pm_status st, const pm_error *err);

@@ -15,8 +15,8 @@ pm_status cli_read_format(int bits, pm_graph_format *out, pm_error *err);
 /* What --discrete and --continuous say. Errors: PM_EUSAGE when both are there. */
 pm_status cli_read_kind(bool discrete, bool continuous, pm_graph_kind *out, pm_error *err);
 
-/* Warns of a graph that nobody said to be discrete or continuous and that may be discrete at these theta (n_theta may
- * be 0). `source` names it: a path, or a job, which must be submitted again to be another. */
+/* Warns of a graph whose kind nobody said and that may be discrete at these theta (n_theta may be 0). `source` names
+ * it: a path, or a job, which must be submitted again to be another. */
 void cli_warn_kind(const pm_graph *graph, const char *source, bool is_job, const double *theta, size_t n_theta,
                    const pm_log *log);
 

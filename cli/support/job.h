@@ -1,5 +1,4 @@
-/* One evaluation: the request that the options make of a graph, the model it is asked of, the result and its form; and
- * the cluster's part in it. `run` and `collect` differ in where the model comes from. */
+/* One evaluation of `run`, `submit` or `collect`: request, model, result, and the cluster's part in it. */
 #ifndef PM_CLI_JOB_H
 #define PM_CLI_JOB_H
 

@@ -28,8 +28,8 @@ typedef struct pm_text_files {
 } pm_text_files;
 
 /* The least limits of this process's control groups and those above them, of version 1, version 2 or both. `cgroup` and
- * `mountinfo` are the texts of /proc/self/cgroup and /proc/self/mountinfo (cgroups(7), proc(5)); a line that is not as
- * described there is passed over, and so is a file that is not there or holds no number: those are no limits. */
+ * `mountinfo` are the texts of /proc/self/cgroup and /proc/self/mountinfo (cgroups(7), proc(5)); what is not as
+ * described there is no limit. */
 pm_cgroup_limits pmi_cgroup_read(const char *cgroup, const char *mountinfo, const pm_text_files *files);
 
 #endif

@@ -22,10 +22,9 @@ pm_status pmi_matrix_parse_inline(const char *text, pm_matrix *out, pm_error *er
  * Errors: PM_EDATA naming line and column, or the whole when there is no row. */
 pm_status pmi_matrix_parse_csv(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err);
 
-/* NumPy's array file, versions 1 to 3: little or big endian float32, float64 or integers of 1 to 8 bytes, in C or
- * Fortran order. (k) is one row of k columns; (r, c) may have r = 0 or c = 0. Format: NEP 1 of NumPy.
- * Errors: PM_EDATA naming the byte of the header, or row and column of a value that is not finite or that a double
- * cannot hold exactly. */
+/* NumPy's array file (NEP 1), versions 1 to 3: float32, float64 or integers of 1 to 8 bytes, of either endianness and
+ * order. (k) is one row of k columns; (r, c) may have r = 0 or c = 0. Errors: PM_EDATA naming the byte of the header,
+ * or row and column of a value that is not finite or that a double cannot hold exactly. */
 pm_status pmi_matrix_parse_npy(const uint8_t *bytes, size_t n, pm_matrix *out, pm_error *err);
 
 /* True when `text` ends in .csv or .npy: then it names a file. */

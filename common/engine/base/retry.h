@@ -21,10 +21,9 @@ bool pmi_is_transient(pm_status status);
 #define PM_OUTAGE_REASONS 4
 #define PM_OUTAGE_REASON_TEXT 96
 
-/* Servers that are away or refuse, as several callers that wait for them one after the other see it: each reason is
- * said once (at most PM_OUTAGE_REASONS of them; texts that begin with the same PM_OUTAGE_REASON_TEXT - 1 bytes are
- * one), and the end once, when they have been well for a while, so that a full server, which takes one small value and
- * not the next, is not a line for each of them. All-zero: all is well. */
+/* Servers that are away or refuse, as several callers that wait one after the other see it: each reason (told apart by
+ * its first PM_OUTAGE_REASON_TEXT - 1 bytes) is said once, and the end once, when they have been well for a while: a
+ * full server, which takes one small value and not the next, is not a line for each. All-zero: all is well. */
 typedef struct pm_outage {
     size_t n_told; /* 0: all is well */
     char told[PM_OUTAGE_REASONS][PM_OUTAGE_REASON_TEXT];

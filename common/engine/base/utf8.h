@@ -11,8 +11,8 @@
 /* Whether the n bytes are UTF-8 without U+0000; *bad (may be NULL) is where the first wrong character begins. */
 bool pmi_utf8_valid(const uint8_t *bytes, size_t n, size_t *bad);
 
-/* A character *steers* when it can move a cursor, change colours, begin a line or turn the order of what is shown
- * around: the controls C0 and C1, DEL, U+2028 and U+2029, and the bidirectional controls of Unicode (UAX #9). */
+/* A character *steers* when it can move a cursor, begin a line or turn the order of what is shown around: the controls
+ * C0 and C1, DEL, U+2028 and U+2029, and the bidirectional controls of Unicode (UAX #9). */
 
 /* Makes a text from elsewhere fit to be stored: a blank for each control of ASCII, '?' for each byte of another
  * character that steers and for each byte that belongs to no character. */

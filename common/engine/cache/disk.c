@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "cache/disk.h"
 #include "cache/disk_impl.h"
 

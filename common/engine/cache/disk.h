@@ -1,14 +1,12 @@
 /* The trace cache on local disk: an SQLite database in one folder, shared by processes running at once.
  *
- * An entry has a kind and a key of 32 bytes; what its value means is the caller's business, but each is stored with its
- * own SHA-256, checked on every read. The total size of the values stays under a limit: putting evicts the least
- * recently used. A kill at any moment loses at most the entries being put.
+ * Each value is stored with its own SHA-256, checked on every read; putting evicts the least recently used to keep
+ * their total size under a limit. A kill at any moment loses at most the entries being put.
  *
- * Damage never crashes or hangs the process, and is no error: a damaged entry is removed, a damaged database is rebuilt
- * empty, each with an error line. A cache that cannot be used (another's lock, a full disk, no right to write) is an
- * error of the call. Between two calls that work, a handle waits for locks for a second in which nobody writes, and for
- * ten seconds at most; after a failure the same calls (reading, or writing) fail at once for a minute, so that a caller
- * may go on calling. */
+ * Damage is no error: a damaged entry is removed, a damaged database rebuilt empty, each with an error line. A cache
+ * that cannot be used (another's lock, a full disk, no right to write) is an error of the call. Between two calls that
+ * work, a handle waits for locks for a second in which nobody writes, ten at most; after a failure the same calls
+ * (reading, or writing) fail at once for a minute, so that a caller may go on calling. */
 #ifndef PM_CACHE_DISK_H
 #define PM_CACHE_DISK_H
 
@@ -21,8 +19,8 @@ typedef struct pm_disk pm_disk;
 
 #define PM_DISK_DEFAULT_LIMIT ((size_t)1 << 30)
 
-/* The folder used when none is given: $XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill, from the two values
- * (either may be NULL). Errors: PM_EUNAVAILABLE when neither is set, naming --cache-dir. Free *out with free(). */
+/* $XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill, from the two values (either may be NULL). Errors:
+ * PM_EUNAVAILABLE when neither is set, naming --cache-dir. Free *out with free(). */
 pm_status pmi_disk_default_dir(const char *xdg_cache_home, const char *home, char **out, pm_error *err);
 
 /* Opens, making the folder (and its parents, for their owner alone) where missing. Errors: PM_ECANTCREAT for a folder
@@ -53,9 +51,9 @@ pm_status pmi_disk_get(pm_disk *disk, pm_cache_kind kind, const uint8_t key[PM_D
 void pmi_disk_hold(pm_disk *disk);
 void pmi_disk_release(pm_disk *disk);
 
-/* Puts all entries in one transaction; evicts first where the limit asks for it. An entry larger than the limit (or
- * than what the entries in front of it leave of the limit, or than 10^9 bytes) is left out with a warning line. A key
- * that is there already keeps its first value: remove it before another is to take its place. */
+/* Puts all entries in one transaction; evicts first where the limit asks for it. An entry larger than what those in
+ * front of it leave of the limit, or than 10^9 bytes, is left out with a warning line. A key that is there keeps its
+ * value. */
 pm_status pmi_disk_put(pm_disk *disk, const pm_cache_entry *entries, size_t n, pm_error *err);
 
 /* *removed says whether it was there. */
@@ -72,9 +70,8 @@ typedef struct pm_disk_stat {
 } pm_disk_stat;
 pm_status pmi_disk_stat_of(pm_disk *disk, pm_disk_stat *out, pm_error *err);
 
-/* Visits all entries in the order of kinds and keys; `bytes` is valid during the call only. Entries that others put or
- * remove meanwhile may be visited or not. Stops when `visit` does not return PM_OK. A damaged value is visited with
- * damaged == true. `visit` must not use the store (PM_EUSAGE). `last_used`: seconds since 1970. */
+/* Visits all entries in the order of kinds and keys, until `visit` does not return PM_OK; `bytes` is valid during the
+ * call only. `visit` must not use the store (PM_EUSAGE). `last_used`: seconds since 1970. */
 typedef struct pm_disk_item {
     pm_cache_kind kind;
     uint8_t key[PM_DIGEST_BYTES];

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/utf8.h"
 
 /* Big-endian, as MessagePack has it; the caller has checked that the bytes are there. */

@@ -1,8 +1,7 @@
-/* The few MessagePack values that traces and messages are made of, written by msgpack-c and read in place.
- *
- * Reading accepts the canonical encoding only (the shortest head for each value, as msgpack-c writes it), so that equal
- * values are equal bytes. Nothing is allocated while reading: msgpack-c's own unpacker makes room for as many elements
- * as an array's head claims, which untrusted bytes must not decide. */
+/* The few MessagePack values that traces and messages are made of, read in place. Only the canonical encoding is
+ * accepted (the shortest head for each value), so that equal values are equal bytes. Nothing is allocated while
+ * reading: msgpack-c's own unpacker makes room for as many elements as an array's head claims, which untrusted bytes
+ * must not decide. */
 #ifndef PM_CODEC_CURSOR_H
 #define PM_CODEC_CURSOR_H
 

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "base/mem.h"
-
 static int add_bytes(void *ctx, const char *bytes, size_t n) {
     pm_writer *w = ctx;
     if (w->status == PM_OK) {

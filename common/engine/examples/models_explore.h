@@ -26,9 +26,9 @@ void pmi_explorer_change(pm_explorer *x, uint32_t position, int32_t delta);
  * theta[param]. Parallel edges are kept. Errors: PM_EUSAGE when the rows run out of 32-bit numbers, PM_EOSERR. */
 pm_status pmi_explorer_edge(pm_explorer *x, uint32_t param, double coef, pm_error *err);
 
-/* Explores a continuous-time model of `state_length` values and `n_params` parameters. Row 0 is the start vertex (all
- * zero), row 1 the `initial` state, reached by one start edge of weight 1; a state equal to the start vertex's is a
- * row of its own. The caller frees *out with pm_graph_free. Errors: the rule's, and those of building the graph. */
+/* Explores a continuous-time model. Row 0 is the start vertex (all zero), row 1 the `initial` state, reached by one
+ * start edge of weight 1. The caller frees *out with pm_graph_free. Errors: the rule's, and those of building the
+ * graph. */
 pm_status pmi_explore(uint32_t state_length, uint32_t n_params, const int32_t *initial, pm_expand expand,
                       const void *model, pm_graph **out, pm_error *err);
 

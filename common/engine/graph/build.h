@@ -1,9 +1,6 @@
-/* Building a graph row by row: the one place where shapes, ranges and values of the input are checked.
- * Readers, generators and pm_graph_from_arrays all come through here.
- *
- * What can be seen from one row (a value that is not finite, a negative constant) is refused when the row is added;
- * what needs the whole graph (ranges, self-loops, the start vertex) by pmi_builder_finish. Every error names the array
- * and its row as they are called in the file (docs/formats.md). */
+/* Building a graph row by row: the one place where shapes, ranges and values of the input are checked. What can be seen
+ * from one row is refused when it is added, what needs the whole graph (ranges, self-loops, the start vertex) by
+ * pmi_builder_finish. Every error names array and row as they are called in the file (docs/formats.md). */
 #ifndef PM_GRAPH_BUILD_H
 #define PM_GRAPH_BUILD_H
 

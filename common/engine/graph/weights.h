@@ -1,5 +1,4 @@
-/* The values of all distinct weights for a block of theta rows: what replay and densities read instead of
- * coefficients. */
+/* The values of all distinct weights for a block of theta rows. */
 #ifndef PM_GRAPH_WEIGHTS_H
 #define PM_GRAPH_WEIGHTS_H
 
@@ -35,11 +34,9 @@ void pmi_terms_subtract(pm_terms *terms, const pm_graph *graph, const double *th
 /* ---- graphs whose rows are normalized (normalize.c) ---- */
 
 /* The weights out of each row, self-loops included, are divided by their sum at every theta, as phasic does where
- * was_dph is set. A row whose weights are all zero stays as it is.
- *
- * Numbers the weights anew, so that two edges have the same number only if their quotients are the same at every theta,
- * and fills sum_first and times. Weights of the start distribution come first and are not divided: it has a sum of its
- * own (eval/theta.h). */
+ * was_dph is set; a row of zeros stays as it is. Numbers the weights anew, so that two edges have the same number only
+ * if their quotients are the same at every theta, and fills sum_first and times. Weights of the start distribution come
+ * first and are not divided: it has a sum of its own (eval/theta.h). */
 pm_status pmi_normalize_prepare(pm_graph *g, pm_error *err);
 
 /* Divides values (as pmi_weights_fill lays them out, `count` lanes of them in use), that are 0 or more and finite.

@@ -12,12 +12,10 @@ typedef struct pm_byte_sink {
     pm_status (*write)(void *ctx, const void *bytes, size_t n, pm_error *err);
 } pm_byte_sink;
 
-/* Writes the whole graph; what was written when an error comes is no graph. Every number reads back as the same
- * double, so that a graph that was read in the newest layout keeps its digest.
- *
- * A row of param_edges with a constant (the base weight of phasic 0.21) has no place in this layout: it becomes two
- * parallel edges, one of constant_edges and one of param_edges. Errors: PM_EDATA naming the row where that would not be
- * the same, for its constant or a coefficient is negative; those of the sink; PM_EOSERR. */
+/* Writes the whole graph. Every number reads back as the same double, so that a graph that was read in this layout
+ * keeps its digest. A row of param_edges with a constant (the base weight of phasic 0.21) becomes two parallel edges,
+ * of constant_edges and of param_edges. Errors: PM_EDATA naming the row where that would not be the same, for its
+ * constant or a coefficient is negative; those of the sink; PM_EOSERR. */
 pm_status pmi_graph_write(const pm_graph *g, pm_graph_encoding encoding, const pm_byte_sink *sink, pm_error *err);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "scc/label.h"
 
 static pm_status find_order(const pm_topology *t, double *seconds, uint32_t *order, bool *found, pm_error *err) {

@@ -24,10 +24,9 @@ void pmi_cells_individualise(pm_cells *cells, uint32_t v);
 /* Splits a cell by the values of its vertices, ascending. `value` has one for each vertex. */
 pm_status pmi_cells_split(pm_cells *cells, uint32_t cell, const uint64_t *value, pm_error *err);
 
-/* Refines until the vertices of a cell have as many edges to, and from, each cell (the coarsest equitable refinement;
- * Hopcroft 1971, Paige and Tarjan 1987): O(m log n). The order of the cells depends on the digraph and the order of the
- * cells before, never on the names of vertices. `changed`: the cell that differs from an equitable partition, or
- * PM_NONE: any may. */
+/* The coarsest equitable refinement (Hopcroft 1971, Paige and Tarjan 1987), O(m log n). The order of the cells never
+ * depends on the names of vertices. `changed`: the cell that differs from an equitable partition, or PM_NONE: any may.
+ */
 pm_status pmi_cells_refine(const pm_digraph *g, pm_cells *cells, uint32_t changed, pm_error *err);
 
 /* Splits a cell by what lies around each of its vertices, to a distance that the size of the cell allows; *splits says

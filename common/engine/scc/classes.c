@@ -7,7 +7,6 @@
 #include <uthash.h>
 
 #include "base/machine.h"
-#include "base/mem.h"
 
 /* A digest seen before: of an order as given (then `scc` had it first), or a key (then `class` is its number). */
 typedef struct seen {

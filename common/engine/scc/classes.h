@@ -18,9 +18,8 @@ typedef struct pm_classes {
 pm_status pmi_classes_find(const pm_graph *graph, const pm_split *split, pm_effort effort, unsigned threads,
                            const pm_log *log, pm_classes *out, pm_error *err);
 
-/* The same from untrusted arrays that a producer wrote (pm_classes of this graph and effort): `as_given` has n_classes
- * flags, `class_of` and `names` are as in pm_classes. No canonical form is searched; every SCC, renamed, must be the
- * digraph of its class. Errors: PM_EDATA naming the SCC. Free with pmi_classes_free, also after a failure. */
+/* The same from untrusted arrays (pm_classes of this graph and effort; `as_given` has n_classes flags): no canonical
+ * form is searched; every SCC, renamed, must be the digraph of its class. Errors: PM_EDATA naming the SCC. */
 pm_status pmi_classes_restore(const pm_graph *graph, const pm_split *split, pm_effort effort, const uint8_t *as_given,
                               uint32_t n_classes, const uint32_t *class_of, const uint32_t *names, pm_classes *out,
                               pm_error *err);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "codec/cursor.h"
 #include "codec/envelope.h"
 #include "codec/writer.h"

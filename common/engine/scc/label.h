@@ -5,11 +5,10 @@
 #include "scc/cells.h"
 
 /* Orders the vertices of `g` so that isomorphic digraphs, each in its order, are equal: order[i] is the vertex called i
- * (n values, caller's array). Colours are refined first; what they leave is taken apart into independent parts, whose
- * symmetries are found by choosing a vertex and refining again; small parts that are not so regular go to nauty (McKay
- * and Piperno 2014). *found is false, and `order` without meaning, when *seconds of processor time are over before the
- * end (one refinement, O(m log n), is always done and not counted), or a part is too symmetrical to be searched without
- * deep recursion. *seconds falls by what the search took; NULL: no limit. */
+ * (n values, caller's array). Colours are refined; what they leave is taken apart into independent parts, which are
+ * searched by choosing a vertex and refining again; small irregular parts go to nauty (McKay and Piperno 2014). *found
+ * is false, and `order` without meaning, when *seconds of processor time (NULL: no limit; less by what it took
+ * afterwards) are over, but for one refinement, O(m log n), or a part would need deep recursion. */
 pm_status pmi_label(const pm_digraph *g, double *seconds, uint32_t *order, bool *found, pm_error *err);
 
 /* nauty gets no part larger than this: its search recurses, and looks at the clock only between refinements. */

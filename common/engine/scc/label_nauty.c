@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "scc/label.h"
 
 /* nauty recurses once for each vertex that it chooses: 3,000 at most, some hundred bytes each. */

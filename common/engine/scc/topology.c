@@ -3,8 +3,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/mem.h"
-
 static pm_status topology_new(uint32_t n, size_t edges, pm_topology *out, pm_error *err) {
     *out = (pm_topology){
         .n = n, .row = pmi_calloc((size_t)n + 1, sizeof *out->row), .col = pmi_malloc(edges, sizeof *out->col)};

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "codec/cursor.h"
 #include "codec/envelope.h"
 #include "codec/writer.h"

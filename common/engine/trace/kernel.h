@@ -1,8 +1,7 @@
 /* The numeric kernels of a replay: one SCC at a time, `lanes` rows of theta side by side.
  *
- * Every value array is [slot][lane]. Sums are taken in the order of the trace and of the edges, one
- * multiply-add after the other, so results do not depend on lanes or threads; with fused multiply-add (x86-64-v3, -v4,
- * arm64) they are the same bits on every such processor, and on x86-64-v2, which has none, they differ by its rounding.
+ * Every value array is [slot][lane]. Sums are taken in the order of the trace and of the edges, so results do not
+ * depend on lanes or threads; with fused multiply-add (all but x86-64-v2) they are the same bits on every processor.
  *
  * With Lambda the diagonal of total outflow and W the inner rates of the SCC, elimination without subtraction
  * (Grassmann, Taksar and Heyman 1985) gives Lambda - W = (D - L)(I - P): L holds the raw rates that are substituted,

@@ -3,7 +3,6 @@
 #include <omp.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "trace/codec.h"
 
 /* ---- damage ---- */
@@ -372,9 +371,8 @@ static pm_status make_of_classes(pm_analysis *analysis, const pm_library_options
 
 /* ---- a graph that was seen before ---- */
 
-/* A graph that was seen before: its traces are taken by the keys that were kept, and each SCC is held against the trace
- * itself. A trace whose pattern is closed and has every edge is right for an SCC, so that no digraph has to be made,
- * sorted and hashed to know it. */
+/* Its traces are taken by the keys that were kept, and each SCC is held against the trace itself: one whose pattern is
+ * closed and has every edge is right, and no digraph has to be made, sorted and hashed to know it. */
 
 typedef struct fitter {
     const pm_split *split;

@@ -61,10 +61,9 @@ typedef struct pm_library {
 /* Graphs of fewer transient states are searched each time: that is as fast as looking them up. */
 #define PM_CLASSES_KEPT_STATES 1000
 
-/* Finds the classes where the analysis does not have them, fetches traces and records. The analysis has no classes any
- * more then; after a failure it has what was found. A cache that cannot be written is a warning; an entry that is
- * damaged, or does not fit its SCC, is an error line, removed and recorded again. Errors: those of recording. Free with
- * pmi_library_free, also after a failure. */
+/* Finds the classes where the analysis does not have them (they are taken from it), fetches traces and records. A cache
+ * that cannot be written is a warning; an entry that is damaged, or does not fit its SCC, is an error line, removed and
+ * recorded again. Errors: those of recording. Free with pmi_library_free, also after a failure. */
 pm_status pmi_library_make(pm_analysis *analysis, const pm_library_options *options, pm_library *out, pm_error *err);
 void pmi_library_free(pm_library *library);
 

@@ -6,8 +6,6 @@
 /* needs stdio.h */
 #include <scotch.h>
 
-#include "base/mem.h"
-
 /* ---- libraries ---- */
 
 /* How much larger than half of its graph a side of a separator may be. */

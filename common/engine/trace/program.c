@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/mem.h"
-
 /* ---- how much rounding a replay gathers ---- */
 
 /* Of weights that are all alike, and of different ones by the square root of their number. */
@@ -21,8 +19,7 @@
 #define THIN_EDGES 2.0
 
 /* Roundings from position `at` on; those of larger positions of its SCC and of smaller SCCs are known. A state by
- * itself takes its longest way, as the others may have no weight at some theta. What goes on in an SCC takes each way
- * alike, but for those that absorb, for the same reason. */
+ * itself takes its longest way, an SCC each way but those that absorb: the others may have no weight at some theta. */
 static double roundings(const pm_program *p, const pm_component *c, uint32_t at, const double *span) {
     size_t ways = p->exit_row[at + 1] - p->exit_row[at];
     double sum = 0, most = 0, terms = TERM * (double)(ways + p->absorb_row[at + 1] - p->absorb_row[at]);
@@ -112,13 +109,11 @@ static size_t count_weights(const pm_graph *g, const pm_program *p, weight_row *
 
 /* Sets program->is_long: whether moments in doubles may miss 13 digits, so that wide numbers are to be used.
  *
- * Each pivot that a path of the eliminated chain meets multiplies its share of a moment by one more rounded inverse,
- * and each sum adds roundings with its terms. Along a path the errors of equal rates are equal, those
- * of different rates are not related. So the error is about S / sqrt(W) units of 1.1e-16, with S the largest number of
- * roundings on a path, which takes the longest way out of a state by itself, and each way out of a pivot of an SCC
- * alike, those that absorb left out; and W the number of weights that are no multiples of each other by a power of two.
- * The limit keeps it below 1e-13, but where theta gives ways inside of a large SCC, or weights, no part in the result
- * (docs/moments.md). Large SCCs of few edges are told apart by themselves. */
+ * Each pivot on a path of the eliminated chain brings one more rounded inverse, each sum a rounding for each term.
+ * Along a path the errors of equal rates are equal, those of different rates are not related: the error is about S /
+ * sqrt(W) units of 1.1e-16, with S the largest number of roundings on a path, and W the number of weights that are no
+ * multiples of each other by a power of two. The limit keeps it below 1e-13, but where theta gives ways inside of a
+ * large SCC, or weights, no part in the result (docs/moments.md). */
 static pm_status judge(const pm_graph *graph, pm_program *program, pm_error *err) {
     pm_pool pool = {0};
     double *span = pmi_pool_array(&pool, program->n, sizeof *span);

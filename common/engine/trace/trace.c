@@ -3,8 +3,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/mem.h"
-
 void pmi_trace_free(pm_trace *trace) {
     if (trace == NULL) {
         return;

@@ -29,8 +29,7 @@ size_t pmi_trace_bytes(uint32_t n, size_t fill);
  *   - pivot is a permutation of 0..n-1;
  *   - L(j) ascends inside 0..j-1, U(j) ascends inside j+1..n-1;
  *   - the pattern is closed (trace.h);
- *   - n <= n_edges <= |L| + |U|: a strongly connected component has an edge out of every state, and the pattern holds
- *     every edge;
+ *   - n <= n_edges <= |L| + |U|;
  *   - |L| + |U| <= flops <= 16 (updates + |L| + |U| + n), where updates is the number of (i in L(j), k in U(i)).
  * Takes about the time of pmi_symbolic, which grows with the pattern and not with its updates, and 12n bytes. Errors:
  * PM_EDATA naming row, expected and found. */
