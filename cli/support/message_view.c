@@ -14,25 +14,6 @@ static void write_bin(cli_json *j, pm_span span) {
     cli_json_close(j, '}');
 }
 
-static void write_digests(cli_json *j, pm_span span) {
-    cli_json_open(j, '[');
-    for (size_t at = 0; at < span.size; at += PM_DIGEST_BYTES) {
-        cli_json_hex(j, span.bytes + at, PM_DIGEST_BYTES);
-    }
-    cli_json_close(j, ']');
-}
-
-/* Elements lie where they were read, which may not be aligned. */
-static void write_u32s(cli_json *j, pm_span span) {
-    cli_json_open(j, '[');
-    for (size_t at = 0; at < span.size; at += sizeof(uint32_t)) {
-        uint32_t value;
-        memcpy(&value, span.bytes + at, sizeof value);
-        cli_json_count(j, value);
-    }
-    cli_json_close(j, ']');
-}
-
 /* An array may hold what JSON has no number for: then its name as a string. */
 static void write_real(cli_json *j, double value) {
     if (isfinite(value)) {
@@ -42,12 +23,24 @@ static void write_real(cli_json *j, double value) {
     }
 }
 
-static void write_f64s(cli_json *j, pm_span span) {
+/* An array of numbers or digests. Elements lie where they were read, which may not be aligned. */
+static void write_array(cli_json *j, pm_field_kind kind, pm_span span) {
+    size_t size = kind == PM_FIELD_DIGESTS ? PM_DIGEST_BYTES
+                  : kind == PM_FIELD_U32S  ? sizeof(uint32_t)
+                                           : sizeof(double);
     cli_json_open(j, '[');
-    for (size_t at = 0; at < span.size; at += sizeof(double)) {
-        double value;
-        memcpy(&value, span.bytes + at, sizeof value);
-        write_real(j, value);
+    for (size_t at = 0; at < span.size; at += size) {
+        uint32_t count;
+        double real;
+        if (kind == PM_FIELD_DIGESTS) {
+            cli_json_hex(j, span.bytes + at, size);
+        } else if (kind == PM_FIELD_U32S) {
+            memcpy(&count, span.bytes + at, size);
+            cli_json_count(j, count);
+        } else {
+            memcpy(&real, span.bytes + at, size);
+            write_real(j, real);
+        }
     }
     cli_json_close(j, ']');
 }
@@ -76,13 +69,9 @@ static void write_value(cli_json *j, const pm_field *f, const void *message) {
         cli_json_hex(j, at, PM_DIGEST_BYTES);
         return;
     case PM_FIELD_DIGESTS:
-        write_digests(j, *span);
-        return;
     case PM_FIELD_U32S:
-        write_u32s(j, *span);
-        return;
     case PM_FIELD_F64S:
-        write_f64s(j, *span);
+        write_array(j, f->kind, *span);
         return;
     default:
         write_bin(j, *span);
@@ -138,10 +127,8 @@ static pm_status write_field(cli_json *j, const pm_message_type *type, const pm_
 static pm_status write_message(cli_json *j, const pm_message_type *type, const uint8_t *bytes, size_t n,
                                pm_error *err) {
     pm_message_memory memory = {.n_lists = 0};
-    void *message = pmi_calloc(1, type->size);
-    if (message == NULL) {
-        return pmi_fail_memory(err, "a message", type->size);
-    }
+    void *message;
+    PM_TRY(pmi_new_zeros(&message, 1, type->size, "a message", err));
     pm_status st = pmi_message_decode(type, bytes, n, message, &memory, err);
     if (st == PM_OK) {
         cli_json_open(j, '{');

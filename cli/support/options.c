@@ -42,20 +42,20 @@ static pm_status read_fraction(const cli_option *o, const char *text, double *ou
     return PM_OK;
 }
 
+/* Name i of "stat, list or show", behind those before it; the last one has none behind it. */
+static void list_name(char names[256], size_t i, bool is_last, const char *name) {
+    size_t used = strlen(names);
+    (void)snprintf(names + used, 256 - used, "%s%s", i == 0 ? "" : is_last ? " or " : ", ", name);
+}
+
 static pm_status read_choice(const cli_option *o, const char *text, int *out, pm_error *err) {
     char names[256] = "";
-    size_t used = 0;
     for (const cli_choice *c = o->choices; c->name != NULL; c++) {
         if (strcmp(c->name, text) == 0) {
             *out = c->value;
             return PM_OK;
         }
-        const char *joint = c == o->choices ? "" : c[1].name == NULL ? " or " : ", ";
-        int n = snprintf(names + used, sizeof names - used, "%s%s", joint, c->name);
-        if (n < 0 || (size_t)n >= sizeof names - used) {
-            break;
-        }
-        used += (size_t)n;
+        list_name(names, (size_t)(c - o->choices), c[1].name == NULL, c->name);
     }
     return pmi_fail(err, PM_EUSAGE, "--%s: found \"%s\", expected %s", o->name, text, names);
 }
@@ -208,17 +208,6 @@ static const cli_subcommand *entry(const void *table, size_t size, size_t i) {
     return (const cli_subcommand *)((const char *)table + i * size);
 }
 
-/* "stat, list or show" */
-static void list_names(const void *table, size_t n, size_t size, char *text, size_t room) {
-    size_t used = 0;
-    text[0] = '\0';
-    for (size_t i = 0; i < n && used < room; i++) {
-        const char *before = i == 0 ? "" : i + 1 == n ? " or " : ", ";
-        int wrote = snprintf(text + used, room - used, "%s%s", before, entry(table, size, i)->name);
-        used += wrote > 0 ? (size_t)wrote : 0;
-    }
-}
-
 pm_status cli_subcommand_find(const char *command, const void *table, size_t n, size_t size, const char *name,
                               const void **out, pm_error *err) {
     for (size_t i = 0; name != NULL && i < n; i++) {
@@ -227,7 +216,9 @@ pm_status cli_subcommand_find(const char *command, const void *table, size_t n, 
             return PM_OK;
         }
     }
-    char names[200];
-    list_names(table, n, size, names, sizeof names);
+    char names[256] = "";
+    for (size_t i = 0; i < n; i++) {
+        list_name(names, i, i + 1 == n, entry(table, size, i)->name);
+    }
     return pmi_fail(err, PM_EUSAGE, "%s: found \"%s\", expected %s", command, name == NULL ? "nothing" : name, names);
 }

@@ -14,21 +14,20 @@ typedef struct figure {
 
 #define N_FIGURES 7
 
-static void figures_of(const cli_trace *t, figure figures[N_FIGURES]) {
+typedef struct figure_list {
+    figure all[N_FIGURES];
+} figure_list;
+
+static figure_list figures_of(const cli_trace *t) {
     const pm_trace *trace = &t->trace;
     uint64_t l = trace->l_row[trace->n], u = trace->u_row[trace->n];
-    figure all[N_FIGURES] = {
-        {"states", "states", trace->n},
-        {"edges", "edges", trace->n_edges},
-        {"l_entries", "entries of L", l},
-        {"u_entries", "entries of U", u},
-        {"flops", "flops of a theta", trace->flops},
-        {"bytes", "bytes encoded", t->encoded_bytes},
-        {"memory", "bytes in memory", pmi_trace_bytes(trace->n, (size_t)(l + u))},
-    };
-    for (size_t i = 0; i < N_FIGURES; i++) {
-        figures[i] = all[i];
-    }
+    return (figure_list){{{"states", "states", trace->n},
+                          {"edges", "edges", trace->n_edges},
+                          {"l_entries", "entries of L", l},
+                          {"u_entries", "entries of U", u},
+                          {"flops", "flops of a theta", trace->flops},
+                          {"bytes", "bytes encoded", t->encoded_bytes},
+                          {"memory", "bytes in memory", pmi_trace_bytes(trace->n, (size_t)(l + u))}}};
 }
 
 static void write_json(const char *key, const char *digest, const figure *figures, cli_out *out) {
@@ -45,17 +44,16 @@ static void write_json(const char *key, const char *digest, const figure *figure
 
 void cli_trace_write(const cli_trace *t, bool as_json, cli_out *out) {
     char key[PM_DIGEST_HEX], digest[PM_DIGEST_HEX];
-    figure figures[N_FIGURES];
+    const figure_list f = figures_of(t);
     pmi_hex(t->key, key);
     pmi_hex(t->trace.digest, digest);
-    figures_of(t, figures);
     if (as_json) {
-        write_json(key, digest, figures, out);
+        write_json(key, digest, f.all, out);
         return;
     }
     cli_out_format(out, "trace of one strongly connected component\n");
     cli_out_format(out, "  %-18s %s\n  %-18s %s\n", "key", key, "topology digest", digest);
     for (size_t i = 0; i < N_FIGURES; i++) {
-        cli_out_format(out, "  %-18s %llu\n", figures[i].label, (unsigned long long)figures[i].value);
+        cli_out_format(out, "  %-18s %llu\n", f.all[i].label, (unsigned long long)f.all[i].value);
     }
 }

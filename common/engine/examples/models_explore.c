@@ -27,8 +27,10 @@ struct pm_explored {
     size_t capacity;               /* in values */
     uint64_t *multiplier;          /* length: of the hash */
     pm_slot *slots;
-    size_t n_slots; /* a power of two, at most half of them taken */
-    double *coef;   /* 1 + n_params: zero but while an edge is added */
+    size_t n_slots;    /* a power of two, at most half of them taken */
+    double *coef;      /* 1 + n_params: zero but while an edge is added */
+    uint32_t *support; /* length: positions of the values of `state` that are not zero */
+    pm_pool pool;      /* of the arrays of one state */
 };
 
 /* Multilinear hashing (Lemire and Kaser 2014, "Strongly universal string hashing is fast"): the sum changes with a
@@ -147,65 +149,44 @@ static void set_state(struct pm_explored *e, const int32_t *state) {
 
 static pm_status allocate(struct pm_explored *e, pm_error *err) {
     enum { FIRST_SLOTS = 1024 };
-    e->state = pmi_calloc(e->length, sizeof *e->state);
-    e->target = pmi_malloc(e->length, sizeof *e->target);
-    e->multiplier = pmi_malloc(e->length, sizeof *e->multiplier);
-    e->coef = pmi_calloc((size_t)e->n_params + 1, sizeof *e->coef);
-    if (e->state == NULL || e->target == NULL || e->multiplier == NULL || e->coef == NULL) {
-        return pmi_fail_memory(err, "one state of the model", e->length * sizeof *e->multiplier);
-    }
+    e->state = pmi_pool_zeros(&e->pool, e->length, sizeof *e->state);
+    e->target = pmi_pool_array(&e->pool, e->length, sizeof *e->target);
+    e->support = pmi_pool_array(&e->pool, e->length, sizeof *e->support);
+    e->multiplier = pmi_pool_array(&e->pool, e->length, sizeof *e->multiplier);
+    e->coef = pmi_pool_zeros(&e->pool, (size_t)e->n_params + 1, sizeof *e->coef);
+    PM_TRY(pmi_pool_check(&e->pool, err, "one state of the model", e->length * sizeof *e->multiplier));
     pm_random r = {0};
     for (uint32_t i = 0; i < e->length; i++) {
         e->multiplier[i] = pmi_random_next(&r) | 1;
     }
-    pm_status status = pmi_builder_new(e->length, e->n_params, false, &e->builder, err);
-    return status == PM_OK ? grow_table(e, FIRST_SLOTS, err) : status;
+    PM_TRY(pmi_builder_new(e->length, e->n_params, false, &e->builder, err));
+    return grow_table(e, FIRST_SLOTS, err);
 }
 
 /* The start vertex, whose state is all zero as allocated, and the initial state. */
 static pm_status begin(struct pm_explored *e, const int32_t *initial, pm_error *err) {
     uint32_t first;
-    pm_status status = allocate(e, err);
-    PM_THEN(status, add_row(e, e->state, err));
-    if (status == PM_OK) {
-        set_state(e, initial);
-        status = find_or_add(e, &first, err);
-    }
-    if (status == PM_OK) {
-        e->coef[0] = 1;
-        status = pmi_builder_start(e->builder, false, first, e->coef, err);
-        e->coef[0] = 0;
-    }
-    return status;
+    const double one = 1;
+    PM_TRY(allocate(e, err));
+    PM_TRY(add_row(e, e->state, err));
+    set_state(e, initial);
+    PM_TRY(find_or_add(e, &first, err));
+    return pmi_builder_start(e->builder, false, first, &one, err);
 }
 
 /* Rows are appended while this runs: the queue of the breadth-first search is the array of rows itself. */
 static pm_status expand_all(struct pm_explored *e, pm_expand expand, const void *model, pm_error *err) {
-    uint32_t *support;
-    PM_TRY(PM_NEW(&support, e->length, "one state of the model", err));
-    pm_status status = PM_OK;
-    for (e->from = 1; e->from < e->n_rows && status == PM_OK; e->from++) {
+    for (e->from = 1; e->from < e->n_rows; e->from++) {
         set_state(e, e->states + (size_t)e->from * e->length);
-        pm_explorer x = {.state = e->state, .support = support, .explored = e};
+        pm_explorer x = {.state = e->state, .support = e->support, .explored = e};
         for (uint32_t i = 0; i < e->length; i++) {
             if (e->state[i] != 0) {
-                support[x.n_support++] = i;
+                e->support[x.n_support++] = i;
             }
         }
-        status = expand(model, &x, err);
+        PM_TRY(expand(model, &x, err));
     }
-    free(support);
-    return status;
-}
-
-static void free_explored(struct pm_explored *e) {
-    pmi_builder_free(e->builder);
-    free(e->slots);
-    free(e->states);
-    free(e->coef);
-    free(e->multiplier);
-    free(e->target);
-    free(e->state);
+    return PM_OK;
 }
 
 pm_status pmi_explore(uint32_t state_length, uint32_t n_params, const int32_t *initial, pm_expand expand,
@@ -216,9 +197,8 @@ pm_status pmi_explore(uint32_t state_length, uint32_t n_params, const int32_t *i
     PM_THEN(status, expand_all(&e, expand, model, err));
     free(e.slots); /* before the graph is finished, which needs memory of its own */
     free(e.states);
-    e.slots = NULL;
-    e.states = NULL;
     PM_THEN(status, pmi_builder_finish(e.builder, out, err));
-    free_explored(&e);
+    pmi_builder_free(e.builder);
+    pmi_pool_free(&e.pool);
     return status;
 }
