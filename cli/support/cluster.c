@@ -83,11 +83,24 @@ static void close_producer(cli_cluster *c, pm_status st, const pm_error *err) {
     cli_watchdog_stop(&c->watchdog);
 }
 
+static void close_store(cli_cluster *c) {
+    pmi_traces_close(&c->traces);
+    if (c->disk != NULL) {
+        pmi_disk_close(c->disk);
+    }
+    if (c->redis != NULL) {
+        pmi_redis_close(c->redis);
+    }
+    c->traces = (pm_traces){0};
+    c->redis = NULL;
+    c->disk = NULL;
+}
+
 pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err) {
     st = say_time_is_over(c, st, err);
     cli_cluster_release_signals(c);
     cli_console_clear(&c->console);
-    cli_cluster_close_store(c);
+    close_store(c);
     close_producer(c, st, err);
     cli_console_clear(&c->console);
     if (st != PM_OK && c->console.is_json) {
@@ -194,17 +207,4 @@ pm_status cli_cluster_open_producer(cli_cluster *c, bool no_cache, const char *c
                                     pm_error *err) {
     PM_TRY(cli_cluster_open_store(c, no_cache, cache_dir, cache_limit, err));
     return cli_cluster_open_sending(c, err);
-}
-
-void cli_cluster_close_store(cli_cluster *c) {
-    pmi_traces_close(&c->traces);
-    if (c->disk != NULL) {
-        pmi_disk_close(c->disk);
-    }
-    if (c->redis != NULL) {
-        pmi_redis_close(c->redis);
-    }
-    c->traces = (pm_traces){0};
-    c->redis = NULL;
-    c->disk = NULL;
 }

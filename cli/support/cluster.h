@@ -90,9 +90,6 @@ bool cli_cluster_is_stopped(void *ctx);
  * taken away; returns st. */
 pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err);
 
-/* The part of it that waits for nobody: the disk cache, Redis. */
-void cli_cluster_close_store(cli_cluster *c);
-
 /* The part of the help that tells the options that all these commands have. */
 void cli_cluster_help(cli_out *out);
 

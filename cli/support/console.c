@@ -1,11 +1,144 @@
 #include "support/console.h"
 
+#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/utf8.h"
+
+/* ---- lines ---- */
+
+#define TAIL 24 /* kept free for what ends a line */
+
+typedef struct log_line {
+    char text[8 * PM_ERROR_TEXT]; /* what does not fit is left out, and the end tells so: "..." or "cut": true */
+    size_t used;
+} log_line;
+
+typedef struct log_entry {
+    pm_log_level level;
+    const char *text;
+    const pm_log_field *fields;
+    size_t n_fields;
+    double time; /* seconds since 1970; below 0: none */
+} log_entry;
+
+/* Appends all of it or nothing. */
+static bool add(log_line *line, const char *format, ...) PM_PRINTF(2, 3);
+
+static bool add(log_line *line, const char *format, ...) {
+    size_t room = sizeof line->text - line->used - TAIL;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line->text + line->used, room, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= room) {
+        return false;
+    }
+    line->used += (size_t)n;
+    return true;
+}
+
+static void end(log_line *line, const char *tail) {
+    size_t n = strlen(tail);
+    memcpy(line->text + line->used, tail, n + 1);
+    line->used += n;
+}
+
+/* A line break would make two lines of one, and other characters steer the terminal. */
+static bool add_shown(log_line *line, const char *text) {
+    size_t left = strlen(text);
+    bool fits = true;
+    while (fits && left > 0) {
+        char shown[PM_UTF8_SHOWN];
+        size_t taken = pmi_utf8_show(text, left, shown);
+        fits = add(line, "%s", shown);
+        text += taken;
+        left -= taken;
+    }
+    return fits;
+}
+
+/* "phasemill: warning: text name=value ...", with the time before it where there is one. */
+static void log_as_text(const log_entry *entry, log_line *line) {
+    static const char *const labels[] = {"debug: ", "", "warning: ", "error: "};
+    line->used = 0;
+    if (entry->time >= 0) {
+        char time[PM_TIME_TEXT];
+        pmi_time_text(entry->time, time);
+        add(line, "%s ", time);
+    }
+    add(line, "phasemill: %s", labels[entry->level]);
+    bool fits = add_shown(line, entry->text);
+    for (size_t i = 0; fits && i < entry->n_fields; i++) {
+        const pm_log_field *f = &entry->fields[i];
+        fits = f->text != NULL ? add(line, " %s=", f->name) && add_shown(line, f->text)
+                               : add(line, " %s=%.12g", f->name, f->number);
+    }
+    end(line, fits ? "\n" : "...\n");
+}
+
+static bool add_character(log_line *line, const char **at) {
+    const char *c = *at;
+    size_t n;
+    uint32_t code = pmi_utf8_steers(c, strnlen(c, 4), &n);
+    *at += n == 0 ? 1 : n;
+    if (n == 0) {
+        return add(line, "\\ufffd");
+    }
+    if (code != 0) {
+        return add(line, "\\u%04x", (unsigned)code);
+    }
+    return add(line, *c == '"' || *c == '\\' ? "\\%.*s" : "%.*s", (int)n, c);
+}
+
+/* A string, cut where the line is full: the quote after it always fits. */
+static void add_string(log_line *line, const char *text) {
+    if (!add(line, "\"")) {
+        return;
+    }
+    bool fits = true;
+    while (fits && *text != '\0') {
+        fits = add_character(line, &text);
+    }
+    end(line, "\"");
+}
+
+/* {"ts": "2026-01-31T12:00:00.123Z", "level": "warning", "component": ..., "msg": ..., fields} */
+static void log_as_json(const log_entry *entry, const char *component, log_line *line) {
+    static const char *const levels[] = {"debug", "info", "warning", "error"};
+    char time[PM_TIME_TEXT];
+    pmi_time_text(entry->time, time);
+    line->used = 0;
+    add(line, "{\"ts\": \"%s\", \"level\": \"%s\", \"component\": \"%s\", \"msg\": ", time, levels[entry->level],
+        component);
+    add_string(line, entry->text);
+    bool fits = true;
+    for (size_t i = 0; fits && i < entry->n_fields; i++) {
+        const pm_log_field *f = &entry->fields[i];
+        size_t before = line->used;
+        if (f->text != NULL && (fits = strlen(f->text) * 6 + strlen(f->name) + TAIL < sizeof line->text - before)) {
+            add(line, ", \"%s\": ", f->name);
+            add_string(line, f->text);
+        } else if (f->text == NULL) {
+            fits = isfinite(f->number) ? add(line, ", \"%s\": %.15g", f->name, f->number)
+                                       : add(line, ", \"%s\": null", f->name);
+        }
+    }
+    end(line, fits ? "}\n" : ", \"cut\": true}\n");
+}
+
+void cli_log_last_words(const char *text) {
+    log_line line;
+    log_as_text(&(log_entry){.level = PM_LOG_INFO, .text = text, .time = -1}, &line);
+    fwrite(line.text, 1, line.used, stderr);
+}
+
+/* ---- the console ---- */
 
 #define QUIET_SECONDS 1.0 /* work shorter than this shows no progress */
 #define BAR_SECONDS 0.1
@@ -19,27 +152,27 @@ void cli_console_clear(cli_console *console) {
     }
 }
 
-static void show(cli_console *console, const cli_log_entry *entry) {
+static void show(cli_console *console, const log_entry *entry) {
     if (entry->level < console->min) {
         return;
     }
     cli_console_clear(console);
-    cli_log_line line;
+    log_line line;
     if (console->is_json) {
-        cli_log_as_json(entry, console->component, &line);
+        log_as_json(entry, console->component, &line);
     } else {
-        cli_log_as_text(entry, &line);
+        log_as_text(entry, &line);
     }
     fwrite(line.text, 1, line.used, stderr);
 }
 
 static void show_event(void *ctx, pm_log_level level, const char *text, const pm_log_field *fields, size_t n_fields) {
     cli_console *console = ctx;
-    show(console, &(cli_log_entry){.level = level,
-                                   .text = text,
-                                   .fields = fields,
-                                   .n_fields = n_fields,
-                                   .time = console->is_json || console->has_times ? pmi_now() : -1});
+    show(console, &(log_entry){.level = level,
+                               .text = text,
+                               .fields = fields,
+                               .n_fields = n_fields,
+                               .time = console->is_json || console->has_times ? pmi_now() : -1});
 }
 
 static void show_line(void *ctx, pm_log_level level, const char *text) {

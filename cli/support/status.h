@@ -52,12 +52,6 @@ pm_status cli_status_look(cli_status_source *source, cli_status *out, pm_error *
 void cli_status_free(cli_status *status);
 void cli_status_source_close(cli_status_source *source);
 
-/* Units of a partition that are not committed. */
-uint64_t cli_lag_of(const pm_lag *lag);
-
-/* The unit's place in words ("running on WORKER", "queued") into `text`. */
-void cli_unit_state(const cli_status *status, const pm_job_view *job, const pm_unit_view *unit, char *text, size_t n);
-
 /* One job's detail follows the overview when `detail` is not NULL. */
 void cli_status_text(const cli_status *status, const pm_job_view *detail, cli_out *out);
 void cli_status_json(const cli_status *status, const pm_job_view *detail, cli_out *out);

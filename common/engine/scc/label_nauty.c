@@ -31,45 +31,29 @@ typedef struct task {
     graph *dense, *dense_canonical; /* NULL: sparse */
     bool own_stack, symmetric, found;
     double seconds, spent; /* of processor time: that may be spent, that the own thread has spent */
+    pm_pool pool;          /* of the arrays */
 } task;
-
-static void task_free(task *t) {
-    free(t->lab);
-    free(t->ptn);
-    free(t->orbits);
-    free(t->row);
-    free(t->degree);
-    free(t->col);
-    free(t->dense);
-    free(t->dense_canonical);
-}
 
 static pm_status task_new(const pm_digraph *g, task *t, pm_error *err) {
     size_t n = g->n, edges = g->row[n], words = (n + WORDSIZE - 1) / WORDSIZE;
     bool is_dense = n * words <= 4 * (n + edges);
-    *t = (task){.n = n,
-                .edges = edges,
-                .words = words,
-                .lab = pmi_malloc(n, sizeof *t->lab),
-                .ptn = pmi_malloc(n, sizeof *t->ptn),
-                .orbits = pmi_malloc(n, sizeof *t->orbits),
-                .own_stack = n > SHALLOW_STATES};
-    bool fits = t->lab != NULL && t->ptn != NULL && t->orbits != NULL;
+    *t = (task){.n = n, .edges = edges, .words = words, .own_stack = n > SHALLOW_STATES};
+    t->lab = pmi_pool_array(&t->pool, n, sizeof *t->lab);
+    t->ptn = pmi_pool_array(&t->pool, n, sizeof *t->ptn);
+    t->orbits = pmi_pool_array(&t->pool, n, sizeof *t->orbits);
     if (is_dense) {
-        t->dense = pmi_calloc(n * words, sizeof *t->dense);
-        t->dense_canonical = pmi_calloc(n * words, sizeof *t->dense_canonical);
-        fits = fits && t->dense != NULL && t->dense_canonical != NULL;
+        t->dense = pmi_pool_zeros(&t->pool, n * words, sizeof *t->dense);
+        t->dense_canonical = pmi_pool_zeros(&t->pool, n * words, sizeof *t->dense_canonical);
     } else {
-        t->row = pmi_malloc(n, sizeof *t->row);
-        t->degree = pmi_malloc(n, sizeof *t->degree);
-        t->col = pmi_malloc(edges, sizeof *t->col);
-        fits = fits && t->row != NULL && t->degree != NULL && t->col != NULL;
+        t->row = pmi_pool_array(&t->pool, n, sizeof *t->row);
+        t->degree = pmi_pool_array(&t->pool, n, sizeof *t->degree);
+        t->col = pmi_pool_array(&t->pool, edges, sizeof *t->col);
     }
-    if (!fits) {
-        task_free(t);
-        return pmi_fail_memory(err, "the canonical form of an SCC", n * 24 + edges * 4);
+    pm_status st = pmi_pool_check(&t->pool, err, "the canonical form of an SCC", n * 24 + edges * 4);
+    if (st != PM_OK) {
+        pmi_pool_free(&t->pool);
     }
-    return PM_OK;
+    return st;
 }
 
 /* Whether every edge has one back; `mark` has n values. */
@@ -198,6 +182,6 @@ pm_status pmi_label_nauty(const pm_digraph *g, const pm_cells *cells, double *li
     for (uint32_t i = 0; st == PM_OK && t.found && i < g->n; i++) {
         order[i] = (uint32_t)t.lab[i];
     }
-    task_free(&t);
+    pmi_pool_free(&t.pool);
     return st;
 }
