@@ -231,9 +231,7 @@ static pm_status remove_damaged(cli_cache *cache, const verification *v, pm_erro
 static pm_status run_verify(cli_cache *cache, pm_error *err) {
     verification v = {.log = &cache->console.log};
     pm_status st = pmi_disk_each(cache->disk, verify_item, &v, err);
-    if (st == PM_OK && cache->options.remove) {
-        st = remove_damaged(cache, &v, err);
-    }
+    PM_THEN(st, cache->options.remove ? remove_damaged(cache, &v, err) : PM_OK);
     if (st == PM_OK && v.n_damaged > 0) {
         st = pmi_fail(err, PM_EDATA, "%zu of %zu entries are damaged%s", v.n_damaged, v.entries,
                       cache->options.remove ? " and were removed" : "; --remove takes them out");

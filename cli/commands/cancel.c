@@ -48,9 +48,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     cli_operands operands = {.min = 1, .max = 1, .what = "JOB"};
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
-    if (st == PM_OK && !is_done) {
-        st = cancel(&c, operands.values[0], &o, err);
-    }
+    PM_THEN(st, !is_done ? cancel(&c, operands.values[0], &o, err) : PM_OK);
     return cli_cluster_close(&c, st, err);
 }
 

@@ -63,9 +63,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     cli_job job = {.manifest = {0}};
     bool is_done;
     pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_COLLECT, argc, argv, &job.options, &is_done, err);
-    if (st == PM_OK && !is_done) {
-        st = run_steps(&job, err);
-    }
+    PM_THEN(st, !is_done ? run_steps(&job, err) : PM_OK);
     return cli_job_close(&job, st, err);
 }
 

@@ -273,15 +273,11 @@ static pm_status serve(dead_command *dead, const subcommand *sub, pm_error *err)
     selection chosen = {0};
     pm_status st = cli_cluster_kafka_options(&dead->cluster, err);
     PM_THEN(st, cli_cluster_limit(&dead->cluster, (double)dead->options.timeout, err));
-    if (st == PM_OK && sub->needs_redis) {
-        st = cli_cluster_open_redis(&dead->cluster, err);
-    }
+    PM_THEN(st, sub->needs_redis ? cli_cluster_open_redis(&dead->cluster, err) : PM_OK);
     cli_cluster_waits_for(&dead->cluster, sub->needs_redis ? "Kafka or Redis" : "Kafka");
     PM_THEN(st, read_letters(dead, err));
     PM_THEN(st, select_letters(dead, &chosen, err));
-    if (st == PM_OK && !sub->needs_choice) {
-        st = cli_cluster_limit(&dead->cluster, 0, err);
-    }
+    PM_THEN(st, !sub->needs_choice ? cli_cluster_limit(&dead->cluster, 0, err) : PM_OK);
     dead->post = (pm_letter_post){.kafka = &dead->cluster.kafka,
                                   .redis = dead->cluster.redis,
                                   .deadline = &dead->cluster.deadline,

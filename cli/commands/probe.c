@@ -177,9 +177,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     if (st == PM_OK && !is_done && o.sequential && o.rate != NULL) {
         st = pmi_fail(err, PM_EUSAGE, "probe: --rate and --sequential contradict each other");
     }
-    if (st == PM_OK && !is_done) {
-        st = serve(&c, &o, err);
-    }
+    PM_THEN(st, !is_done ? serve(&c, &o, err) : PM_OK);
     return cli_cluster_close(&c, st, err);
 }
 

@@ -89,9 +89,7 @@ static pm_status serve(cli_cluster *c, const char *text, const status_options *o
     cli_status_source source = {.cluster = c, .max = o->max, .max_units = OPEN_UNITS, .job = text == NULL ? NULL : job};
     pm_status st = open_servers(c, err);
     PM_THEN(st, cli_cluster_limit(c, (double)o->timeout, err));
-    if (st == PM_OK && text != NULL) {
-        st = pmi_job_find(c->redis, text, job, err);
-    }
+    PM_THEN(st, text != NULL ? pmi_job_find(c->redis, text, job, err) : PM_OK);
     PM_THEN(st, o->watch ? watch(&source, o, err) : look_once(&source, o, err));
     cli_cluster_limit_closing(c, st, err);
     cli_status_source_close(&source);

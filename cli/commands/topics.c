@@ -85,9 +85,9 @@ static pm_status ensure(cli_cluster *c, const topics_options *o, rd_kafka_t *rk,
 
 static pm_status open_and_ensure(cli_cluster *c, const topics_options *o, pm_error *err) {
     rd_kafka_t *rk = NULL;
-    pm_kafka_health *health = pmi_calloc(1, sizeof *health);
-    pm_status st =
-        health != NULL ? cli_cluster_kafka_options(c, err) : pmi_fail_memory(err, "a handle's health", sizeof *health);
+    pm_kafka_health *health;
+    PM_TRY(PM_ZEROS(&health, 1, "a handle's health", err));
+    pm_status st = cli_cluster_kafka_options(c, err);
     if (st == PM_OK) {
         health->log = &c->console.log;
         cli_cluster_waits_for(c, "Kafka");
@@ -110,9 +110,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     cli_operands operands = {.what = "nothing"};
     bool is_done;
     pm_status st = cli_cluster_parse(&c, self, argc, argv, options, &o, &operands, &is_done, err);
-    if (st == PM_OK && !is_done) {
-        st = open_and_ensure(&c, &o, err);
-    }
+    PM_THEN(st, !is_done ? open_and_ensure(&c, &o, err) : PM_OK);
     return cli_cluster_close(&c, st, err);
 }
 

@@ -180,9 +180,7 @@ typedef struct batch {
 } batch;
 
 static pm_status put_batch(pm_disk *disk, batch *b, pm_status st, pm_error *err) {
-    if (st == PM_OK && b->n > 0) {
-        st = pmi_disk_put(disk, b->entries, b->n, err);
-    }
+    PM_THEN(st, b->n > 0 ? pmi_disk_put(disk, b->entries, b->n, err) : PM_OK);
     for (size_t i = 0; i < b->n; i++) {
         pmi_buffer_free(&b->buffers[i]);
     }
@@ -207,8 +205,9 @@ static pm_status put_all(pm_disk *disk, const path_list *list, batch *b, pm_erro
 
 pm_status cli_cache_import(cli_cache *cache, pm_error *err) {
     path_list list = {0};
-    batch *b = pmi_calloc(1, sizeof *b);
-    pm_status st = b == NULL ? pmi_fail_memory(err, "a batch of entries", sizeof *b) : list_paths(cache, &list, err);
+    batch *b;
+    PM_TRY(PM_ZEROS(&b, 1, "a batch of entries", err));
+    pm_status st = list_paths(cache, &list, err);
     PM_THEN(st, check_all(&list, err));
     PM_THEN(st, put_all(cache->disk, &list, b, err));
     PM_THEN(st, cli_show_count(list.n, "entries imported", err));

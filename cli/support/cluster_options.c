@@ -269,9 +269,7 @@ pm_status cli_cluster_kafka_options(cli_cluster *c, pm_error *err) {
 
 pm_status cli_cluster_redis_options(cli_cluster *c, pm_error *err) {
     pm_status st = pmi_settings_redis(&c->settings, &c->redis_options, err);
-    if (st == PM_OK && c->seal == NULL) {
-        st = pmi_settings_seal(&c->settings, &c->seal, err);
-    }
+    PM_THEN(st, c->seal == NULL ? pmi_settings_seal(&c->settings, &c->seal, err) : PM_OK);
     c->redis_options.seal = c->seal;
     return st;
 }

@@ -45,10 +45,7 @@ static pm_status copy_running(const pm_worker_message *message, cli_worker_view 
 
 static pm_status see_worker(void *ctx, const pm_worker_message *message, pm_error *err) {
     cli_status *status = ctx;
-    if (!pmi_reserve((void **)&status->workers, &status->worker_capacity, status->n_workers + 1,
-                     sizeof *status->workers)) {
-        return pmi_fail_memory(err, "workers", (status->n_workers + 1) * sizeof *status->workers);
-    }
+    PM_TRY(PM_GROW(&status->workers, &status->worker_capacity, status->n_workers + 1, "workers", err));
     cli_worker_view *worker = &status->workers[status->n_workers++];
     *worker = (cli_worker_view){.started = message->started,
                                 .time = message->time,
@@ -85,10 +82,7 @@ static pm_status look_at_jobs(cli_status_source *source, cli_status *out, pm_err
     uint8_t(*jobs)[PM_DIGEST_BYTES] = NULL;
     size_t n = 1;
     pm_status st = source->job != NULL ? PM_OK : pmi_board_jobs(redis, source->max, &jobs, &n, err);
-    if (st == PM_OK) {
-        out->jobs = pmi_calloc(n, sizeof *out->jobs);
-        st = out->jobs != NULL ? PM_OK : pmi_fail_memory(err, "jobs", n * sizeof *out->jobs);
-    }
+    PM_THEN(st, PM_ZEROS(&out->jobs, n, "jobs", err));
     PM_THEN(st, source->job != NULL
                     ? look_at_one(source, out, err)
                     : pmi_jobs_glance(redis, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, n, out->jobs, &out->n_jobs, err));

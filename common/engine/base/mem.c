@@ -158,9 +158,7 @@ pm_status pmi_file_read(const char *path, pm_buffer *out, pm_error *err) {
     while (st == PM_OK && (got = fread(block, 1, sizeof block, file)) > 0) {
         st = pmi_buffer_add(out, block, got, err);
     }
-    if (st == PM_OK && ferror(file)) {
-        st = pmi_fail(err, PM_EIO, "file \"%s\" cannot be read: %s", path, strerror(errno));
-    }
+    PM_THEN(st, ferror(file) ? pmi_fail(err, PM_EIO, "file \"%s\" cannot be read: %s", path, strerror(errno)) : PM_OK);
     fclose(file);
     return st;
 }

@@ -283,9 +283,7 @@ static int open_file(pm_disk *disk, const char *path, bool resets, sqlite3 **db)
     (void)sqlite3_extended_result_codes(*db, 1);
     PM_THEN(rc, sqlite3_busy_handler(*db, wait_for_lock, disk));
     PM_THEN(rc, harden(*db));
-    if (rc == SQLITE_OK && resets) {
-        rc = sqlite3_db_config(*db, SQLITE_DBCONFIG_RESET_DATABASE, 1, NULL);
-    }
+    PM_THEN(rc, resets ? sqlite3_db_config(*db, SQLITE_DBCONFIG_RESET_DATABASE, 1, NULL) : PM_OK);
     return rc == SQLITE_OK ? sqlite3_exec(*db, settings, NULL, NULL, NULL) : rc;
 }
 

@@ -159,8 +159,8 @@ static pm_status refill(window *w, const pm_source *source, size_t *got, pm_erro
     w->before += w->at;
     w->size -= w->at;
     w->at = 0;
-    if (w->size == w->capacity && !pmi_reserve((void **)&w->bytes, &w->capacity, w->capacity + 1, 1)) {
-        return pmi_fail_memory(err, "a MessagePack string", w->capacity + 1);
+    if (w->size == w->capacity) {
+        PM_TRY(PM_GROW(&w->bytes, &w->capacity, w->capacity + 1, "a MessagePack string", err));
     }
     pm_status st = source->read(source->ctx, w->bytes + w->size, w->capacity - w->size, got, err);
     w->size += *got;
@@ -217,10 +217,8 @@ static pm_status parse(struct unpack_context *parser, window *w, const pm_source
 
 pm_status pmi_msgpack_read(const pm_source *source, const pm_event_sink *sink, pm_error *err) {
     struct unpack_context parser;
-    window w = {.bytes = pmi_malloc(FIRST_BUFFER, 1), .capacity = FIRST_BUFFER};
-    if (w.bytes == NULL) {
-        return pmi_fail_memory(err, "the MessagePack parser", FIRST_BUFFER);
-    }
+    window w = {.capacity = FIRST_BUFFER};
+    PM_TRY(PM_NEW(&w.bytes, FIRST_BUFFER, "the MessagePack parser", err));
     memset(&parser, 0, sizeof parser);
     parser.user = (unpack_user){.sink = sink, .err = err};
     unpack_init(&parser);

@@ -31,7 +31,7 @@ typedef struct pm_terms {
 void pmi_terms_subtract(pm_terms *terms, const pm_graph *graph, const double *theta, const uint32_t *weight,
                         size_t n_weights);
 
-/* ---- graphs whose rows are normalized (normalize.c) ---- */
+/* ---- graphs whose rows are normalized ---- */
 
 /* The weights out of each row, self-loops included, are divided by their sum at every theta, as phasic does where
  * was_dph is set; a row of zeros stays as it is. Numbers the weights anew, so that two edges have the same number only

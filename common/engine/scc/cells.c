@@ -7,10 +7,8 @@
 /* ---- partitions ---- */
 
 static pm_status cells_alloc(uint32_t n, pm_cells *out, pm_error *err) {
-    *out = (pm_cells){.n = n, .vertex = pmi_malloc(n, 4 * sizeof *out->vertex)};
-    if (out->vertex == NULL) {
-        return pmi_fail_memory(err, "a partition of states", (size_t)n * 16);
-    }
+    *out = (pm_cells){.n = n};
+    PM_TRY(PM_NEW(&out->vertex, 4 * (size_t)n, "a partition of states", err));
     out->place = out->vertex + n;
     out->cell = out->place + n;
     out->size = out->cell + n;
@@ -124,11 +122,9 @@ typedef struct refiner {
 
 static pm_status refiner_new(pm_cells *cells, refiner *r, pm_error *err) {
     size_t n = cells->n;
-    uint32_t *zeros = pmi_calloc(n, 9 * sizeof *zeros);
+    uint32_t *zeros;
+    PM_TRY(PM_ZEROS(&zeros, 9 * n, "refining a partition of states", err));
     *r = (refiner){.cells = cells, .count = zeros};
-    if (zeros == NULL) {
-        return pmi_fail_memory(err, "refining a partition of states", n * 36);
-    }
     r->hit = zeros + n;
     r->touched = zeros + 2 * n;
     r->waiting = zeros + 3 * n;

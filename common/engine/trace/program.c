@@ -304,9 +304,7 @@ pm_status pmi_program_stitch(const pm_graph *graph, const pm_split *split, const
     PM_THEN(st, place_states(graph, split, instances, out, err));
     PM_THEN(st, count_edges(split, out, err));
     PM_THEN(st, place_edges(split, out, err));
-    if (st == PM_OK && graph->is_discrete) {
-        st = place_loops(graph, out, err);
-    }
+    PM_THEN(st, graph->is_discrete ? place_loops(graph, out, err) : PM_OK);
     if (st == PM_OK) {
         place_levels(split, out);
         add_costs(out);

@@ -436,12 +436,8 @@ pm_status pmi_record(const pm_canon *canon, const pm_record_options *options, pm
         s.names[i] = i;
     }
     st = options->effort == PM_EFFORT_FAST ? try_amd(&s, NULL, err) : try_balanced(&s, err);
-    if (st == PM_OK && options->effort == PM_EFFORT_BEST && !is_perfect(&s)) {
-        st = try_best(&s, err);
-    }
-    if (st == PM_OK && s.best.n == 0) {
-        st = does_not_fit(&s, options->memory, err);
-    }
+    PM_THEN(st, options->effort == PM_EFFORT_BEST && !is_perfect(&s) ? try_best(&s, err) : PM_OK);
+    PM_THEN(st, s.best.n == 0 ? does_not_fit(&s, options->memory, err) : PM_OK);
     if (st == PM_OK) {
         memcpy(s.best.digest, canon->digest, PM_DIGEST_BYTES);
         st = pmi_plan_new(&s.best, t, out, err);
