@@ -80,22 +80,22 @@ static void run(const bench_case *bench, bool each) {
 
 int main(int argc, char **argv) {
     static const bench_case rows[] = {{"islands", {100}, 1},
-                {"jsfs", {5, 5}, 2},
-                {"jsfs", {6, 6}, 2},
-                {"rabbits", {100}, 1},
-                {"rabbits", {300}, 1},
-                {"random", {500, 4, 1, 1}, 4},
-                {"random", {500, 10, 2, 1}, 4},
-                {"random", {500, 50, 1, 1}, 4},
-                {"random", {200, 50, 3, 1}, 4},
-                {"random", {50, 200, 1, 1}, 4},
-                {"random", {20, 1000, 1, 1}, 4},
-                {"random", {5, 1000, 3, 1}, 4},
-                {"tandem", {30, 30}, 2},
-                {"tandem", {100, 100}, 2},
-                {"two-locus-arg", {6}, 1},
-                {"two-locus-arg", {7}, 1},
-                {"two-locus-arg", {8}, 1}};
+                                      {"jsfs", {5, 5}, 2},
+                                      {"jsfs", {6, 6}, 2},
+                                      {"rabbits", {100}, 1},
+                                      {"rabbits", {300}, 1},
+                                      {"random", {500, 4, 1, 1}, 4},
+                                      {"random", {500, 10, 2, 1}, 4},
+                                      {"random", {500, 50, 1, 1}, 4},
+                                      {"random", {200, 50, 3, 1}, 4},
+                                      {"random", {50, 200, 1, 1}, 4},
+                                      {"random", {20, 1000, 1, 1}, 4},
+                                      {"random", {5, 1000, 3, 1}, 4},
+                                      {"tandem", {30, 30}, 2},
+                                      {"tandem", {100, 100}, 2},
+                                      {"two-locus-arg", {6}, 1},
+                                      {"two-locus-arg", {7}, 1},
+                                      {"two-locus-arg", {8}, 1}};
     bool each = argc > 1 && strcmp(argv[1], "each") == 0;
     int next = each ? 2 : 1;
     if (next < argc) {

@@ -121,9 +121,9 @@ static void run(const bench_case *bench, size_t rounds) {
         record(graph, effort, rounds, &f);
         fetch(graph, effort, rounds, &f);
         char name[BENCH_NAME];
-        printf("%-22s %-9s %8u %8.1f %9.1f %9.1f %6.2fx %8.1f %8.1f %9.2f %9.3f %8.2f\n", bench_name(bench, name), bench_efforts[effort],
-               f.n_distinct, 1e3 * f.split, 1e3 * f.one, 1e3 * f.two, f.one / f.two, 1e3 * f.fetch, 1e3 * f.stitch,
-               1e-6 * (double)f.flops, 1e-6 * (double)f.encoded,
+        printf("%-22s %-9s %8u %8.1f %9.1f %9.1f %6.2fx %8.1f %8.1f %9.2f %9.3f %8.2f\n", bench_name(bench, name),
+               bench_efforts[effort], f.n_distinct, 1e3 * f.split, 1e3 * f.one, 1e3 * f.two, f.one / f.two,
+               1e3 * f.fetch, 1e3 * f.stitch, 1e-6 * (double)f.flops, 1e-6 * (double)f.encoded,
                (double)f.encoded / (double)(f.fill == 0 ? 1 : f.fill));
         fflush(stdout);
     }
@@ -132,9 +132,9 @@ static void run(const bench_case *bench, size_t rounds) {
 
 int main(int argc, char **argv) {
     static const bench_case rows[] = {{"islands", {100}, 1},           {"jsfs", {6, 6}, 2},
-                {"rabbits", {300}, 1},           {"random", {2000, 50, 1, 1}, 4},
-                {"random", {2000, 50, 3, 1}, 4}, {"tandem", {100, 100}, 2},
-                {"two-locus-arg", {8}, 1}};
+                                      {"rabbits", {300}, 1},           {"random", {2000, 50, 1, 1}, 4},
+                                      {"random", {2000, 50, 3, 1}, 4}, {"tandem", {100, 100}, 2},
+                                      {"two-locus-arg", {8}, 1}};
     size_t rounds = 3;
     int next = 1;
     if (argc > 2 && strcmp(argv[1], "--seen") == 0) {

@@ -131,8 +131,8 @@ static pm_status make_mm1k(const int64_t *args, pm_graph **out, pm_error *err) {
 
 /* ---- coalescent models of population genetics ---- */
 
-/* Every pair of lineages that can meet coalesces at the same rate, so that the weight of an event is the number of pairs
- * (or of lineages) it can happen to. */
+/* Every pair of lineages that can meet coalesces at the same rate, so that the weight of an event is the number of
+ * pairs (or of lineages) it can happen to. */
 
 /* Pairs of one lineage of type i and one of type j. */
 static double count_pairs(const int32_t *state, uint32_t i, uint32_t j) {
