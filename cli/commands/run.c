@@ -93,6 +93,7 @@ const cli_command cli_run = {
         "  --rewards F         reward vectors, one in each row: a value for every row of the graph, written as "
         "--theta\n"
         "                      is; moments are then of the accumulated rewards\n"
+        "  --invalid-rows R    rows of theta that cannot be evaluated: error (default), or nan: they fail alone\n"
         "  --gradient          derivatives in theta of moments, pdf and cdf besides\n"
         "  --covariance        covariance matrix of the rewards, or variance of the time without rewards\n"
         "  --pdf, --cdf        density (probability, when discrete) and distribution function of the time at --times\n"

@@ -21,6 +21,8 @@ pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
     free(v->moments);
     free(v->covariance);
     free(v->moments_gradient);
+    free(v->status);
+    free(job->result.invalid);
     free(v->pdf_gradient);
     free(v->cdf_gradient);
     free(v->survival_gradient);
@@ -238,11 +240,31 @@ pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err) {
 
 /* ---- evaluation and output ---- */
 
+static void note_invalid(void *ctx, size_t row, const pm_error *error) {
+    cli_job *job = ctx;
+    cli_result *r = &job->result;
+    if (!pmi_reserve((void **)&r->invalid, &r->invalid_capacity, r->n_invalid + 1, sizeof *r->invalid)) {
+        r->invalid_lost = true;
+        return;
+    }
+    r->invalid[r->n_invalid++] = (cli_invalid_row){.row = row, .error = *error};
+    pmi_logf(&job->cluster.console.log, PM_LOG_WARNING, "%s", error->text);
+}
+
 pm_status cli_job_evaluate(cli_job *job, pm_error *err) {
+    pm_result *v = &job->result.values;
     double start = pmi_seconds();
-    pm_status st = pm_evaluate(job->model, &job->request, &job->result.values, err);
+    if (job->options.invalid_rows != 0) {
+        v->status = pmi_calloc(job->request.n_theta, sizeof *v->status);
+        v->invalid = note_invalid;
+        v->invalid_ctx = job;
+        if (v->status == NULL) {
+            return pmi_fail_memory(err, "the status of rows", job->request.n_theta * sizeof *v->status);
+        }
+    }
+    PM_TRY(pm_evaluate(job->model, &job->request, v, err));
     job->result.seconds_evaluate = pmi_seconds() - start;
-    return st;
+    return job->result.invalid_lost ? pmi_fail_memory(err, "rows that are not valid", job->request.n_theta) : PM_OK;
 }
 
 pm_status cli_job_write(cli_job *job, pm_error *err) {

@@ -1,5 +1,6 @@
 #include "support/json_writer.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -49,7 +50,11 @@ cli_json *cli_json_key(cli_json *j, const char *key) {
 
 void cli_json_number(cli_json *j, double value) {
     separate(j);
-    cli_out_format(j->out, "%.17g", value);
+    if (isfinite(value)) {
+        cli_out_format(j->out, "%.17g", value);
+    } else {
+        cli_out_text(j->out, "null");
+    }
 }
 
 void cli_json_count(cli_json *j, uint64_t value) {

@@ -12,7 +12,7 @@ typedef struct cli_json {
 void cli_json_open(cli_json *j, char bracket);        /* '{' or '[' */
 void cli_json_close(cli_json *j, char bracket);       /* '}' or ']' */
 cli_json *cli_json_key(cli_json *j, const char *key); /* returns j, for the value to follow */
-void cli_json_number(cli_json *j, double value);      /* 17 significant digits; the value must be finite */
+void cli_json_number(cli_json *j, double value);      /* 17 significant digits; null when not finite */
 void cli_json_count(cli_json *j, uint64_t value);
 void cli_json_string(cli_json *j, const char *text);
 void cli_json_text(cli_json *j, const char *text);           /* NULL is null */

@@ -32,9 +32,10 @@ bool cli_result_has_atom(const cli_result *r) {
     return false;
 }
 
-static pm_status check_array(const char *name, const double *values, size_t rows, size_t width, pm_error *err) {
+static pm_status check_array(const char *name, const double *values, const pm_status *status, size_t rows, size_t width,
+                             pm_error *err) {
     for (size_t i = 0; values != NULL && i < rows * width; i++) {
-        if (!isfinite(values[i])) {
+        if (!isfinite(values[i]) && (status == NULL || status[i / width] == PM_OK)) {
             return pmi_fail(err, PM_ESOFTWARE,
                             "internal error: %s of theta row %zu holds %g, which is not a number to give out; please "
                             "report it with the graph and theta",
@@ -65,7 +66,7 @@ pm_status cli_result_check(const cli_result *r, pm_error *err) {
         {"the gradient of survival", r->values.survival_gradient, q->n_times * p},
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        PM_TRY(check_array(arrays[i].name, arrays[i].values, q->n_theta, arrays[i].width, err));
+        PM_TRY(check_array(arrays[i].name, arrays[i].values, r->values.status, q->n_theta, arrays[i].width, err));
     }
     return PM_OK;
 }
@@ -118,6 +119,18 @@ static void write_gradient(cli_json *j, const cli_result *r) {
     put_array(j, "cdf", v->cdf_gradient, 3, b, t, p);
     put_array(j, "survival", v->survival_gradient, 3, b, t, p);
     cli_json_close(j, '}');
+}
+
+static void write_invalid(cli_json *j, const cli_result *r) {
+    cli_json_open(cli_json_key(j, "invalid"), '[');
+    for (size_t i = 0; i < r->n_invalid; i++) {
+        cli_json_open(j, '{');
+        cli_json_count(cli_json_key(j, "row"), r->invalid[i].row);
+        cli_json_count(cli_json_key(j, "code"), (uint64_t)r->invalid[i].error.code);
+        cli_json_string(cli_json_key(j, "error"), r->invalid[i].error.text);
+        cli_json_close(j, '}');
+    }
+    cli_json_close(j, ']');
 }
 
 static void write_method(cli_json *j, const cli_result *r) {
@@ -194,6 +207,9 @@ void cli_result_json(const cli_result *r, cli_out *out) {
     if (r->request->gradient) {
         write_gradient(&j, r);
     }
+    if (r->values.status != NULL) {
+        write_invalid(&j, r);
+    }
     write_method(&j, r);
     write_sccs(&j, &r->model);
     write_seconds(&j, r, write_start);
@@ -218,8 +234,17 @@ static void begin_row(const csv_row *row, const char *quantity) {
     cli_out_format(row->out, ",%s", quantity);
 }
 
-/* After the value: with derivatives among the lines there is a column for their parameter. */
-static void end_row(const csv_row *row) {
+/* The value, empty where its row could not be evaluated. */
+static void write_value(const csv_row *row, double value) {
+    cli_out_text(row->out, ",");
+    if (isfinite(value)) {
+        cli_out_format(row->out, "%.17g", value);
+    }
+}
+
+/* With derivatives among the lines there is a column for their parameter. */
+static void end_row(const csv_row *row, double value) {
+    write_value(row, value);
     cli_out_text(row->out, row->r->request->gradient ? ",\n" : "\n");
 }
 
@@ -232,11 +257,11 @@ static void write_moments(const csv_row *row) {
             double value = row->r->values.moments[(row->b * n_rewards + f) * q->n_moments + k];
             begin_row(row, quantity);
             if (q->n_rewards > 0) {
-                cli_out_format(row->out, ",%zu,,%zu,,%.17g", f, k + 1, value);
-                end_row(row);
+                cli_out_format(row->out, ",%zu,,%zu,", f, k + 1);
+                end_row(row, value);
             } else {
-                cli_out_format(row->out, ",,,%zu,,%.17g", k + 1, value);
-                end_row(row);
+                cli_out_format(row->out, ",,,%zu,", k + 1);
+                end_row(row, value);
             }
         }
     }
@@ -246,8 +271,8 @@ static void write_covariance(const csv_row *row) {
     size_t n = cli_result_rewards(row->r->request);
     for (size_t i = 0; i < n * n; i++) {
         begin_row(row, "covariance");
-        cli_out_format(row->out, ",%zu,%zu,,,%.17g", i / n, i % n, row->r->values.covariance[row->b * n * n + i]);
-        end_row(row);
+        cli_out_format(row->out, ",%zu,%zu,,", i / n, i % n);
+        end_row(row, row->r->values.covariance[row->b * n * n + i]);
     }
 }
 
@@ -256,8 +281,8 @@ static void write_over_times(const csv_row *row, const char *quantity, const dou
     const double *times = cli_result_times(q, row->b);
     for (size_t t = 0; values != NULL && t < q->n_times; t++) {
         begin_row(row, quantity);
-        cli_out_format(row->out, ",,,,%.17g,%.17g", times[t], values[row->b * q->n_times + t]);
-        end_row(row);
+        cli_out_format(row->out, ",,,,%.17g", times[t]);
+        end_row(row, values[row->b * q->n_times + t]);
     }
 }
 
@@ -265,7 +290,9 @@ static void write_over_times(const csv_row *row, const char *quantity, const dou
 static void write_gradient_of(const csv_row *row, const char *quantity, const char *place, const double *values) {
     for (size_t p = 0; p < row->r->graph->n_params; p++) {
         begin_row(row, quantity);
-        cli_out_format(row->out, ",%s,%.17g,%zu\n", place, values[p], p);
+        cli_out_format(row->out, ",%s", place);
+        write_value(row, values[p]);
+        cli_out_format(row->out, ",%zu\n", p);
     }
 }
 
@@ -304,13 +331,13 @@ static void write_theta_row(const csv_row *row) {
     }
     if (row->r->request->n_times > 0 || v->atom[row->b] > 0) {
         begin_row(row, "atom");
-        cli_out_format(row->out, ",,,,,%.17g", v->atom[row->b]);
-        end_row(row);
+        cli_out_text(row->out, ",,,,");
+        end_row(row, v->atom[row->b]);
     }
     if (v->absorption != NULL) {
         begin_row(row, "absorption");
-        cli_out_format(row->out, ",,,,,%.17g", v->absorption[row->b]);
-        end_row(row);
+        cli_out_text(row->out, ",,,,");
+        end_row(row, v->absorption[row->b]);
     }
     write_over_times(row, "pdf", v->pdf);
     write_over_times(row, "cdf", v->cdf);

@@ -5,11 +5,20 @@
 #include "graph/graph.h"
 #include "support/output.h"
 
+/* A row of theta that could not be evaluated. */
+typedef struct cli_invalid_row {
+    size_t row;
+    pm_error error;
+} cli_invalid_row;
+
 typedef struct cli_result {
     const pm_graph *graph;
     const pm_request *request;
-    pm_result values; /* NULL for what is not needed; atom is always there */
-    bool covariance;  /* was asked for */
+    pm_result values;         /* NULL for what is not needed; atom is always there */
+    bool covariance;          /* was asked for */
+    cli_invalid_row *invalid; /* n_invalid rows, whose values are NaN */
+    size_t n_invalid, invalid_capacity;
+    bool invalid_lost; /* memory for one of them was out */
     pm_model_report model;
     const char *isa;
     unsigned threads;

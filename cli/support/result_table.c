@@ -238,6 +238,13 @@ static void heading(const cli_result *r, cli_out *out) {
     }
 }
 
+static void invalid_table(const cli_result *r, cli_out *out) {
+    cli_out_text(out, "\nRows that could not be evaluated\n\n");
+    for (size_t i = 0; i < r->n_invalid; i++) {
+        cli_out_format(out, "%s\n", r->invalid[i].error.text);
+    }
+}
+
 void cli_result_table(const cli_result *r, cli_out *out) {
     double total = r->seconds_read + r->model.seconds_split + r->model.seconds_record + r->model.seconds_stitch +
                    r->seconds_evaluate;
@@ -259,6 +266,9 @@ void cli_result_table(const cli_result *r, cli_out *out) {
         density_table(r, out);
     }
     gradient_tables(r, out);
+    if (r->n_invalid > 0) {
+        invalid_table(r, out);
+    }
     cli_out_format(out, "\n%.3g s (read %.2g, record %.2g, evaluate %.2g) on %u %s, kernels for %s\n", total,
                    r->seconds_read, r->model.seconds_record, r->seconds_evaluate, r->threads,
                    r->threads == 1 ? "thread" : "threads", r->isa);

@@ -14,6 +14,7 @@
 #define MAX_SECONDS ((size_t)1 << 31)
 
 static const cli_choice methods[] = {{"uniformization", 1}, {0}};
+static const cli_choice invalid_rows[] = {{"error", 0}, {"nan", 1}, {0}};
 static const cli_choice efforts[] = {
     {"fast", PM_EFFORT_FAST}, {"balanced", PM_EFFORT_BALANCED}, {"best", PM_EFFORT_BEST}, {0}};
 static const cli_choice formats[] = {{"table", WRITE_TABLE},
@@ -36,6 +37,7 @@ static const cli_choice formats[] = {{"table", WRITE_TABLE},
         {"cdf", CLI_FLAG, FIELD(cdf), 0, 0, NULL}, {"covariance", CLI_FLAG, FIELD(covariance), 0, 0, NULL},            \
         {"factorial", CLI_FLAG, FIELD(factorial), 0, 0, NULL}, {"gradient", CLI_FLAG, FIELD(gradient), 0, 0, NULL},    \
         {"method", CLI_CHOICE, FIELD(method), 0, 0, methods},                                                          \
+        {"invalid-rows", CLI_CHOICE, FIELD(invalid_rows), 0, 0, invalid_rows},                                         \
         {"tolerance", CLI_FRACTION, FIELD(tolerance), 0, 0, NULL},                                                     \
         {"tail-accuracy", CLI_FLAG, FIELD(tail_accuracy), 0, 0, NULL},                                                 \
         {"threads", CLI_COUNT, FIELD(threads), 1, MAX_THREADS, NULL},                                                  \
@@ -202,6 +204,11 @@ static pm_status check_evaluate(cli_run_options *o, cli_run_role role, pm_error 
     o->on_cluster = strcmp(o->evaluate, "cluster") == 0;
     if (!o->on_cluster && strcmp(o->evaluate, "local") != 0) {
         return pmi_fail(err, PM_EUSAGE, "--evaluate: found \"%s\", expected local or cluster", o->evaluate);
+    }
+    if (o->on_cluster && o->invalid_rows != 0) {
+        return pmi_fail(err, PM_EUSAGE,
+                        "--evaluate cluster: a row that workers cannot evaluate fails its batch; leave --evaluate out "
+                        "for --invalid-rows nan");
     }
     if (o->on_cluster && o->gradient) {
         return pmi_fail(err, PM_EUSAGE,

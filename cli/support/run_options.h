@@ -16,6 +16,7 @@ typedef struct cli_run_options {
     size_t moments;                      /* 0: not asked for */
     bool pdf, cdf, covariance, factorial, gradient;
     int method;
+    int invalid_rows; /* whether rows that cannot be evaluated fail the run (0) or alone (1) */
     double tolerance; /* 0: not given */
     bool tail_accuracy;
     const char *strategy;

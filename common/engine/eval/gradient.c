@@ -6,8 +6,8 @@
 
 #include "graph/weights.h"
 
-/* What rounding leaves of a derivative in doubles, relative to the sum of its absolute terms. The largest that was found,
- * over eight models and up to eight decades of rates, is 8e-15. */
+/* What rounding leaves of a derivative in doubles, relative to the sum of its absolute terms. The largest that was
+ * found, over eight models and up to eight decades of rates, is 8e-15. */
 #define ROUNDING 0x1p-46
 
 /* A derivative in doubles is good when that is at most this part of it. */
