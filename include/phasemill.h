@@ -61,7 +61,8 @@ typedef struct pm_log_field {
     double number;
 } pm_log_field;
 
-/* Where log lines and progress go. The library calls it from the thread that called the library only.
+/* Where log lines and progress go. The library calls it from the thread that called the library only, or in a forked
+ * child from one that this thread waits for.
  * A NULL pm_log or function is silence. */
 typedef struct pm_log {
     void *ctx;

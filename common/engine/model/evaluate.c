@@ -4,6 +4,7 @@
 
 #include "base/float_env.h"
 #include "base/mem.h"
+#include "base/team.h"
 #include "eval/density.h"
 #include "eval/density_gradient.h"
 #include "eval/moments.h"
@@ -328,6 +329,20 @@ static pm_status evaluate_rows(const pm_model *m, const pm_request *r, pm_result
     return PM_OK;
 }
 
+typedef struct evaluation_call {
+    const pm_model *model;
+    const pm_request *request;
+    pm_result *result;
+} evaluation_call;
+
+static pm_status run_call(void *ctx, pm_error *err) {
+    const evaluation_call *c = ctx;
+    pm_float_env before = pmi_float_enter();
+    pm_status st = (c->result->status != NULL ? evaluate_rows : evaluate_batch)(c->model, c->request, c->result, err);
+    pmi_float_leave(before);
+    return st;
+}
+
 pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err) {
     static const double no_parameters = 0;
     pm_request r = *request;
@@ -348,8 +363,6 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
                         "the model was made with `defective`: derivatives of moments given absorption are not "
                         "computed; ask for those of pdf and cdf alone");
     }
-    pm_float_env before = pmi_float_enter();
-    pm_status st = (result->status != NULL ? evaluate_rows : evaluate_batch)(model, &r, result, err);
-    pmi_float_leave(before);
-    return st;
+    evaluation_call call = {.model = model, .request = &r, .result = result};
+    return r.threads == 1 ? run_call(&call, err) : pmi_team_lead(run_call, &call, err);
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "base/team.h"
 #include "cache/disk.h"
 
 void pm_model_options_default(pm_model_options *options) {
@@ -85,15 +86,26 @@ static pm_status record(pm_model *m, const pm_trace_source *source, const pm_mod
     return PM_OK;
 }
 
-static pm_status make(pm_model *m, const pm_trace_source *source, const pm_model_options *options,
-                      pm_model_report *report, pm_error *err) {
+/* What a model is made from. */
+typedef struct making {
+    pm_model *model;
+    const pm_trace_source *source;
+    const pm_model_options *options;
+    pm_model_report *report;
+} making;
+
+static pm_status make(void *ctx, pm_error *err) {
+    const making *from = ctx;
+    pm_model *m = from->model;
+    const pm_model_options *options = from->options;
+    pm_model_report *report = from->report;
     const pm_analysis *a = &m->analysis;
     PM_TRY(pmi_isa_choose(options->isa, &m->isa, err));
     PM_TRY(pmi_row_sums_new(a->graph, &a->split, m->defective, &m->row_sums, err));
     if (a->is_defective) {
         PM_TRY(make_restricted(m, options, report, err));
     } else if (!options->densities_only) {
-        PM_TRY(record(m, source, options, report, err));
+        PM_TRY(record(m, from->source, options, report, err));
     }
     report->sccs_total = a->split.n_total;
     report->sccs_nontrivial = a->split.n_nontrivial;
@@ -116,7 +128,8 @@ pm_status pmi_model_of(pm_analysis *analysis, const pm_trace_source *source, con
                     .densities_only = options->densities_only,
                     .log = options->log};
     pm_model_report made = {0};
-    pm_status st = make(m, source, options, &made, err);
+    making from = {.model = m, .source = source, .options = options, .report = &made};
+    pm_status st = pmi_team_lead(make, &from, err);
     if (st == PM_OK) {
         *analysis = (pm_analysis){0};
         *out = m;
