@@ -43,8 +43,13 @@ static inline void pmi_settle(double *high, double *low) {
     *high = sum;
 }
 
-/* a / b for a double b: one step of long division. */
+/* a / b for a double b: one step of long division. Both are made smaller where Dekker's splitting would overflow. */
 static inline pm_pair pmi_divide(pm_pair a, double b) {
+    if (b > 0x1p990) {
+        a.high *= 0x1p-64;
+        a.low *= 0x1p-64;
+        b *= 0x1p-64;
+    }
     double quotient = a.high / b, product = quotient * b;
     double rest = ((a.high - product) - pmi_product_rest(quotient, b, product)) + a.low;
     pm_pair result = {.high = quotient, .low = rest / b};
