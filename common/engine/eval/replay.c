@@ -381,9 +381,9 @@ static double coefficient(const pm_replay_setup *s, size_t k, size_t l, double r
 static pm_wide wide_coefficient(const pm_replay_setup *s, size_t k, size_t l, double r) {
     pm_wide c = pmi_wide_of(is_discrete(s) ? 1 : r);
     for (size_t i = 0; is_discrete(s) && i < k - l; i++) {
-        double choose = (double)(k - i) / (double)(i + 1);
-        c = pmi_wide_multiply(pmi_wide_multiply(c, pmi_wide_of(choose)),
-                              pmi_wide_of(s->request->factorial ? r - (double)i : r));
+        c = pmi_wide_multiply(pmi_wide_multiply(c, pmi_wide_of((double)(k - i))),
+                              pmi_wide_invert(pmi_wide_of((double)(i + 1))));
+        c = pmi_wide_multiply(c, pmi_wide_of(s->request->factorial ? r - (double)i : r));
     }
     return c;
 }
