@@ -21,12 +21,14 @@
 #define MOST_WORK 1e12
 #define WORK_PER_SECOND 1e9
 
-/* One row of theta at work. Values come as slots of `width` = 1 + P doubles: a value and its derivatives. */
+/* One row of theta at work. Values come as slots of `width` = 1 + P doubles: a value and its derivatives, each times a
+ * power of two near its parameter, so that none is far from the size of its value. */
 typedef struct row_at_work {
     const pm_chain *chain;
     const pm_request *request;
     size_t row, width;
     const double *theta, *start, *times; /* of this row */
+    int *unit;                           /* P: the exponents of these powers */
     double lambda;                       /* 1 when discrete */
     double exponent;
     double *table, *keep;         /* n_weights and n slots: probabilities of an edge, and of staying, in a step */
@@ -57,6 +59,7 @@ static pm_status row_new(const pm_chain *chain, const pm_request *request, row_a
     out->a = pmi_pool_array(&out->pool, CHUNK, slot);
     out->c = pmi_pool_array(&out->pool, CHUNK, slot);
     out->s = pmi_pool_array(&out->pool, CHUNK, slot);
+    out->unit = pmi_pool_array(&out->pool, width, sizeof *out->unit);
     out->absorbed = pmi_pool_array(&out->pool, 1, slot);
     out->pdf = pmi_pool_array(&out->pool, request->n_times, slot);
     out->cdf = pmi_pool_array(&out->pool, request->n_times, slot);
@@ -72,13 +75,27 @@ static double coefficient(const pm_graph *g, size_t w, size_t p) {
     return g->weights[w * (1 + (size_t)g->n_params) + 1 + p];
 }
 
+/* Of a parameter that is zero: that of the others. */
+static void set_units(const row_at_work *r) {
+    int largest = -1100;
+    for (size_t p = 0; p + 1 < r->width; p++) {
+        if (r->theta[p] != 0.0) {
+            int exponent = ilogb(r->theta[p]);
+            largest = exponent > largest ? exponent : largest;
+        }
+    }
+    for (size_t p = 0; p + 1 < r->width; p++) {
+        r->unit[p] = r->theta[p] != 0.0 ? ilogb(r->theta[p]) : largest > -1100 ? largest : 0;
+    }
+}
+
 static void set_weights(const row_at_work *r) {
     const pm_graph *g = r->chain->graph;
     for (size_t w = 0; w < g->n_weights; w++) {
         double *slot = r->table + w * r->width;
         slot[0] = pmi_graph_weight(g, (uint32_t)w, r->theta);
         for (size_t p = 1; p < r->width; p++) {
-            slot[p] = coefficient(g, w, p - 1);
+            slot[p] = ldexp(coefficient(g, w, p - 1), r->unit[p - 1]);
         }
     }
 }
@@ -164,25 +181,35 @@ static void set_rates(row_at_work *r) {
     }
 }
 
-/* The start distribution, a_s / sum a, and its derivatives; what starts in an absorbing state is absorbed. */
+/* The derivative of start weight s by parameter p, in wide numbers: weights and their sum may leave the doubles. */
+static pm_wide start_change(const row_at_work *r, size_t s, size_t p) {
+    const pm_graph *g = r->chain->graph;
+    return pmi_wide_multiply(pmi_wide_of(coefficient(g, g->start_weight[s], p)), pmi_wide_of(ldexp(1.0, r->unit[p])));
+}
+
+/* The start distribution, a_s / sum a, and its derivatives, (a_s' - a_s sum a' / sum a) / sum a; what starts in an
+ * absorbing state is absorbed. */
 static void set_start(row_at_work *r) {
     const pm_chain *c = r->chain;
     const pm_graph *g = c->graph;
-    double total = 0.0;
+    pm_wide total = pmi_wide_of(0);
     memset(r->now, 0, c->n * r->width * sizeof *r->now);
     memset(r->absorbed, 0, r->width * sizeof *r->absorbed);
     for (size_t s = 0; s < g->n_starts; s++) {
-        total += pmi_graph_weight(g, g->start_weight[s], r->theta);
+        total = pmi_wide_add(total, pmi_graph_weight_wide(g, g->start_weight[s], r->theta));
     }
+    pm_wide inverse = pmi_wide_invert(total);
     for (size_t p = 0; p < r->width; p++) {
-        double change = 0.0;
+        pm_wide change = pmi_wide_of(0);
         for (size_t s = 0; p > 0 && s < g->n_starts; s++) {
-            change += coefficient(g, g->start_weight[s], p - 1);
+            change = pmi_wide_sum(change, start_change(r, s, p - 1));
         }
         for (size_t s = 0; s < g->n_starts; s++) {
             double value = r->start[s];
             if (p > 0) {
-                value = (coefficient(g, g->start_weight[s], p - 1) - value * change) / total;
+                pm_wide moved = pmi_wide_multiply(pmi_wide_of(value), change);
+                moved = pmi_wide_difference(start_change(r, s, p - 1), moved);
+                value = pmi_wide_double(pmi_wide_multiply(moved, inverse));
             }
             uint32_t state = c->start_state[s];
             double *to = state < c->n ? r->now + state * r->width : state == PM_START_ABSORBED ? r->absorbed : NULL;
@@ -269,7 +296,7 @@ static void mix(const row_at_work *r, size_t t, uint64_t first, size_t n) {
         bool is_fresh = k == from || k % FRESH == 0 || weight < DBL_MIN;
         weight = is_fresh ? pmi_poisson(k, x) : weight * (x / (double)k);
         size_t at = (size_t)(k - first) * r->width, to = t * r->width;
-        add_slot(r->pdf + to, r->a + at, weight * r->lambda, r->width);
+        add_slot(r->pdf + to, r->a + at, weight, r->width);
         add_slot(r->cdf + to, r->c + at, weight, r->width);
         add_slot(r->survival + to, r->s + at, weight, r->width);
     }
@@ -334,19 +361,42 @@ static void run_steps(row_at_work *r) {
     }
 }
 
-static void write_row(const row_at_work *r, pm_result *result) {
+/* By parameter p. The pdf is lambda times its sum. Each of cdf and survival changes by minus what the other does: the
+ * smaller one knows it best. */
+static double derivative_of(const row_at_work *r, size_t t, size_t p, const double *sums) {
+    size_t at = t * r->width;
+    int exponent = 0;
+    if (sums == r->pdf) {
+        double mantissa = frexp(r->lambda, &exponent);
+        return ldexp(sums[at + 1 + p] * mantissa, exponent - r->unit[p]);
+    }
+    double of_cdf = r->cdf[at] < r->survival[at] ? r->cdf[at + 1 + p] : -r->survival[at + 1 + p];
+    return ldexp(sums == r->cdf ? of_cdf : -of_cdf, -r->unit[p]);
+}
+
+static pm_status write_row(const row_at_work *r, pm_result *result, pm_error *err) {
     size_t n_params = r->width - 1, times = r->request->n_times;
     const struct {
+        const char *name;
         double *to;
         const double *sums;
-    } outputs[] = {
-        {result->pdf_gradient, r->pdf}, {result->cdf_gradient, r->cdf}, {result->survival_gradient, r->survival}};
+    } outputs[] = {{"pdf", result->pdf_gradient, r->pdf},
+                   {"cdf", result->cdf_gradient, r->cdf},
+                   {"survival", result->survival_gradient, r->survival}};
     for (size_t q = 0; q < sizeof outputs / sizeof *outputs; q++) {
-        for (size_t t = 0; outputs[q].to != NULL && t < times; t++) {
-            memcpy(outputs[q].to + (r->row * times + t) * n_params, outputs[q].sums + t * r->width + 1,
-                   n_params * sizeof(double));
+        for (size_t i = 0; outputs[q].to != NULL && i < times * n_params; i++) {
+            size_t t = i / n_params, p = i % n_params;
+            double value = derivative_of(r, t, p, outputs[q].sums);
+            if (!isfinite(value)) {
+                return pmi_fail(err, PM_EDATA,
+                                "theta row %zu: the derivative of %s at time %g in parameter %zu overflows double "
+                                "precision; rescale theta",
+                                r->row, outputs[q].name, r->times[t], p);
+            }
+            outputs[q].to[r->row * times * n_params + i] = value;
         }
     }
+    return PM_OK;
 }
 
 static pm_status run_row(row_at_work *r, const double *start, pm_result *result, pm_error *err) {
@@ -354,14 +404,16 @@ static pm_status run_row(row_at_work *r, const double *start, pm_result *result,
     r->theta = q->theta + r->row * r->chain->graph->n_params;
     r->start = start + r->row * r->chain->graph->n_starts;
     r->times = q->times + (q->times_per_theta ? r->row * q->n_times : 0);
+    set_units(r);
     set_rates(r);
     set_start(r);
     set_windows(r);
     clear_sums(r);
     PM_TRY(check_work(r, err));
+    pm_float_mode mode = pmi_denormals_flush();
     run_steps(r);
-    write_row(r, result);
-    return PM_OK;
+    pmi_denormals_restore(mode);
+    return write_row(r, result, err);
 }
 
 /* ---- all rows ---- */
@@ -426,9 +478,7 @@ pm_status pmi_density_gradient(const pm_chain *chain, const pm_request *request,
 #pragma omp parallel num_threads(threads)
     {
         pm_float_env before = pmi_float_enter();
-        pm_float_mode mode = pmi_denormals_flush();
         run_share(chain, request, start, result, &failed);
-        pmi_denormals_restore(mode);
         pmi_float_leave(before);
     }
     if (failed.error.code != PM_OK) {

@@ -3,7 +3,8 @@
  * With lambda held fixed, pdf(t) = lambda sum_k Pois(k; lambda t) a_k changes by that of a_k alone, and so on. The
  * vectors v_k of the steps and their derivatives by each parameter go side by side:
  *     v_{k+1} = v_k P,      dv_{k+1} = dv_k P + v_k dP.
- * Every quantity has a sum of its own; none is one minus another. */
+ * What cdf gains survival loses: both have a sum of their own, and the smaller of the two gives the derivative of both.
+ */
 #ifndef PM_EVAL_DENSITY_GRADIENT_H
 #define PM_EVAL_DENSITY_GRADIENT_H
 
