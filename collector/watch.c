@@ -320,7 +320,7 @@ static pm_status give_up(const watcher *w, pm_error *err) {
         "%s: %zu of %zu items of job %s are missing after %.1f s; %zu workers are alive%s%s. The job goes on; "
         "`phasemill collect %s` takes it up again",
         stopped ? "stopped" : "time is over (--timeout)", w->n_missing, w->options->n_items, job, pmi_seconds() - begun,
-        workers, st == PM_OK ? "" : "; ", why.text, job);
+        workers, st == PM_OK ? "" : "; ", st == PM_OK ? "" : why.text, job);
 }
 
 static pm_status watch(watcher *w, pm_error *err) {

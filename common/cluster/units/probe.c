@@ -350,6 +350,7 @@ pm_status pmi_probe_run(pm_probe *probe, pm_error *err) {
     }
     if (probe->events != NULL) {
         pmi_reader_close(probe->events);
+        probe->events = NULL;
     }
     return st;
 }

@@ -30,10 +30,11 @@ void pmi_error_shift_row(pm_error *err, size_t first);
 /* The error of an allocation of `bytes` for `what`. */
 pm_status pmi_fail_memory(pm_error *err, const char *what, size_t bytes);
 
-/* Where a function owns nothing: leaves it with the status of a step that failed. */
+/* Where a function owns nothing: leaves it with the status of a step that failed: a pm_status, or as of SQLite an int,
+ * of which 0 is success, too. */
 #define PM_TRY(step)                                                                                                   \
     do {                                                                                                               \
-        const pm_status pm_tried = (step);                                                                             \
+        const __typeof__(step) pm_tried = (step);                                                                      \
         if (pm_tried != PM_OK) {                                                                                       \
             return pm_tried;                                                                                           \
         }                                                                                                              \

@@ -440,10 +440,7 @@ pm_status pmi_gradient_precise(const pm_evaluation *e, size_t row, pm_error *err
     dual_row d = {.e = e, .row = row, .setup = dual_setup(e)};
     const pm_graph *g = e->context->graph;
     double memory = (double)e->context->memory / e->threads, bytes = (double)pmi_replay_lane_bytes(&d.setup);
-    unsigned lanes = pmi_lanes_for(g->n_params);
-    while (lanes > 1 && bytes * lanes > memory) {
-        lanes = pmi_fewer_lanes(lanes);
-    }
+    unsigned lanes = g->n_params == 1 || 4 * bytes > memory ? 1 : 4;
     if (bytes * lanes > memory) {
         return pmi_fail(err, PM_EOSERR,
                         "theta row %zu: derivatives in extended precision of %u states with %zu reward vectors and %zu "

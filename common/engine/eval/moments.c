@@ -10,14 +10,15 @@
 #include "base/mem.h"
 #include "eval/gradient.h"
 
-unsigned pmi_lanes_for(size_t rows) {
+/* The fewest lanes that hold so many rows, 16 for more than that. */
+static unsigned lanes_for(size_t rows) {
     if (rows <= 1) {
         return 1;
     }
     return rows <= 4 ? 4 : rows <= 8 ? 8 : 16;
 }
 
-unsigned pmi_fewer_lanes(unsigned lanes) {
+static unsigned fewer_lanes(unsigned lanes) {
     return lanes > 4 ? lanes / 2 : 1;
 }
 
@@ -161,9 +162,9 @@ static unsigned choose_wide_lanes(const pm_evaluation *e, size_t bytes, size_t r
     if (e->fast.kernels != NULL) {
         memory -= (double)fast_bytes(&e->fast) * e->fast.kernels->lanes;
     }
-    unsigned lanes = pmi_lanes_for(rows);
+    unsigned lanes = lanes_for(rows);
     while (lanes > 1 && (double)bytes * lanes > memory) {
-        lanes = pmi_fewer_lanes(lanes);
+        lanes = fewer_lanes(lanes);
     }
     return (double)bytes * lanes > memory ? 0 : lanes;
 }
@@ -235,9 +236,9 @@ unsigned pmi_moments_lanes(const pm_moments_context *context, const pm_request *
     }
     size_t rows = (request->n_theta + threads - 1) / threads;
     size_t bytes = is_fast(context, request) ? sizeof(double) : 3 * sizeof(double);
-    unsigned lanes = pmi_lanes_for(rows);
+    unsigned lanes = lanes_for(rows);
     while (lanes > 4 && context->program->largest_u > CACHED_BYTES / (lanes * bytes)) {
-        lanes = pmi_fewer_lanes(lanes);
+        lanes = fewer_lanes(lanes);
     }
     return lanes;
 }
@@ -279,7 +280,7 @@ static pm_status choose_size(pm_evaluation *e, pm_error *err) {
     unsigned lanes = pmi_moments_lanes(context, e->request, e->threads);
     double bytes = (double)lane_bytes(e), memory = (double)context->memory;
     while (lanes > 1 && e->request->lanes == 0 && bytes * lanes * e->threads > memory) {
-        lanes = pmi_fewer_lanes(lanes);
+        lanes = fewer_lanes(lanes);
     }
     while (e->threads > 1 && bytes * lanes * e->threads > memory) {
         e->threads--;

@@ -28,10 +28,6 @@ size_t pmi_moments_lane_bytes(const pm_moments_context *context, const pm_reques
 /* The lanes that a batch of n_theta rows runs with. */
 unsigned pmi_moments_lanes(const pm_moments_context *context, const pm_request *request, unsigned threads);
 
-/* The fewest lanes that hold so many rows, 16 for more than that; and the next smaller number of lanes. */
-unsigned pmi_lanes_for(size_t rows);
-unsigned pmi_fewer_lanes(unsigned lanes);
-
 /* ---- what eval/moments.c, gradient.c and covariance.c share ---- */
 
 typedef struct pm_evaluation {

@@ -118,6 +118,10 @@ pm_status pmi_topology_is_strong(const pm_topology *topology, bool *is_strong, p
     bool *seen = pmi_pool_zeros(&pool, n, 2 * sizeof *seen);
     uint32_t *stack = pmi_pool_array(&pool, n, sizeof *stack);
     pm_status st = pmi_pool_check(&pool, err, "the ways through an SCC", n * sizeof *stack);
+    if (st == PM_OK && topology->row[n] > PM_DIGRAPH_EDGES) {
+        st = pmi_fail(err, PM_EDATA, "an SCC of %zu inner edges; at most %zu are taken", topology->row[n],
+                      PM_DIGRAPH_EDGES);
+    }
     PM_THEN(st, pmi_digraph_of_topology(topology, &g, err));
     if (st == PM_OK) {
         *is_strong =

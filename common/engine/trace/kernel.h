@@ -89,7 +89,7 @@ typedef struct pm_kernels {
     void (*solve_transposed)(const pm_scc_view *scc, const pm_factors *f, double *all);
 } pm_kernels;
 
-/* The kernels for 1, 4, 8 or 16 lanes; NULL for another number, or no instruction set. */
+/* The kernels for 1, 4, 8 or 16 lanes (dual ones: 1 or 4); NULL for another number, or no instruction set. */
 const pm_kernels *pmi_kernels_get(pm_isa isa, unsigned lanes, pm_number_kind kind);
 
 #endif
