@@ -431,16 +431,18 @@ static unsigned choose_threads(const pm_request *request, size_t bytes, size_t m
 
 /* The first failure in the order of rows is the one reported, whatever the threads do. */
 typedef struct failure {
+    omp_lock_t lock;
     size_t row;
     pm_error error;
 } failure;
 
 static void note_failure(failure *f, size_t row, const pm_error *err) {
-#pragma omp critical(pm_density_gradient)
+    omp_set_lock(&f->lock);
     if (f->error.code == PM_OK || row < f->row) {
         f->row = row;
         f->error = *err;
     }
+    omp_unset_lock(&f->lock);
 }
 
 static void run_share(const pm_chain *chain, const pm_request *request, const double *start, pm_result *result,
@@ -475,12 +477,14 @@ pm_status pmi_density_gradient(const pm_chain *chain, const pm_request *request,
     if (threads == 0) {
         return PM_OK;
     }
+    omp_init_lock(&failed.lock);
 #pragma omp parallel num_threads(threads)
     {
         pm_float_env before = pmi_float_enter();
         run_share(chain, request, start, result, &failed);
         pmi_float_leave(before);
     }
+    omp_destroy_lock(&failed.lock);
     if (failed.error.code != PM_OK) {
         if (err != NULL) {
             *err = failed.error;
