@@ -18,19 +18,15 @@ static const pm_log *log_of(const cli_job *job) {
 
 pm_status cli_job_close(cli_job *job, pm_status st, pm_error *err) {
     pm_result *v = &job->result.values;
-    free(v->moments);
-    free(v->covariance);
-    free(v->moments_gradient);
+    pm_row_array arrays[PM_RESULT_ARRAYS];
+    if (job->graph != NULL) { /* before there is a graph, nothing is allocated */
+        pmi_result_arrays(job->graph, &job->request, v, arrays);
+        for (size_t i = 0; i < PM_RESULT_ARRAYS; i++) {
+            free(*arrays[i].values);
+        }
+    }
     free(v->status);
     free(job->result.invalid);
-    free(v->pdf_gradient);
-    free(v->cdf_gradient);
-    free(v->survival_gradient);
-    free(v->atom);
-    free(v->absorption);
-    free(v->pdf);
-    free(v->cdf);
-    free(v->survival);
     pm_model_free(job->model);
     pmi_analysis_free(&job->analysis);
     pmi_buffer_free(&job->manifest);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "model/model.h"
 #include "support/json_writer.h"
 
 size_t cli_result_rewards(const pm_request *request) {
@@ -32,41 +33,25 @@ bool cli_result_has_atom(const cli_result *r) {
     return false;
 }
 
-static pm_status check_array(const char *name, const double *values, const pm_status *status, size_t rows, size_t width,
-                             pm_error *err) {
-    for (size_t i = 0; values != NULL && i < rows * width; i++) {
-        if (!isfinite(values[i]) && (status == NULL || status[i / width] == PM_OK)) {
+static pm_status check_array(const pm_row_array *array, const pm_status *status, size_t rows, pm_error *err) {
+    const double *values = *array->values;
+    for (size_t i = 0; values != NULL && i < rows * array->width; i++) {
+        if (!isfinite(values[i]) && (status == NULL || status[i / array->width] == PM_OK)) {
             return pmi_fail(err, PM_ESOFTWARE,
                             "internal error: %s of theta row %zu holds %g, which is not a number to give out; please "
                             "report it with the graph and theta",
-                            name, i / width, values[i]);
+                            array->name, i / array->width, values[i]);
         }
     }
     return PM_OK;
 }
 
 pm_status cli_result_check(const cli_result *r, pm_error *err) {
-    const pm_request *q = r->request;
-    size_t f = cli_result_rewards(q), p = r->graph->n_params;
-    const struct {
-        const char *name;
-        const double *values;
-        size_t width;
-    } arrays[] = {
-        {"moments", r->values.moments, f * q->n_moments},
-        {"covariance", r->values.covariance, f * f},
-        {"atom", r->values.atom, 1},
-        {"absorption", r->values.absorption, 1},
-        {"pdf", r->values.pdf, q->n_times},
-        {"cdf", r->values.cdf, q->n_times},
-        {"survival", r->values.survival, q->n_times},
-        {"the gradient of moments", r->values.moments_gradient, f * q->n_moments * p},
-        {"the gradient of pdf", r->values.pdf_gradient, q->n_times * p},
-        {"the gradient of cdf", r->values.cdf_gradient, q->n_times * p},
-        {"the gradient of survival", r->values.survival_gradient, q->n_times * p},
-    };
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        PM_TRY(check_array(arrays[i].name, arrays[i].values, r->values.status, q->n_theta, arrays[i].width, err));
+    pm_result values = r->values;
+    pm_row_array arrays[PM_RESULT_ARRAYS];
+    pmi_result_arrays(r->graph, r->request, &values, arrays);
+    for (size_t i = 0; i < PM_RESULT_ARRAYS; i++) {
+        PM_TRY(check_array(&arrays[i], values.status, r->request->n_theta, err));
     }
     return PM_OK;
 }

@@ -235,6 +235,7 @@ static pm_status check_submission(const cli_run_options *o, pm_error *err) {
                       {o->covariance, "--covariance"},
                       {o->factorial, "--factorial"},
                       {o->gradient, "--gradient"},
+                      {o->invalid_rows != 0, "--invalid-rows"},
                       {o->output != NULL, "--output"},
                       {o->evaluate != NULL, "--evaluate"}};
     for (size_t i = 0; !o->wait && i < sizeof evaluation / sizeof *evaluation; i++) {

@@ -141,7 +141,7 @@ static pm_status densities(const pm_model *m, const pm_request *r, const double 
     }
     PM_TRY(pmi_model_chain(m, &chain, err));
     PM_TRY(pmi_density_evaluate(chain, m->isa, r, start, result, m->log, err));
-    return r->gradient ? pmi_density_gradient(chain, r, start, m->memory, result, err) : PM_OK;
+    return r->gradient ? pmi_density_gradient(chain, r, start, m->memory, m->log, result, err) : PM_OK;
 }
 
 static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start *start, pm_result *result,
@@ -168,41 +168,33 @@ static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start
 
 /* ---- rows of a request, and of its results ---- */
 
-enum { N_ARRAYS = 11 };
-
-/* The arrays of a result that have values for each row of theta, and how many. */
-typedef struct row_array {
-    double **values;
-    size_t width;
-} row_array;
-
-static void list_arrays(const pm_graph *g, const pm_request *r, pm_result *result, row_array out[N_ARRAYS]) {
+void pmi_result_arrays(const pm_graph *g, const pm_request *r, pm_result *result, pm_row_array out[PM_RESULT_ARRAYS]) {
     size_t f = r->n_rewards == 0 ? 1 : r->n_rewards, k = r->n_moments, t = r->n_times, p = g->n_params;
-    const row_array arrays[N_ARRAYS] = {{&result->moments, f * k},
-                                        {&result->covariance, f * f},
-                                        {&result->atom, 1},
-                                        {&result->absorption, 1},
-                                        {&result->pdf, t},
-                                        {&result->cdf, t},
-                                        {&result->survival, t},
-                                        {&result->moments_gradient, f * k * p},
-                                        {&result->pdf_gradient, t * p},
-                                        {&result->cdf_gradient, t * p},
-                                        {&result->survival_gradient, t * p}};
+    const pm_row_array arrays[PM_RESULT_ARRAYS] = {{"moments", &result->moments, f * k},
+                                                   {"covariance", &result->covariance, f * f},
+                                                   {"atom", &result->atom, 1},
+                                                   {"absorption", &result->absorption, 1},
+                                                   {"pdf", &result->pdf, t},
+                                                   {"cdf", &result->cdf, t},
+                                                   {"survival", &result->survival, t},
+                                                   {"moments_gradient", &result->moments_gradient, f * k * p},
+                                                   {"pdf_gradient", &result->pdf_gradient, t * p},
+                                                   {"cdf_gradient", &result->cdf_gradient, t * p},
+                                                   {"survival_gradient", &result->survival_gradient, t * p}};
     memcpy(out, arrays, sizeof arrays);
 }
 
 /* Rows first..first+count-1 of a request and of its results. */
 static void narrow(const pm_graph *g, const pm_request *r, const pm_result *result, size_t first, size_t count,
                    pm_request *rows, pm_result *out) {
-    row_array arrays[N_ARRAYS];
+    pm_row_array arrays[PM_RESULT_ARRAYS];
     *rows = *r;
     rows->n_theta = count;
     rows->theta = r->theta + first * g->n_params;
     rows->times = r->times_per_theta ? r->times + first * r->n_times : r->times;
     *out = *result;
-    list_arrays(g, r, out, arrays);
-    for (size_t i = 0; i < N_ARRAYS; i++) {
+    pmi_result_arrays(g, r, out, arrays);
+    for (size_t i = 0; i < PM_RESULT_ARRAYS; i++) {
         if (*arrays[i].values != NULL) {
             *arrays[i].values += first * arrays[i].width;
         }
@@ -273,9 +265,9 @@ static pm_status evaluate_batch(const pm_model *m, const pm_request *r, pm_resul
 }
 
 static void refuse_row(const pm_model *m, const pm_request *r, pm_result *result, size_t row, const pm_error *why) {
-    row_array arrays[N_ARRAYS];
-    list_arrays(m->analysis.graph, r, result, arrays);
-    for (size_t i = 0; i < N_ARRAYS; i++) {
+    pm_row_array arrays[PM_RESULT_ARRAYS];
+    pmi_result_arrays(m->analysis.graph, r, result, arrays);
+    for (size_t i = 0; i < PM_RESULT_ARRAYS; i++) {
         for (size_t k = 0; *arrays[i].values != NULL && k < arrays[i].width; k++) {
             (*arrays[i].values)[row * arrays[i].width + k] = NAN;
         }

@@ -38,6 +38,18 @@ pm_status pmi_model_of(pm_analysis *analysis, const pm_trace_source *source, con
 /* The chain of a model, laid out at the first call; the model keeps it. Any number of threads may call at once. */
 pm_status pmi_model_chain(const pm_model *model, const pm_chain **out, pm_error *err);
 
+/* The arrays of a result that have `width` values for each row of theta; *values is NULL for those not wanted. */
+enum { PM_RESULT_ARRAYS = 11 };
+
+typedef struct pm_row_array {
+    const char *name;
+    double **values;
+    size_t width;
+} pm_row_array;
+
+void pmi_result_arrays(const pm_graph *graph, const pm_request *request, pm_result *result,
+                       pm_row_array out[PM_RESULT_ARRAYS]);
+
 /* What pm_evaluate checks of a request before it begins: shapes, buffers, numbers that are not finite. */
 pm_status pmi_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err);
 
