@@ -183,7 +183,7 @@ typedef struct pm_request {
     bool factorial;        /* discrete graphs: factorial moments E[Y(Y-1)..(Y-k+1)] instead of raw ones */
     size_t n_rewards;      /* F; 0: one reward vector of all ones */
     const double *rewards; /* (F, n), a value for each row of the graph; that of the start vertex is not used */
-    bool gradient;         /* the derivatives in theta of moments, pdf and cdf, too */
+    bool gradient;         /* the derivatives in theta of moments, pdf and cdf, too; of covariances there are none */
     bool covariance;       /* the covariance matrix of the rewards: about ten times the work of a moment */
 
     size_t n_times;      /* T */

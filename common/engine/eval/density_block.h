@@ -24,6 +24,10 @@
 /* Steps of at least so many multiply-adds are worth sharing among threads. */
 #define PM_SHARED_STEP_WORK 50000
 
+/* Multiply-adds that a row may take, and about how many a second has. */
+#define PM_MOST_WORK 1e12
+#define PM_WORK_PER_SECOND 1e9
+
 /* exp(-745) is below the smallest denormal number. */
 #define PM_FULL_EXPONENT 745.0
 

@@ -8,6 +8,7 @@
 #include "base/float_env.h"
 #include "eval/density_block.h"
 #include "eval/poisson.h"
+#include "eval/theta.h"
 #include "graph/weights.h"
 
 /* Steps that are kept before they are mixed, and steps after which a Poisson weight is computed anew. */
@@ -16,10 +17,6 @@
 
 /* Windows of steps: the mass outside of them, as exp(-EXPONENT); with tail accuracy all that a double can hold. */
 #define EXPONENT 60.0
-
-/* Multiply-adds that a row may take, and about how many a second has. */
-#define MOST_WORK 1e12
-#define WORK_PER_SECOND 1e9
 
 /* One row of theta at work. Values come as slots of `width` = 1 + P doubles: a value and its derivatives, each times a
  * power of two near its parameter, so that none is far from the size of its value. */
@@ -36,9 +33,11 @@ typedef struct row_at_work {
     double *now, *next;           /* n slots */
     double *a, *c, *s;            /* CHUNK slots: absorbed in the next step, absorbed so far, not absorbed */
     double *absorbed;             /* a slot: absorbed so far */
+    pm_wide *change;              /* n_starts */
     double *pdf, *cdf, *survival; /* T slots: the sums over steps */
     uint64_t *first, *last;       /* T: windows */
     uint64_t steps;
+    pm_progress *progress;
     pm_pool pool;
 } row_at_work;
 
@@ -47,9 +46,10 @@ static size_t row_bytes(const pm_chain *c, const pm_request *r) {
     return (size_t)fmin(8.0 * slots * (1.0 + c->graph->n_params) + 16.0 * (double)r->n_times, 9e18);
 }
 
-static pm_status row_new(const pm_chain *chain, const pm_request *request, row_at_work *out, pm_error *err) {
+static pm_status row_new(const pm_chain *chain, const pm_request *request, pm_progress *progress, row_at_work *out,
+                         pm_error *err) {
     size_t width = 1 + (size_t)chain->graph->n_params, slot = width * sizeof(double);
-    *out = (row_at_work){.chain = chain, .request = request, .width = width};
+    *out = (row_at_work){.chain = chain, .request = request, .width = width, .progress = progress};
     out->exponent = request->tail_accuracy ? PM_FULL_EXPONENT : EXPONENT;
     out->table = pmi_pool_array(&out->pool, chain->graph->n_weights, slot);
     out->keep = pmi_pool_array(&out->pool, chain->n, slot);
@@ -61,6 +61,7 @@ static pm_status row_new(const pm_chain *chain, const pm_request *request, row_a
     out->s = pmi_pool_array(&out->pool, CHUNK, slot);
     out->unit = pmi_pool_array(&out->pool, width, sizeof *out->unit);
     out->absorbed = pmi_pool_array(&out->pool, 1, slot);
+    out->change = pmi_pool_array(&out->pool, chain->graph->n_starts, sizeof *out->change);
     out->pdf = pmi_pool_array(&out->pool, request->n_times, slot);
     out->cdf = pmi_pool_array(&out->pool, request->n_times, slot);
     out->survival = pmi_pool_array(&out->pool, request->n_times, slot);
@@ -70,10 +71,6 @@ static pm_status row_new(const pm_chain *chain, const pm_request *request, row_a
 }
 
 /* ---- rates and their derivatives ---- */
-
-static double coefficient(const pm_graph *g, size_t w, size_t p) {
-    return g->weights[w * (1 + (size_t)g->n_params) + 1 + p];
-}
 
 /* Of a parameter that is zero: that of the others. */
 static void set_units(const row_at_work *r) {
@@ -95,7 +92,7 @@ static void set_weights(const row_at_work *r) {
         double *slot = r->table + w * r->width;
         slot[0] = pmi_graph_weight(g, (uint32_t)w, r->theta);
         for (size_t p = 1; p < r->width; p++) {
-            slot[p] = ldexp(coefficient(g, w, p - 1), r->unit[p - 1]);
+            slot[p] = ldexp(pmi_graph_coefficient(g, w, p - 1), r->unit[p - 1]);
         }
     }
 }
@@ -166,9 +163,9 @@ static void set_rates(row_at_work *r) {
     }
     sum_outflow(r);
     set_lambda(r);
-    double scale = r->lambda > 0.0 ? 1.0 / r->lambda : 0.0;
+    double lambda = r->lambda > 0.0 ? r->lambda : 1.0; /* not by its inverse, which may be infinite */
     for (size_t i = 0; i < g->n_weights * r->width; i++) {
-        r->table[i] *= scale;
+        r->table[i] /= lambda;
     }
     for (size_t i = 0; i < c->n; i++) {
         double *keep = r->keep + i * r->width, *out = r->out + i * r->width;
@@ -176,46 +173,33 @@ static void set_rates(row_at_work *r) {
             continue; /* it stays by its self-loops alone */
         }
         for (size_t p = 0; p < r->width; p++) {
-            keep[p] = (p == 0 ? 1.0 : 0.0) - out[p] * scale;
+            keep[p] = (p == 0 ? 1.0 : 0.0) - out[p] / lambda;
         }
     }
 }
 
-/* The derivative of start weight s by parameter p, in wide numbers: weights and their sum may leave the doubles. */
-static pm_wide start_change(const row_at_work *r, size_t s, size_t p) {
-    const pm_graph *g = r->chain->graph;
-    return pmi_wide_multiply(pmi_wide_of(coefficient(g, g->start_weight[s], p)), pmi_wide_of(ldexp(1.0, r->unit[p])));
+static void add_start(const row_at_work *r, size_t s, size_t p, double value) {
+    uint32_t state = r->chain->start_state[s];
+    if (state < r->chain->n) {
+        r->now[state * r->width + p] += value;
+    } else if (state == PM_START_ABSORBED) {
+        r->absorbed[p] += value;
+    }
 }
 
-/* The start distribution, a_s / sum a, and its derivatives, (a_s' - a_s sum a' / sum a) / sum a; what starts in an
- * absorbing state is absorbed. */
-static void set_start(row_at_work *r) {
-    const pm_chain *c = r->chain;
-    const pm_graph *g = c->graph;
-    pm_wide total = pmi_wide_of(0);
-    memset(r->now, 0, c->n * r->width * sizeof *r->now);
+/* The start distribution and its derivatives; what starts in an absorbing state is absorbed. */
+static void set_start(const row_at_work *r) {
+    const pm_graph *g = r->chain->graph;
+    memset(r->now, 0, r->chain->n * r->width * sizeof *r->now);
     memset(r->absorbed, 0, r->width * sizeof *r->absorbed);
     for (size_t s = 0; s < g->n_starts; s++) {
-        total = pmi_wide_add(total, pmi_graph_weight_wide(g, g->start_weight[s], r->theta));
+        add_start(r, s, 0, r->start[s]);
     }
-    pm_wide inverse = pmi_wide_invert(total);
-    for (size_t p = 0; p < r->width; p++) {
-        pm_wide change = pmi_wide_of(0);
-        for (size_t s = 0; p > 0 && s < g->n_starts; s++) {
-            change = pmi_wide_sum(change, start_change(r, s, p - 1));
-        }
+    for (size_t p = 1; p < r->width; p++) {
+        pm_wide unit = pmi_wide_of(ldexp(1.0, r->unit[p - 1]));
+        pmi_start_derivative(g, r->theta, p - 1, r->change);
         for (size_t s = 0; s < g->n_starts; s++) {
-            double value = r->start[s];
-            if (p > 0) {
-                pm_wide moved = pmi_wide_multiply(pmi_wide_of(value), change);
-                moved = pmi_wide_difference(start_change(r, s, p - 1), moved);
-                value = pmi_wide_double(pmi_wide_multiply(moved, inverse));
-            }
-            uint32_t state = c->start_state[s];
-            double *to = state < c->n ? r->now + state * r->width : state == PM_START_ABSORBED ? r->absorbed : NULL;
-            if (to != NULL) {
-                to[p] += value;
-            }
+            add_start(r, s, p, pmi_wide_double(pmi_wide_multiply(r->change[s], unit)));
         }
     }
 }
@@ -334,14 +318,14 @@ static pm_status check_work(const row_at_work *r, pm_error *err) {
     const pm_chain *c = r->chain;
     double work = (2.0 * (double)r->width - 1.0) * (double)(c->in_first[c->n] + c->n_exits + 2 * (size_t)c->n);
     work *= (double)r->steps;
-    if (work <= MOST_WORK) {
+    if (work <= PM_MOST_WORK) {
         return PM_OK;
     }
     return pmi_fail(err, PM_EDATA,
                     "theta row %zu: the derivatives of its densities take %.3g steps (rate %g), about %.2g s of one "
                     "processor, more than the %g s that a row may take; ask for smaller times, or rates that differ "
                     "less",
-                    r->row, (double)r->steps, r->lambda, work / WORK_PER_SECOND, MOST_WORK / WORK_PER_SECOND);
+                    r->row, (double)r->steps, r->lambda, work / PM_WORK_PER_SECOND, PM_MOST_WORK / PM_WORK_PER_SECOND);
 }
 
 static void clear_sums(const row_at_work *r) {
@@ -358,6 +342,7 @@ static void run_steps(row_at_work *r) {
         for (size_t t = 0; t < r->request->n_times; t++) {
             (r->chain->graph->is_discrete ? pick : mix)(r, t, first, n);
         }
+        pmi_progress_tell(r->progress, (double)(first + n) / (double)r->steps, 1);
     }
 }
 
@@ -445,11 +430,11 @@ static void note_failure(failure *f, size_t row, const pm_error *err) {
     omp_unset_lock(&f->lock);
 }
 
-static void run_share(const pm_chain *chain, const pm_request *request, const double *start, pm_result *result,
-                      failure *failed) {
+static void run_share(const pm_chain *chain, const pm_request *request, const double *start, pm_progress *progress,
+                      pm_result *result, failure *failed) {
     row_at_work r;
     pm_error err;
-    bool has_room = row_new(chain, request, &r, &err) == PM_OK;
+    bool has_room = row_new(chain, request, progress, &r, &err) == PM_OK;
     if (!has_room) {
         note_failure(failed, 0, &err);
     }
@@ -459,14 +444,16 @@ static void run_share(const pm_chain *chain, const pm_request *request, const do
         if (has_room && run_row(&r, start, result, &err) != PM_OK) {
             note_failure(failed, row, &err);
         }
+        pmi_progress_add(progress, 1);
     }
     pmi_pool_free(&r.pool);
 }
 
 pm_status pmi_density_gradient(const pm_chain *chain, const pm_request *request, const double *start, size_t memory,
-                               pm_result *result, pm_error *err) {
+                               const pm_log *log, pm_result *result, pm_error *err) {
     size_t bytes = row_bytes(chain, request);
     failure failed = {0};
+    pm_progress progress;
     if (bytes > memory) {
         return pmi_fail(err, PM_EOSERR,
                         "the derivatives of densities take %.3g bytes a thread, but --memory is %zu; give more memory "
@@ -477,11 +464,12 @@ pm_status pmi_density_gradient(const pm_chain *chain, const pm_request *request,
     if (threads == 0) {
         return PM_OK;
     }
+    pmi_progress_start(&progress, log, request->n_theta);
     omp_init_lock(&failed.lock);
 #pragma omp parallel num_threads(threads)
     {
         pm_float_env before = pmi_float_enter();
-        run_share(chain, request, start, result, &failed);
+        run_share(chain, request, start, &progress, result, &failed);
         pmi_float_leave(before);
     }
     omp_destroy_lock(&failed.lock);

@@ -14,6 +14,6 @@
  * `start` is (B, S) as for pmi_density_evaluate, which has accepted the rows and times. `memory`: bytes for all
  * threads' arrays. Errors: PM_EDATA naming a row of theta whose steps would take too long; PM_EOSERR. */
 pm_status pmi_density_gradient(const pm_chain *chain, const pm_request *request, const double *start, size_t memory,
-                               pm_result *result, pm_error *err);
+                               const pm_log *log, pm_result *result, pm_error *err);
 
 #endif

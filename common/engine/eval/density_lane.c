@@ -464,11 +464,8 @@ pm_status pmi_block_restart(pm_block *b, bool *any, pm_error *err) {
 /* Whatever the vector still holds at this size is gone: results below 1e-290 have no relative accuracy. */
 #define NOTHING_LEFT 1e-292
 
-/* Multiply-adds: so many are done before a forecast may end a row; so many a row may take; so many are done in a
- * second, about. */
+/* Multiply-adds that are done before a forecast may end a row. */
 #define PROBE_WORK 1.5e8
-#define MOST_WORK 1e12
-#define WORK_PER_SECOND 1e9
 
 /* After so many steps the bound of rounding is hundreds of times the error: squaring, whose bound is not, is taken
  * where it is at most this many times the work of all steps. */
@@ -578,7 +575,7 @@ static pm_status refuse_work(const pm_block *b, const pm_lane *lane, double step
         "theta row %zu: some %.2g %s (rate %g, largest time %g) are left to take, about %.2g s of one "
         "processor, more than the %g s that a row may take; ask for smaller times, or rates that differ less",
         lane->theta_row, steps, job->is_discrete ? "steps" : "uniformization steps", lane->lambda,
-        pmi_last_time(job, lane->theta_row), work / WORK_PER_SECOND, MOST_WORK / WORK_PER_SECOND);
+        pmi_last_time(job, lane->theta_row), work / PM_WORK_PER_SECOND, PM_MOST_WORK / PM_WORK_PER_SECOND);
 }
 
 static void leave(pm_lane *lane, pm_method method) {
@@ -601,14 +598,14 @@ pm_status pmi_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, p
     double squaring = pmi_squaring_work(b->job, lane->theta_row);
     double steps = (double)(lane->steps + lane->at) + (lane->done ? 0.0 : steps_left(b, lane));
     double work = PM_EXTENDED_WORK * steps * work_to_come(b, lane);
-    if (b->extended && squaring > MOST_WORK) {
+    if (b->extended && squaring > PM_MOST_WORK) {
         return pmi_refuse_bound(b->job, lane->theta_row, (double)(lane->steps + lane->at), lane->excess, bound, err);
     }
     if (b->extended || squaring <= work) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
-    if (work > MOST_WORK) {
+    if (work > PM_MOST_WORK) {
         return refuse_work(b, lane, steps, work, err);
     }
     leave(lane, PM_METHOD_EXTENDED);
@@ -645,11 +642,11 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
-    if (work > MOST_WORK && squaring <= MOST_WORK && (!lane->may_restart || lane->work >= PROBE_WORK)) {
+    if (work > PM_MOST_WORK && squaring <= PM_MOST_WORK && (!lane->may_restart || lane->work >= PROBE_WORK)) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
-    if (lane->work >= PROBE_WORK && lane->work + work > MOST_WORK) {
+    if (lane->work >= PROBE_WORK && lane->work + work > PM_MOST_WORK) {
         return refuse_work(b, lane, steps, work, err);
     }
     if (!b->extended && lane->steps + lane->at >= MANY_STEPS && squaring <= CHEAP_DIGITS * (lane->work + work)) {

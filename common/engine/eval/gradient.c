@@ -6,8 +6,8 @@
 
 #include "graph/weights.h"
 
-/* What rounding leaves of a derivative in doubles, relative to the sum of its absolute terms. The largest that was
- * found, over eight models and up to eight decades of rates, is 8e-15. */
+/* An allowance for what rounding leaves of a derivative in doubles, relative to the sum of its absolute terms: more
+ * than a hundred roundings of a product. */
 #define ROUNDING 0x1p-46
 
 /* A derivative in doubles is good when that is at most this part of it. */
@@ -234,10 +234,6 @@ static void sum_weights(const target *t) {
 
 /* ---- from weights to theta ---- */
 
-static double coefficient(const pm_graph *g, size_t w, size_t p) {
-    return g->weights[w * (1 + (size_t)g->n_params) + 1 + p];
-}
-
 /* The derivatives by weight of the start distribution, a_s / sum a: (x_s - a x) / sum a. */
 static void fill_starts(const target *t, size_t lane) {
     const pm_graph *g = t->s->context->graph;
@@ -284,12 +280,12 @@ static void write_lane(const target *t, size_t lane, bool has_starts, bool *impr
     for (size_t p = 0; p < g->n_params; p++) {
         double value = 0, size = 0;
         for (size_t w = 0; w < g->n_weights; w++) {
-            double c = coefficient(g, w, p);
+            double c = pmi_graph_coefficient(g, w, p);
             value += c * room->sum[w * lanes + lane];
             size += fabs(c) * room->size[w * lanes + lane];
         }
         for (size_t i = 0; has_starts && i < g->n_starts; i++) {
-            double c = coefficient(g, g->start_weight[i], p);
+            double c = pmi_graph_coefficient(g, g->start_weight[i], p);
             value += c * room->by_start[i];
             size += fabs(c) * room->size_by_start[i];
         }
@@ -352,23 +348,6 @@ static pm_replay_setup dual_setup(const pm_evaluation *e) {
                              .kind = PM_NUMBER_DUAL};
 }
 
-/* a_s / sum a changes by (a_s' - a_s sum a' / sum a) / sum a. */
-static void fill_start_change(const dual_row *d, size_t p) {
-    const pm_graph *g = d->e->context->graph;
-    const double *theta = d->e->request->theta + d->row * g->n_params;
-    pm_wide total = pmi_wide_of(0), change = total;
-    for (size_t i = 0; i < g->n_starts; i++) {
-        total = pmi_wide_add(total, pmi_graph_weight_wide(g, g->start_weight[i], theta));
-        change = pmi_wide_sum(change, pmi_wide_of(coefficient(g, g->start_weight[i], p)));
-    }
-    pm_wide inverse = pmi_wide_invert(total);
-    for (size_t i = 0; i < g->n_starts; i++) {
-        pm_wide own = pmi_wide_of(coefficient(g, g->start_weight[i], p));
-        own = pmi_wide_difference(own, pmi_wide_multiply(d->start[i], change));
-        d->start_change[i] = pmi_wide_multiply(own, inverse);
-    }
-}
-
 /* The change of a moment over k!, of one part, summed over the start distribution. */
 static pm_wide change_at_start(const dual_row *d, size_t part, size_t k, size_t lane) {
     const pm_graph *g = d->e->context->graph;
@@ -407,8 +386,10 @@ static pm_status write_change(const dual_row *d, size_t f, size_t k, size_t lane
 }
 
 static pm_status write_changes(const dual_row *d, size_t count, pm_error *err) {
+    const pm_graph *g = d->e->context->graph;
     for (size_t lane = 0; lane < count; lane++) {
-        fill_start_change(d, d->setup.first_parameter + lane);
+        pmi_start_derivative(g, d->e->request->theta + d->row * g->n_params, d->setup.first_parameter + lane,
+                             d->start_change);
         for (size_t f = 0; f < d->e->rewards.n_vectors; f++) {
             for (size_t k = 1; k <= d->setup.order; k++) {
                 PM_TRY(write_change(d, f, k, lane, err));

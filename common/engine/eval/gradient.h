@@ -1,9 +1,12 @@
-/* Derivatives of moments in theta, exact: one transposed solve for each solve, with the same factors
- * (docs/gradients.md).
+/* Derivatives of moments in theta (docs/gradients.md): by multipliers in doubles, and where what cancels there leaves
+ * too few digits, by differentiating the replay itself, which subtracts nothing.
  *
  * A moment is m_k = k! a x_k with A x_l = r x_{l-1}, A = Lambda - W, x_0 = 1 (eval/moments.h; discrete moments
- * likewise). With the multipliers A' u_k = a, A' u_l = r u_{l+1}, and an edge i -> j of weight w, d m_k / d w = k!
- * sum_l u_l,i (x_l,j - x_l,i),      x = 0 where absorbed, for a change of w changes the total outflow of i, too.
+ * likewise). The multipliers are A' u_k = a and A' u_l = r u_{l+1}. An edge i -> j of weight w is part of the outflow
+ * of i, too, so that with x = 0 where absorbed
+ *
+ *     d m_k / d w = k! sum_l u_l,i (x_l,j - x_l,i).
+ *
  * Discrete: P x_l, of which the right-hand sides are made, changes by x_l,j - x_l,i as well, so that u_l is joined by
  * what the later right-hand sides take of it. */
 #ifndef PM_EVAL_GRADIENT_H

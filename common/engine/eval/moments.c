@@ -47,16 +47,7 @@ static pm_replay_setup wide_setup(const pm_evaluation *e, const wide_task *task)
 
 void pmi_wide_start(const pm_evaluation *e, size_t row, pm_wide *value) {
     const pm_graph *g = e->context->graph;
-    const double *theta = e->request->theta + row * g->n_params;
-    pm_wide sum = pmi_wide_of(0);
-    for (size_t s = 0; s < g->n_starts; s++) {
-        value[s] = pmi_graph_weight_wide(g, g->start_weight[s], theta);
-        sum = pmi_wide_add(sum, value[s]);
-    }
-    pm_wide inverse = pmi_wide_invert(sum);
-    for (size_t s = 0; s < g->n_starts; s++) {
-        value[s] = pmi_wide_multiply(value[s], inverse);
-    }
+    pmi_start_wide(g, e->request->theta + row * g->n_params, value);
 }
 
 pm_wide pmi_wide_at_start(const pm_evaluation *e, const pm_replay_setup *s, const pm_replay_block *b,

@@ -323,7 +323,7 @@ static void normalize_wide(const pm_graph *g, const value_array *a, size_t lane)
 static double derivative_of_weight(const pm_replay_setup *s, size_t w, size_t lane) {
     const pm_graph *g = s->context->graph;
     size_t p = s->first_parameter + lane < g->n_params ? s->first_parameter + lane : g->n_params - 1;
-    return g->weights[w * (1 + (size_t)g->n_params) + 1 + p];
+    return pmi_graph_coefficient(g, w, p);
 }
 
 /* Wide or dual values of the weights at theta rows first..first+count-1. */

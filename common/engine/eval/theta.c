@@ -99,6 +99,36 @@ pm_status pmi_start_fill(const pm_graph *graph, const double *theta, size_t n_th
     return PM_OK;
 }
 
+/* Fills the weights of the start distribution; returns one over their sum. */
+static pm_wide inverse_start_sum(const pm_graph *g, const double *theta, pm_wide *weight) {
+    pm_wide sum = pmi_wide_of(0);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        weight[s] = pmi_graph_weight_wide(g, g->start_weight[s], theta);
+        sum = pmi_wide_add(sum, weight[s]);
+    }
+    return pmi_wide_invert(sum);
+}
+
+void pmi_start_wide(const pm_graph *g, const double *theta, pm_wide *value) {
+    pm_wide inverse = inverse_start_sum(g, theta, value);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        value[s] = pmi_wide_multiply(value[s], inverse);
+    }
+}
+
+void pmi_start_derivative(const pm_graph *g, const double *theta, size_t p, pm_wide *change) {
+    pm_wide inverse = inverse_start_sum(g, theta, change), sum = pmi_wide_of(0);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        sum = pmi_wide_sum(sum, pmi_wide_of(pmi_graph_coefficient(g, g->start_weight[s], p)));
+    }
+    pm_wide relative = pmi_wide_multiply(sum, inverse);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        pm_wide own = pmi_wide_of(pmi_graph_coefficient(g, g->start_weight[s], p));
+        own = pmi_wide_difference(own, pmi_wide_multiply(change[s], relative));
+        change[s] = pmi_wide_multiply(own, inverse);
+    }
+}
+
 pm_status pmi_start_new(const pm_graph *graph, const double *theta, size_t n_theta, bool normalize, pm_start *out,
                         pm_error *err) {
     size_t count = 0;

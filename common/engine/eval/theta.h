@@ -22,6 +22,11 @@ pm_status pmi_start_new(const pm_graph *graph, const double *theta, size_t n_the
                         pm_error *err);
 void pmi_start_free(pm_start *start);
 
+/* The start distribution at one theta in wide numbers, and its derivative by parameter p: of a_s / sum a it is
+ * (a_s' - a_s sum a' / sum a) / sum a. Both have n_starts entries. */
+void pmi_start_wide(const pm_graph *graph, const double *theta, pm_wide *value);
+void pmi_start_derivative(const pm_graph *graph, const double *theta, size_t p, pm_wide *change);
+
 /* Errors: PM_EDATA naming the row of theta and a state that can be reached at this theta and cannot reach absorption.
  */
 pm_status pmi_absorption_check(const pm_graph *graph, const pm_split *split, const double *theta, size_t row,

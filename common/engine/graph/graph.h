@@ -58,6 +58,10 @@ double pmi_graph_weight(const pm_graph *g, uint32_t w, const double *theta);
 /* The same with 20 digits or more, of any size; terms that cancel are added without rounding. */
 pm_wide pmi_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta);
 
+/* The coefficient of parameter p in weight w: the derivative of the weight, where rows are not normalized. Not of
+ * graphs that take values. */
+double pmi_graph_coefficient(const pm_graph *g, size_t w, size_t p);
+
 /* True when every coefficient of weight w is zero: the edge exists in the file only. */
 bool pmi_graph_weight_is_zero(const pm_graph *g, uint32_t w);
 

@@ -51,6 +51,10 @@ double pmi_graph_weight(const pm_graph *g, uint32_t w, const double *theta) {
                            : weight_at(g->weights + (size_t)w * (1 + (size_t)g->n_params), g->n_params, theta);
 }
 
+double pmi_graph_coefficient(const pm_graph *g, size_t w, size_t p) {
+    return g->weights[w * (1 + (size_t)g->n_params) + 1 + p];
+}
+
 pm_wide pmi_graph_weight_wide(const pm_graph *g, uint32_t w, const double *theta) {
     if (g->takes_values) {
         return pmi_wide_of(theta[w]);
