@@ -122,7 +122,7 @@ static pm_status check_quantities(const cli_run_options *o, pm_error *err) {
         return needs("--factorial", "--moments", err);
     }
     if (o->gradient && o->moments == 0 && !has_density) {
-        return needs("--gradient", "--moments, --pdf or --cdf: covariances have no derivatives yet", err);
+        return needs("--gradient", "--moments, --pdf or --cdf", err);
     }
     if (o->gradient && o->defective && o->moments > 0) {
         return pmi_fail(err, PM_EUSAGE,

@@ -196,6 +196,47 @@ class Densities(unittest.TestCase):
         g = moving_start()
         self.check(g, [[0.4 / 1.5, 0.6 / 1.5]], [0.0, 0.5, 2.0])
 
+    def test_millions_of_steps(self):
+        """Two states that mix fast and are absorbed slowly: rounding that each step leaves must not add up."""
+        g = graph(3, [(0, 1, [1.0, 0, 0, 0]), (1, 0, [0, 1.0, 0, 0]), (0, 2, [0, 0, 1.0, 0]), (1, 2, [0, 0, 0, 1.0])],
+                  params=4)
+        times = [0.01, 1.0, 3.0]
+
+        def values(theta):
+            a, b, c, d = theta
+            found = []
+            for t in map(mpf, times):
+                x, y, z, w = -(a + c) * t, a * t, b * t, -(b + d) * t  # exp of [[x, y], [z, w]]
+                mean, root = (x + w) / 2, mpmath.sqrt((x - w) ** 2 / 4 + y * z)
+                cosh = (mpmath.exp(mean + root) + mpmath.exp(mean - root)) / 2
+                sinh = (mpmath.exp(mean + root) - mpmath.exp(mean - root)) / 2 / root
+                first, second = cosh + sinh * (x - mean), sinh * y
+                found += [first * c + second * d, 1 - first - second]
+            return found
+
+        for theta in ([1.7e5, 3e4, 0.37, 0.71], [1.7e6, 3e5, 0.37, 0.71]):
+            result = run(g, "--theta", theta_text([theta]), "--times", ",".join(map(repr, times)), "--pdf", "--cdf",
+                         "--gradient")["gradient"]
+            want = [derivative(values, theta, p) for p in range(4)]
+            for q, name in enumerate(("pdf", "cdf")):
+                scale = max(abs(want[p][2 * i + q]) * theta[p] for p in range(4) for i in range(3))
+                for p in range(4):
+                    for i in range(3):
+                        with self.subTest(theta=theta, of=name, parameter=p, time=times[i]):
+                            error = abs(result[name][0][i][p] - want[p][2 * i + q]) * theta[p]
+                            self.assertLess(error, TOLERANCE * scale)
+
+    def test_long_chains(self):
+        """Erlang of 3,000 states at its mean: d pdf / d rate = pdf (k / rate - t), and most states hold nothing."""
+        g = generate("erlang", "k=3000")
+        row = run(g, "--theta", "2999", "--times", "0.97,1,1.03", "--pdf", "--gradient", "--tail-accuracy")
+        want = []
+        for t in map(mpf, (0.97, 1.0, 1.03)):
+            x = 2999 * t
+            want.append(2999 * mpmath.exp(2999 * mpmath.log(x) - x - mpmath.loggamma(3000)) * (mpf(3000) / 2999 - t))
+        for found, right in zip(row["gradient"]["pdf"][0], want):
+            self.assertLess(abs(found[0] - right), TOLERANCE * max(map(abs, want)))
+
     def test_starts_and_rates_at_the_ends_of_the_doubles(self):
         """Weights of the start distribution whose sum is beyond a double, or below one; rates near either end."""
         for size, rate, theta in ((1e10, 1.0, [1e300, 3e300]), (1e-200, 1.0, [1e-108, 3e-108])):
