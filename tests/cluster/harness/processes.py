@@ -83,15 +83,33 @@ def send(pid, number):
         return False
 
 
+def _began(pid):
+    """When a process began, which tells it from a later one of the same number; None when there is none."""
+    try:
+        return _stat(pid)[19]
+    except OSError:
+        return None
+
+
+def _has_threads(pid):
+    """Does any thread of a process still run? Its folder is gone before the last of them has closed its sockets."""
+    try:
+        return os.listdir(f"/proc/{pid}/task") != [str(pid)] or state(pid) not in ("Z", "X", None)
+    except OSError:
+        return False
+
+
 def kill_below(folder):
-    """Ends all that works in the folder, what appears meanwhile included."""
-    quiet = 0
+    """Ends all that works in the folder, what appears meanwhile included, and waits until its sockets are closed."""
+    quiet, killed = 0, {}
     while quiet < 2:
         found = below(folder)
-        quiet = 0 if found else quiet + 1
         for pid in found:
+            killed[pid] = _began(pid)
             send(pid, signal.SIGKILL)
-        if found or quiet < 2:
+        ending = [pid for pid, began in killed.items() if _has_threads(pid) and _began(pid) == began]
+        quiet = 0 if found or ending else quiet + 1
+        if quiet < 2:
             time.sleep(0.02)
 
 
