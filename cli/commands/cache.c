@@ -289,7 +289,7 @@ static pm_status check_options(const subcommand *sub, const cli_cache_options *o
     return PM_OK;
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_cache(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cache cache = {0};
     const void *found = NULL;
     pm_error unknown;
@@ -303,7 +303,7 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     bool help;
     PM_TRY(cli_parse(argc, argv, options, &cache.options, &operands, &help, err));
     if (help) {
-        return cli_show(self->help, err);
+        return cli_show_help(self, err);
     }
     if (named != PM_OK) {
         return pmi_fail(err, named, "%s", unknown.text);
@@ -318,30 +318,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     pmi_disk_close(cache.disk);
     return st;
 }
-
-const cli_command cli_cache_command = {
-    .name = "cache",
-    .summary = "look after the traces kept on disk",
-    .help = "usage: phasemill cache stat|list|show KEY|verify|clear|export FOLDER|import PATH... [OPTIONS]\n"
-            "\n"
-            "Traces are kept on disk under the key of their SCC, so that none is recorded twice, and the classes of\n"
-            "SCCs found in a graph under the graph's digest.\n"
-            "\n"
-            "  stat            how many entries there are, and the room they take\n"
-            "  list            all entries: key, kind, states, flops, bytes, when last used\n"
-            "  show KEY        one trace\n"
-            "  verify          read and check every entry; --remove takes the damaged ones out\n"
-            "  clear           remove all entries\n"
-            "  export FOLDER   write every entry to FOLDER/KEY.trace or FOLDER/KEY.classes\n"
-            "  import PATH...  take entries from such files, or from folders of them; all are checked first\n"
-            "\n"
-            "  --cache-dir D       folder of the cache ($XDG_CACHE_HOME/phasemill or ~/.cache/phasemill)\n"
-            "  --cache-limit BYTES size of the cache, such as 500M (1G)\n"
-            "  --json              stat, list, show: for machines\n"
-            "  --quiet             errors only; --verbose: more about what is done\n"
-            "\n"
-            "examples:\n"
-            "  phasemill cache list\n"
-            "  phasemill cache export traces && phasemill cache import traces --cache-dir /tmp/other\n",
-    .run = run,
-};

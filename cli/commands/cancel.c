@@ -42,7 +42,7 @@ static pm_status cancel(cli_cluster *c, const char *text, const cancel_options *
     return cli_show(line, err);
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_cancel(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
     cancel_options o = {.timeout = CLI_TIMEOUT};
     cli_operands operands = {.min = 1, .max = 1, .what = "JOB"};
@@ -51,23 +51,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     PM_THEN(st, !is_done ? cancel(&c, operands.values[0], &o, err) : PM_OK);
     return cli_cluster_close(&c, st, err);
 }
-
-const cli_command cli_cancel = {
-    .name = "cancel",
-    .summary = "cancel a job: its units are dropped, those being worked on are killed",
-    .help =
-        "usage: phasemill cancel JOB [OPTIONS]\n"
-        "\n"
-        "Cancels a job on the cluster. Workers drop its units as they come to them, and kill within a few seconds\n"
-        "what they are computing for it; what was recorded stays. Whoever collects the job is told. Submitting the\n"
-        "graph again takes the cancellation back. JOB is what `submit` printed, or its first 6 or more digits, or\n"
-        "those of a job that `status` shows at a worker, such as a probe whose command was killed.\n"
-        "\n"
-        "  --timeout S     wait for Redis so long (30), then exit code 75\n"
-        "  --quiet         errors only; --verbose: more about what is done\n"
-        "\n"
-        "example:\n"
-        "  phasemill cancel 4f5c21\n",
-    .has_settings = true,
-    .run = run,
-};

@@ -59,38 +59,10 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
     return collect(job, err);
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_collect(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_job job = {.manifest = {0}};
     bool is_done;
     pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_COLLECT, argc, argv, &job.options, &is_done, err);
     PM_THEN(st, !is_done ? run_steps(&job, err) : PM_OK);
     return cli_job_close(&job, st, err);
 }
-
-const cli_command cli_collect = {
-    .name = "collect",
-    .summary = "wait for a job's traces, and evaluate it as run does",
-    .help =
-        "usage: phasemill collect JOB [--theta T] [OPTIONS]\n"
-        "\n"
-        "Waits until every trace of the job is recorded, fetches them, and evaluates: the same options, and the\n"
-        "same output bit for bit, as `phasemill run` of the job's graph (in JSON, `seconds`, and how many SCCs\n"
-        "were `recorded` and `cached`, differ). What is missing and unclaimed is sent to the workers\n"
-        "again. When a unit has failed, the job fails with its error. Any number of collectors, anywhere, may\n"
-        "collect one job. JOB is its id, or the first 6 or more digits.\n"
-        "\n"
-        "  --theta, --moments, --factorial, --rewards, --covariance, --pdf, --cdf, --times, --gradient,\n"
-        "  --invalid-rows, --tolerance, --tail-accuracy, --method, --normalize-start, --threads,\n"
-        "  --memory, --cache-dir, --no-cache, --cache-limit, --format, --output: as of `phasemill run`\n"
-        "  --memory BYTES      also the most that the job's manifest may take\n"
-        "  --timeout SECONDS   how long to wait, for servers as for workers; then exit code 75, and the job goes on\n"
-        "  --evaluate WHERE    local (default), or cluster: slices of theta become units of the workers, and\n"
-        "                      results that were asked for before are fetched, not computed\n"
-        "  --quiet             errors only; --verbose: more about what is done\n"
-        "\n"
-        "examples:\n"
-        "  phasemill collect $job --theta 2,5\n"
-        "  phasemill collect $job --theta thetas.npy --moments 2 --evaluate cluster --output moments.npy\n",
-    .has_settings = true,
-    .run = run,
-};

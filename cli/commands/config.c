@@ -47,7 +47,7 @@ static pm_status show(const cli_cluster *c, bool as_json, pm_error *err) {
     return cli_out_close(out, st, err);
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_config(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
     config_options o = {0};
     cli_operands operands = {.min = 0, .max = 1, .what = "show"};
@@ -61,25 +61,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     }
     return cli_cluster_close(&c, st, err);
 }
-
-const cli_command cli_config = {
-    .name = "config",
-    .summary = "show the settings of the cluster that are in force, and where each comes from",
-    .help = "usage: phasemill config show [OPTIONS]\n"
-            "\n"
-            "Shows every setting: its value (those of secrets hidden) and where that comes from. Flags win over the\n"
-            "environment, the environment over the file, the file over defaults. Setting redis.address is\n"
-            "--redis-address, PHASEMILL_REDIS_ADDRESS, and `address = ...` in section [redis] of the file. A text may\n"
-            "stand in a file of its own: PHASEMILL_REDIS_PASSWORD_FILE=/run/secrets/redis, or `password-file = ...`.\n"
-            "Properties of librdkafka: -X PROP=VALUE, PHASEMILL_KAFKA_X_PROP_WITH_UNDERSCORES (also with _FILE), and\n"
-            "section [kafka-x].\n"
-            "\n"
-            "  --json          for machines\n"
-            "  --quiet         errors only; --verbose: more about what is done\n"
-            "\n"
-            "examples:\n"
-            "  phasemill config show --config cluster.conf\n"
-            "  phasemill config show -X list\n",
-    .has_settings = true,
-    .run = run,
-};

@@ -35,33 +35,14 @@ static pm_status convert(const char *in, const char *out, const convert_options 
     return st;
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_convert(const cli_command *self, int argc, char **argv, pm_error *err) {
     convert_options fields = {0};
     cli_operands files = {.min = 2, .max = 2, .what = "IN and OUT (files, or - for standard input and output)"};
     bool help;
     pm_status st = cli_parse(argc, argv, options, &fields, &files, &help, err);
     if (st != PM_OK || help) {
-        return st == PM_OK ? cli_show(self->help, err) : st;
+        return st == PM_OK ? cli_show_help(self, err) : st;
     }
     bool to_stdout = strcmp(files.values[1], "-") == 0;
     return convert(files.values[0], to_stdout ? NULL : files.values[1], &fields, err);
 }
-
-const cli_command cli_convert = {
-    .name = "convert",
-    .summary = "read a graph and write it as JSON or MessagePack",
-    .help = "usage: phasemill convert IN OUT [OPTIONS]\n"
-            "\n"
-            "Reads a graph (JSON or MessagePack, told apart by the first byte), checks it, and writes it in phasic's\n"
-            "present layout. Every number is kept exactly. - is standard input or output.\n"
-            "\n"
-            "  --to json|msgpack   what to write, where the ending of OUT (.json, .msgpack, .mpk) does not say it\n"
-            "  --discrete, --continuous  what the graph is, where IN does not say (is_discrete): OUT says it\n"
-            "  --format phasic-0.21  IN was written by phasic 0.21 or earlier (param_edges of 3+P columns)\n"
-            "\n"
-            "examples:\n"
-            "  phasemill convert graph.json graph.msgpack\n"
-            "  phasemill convert --format phasic-0.21 old.json new.json\n"
-            "  phasemill convert - - --to msgpack < graph.json > graph.msgpack\n",
-    .run = run,
-};

@@ -294,7 +294,7 @@ static pm_status serve(dead_command *dead, const subcommand *sub, pm_error *err)
     return st;
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_dead_letters(const cli_command *self, int argc, char **argv, pm_error *err) {
     dead_command dead = {.options = {.timeout = CLI_TIMEOUT}};
     cli_operands operands = {.min = 0, .max = INT_MAX, .what = "list, show, replay or drop"};
     bool is_done;
@@ -310,32 +310,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     }
     return cli_cluster_close(&dead.cluster, st, err);
 }
-
-const cli_command cli_dead_letters = {
-    .name = "dead-letters",
-    .summary = "units that were given up: list, show, replay, drop",
-    .help =
-        "usage: phasemill dead-letters list|show ID|replay ID...|drop ID... [OPTIONS]\n"
-        "\n"
-        "A unit that crashed, overran its time or its memory too often, or that cannot be worked on at all, becomes a\n"
-        "dead letter: the message as it was, with the error, the job, the SCC and the attempts in its headers. The\n"
-        "job fails with that text. An ID is that of the unit; its first 6 or more digits do.\n"
-        "\n"
-        "  list            all dead letters; of one job with --job\n"
-        "  show ID         one of them, with its whole error\n"
-        "  replay ID...    send the unit again, its attempts and its job's failure forgotten\n"
-        "  drop ID...      take the letter back\n"
-        "\n"
-        "  --job JOB       list, replay, drop: those of a job\n"
-        "  --all           replay, drop: all\n"
-        "  --timeout S     wait so long (30), when replaying for each letter, when dropping for each 256\n"
-        "                  anew, then exit code 75\n"
-        "  --json          list, show: for machines\n"
-        "  --quiet         errors only; --verbose: more about what is done\n"
-        "\n"
-        "examples:\n"
-        "  phasemill dead-letters list\n"
-        "  phasemill dead-letters replay --job 4f5c21\n",
-    .has_settings = true,
-    .run = run,
-};

@@ -75,7 +75,7 @@ static pm_status list_models(const cli_command *self, listing what, pm_error *er
     size_t n;
     const pm_model_info *models = pmi_models(&n);
     if (what == LIST_HELP) {
-        cli_out_text(out, self->help);
+        cli_out_text(out, cli_text(self->name));
         cli_out_text(out, "\nmodels:\n");
     }
     for (size_t i = 0; i < n; i++) {
@@ -128,7 +128,7 @@ static pm_status generate(const pm_model_info *model, int argc, char **argv, pm_
     return make_model(model, &fields, err);
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_generate(const cli_command *self, int argc, char **argv, pm_error *err) {
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         return list_models(self, LIST_HELP, err);
@@ -143,22 +143,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     }
     return generate(model, argc - 1, argv + 1, err);
 }
-
-const cli_command cli_generate = {
-    .name = "generate",
-    .summary = "write the graph of an example model",
-    .help = "usage: phasemill generate MODEL [--ARG VALUE | ARG=VALUE ...] [OPTIONS]\n"
-            "       phasemill generate --list | --names\n"
-            "\n"
-            "Writes the graph of an example model. --list shows the models with their arguments, --names their names\n"
-            "alone; `phasemill generate MODEL --help` shows one.\n"
-            "\n"
-            "  --format json|msgpack   what to write (JSON, or what the ending of FILE says)\n"
-            "  --output FILE           write to FILE.json, FILE.msgpack or FILE.mpk; else to standard output\n"
-            "\n"
-            "examples:\n"
-            "  phasemill generate kingman --n 10\n"
-            "  phasemill generate rabbits n=20 --output rabbits.msgpack\n"
-            "  phasemill generate two-locus-arg --n 5 | phasemill run - --theta 2,5\n",
-    .run = run,
-};

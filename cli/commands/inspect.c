@@ -161,13 +161,13 @@ static pm_status inspect_graph(const char *path, const inspect_options *o, cli_c
     return st;
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_inspect(const cli_command *self, int argc, char **argv, pm_error *err) {
     inspect_options o = {.effort = PM_EFFORT_BALANCED};
     cli_operands what = {.min = 1, .max = 1, .what = "GRAPH, KEY or FILE"};
     bool help;
     pm_status st = cli_parse(argc, argv, options, &o, &what, &help, err);
     if (st != PM_OK || help) {
-        return st == PM_OK ? cli_show(self->help, err) : st;
+        return st == PM_OK ? cli_show_help(self, err) : st;
     }
     cli_console console;
     cli_console_init(&console, o.quiet, o.verbose);
@@ -178,31 +178,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     return holds_envelope(what.values[0]) ? inspect_envelope(what.values[0], &o, err)
                                           : inspect_graph(what.values[0], &o, &console, err);
 }
-
-const cli_command cli_inspect = {
-    .name = "inspect",
-    .summary = "show the sizes of a graph and what a run will take, a trace, or a message",
-    .help = "usage: phasemill inspect GRAPH|KEY|FILE [OPTIONS]\n"
-            "\n"
-            "On a graph (a file, or -): its sizes, its strongly connected components (SCCs), the fill-in and flops of\n"
-            "their elimination, and the memory and time that `run` is expected to take. Traces that the cache does\n"
-            "not hold are recorded. On a key of 64 hexadecimal digits, the trace in the cache; on a file of\n"
-            "`cache export`, the trace in it. On a file that holds a message from Kafka or a value from Redis, all of\n"
-            "it as one JSON object (schemas/).\n"
-            "\n"
-            "  --json              for machines\n"
-            "  --discrete, --continuous  what the graph is, where its file does not say (is_discrete)\n"
-            "  --format phasic-0.21  the graph was written by phasic 0.21 or earlier\n"
-            "  --effort E          search for pivot orders: fast, balanced (default) or best\n"
-            "  --threads N         threads (one for each processor that the container allows)\n"
-            "  --memory BYTES      what traces and replay may take, such as 500M or 2G (most of the\n"
-            "                      machine's, or of its container's)\n"
-            "  --cache-dir D       folder of the trace cache ($XDG_CACHE_HOME/phasemill or ~/.cache/phasemill)\n"
-            "  --no-cache          neither read nor write the cache\n"
-            "  --quiet             errors only; --verbose: more about what is done\n"
-            "\n"
-            "examples:\n"
-            "  phasemill inspect arg4.json\n"
-            "  phasemill generate jsfs --n1 4 --n2 4 | phasemill inspect - --json\n",
-    .run = run,
-};

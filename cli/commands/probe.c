@@ -168,7 +168,7 @@ static pm_status serve(cli_cluster *c, const probe_options *o, pm_error *err) {
     return st;
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_probe(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
     probe_options o = {.units = 100, .timeout = 60};
     cli_operands operands = {.what = "nothing"};
@@ -180,32 +180,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     PM_THEN(st, !is_done ? serve(&c, &o, err) : PM_OK);
     return cli_cluster_close(&c, st, err);
 }
-
-const cli_command cli_probe_command = {
-    .name = "probe",
-    .summary = "send no-op units: is the cluster alive, and how fast",
-    .help =
-        "usage: phasemill probe [OPTIONS]\n"
-        "\n"
-        "Sends no-op units through the cluster, and measures how long each takes there and back. All\n"
-        "are sent at once: then the time of a unit is mostly that of those before it. With --sequential each waits\n"
-        "for the one before: the time that one small unit takes on an idle cluster. Units that nobody has any more,\n"
-        "since their topic was deleted, are sent again.\n"
-        "\n"
-        "  --units N       how many (100)\n"
-        "  --seconds S     of compute that each takes (0)\n"
-        "  --bytes BYTES   of memory that each takes, such as 100M\n"
-        "  --crash         each crashes: they are tried, then become dead letters\n"
-        "  --sequential    one at a time\n"
-        "  --rate R        send so many each second\n"
-        "  --timeout S     wait so long (60): for servers and workers, for each batch to be sent, and for the last to\n"
-        "                  end; then exit code 75, and what has not ended is cancelled\n"
-        "  --json          for machines\n"
-        "  --quiet         errors only; --verbose: more about what is done\n"
-        "\n"
-        "examples:\n"
-        "  phasemill probe --units 20 --sequential\n"
-        "  phasemill probe --units 10000 --json\n",
-    .has_settings = true,
-    .run = run,
-};

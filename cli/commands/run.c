@@ -67,76 +67,10 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
     return PM_OK;
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_run(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_job job = {.manifest = {0}};
     bool is_done;
     pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_RUN, argc, argv, &job.options, &is_done, err);
     PM_THEN(st, !is_done ? run_steps(&job, err) : PM_OK);
     return cli_job_close(&job, st, err);
 }
-
-const cli_command cli_run = {
-    .name = "run",
-    .summary = "evaluate a graph: moments, covariance, density, distribution function",
-    .help =
-        "usage: phasemill run GRAPH [--theta T] [OPTIONS]\n"
-        "\n"
-        "Evaluates a graph at every row of theta: moments, covariance, density and distribution function.\n"
-        "GRAPH is a file written by phasic's Graph.serialize(), as JSON or MessagePack, or - for standard input.\n"
-        "\n"
-        "what to evaluate:\n"
-        "  --theta T           parameters: `1,0.5` is a row, `1,2;3,4` are two; an item may be a range\n"
-        "                      `start:end:step`, ends included; or a file .csv or .npy of one row for each theta.\n"
-        "                      Left out when the graph has no parameters\n"
-        "  --moments K         raw moments 1..K (2, when nothing else is asked for)\n"
-        "  --factorial         factorial moments instead of raw ones (discrete graphs)\n"
-        "  --rewards F         reward vectors, one in each row: a value for every row of the graph, written as "
-        "--theta\n"
-        "                      is; moments are then of the accumulated rewards\n"
-        "  --invalid-rows R    rows of theta that cannot be evaluated: error (default), or nan: they fail alone\n"
-        "  --gradient          derivatives in theta of moments, pdf and cdf besides\n"
-        "  --covariance        covariance matrix of the rewards, or variance of the time without rewards\n"
-        "  --pdf, --cdf        density (probability, when discrete) and distribution function of the time at --times\n"
-        "  --times S           times, written as --theta is: one row for all theta, or a row for each\n"
-        "  --tolerance E       error of pdf, relative to its peak, and of cdf (1e-9)\n"
-        "  --tail-accuracy     relative accuracy in both tails, and 1 - cdf; takes more steps\n"
-        "  --method M          uniformization, for continuous graphs\n"
-        "  --defective         take states that cannot be absorbed as never absorbed, instead of refusing them: "
-        "moments\n"
-        "                      are then those given absorption, whose probability is written too\n"
-        "  --normalize-start   rescale a start distribution that does not sum to one\n"
-        "\n"
-        "how:\n"
-        "  --strategy S        where traces are recorded: sequential, threads, cluster, or auto (default), which\n"
-        "                      takes the cluster only where one is configured, workers are alive, and it is faster\n"
-        "  --evaluate WHERE    with --strategy cluster: local (default), or cluster: workers evaluate slices of theta\n"
-        "  --timeout SECONDS   with --strategy cluster: how long to wait, for servers and workers; then exit code 75\n"
-        "  --threads N         threads (one for each processor that the container allows)\n"
-        "  --memory BYTES      what traces and replay may take, such as 500M or 2G (most of the\n"
-        "                      machine's, or of its container's)\n"
-        "  --min-size N        graphs of fewer states are recorded by one thread (50)\n"
-        "  --effort E          search for pivot orders: fast, balanced (default) or best\n"
-        "  --cache-dir D       folder of the trace cache ($XDG_CACHE_HOME/phasemill or ~/.cache/phasemill)\n"
-        "  --no-cache          neither read nor write the cache\n"
-        "  --cache-limit BYTES size of the cache, such as 500M (1G)\n"
-        "  --strict-cache      fail on a damaged entry of the cache instead of recording it again\n"
-        "\n"
-        "input and output:\n"
-        "  --format F          table, json or csv: what is written (a table on a terminal, else JSON);\n"
-        "                      phasic or phasic-0.21: what is read; may be given once for each\n"
-        "  --discrete, --continuous  whether weights are probabilities of a step or rates, where the graph's file "
-        "does\n"
-        "                      not say (is_discrete); it is an error where it says otherwise\n"
-        "  --output FILE       write to FILE.json, FILE.csv or FILE.npy (one quantity); whole or not at all\n"
-        "  --quiet             errors only; --verbose: more about what is done\n"
-        "\n"
-        "environment: PHASEMILL_ISA forces an instruction set (x86-64-v2, x86-64-v3, x86-64-v4, arm64)\n"
-        "\n"
-        "examples:\n"
-        "  phasemill run arg4.json --theta 2,5\n"
-        "  phasemill run arg4.json --theta 2,5 --pdf --cdf --times 0:10:0.1 --output density.csv\n"
-        "  phasemill run arg4.json --theta thetas.npy --moments 4 --output moments.npy\n"
-        "  phasemill generate rabbits --n 20 | phasemill run - --theta 1,2,4 --format table\n",
-    .has_settings = true,
-    .run = run,
-};

@@ -96,7 +96,7 @@ static pm_status serve(cli_cluster *c, const char *text, const status_options *o
     return st;
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_status(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
     status_options o = {.max = 20, .timeout = CLI_TIMEOUT};
     cli_operands operands = {.min = 0, .max = 1, .what = "JOB"};
@@ -107,31 +107,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     }
     return cli_cluster_close(&c, st, err);
 }
-
-const cli_command cli_status_command = {
-    .name = "status",
-    .summary = "jobs, workers, lag and dead letters of the cluster",
-    .help =
-        "usage: phasemill status [JOB] [OPTIONS]\n"
-        "\n"
-        "Shows the newest jobs (items done of all, units sent), the workers that are alive (slots in use, what each\n"
-        "does), how many units wait in each partition of the topic, and how many dead letters there are. Of the jobs\n"
-        "it tells what their workers have counted; with a JOB, each of its items is looked for: it is done when all\n"
-        "are in Redis, whatever else happened. Its failure and its open units are shown then, too: attempts begun,\n"
-        "crashes and overruns, and where each is. A job of which something stored makes no sense is\n"
-        "unreadable, and what that is stands below it; submitting its graph again mends it. Looking changes nothing\n"
-        "in Redis. Where Redis or Kafka cannot be asked, the other's part is shown, and the exit code is that of the\n"
-        "fault.\n"
-        "\n"
-        "  --watch         again every two seconds, until interrupted\n"
-        "  --most N        how many jobs (20)\n"
-        "  --timeout S     wait for the servers so long (30), for Redis half of it, then exit code 75\n"
-        "  --json          for machines: one object on a line\n"
-        "  --quiet         errors only; --verbose: more about what is done\n"
-        "\n"
-        "examples:\n"
-        "  phasemill status --watch\n"
-        "  phasemill status 4f5c21 --json\n",
-    .has_settings = true,
-    .run = run,
-};

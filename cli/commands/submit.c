@@ -56,42 +56,10 @@ static pm_status run_steps(cli_job *job, pm_error *err) {
     return !o->wait ? submit_only(job, err) : o->evaluates ? submit_and_evaluate(job, err) : submit_and_wait(job, err);
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_submit(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_job job = {.manifest = {0}};
     bool is_done;
     pm_status st = cli_run_options_read(&job.cluster, self, CLI_ROLE_SUBMIT, argc, argv, &job.options, &is_done, err);
     PM_THEN(st, !is_done ? run_steps(&job, err) : PM_OK);
     return cli_job_close(&job, st, err);
 }
-
-const cli_command cli_submit = {
-    .name = "submit",
-    .summary = "send a graph to the cluster as a job; prints the job's id",
-    .help =
-        "usage: phasemill submit GRAPH [OPTIONS]\n"
-        "\n"
-        "Splits the graph, finds which of its traces nobody has recorded yet, and sends those to the workers. The\n"
-        "job's id is the graph's digest: submitting again, also after a kill, is the same job, and what is known\n"
-        "or on its way is not sent twice. Prints the id.\n"
-        "\n"
-        "  --wait              wait until all traces are there; with any of --theta, --moments, --pdf, --cdf and\n"
-        "                      --covariance also evaluate and write the result as `collect` does, with its\n"
-        "                      options (`phasemill collect --help`)\n"
-        "  --timeout SECONDS   how long to wait, for servers and with --wait for workers; then exit code 75, and what\n"
-        "                      was sent goes on\n"
-        "  --effort E          search for pivot orders: fast, balanced (default) or best\n"
-        "  --min-size N        graphs of fewer states are recorded here and stored at once (50)\n"
-        "  --memory BYTES      what recording here may take (most of the machine's)\n"
-        "  --cache-dir D       folder of the trace cache; traces that only it has are uploaded\n"
-        "  --no-cache          neither read nor write the cache\n"
-        "  --cache-limit BYTES size of the cache, such as 500M (1G)\n"
-        "  --discrete, --continuous  what the graph is, where its file does not say (is_discrete)\n"
-        "  --format F          phasic or phasic-0.21: what is read\n"
-        "  --quiet             errors only; --verbose: more about what is done\n"
-        "\n"
-        "examples:\n"
-        "  job=$(phasemill submit arg7.msgpack)\n"
-        "  phasemill submit arg7.msgpack --wait --theta 2,5 --moments 4\n",
-    .has_settings = true,
-    .run = run,
-};

@@ -104,7 +104,7 @@ static pm_status open_and_ensure(cli_cluster *c, const topics_options *o, pm_err
     return st;
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_topics(const cli_command *self, int argc, char **argv, pm_error *err) {
     cli_cluster c = {0};
     topics_options o = {.timeout = CLI_TIMEOUT};
     cli_operands operands = {.what = "nothing"};
@@ -113,24 +113,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     PM_THEN(st, !is_done ? open_and_ensure(&c, &o, err) : PM_OK);
     return cli_cluster_close(&c, st, err);
 }
-
-const cli_command cli_topics = {
-    .name = "topics",
-    .summary = "make the cluster's topics on Kafka, or check those that are there",
-    .help = "usage: phasemill topics [OPTIONS]\n"
-            "\n"
-            "Makes the topics that are missing, and checks those that are there: partitions, replicas, retention,\n"
-            "cleanup policy, size of messages. `submit` does the same by itself, and workers wait for it; this is for\n"
-            "set-ups where only an operator may make topics.\n"
-            "\n"
-            "  --check         make nothing\n"
-            "  --timeout S     wait for Kafka so long (30), then exit code 75\n"
-            "  --json          for machines\n"
-            "  --quiet         errors only; --verbose: more about what is done\n"
-            "\n"
-            "examples:\n"
-            "  phasemill topics --kafka-brokers localhost:9092 --kafka-partitions 48\n"
-            "  phasemill topics --check\n",
-    .has_settings = true,
-    .run = run,
-};

@@ -114,7 +114,7 @@ static pm_status check_health(int argc, char **argv, pm_error *err) {
     return cli_show_count(report.alive, report.alive == 1 ? "worker alive" : "workers alive", err);
 }
 
-static pm_status run(const cli_command *self, int argc, char **argv, pm_error *err) {
+pm_status cli_main_worker(const cli_command *self, int argc, char **argv, pm_error *err) {
     if (argc > 1 && strcmp(argv[1], "check") == 0) {
         return check_health(argc - 1, argv + 1, err);
     }
@@ -132,39 +132,3 @@ static pm_status run(const cli_command *self, int argc, char **argv, pm_error *e
     }
     return cli_cluster_close(&c, st, err);
 }
-
-const cli_command cli_worker = {
-    .name = "worker",
-    .summary = "take units from Kafka, compute them, store what comes of them in Redis",
-    .help =
-        "usage: phasemill worker [OPTIONS]\n"
-        "       phasemill worker check\n"
-        "\n"
-        "Takes units of work from Kafka, has them computed in child processes, and puts what they give into Redis.\n"
-        "It keeps nothing: any number of workers may come and go at any time, and be killed. It waits for Kafka and\n"
-        "Redis when they are away. A unit that crashes, overruns its time or its memory is tried again, and becomes\n"
-        "a dead letter after --worker-attempts faults (`phasemill dead-letters`).\n"
-        "\n"
-        "SIGTERM and SIGINT end it: it takes nothing more, finishes what runs until --drain-timeout is over, gives\n"
-        "the rest back, leaves the group, and exits with 0, at the latest 2 s after that. A second signal kills and "
-        "gives\n"
-        "back what runs at once; a third ends the process without more.\n"
-        "\n"
-        "`worker check` tells whether the workers of this user on this host live and turn: exit code 0, else 69.\n"
-        "\n"
-        "  --slots N            units computed at once, each in a process of its own; 0: one for each processor\n"
-        "  --drain-timeout S    seconds for the units that run when it is told to end (25)\n"
-        "  --exit-when-idle S   ends after S seconds without a unit\n"
-        "  --max-units N        ends after N units\n"
-        "  --cache-dir DIR      keep traces in this folder ($XDG_CACHE_HOME/phasemill or $HOME/.cache/phasemill)\n"
-        "  --cache-limit BYTES  at most so much of them (1G)\n"
-        "  --no-cache           keep none on disk\n"
-        "  --quiet              warnings and errors only; --verbose: a line for each unit\n"
-        "\n"
-        "examples:\n"
-        "  phasemill worker --kafka-brokers kafka:9092 --redis-address redis:6379\n"
-        "  phasemill worker --config cluster.conf --slots 8 --exit-when-idle 300\n",
-    .runs_for_long = true,
-    .has_settings = true,
-    .run = run,
-};
