@@ -174,6 +174,14 @@ void pm_model_free(pm_model *model);
 
 /* ---- evaluation -------------------------------------------------------------------------------------- */
 
+/* What a function of the results takes of each of them: its derivatives by them, for vector-Jacobian products. Each
+ * NULL for zeros. */
+typedef struct pm_cotangents {
+    const double *moments;              /* (B, F, K) */
+    const double *pdf, *cdf, *survival; /* (B, T) */
+    const double *atom;                 /* (B) */
+} pm_cotangents;
+
 /* What to evaluate. Zero-initialise, then fill in. */
 typedef struct pm_request {
     size_t n_theta;      /* B; 0 is an empty batch */
@@ -184,7 +192,8 @@ typedef struct pm_request {
     size_t n_rewards;      /* F; 0: one reward vector of all ones */
     const double *rewards; /* (F, n), a value for each row of the graph; that of the start vertex is not used */
     bool gradient;         /* the derivatives in theta of moments, pdf and cdf, too; of covariances there are none */
-    bool covariance;       /* the covariance matrix of the rewards: about ten times the work of a moment */
+    const pm_cotangents *cotangents; /* for pm_result.vjp; what they are of need not be asked for otherwise */
+    bool covariance;                 /* the covariance matrix of the rewards: about ten times the work of a moment */
 
     size_t n_times;      /* T */
     const double *times; /* (T) or, with times_per_theta, (B, T); discrete graphs: whole numbers */
@@ -208,7 +217,10 @@ typedef struct pm_result {
     double *pdf, *cdf;  /* (B, T) */
     double *survival;   /* (B, T): 1 - cdf, with relative accuracy of its own */
     double *pdf_gradient, *cdf_gradient, *survival_gradient; /* (B, T, P): the derivatives in theta */
-    pm_status *status; /* (B): PM_OK, or why the row cannot be evaluated; NULL: the first such row fails the call */
+    double *vjp; /* (B, P): the sums of cotangents times derivatives in theta, at about three times the cost of the
+                    values for any P; docs/gradients.md */
+    double *vjp_hessian; /* (B, P, P): the second derivatives of the same sums of densities, cotangents held fixed */
+    pm_status *status;   /* (B): PM_OK, or why the row cannot be evaluated; NULL: the first such row fails the call */
     /* with `status`, called for each such row by the calling thread, in ascending order; may be NULL */
     void (*invalid)(void *ctx, size_t row, const pm_error *error);
     void *invalid_ctx;

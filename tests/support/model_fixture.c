@@ -43,6 +43,7 @@ model_fixture model_fixture_of(pm_graph *graph, pm_isa isa) {
 }
 
 void model_fixture_free(model_fixture *r) {
+    pmi_out_edges_free(r->model.out_edges);
     pmi_chain_free(r->model.chain);
     pmi_program_free(&r->model.program);
     pmi_library_free(&r->model.library);

@@ -266,3 +266,71 @@ pm_pair pmi_exact_stay(const pm_chain *c, const double *theta, uint32_t state, p
     pmi_exact_dot(room->coef, n, room->x, &stay.high, &stay.low);
     return stay;
 }
+
+/* ---- edges by the state that they leave ---- */
+
+static void count_out(const pm_chain *c, bool with_loops, size_t *first) {
+    for (size_t e = 0; e < c->in_first[c->n]; e++) {
+        first[c->in_source[e] + 1]++;
+    }
+    for (size_t e = 0; e < c->n_exits; e++) {
+        first[c->exit_state[e] + 1]++;
+    }
+    for (size_t e = 0; with_loops && e < c->n_loops; e++) {
+        first[c->loop_state[e] + 1]++;
+    }
+    for (uint32_t i = 0; i < c->n; i++) {
+        first[i + 1] += first[i];
+    }
+}
+
+static void add_out(pm_out_edges *out, uint32_t from, uint32_t target, uint32_t weight) {
+    size_t at = out->first[from]++;
+    out->target[at] = target;
+    out->weight[at] = weight;
+}
+
+static void fill_out(const pm_chain *c, bool with_loops, pm_out_edges *out) {
+    for (uint32_t i = 0; i < c->n; i++) {
+        for (size_t e = c->in_first[i]; e < c->in_first[i + 1]; e++) {
+            add_out(out, c->in_source[e], i, c->in_weight[e]);
+        }
+    }
+    for (size_t e = 0; e < c->n_exits; e++) {
+        add_out(out, c->exit_state[e], c->n, c->exit_weight[e]);
+    }
+    for (size_t e = 0; with_loops && e < c->n_loops; e++) {
+        add_out(out, c->loop_state[e], c->loop_state[e], c->loop_weight[e]);
+    }
+    /* each first[i] now ends its state */
+    memmove(out->first + 1, out->first, c->n * sizeof *out->first);
+    out->first[0] = 0;
+}
+
+pm_status pmi_out_edges_new(const pm_chain *c, pm_out_edges **out, pm_error *err) {
+    bool with_loops = c->graph->normalizes_rows;
+    size_t n = c->in_first[c->n] + c->n_exits + (with_loops ? c->n_loops : 0);
+    pm_out_edges *made = *out = pmi_calloc(1, sizeof *made);
+    if (made == NULL) {
+        return pmi_fail_memory(err, "the edges", n * 8);
+    }
+    made->first = pmi_pool_zeros(&made->pool, (size_t)c->n + 1, sizeof *made->first);
+    made->target = pmi_pool_array(&made->pool, n, sizeof *made->target);
+    made->weight = pmi_pool_array(&made->pool, n, sizeof *made->weight);
+    pm_status st = pmi_pool_check(&made->pool, err, "the edges", n * 8);
+    if (st == PM_OK) {
+        count_out(c, with_loops, made->first);
+        fill_out(c, with_loops, made);
+    } else {
+        pmi_out_edges_free(made);
+        *out = NULL;
+    }
+    return st;
+}
+
+void pmi_out_edges_free(pm_out_edges *out) {
+    if (out != NULL) {
+        pmi_pool_free(&out->pool);
+        free(out);
+    }
+}

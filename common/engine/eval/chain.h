@@ -51,6 +51,19 @@ typedef struct pm_chain {
 pm_status pmi_chain_new(const pm_graph *graph, const pm_split *split, pm_chain **out, pm_error *err);
 void pmi_chain_free(pm_chain *chain);
 
+/* Edges by the state that they leave, those into absorption included: their target is the state `n`. Self-loops are
+ * among them where rows are normalized. */
+typedef struct pm_out_edges {
+    size_t *first;    /* n + 1 */
+    uint32_t *target; /* first[n] */
+    uint32_t *weight;
+    pm_pool pool; /* of all arrays */
+} pm_out_edges;
+
+/* The edges of a chain by the state that they leave. Free with pmi_out_edges_free. */
+pm_status pmi_out_edges_new(const pm_chain *chain, pm_out_edges **out, pm_error *err);
+void pmi_out_edges_free(pm_out_edges *out);
+
 /* Multiply-adds of a step over states first..last-1, about. */
 double pmi_step_work(const pm_chain *chain, uint32_t first, uint32_t last);
 

@@ -116,16 +116,32 @@ void pmi_start_wide(const pm_graph *g, const double *theta, pm_wide *value) {
     }
 }
 
-void pmi_start_derivative(const pm_graph *g, const double *theta, size_t p, pm_wide *change) {
-    pm_wide inverse = inverse_start_sum(g, theta, change), sum = pmi_wide_of(0);
+static pm_wide start_sum_change(const pm_graph *g, size_t p) {
+    pm_wide sum = pmi_wide_of(0);
     for (size_t s = 0; s < g->n_starts; s++) {
         sum = pmi_wide_sum(sum, pmi_wide_of(pmi_graph_coefficient(g, g->start_weight[s], p)));
     }
-    pm_wide relative = pmi_wide_multiply(sum, inverse);
+    return sum;
+}
+
+void pmi_start_derivative(const pm_graph *g, const double *theta, size_t p, pm_wide *change) {
+    pm_wide inverse = inverse_start_sum(g, theta, change);
+    pm_wide relative = pmi_wide_multiply(start_sum_change(g, p), inverse);
     for (size_t s = 0; s < g->n_starts; s++) {
         pm_wide own = pmi_wide_of(pmi_graph_coefficient(g, g->start_weight[s], p));
         own = pmi_wide_difference(own, pmi_wide_multiply(change[s], relative));
         change[s] = pmi_wide_multiply(own, inverse);
+    }
+}
+
+void pmi_start_second(const pm_graph *g, const double *theta, size_t p, size_t q, const pm_wide *by_p,
+                      const pm_wide *by_q, pm_wide *change) {
+    pm_wide inverse = inverse_start_sum(g, theta, change);
+    pm_wide of_p = pmi_wide_multiply(start_sum_change(g, p), inverse);
+    pm_wide of_q = pmi_wide_multiply(start_sum_change(g, q), inverse);
+    for (size_t s = 0; s < g->n_starts; s++) {
+        pm_wide sum = pmi_wide_sum(pmi_wide_multiply(by_q[s], of_p), pmi_wide_multiply(by_p[s], of_q));
+        change[s] = pmi_wide_difference(pmi_wide_of(0), sum);
     }
 }
 

@@ -23,9 +23,12 @@ pm_status pmi_start_new(const pm_graph *graph, const double *theta, size_t n_the
 void pmi_start_free(pm_start *start);
 
 /* The start distribution at one theta in wide numbers, and its derivative by parameter p: of a_s / sum a it is
- * (a_s' - a_s sum a' / sum a) / sum a. Both have n_starts entries. */
+ * (a_s' - a_s sum a' / sum a) / sum a. All have n_starts entries. */
 void pmi_start_wide(const pm_graph *graph, const double *theta, pm_wide *value);
 void pmi_start_derivative(const pm_graph *graph, const double *theta, size_t p, pm_wide *change);
+/* The second derivative by parameters p and q, from the first ones by each: -(a_q' sum a_p + a_p' sum a_q) / sum a. */
+void pmi_start_second(const pm_graph *graph, const double *theta, size_t p, size_t q, const pm_wide *by_p,
+                      const pm_wide *by_q, pm_wide *change);
 
 /* Errors: PM_EDATA naming the row of theta and a state that can be reached at this theta and cannot reach absorption.
  */

@@ -22,6 +22,15 @@ static bool wants_densities(const pm_request *r) {
     return r->pdf || r->cdf;
 }
 
+static bool has_density_cotangents(const pm_request *r) {
+    const pm_cotangents *c = r->cotangents;
+    return c != NULL && (c->pdf != NULL || c->cdf != NULL || c->survival != NULL);
+}
+
+static bool has_moment_cotangents(const pm_request *r) {
+    return r->cotangents != NULL && r->cotangents->moments != NULL;
+}
+
 static pm_status check_shape(const pm_graph *g, const pm_request *r, const pm_result *out, pm_error *err) {
     if (r->n_theta > 0 && g->n_params > 0 && r->theta == NULL) {
         return pmi_fail(err, PM_EUSAGE, "no theta: expected %zu rows of %u parameters", r->n_theta, g->n_params);
@@ -29,8 +38,8 @@ static pm_status check_shape(const pm_graph *g, const pm_request *r, const pm_re
     if (r->n_rewards > 0 && r->rewards == NULL) {
         return pmi_fail(err, PM_EUSAGE, "no rewards: expected %zu vectors of %u values", r->n_rewards, g->n_vertices);
     }
-    if (wants_densities(r) && (r->n_times == 0 || r->times == NULL)) {
-        return pmi_fail(err, PM_EUSAGE, "pdf and cdf need at least one time");
+    if ((wants_densities(r) || has_density_cotangents(r)) && (r->n_times == 0 || r->times == NULL)) {
+        return pmi_fail(err, PM_EUSAGE, "pdf, cdf and their cotangents need at least one time");
     }
     if (r->lanes != 0 && r->lanes != 1 && r->lanes != 4 && r->lanes != 8 && r->lanes != 16) {
         return pmi_fail(err, PM_EUSAGE, "lanes: expected 1, 4, 8 or 16 (or 0 to choose), found %u", r->lanes);
@@ -43,9 +52,47 @@ static pm_status check_shape(const pm_graph *g, const pm_request *r, const pm_re
     }
     if ((r->n_moments > 0 && out->moments == NULL) || (r->covariance && out->covariance == NULL) ||
         (r->gradient && r->n_moments > 0 && out->moments_gradient == NULL) ||
-        (r->gradient && r->pdf && out->pdf_gradient == NULL) || (r->gradient && r->cdf && out->cdf_gradient == NULL) ||
-        (r->pdf && out->pdf == NULL) || (r->cdf && out->cdf == NULL)) {
+        (r->cotangents != NULL && out->vjp == NULL) || (r->gradient && r->pdf && out->pdf_gradient == NULL) ||
+        (r->gradient && r->cdf && out->cdf_gradient == NULL) || (r->pdf && out->pdf == NULL) ||
+        (r->cdf && out->cdf == NULL)) {
         return pmi_fail(err, PM_EUSAGE, "a quantity is asked for without a buffer for its result");
+    }
+    return PM_OK;
+}
+
+/* Of the cotangents: they are numbers, and of what is asked for. */
+static pm_status check_cotangents(const pm_request *r, const pm_result *out, pm_error *err) {
+    const pm_cotangents *c = r->cotangents;
+    if (c == NULL) {
+        return out->vjp == NULL && out->vjp_hessian == NULL
+                   ? PM_OK
+                   : pmi_fail(err, PM_EUSAGE, "a vector-Jacobian product is asked for without cotangents");
+    }
+    if (c->moments != NULL && r->n_moments == 0) {
+        return pmi_fail(err, PM_EUSAGE, "there are cotangents of moments, but no moments are asked for");
+    }
+    if (c->moments != NULL && out->vjp_hessian != NULL) {
+        return pmi_fail(err, PM_EUSAGE, "second derivatives are those of densities: moments have none");
+    }
+    size_t f = r->n_rewards == 0 ? 1 : r->n_rewards;
+    const struct {
+        const char *name;
+        const double *values;
+        size_t width;
+    } arrays[] = {{"moments", c->moments, f * r->n_moments},
+                  {"pdf", c->pdf, r->n_times},
+                  {"cdf", c->cdf, r->n_times},
+                  {"survival", c->survival, r->n_times},
+                  {"atom", c->atom, 1}};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        for (size_t k = 0; arrays[i].values != NULL && k < r->n_theta * arrays[i].width; k++) {
+            if (!isfinite(arrays[i].values[k])) {
+                return pmi_fail(err, PM_EDATA,
+                                "cotangents of %s, theta row %zu, column %zu: expected a finite number, "
+                                "found %g",
+                                arrays[i].name, k / arrays[i].width, k % arrays[i].width, arrays[i].values[k]);
+            }
+        }
     }
     return PM_OK;
 }
@@ -86,7 +133,10 @@ static pm_status check_rewards(const pm_graph *g, const pm_request *r, pm_error 
 static pm_status check_call(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err) {
     PM_TRY(check_shape(graph, request, result, err));
     PM_TRY(check_rewards(graph, request, err));
-    return wants_densities(request) ? pmi_density_check_times(request, graph->is_discrete, err) : PM_OK;
+    PM_TRY(check_cotangents(request, result, err));
+    return wants_densities(request) || has_density_cotangents(request)
+               ? pmi_density_check_times(request, graph->is_discrete, err)
+               : PM_OK;
 }
 
 pm_status pmi_request_check(const pm_graph *graph, const pm_request *request, const pm_result *result, pm_error *err) {
@@ -136,12 +186,50 @@ static void fill_atoms(const pm_model *m, const pm_request *r, const double *sta
 static pm_status densities(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
                            pm_error *err) {
     const pm_chain *chain;
-    if (!wants_moments(r) && !m->defective) {
-        PM_TRY(check_absorption(m, r, err));
-    }
     PM_TRY(pmi_model_chain(m, &chain, err));
     PM_TRY(pmi_density_evaluate(chain, m->isa, r, start, result, m->log, err));
-    return r->gradient ? pmi_density_gradient(chain, r, start, m->memory, m->log, result, err) : PM_OK;
+    bool wants_gradient =
+        result->pdf_gradient != NULL || result->cdf_gradient != NULL || result->survival_gradient != NULL;
+    return r->gradient && wants_gradient ? pmi_density_gradient(chain, r, start, m->memory, m->log, result, err)
+                                         : PM_OK;
+}
+
+/* Sums over densities, and over the atom. */
+static pm_status adjoint(const pm_model *m, const pm_request *r, const double *start, pm_result *result,
+                         pm_error *err) {
+    pm_adjoint_call call = {.isa = m->isa,
+                            .request = r,
+                            .start = start,
+                            .cotangents = *r->cotangents,
+                            .memory = m->memory,
+                            .log = m->log,
+                            .gradient = result->vjp,
+                            .hessian = result->vjp_hessian};
+    pm_request atoms = *r;
+    if (!has_density_cotangents(r)) {
+        memset(result->vjp, 0, r->n_theta * m->analysis.graph->n_params * sizeof *result->vjp);
+        atoms.n_times = 0;
+        call.request = &atoms;
+    }
+    if (!has_density_cotangents(r) && r->cotangents->atom == NULL) {
+        return PM_OK;
+    }
+    PM_TRY(pmi_model_chain(m, &call.chain, err));
+    PM_TRY(pmi_model_out_edges(m, &call.out, err));
+    return pmi_density_adjoint(&call, err);
+}
+
+/* Adds those over moments, from their Jacobian. */
+static void contract_moments(const pm_model *m, const pm_request *r, pm_result *result) {
+    size_t n_params = m->analysis.graph->n_params, n = (r->n_rewards == 0 ? 1 : r->n_rewards) * r->n_moments;
+    for (size_t i = 0; i < r->n_theta * n_params; i++) {
+        size_t b = i / n_params, p = i % n_params;
+        long double sum = result->vjp[i];
+        for (size_t k = b * n; k < (b + 1) * n; k++) {
+            sum += (long double)r->cotangents->moments[k] * result->moments_gradient[k * n_params + p];
+        }
+        result->vjp[i] = (double)sum;
+    }
 }
 
 static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start *start, pm_result *result,
@@ -160,10 +248,10 @@ static pm_status evaluate(const pm_model *m, const pm_request *r, const pm_start
         st = pmi_moments_evaluate(&context, r, start, result, err);
     }
     PM_TRY(st);
-    if (wants_densities(r)) {
-        PM_TRY(densities(m, r, start->value, result, err));
+    if (!wants_moments(r)) {
+        PM_TRY(check_absorption(m, r, err));
     }
-    return PM_OK;
+    return wants_densities(r) ? densities(m, r, start->value, result, err) : PM_OK;
 }
 
 /* ---- rows of a request, and of its results ---- */
@@ -180,18 +268,30 @@ void pmi_result_arrays(const pm_graph *g, const pm_request *r, pm_result *result
                                                    {"moments_gradient", &result->moments_gradient, f * k * p},
                                                    {"pdf_gradient", &result->pdf_gradient, t * p},
                                                    {"cdf_gradient", &result->cdf_gradient, t * p},
-                                                   {"survival_gradient", &result->survival_gradient, t * p}};
+                                                   {"survival_gradient", &result->survival_gradient, t * p},
+                                                   {"vjp", &result->vjp, p},
+                                                   {"vjp_hessian", &result->vjp_hessian, p * p}};
     memcpy(out, arrays, sizeof arrays);
 }
 
 /* Rows first..first+count-1 of a request and of its results. */
 static void narrow(const pm_graph *g, const pm_request *r, const pm_result *result, size_t first, size_t count,
-                   pm_request *rows, pm_result *out) {
+                   pm_request *rows, pm_cotangents *cotangents, pm_result *out) {
     pm_row_array arrays[PM_RESULT_ARRAYS];
     *rows = *r;
     rows->n_theta = count;
     rows->theta = r->theta + first * g->n_params;
     rows->times = r->times_per_theta ? r->times + first * r->n_times : r->times;
+    if (r->cotangents != NULL) {
+        const pm_cotangents *c = r->cotangents;
+        size_t moments = first * (r->n_rewards == 0 ? 1 : r->n_rewards) * r->n_moments, times = first * r->n_times;
+        *cotangents = (pm_cotangents){.moments = c->moments == NULL ? NULL : c->moments + moments,
+                                      .pdf = c->pdf == NULL ? NULL : c->pdf + times,
+                                      .cdf = c->cdf == NULL ? NULL : c->cdf + times,
+                                      .survival = c->survival == NULL ? NULL : c->survival + times,
+                                      .atom = c->atom == NULL ? NULL : c->atom + first};
+        rows->cotangents = cotangents;
+    }
     *out = *result;
     pmi_result_arrays(g, r, out, arrays);
     for (size_t i = 0; i < PM_RESULT_ARRAYS; i++) {
@@ -234,8 +334,9 @@ static pm_status evaluate_defective(const pm_model *m, const pm_request *r, cons
             count++;
         }
         pm_request rows;
+        pm_cotangents cotangents;
         pm_result out;
-        narrow(g, &whole, result, first, count, &rows, &out);
+        narrow(g, &whole, result, first, count, &rows, &cotangents, &out);
         pm_start starts = {.value = start->value + first * g->n_starts, .rough = start->rough + first};
         st = has_zeros ? evaluate_zeros(m, &rows, starts.value, first, &out, err)
              : m->restriction != NULL
@@ -250,7 +351,7 @@ static pm_status evaluate_defective(const pm_model *m, const pm_request *r, cons
 
 /* ---- the call ---- */
 
-static pm_status evaluate_batch(const pm_model *m, const pm_request *r, pm_result *result, pm_error *err) {
+static pm_status evaluate_values(const pm_model *m, const pm_request *r, pm_result *result, pm_error *err) {
     const pm_graph *g = m->analysis.graph;
     pm_start start = {0};
     PM_TRY(check_theta(g, r, err));
@@ -260,7 +361,36 @@ static pm_status evaluate_batch(const pm_model *m, const pm_request *r, pm_resul
         fill_atoms(m, r, start.value, result->atom);
     }
     pm_status st = (m->defective ? evaluate_defective : evaluate)(m, r, &start, result, err);
+    PM_THEN(st, r->cotangents != NULL ? adjoint(m, r, start.value, result, err) : PM_OK);
     pmi_start_free(&start);
+    return st;
+}
+
+/* Cotangents of moments need their Jacobian, whether or not it is asked for. */
+static pm_status evaluate_batch(const pm_model *m, const pm_request *r, pm_result *result, pm_error *err) {
+    if (!has_moment_cotangents(r)) {
+        return evaluate_values(m, r, result, err);
+    }
+    pm_request wants = *r;
+    pm_result out = *result;
+    pm_pool pool = {0};
+    size_t n = 0;
+    bool fits = pmi_mul(r->n_theta, (r->n_rewards == 0 ? 1 : r->n_rewards) * r->n_moments, &n) &&
+                pmi_mul(n, m->analysis.graph->n_params, &n);
+    if (!r->gradient) {
+        out.moments_gradient = pmi_pool_array(&pool, fits ? n : SIZE_MAX, sizeof *out.moments_gradient);
+        wants.gradient = true;
+    }
+    pm_status st = pmi_pool_check(&pool, err, "the derivatives of moments", n * sizeof *out.moments_gradient);
+    PM_THEN(st, evaluate_values(m, &wants, &out, err));
+    if (st == PM_OK) {
+        contract_moments(m, r, &out);
+        result->steps = out.steps;
+        result->error_bound = out.error_bound;
+        result->n_extended = out.n_extended;
+        result->n_squared = out.n_squared;
+    }
+    pmi_pool_free(&pool);
     return st;
 }
 
@@ -296,9 +426,10 @@ static pm_status evaluate_rows(const pm_model *m, const pm_request *r, pm_result
     for (size_t n = r->n_theta > 0 ? 1 : 0; n > 0;) {
         range now = waiting[--n];
         pm_request rows;
+        pm_cotangents cotangents;
         pm_result part;
         pm_error why;
-        narrow(m->analysis.graph, r, result, now.first, now.count, &rows, &part);
+        narrow(m->analysis.graph, r, result, now.first, now.count, &rows, &cotangents, &part);
         part.steps = part.n_extended = part.n_squared = 0;
         part.error_bound = 0;
         pm_status st = evaluate_batch(m, &rows, &part, &why);
@@ -350,7 +481,7 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
         return pmi_fail(err, PM_EUSAGE,
                         "the model was made for densities only: moments and covariances need its traces");
     }
-    if (model->defective && r.gradient && r.n_moments > 0) {
+    if (model->defective && ((r.gradient && r.n_moments > 0) || has_moment_cotangents(&r))) {
         return pmi_fail(err, PM_EUSAGE,
                         "the model was made with `defective`: derivatives of moments given absorption are not "
                         "computed; ask for those of pdf and cdf alone");

@@ -178,8 +178,26 @@ pm_status pmi_model_chain(const pm_model *model, const pm_chain **out, pm_error 
     return PM_OK;
 }
 
+pm_status pmi_model_out_edges(const pm_model *model, const pm_out_edges **out, pm_error *err) {
+    _Atomic(pm_out_edges *) *kept = (_Atomic(pm_out_edges *) *)&model->out_edges;
+    pm_out_edges *found = atomic_load(kept), *made;
+    const pm_chain *chain;
+    if (found == NULL) {
+        PM_TRY(pmi_model_chain(model, &chain, err));
+        PM_TRY(pmi_out_edges_new(chain, &made, err));
+        if (atomic_compare_exchange_strong(kept, &found, made)) {
+            found = made;
+        } else {
+            pmi_out_edges_free(made); /* another thread was faster */
+        }
+    }
+    *out = found;
+    return PM_OK;
+}
+
 void pm_model_free(pm_model *model) {
     if (model != NULL) {
+        pmi_out_edges_free(atomic_load(&model->out_edges));
         pmi_chain_free(atomic_load(&model->chain));
         if (model->restriction != NULL) {
             pmi_restriction_free(model->restriction);

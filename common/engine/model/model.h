@@ -3,7 +3,7 @@
 #define PM_MODEL_MODEL_H
 
 #include "base/isa.h"
-#include "eval/chain.h"
+#include "eval/adjoint.h"
 #include "eval/theta.h"
 #include "trace/library.h"
 
@@ -18,8 +18,9 @@ struct pm_model {
     bool normalize_start;
     struct pm_restriction *restriction; /* of a defective model with states that no theta lets be absorbed; else NULL */
     bool defective;
-    bool densities_only;       /* no traces: library and program are empty */
-    _Atomic(pm_chain *) chain; /* for densities; NULL until the first evaluation that wants them */
+    bool densities_only;               /* no traces: library and program are empty */
+    _Atomic(pm_chain *) chain;         /* for densities; NULL until the first evaluation that wants them */
+    _Atomic(pm_out_edges *) out_edges; /* of the chain, for adjoint steps; likewise */
     const pm_log *log;
 };
 
@@ -35,11 +36,13 @@ typedef struct pm_trace_source {
 pm_status pmi_model_of(pm_analysis *analysis, const pm_trace_source *source, const pm_model_options *options,
                        pm_model **out, pm_model_report *report, pm_error *err);
 
-/* The chain of a model, laid out at the first call; the model keeps it. Any number of threads may call at once. */
+/* The chain of a model, and its edges by the state that they leave, laid out at the first call; the model keeps them.
+ * Any number of threads may call at once. */
 pm_status pmi_model_chain(const pm_model *model, const pm_chain **out, pm_error *err);
+pm_status pmi_model_out_edges(const pm_model *model, const pm_out_edges **out, pm_error *err);
 
 /* The arrays of a result that have `width` values for each row of theta; *values is NULL for those not wanted. */
-enum { PM_RESULT_ARRAYS = 11 };
+enum { PM_RESULT_ARRAYS = 13 };
 
 typedef struct pm_row_array {
     const char *name;
