@@ -215,7 +215,7 @@ typedef struct pm_result {
     double *absorption; /* (B): the probability of ever being absorbed: 1, but for models made with `defective`. There
                            cdf rises to it, and moments and covariances are those given absorption */
     double *pdf, *cdf;  /* (B, T) */
-    double *survival;   /* (B, T): 1 - cdf, with relative accuracy of its own */
+    double *survival;   /* (B, T): 1 - cdf, with relative accuracy of its own; wanted where it is not NULL */
     double *pdf_gradient, *cdf_gradient, *survival_gradient; /* (B, T, P): the derivatives in theta */
     double *vjp; /* (B, P): the sums of cotangents times derivatives in theta, at about three times the cost of the
                     values for any P; docs/gradients.md */

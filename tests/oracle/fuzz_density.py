@@ -23,6 +23,9 @@ def choose_times(rng, mean, largest, limit):
         times += [last * rng.uniform(0.1, 1.0)]
     if rng.random() < 0.2:
         times += [0.0]
+    if rng.random() < 0.2:  # so many that they are mixed in groups
+        first = rng.choice((0.0, 0.5, 0.9))
+        times += [last * rng.uniform(first, 1.0) for _ in range(rng.randrange(5, 70))]
     return [t for t in times if t == 0 or 1e-300 < t < 1e300]
 
 

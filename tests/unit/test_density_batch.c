@@ -9,7 +9,7 @@ static const double one = 1.0;
 
 /* ---- lanes, threads, instruction sets ---- */
 
-enum { ROWS = 21, TIMES = 7 };
+enum { ROWS = 21, TIMES = 40 }; /* some are mixed in groups */
 
 static pm_request batch_request(const double *theta, const double *times) {
     return (pm_request){.n_theta = ROWS, .theta = theta, .n_times = TIMES, .times = times, .times_per_theta = true};
@@ -19,7 +19,7 @@ static void fill_batch(double *theta, double *times, double unit) {
     for (size_t i = 0; i < ROWS; i++) {
         theta[i] = 0.25 * (double)(i + 1) + (i == 9 ? 4.0 : 0.0);
         for (size_t j = 0; j < TIMES; j++) {
-            times[i * TIMES + j] = (double)((j * 5 + i) % 11) * unit;
+            times[i * TIMES + j] = (double)((j * 5 + i) % 37) * unit * 0.3;
         }
     }
 }

@@ -504,11 +504,11 @@ pm_status pmi_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reque
                           .start = start,
                           .result = result,
                           .isa = isa,
-                          .mix = pmi_mix_get(isa),
+                          .mixing = pmi_mixing_get(isa),
                           .dense_row = pmi_dense_row_get(isa),
                           .is_discrete = chain->graph->is_discrete,
                           .wants_pdf = request->pdf && result->pdf != NULL,
-                          .wants_cdf = request->cdf && (result->cdf != NULL || result->survival != NULL),
+                          .wants_cdf = (request->cdf && result->cdf != NULL) || result->survival != NULL,
                           .progress = &progress};
     outcome all = {0};
     pm_status st = check_request(request, &job.tolerance, err);

@@ -405,9 +405,8 @@ static pm_status block_new(pm_block *b, pm_error *err) {
     }
     b->mixtures = pmi_pool_zeros(&b->pool, n_mixtures, sizeof *b->mixtures);
     b->points = pmi_pool_array(&b->pool, n_mixtures, sizeof *b->points);
-    b->errors = pmi_pool_array(&b->pool, n_mixtures, sizeof *b->errors);
     b->later = pmi_pool_array(&b->pool, 1, sizeof *b->later);
-    size_t times = sizeof *b->mixtures + sizeof *b->points + sizeof *b->errors;
+    size_t times = sizeof *b->mixtures + sizeof *b->points;
     PM_TRY(pmi_pool_check(&b->pool, err, "densities", 3 * state * sizeof(double) + n_mixtures * times));
     b->step =
         (pm_step){.chain = c, .table = b->table, .keep = b->keep, .table_low = b->table_low, .keep_low = b->keep_low};
@@ -555,6 +554,8 @@ static void record_steps(pm_block *b, uint64_t end) {
         size_t j = (size_t)(k - b->chunk);
         for (unsigned l = 0; l < b->lanes; l++) {
             b->chunk_a[(size_t)l * PM_CHUNK_STRIDE + j] = b->absorbed[l];
+        }
+        for (unsigned l = 0; b->records_all && l < b->lanes; l++) {
             b->chunk_s[(size_t)l * PM_CHUNK_STRIDE + j] = b->mass[l];
         }
         b->is_blending = b->may_restart && pmi_block_weigh(b, k);
@@ -653,6 +654,7 @@ pm_status pmi_density_block(const pm_density_job *job, const size_t *rows, size_
     for (size_t i = 0; i < count; i++) {
         b.may_restart = b.may_restart || pmi_row_may_restart(job, rows[i]);
     }
+    b.records_all = job->wants_cdf || job->is_discrete || b.may_restart;
     pm_float_mode mode = pmi_denormals_flush();
     pmi_count_roundings(&b);
     pm_status st = block_new(&b, err);

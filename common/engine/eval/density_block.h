@@ -15,9 +15,6 @@
 #include "eval/step.h"
 #include "graph/weights.h"
 
-/* Steps that are kept before they are mixed, at most. */
-#define PM_CHUNK 512
-
 /* Lanes lie so far apart in what is kept: not by a power of two, which would put them all in one set of a cache. */
 #define PM_CHUNK_STRIDE (PM_CHUNK + 8)
 
@@ -99,22 +96,29 @@ typedef struct pm_density_job {
     const double *start; /* (B, S) */
     pm_result *result;   /* the buffers to write; steps and error_bound are not touched */
     pm_isa isa;
-    pm_mix_function mix;
+    const pm_mixing *mixing;
     pmi_dense_row dense_row;
     bool is_discrete;
-    bool wants_pdf, wants_cdf;
-    double tolerance;      /* what no error bound may exceed */
-    pm_times times;        /* T, or B x T with times_per_theta */
-    pm_row *rows;          /* B */
-    unsigned step_threads; /* threads inside one step */
-    pm_step_table early;   /* of the first PM_CHUNK steps, which most blocks end within */
+    bool wants_pdf, wants_cdf; /* the latter with the survival */
+    double tolerance;          /* what no error bound may exceed */
+    pm_times times;            /* T, or B x T with times_per_theta */
+    pm_row *rows;              /* B */
+    unsigned step_threads;     /* threads inside one step */
+    pm_step_table early;       /* of the first PM_CHUNK steps, which most blocks end within */
     pm_progress *progress;
 } pm_density_job;
 
-/* One time of a lane. */
+/* One time of a lane. Neighbours in a group are mixed together, by the weights of its last one, the leader. */
 typedef struct pm_mixture {
-    double sums[3];        /* of a_k, c_k, s_k, times 2^shift: multiples of 1 / PM_UNIT */
-    double x, x_low, x8;   /* lambda t = x + x_low, and its eighth power */
+    double sums[3];  /* of a_k, c_k, s_k, times 2^shift: multiples of 1 / PM_UNIT */
+    double x, x_low; /* lambda t = x + x_low */
+    double base,
+        ratio;     /* in a group: its weight at step k is ratio base^(k - next) times the leader's, of whose `next` */
+    size_t leader; /* the number of the group's last time, or its own */
+    /* of a leader, and for its group */
+    bool is_group;         /* of several times */
+    double least;          /* the smallest x */
+    double x8;             /* the eighth power of x + x_low */
     double start_rounding; /* the most that a weight which a sum over steps started from may be off by, in 2^-53 */
     double weight;         /* of step `next`, which the sums have come to */
     uint64_t first, last;  /* its window */
@@ -129,6 +133,13 @@ typedef struct pm_goal {
     pm_mixture mixture;
     double weight; /* of the step at hand */
 } pm_goal;
+
+/* What a point may be off by. With tail_accuracy relative, and all in `pdf` and `cdf`; otherwise that of the cdf is
+ * absolute, those of the pdf are multiples of 1 / PM_UNIT over lambda. */
+typedef struct pm_point_error {
+    double pdf, cdf;
+    double beyond; /* of the pdf: what the steps beyond the last one that was taken add */
+} pm_point_error;
 
 typedef struct pm_lane {
     size_t theta_row;
@@ -151,6 +162,7 @@ typedef struct pm_lane {
     bool may_restart, knows_rates;
     bool waits; /* to begin anew from the goal, for the other lanes */
     pm_goal goal;
+    pm_point_error error; /* the largest of the times that are settled */
     /* from before the lane last began anew: steps, relative rounding; and how often it did */
     uint64_t steps;
     double rounding;
@@ -181,13 +193,6 @@ typedef struct pm_point {
     double pdf, cdf, survival;
 } pm_point;
 
-/* What a point may be off by. With tail_accuracy relative, and all in `pdf` and `cdf`; otherwise that of the cdf is
- * absolute, those of the pdf are multiples of 1 / PM_UNIT over lambda. */
-typedef struct pm_point_error {
-    double pdf, cdf;
-    double beyond; /* of the pdf: what the steps beyond the last one that was taken add */
-} pm_point_error;
-
 typedef struct pm_block {
     const pm_density_job *job;
     const size_t *rows; /* count rows of theta */
@@ -211,11 +216,11 @@ typedef struct pm_block {
     pm_step_table *later;       /* of a chunk past the first PM_CHUNK steps */
     pm_mixture *mixtures;       /* lanes x T */
     pm_point *points;           /* lanes x T */
-    pm_point_error *errors;     /* the same */
     double *fastest;            /* n_levels slots: the largest rate of a state of this level or a later one */
     double *blend, *blend_low;  /* n slots: the vectors that lanes begin anew from */
     double *weight;             /* a slot: of the step at hand, for `blend` */
     bool may_restart, is_blending;
+    bool records_all;                /* c_k and s_k are mixed as well as a_k */
     double once, per_step, per_jump; /* roundings of double precision (density_finish.c) */
     pm_pool pool;                    /* of all arrays */
     pm_lane lane[PM_STEP_MAX_LANES];
@@ -243,12 +248,16 @@ pm_times pmi_row_times(const pm_density_job *job, size_t row);
 /* lambda for rates of `most` at most: with room for the rounding of their sums. */
 double pmi_rate_above(const pm_chain *chain, double most);
 
-/* density_lane.c. Sets the windows for the times of the lane. */
+/* density_mix.c. Sets the windows for the times of the lane; again, for those that are not settled; for one. */
 void pmi_lane_open(pm_block *b, unsigned lane);
+void pmi_lane_set_windows(const pm_block *b, pm_lane *lane);
+void pmi_lane_set_mixture(const pm_lane *lane, double time, double exponent, pm_mixture *m);
+pm_poisson_law pmi_mixture_law(const pm_block *b, const pm_lane *lane, const pm_mixture *m);
 /* Takes the steps lane->at .. end-1 of the chunk into account. */
 void pmi_lane_take(pm_block *b, unsigned lane, uint64_t end);
-/* At a chunk's end or at the lane's limit decides whether the lane is done, or done better in another way. Errors:
- * PM_EDATA when all of them would take too long. */
+
+/* density_lane.c. At a chunk's end or at the lane's limit decides whether the lane is done, or done better in another
+ * way. Errors: PM_EDATA when all of them would take too long. */
 pm_status pmi_lane_judge(const pm_block *b, pm_lane *lane, pm_error *err);
 /* A plain lane with this bound needs more digits: sets lane->next. Errors: PM_EDATA when there are none to be had. */
 pm_status pmi_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, pm_error *err);
@@ -266,7 +275,8 @@ void pmi_count_roundings(pm_block *b);
 /* Bounds of what rounding leaves, relative to a sum of non-negative terms.
  * Of the steps, after `steps` of them with `jumps` at most that rates lead to (steps + lambda t when continuous). */
 double pmi_step_rounding(const pm_block *b, const pm_lane *lane, double steps, double jumps);
-/* Of the Poisson weights of one time and the sum over `window` steps, whose mean under the terms is at most `mean`. */
+/* Of the Poisson weights of one time, or of a leader's group, and the sum over `window` steps, whose mean under the
+ * terms is at most `mean`. */
 double pmi_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window);
 /* The points and their errors of the times before number `end`, which no later step changes. */
 void pmi_lane_settle(const pm_block *b, pm_lane *lane, size_t end);

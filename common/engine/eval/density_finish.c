@@ -73,6 +73,15 @@ double pmi_step_rounding(const pm_block *b, const pm_lane *lane, double steps, d
     return lane->rounding + PM_HIGHER_ORDER * (PM_ROUNDING * roundings + steps * lane->keep_rounding);
 }
 
+/* Of a group, in 2^-53. Horner's rule and powers of the base take one rounding for each step from the first on, or two
+ * without fused multiply-add; the base is rounded, which moves the mean that it stands for: a term by as many as its
+ * step is away from it. Of the ratio: three of a product with a logarithm, one of another, one of their sum, one of
+ * x_low, each of x - least at most; and its exponential. */
+static double group_rounding(const pm_block *b, const pm_mixture *m, double window) {
+    double per_step = b->job->isa == PM_ISA_X86_64_V2 ? 3.0 : 2.0;
+    return per_step * window + 6.0 * (m->x - m->least) + 2.0 * m->starts + 8.0;
+}
+
 double pmi_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, double window) {
     if (b->job->is_discrete) {
         return 4.0 * PM_ROUNDING;
@@ -82,6 +91,9 @@ double pmi_mixing_rounding(const pm_block *b, const pm_mixture *m, double mean, 
     double weights = m->start_rounding + FIRST_ROUNDINGS * starts + recurrence;
     /* eight sums side by side over a chunk, then one of them, then of chunks; and c_k */
     double sums = smaller(window, PM_CHUNK) / 8.0 + 1.0 + 3.0 + m->starts + 3.0;
+    if (m->is_group) {
+        sums += group_rounding(b, m, window);
+    }
     return PM_HIGHER_ORDER * PM_ROUNDING * (weights + sums);
 }
 
@@ -117,7 +129,7 @@ pm_status pmi_refuse_bound(const pm_density_job *job, size_t row, double steps, 
  * is absorbed, and the rest of the window adds its Poisson probability. Beyond the mode the survival is the smaller. */
 static bool cdf_is_known(const pm_block *b, const pm_lane *lane, size_t j, double *cdf) {
     const pm_mixture *m = &lane->mixtures[j];
-    if (m->last <= lane->at) {
+    if (lane->mixtures[m->leader].last <= lane->at) {
         return true;
     }
     if (b->job->is_discrete || (double)lane->at <= m->x) {
@@ -157,13 +169,14 @@ static double rounding_after(const pm_block *b, const pm_lane *lane, const pm_mi
     return pmi_step_rounding(b, lane, steps, jumps) + pmi_mixing_rounding(b, m, steps, window);
 }
 
-/* What rounding leaves of the pdf, relatively. An error that grows with the number k of steps counts with the mean of k
- * under the terms of the sum. Terms beyond the window of a smaller exponent, of which the pdf is e^-1 at most even if
- * they were as large as the largest a_k, add no more than that of the mean. */
-static double pdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
-    double most = (double)m->last, sum = lane->shift == 0 ? m->sums[0] : ldexp(m->sums[0], -lane->shift);
+/* What rounding leaves of the pdf, relatively, where its sum is at most `sum`. An error that grows with the number k of
+ * steps counts with the mean of k under the terms of the sum. Terms beyond the window of a smaller exponent, of which
+ * the pdf is e^-1 at most even if they were as large as the largest a_k, add no more than that of the mean. */
+static double pdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixture *m, double sum) {
+    double most = (double)m->last;
+    sum = lane->shift == 0 ? sum : ldexp(sum, -lane->shift);
     if (!b->job->is_discrete && sum > 0.0) {
-        double exponent = 1.0 + larger(0.0, log(larger(lane->most / sum, 1.0) * (most / larger(m->x, 1.0))));
+        double exponent = 1.0 + larger(0.0, log(larger(lane->most / sum, 1.0) * (most / larger(m->least, 1.0))));
         uint64_t first, last;
         pmi_poisson_window(m->x, smaller(exponent, lane->exponent), &first, &last);
         most = smaller(most, (double)last + 0.4 * larger(m->x, 1.0));
@@ -171,14 +184,16 @@ static double pdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixt
     return rounding_after(b, lane, m, most);
 }
 
-/* Of the smaller of cdf and survival. With weights w_k = Pois(k; x), k w_k = x w_{k-1}: the mean of k under w_k c_k is
- * x sum(w_k c_{k+1}) / sum(w_k c_k) = x + t pdf(t) / cdf(t), and under w_k s_k it is below x. */
-static double cdf_rounding(const pm_block *b, const pm_lane *lane, const pm_mixture *m) {
-    double most = (double)m->last;
+/* Of the smaller of cdf and survival, by the windows of the leader. With weights w_k = Pois(k; x), k w_k = x w_{k-1}:
+ * the mean of k under w_k c_k is x sum(w_k c_{k+1}) / sum(w_k c_k) = x + t pdf(t) / cdf(t), and under w_k s_k it is
+ * below x. */
+static double cdf_rounding(const pm_block *b, const pm_lane *lane, size_t j) {
+    const pm_mixture *m = &lane->mixtures[j], *leader = &lane->mixtures[m->leader];
+    double most = (double)leader->last;
     if (!b->job->is_discrete) {
         most = m->x + (m->sums[1] < m->sums[2] && m->sums[1] > 0.0 ? m->x * m->sums[0] / m->sums[1] : 0.0) + 1.0;
     }
-    return rounding_after(b, lane, m, most);
+    return rounding_after(b, lane, leader, most);
 }
 
 /* Rows that exceed one make mass: no path's probability is larger by a greater part, and cdf and survival, of which the
@@ -192,11 +207,11 @@ static pm_point_error tail_error(const pm_block *b, const pm_lane *lane, size_t 
     double cut = b->job->is_discrete ? 0.0 : TAIL_CUT;
     pm_point_error error = {0};
     if (b->job->wants_pdf && p->pdf > SMALLEST_RELATIVE) {
-        error.pdf = pdf_rounding(b, lane, m) + mass_made(lane, m) + cut;
+        error.pdf = pdf_rounding(b, lane, m, m->sums[0]) + mass_made(lane, m) + cut;
     }
     if (b->job->wants_cdf) {
         bool counts = fmin(p->cdf, p->survival) > SMALLEST_RELATIVE;
-        double own = counts ? cdf_rounding(b, lane, m) + cut : PM_ROUNDING;
+        double own = counts ? cdf_rounding(b, lane, j) + cut : PM_ROUNDING;
         error.cdf = own + 2.0 * mass_made(lane, m);
     }
     return error;
@@ -216,16 +231,24 @@ static pm_point_error missing_parts(const pm_block *b, const pm_lane *lane) {
     return missing;
 }
 
-static pm_point_error plain_error(const pm_block *b, const pm_lane *lane, size_t j, const pm_point *p,
+/* Of the times from number `from` to their leader's. A smaller pdf sum has a larger relative error, but a smaller
+ * absolute one. */
+static pm_point_error group_error(const pm_block *b, const pm_lane *lane, size_t from, const pm_point *points,
                                   const pm_point_error *missing) {
-    const pm_mixture *m = &lane->mixtures[j];
+    size_t last = lane->mixtures[from].leader;
+    const pm_mixture *leader = &lane->mixtures[last];
+    double made = mass_made(lane, leader), sum = 0.0, cdf = 0.0;
     pm_point_error error = *missing;
-    if (b->job->wants_pdf) {
-        error.pdf += (pdf_rounding(b, lane, m) + mass_made(lane, m)) * m->sums[0];
+    for (size_t j = from; j <= last && b->job->wants_pdf; j++) {
+        sum = larger(sum, lane->mixtures[j].sums[0]);
     }
-    if (b->job->wants_cdf) {
-        error.cdf += cdf_rounding(b, lane, m) * smaller(p->cdf, p->survival) + mass_made(lane, m) + PM_ROUNDING;
+    if (sum > 0.0) {
+        error.pdf += (pdf_rounding(b, lane, leader, sum) + made) * sum;
     }
+    for (size_t j = from; j <= last && b->job->wants_cdf; j++) {
+        cdf = larger(cdf, cdf_rounding(b, lane, j) * smaller(points[j].cdf, points[j].survival) + made + PM_ROUNDING);
+    }
+    error.cdf += cdf;
     return error;
 }
 
@@ -270,7 +293,7 @@ static void write_point(const pm_density_job *job, size_t at, const pm_point *p)
     if (job->wants_pdf) {
         result->pdf[at] = p->pdf;
     }
-    if (result->cdf != NULL) {
+    if (job->wants_cdf && result->cdf != NULL) {
         result->cdf[at] = p->cdf;
     }
     if (result->survival != NULL) {
@@ -284,9 +307,8 @@ pm_status pmi_write_points(const pm_density_job *job, size_t row, double bound, 
     pm_point before = {.cdf = 0.0, .survival = 1.0};
     for (size_t j = 0; j < n_times; j++) {
         pm_point p = points[j];
-        pm_status st = put_in_order(job, row, times.time[j], bound, &before, &p, err);
-        if (st != PM_OK) {
-            return st;
+        if (job->wants_cdf) {
+            PM_TRY(put_in_order(job, row, times.time[j], bound, &before, &p, err));
         }
         write_point(job, row * n_times + times.order[j], &p);
         before = p;
@@ -295,13 +317,18 @@ pm_status pmi_write_points(const pm_density_job *job, size_t row, double bound, 
 }
 
 void pmi_lane_settle(const pm_block *b, pm_lane *lane, size_t end) {
-    size_t at = (size_t)(lane - b->lane) * b->job->request->n_times;
-    pm_point_error missing = missing_parts(b, lane);
-    for (size_t j = lane->settled; j < end; j++) {
-        pm_point *p = &b->points[at + j];
-        *p = point_of(b, lane, j);
-        b->errors[at + j] =
-            b->job->request->tail_accuracy ? tail_error(b, lane, j, p) : plain_error(b, lane, j, p, &missing);
+    pm_point *points = b->points + (size_t)(lane - b->lane) * b->job->request->n_times;
+    pm_point_error missing = missing_parts(b, lane), *most = &lane->error;
+    for (size_t j = lane->settled, last; j < end; j = last + 1) {
+        last = lane->mixtures[j].leader;
+        for (size_t i = j; i <= last; i++) {
+            points[i] = point_of(b, lane, i);
+        }
+        pm_point_error own = b->job->request->tail_accuracy ? tail_error(b, lane, j, &points[j])
+                                                            : group_error(b, lane, j, points, &missing);
+        most->pdf = larger(most->pdf, own.pdf);
+        most->cdf = larger(most->cdf, own.cdf);
+        most->beyond = larger(most->beyond, own.beyond);
     }
     lane->settled = end;
 }
@@ -309,13 +336,6 @@ void pmi_lane_settle(const pm_block *b, pm_lane *lane, size_t end) {
 pm_status pmi_lane_finish(const pm_block *b, pm_lane *lane, double *bound, pm_error *err) {
     size_t n_times = b->job->request->n_times, at = (size_t)(lane - b->lane) * n_times;
     pmi_lane_settle(b, lane, n_times);
-    pm_point_error most = {0};
-    for (size_t j = 0; j < n_times; j++) {
-        const pm_point_error *e = &b->errors[at + j];
-        most.pdf = larger(most.pdf, e->pdf);
-        most.cdf = larger(most.cdf, e->cdf);
-        most.beyond = larger(most.beyond, e->beyond);
-    }
-    *bound = error_bound(b, lane, &most);
+    *bound = error_bound(b, lane, &lane->error);
     return *bound > b->job->tolerance ? PM_OK : pmi_write_points(b->job, lane->theta_row, *bound, b->points + at, err);
 }

@@ -6,7 +6,7 @@
 
 PM_ISA_DECLARE(const pm_step_kernels *, pmi_step_kernels, (unsigned lanes));
 PM_ISA_DECLARE(const pm_extended_kernels *, pmi_extended_kernels, (unsigned lanes));
-PM_ISA_DECLARE(double, pmi_mix, (const pm_mix_terms *terms, double sums[3]));
+PM_ISA_DECLARE(const pm_mixing *, pmi_mixing, (void));
 PM_ISA_DECLARE(void, pmi_dense_row,
                (const double *row, const double *row_low, const double *matrix, const double *matrix_low, size_t n,
                 double scale, double *out, double *out_low));
@@ -19,8 +19,8 @@ const pm_extended_kernels *pmi_extended_kernels_get(pm_isa isa, unsigned lanes) 
     return PM_ISA_PICK(isa, pmi_extended_kernels)(lanes);
 }
 
-pm_mix_function pmi_mix_get(pm_isa isa) {
-    return PM_ISA_PICK(isa, pmi_mix);
+const pm_mixing *pmi_mixing_get(pm_isa isa) {
+    return PM_ISA_PICK(isa, pmi_mixing)();
 }
 
 pmi_dense_row pmi_dense_row_get(pm_isa isa) {

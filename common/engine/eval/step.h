@@ -55,20 +55,47 @@ typedef struct pm_extended_kernels {
 typedef void (*pmi_dense_row)(const double *row, const double *row_low, const double *matrix, const double *matrix_low,
                               size_t n, double scale, double *out, double *out_low);
 
-/* sums[0..2] += the sum over j < n of w_j times absorbed[j], cdf[j], mass[j]. w_0..w_7 are given;
- * w_{j+8} = w_j * x8 * ratio[j], with x8 = x^8 and ratio[j] = k! / (k+8)! for the step k of term j. Returns w_n. */
+/* Steps that are kept before they are mixed, at most. */
+#define PM_CHUNK 512
+
+/* Poisson weights w_j of n steps: w_0..w_7 are given; w_{j+8} = w_j * x8 * ratio[j], with x8 = x^8 and
+ * ratio[j] = k! / (k+8)! for the step k of term j. n is at most PM_CHUNK; series after one that is NULL are not read.
+ */
 typedef struct pm_mix_terms {
-    const double *absorbed, *cdf, *mass, *ratio;
+    const double *series[3], *ratio;
     double start[8];
     double x8;
     size_t n;
 } pm_mix_terms;
-typedef double (*pm_mix_function)(const pm_mix_terms *terms, double sums[3]);
+
+/* Times whose weights are ratio[i] base[i]^j w_j. */
+#define PM_MIX_TIMES 32
+typedef struct pm_mix_group {
+    size_t n; /* 1 to PM_MIX_TIMES; what is behind has ratio and base 0 */
+    double base[PM_MIX_TIMES], ratio[PM_MIX_TIMES], sums[3][PM_MIX_TIMES];
+} pm_mix_group;
+
+/* Of values that are 0 or more: their sum; most, and peak of the value times the mode, are raised to the largest. */
+typedef struct pm_step_totals {
+    double sum, most, peak;
+} pm_step_totals;
+
+typedef struct pm_mixing {
+    /* sums[s] += the sum over j < n of w_j series[s][j]. Returns w_n. */
+    double (*mix)(const pm_mix_terms *terms, double sums[3]);
+    /* Raises the ratios by `skipped` steps; then sums[s] of each time = its sums by Horner's rule, and ratios are those
+     * of step n. Returns w_n. */
+    double (*mix_group)(const pm_mix_terms *terms, size_t skipped, pm_mix_group *group);
+    void (*total)(size_t n, const double *value, const double *mode, pm_step_totals *totals);
+    /* x[i] = exp(x[i]) for |x[i]| < 700, i < n: the error is below two units in the last place. x has room for a
+     * multiple of 8. */
+    void (*exponentials)(double *x, size_t n);
+} pm_mixing;
 
 /* The kernels for 1, 4, 8 or 16 lanes; NULL for another number. */
 const pm_step_kernels *pmi_step_kernels_get(pm_isa isa, unsigned lanes);
 const pm_extended_kernels *pmi_extended_kernels_get(pm_isa isa, unsigned lanes);
-pm_mix_function pmi_mix_get(pm_isa isa);
+const pm_mixing *pmi_mixing_get(pm_isa isa);
 pmi_dense_row pmi_dense_row_get(pm_isa isa);
 
 /* Denormal numbers become zero in the calling thread until pmi_denormals_restore: vectors decay into them, and each
