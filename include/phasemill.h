@@ -182,6 +182,16 @@ typedef struct pm_cotangents {
     const double *atom;                 /* (B) */
 } pm_cotangents;
 
+/* How densities of continuous graphs are computed (docs/densities.md). A method that cannot keep the tolerance at a row
+ * of theta is an error of that row, and so is a contour where there are no traces (densities_only, or states that no
+ * theta lets be absorbed), of discrete graphs, and with tail_accuracy. */
+typedef enum pm_density_method {
+    PM_DENSITY_AUTO,           /* the one that is expected to take the least work, for each row of theta */
+    PM_DENSITY_UNIFORMIZATION, /* steps, or squaring */
+    PM_DENSITY_CONTOUR,        /* contours of the Laplace transform */
+    PM_DENSITY_PARABOLA        /* of these, parabolas alone: a chain's oscillations cost nothing more there */
+} pm_density_method;
+
 /* What to evaluate. Zero-initialise, then fill in. */
 typedef struct pm_request {
     size_t n_theta;      /* B; 0 is an empty batch */
@@ -201,6 +211,7 @@ typedef struct pm_request {
     bool pdf, cdf;      /* density (probability mass, when discrete) and distribution function of the time */
     double tolerance;   /* of pdf relative to its peak, and of cdf; 0: 1e-9 */
     bool tail_accuracy; /* relative accuracy 1e-10 in both tails, at the price of more steps */
+    pm_density_method method;
 
     unsigned threads; /* 0: one for each processor, as of pm_model_options */
     unsigned lanes;   /* 0: chosen; 1, 4, 8 or 16 */
@@ -228,6 +239,9 @@ typedef struct pm_result {
     double error_bound; /* out: a bound of the error of every pdf (relative to its peak) and cdf; docs/densities.md */
     size_t n_extended;  /* out: rows of theta whose steps were taken in twice the precision */
     size_t n_squared;   /* out: rows of theta done by squaring a matrix in twice the precision */
+    size_t n_contour;   /* out: rows of theta done by contours of the Laplace transform */
+    size_t n_parabola;  /* out: of these, rows that took a parabola */
+    uint64_t nodes;     /* out: the most nodes of contours of any theta */
 } pm_result;
 
 /* Evaluates the whole batch. Without result->status it fails as a whole at the first row of theta that cannot be

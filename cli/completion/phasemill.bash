@@ -13,7 +13,7 @@ _phasemill() {
         run:--evaluate | submit:--evaluate | collect:--evaluate)
             mapfile -t COMPREPLY < <(compgen -W "local cluster" -- "$word"); return ;;
         run:--effort | submit:--effort) mapfile -t COMPREPLY < <(compgen -W "fast balanced best" -- "$word"); return ;;
-        run:--method | submit:--method | collect:--method) mapfile -t COMPREPLY < <(compgen -W "uniformization" -- "$word"); return ;;
+        run:--method | submit:--method | collect:--method) mapfile -t COMPREPLY < <(compgen -W "auto uniformization contour parabola" -- "$word"); return ;;
         run:--format | submit:--format | collect:--format) mapfile -t COMPREPLY < <(compgen -W "table json csv phasic phasic-0.21" -- "$word"); return ;;
         inspect:--format) mapfile -t COMPREPLY < <(compgen -W "phasic phasic-0.21" -- "$word"); return ;;
         convert:--format) mapfile -t COMPREPLY < <(compgen -W "phasic phasic-0.21" -- "$word"); return ;;

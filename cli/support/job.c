@@ -7,6 +7,7 @@
 #include "base/machine.h"
 #include "base/mem.h"
 #include "base/retry.h"
+#include "eval/density.h"
 #include "model/model.h"
 #include "producer/choice.h"
 #include "units/workers.h"
@@ -118,8 +119,7 @@ static pm_status make_request(cli_job *job, pm_error *err) {
     }
     if (o->method != 0 && is_discrete) {
         return pmi_fail(err, PM_EUSAGE,
-                        "--method uniformization: the graph is discrete, its probabilities come from stepping; leave "
-                        "--method out");
+                        "--method: the graph is discrete, its probabilities come from stepping; leave --method out");
     }
     job->request = (pm_request){
         .n_moments = o->moments,
@@ -130,6 +130,7 @@ static pm_status make_request(cli_job *job, pm_error *err) {
         .cdf = o->cdf,
         .tolerance = o->tolerance,
         .tail_accuracy = o->tail_accuracy,
+        .method = (pm_density_method)o->method,
         .threads = o->threads == 0 ? pmi_processors() : (unsigned)o->threads,
     };
     PM_TRY(set_theta(job, err));
@@ -226,7 +227,11 @@ pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err) {
     pm_model_options options;
     cli_job_model_options(job, &options);
     options.threads = on_threads ? job->request.threads : 1;
-    options.densities_only = job->request.n_moments == 0 && !job->request.covariance;
+    bool wants_traces = job->request.n_moments > 0 || job->request.covariance;
+    if (!wants_traces) {
+        PM_TRY(pmi_density_wants_traces(job->graph, &job->request, &wants_traces, err));
+    }
+    options.densities_only = !wants_traces;
     PM_TRY(cli_job_split(job, err));
     const pm_trace_source opened = {.disk = job->cluster.disk}; /* a database is opened once in a process */
     pm_status st = pmi_model_of(&job->analysis, opened.disk != NULL ? &opened : NULL, &options, &job->model,

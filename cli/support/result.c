@@ -130,6 +130,13 @@ static void write_method(cli_json *j, const cli_result *r) {
         cli_json_string(cli_json_key(j, "densities"), r->graph->is_discrete ? "stepping" : "uniformization");
         cli_json_count(cli_json_key(j, "steps"), r->values.steps);
         cli_json_number(cli_json_key(j, "error_bound"), r->values.error_bound);
+        if (r->values.n_contour > 0) {
+            cli_json_count(cli_json_key(j, "nodes"), r->values.nodes);
+            cli_json_count(cli_json_key(j, "rows_contour"), r->values.n_contour);
+        }
+        if (r->values.n_parabola > 0) {
+            cli_json_count(cli_json_key(j, "rows_parabola"), r->values.n_parabola);
+        }
         if (r->values.n_extended > 0) {
             cli_json_count(cli_json_key(j, "rows_extended"), r->values.n_extended);
         }

@@ -13,7 +13,11 @@
 #define MAX_THREADS 4096
 #define MAX_SECONDS ((size_t)1 << 31)
 
-static const cli_choice methods[] = {{"uniformization", 1}, {0}};
+static const cli_choice methods[] = {{"auto", PM_DENSITY_AUTO},
+                                     {"uniformization", PM_DENSITY_UNIFORMIZATION},
+                                     {"contour", PM_DENSITY_CONTOUR},
+                                     {"parabola", PM_DENSITY_PARABOLA},
+                                     {0}};
 static const cli_choice invalid_rows[] = {{"error", 0}, {"nan", 1}, {0}};
 static const cli_choice efforts[] = {
     {"fast", PM_EFFORT_FAST}, {"balanced", PM_EFFORT_BALANCED}, {"best", PM_EFFORT_BEST}, {0}};
@@ -214,6 +218,10 @@ static pm_status check_evaluate(cli_run_options *o, cli_run_role role, pm_error 
         return pmi_fail(err, PM_EUSAGE,
                         "--evaluate cluster: workers evaluate no derivatives; leave --evaluate out, and they are "
                         "evaluated on this machine");
+    }
+    if (o->on_cluster && o->method != PM_DENSITY_AUTO) {
+        return pmi_fail(err, PM_EUSAGE,
+                        "--evaluate cluster: workers choose the method; leave --evaluate out for --method");
     }
     if (o->on_cluster && role == CLI_ROLE_RUN && strcmp(o->strategy, "cluster") != 0) {
         return needs("--evaluate cluster", "--strategy cluster", err);

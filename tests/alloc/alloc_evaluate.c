@@ -79,6 +79,11 @@ static pm_status evaluate(const pm_model *model, const setting *s, pm_error *err
     } else if (st == PM_OK) {
         request.tail_accuracy = true;
         st = pm_evaluate(model, &request, &result, err);
+        request.tail_accuracy = request.gradient = false;
+        request.method = PM_DENSITY_PARABOLA;
+        if (st == PM_OK) {
+            st = pm_evaluate(model, &request, &result, err);
+        }
     }
     return st;
 }

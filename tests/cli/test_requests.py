@@ -27,7 +27,7 @@ class Requests(ProgramCase):
             (["--tolerance", "1e-6"], "--pdf or --cdf"),
             (["--factorial"], "continuous"),
             (["--pdf", "--times", "1", "--factorial"], "--moments"),
-            (["--method", "contour"], "expected uniformization"),
+            (["--method", "euler"], "expected auto, uniformization, contour or parabola"),
             (["--covariance", "--gradient"], "--gradient needs"),
             (["--invalid-rows", "skip"], "error or nan"),
             (["--no-cache", "--strict-cache"], "--no-cache contradicts"),

@@ -134,7 +134,7 @@ pm_status evaluate_on(const chain *c, pm_isa isa, pm_request request, values *v,
     v->survival = malloc(n * sizeof(double));
     request.pdf = request.cdf = true;
     v->result = (pm_result){.pdf = v->pdf, .cdf = v->cdf, .survival = v->survival};
-    return pmi_density_evaluate(c->chain, isa, &request, c->start, &v->result, NULL, err);
+    return pmi_density_evaluate(c->chain, NULL, 0, isa, &request, c->start, &v->result, NULL, err);
 }
 
 void evaluate(const chain *c, pm_request request, values *v) {

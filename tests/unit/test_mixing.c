@@ -59,7 +59,8 @@ static double evaluate_some(const chain *c, pm_isa isa, const double *times, boo
     pm_request r = {.n_theta = 1, .theta = &one, .n_times = TIMES, .times = times, .pdf = pdf, .cdf = cdf};
     pm_result result = {.pdf = out, .cdf = out + TIMES, .survival = cdf ? out + 2 * TIMES : NULL};
     pm_error err = {0};
-    cr_assert_eq(pmi_density_evaluate(c->chain, isa, &r, c->start, &result, NULL, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_density_evaluate(c->chain, NULL, 0, isa, &r, c->start, &result, NULL, &err), PM_OK, "%s",
+                 err.text);
     return result.error_bound + 1e-16; /* the reference is rounded too */
 }
 

@@ -8,6 +8,7 @@
 #include "base/float_env.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "eval/contour.h"
 #include "eval/density_block.h"
 #include "eval/theta.h"
 
@@ -43,6 +44,12 @@ void pmi_progress_tell(pm_progress *p, double fraction, size_t rows) {
 
 /* Rows that are looked at side by side. */
 #define LANES 16
+
+/* Contours are taken at once where all steps would be so many times the work. */
+#define CLEARLY_LESS 64.0
+
+/* The work that contours may take, over that of the first ones; or all steps. */
+#define MORE_CONTOURS 32.0
 
 /* Doublings of a matrix; a double's integer part and the squarings that follow from it have no more. */
 #define MOST_SQUARINGS 60.0
@@ -178,19 +185,30 @@ static bool is_partial(const plan *p, size_t l) {
     return false;
 }
 
+/* Contours where steps would have to end very early to take less; otherwise steps are begun, and left for contours once
+ * they have taken as long. */
+static pm_method first_method(const pm_density_job *job, size_t row) {
+    if (job->request->method != PM_DENSITY_AUTO) {
+        return job->request->method == PM_DENSITY_UNIFORMIZATION ? PM_METHOD_STEPS : PM_METHOD_CONTOUR;
+    }
+    double steps = job->rows[row].predicted * pmi_step_work(job->chain, 0, job->chain->n);
+    return CLEARLY_LESS * pmi_contour_work(job, row) <= steps ? PM_METHOD_CONTOUR : PM_METHOD_STEPS;
+}
+
 static pm_status plan_row(const plan *p, size_t l, double *loop, pm_error *err) {
     pm_density_job *job = p->job;
     pm_row *row = &job->rows[p->first + l];
     bool *reached = NULL;
     pm_status st = PM_OK;
     row->partial = is_partial(p, l);
-    row->method = PM_METHOD_STEPS;
+    row->is_inverted = false;
     if (row->partial) {
         st = pmi_reached_states(job, p->first + l, &reached, err);
     }
     PM_THEN(st, job->is_discrete ? check_row_sums(p, l, reached, loop, err) : find_rates(p, l, reached, err));
     free(reached);
     row->predicted = row->lambda * pmi_last_time(job, p->first + l);
+    row->method = first_method(job, p->first + l);
     return st;
 }
 
@@ -357,9 +375,10 @@ typedef struct outcome {
     omp_lock_t lock;
     size_t failed; /* the first block that failed, or the number of blocks */
     pm_error error;
-    uint64_t steps;
+    uint64_t steps, nodes;
     double bound;
     size_t n_rows[PM_METHOD_NONE]; /* of each method */
+    size_t n_contour, n_parabola;  /* of the rows that contours were tried for, those that were done */
 } outcome;
 
 static void merge(outcome *all, size_t block, pm_status st, const pm_error *err, uint64_t steps, double bound) {
@@ -374,6 +393,38 @@ static void merge(outcome *all, size_t block, pm_status st, const pm_error *err,
     omp_unset_lock(&all->lock);
 }
 
+static pm_status refuse_contours(const pm_density_job *job, size_t row, const pm_inverted *found, pm_error *err) {
+    return pmi_fail(
+        err, PM_EDATA,
+        "theta row %zu: after %llu nodes (rate %g, largest time %g) the error bound of contours is %.3g, more "
+        "than the tolerance %.3g, or they would take more than %g s; leave the method to phasemill, or ask "
+        "for a larger --tolerance",
+        row, (unsigned long long)found->nodes, job->rows[row].lambda, pmi_last_time(job, row), found->bound,
+        job->tolerance, PM_MOST_WORK / PM_WORK_PER_SECOND);
+}
+
+/* A row that contours do not do is left to the other methods. */
+static pm_status invert_row(const pass *p, size_t row, outcome *all, double *bound, pm_error *err) {
+    const pm_density_job *job = p->job;
+    bool is_forced = job->request->method != PM_DENSITY_AUTO;
+    double steps = job->rows[row].predicted * pmi_step_work(job->chain, 0, job->chain->n);
+    double most = fmin(fmax(MORE_CONTOURS * pmi_contour_work(job, row), steps), PM_MOST_WORK);
+    pm_inverted found;
+    PM_TRY(pmi_density_invert(job, row, is_forced ? PM_MOST_WORK : most, &found, err));
+    job->rows[row].is_inverted = true;
+    job->rows[row].method = found.is_done ? PM_METHOD_NONE : PM_METHOD_STEPS;
+    if (!found.is_done) {
+        return is_forced ? refuse_contours(job, row, &found, err) : PM_OK;
+    }
+    *bound = found.bound;
+    omp_set_lock(&all->lock);
+    all->n_contour++;
+    all->n_parabola += found.parabola ? 1 : 0;
+    all->nodes = found.nodes > all->nodes ? found.nodes : all->nodes;
+    omp_unset_lock(&all->lock);
+    return PM_OK;
+}
+
 static void run_block(const pass *p, size_t block, outcome *all) {
     const size_t *rows = p->rows + p->first[block];
     size_t count = p->first[block + 1] - p->first[block], failed;
@@ -386,7 +437,9 @@ static void run_block(const pass *p, size_t block, outcome *all) {
         return;
     }
     pm_status st = PM_OK;
-    if (p->method == PM_METHOD_SQUARING) {
+    if (p->method == PM_METHOD_CONTOUR) {
+        st = invert_row(p, rows[0], all, &bound, &err);
+    } else if (p->method == PM_METHOD_SQUARING) {
         st = pmi_density_square(p->job, rows[0], &steps, &bound, &err);
         p->job->rows[rows[0]].method = PM_METHOD_NONE;
     } else {
@@ -401,9 +454,22 @@ static void run_block(const pass *p, size_t block, outcome *all) {
     pmi_progress_tell(p->job->progress, 0.0, 0);
 }
 
+static bool takes_single_rows(pm_method method) {
+    return method == PM_METHOD_SQUARING || method == PM_METHOD_CONTOUR;
+}
+
+/* Threads of a pass: those that contours have memory for. */
+static unsigned threads_of(const pass *p) {
+    if (p->method != PM_METHOD_CONTOUR || p->job->contours == NULL) {
+        return p->threads;
+    }
+    size_t most = p->job->contours->memory / p->job->contours->bytes;
+    return most < p->threads ? (unsigned)most : p->threads;
+}
+
 /* Rows of a block take as many steps as the first of them: the others not much fewer. */
 static void make_blocks(pass *p) {
-    size_t most = p->method == PM_METHOD_SQUARING ? 1 : p->lanes;
+    size_t most = takes_single_rows(p->method) ? 1 : p->lanes;
     for (size_t at = 0; at < p->n_rows;) {
         double least = p->job->rows[p->rows[at]].predicted / STEPS_SPREAD;
         size_t end = at + 1;
@@ -418,10 +484,10 @@ static void make_blocks(pass *p) {
 }
 
 static void run_blocks(pass *p, outcome *all) {
-    unsigned threads = p->threads;
+    unsigned threads = threads_of(p);
     all->failed = p->n_blocks;
     p->job->step_threads = 1;
-    if (p->method != PM_METHOD_SQUARING && p->n_blocks < threads &&
+    if (!takes_single_rows(p->method) && p->n_blocks < threads &&
         step_work(p->job->chain, p->lanes) >= PM_SHARED_STEP_WORK) {
         p->job->step_threads = threads;
         threads = 1;
@@ -469,9 +535,29 @@ static void choose_rows(pass *p, ranked *order) {
     }
 }
 
-/* Rows that one method leaves over are for a later one. */
+/* Each method once, for the rows that are left to it. *left: how many there were. */
+static pm_status run_round(pass *p, ranked *order, outcome *all, size_t *left, pm_error *err) {
+    *left = 0;
+    for (p->method = PM_METHOD_CONTOUR; p->method < PM_METHOD_NONE; p->method++) {
+        choose_rows(p, order);
+        *left += p->n_rows;
+        all->n_rows[p->method] += p->n_rows;
+        p->lanes = choose_lanes(p->job, p->n_rows, p->threads);
+        make_blocks(p);
+        run_blocks(p, all);
+        if (all->error.code != PM_OK) {
+            if (err != NULL) {
+                *err = all->error;
+            }
+            return all->error.code;
+        }
+    }
+    return PM_OK;
+}
+
+/* Rows that one method leaves over are for another one, until none are: contours are tried once for a row. */
 static pm_status run_passes(pm_density_job *job, unsigned threads, outcome *all, pm_error *err) {
-    size_t n = job->request->n_theta;
+    size_t n = job->request->n_theta, left = n;
     pm_pool pool = {0};
     pass p = {.job = job,
               .threads = threads,
@@ -479,25 +565,76 @@ static pm_status run_passes(pm_density_job *job, unsigned threads, outcome *all,
               .first = pmi_pool_array(&pool, n + 1, sizeof *p.first)};
     ranked *order = pmi_pool_array(&pool, n, sizeof *order);
     pm_status st = pmi_pool_check(&pool, err, "the order of theta rows", n * (sizeof *order + 2 * sizeof(size_t)));
-    for (p.method = PM_METHOD_STEPS; st == PM_OK && p.method < PM_METHOD_NONE; p.method++) {
-        choose_rows(&p, order);
-        all->n_rows[p.method] = p.n_rows;
-        p.lanes = choose_lanes(job, p.n_rows, threads);
-        make_blocks(&p);
-        run_blocks(&p, all);
-        if (all->error.code != PM_OK) {
-            st = all->error.code;
-            if (err != NULL) {
-                *err = all->error;
-            }
-        }
+    while (st == PM_OK && left > 0) {
+        st = run_round(&p, order, all, &left, err);
     }
     pmi_pool_free(&pool);
     return st;
 }
 
-pm_status pmi_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_request *request, const double *start,
-                               pm_result *result, const pm_log *log, pm_error *err) {
+static double largest_outflow(const pm_graph *g, const double *theta, double *outflow) {
+    double most = 0.0;
+    memset(outflow, 0, g->n_vertices * sizeof *outflow);
+    for (size_t e = 0; e < g->n_edges; e++) {
+        double *sum = &outflow[g->from[e]];
+        *sum += g->from[e] != g->to[e] ? pmi_graph_weight(g, g->weight[e], theta) : 0.0;
+        most = fmax(most, *sum);
+    }
+    return most;
+}
+
+pm_status pmi_density_wants_traces(const pm_graph *g, const pm_request *r, bool *out, pm_error *err) {
+    double last = 0.0, rate = 0.0, *outflow;
+    *out = r->method == PM_DENSITY_CONTOUR || r->method == PM_DENSITY_PARABOLA;
+    if (g->is_discrete || r->tail_accuracy || r->method != PM_DENSITY_AUTO || r->n_times == 0) {
+        return PM_OK;
+    }
+    PM_TRY(PM_NEW(&outflow, g->n_vertices, "the rates", err));
+    for (size_t i = 0; i < (r->times_per_theta ? r->n_theta : 1) * r->n_times; i++) {
+        last = fmax(last, r->times[i]);
+    }
+    for (size_t b = 0; b < r->n_theta; b++) {
+        rate = fmax(rate, largest_outflow(g, r->theta + b * g->n_params, outflow));
+    }
+    free(outflow);
+    *out = rate * last >= PM_FEWEST_STEPS;
+    return PM_OK;
+}
+
+/* Why no contour can be taken, or NULL. */
+static const char *no_contours(const pm_density_job *job, const pm_program *program) {
+    return job->is_discrete              ? "the graph is discrete"
+           : job->request->tail_accuracy ? "relative accuracy is asked for in the tails"
+           : program == NULL
+               ? "the model has no traces (it was made for densities only, or has states that are never absorbed)"
+               : NULL;
+}
+
+static pm_status open_contours(pm_density_job *job, const pm_program *program, size_t memory, pm_contours *contours,
+                               pm_error *err) {
+    const char *why = no_contours(job, program);
+    pm_density_method method = job->request->method;
+    if (method == PM_DENSITY_UNIFORMIZATION || (why != NULL && method == PM_DENSITY_AUTO)) {
+        return PM_OK;
+    }
+    if (why != NULL) {
+        return pmi_fail(err, PM_EUSAGE, "densities by contours cannot be had: %s; leave the method to phasemill", why);
+    }
+    PM_TRY(pmi_contours_new(program, job->isa, job->tolerance, contours, err));
+    contours->memory = memory;
+    contours->fewest_steps = method == PM_DENSITY_AUTO ? PM_FEWEST_STEPS : 0.0;
+    if (contours->bytes <= memory) {
+        job->contours = contours;
+    } else if (method != PM_DENSITY_AUTO) {
+        return pmi_fail(err, PM_EOSERR, "densities by contours take %zu bytes, more than the %zu that may be taken",
+                        contours->bytes, memory);
+    }
+    return PM_OK;
+}
+
+pm_status pmi_density_evaluate(const pm_chain *chain, const pm_program *program, size_t memory, pm_isa isa,
+                               const pm_request *request, const double *start, pm_result *result, const pm_log *log,
+                               pm_error *err) {
     pm_progress progress;
     pm_density_job job = {.chain = chain,
                           .request = request,
@@ -511,10 +648,11 @@ pm_status pmi_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reque
                           .wants_cdf = (request->cdf && result->cdf != NULL) || result->survival != NULL,
                           .progress = &progress};
     outcome all = {0};
+    pm_contours contours = {0};
     pm_status st = check_request(request, &job.tolerance, err);
-    result->steps = 0;
+    result->steps = result->nodes = 0;
     result->error_bound = 0.0;
-    result->n_extended = result->n_squared = 0;
+    result->n_extended = result->n_squared = result->n_contour = result->n_parabola = 0;
     if (st != PM_OK || request->n_times == 0 || request->n_theta == 0 || (!job.wants_pdf && !job.wants_cdf)) {
         return st;
     }
@@ -524,6 +662,7 @@ pm_status pmi_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reque
     st = sort_times(request, &pool, &job.times, err);
     job.rows = pmi_pool_array(&pool, request->n_theta, sizeof *job.rows);
     PM_THEN(st, pmi_pool_check(&pool, err, "the rows of theta", request->n_theta * sizeof *job.rows));
+    PM_THEN(st, open_contours(&job, program, memory, &contours, err));
     PM_THEN(st, density_plan(&job, err));
     if (st == PM_OK) {
         pmi_progress_start(&progress, log, request->n_theta);
@@ -532,7 +671,11 @@ pm_status pmi_density_evaluate(const pm_chain *chain, pm_isa isa, const pm_reque
         omp_destroy_lock(&all.lock);
     }
     pmi_pool_free(&pool);
+    pmi_contours_free(&contours);
     result->steps = all.steps;
+    result->nodes = all.nodes;
+    result->n_contour = all.n_contour;
+    result->n_parabola = all.n_parabola;
     result->error_bound = all.bound;
     result->n_extended = all.n_rows[PM_METHOD_EXTENDED];
     result->n_squared = all.n_rows[PM_METHOD_SQUARING];

@@ -63,6 +63,7 @@ typedef struct pm_times {
 } pm_times;
 
 typedef enum pm_method {
+    PM_METHOD_CONTOUR,  /* contours of the Laplace transform */
     PM_METHOD_STEPS,    /* in double precision */
     PM_METHOD_EXTENDED, /* steps in twice the precision */
     PM_METHOD_SQUARING, /* powers of a dense matrix in twice the precision */
@@ -75,6 +76,7 @@ typedef struct pm_row {
     double predicted; /* steps to the last time */
     bool partial;     /* some weights are zero that are not so in general: there may be states that are not reached */
     pm_method method; /* the next to take */
+    bool is_inverted; /* contours have been tried */
 } pm_row;
 
 typedef struct pm_progress {
@@ -99,12 +101,13 @@ typedef struct pm_density_job {
     const pm_mixing *mixing;
     pmi_dense_row dense_row;
     bool is_discrete;
-    bool wants_pdf, wants_cdf; /* the latter with the survival */
-    double tolerance;          /* what no error bound may exceed */
-    pm_times times;            /* T, or B x T with times_per_theta */
-    pm_row *rows;              /* B */
-    unsigned step_threads;     /* threads inside one step */
-    pm_step_table early;       /* of the first PM_CHUNK steps, which most blocks end within */
+    bool wants_pdf, wants_cdf;          /* the latter with the survival */
+    double tolerance;                   /* what no error bound may exceed */
+    pm_times times;                     /* T, or B x T with times_per_theta */
+    pm_row *rows;                       /* B */
+    unsigned step_threads;              /* threads inside one step */
+    pm_step_table early;                /* of the first PM_CHUNK steps, which most blocks end within */
+    const struct pm_contours *contours; /* NULL: none can be taken */
     pm_progress *progress;
 } pm_density_job;
 
@@ -243,6 +246,9 @@ void pmi_lane_drain(const pm_block *b, pm_lane *lane, unsigned l);
 pm_status pmi_reached_states(const pm_density_job *job, size_t row, bool **out, pm_error *err);
 /* Multiply-adds of squaring for a row, HUGE_VAL when it cannot be done. */
 double pmi_squaring_work(const pm_density_job *job, size_t row);
+/* contour.c. Multiply-adds of inverting the Laplace transform of a row, HUGE_VAL when it cannot be done, or has been
+ * tried. */
+double pmi_contour_work(const pm_density_job *job, size_t row);
 double pmi_last_time(const pm_density_job *job, size_t row);
 pm_times pmi_row_times(const pm_density_job *job, size_t row);
 /* lambda for rates of `most` at most: with room for the rounding of their sums. */

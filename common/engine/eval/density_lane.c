@@ -443,6 +443,11 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
         return PM_OK;
     }
     double squaring = pmi_squaring_work(b->job, lane->theta_row);
+    double contour = pmi_contour_work(b->job, lane->theta_row);
+    if (contour <= fmin(squaring, PM_MOST_WORK) && lane->work >= contour && work > 2.0 * contour) {
+        leave(lane, PM_METHOD_CONTOUR);
+        return PM_OK;
+    }
     if (lane->work >= squaring && work > squaring) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;

@@ -187,7 +187,8 @@ static pm_status densities(const pm_model *m, const pm_request *r, const double 
                            pm_error *err) {
     const pm_chain *chain;
     PM_TRY(pmi_model_chain(m, &chain, err));
-    PM_TRY(pmi_density_evaluate(chain, m->isa, r, start, result, m->log, err));
+    const pm_program *program = m->program.n > 0 ? &m->program : NULL;
+    PM_TRY(pmi_density_evaluate(chain, program, m->memory, m->isa, r, start, result, m->log, err));
     bool wants_gradient =
         result->pdf_gradient != NULL || result->cdf_gradient != NULL || result->survival_gradient != NULL;
     return r->gradient && wants_gradient ? pmi_density_gradient(chain, r, start, m->memory, m->log, result, err)
@@ -413,6 +414,9 @@ static void gather(pm_result *all, const pm_result *part) {
     all->error_bound = fmax(all->error_bound, part->error_bound);
     all->n_extended += part->n_extended;
     all->n_squared += part->n_squared;
+    all->n_contour += part->n_contour;
+    all->n_parabola += part->n_parabola;
+    all->nodes = part->nodes > all->nodes ? part->nodes : all->nodes;
 }
 
 typedef struct range {
@@ -430,7 +434,8 @@ static pm_status evaluate_rows(const pm_model *m, const pm_request *r, pm_result
         pm_result part;
         pm_error why;
         narrow(m->analysis.graph, r, result, now.first, now.count, &rows, &cotangents, &part);
-        part.steps = part.n_extended = part.n_squared = 0;
+        part.steps = part.nodes = 0;
+        part.n_extended = part.n_squared = part.n_contour = part.n_parabola = 0;
         part.error_bound = 0;
         pm_status st = evaluate_batch(m, &rows, &part, &why);
         if (st != PM_OK) {

@@ -54,15 +54,17 @@ static double longest(const pm_program *p, double *span) {
     return most;
 }
 
-static bool has_thin_scc(const pm_program *p) {
+/* The states of the largest SCC whose edges do not fill it, if there is one: rings, walks, trees. */
+static uint32_t thin_scc(const pm_program *p) {
+    uint32_t most = 0;
     for (uint32_t i = 0; i < p->n_components; i++) {
         const pm_component *c = &p->components[i];
         double edges = (double)(p->inner_row[c->first + c->n] - p->inner_row[c->first]);
-        if (c->n >= THIN_STATES && edges <= THIN_EDGES * c->n) {
-            return true;
+        if (c->n >= THIN_STATES && edges <= THIN_EDGES * c->n && c->n > most) {
+            most = c->n;
         }
     }
-    return false;
+    return most;
 }
 
 typedef struct weight_row {
@@ -122,9 +124,10 @@ static pm_status judge(const pm_graph *graph, pm_program *program, pm_error *err
     pm_status st = pmi_pool_check(&pool, err, "the judgement of a program", program->n * sizeof *span);
     if (st == PM_OK) {
         double most = longest(program, span);
+        uint32_t thin = thin_scc(program);
+        program->roundings = most + thin;
         program->is_long =
-            has_thin_scc(program) ||
-            (most > LIMIT && most > MIXED_LIMIT * sqrt((double)count_weights(graph, program, row, used)));
+            thin > 0 || (most > LIMIT && most > MIXED_LIMIT * sqrt((double)count_weights(graph, program, row, used)));
     }
     pmi_pool_free(&pool);
     return st;

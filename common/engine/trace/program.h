@@ -38,9 +38,10 @@ typedef struct pm_program {
 
     uint32_t largest; /* states of the largest SCC */
     size_t largest_u, largest_l;
-    bool is_long;   /* so long or wide that doubles do not keep 13 digits */
-    uint64_t flops; /* of one theta: one factorisation and solve of all SCCs, and their exits */
-    pm_pool pool;   /* of all arrays */
+    bool is_long;     /* so long or wide that doubles do not keep 13 digits */
+    double roundings; /* the most that follow one another on the way to a solution, about */
+    uint64_t flops;   /* of one theta: one factorisation and solve of all SCCs, and their exits */
+    pm_pool pool;     /* of all arrays */
 } pm_program;
 
 /* The numbering of one SCC: what stitching needs to know of it. */
