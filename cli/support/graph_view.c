@@ -57,7 +57,7 @@ typedef struct figure {
     bool is_count;
 } figure;
 
-#define MAX_FIGURES 32
+#define MAX_FIGURES 40
 
 typedef struct figures {
     figure all[MAX_FIGURES];
@@ -104,6 +104,12 @@ static void collect_replay(const cli_inspect_report *r, figures *f) {
         add(f, "replay", "fill_ratio", "entries for each edge", (double)r->fill / (double)r->edges_inside, false);
     }
     count(f, "replay", "flops", "flops of a theta, one moment", p->flops);
+    uint64_t members = 0;
+    for (uint32_t i = 0; i < p->n_classes; i++) {
+        members += p->classes[i].n_members;
+    }
+    count(f, "replay", "factor_classes", "factor classes: SCCs that are factored once", p->n_classes);
+    count(f, "replay", "factor_class_sccs", "SCCs in them", members);
     count(f, "replay", "trace_bytes", "bytes of traces in memory", r->trace_bytes);
     count(f, "replay", "lane_bytes", "bytes of a lane, two moments", r->lane_bytes);
     count(f, "replay", "lanes", "lanes", r->lanes);

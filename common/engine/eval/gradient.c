@@ -149,7 +149,8 @@ static void add_rhs_discrete(const target *t, const pm_component *c, size_t l) {
 }
 
 /* The multipliers of order l in one SCC, once those of the SCCs that lead to it are known. */
-static void solve_order(const target *t, const pm_component *c, const pm_scc_view *view, size_t l) {
+static void solve_order(const target *t, const pm_component *c, const pm_scc_view *view, const pm_factors *factors,
+                        size_t l) {
     const pm_replay_setup *s = t->s;
     const pm_program *p = s->context->program;
     size_t slot = s->kernels->lanes * sizeof(double);
@@ -158,7 +159,7 @@ static void solve_order(const target *t, const pm_component *c, const pm_scc_vie
     }
     for (size_t part = 0; part < t->parts; part++) {
         double *all = multiplier(t, l, part), *here = own(t, c, all);
-        s->kernels->solve_transposed(view, &t->scratch->factors, all);
+        s->kernels->solve_transposed(view, factors, all);
         if (is_discrete(s)) {
             memcpy(solved(t, l, part), here, c->n * slot);
             if (l < t->k) {
@@ -178,12 +179,9 @@ static void solve_multipliers(const target *t) {
     set_starts(t, multiplier(t, t->k, 0));
     for (uint32_t i = p->n_components; i-- > 0;) {
         pm_scc_view view = pmi_program_view(p, i);
-        if (t->scratch->factored != i) {
-            t->s->kernels->factor(&view, t->b->values, &t->scratch->factors);
-            t->scratch->factored = i;
-        }
+        pm_factors factors = pmi_replay_factors(t->s, t->b, t->scratch, i);
         for (size_t l = t->k; l > 0; l--) {
-            solve_order(t, &p->components[i], &view, l);
+            solve_order(t, &p->components[i], &view, &factors, l);
         }
     }
 }

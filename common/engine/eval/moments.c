@@ -160,14 +160,24 @@ static unsigned choose_wide_lanes(const pm_evaluation *e, size_t bytes, size_t r
     return (double)bytes * lanes > memory ? 0 : lanes;
 }
 
+static void run_components(const pm_replay_setup *s, const pm_replay_block *block, pm_replay_scratch *scratch) {
+    const pm_program *p = s->context->program;
+    for (uint32_t i = 0; s->shares && i < p->n_classes; i++) {
+        pmi_replay_share(s, block, scratch, i);
+    }
+    for (uint32_t c = 0; c < p->n_components; c++) {
+        pmi_replay_component(s, block, scratch, c);
+    }
+}
+
 static pm_status run_chunk(const pm_evaluation *e, const pm_replay_setup *s, const wide_task *task, pm_error *err) {
     pm_replay_scratch scratch = {0};
     pm_replay_block block = {0};
     pm_status st = pmi_replay_scratch_new(s, &scratch, err);
     PM_THEN(st, pmi_replay_block_new(s, &block, err));
     PM_THEN(st, pmi_replay_weights(s, &block, task->first, task->count, err));
-    for (uint32_t c = 0; st == PM_OK && c < e->context->program->n_components; c++) {
-        pmi_replay_component(s, &block, &scratch, c);
+    if (st == PM_OK) {
+        run_components(s, &block, &scratch);
     }
     PM_THEN(st, pmi_moments_check_pivots(e, &scratch, task->first, task->count, err));
     if (st == PM_OK && task->moments) {
@@ -246,13 +256,15 @@ static pm_replay_setup fast_setup(const pm_moments_context *context, const pm_re
                              .request = request,
                              .rewards = rewards,
                              .order = request->n_moments,
+                             .shares = context->program->n_classes > 0,
                              .keep_l = request->n_moments > 1 || rewards->n_parts > 1 || request->gradient};
 }
 
 /* Of the arrays that a request surely takes, whatever its values are. */
-static size_t lane_bytes(const pm_evaluation *e) {
+static size_t lane_bytes(const pm_evaluation *e, bool shares) {
     bool fast = is_fast(e->context, e->request);
     pm_replay_setup setup = fast_setup(e->context, e->request, &e->rewards);
+    setup.shares = setup.shares && shares;
     wide_task task = wide_from_start(e, 0, 0);
     pm_replay_setup wide = wide_setup(e, &task);
     return (fast ? fast_bytes(&setup) : 0) + (task.moments || task.covariance ? pmi_replay_lane_bytes(&wide) : 0);
@@ -261,15 +273,22 @@ static size_t lane_bytes(const pm_evaluation *e) {
 size_t pmi_moments_lane_bytes(const pm_moments_context *context, const pm_request *request) {
     size_t vectors = request->n_rewards == 0 ? 1 : request->n_rewards;
     pm_evaluation e = {.context = context, .request = request, .rewards = {.n_vectors = vectors, .n_parts = vectors}};
-    return lane_bytes(&e);
+    return lane_bytes(&e, true);
 }
 
-/* Fewer lanes, then fewer threads, until the arrays fit the memory. */
+/* Sharing the factors of classes saves more than lanes beyond the fourth do. */
+#define SHARING_LANES 4
+
+/* Fewer lanes, then fewer threads, until the arrays fit the memory; factor classes are shared where that leaves lanes
+ * enough. */
 static pm_status choose_size(pm_evaluation *e, pm_error *err) {
     const pm_moments_context *context = e->context;
     e->threads = e->request->threads == 0 ? pmi_processors() : e->request->threads;
     unsigned lanes = pmi_moments_lanes(context, e->request, e->threads);
-    double bytes = (double)lane_bytes(e), memory = (double)context->memory;
+    double memory = (double)context->memory;
+    unsigned least = e->request->lanes != 0 || lanes < SHARING_LANES ? lanes : SHARING_LANES;
+    bool shares = (double)lane_bytes(e, true) * least * e->threads <= memory;
+    double bytes = (double)lane_bytes(e, shares);
     while (lanes > 1 && e->request->lanes == 0 && bytes * lanes * e->threads > memory) {
         lanes = fewer_lanes(lanes);
     }
@@ -286,6 +305,7 @@ static pm_status choose_size(pm_evaluation *e, pm_error *err) {
     e->lanes = lanes;
     if (is_fast(context, e->request)) {
         e->fast = fast_setup(context, e->request, &e->rewards);
+        e->fast.shares = e->fast.shares && shares;
         e->fast.kernels = pmi_kernels_get(context->isa, lanes, PM_NUMBER_DOUBLE);
     }
     e->n_blocks = (e->request->n_theta + lanes - 1) / lanes;
@@ -371,8 +391,8 @@ static pm_status run_alone(const pm_evaluation *e, size_t row, bool *rough, bool
     if (st == PM_OK) {
         pmi_float_clear();
         st = pmi_replay_weights(&s, &block, row, 1, err);
-        for (uint32_t c = 0; st == PM_OK && c < e->context->program->n_components; c++) {
-            pmi_replay_component(&s, &block, &scratch, c);
+        if (st == PM_OK) {
+            run_components(&s, &block, &scratch);
         }
         fits = st != PM_OK || write_moments(e, &s, &block, row, 0);
         if (st == PM_OK && e->request->gradient) {
@@ -469,8 +489,8 @@ static void run_block(const pm_evaluation *e, worker *w, size_t block) {
         pmi_float_clear();
         forget_pivots(&w->scratch);
         pm_status st = pmi_replay_weights(&e->fast, &w->block, first, count, &w->error);
-        for (uint32_t c = 0; st == PM_OK && c < e->context->program->n_components; c++) {
-            pmi_replay_component(&e->fast, &w->block, &w->scratch, c);
+        if (st == PM_OK) {
+            run_components(&e->fast, &w->block, &w->scratch);
         }
         w->status = finish_fast(e, w, first, count, false, st);
     }
@@ -532,6 +552,22 @@ static double level_flops(const pm_program *p, uint32_t level) {
     return flops;
 }
 
+/* Factor classes depend on nothing but theta: all threads take theirs before the first level. */
+static void share_classes(const pm_evaluation *e, worker *workers, int threads) {
+    uint32_t n = e->fast.shares ? e->context->program->n_classes : 0;
+#pragma omp parallel num_threads(threads) if (threads > 1 && n > 1)
+    {
+        worker *w = &workers[omp_get_thread_num()];
+        pm_float_env before = pmi_float_enter();
+#pragma omp for schedule(dynamic, 1)
+        for (uint32_t i = 0; i < n; i++) {
+            pmi_replay_share(&e->fast, &workers[0].block, &w->scratch, i);
+        }
+        w->raised |= pmi_float_raised();
+        pmi_float_leave(before);
+    }
+}
+
 static void run_level(const pm_evaluation *e, worker *workers, int threads, uint32_t level) {
     const pm_program *p = e->context->program;
     uint32_t begin = p->level_first[level], end = p->level_first[level + 1];
@@ -576,6 +612,9 @@ static void run_levels(const pm_evaluation *e, worker *workers, int threads) {
         }
         pmi_float_clear();
         pm_status st = pmi_replay_weights(&e->fast, &w->block, first, count, &w->error);
+        if (st == PM_OK) {
+            share_classes(e, workers, threads);
+        }
         for (uint32_t level = 0; st == PM_OK && level < e->context->program->n_levels; level++) {
             run_level(e, workers, threads, level);
         }

@@ -205,6 +205,16 @@ static double *slots(pm_pool *pool, size_t n, unsigned stride) {
     return pmi_pool_aligned(pool, n, stride * sizeof(double));
 }
 
+/* Whether SCCs have the factors of others: wide numbers are not that fast. */
+static bool has_classes(const pm_replay_setup *s) {
+    return !is_wide(s) && s->context->program->n_classes > 0;
+}
+
+/* SCCs of a factor class are solved apart from factoring, shared or not. */
+static bool keeps_l(const pm_replay_setup *s) {
+    return s->keep_l || has_classes(s);
+}
+
 static size_t next_slots(const pm_replay_setup *s) {
     return is_discrete(s) ? 2 * s->order * s->context->program->largest : 0;
 }
@@ -212,8 +222,9 @@ static size_t next_slots(const pm_replay_setup *s) {
 size_t pmi_replay_lane_bytes(const pm_replay_setup *setup) {
     const pm_program *p = setup->context->program;
     double n_weights = (double)setup->context->graph->n_weights;
-    double slots = (double)p->largest_u + (setup->keep_l ? (double)p->largest_l : 0) + 4.0 * p->largest +
+    double slots = (double)p->largest_u + (keeps_l(setup) ? (double)p->largest_l : 0) + 4.0 * p->largest +
                    (double)next_slots(setup) + n_weights +
+                   (setup->shares ? (double)p->class_u + (double)p->class_l + 2.0 * (double)p->class_rows : 0) +
                    (double)setup->rewards->n_parts * (double)setup->order * p->n +
                    (is_discrete(setup) ? 2.0 * p->n : 0) + (setup->covariance ? 2.0 * p->n : 0);
     double number = setup->kind == PM_NUMBER_DUAL ? 48 : is_wide(setup) ? 24 : 8;
@@ -227,7 +238,7 @@ pm_status pmi_replay_scratch_new(const pm_replay_setup *setup, pm_replay_scratch
     unsigned stride = setup->kernels->stride;
     *out = (pm_replay_scratch){.factored = PM_NONE};
     out->factors.u = slots(&out->pool, p->largest_u, stride);
-    out->factors.l = setup->keep_l ? slots(&out->pool, p->largest_l, stride) : NULL;
+    out->factors.l = keeps_l(setup) ? slots(&out->pool, p->largest_l, stride) : NULL;
     out->factors.leave = slots(&out->pool, p->largest, stride);
     out->factors.inverse = slots(&out->pool, p->largest, stride);
     out->factors.work = slots(&out->pool, 2 * (size_t)p->largest, stride);
@@ -251,6 +262,12 @@ pm_status pmi_replay_block_new(const pm_replay_setup *setup, pm_replay_block *ou
     out->x = slots(&out->pool, fits ? moments : SIZE_MAX, stride);
     out->values = slots(&out->pool, n_weights, stride);
     out->z = setup->covariance ? slots(&out->pool, p->n, stride) : NULL;
+    if (setup->shares) {
+        out->classes.u = slots(&out->pool, p->class_u, stride);
+        out->classes.l = slots(&out->pool, p->class_l, stride);
+        out->classes.leave = slots(&out->pool, p->class_rows, stride);
+        out->classes.inverse = slots(&out->pool, p->class_rows, stride);
+    }
     if (is_discrete(setup)) {
         out->stay = slots(&out->pool, p->n, stride);
         out->excess = slots(&out->pool, p->n, stride);
@@ -406,6 +423,7 @@ typedef struct task {
     pm_replay_scratch *scratch;
     pm_component component;
     pm_scc_view view;
+    pm_factors factors; /* once `factored` */
     bool factored;
 } task;
 
@@ -463,9 +481,10 @@ static void solve_part(task *t, size_t part, size_t k) {
     const pm_kernels *kernels = t->setup->kernels;
     double *all = pmi_replay_moments(t->setup, t->block, part, k);
     if (t->factored) {
-        kernels->solve(&t->view, t->block->values, &t->scratch->factors, all);
+        kernels->solve(&t->view, t->block->values, &t->factors, all);
     } else {
         kernels->factor_solve(&t->view, t->block->values, &t->scratch->factors, all);
+        t->factors = t->scratch->factors;
         t->factored = true;
     }
 }
@@ -487,10 +506,53 @@ static void start_task(const pm_replay_setup *s, const pm_replay_block *b, pm_re
         .setup = s, .block = b, .scratch = scratch, .component = p->components[c], .view = pmi_program_view(p, c)};
 }
 
+static pm_factors class_factors(const pm_replay_setup *s, const pm_replay_block *b, uint32_t factor_class) {
+    const pm_factor_class *c = &s->context->program->classes[factor_class];
+    size_t stride = s->kernels->stride;
+    return (pm_factors){.u = b->classes.u + c->u * stride,
+                        .l = b->classes.l + c->l * stride,
+                        .leave = b->classes.leave + c->row * stride,
+                        .inverse = b->classes.inverse + c->row * stride};
+}
+
+void pmi_replay_share(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
+                      uint32_t factor_class) {
+    const pm_program *p = setup->context->program;
+    pm_scc_view view = pmi_program_view(p, p->classes[factor_class].component);
+    pm_factors f = class_factors(setup, block, factor_class);
+    f.work = scratch->factors.work;
+    setup->kernels->factor(&view, block->values, &f);
+    for (size_t lane = 0; lane < setup->kernels->lanes; lane++) {
+        scratch->factors.lost_pivot[lane] |= f.lost_pivot[lane];
+    }
+}
+
+pm_factors pmi_replay_factors(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
+                              uint32_t component) {
+    const pm_program *p = setup->context->program;
+    uint32_t own = has_classes(setup) ? p->class_of[component] : PM_NONE;
+    if (own != PM_NONE && setup->shares) {
+        return class_factors(setup, block, own);
+    }
+    uint32_t source = own != PM_NONE ? p->classes[own].component : component;
+    if (scratch->factored != source) {
+        pm_scc_view view = pmi_program_view(p, source);
+        setup->kernels->factor(&view, block->values, &scratch->factors);
+        scratch->factored = source;
+    }
+    return scratch->factors;
+}
+
 void pmi_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
                           uint32_t component) {
     task t;
     start_task(setup, block, scratch, component, &t);
+    if (has_classes(setup) && setup->context->program->class_of[component] != PM_NONE) {
+        t.factors = pmi_replay_factors(setup, block, scratch, component);
+        t.factored = true;
+    } else {
+        scratch->factored = component;
+    }
     for (size_t f = 0; f < setup->rewards->n_vectors; f++) {
         size_t first_part = setup->rewards->first_part[f], end_part = setup->rewards->first_part[f + 1];
         for (size_t k = 1; k <= setup->order; k++) {
@@ -504,7 +566,6 @@ void pmi_replay_component(const pm_replay_setup *setup, const pm_replay_block *b
             }
         }
     }
-    scratch->factored = component;
 }
 
 void pmi_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch) {
@@ -512,11 +573,8 @@ void pmi_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *blo
     for (uint32_t c = p->n_components; c-- > 0;) {
         task t;
         start_task(setup, block, scratch, c, &t);
-        if (scratch->factored != c) { /* that of the last component, or of the only one, is left */
-            setup->kernels->factor(&t.view, block->values, &scratch->factors);
-            scratch->factored = c;
-        }
-        setup->kernels->solve_transposed(&t.view, &scratch->factors, block->z);
+        pm_factors factors = pmi_replay_factors(setup, block, scratch, c); /* those of the last component are left */
+        setup->kernels->solve_transposed(&t.view, &factors, block->z);
         setup->kernels->push_flows(t.component.n, t.view.exit_row, p->exit_to, p->exit_weight, block->values,
                                    own_slots(&t, block->z), block->z);
     }

@@ -36,6 +36,7 @@ typedef struct pm_replay_setup {
     const pm_kernels *kernels;
     size_t order;           /* K that is solved for: at least 1 */
     bool keep_l;            /* more than one solve with the same factors */
+    bool shares;            /* factor classes are factored once for a block: pmi_replay_share comes first */
     pm_number_kind kind;    /* of the kernels; they may not be known yet */
     size_t first_parameter; /* dual: all lanes are one row of theta, and lane l has the derivative by parameter
                              * first_parameter + l, the last one in the lanes behind */
@@ -45,7 +46,7 @@ typedef struct pm_replay_setup {
 /* A thread's own arrays for one SCC at a time. */
 typedef struct pm_replay_scratch {
     pm_factors factors;
-    uint32_t factored;           /* the component that `factors` is of, PM_NONE at first */
+    uint32_t factored;           /* the component whose rows `factors` is of, PM_NONE at first */
     double *plus, *minus, *limb; /* coefficients of each state of the SCC */
     double *next;                /* discrete: P m_l of each part and order, for the SCC */
     pm_pool pool;
@@ -61,6 +62,7 @@ typedef struct pm_replay_block {
     double *exact_sums;   /* the same for the sums of what leaves */
     double *terms;        /* discrete: room for exact sums; else NULL */
     double *z;            /* expected sojourn times, for covariances; else NULL */
+    pm_factors classes;   /* of all factor classes, where they are shared: u, l, leave, inverse */
     pm_pool pool;
 } pm_replay_block;
 
@@ -90,6 +92,14 @@ pm_status pmi_replay_weights(const pm_replay_setup *setup, pm_replay_block *bloc
  * minus (and limb, of wide numbers) for n states. */
 void pmi_replay_coefficients(const pm_replay_setup *setup, const double *reward, size_t n, size_t k, size_t l,
                              pm_replay_scratch *scratch);
+
+/* Factors one factor class for all of its SCCs. */
+void pmi_replay_share(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
+                      uint32_t factor_class);
+
+/* Factors that are those of a component: shared ones, or in the scratch, factored now unless they are there. */
+pm_factors pmi_replay_factors(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
+                              uint32_t component);
 
 /* Solves all moments of one component; those of smaller level have been solved. */
 void pmi_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,

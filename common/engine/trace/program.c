@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "trace/factor_class.h"
+
 /* ---- how much rounding a replay gathers ---- */
 
 /* Of weights that are all alike, and of different ones by the square root of their number. */
@@ -182,7 +184,7 @@ static int kind_of(const pm_split *s, uint32_t from, uint32_t to) {
     return s->scc_of[to] == s->scc_of[from] ? TO_INNER : TO_EXIT;
 }
 
-static pm_status count_edges(const pm_split *s, pm_program *p, pm_error *err) {
+static void count_edges(const pm_split *s, pm_program *p) {
     size_t *rows[] = {p->inner_row, p->exit_row, p->absorb_row};
     for (uint32_t at = 0; at < p->n; at++) {
         uint32_t v = p->vertex[at];
@@ -193,6 +195,9 @@ static pm_status count_edges(const pm_split *s, pm_program *p, pm_error *err) {
             rows[kind_of(s, v, s->to[e])][at + 1]++;
         }
     }
+}
+
+static pm_status allocate_edges(pm_program *p, pm_error *err) {
     size_t inner = p->inner_row[p->n], exits = p->exit_row[p->n], absorb = p->absorb_row[p->n];
     p->inner_again = pmi_pool_array(&p->pool, p->n, sizeof *p->inner_again);
     p->inner_col = pmi_pool_array(&p->pool, inner, sizeof *p->inner_col);
@@ -234,6 +239,34 @@ static pm_status place_edges(const pm_split *s, pm_program *p, pm_error *err) {
     }
     free(seen);
     return PM_OK;
+}
+
+static pm_status replace_edges(const pm_split *s, pm_program *p, pm_error *err) {
+    count_edges(s, p);
+    return place_edges(s, p, err);
+}
+
+/* SCCs of one factor class get the same order of states. */
+static pm_status find_classes(const pm_graph *g, const pm_split *s, pm_program *p, pm_error *err) {
+    pm_pool pool = {0};
+    bool moved = false;
+    uint32_t *pattern = pmi_pool_array(&pool, p->n_components, sizeof *pattern);
+    uint32_t *vertex = pmi_pool_array(&pool, p->n, sizeof *vertex);
+    pm_status st = pmi_pool_check(&pool, err, "the order of the program", p->n * sizeof *vertex);
+    if (st == PM_OK) {
+        memcpy(vertex, p->vertex, p->n * sizeof *vertex);
+        st = pmi_factor_classes_align(g, p, pattern, &moved, err);
+    }
+    if (moved) {
+        PM_THEN(st, replace_edges(s, p, err));
+    }
+    PM_THEN(st, pmi_factor_classes_settle(g, p, pattern, vertex, &moved, err));
+    if (moved) {
+        PM_THEN(st, replace_edges(s, p, err));
+    }
+    PM_THEN(st, pmi_factor_classes_set(p, pattern, err));
+    pmi_pool_free(&pool);
+    return st;
 }
 
 static pm_status place_loops(const pm_graph *g, pm_program *p, pm_error *err) {
@@ -305,8 +338,12 @@ pm_status pmi_program_stitch(const pm_graph *graph, const pm_split *split, const
     *out = (pm_program){0};
     pm_status st = allocate(graph, split, out, err);
     PM_THEN(st, place_states(graph, split, instances, out, err));
-    PM_THEN(st, count_edges(split, out, err));
+    if (st == PM_OK) {
+        count_edges(split, out);
+        st = allocate_edges(out, err);
+    }
     PM_THEN(st, place_edges(split, out, err));
+    PM_THEN(st, find_classes(graph, split, out, err));
     PM_THEN(st, graph->is_discrete ? place_loops(graph, out, err) : PM_OK);
     if (st == PM_OK) {
         place_levels(split, out);

@@ -15,6 +15,13 @@ typedef struct pm_component {
     const pm_plan *plan; /* NULL when n is 1 */
 } pm_component;
 
+/* SCCs with the same factors at every theta (trace/factor_class.h), and where these lie among those of all classes. */
+typedef struct pm_factor_class {
+    uint32_t component; /* the first of them, whose rows are factored */
+    uint32_t n_members;
+    size_t u, l, row;
+} pm_factor_class;
+
 typedef struct pm_program {
     uint32_t n; /* transient states */
     uint32_t n_components;
@@ -35,6 +42,11 @@ typedef struct pm_program {
     uint32_t n_levels;
     uint32_t *by_level;    /* n_components: components, sorted by level */
     uint32_t *level_first; /* n_levels + 1: into by_level */
+
+    uint32_t n_classes;
+    pm_factor_class *classes;
+    uint32_t *class_of;                  /* of each component; PM_NONE: it is factored by itself */
+    size_t class_u, class_l, class_rows; /* slots of the factors of all classes */
 
     uint32_t largest; /* states of the largest SCC */
     size_t largest_u, largest_l;
