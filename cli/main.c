@@ -13,6 +13,7 @@ static cli_main run_help, run_version;
 /* In the order of the help: name, summary, what it does, has_settings, runs_for_long. */
 static const cli_command commands[] = {
     {"run", "evaluate a graph: moments, covariance, density, distribution function", cli_main_run, true, false},
+    {"loglik", "the log-likelihood of observed times, and its derivatives", cli_main_loglik, false, false},
     {"submit", "send a graph to the cluster as a job; prints the job's id", cli_main_submit, true, false},
     {"collect", "wait for a job's traces, and evaluate it as run does", cli_main_collect, true, false},
     {"inspect", "show the sizes of a graph and what a run will take, a trace, or a message", cli_main_inspect, false,

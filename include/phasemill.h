@@ -250,6 +250,52 @@ typedef struct pm_result {
  * restored). Errors name the row of theta and the edge, state, time or moment at fault. */
 pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_result *result, pm_error *err);
 
+/* ---- likelihoods ------------------------------------------------------------------------------------- */
+
+/* Observed times, made once and used for any number of theta. Immutable: any number of threads may use them at once. */
+typedef struct pm_data pm_data;
+
+typedef struct pm_observations {
+    size_t n;
+    const double *time;  /* (n): 0 or more; whole numbers for discrete graphs */
+    const double *upper; /* (n), or NULL: all times are exact. Equal to `time`: that one is exact. Above it: the time is
+                            in (time, upper], for a `time` of 0 in [0, upper]; infinite: it is above `time`
+                            (right-censored) */
+    const double *count; /* (n), or NULL for ones: how often it was observed, or its weight: 0 or more */
+} pm_observations;
+
+/* Copies the observations; equal ones are put together. Errors: PM_EDATA naming the observation. Free with
+ * pm_data_free. */
+pm_status pm_data_new(const pm_observations *observations, pm_data **out, pm_error *err);
+
+/* The same from a .csv file: a header with the columns `time` and, where wanted, `upper` and `count`, in any order,
+ * then a row for each observation. An empty `upper`, or `inf`, is an infinite one. Errors: PM_EDATA naming line and
+ * column; PM_ENOINPUT. */
+pm_status pm_data_load(const char *path, pm_data **out, pm_error *err);
+void pm_data_free(pm_data *data);
+
+size_t pm_data_n_observations(const pm_data *data); /* as they were given, those of count 0 included */
+
+/* Caller's buffers, NULL for what is not wanted. */
+typedef struct pm_loglik_result {
+    double *loglik;      /* (B): sum over observations of count * log(probability, or density, of what was observed) */
+    double *gradient;    /* (B, P): its derivatives in theta */
+    double *hessian;     /* (B, P, P): its second derivatives; minus the observed information */
+    double *information; /* (B, P, P): the sum of count * outer product of the derivatives of an observation's
+                            logarithm, which estimates the Fisher information of all of them */
+    pm_status *status;   /* (B): as in pm_result, with NaN in the results of such rows */
+    void (*invalid)(void *ctx, size_t row, const pm_error *error);
+    void *invalid_ctx;
+} pm_loglik_result;
+
+/* The log-likelihood of the data at each row of theta (n_theta, P). Densities are taken with relative accuracy in both
+ * tails (pm_request.tail_accuracy). An exact time of 0 has the probability of being absorbed at once, where some start
+ * edge leads to absorption, else the density there. threads: 0 for one for each processor. Errors: as pm_evaluate; a
+ * row is also refused where an observation has a likelihood of 0, or below 1e-290, or where an interval is so narrow
+ * that rounding leaves too little of its probability. */
+pm_status pm_loglik(const pm_model *model, const pm_data *data, const double *theta, size_t n_theta, unsigned threads,
+                    pm_loglik_result *result, pm_error *err);
+
 /* The instruction set whose kernels the model uses, as in pm_model_options.isa. */
 const char *pm_model_isa(const pm_model *model);
 

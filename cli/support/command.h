@@ -18,7 +18,8 @@ struct cli_command {
 };
 
 cli_main cli_main_cache, cli_main_cancel, cli_main_collect, cli_main_completion, cli_main_config, cli_main_convert;
-cli_main cli_main_dead_letters, cli_main_generate, cli_main_inspect, cli_main_probe, cli_main_run, cli_main_status;
+cli_main cli_main_dead_letters, cli_main_generate, cli_main_inspect, cli_main_loglik, cli_main_probe, cli_main_run,
+    cli_main_status;
 cli_main cli_main_submit, cli_main_topics, cli_main_worker;
 
 /* What is built in: the files of cli/help by their commands' names, and the completion script, "phasemill.bash". */

@@ -1,6 +1,7 @@
 /* Allocation failures in the whole of what a caller does: model from a graph, with and without the cache on disk, and
  * every quantity of it. */
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,22 @@ static void empty_folder(const char *folder) {
         }
     }
     closedir(dir);
+}
+
+/* With exact times, an interval, one that is open, and all derivatives. */
+static pm_status likelihoods(const pm_model *model, const double *theta, pm_error *err) {
+    const double lower[] = {1.0, 2.0, 1.0, 3.0}, upper[] = {1.0, 4.0, INFINITY, 3.0};
+    double loglik[B], gradient[B * P], hessian[B * P * P], information[B * P * P];
+    pm_status status[B];
+    pm_loglik_result result = {
+        .loglik = loglik, .gradient = gradient, .hessian = hessian, .information = information, .status = status};
+    pm_data *data;
+    pm_status st = pm_data_new(&(pm_observations){.n = 4, .time = lower, .upper = upper}, &data, err);
+    if (st == PM_OK) {
+        st = pm_loglik(model, data, theta, B, 1, &result, err);
+        pm_data_free(data);
+    }
+    return st;
 }
 
 static pm_status evaluate(const pm_model *model, const setting *s, pm_error *err) {
@@ -85,7 +102,7 @@ static pm_status evaluate(const pm_model *model, const setting *s, pm_error *err
             st = pm_evaluate(model, &request, &result, err);
         }
     }
-    return st;
+    return st == PM_OK ? likelihoods(model, theta, err) : st;
 }
 
 static pm_status whole(void *ctx, bool *tolerated, pm_error *err) {

@@ -79,7 +79,7 @@ static pm_status run_long_row(const pm_adjoint_call *call, size_t row, pm_error 
     if (st == PM_OK) {
         st = pmi_density_gradient(call->chain, &r, call->start + row * g->n_starts, call->memory, call->log,
                                   &derivatives, err);
-        if (st != PM_OK) {
+        if (st != PM_OK && err != NULL) {
             pmi_error_shift_row(err, row);
         }
     }
