@@ -208,7 +208,6 @@ static pm_status plan_row(const plan *p, size_t l, double *loop, pm_error *err) 
     PM_THEN(st, job->is_discrete ? check_row_sums(p, l, reached, loop, err) : find_rates(p, l, reached, err));
     free(reached);
     row->predicted = row->lambda * pmi_last_time(job, p->first + l);
-    row->method = first_method(job, p->first + l);
     return st;
 }
 
@@ -610,11 +609,21 @@ static const char *no_contours(const pm_density_job *job, const pm_program *prog
                : NULL;
 }
 
+/* Contours take a millisecond to lay out: more than all else where steps are few. */
+static bool some_are_long(const pm_density_job *job) {
+    for (size_t i = 0; i < job->request->n_theta; i++) {
+        if (job->rows[i].predicted >= PM_FEWEST_STEPS) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static pm_status open_contours(pm_density_job *job, const pm_program *program, size_t memory, pm_contours *contours,
                                pm_error *err) {
     const char *why = no_contours(job, program);
     pm_density_method method = job->request->method;
-    if (method == PM_DENSITY_UNIFORMIZATION || (why != NULL && method == PM_DENSITY_AUTO)) {
+    if (method == PM_DENSITY_UNIFORMIZATION || (method == PM_DENSITY_AUTO && (why != NULL || !some_are_long(job)))) {
         return PM_OK;
     }
     if (why != NULL) {
@@ -662,8 +671,11 @@ pm_status pmi_density_evaluate(const pm_chain *chain, const pm_program *program,
     st = sort_times(request, &pool, &job.times, err);
     job.rows = pmi_pool_array(&pool, request->n_theta, sizeof *job.rows);
     PM_THEN(st, pmi_pool_check(&pool, err, "the rows of theta", request->n_theta * sizeof *job.rows));
-    PM_THEN(st, open_contours(&job, program, memory, &contours, err));
     PM_THEN(st, density_plan(&job, err));
+    PM_THEN(st, open_contours(&job, program, memory, &contours, err));
+    for (size_t i = 0; st == PM_OK && i < request->n_theta; i++) {
+        job.rows[i].method = first_method(&job, i);
+    }
     if (st == PM_OK) {
         pmi_progress_start(&progress, log, request->n_theta);
         omp_init_lock(&all.lock);
