@@ -176,13 +176,13 @@ static pm_status plan_row(const pm_adjoint_call *call, size_t row, double *table
 /* As many lanes as the items fill, fewer where memory is short or threads would idle. */
 static pm_status choose_lanes(const pm_adjoint_call *call, plan *p, pm_error *err) {
     const pm_request *r = call->request;
-    p->lanes = r->lanes != 0 ? r->lanes : 8;
+    p->lanes = r->lanes != 0 ? r->lanes : 16;
     p->threads = r->threads;
     while (r->lanes == 0 && p->lanes > 1 && p->n_items <= p->lanes / 2 * p->threads) {
-        p->lanes = p->lanes == 8 ? 4 : 1;
+        p->lanes = p->lanes == 16 ? 8 : p->lanes == 8 ? 4 : 1;
     }
     while (r->lanes == 0 && p->lanes > 1 && pmi_adjoint_bytes(call, p->lanes, p->items[0].steps) > call->memory) {
-        p->lanes = p->lanes == 8 ? 4 : 1;
+        p->lanes = p->lanes == 16 ? 8 : p->lanes == 8 ? 4 : 1;
     }
     size_t bytes = pmi_adjoint_bytes(call, p->lanes, p->items[0].steps);
     while (p->threads > 1 && (double)bytes * p->threads > (double)call->memory) {

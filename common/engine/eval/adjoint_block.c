@@ -25,8 +25,10 @@ const pm_adjoint_kernels *pmi_adjoint_kernels_get(pm_isa isa, unsigned lanes) {
 /* What is left below this is nothing. */
 #define NOTHING 0x1p-1000
 
-/* Vectors that are kept may take so many bytes of a thread; the others are computed again. */
-#define KEPT_BYTES ((size_t)128 << 20)
+/* Vectors that are kept take so many bytes of a thread, which caches hold, or as many as let each of the others be
+ * computed again once: that is faster than to write them to memory and to read them. */
+#define KEPT_BYTES 524288.0
+#define KEPT_FOR_ONE_PASS(steps) (2.0 * sqrt((double)(steps)) + 4.0)
 
 /* The vector of step k. */
 typedef struct kept {
@@ -52,7 +54,8 @@ struct pm_adjoint_block {
     double lambda[PM_STEP_MAX_LANES];
     pm_adjoint_step step;
     pm_dual z, before;       /* n + 1 slots */
-    pm_dual slope, total;    /* n_weights slots: of the last steps, and of all */
+    pm_dual slope;           /* a slot for each edge: what L takes of it in the last steps */
+    pm_dual total;           /* n_weights slots: the same of all steps, by weight */
     double *absorbed, *mass; /* K slots: what L takes of absorption in step k + 1, and of the mass after k steps */
     uint64_t half[PM_STEP_MAX_LANES];  /* a step by which about half is absorbed, or UINT64_MAX */
     double by_atom[PM_STEP_MAX_LANES]; /* what L takes of what is absorbed at the start */
@@ -91,8 +94,10 @@ static size_t vector_bytes(const pm_chain *c, unsigned lanes, bool is_dual) {
 }
 
 /* Without the vectors that are kept. */
-static double fixed_bytes(const pm_chain *c, unsigned lanes, bool is_dual, uint64_t steps) {
-    double slots = 3.0 * (double)c->graph->n_weights + 7.0 * c->n + c->graph->n_params;
+static double fixed_bytes(const pm_adjoint_call *call, unsigned lanes, bool is_dual, uint64_t steps) {
+    const pm_chain *c = call->chain;
+    double edges = (double)call->out->first[c->n];
+    double slots = 2.0 * (double)c->graph->n_weights + edges + 7.0 * c->n + c->graph->n_params;
     return 8.0 * ((is_dual ? 2.0 : 1.0) * slots * lanes + (double)steps * (2.0 * lanes + 4.0));
 }
 
@@ -100,8 +105,9 @@ static pm_status make_room(block *b, size_t memory, pm_error *err) {
     const pm_chain *c = b->chain;
     const pm_graph *g = c->graph;
     size_t n = c->n, steps = (size_t)b->steps, bytes = vector_bytes(c, b->lanes, b->is_dual);
-    double left = fmin((double)memory - fixed_bytes(c, b->lanes, b->is_dual, b->steps), (double)KEPT_BYTES);
-    b->most_kept = left > (double)bytes * PM_FEWEST_KEPT ? (size_t)(left / (double)bytes) : PM_FEWEST_KEPT;
+    double left = ((double)memory - fixed_bytes(b->call, b->lanes, b->is_dual, b->steps)) / (double)bytes;
+    double wanted = fmax(KEPT_BYTES / (double)bytes, KEPT_FOR_ONE_PASS(b->steps));
+    b->most_kept = (size_t)fmax(fmin(left, wanted), PM_FEWEST_KEPT);
     b->most_kept = b->most_kept < steps ? b->most_kept : steps;
     b->theta = pmi_pool_array(&b->pool, b->lanes * (size_t)g->n_params, sizeof *b->theta);
     b->unit = pmi_pool_array(&b->pool, b->lanes * (size_t)g->n_params, sizeof *b->unit);
@@ -111,7 +117,7 @@ static pm_status make_room(block *b, size_t memory, pm_error *err) {
     b->step.keep_back = g->normalizes_rows ? pool_dual(b, n) : b->step.keep;
     b->z = pool_dual(b, n + 1);
     b->before = pool_dual(b, n + 1);
-    b->slope = pool_dual(b, g->n_weights);
+    b->slope = pool_dual(b, b->step.out->first[n]);
     b->total = pool_dual(b, g->n_weights);
     b->spare[0] = (kept){.v = pool_dual(b, n)};
     b->spare[1] = (kept){.v = pool_dual(b, n)};
@@ -166,7 +172,7 @@ void pmi_adjoint_block_free(block *b) {
 
 size_t pmi_adjoint_bytes(const pm_adjoint_call *call, unsigned lanes, uint64_t steps) {
     bool is_dual = call->hessian != NULL;
-    double bytes = fixed_bytes(call->chain, lanes, is_dual, steps);
+    double bytes = fixed_bytes(call, lanes, is_dual, steps);
     return (size_t)fmin(bytes + PM_FEWEST_KEPT * (double)vector_bytes(call->chain, lanes, is_dual), 9e18);
 }
 
@@ -513,14 +519,17 @@ static void keep_up_to(block *b, uint64_t k, bool is_first) {
 /* ---- backwards ---- */
 
 static void put_away(const block *b) {
-    size_t n = b->chain->graph->n_weights * b->lanes;
-    for (size_t i = 0; i < n; i++) {
-        b->total.value[i] += b->slope.value[i];
+    const pm_out_edges *out = b->step.out;
+    size_t n = out->first[b->chain->n];
+    for (size_t e = 0; e < n; e++) {
+        for (size_t l = 0; l < b->lanes; l++) {
+            b->total.value[out->weight[e] * b->lanes + l] += b->slope.value[e * b->lanes + l];
+        }
+        for (size_t l = 0; b->is_dual && l < b->lanes; l++) {
+            b->total.dot[out->weight[e] * b->lanes + l] += b->slope.dot[e * b->lanes + l];
+        }
     }
-    for (size_t i = 0; b->is_dual && i < n; i++) {
-        b->total.dot[i] += b->slope.dot[i];
-    }
-    clear(b, b->slope, 0, b->chain->graph->n_weights);
+    clear(b, b->slope, 0, n);
 }
 
 /* Lanes that hold nothing of the first levels take nothing of them either, whatever the other lanes hold. */
@@ -660,7 +669,7 @@ pm_status pmi_adjoint_block_run(block *b, const pm_adjoint_item *items, size_t c
     PM_TRY(set_rates(b, err));
     clear(b, b->z, 0, (size_t)b->chain->n + 1);
     clear(b, b->before, 0, (size_t)b->chain->n + 1);
-    clear(b, b->slope, 0, b->chain->graph->n_weights);
+    clear(b, b->slope, 0, b->step.out->first[b->chain->n]);
     clear(b, b->total, 0, b->chain->graph->n_weights);
     run_steps(b);
     for (size_t l = 0; l < b->count; l++) {

@@ -23,8 +23,8 @@ typedef struct pm_adjoint_kernels {
     unsigned lanes;
     /* to = from P, for states first..last-1 of `to` */
     void (*forward)(const pm_adjoint_step *step, pm_dual from, pm_dual to, uint32_t first, uint32_t last);
-    /* before = P z + mass for states first..last-1, where z has n + 1 slots; and slope[w] += v_i (z_j - z_i) for each
-     * edge of weight w from such a state i to j. `mass` is a slot, whose derivative is zero. */
+    /* before = P z + mass for states first..last-1, where z has n + 1 slots; and slope[e] += v_i (z_j - z_i) for each
+     * edge e from such a state i to j. `mass` is a slot, whose derivative is zero. */
     void (*backward)(const pm_adjoint_step *step, pm_dual v, pm_dual z, const double *mass, pm_dual before,
                      pm_dual slope, uint32_t first, uint32_t last);
     void (*forward_dual)(const pm_adjoint_step *step, pm_dual from, pm_dual to, uint32_t first, uint32_t last);
