@@ -157,6 +157,34 @@ def density(session, rng):
     return None
 
 
+def contour(session, rng):
+    """Contours where they would not be chosen, too: what they give is within its bound, or they refuse."""
+    g, thetas = fuzz_graphs.continuous(rng, decades=rng.choice((0, 1, 3, 6, 12)), center=rng.uniform(-6, 6),
+                                       largest=rng.choice((4, 8, 14)), rows=2, cancel=True)
+    session.case(g, session.index)
+    kept, chains = usable(session, Graph(g), thetas)
+    if not chains:
+        return session.note("no theta that is not refused")
+    mean, largest = float(chains[0].moments(1)[0]), chains[0].largest()
+    if not (1e-290 < mean < 1e300) or not largest:
+        return session.note("only an atom, or a mean that is no double")
+    last = mean * log_uniform(rng, -3, 1.3)
+    times = [last * 2.0 ** -rng.uniform(0, 10) for _ in range(rng.randrange(1, 5))] + [last]
+    tolerance = log_uniform(rng, -11, -4)
+    arguments = [*theta_arguments(kept[:1]), "--pdf", "--cdf", "--tolerance", repr(tolerance), "--times", row_text(times),
+                 "--method", rng.choice(("contour", "parabola"))]
+    done = session.run(*arguments)
+    if done is None:
+        return None
+    if done.code != 0:
+        return session.note("contours refuse" if "bound of contours" in done.err else "refused")
+    *values, peak = chains[0].density(times)
+    peak = max(peak, least_peak(chains[0], done.result["atom"][0]))
+    Errors(session, times, (*values, peak), False, arguments).check(
+        done.result, bound_of(session, done, tolerance, arguments))
+    return None
+
+
 def drained(session, rng):
     """Chains whose first states drain, by steps that begin anew."""
     g, thetas = fuzz_graphs.drained(rng, largest=rng.choice((10, 20, 30)))

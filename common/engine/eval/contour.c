@@ -12,10 +12,8 @@ static const double sectors[PM_HYPERBOLAS] = {0.1, 0.8, 1.2, 1.4};
 #define HYPERBOLA_RATIO 30.0
 #define PARABOLA_RATIO 3.2
 
-/* A contour's error lies below the tolerance by this, and above what doubles hold. */
-#define DIGITS_BEYOND 12.0
-#define LEAST_DIGITS 22.0
-#define MOST_DIGITS 33.0
+/* A contour's error is exp(-DIGITS): doubles have no more. */
+#define DIGITS 33.0
 
 /* Roundings of a node beside those of the elimination, and of the exponent's for each unit of s t. */
 #define NODE_ROUNDINGS 32.0
@@ -32,23 +30,18 @@ static const double sectors[PM_HYPERBOLAS] = {0.1, 0.8, 1.2, 1.4};
 /* lambda t beyond which squares of numbers leave the doubles. */
 #define MOST_LAMBDA_TIME 1e40
 
-static double digits_of(double tolerance) {
-    return fmin(fmax(DIGITS_BEYOND - log(tolerance), LEAST_DIGITS), MOST_DIGITS);
-}
-
 static double program_steps(const pm_program *p) {
     return (double)(p->inner_row[p->n] + p->exit_row[p->n] + p->absorb_row[p->n]) + 2.0 * (double)p->n;
 }
 
-pm_status pmi_contours_new(const pm_program *program, pm_isa isa, double tolerance, pm_contours *out, pm_error *err) {
+pm_status pmi_contours_new(const pm_program *program, pm_isa isa, pm_contours *out, pm_error *err) {
     *out = (pm_contours){.program = program,
                          .kernels = pmi_complex_kernels_get(isa),
-                         .digits = digits_of(tolerance),
                          .rounding = PM_ROUNDING * (NODE_ROUNDINGS + program->roundings),
                          .step_work = program_steps(program)};
     out->node_work = NODE_OPERATION * (double)program->flops + NODE_STATE * (double)program->n;
     for (size_t i = 0; i < PM_HYPERBOLAS; i++) {
-        PM_TRY(pmi_contour_hyperbola(sectors[i], HYPERBOLA_RATIO, out->digits, &out->hyperbola[i], err));
+        PM_TRY(pmi_contour_hyperbola(sectors[i], HYPERBOLA_RATIO, DIGITS, &out->hyperbola[i], err));
     }
     double slots = (double)program->n + (double)program->largest_u + 2.0 * program->largest;
     out->bytes = (size_t)fmin(8.0 * (slots * PM_COMPLEX_SLOT + program->n * (PM_NODE_SUMS + 6.0)), 1e18);
@@ -344,7 +337,7 @@ static pm_status begin(inversion *v, pm_error *err) {
 typedef struct window {
     const pm_contour *contour;
     double distribution_off, density_off; /* the largest differences from the window before; of densities over the
-                                           * largest one, and beyond rounding */
+                                           * probability of absorption per tau, and beyond rounding */
 } window;
 
 static void set_factor(double *slots, size_t k, size_t l, double re, double im) {
@@ -426,17 +419,25 @@ static double density_part(const inversion *v, size_t i) {
     return RELATIVE_SHARE * v->job->tolerance * fmax(v->density[i], 0.0);
 }
 
+/* The most probable absorption within the window, from any state. */
+static double most_absorbed(const inversion *v) {
+    double most = 0.0;
+    for (size_t i = 0; i < v->shared->program->n; i++) {
+        most = fmax(most, v->sums[i * PM_NODE_SUMS + LAST]);
+    }
+    return most;
+}
+
 static void compare(const inversion *v, window *w) {
-    double most = 0.0, off = 0.0;
-    w->distribution_off = 0.0;
+    double least = PROBABLE * most_absorbed(v);
+    w->distribution_off = w->density_off = 0.0;
     for (size_t i = 0; i < v->shared->program->n; i++) {
         double difference = fabs(v->sums[i * PM_NODE_SUMS + FIRST] - v->distribution[i]);
         double beyond = density_difference(v, i) - ROUNDING_SEEN * density_rounding(v, i) - density_part(v, i);
-        most = fmax(most, v->density[i]);
-        off = fmax(off, isfinite(beyond) ? beyond : HUGE_VAL);
+        double off = isfinite(beyond) ? beyond * v->tau / fmax(v->sums[i * PM_NODE_SUMS + LAST], least) : HUGE_VAL;
+        w->density_off = fmax(w->density_off, off);
         w->distribution_off = fmax(w->distribution_off, isfinite(difference) ? difference : HUGE_VAL);
     }
-    w->density_off = off > 0.0 ? off / most : 0.0;
 }
 
 static double largest_off(const inversion *v, const window *w) {
@@ -480,13 +481,10 @@ static double density_off(const inversion *v, size_t i) {
 
 /* The bound of densities at the window's start, in terms of the absorption within it. */
 static void bound_densities(inversion *v) {
-    double most = 0.0, slope = 0.0, rest = 0.0;
-    for (size_t i = 0; i < v->shared->program->n; i++) {
-        most = fmax(most, v->sums[i * PM_NODE_SUMS + LAST]);
-    }
+    double least = PROBABLE * most_absorbed(v), slope = 0.0, rest = 0.0;
     for (size_t i = 0; i < v->shared->program->n; i++) {
         double absorbed = v->sums[i * PM_NODE_SUMS + LAST];
-        slope = absorbed >= PROBABLE * most ? fmax(slope, density_off(v, i) / absorbed) : slope;
+        slope = absorbed >= least ? fmax(slope, density_off(v, i) / absorbed) : slope;
     }
     for (size_t i = 0; i < v->shared->program->n; i++) {
         rest = fmax(rest, density_off(v, i) - slope * fmax(v->sums[i * PM_NODE_SUMS + LAST], 0.0));
@@ -542,7 +540,7 @@ static double parabola_rate(const inversion *v, size_t kind) {
 static double nodes_of(const inversion *v, size_t kind) {
     const pm_contours *c = v->shared;
     return kind < PM_HYPERBOLAS ? (double)c->hyperbola[kind].n
-                                : pmi_contour_parabola_nodes(parabola_rate(v, kind), PARABOLA_RATIO, c->digits);
+                                : pmi_contour_parabola_nodes(parabola_rate(v, kind), PARABOLA_RATIO, DIGITS);
 }
 
 /* One contour in this window; whether it passed. */
@@ -551,7 +549,7 @@ static pm_status try_contour(inversion *v, size_t kind, bool *passed, double *of
     window w = {.contour = kind < PM_HYPERBOLAS ? &v->shared->hyperbola[kind] : &parabola};
     pm_status st = PM_OK;
     if (kind >= PM_HYPERBOLAS) {
-        st = pmi_contour_parabola(parabola_rate(v, kind), PARABOLA_RATIO, v->shared->digits, &parabola, err);
+        st = pmi_contour_parabola(parabola_rate(v, kind), PARABOLA_RATIO, DIGITS, &parabola, err);
     }
     PM_THEN(st, solve_nodes(v, w.contour, err));
     if (st == PM_OK) {

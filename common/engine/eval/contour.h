@@ -23,14 +23,13 @@
 
 /* Rows of fewer steps are inverted only where contours are asked for, so that they are done alike where nothing has
  * been recorded. */
-#define PM_FEWEST_STEPS 4096.0
+#define PM_FEWEST_STEPS 1024.0
 
 /* What is the same for all rows of a call. */
 typedef struct pm_contours {
     const pm_program *program;
     const pm_complex_kernels *kernels;
     pm_contour hyperbola[PM_HYPERBOLAS];
-    double digits;               /* of a contour: its error is exp(-digits) */
     double rounding;             /* of a solution, relative */
     double fewest_steps;         /* of a row that may be inverted */
     double node_work, step_work; /* multiply-adds of one node, and of one step of all states */
@@ -39,7 +38,7 @@ typedef struct pm_contours {
 } pm_contours;
 
 /* Free with pmi_contours_free, also after a failure. */
-pm_status pmi_contours_new(const pm_program *program, pm_isa isa, double tolerance, pm_contours *out, pm_error *err);
+pm_status pmi_contours_new(const pm_program *program, pm_isa isa, pm_contours *out, pm_error *err);
 void pmi_contours_free(pm_contours *contours);
 
 typedef struct pm_inverted {

@@ -48,7 +48,7 @@ void pmi_progress_tell(pm_progress *p, double fraction, size_t rows) {
 /* Contours are taken at once where all steps would be so many times the work. */
 #define CLEARLY_LESS 64.0
 
-/* The work that contours may take, over that of the first ones; or all steps. */
+/* The work that contours may take, over that of the first ones; or as much as the other methods do. */
 #define MORE_CONTOURS 32.0
 
 /* Doublings of a matrix; a double's integer part and the squarings that follow from it have no more. */
@@ -407,7 +407,8 @@ static pm_status invert_row(const pass *p, size_t row, outcome *all, double *bou
     const pm_density_job *job = p->job;
     bool is_forced = job->request->method != PM_DENSITY_AUTO;
     double steps = job->rows[row].predicted * pmi_step_work(job->chain, 0, job->chain->n);
-    double most = fmin(fmax(MORE_CONTOURS * pmi_contour_work(job, row), steps), PM_MOST_WORK);
+    double others = fmin(fmin(steps, pmi_squaring_work(job, row)), PM_MOST_WORK);
+    double most = fmax(MORE_CONTOURS * pmi_contour_work(job, row), others);
     pm_inverted found;
     PM_TRY(pmi_density_invert(job, row, is_forced ? PM_MOST_WORK : most, &found, err));
     job->rows[row].is_inverted = true;
@@ -629,7 +630,7 @@ static pm_status open_contours(pm_density_job *job, const pm_program *program, s
     if (why != NULL) {
         return pmi_fail(err, PM_EUSAGE, "densities by contours cannot be had: %s; leave the method to phasemill", why);
     }
-    PM_TRY(pmi_contours_new(program, job->isa, job->tolerance, contours, err));
+    PM_TRY(pmi_contours_new(program, job->isa, contours, err));
     contours->memory = memory;
     contours->fewest_steps = method == PM_DENSITY_AUTO ? PM_FEWEST_STEPS : 0.0;
     if (contours->bytes <= memory) {
