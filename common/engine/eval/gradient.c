@@ -179,9 +179,9 @@ static void solve_multipliers(const target *t) {
     set_starts(t, multiplier(t, t->k, 0));
     for (uint32_t i = p->n_components; i-- > 0;) {
         pm_scc_view view = pmi_program_view(p, i);
-        pm_factors factors = pmi_replay_factors(t->s, t->b, t->scratch, i);
+        const pm_factors *factors = pmi_replay_factors(t->s, t->b, t->scratch, i);
         for (size_t l = t->k; l > 0; l--) {
-            solve_order(t, &p->components[i], &view, &factors, l);
+            solve_order(t, &p->components[i], &view, factors, l);
         }
     }
 }

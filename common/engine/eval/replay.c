@@ -423,7 +423,7 @@ typedef struct task {
     pm_replay_scratch *scratch;
     pm_component component;
     pm_scc_view view;
-    pm_factors factors; /* once `factored` */
+    const pm_factors *factors; /* once `factored` */
     bool factored;
 } task;
 
@@ -481,10 +481,10 @@ static void solve_part(task *t, size_t part, size_t k) {
     const pm_kernels *kernels = t->setup->kernels;
     double *all = pmi_replay_moments(t->setup, t->block, part, k);
     if (t->factored) {
-        kernels->solve(&t->view, t->block->values, &t->factors, all);
+        kernels->solve(&t->view, t->block->values, t->factors, all);
     } else {
         kernels->factor_solve(&t->view, t->block->values, &t->scratch->factors, all);
-        t->factors = t->scratch->factors;
+        t->factors = &t->scratch->factors;
         t->factored = true;
     }
 }
@@ -527,12 +527,13 @@ void pmi_replay_share(const pm_replay_setup *setup, const pm_replay_block *block
     }
 }
 
-pm_factors pmi_replay_factors(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
-                              uint32_t component) {
+const pm_factors *pmi_replay_factors(const pm_replay_setup *setup, const pm_replay_block *block,
+                                     pm_replay_scratch *scratch, uint32_t component) {
     const pm_program *p = setup->context->program;
     uint32_t own = has_classes(setup) ? p->class_of[component] : PM_NONE;
     if (own != PM_NONE && setup->shares) {
-        return class_factors(setup, block, own);
+        scratch->shared = class_factors(setup, block, own);
+        return &scratch->shared;
     }
     uint32_t source = own != PM_NONE ? p->classes[own].component : component;
     if (scratch->factored != source) {
@@ -540,7 +541,7 @@ pm_factors pmi_replay_factors(const pm_replay_setup *setup, const pm_replay_bloc
         setup->kernels->factor(&view, block->values, &scratch->factors);
         scratch->factored = source;
     }
-    return scratch->factors;
+    return &scratch->factors;
 }
 
 void pmi_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
@@ -573,8 +574,9 @@ void pmi_replay_sojourn(const pm_replay_setup *setup, const pm_replay_block *blo
     for (uint32_t c = p->n_components; c-- > 0;) {
         task t;
         start_task(setup, block, scratch, c, &t);
-        pm_factors factors = pmi_replay_factors(setup, block, scratch, c); /* those of the last component are left */
-        setup->kernels->solve_transposed(&t.view, &factors, block->z);
+        const pm_factors *factors =
+            pmi_replay_factors(setup, block, scratch, c); /* those of the last component are left */
+        setup->kernels->solve_transposed(&t.view, factors, block->z);
         setup->kernels->push_flows(t.component.n, t.view.exit_row, p->exit_to, p->exit_weight, block->values,
                                    own_slots(&t, block->z), block->z);
     }

@@ -46,6 +46,7 @@ typedef struct pm_replay_setup {
 /* A thread's own arrays for one SCC at a time. */
 typedef struct pm_replay_scratch {
     pm_factors factors;
+    pm_factors shared;           /* those of a factor class, in the block */
     uint32_t factored;           /* the component whose rows `factors` is of, PM_NONE at first */
     double *plus, *minus, *limb; /* coefficients of each state of the SCC */
     double *next;                /* discrete: P m_l of each part and order, for the SCC */
@@ -97,9 +98,10 @@ void pmi_replay_coefficients(const pm_replay_setup *setup, const double *reward,
 void pmi_replay_share(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
                       uint32_t factor_class);
 
-/* Factors that are those of a component: shared ones, or in the scratch, factored now unless they are there. */
-pm_factors pmi_replay_factors(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
-                              uint32_t component);
+/* Factors that are those of a component: shared ones, or factored now unless they are there. The scratch keeps them
+ * until those of another component are asked for. */
+const pm_factors *pmi_replay_factors(const pm_replay_setup *setup, const pm_replay_block *block,
+                                     pm_replay_scratch *scratch, uint32_t component);
 
 /* Solves all moments of one component; those of smaller level have been solved. */
 void pmi_replay_component(const pm_replay_setup *setup, const pm_replay_block *block, pm_replay_scratch *scratch,
