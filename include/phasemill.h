@@ -210,6 +210,8 @@ typedef struct pm_request {
     bool times_per_theta;
     bool pdf, cdf;      /* density (probability mass, when discrete) and distribution function of the time */
     double tolerance;   /* of pdf relative to its peak, and of cdf; 0: 1e-9 */
+    double row_seconds; /* the most that the densities of a row may take, in predicted seconds of one processor: a row
+                           of more is refused; 0: 1000 */
     bool tail_accuracy; /* relative accuracy 1e-10 in both tails, at the price of more steps */
     pm_density_method method;
 
@@ -276,6 +278,14 @@ void pm_data_free(pm_data *data);
 
 size_t pm_data_n_observations(const pm_data *data); /* as they were given, those of count 0 included */
 
+/* Zero-initialise, then fill in. */
+typedef struct pm_loglik_request {
+    size_t n_theta;      /* B */
+    const double *theta; /* (B, P) */
+    double row_seconds;  /* as in pm_request */
+    unsigned threads;    /* 0: one for each processor */
+} pm_loglik_request;
+
 /* Caller's buffers, NULL for what is not wanted. */
 typedef struct pm_loglik_result {
     double *loglik;      /* (B): sum over observations of count * log(probability, or density, of what was observed) */
@@ -288,12 +298,12 @@ typedef struct pm_loglik_result {
     void *invalid_ctx;
 } pm_loglik_result;
 
-/* The log-likelihood of the data at each row of theta (n_theta, P). Densities are taken with relative accuracy in both
+/* The log-likelihood of the data at each row of theta. Densities are taken with relative accuracy in both
  * tails (pm_request.tail_accuracy). An exact time of 0 has the probability of being absorbed at once, where some start
- * edge leads to absorption, else the density there. threads: 0 for one for each processor. Errors: as pm_evaluate; a
+ * edge leads to absorption, else the density there. Errors: as pm_evaluate; a
  * row is also refused where an observation has a likelihood of 0, or below 1e-290, or where an interval is so narrow
  * that rounding leaves too little of its probability. */
-pm_status pm_loglik(const pm_model *model, const pm_data *data, const double *theta, size_t n_theta, unsigned threads,
+pm_status pm_loglik(const pm_model *model, const pm_data *data, const pm_loglik_request *request,
                     pm_loglik_result *result, pm_error *err);
 
 /* The instruction set whose kernels the model uses, as in pm_model_options.isa. */

@@ -14,12 +14,13 @@
 #define WRITE_JSON 4
 #define WRITE_CSV 8
 #define MAX_THREADS 4096
+#define MAX_SECONDS ((size_t)1 << 31)
 
 typedef struct loglik_options {
     const char *theta, *data, *output;
     bool gradient, hessian, information, normalize_start, defective, discrete, continuous, quiet, verbose;
     int invalid_rows, formats;
-    size_t threads, memory;
+    size_t threads, memory, row_seconds;
 } loglik_options;
 
 static const cli_choice invalid_rows[] = {{"error", 0}, {"nan", 1}, {0}};
@@ -36,6 +37,7 @@ static const cli_option options[] = {
     {"information", CLI_FLAG, FIELD(information), 0, 0, NULL},
     {"invalid-rows", CLI_CHOICE, FIELD(invalid_rows), 0, 0, invalid_rows},
     {"threads", CLI_COUNT, FIELD(threads), 1, MAX_THREADS, NULL},
+    {"row-seconds", CLI_COUNT, FIELD(row_seconds), 1, MAX_SECONDS, NULL},
     {"memory", CLI_BYTES, FIELD(memory), 0, 0, NULL},
     {"normalize-start", CLI_FLAG, FIELD(normalize_start), 0, 0, NULL},
     {"defective", CLI_FLAG, FIELD(defective), 0, 0, NULL},
@@ -159,8 +161,11 @@ static pm_status evaluate(likelihood *l, pm_error *err) {
         l->result.invalid_ctx = l;
     }
     PM_TRY(pmi_pool_check(&l->pool, err, "results", l->n_theta * (1 + n + 2 * n * n) * sizeof(double)));
-    return cli_name_graph(
-        pm_loglik(l->model, l->data, l->theta.data, l->n_theta, (unsigned)o->threads, &l->result, err), l->path, err);
+    const pm_loglik_request request = {.n_theta = l->n_theta,
+                                       .theta = l->theta.data,
+                                       .row_seconds = (double)o->row_seconds,
+                                       .threads = (unsigned)o->threads};
+    return cli_name_graph(pm_loglik(l->model, l->data, &request, &l->result, err), l->path, err);
 }
 
 /* ---- output ---- */

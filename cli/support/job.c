@@ -129,6 +129,7 @@ static pm_status make_request(cli_job *job, pm_error *err) {
         .pdf = o->pdf,
         .cdf = o->cdf,
         .tolerance = o->tolerance,
+        .row_seconds = (double)o->row_seconds,
         .tail_accuracy = o->tail_accuracy,
         .method = (pm_density_method)o->method,
         .threads = o->threads == 0 ? pmi_processors() : (unsigned)o->threads,

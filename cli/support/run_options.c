@@ -44,6 +44,7 @@ static const cli_choice formats[] = {{"table", WRITE_TABLE},
         {"invalid-rows", CLI_CHOICE, FIELD(invalid_rows), 0, 0, invalid_rows},                                         \
         {"tolerance", CLI_FRACTION, FIELD(tolerance), 0, 0, NULL},                                                     \
         {"tail-accuracy", CLI_FLAG, FIELD(tail_accuracy), 0, 0, NULL},                                                 \
+        {"row-seconds", CLI_COUNT, FIELD(row_seconds), 1, MAX_SECONDS, NULL},                                          \
         {"threads", CLI_COUNT, FIELD(threads), 1, MAX_THREADS, NULL},                                                  \
         {"memory", CLI_BYTES, FIELD(memory), 0, 0, NULL}, {"cache-dir", CLI_TEXT, FIELD(cache_dir), 0, 0, NULL},       \
         {"no-cache", CLI_FLAG, FIELD(no_cache), 0, 0, NULL},                                                           \
@@ -115,6 +116,9 @@ static pm_status check_quantities(const cli_run_options *o, pm_error *err) {
     }
     if (o->times != NULL && !has_density) {
         return needs("--times", "--pdf or --cdf", err);
+    }
+    if (!has_density && o->row_seconds > 0) {
+        return needs("--row-seconds", "--pdf or --cdf", err);
     }
     if (!has_density && (o->tail_accuracy || o->tolerance > 0 || o->method != 0)) {
         return needs(o->tail_accuracy   ? "--tail-accuracy"
@@ -213,6 +217,10 @@ static pm_status check_evaluate(cli_run_options *o, cli_run_role role, pm_error 
         return pmi_fail(err, PM_EUSAGE,
                         "--evaluate cluster: a row that workers cannot evaluate fails its batch; leave --evaluate out "
                         "for --invalid-rows nan");
+    }
+    if (o->on_cluster && o->row_seconds > 0) {
+        return pmi_fail(err, PM_EUSAGE,
+                        "--evaluate cluster: workers have their own limits; leave --evaluate out for --row-seconds");
     }
     if (o->on_cluster && o->gradient) {
         return pmi_fail(err, PM_EUSAGE,

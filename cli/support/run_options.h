@@ -18,6 +18,7 @@ typedef struct cli_run_options {
     int method;
     int invalid_rows; /* whether rows that cannot be evaluated fail the run (0) or alone (1) */
     double tolerance; /* 0: not given */
+    size_t row_seconds;
     bool tail_accuracy;
     const char *strategy;
     size_t threads, memory, min_size; /* min_size SIZE_MAX: not given */

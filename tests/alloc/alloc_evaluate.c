@@ -49,7 +49,7 @@ static pm_status likelihoods(const pm_model *model, const double *theta, pm_erro
     pm_data *data;
     pm_status st = pm_data_new(&(pm_observations){.n = 4, .time = lower, .upper = upper}, &data, err);
     if (st == PM_OK) {
-        st = pm_loglik(model, data, theta, B, 1, &result, err);
+        st = pm_loglik(model, data, &(pm_loglik_request){.n_theta = B, .theta = theta, .threads = 1}, &result, err);
         pm_data_free(data);
     }
     return st;

@@ -1,6 +1,7 @@
 """The forms that derivatives are written in, and rows that fail alone: shapes, columns, empty cells."""
 import csv
 import io
+import json
 import unittest
 
 import numpy
@@ -62,6 +63,14 @@ class InvalidRows(ProgramCase):
         alone = self.json("run", self.graph, "--theta", "2;4", "--moments", "1")
         self.assertEqual([result["moments"][0], result["moments"][3]], alone["moments"])
         self.assertNotIn("invalid", alone)
+
+    def test_a_budget_for_each_row(self):
+        graph = self.write("e600.json", json.loads(self.ok("generate", "erlang", "--k", "600")))
+        result = self.json("run", graph, "--theta", "1;1e9", "--cdf", "--times", "600", "--tail-accuracy", "--row-seconds",
+                           "1", "--invalid-rows", "nan")
+        self.assertEqual([row["row"] for row in result["invalid"]], [1])
+        self.assertIn("more than the 1 s that a row may take", result["invalid"][0]["error"])
+        self.refused(USAGE, "--row-seconds needs", "run", self.graph, "--theta", "1", "--row-seconds", "1")
 
     def test_csv(self):
         text = self.ok(*self.arguments, "--invalid-rows", "nan", "--format", "csv").decode()

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "examples/models.h"
 #include "model/data.h"
 #include "model_fixture.h"
 
@@ -61,7 +62,7 @@ Test(loglik, rows_fail_alone) {
                                .invalid = note,
                                .invalid_ctx = &s};
     pm_error err;
-    cr_assert_eq(pm_loglik(&f.model, data, theta, 5, 1, &result, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pm_loglik(&f.model, data, &(pm_loglik_request){5, theta, 0, 1}, &result, &err), PM_OK, "%s", err.text);
     cr_assert_eq(s.n, 2);
     for (size_t b = 0; b < 5; b++) {
         bool fails = b == 1 || b == 3; /* a negative rate; exp(-2000) */
@@ -70,9 +71,9 @@ Test(loglik, rows_fail_alone) {
         cr_assert(fails || fabs(gradient[b] - (2 / theta[b] - 3)) < 1e-12);
     }
     result.status = NULL;
-    cr_assert_eq(pm_loglik(&f.model, data, theta, 5, 1, &result, &err), PM_EDATA);
+    cr_assert_eq(pm_loglik(&f.model, data, &(pm_loglik_request){5, theta, 0, 1}, &result, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "theta row 1"), "%s", err.text);
-    cr_assert_eq(pm_loglik(&f.model, data, theta + 2, 2, 1, &result, &err), PM_EDATA);
+    cr_assert_eq(pm_loglik(&f.model, data, &(pm_loglik_request){2, theta + 2, 0, 1}, &result, &err), PM_EDATA);
     cr_assert_not_null(strstr(err.text, "theta row 1: observation 0 (time 1)"), "%s", err.text);
     pm_data_free(data);
     model_fixture_free(&f);
@@ -93,8 +94,9 @@ Test(loglik, passes) {
     }
     pm_data *data = data_of(N, time, NULL, NULL);
     pm_error err;
-    cr_assert_eq(pm_loglik(&f.model, data, theta, B, 2, &(pm_loglik_result){.loglik = loglik}, &err), PM_OK, "%s",
-                 err.text);
+    cr_assert_eq(
+        pm_loglik(&f.model, data, &(pm_loglik_request){B, theta, 0, 2}, &(pm_loglik_result){.loglik = loglik}, &err),
+        PM_OK, "%s", err.text);
     for (size_t b = 0; b < B; b++) {
         double want = N * log(theta[b]) - theta[b] * total;
         cr_assert(fabs(loglik[b] - want) <= 1e-9 * total, "%.17g, expected %.17g", loglik[b], want);
@@ -103,6 +105,32 @@ Test(loglik, passes) {
     free(time);
     free(theta);
     free(loglik);
+    model_fixture_free(&f);
+}
+
+static void note_budget(void *ctx, size_t row, const pm_error *error) {
+    cr_assert_eq(row, 1);
+    cr_assert_not_null(strstr(error->text, "more than the 0.01 s that a row may take"), "%s", error->text);
+    (*(size_t *)ctx)++;
+}
+
+/* 6e10 steps of 600 states. */
+Test(loglik, a_budget_for_each_row) {
+    pm_graph *g = NULL;
+    pm_error err;
+    cr_assert_eq(pmi_model_find("erlang")->make((int64_t[]){600}, &g, &err), PM_OK, "%s", err.text);
+    model_fixture f = model_fixture_of(g, model_fixture_isa());
+    pm_data *data = data_of(1, (double[]){60}, NULL, NULL);
+    double theta[] = {10, 1e9, 9}, loglik[3];
+    pm_status status[3];
+    size_t n = 0;
+    pm_loglik_result result = {.loglik = loglik, .status = status, .invalid = note_budget, .invalid_ctx = &n};
+    pm_loglik_request request = {.n_theta = 3, .theta = theta, .row_seconds = 1e-2, .threads = 1};
+    cr_assert_eq(pm_loglik(&f.model, data, &request, &result, &err), PM_OK, "%s", err.text);
+    cr_assert(n == 1 && status[0] == PM_OK && status[1] == PM_EDATA && status[2] == PM_OK);
+    request.row_seconds = -1;
+    cr_assert_eq(pm_loglik(&f.model, data, &request, &result, &err), PM_EUSAGE);
+    pm_data_free(data);
     model_fixture_free(&f);
 }
 
@@ -122,9 +150,9 @@ Test(loglik, no_observations) {
     double theta[] = {1, 2}, loglik[2] = {1, 1}, gradient[2] = {1, 1}, hessian[2] = {1, 1};
     pm_error err;
     pm_loglik_result result = {.loglik = loglik, .gradient = gradient, .hessian = hessian};
-    cr_assert_eq(pm_loglik(&f.model, data, theta, 2, 1, &result, &err), PM_OK);
+    cr_assert_eq(pm_loglik(&f.model, data, &(pm_loglik_request){2, theta, 0, 1}, &result, &err), PM_OK);
     cr_assert(loglik[1] == 0 && gradient[1] == 0 && hessian[1] == 0);
-    cr_assert_eq(pm_loglik(&f.model, data, theta, 0, 1, &result, &err), PM_OK);
+    cr_assert_eq(pm_loglik(&f.model, data, &(pm_loglik_request){0, theta, 0, 1}, &result, &err), PM_OK);
     pm_data_free(data);
     model_fixture_free(&f);
 }

@@ -123,13 +123,14 @@ static pm_status check_row(const pm_adjoint_call *call, size_t row, double lambd
         return pmi_fail(err, PM_EDATA, "theta row %zu: the largest rate is %g; scale time so that it fits a double",
                         row, lambda);
     }
-    if (work > PM_MOST_WORK || (call->hessian != NULL && steps > MANY_STEPS)) {
+    if (work > pmi_most_work(call->request) || (call->hessian != NULL && steps > MANY_STEPS)) {
         return pmi_fail(err, PM_EDATA,
                         "theta row %zu: the %s derivatives of its densities take %.3g steps (rate %g), about %.2g s of "
                         "one processor; at most %.3g steps and %g s are done; ask for smaller times, or for rates that "
                         "differ less",
                         row, call->hessian != NULL ? "second" : "first", (double)steps, lambda,
-                        work / PM_WORK_PER_SECOND, (double)MANY_STEPS, PM_MOST_WORK / PM_WORK_PER_SECOND);
+                        work / PM_WORK_PER_SECOND, (double)MANY_STEPS,
+                        pmi_most_work(call->request) / PM_WORK_PER_SECOND);
     }
     return PM_OK;
 }

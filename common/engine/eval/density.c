@@ -399,7 +399,7 @@ static pm_status refuse_contours(const pm_density_job *job, size_t row, const pm
         "than the tolerance %.3g, or they would take more than %g s; leave the method to phasemill, or ask "
         "for a larger --tolerance",
         row, (unsigned long long)found->nodes, job->rows[row].lambda, pmi_last_time(job, row), found->bound,
-        job->tolerance, PM_MOST_WORK / PM_WORK_PER_SECOND);
+        job->tolerance, pmi_most_work(job->request) / PM_WORK_PER_SECOND);
 }
 
 /* A row that contours do not do is left to the other methods. */
@@ -407,10 +407,10 @@ static pm_status invert_row(const pass *p, size_t row, outcome *all, double *bou
     const pm_density_job *job = p->job;
     bool is_forced = job->request->method != PM_DENSITY_AUTO;
     double steps = job->rows[row].predicted * pmi_step_work(job->chain, 0, job->chain->n);
-    double others = fmin(fmin(steps, pmi_squaring_work(job, row)), PM_MOST_WORK);
-    double most = fmax(MORE_CONTOURS * pmi_contour_work(job, row), others);
+    double others = fmin(steps, pmi_squaring_work(job, row));
+    double most = fmin(fmax(MORE_CONTOURS * pmi_contour_work(job, row), others), pmi_most_work(job->request));
     pm_inverted found;
-    PM_TRY(pmi_density_invert(job, row, is_forced ? PM_MOST_WORK : most, &found, err));
+    PM_TRY(pmi_density_invert(job, row, is_forced ? pmi_most_work(job->request) : most, &found, err));
     job->rows[row].is_inverted = true;
     job->rows[row].method = found.is_done ? PM_METHOD_NONE : PM_METHOD_STEPS;
     if (!found.is_done) {

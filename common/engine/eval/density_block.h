@@ -21,9 +21,12 @@
 /* Steps of at least so many multiply-adds are worth sharing among threads. */
 #define PM_SHARED_STEP_WORK 50000
 
-/* Multiply-adds that a row may take, and about how many a second has. */
-#define PM_MOST_WORK 1e12
+/* About how many multiply-adds a second has, and how many a row may take where the request does not say. */
 #define PM_WORK_PER_SECOND 1e9
+#define PM_MOST_WORK 1e12
+static inline double pmi_most_work(const pm_request *r) {
+    return r->row_seconds > 0 ? r->row_seconds * PM_WORK_PER_SECOND : PM_MOST_WORK;
+}
 
 /* exp(-745) is below the smallest denormal number. */
 #define PM_FULL_EXPONENT 745.0

@@ -49,14 +49,15 @@ static pm_status check_work(const row_at_work_double *r, pm_error *err) {
     const pm_chain *c = r->chain;
     double work = (2.0 * (double)r->width - 1.0) * pmi_step_work(c, 0, c->n) * (double)r->steps;
     work *= r->steps > MANY_STEPS ? PM_EXTENDED_WORK : 1.0;
-    if (work <= PM_MOST_WORK) {
+    if (work <= pmi_most_work(r->call->request)) {
         return PM_OK;
     }
     return pmi_fail(err, PM_EDATA,
                     "theta row %zu: the derivatives of its densities take %.3g steps (rate %g), about %.2g s of one "
                     "processor, more than the %g s that a row may take; ask for smaller times, for rates that differ "
                     "less, or for no derivatives",
-                    r->row, (double)r->steps, r->lambda, work / PM_WORK_PER_SECOND, PM_MOST_WORK / PM_WORK_PER_SECOND);
+                    r->row, (double)r->steps, r->lambda, work / PM_WORK_PER_SECOND,
+                    pmi_most_work(r->call->request) / PM_WORK_PER_SECOND);
 }
 
 /* One thread's arrays; those of long doubles once they are needed. */

@@ -380,7 +380,8 @@ static pm_status refuse_work(const pm_block *b, const pm_lane *lane, double step
         "theta row %zu: some %.2g %s (rate %g, largest time %g) are left to take, about %.2g s of one "
         "processor, more than the %g s that a row may take; ask for smaller times, or rates that differ less",
         lane->theta_row, steps, job->is_discrete ? "steps" : "uniformization steps", lane->lambda,
-        pmi_last_time(job, lane->theta_row), work / PM_WORK_PER_SECOND, PM_MOST_WORK / PM_WORK_PER_SECOND);
+        pmi_last_time(job, lane->theta_row), work / PM_WORK_PER_SECOND,
+        pmi_most_work(b->job->request) / PM_WORK_PER_SECOND);
 }
 
 static void leave(pm_lane *lane, pm_method method) {
@@ -403,14 +404,14 @@ pm_status pmi_lane_more_digits(const pm_block *b, pm_lane *lane, double bound, p
     double squaring = pmi_squaring_work(b->job, lane->theta_row);
     double steps = (double)(lane->steps + lane->at) + (lane->done ? 0.0 : steps_left(b, lane));
     double work = PM_EXTENDED_WORK * steps * work_to_come(b, lane);
-    if (b->extended && squaring > PM_MOST_WORK) {
+    if (b->extended && squaring > pmi_most_work(b->job->request)) {
         return pmi_refuse_bound(b->job, lane->theta_row, (double)(lane->steps + lane->at), lane->excess, bound, err);
     }
     if (b->extended || squaring <= work) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
-    if (work > PM_MOST_WORK) {
+    if (work > pmi_most_work(b->job->request)) {
         return refuse_work(b, lane, steps, work, err);
     }
     leave(lane, PM_METHOD_EXTENDED);
@@ -443,8 +444,8 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
         return PM_OK;
     }
     double squaring = pmi_squaring_work(b->job, lane->theta_row);
-    double contour = pmi_contour_work(b->job, lane->theta_row);
-    if (contour <= fmin(squaring, PM_MOST_WORK) && lane->work >= contour && work > 2.0 * contour) {
+    double contour = pmi_contour_work(b->job, lane->theta_row), most = pmi_most_work(b->job->request);
+    if (contour <= fmin(squaring, most) && lane->work >= contour && work > 2.0 * contour) {
         leave(lane, PM_METHOD_CONTOUR);
         return PM_OK;
     }
@@ -452,11 +453,11 @@ static pm_status go_on(const pm_block *b, pm_lane *lane, pm_error *err) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
-    if (work > PM_MOST_WORK && squaring <= PM_MOST_WORK && (!lane->may_restart || lane->work >= PROBE_WORK)) {
+    if (work > most && squaring <= most && (!lane->may_restart || lane->work >= fmin(PROBE_WORK, most))) {
         leave(lane, PM_METHOD_SQUARING);
         return PM_OK;
     }
-    if (lane->work >= PROBE_WORK && lane->work + work > PM_MOST_WORK) {
+    if (lane->work >= fmin(PROBE_WORK, most) && lane->work + work > most) {
         return refuse_work(b, lane, steps, work, err);
     }
     if (!b->extended && lane->steps + lane->at >= MANY_STEPS && squaring <= CHEAP_DIGITS * (lane->work + work)) {

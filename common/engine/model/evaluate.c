@@ -47,6 +47,9 @@ static pm_status check_shape(const pm_graph *g, const pm_request *r, const pm_re
     if (r->factorial && !g->is_discrete) {
         return pmi_fail(err, PM_EUSAGE, "factorial moments are of discrete graphs; this graph is continuous");
     }
+    if (!(r->row_seconds >= 0)) {
+        return pmi_fail(err, PM_EUSAGE, "seconds of a row: expected a number, 0 or more, found %g", r->row_seconds);
+    }
     if (!(r->tolerance >= 0 && r->tolerance < 1)) {
         return pmi_fail(err, PM_EUSAGE, "tolerance: expected a number above 0 and below 1, found %g", r->tolerance);
     }

@@ -16,9 +16,8 @@
 typedef struct pass {
     const pm_model *model;
     const pm_data *data;
-    const double *theta; /* (B, P) */
     pm_loglik_result *result;
-    unsigned threads;
+    pm_loglik_request request;
     bool wants_scores;     /* derivatives of each observation */
     size_t n_params, most; /* rows that there is room for */
     size_t first, count;
@@ -116,7 +115,8 @@ static pm_request request_of(const pass *p) {
                         .theta = p->thetas,
                         .n_times = p->data->n_times,
                         .times = p->data->times,
-                        .threads = p->threads};
+                        .row_seconds = p->request.row_seconds,
+                        .threads = p->request.threads};
 }
 
 static pm_status evaluate_densities(pass *p, pm_error *err) {
@@ -357,7 +357,7 @@ static pm_status differentiate(pass *p, pm_error *err) {
 static pm_status run_pass(pass *p, pm_error *err) {
     size_t n = p->n_params;
     p->n_rows = p->count;
-    memcpy(p->thetas, p->theta + p->first * n, p->count * n * sizeof(double));
+    memcpy(p->thetas, p->request.theta + p->first * n, p->count * n * sizeof(double));
     for (size_t i = 0; i < p->count; i++) {
         p->row[i] = p->first + i;
         p->status[i] = PM_OK;
@@ -434,19 +434,20 @@ static pm_status check_times(const pass *p, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pm_loglik(const pm_model *model, const pm_data *data, const double *theta, size_t n_theta, unsigned threads,
+pm_status pm_loglik(const pm_model *model, const pm_data *data, const pm_loglik_request *request,
                     pm_loglik_result *result, pm_error *err) {
     static const double no_parameters = 0;
+    size_t n_theta = request->n_theta;
     pass p = {.model = model,
               .data = data,
-              .theta = model->analysis.graph->n_params > 0 ? theta : &no_parameters,
+              .request = *request,
               .result = result,
-              .threads = threads,
               .wants_scores = result->hessian != NULL || result->information != NULL,
               .n_params = model->analysis.graph->n_params};
-    if (p.n_params > 0 && n_theta > 0 && theta == NULL) {
+    if (p.n_params > 0 && n_theta > 0 && request->theta == NULL) {
         return pmi_fail(err, PM_EUSAGE, "no theta: expected %zu rows of %zu parameters", n_theta, p.n_params);
     }
+    p.request.theta = p.n_params > 0 ? request->theta : &no_parameters;
     PM_TRY(check_times(&p, err));
     pm_status st = make_room(&p, n_theta, err);
     for (p.first = 0; st == PM_OK && p.first < n_theta; p.first += p.count) {
