@@ -65,8 +65,8 @@ class InvalidRows(ProgramCase):
         self.assertNotIn("invalid", alone)
 
     def test_a_budget_for_each_row(self):
-        graph = self.write("e600.json", json.loads(self.ok("generate", "erlang", "--k", "600")))
-        result = self.json("run", graph, "--theta", "1;1e9", "--cdf", "--times", "600", "--tail-accuracy", "--row-seconds",
+        graph = self.write("k1000.json", json.loads(self.ok("generate", "kingman", "--n", "1000")))
+        result = self.json("run", graph, "--theta", "1e-5;1", "--cdf", "--times", "20", "--tail-accuracy", "--row-seconds",
                            "1", "--invalid-rows", "nan")
         self.assertEqual([row["row"] for row in result["invalid"]], [1])
         self.assertIn("more than the 1 s that a row may take", result["invalid"][0]["error"])

@@ -114,14 +114,14 @@ static void note_budget(void *ctx, size_t row, const pm_error *error) {
     (*(size_t *)ctx)++;
 }
 
-/* 6e10 steps of 600 states. */
+/* A million steps of 1,000 states. */
 Test(loglik, a_budget_for_each_row) {
     pm_graph *g = NULL;
     pm_error err;
-    cr_assert_eq(pmi_model_find("erlang")->make((int64_t[]){600}, &g, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_model_find("kingman")->make((int64_t[]){1000}, &g, &err), PM_OK, "%s", err.text);
     model_fixture f = model_fixture_of(g, model_fixture_isa());
-    pm_data *data = data_of(1, (double[]){60}, NULL, NULL);
-    double theta[] = {10, 1e9, 9}, loglik[3];
+    pm_data *data = data_of(1, (double[]){2}, (double[]){INFINITY}, NULL);
+    double theta[] = {1e-5, 1, 2e-5}, loglik[3];
     pm_status status[3];
     size_t n = 0;
     pm_loglik_result result = {.loglik = loglik, .status = status, .invalid = note_budget, .invalid_ctx = &n};
