@@ -48,8 +48,8 @@ static pm_status try_to_restore(collection *c, pm_error *err) {
     bool exists = false;
     pm_job_message job;
     pm_stored note = {0};
-    pm_status st = pmi_blob_exist(c->p->traces->redis, PM_SPACE_MANIFEST, (const pm_digest *)c->job->graph->digest, 1,
-                                  &exists, err);
+    pm_status st = pmi_redis_exist(c->p->traces->redis, PM_SPACE_MANIFEST, (const pm_digest *)c->job->graph->digest, 1,
+                                   true, &exists, err);
     if (st == PM_OK && !exists) {
         pmi_logf(c->p->log, PM_LOG_WARNING, "the job's manifest is gone from Redis; it is put back");
         c->was_emptied = true;

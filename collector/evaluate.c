@@ -29,7 +29,7 @@ static pm_status restore_traces(pm_redis *redis, const pm_library *library, size
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         memcpy(keys[i], library->classes[i].key, PM_DIGEST_BYTES);
     }
-    PM_THEN(st, pmi_blob_exist(redis, PM_SPACE_TRACE, (const pm_digest *)keys, n, exist, err));
+    PM_THEN(st, pmi_redis_exist(redis, PM_SPACE_TRACE, (const pm_digest *)keys, n, true, exist, err));
     for (size_t i = 0; st == PM_OK && i < n; i++) {
         if (!exist[i]) {
             st = put_trace(redis, &library->classes[i], err);
@@ -43,7 +43,7 @@ static pm_status restore_traces(pm_redis *redis, const pm_library *library, size
 static pm_status restore_manifest(pm_redis *redis, const uint8_t *job, const pm_buffer *manifest, size_t *n_restored,
                                   pm_error *err) {
     bool exists = false;
-    PM_TRY(pmi_blob_exist(redis, PM_SPACE_MANIFEST, (const pm_digest *)job, 1, &exists, err));
+    PM_TRY(pmi_redis_exist(redis, PM_SPACE_MANIFEST, (const pm_digest *)job, 1, true, &exists, err));
     if (!exists) {
         PM_TRY(pmi_manifest_put(redis, job, manifest, err));
         *n_restored += 1;
@@ -173,7 +173,8 @@ static pm_status look(batch *b, size_t *n_missing, pm_error *err) {
     pm_status st;
     pm_retry retry = pmi_producer_retry(b->p, "Kafka or Redis");
     do {
-        st = pmi_blob_exist(b->p->traces->redis, PM_SPACE_RESULT, (const pm_digest *)b->keys, b->n_keys, exist, err);
+        st = pmi_redis_exist(b->p->traces->redis, PM_SPACE_RESULT, (const pm_digest *)b->keys, b->n_keys, true, exist,
+                             err);
     } while (pmi_retry_again(&retry, st, err));
     *n_missing = 0;
     for (size_t i = 0; i < b->n_keys; i++) {

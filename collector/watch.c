@@ -46,8 +46,7 @@ static pm_status ask(watcher *w, size_t n, pm_error *err) {
     pm_redis *redis = w->p->traces->redis;
     const pm_digest *digests = (const pm_digest *)w->digests;
     const char *space = w->options->kind->space;
-    return space == NULL ? pmi_board_ended(redis, digests, n, w->exist, err)
-                         : pmi_blob_exist(redis, space, digests, n, w->exist, err);
+    return pmi_redis_exist(redis, space != NULL ? space : PM_SPACE_OUTCOME, digests, n, space != NULL, w->exist, err);
 }
 
 static void tell_progress(const watcher *w) {
@@ -128,7 +127,8 @@ static pm_status look_for_failure(watcher *w, const pm_in_flight *in_flight, pm_
     }
     PM_TRY(st);
     bool cancelled = false;
-    PM_TRY(pmi_board_cancelled(w->p->traces->redis, (const pm_digest *)w->options->job, 1, &cancelled, err));
+    PM_TRY(pmi_redis_exist(w->p->traces->redis, PM_SPACE_CANCELLED, (const pm_digest *)w->options->job, 1, false,
+                           &cancelled, err));
     return cancelled
                ? pmi_fail(err, PM_EDATA, "job %s was cancelled; submit it again to take it up", PM_HEX(w->options->job))
                : PM_OK;

@@ -108,7 +108,7 @@ static pm_status look_for_cancelled(pm_worker *w, pm_error *err) {
         for (size_t i = 0; i < w->n_held; i++) {
             memcpy(jobs[i], w->held[i]->unit_headers.job, PM_DIGEST_BYTES);
         }
-        st = pmi_board_cancelled(w->redis, (const pm_digest *)jobs, w->n_held, cancelled, err);
+        st = pmi_redis_exist(w->redis, PM_SPACE_CANCELLED, (const pm_digest *)jobs, w->n_held, false, cancelled, err);
     }
     for (size_t i = 0; st == PM_OK && i < w->n_held; i++) {
         if (cancelled[i]) {

@@ -150,7 +150,7 @@ static pm_status is_there(pm_child_context *context, const pm_digest result, boo
     pm_status st;
     pmi_progress_page_phase(context->page, PM_PHASE_FETCH);
     do {
-        st = pmi_blob_exist(context->traces.redis, PM_SPACE_RESULT, (const pm_digest *)result, 1, there, err);
+        st = pmi_redis_exist(context->traces.redis, PM_SPACE_RESULT, (const pm_digest *)result, 1, true, there, err);
     } while (pmi_retry_again(&retry, st, err));
     return st;
 }

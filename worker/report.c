@@ -45,31 +45,29 @@ static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm
                               .error = pmi_span_of(h->error.code == PM_OK ? "" : h->error.text)};
     memcpy(event.job, h->unit_headers.job, PM_DIGEST_BYTES);
     memcpy(event.unit, h->unit_headers.unit, PM_DIGEST_BYTES);
-    pm_headers headers;
     char name[64], attempt[24];
     snprintf(name, sizeof name, "phasemill.event.%s", type);
     snprintf(attempt, sizeof attempt, "%llu", (unsigned long long)h->attempt.begun);
-    pmi_headers_begin(&headers, h->unit_headers.unit, name, w->options->id, event.time);
-    pmi_headers_add_digest(&headers, "phasemill-job", h->unit_headers.job);
-    pmi_headers_add(&headers, "phasemill-kind", event.kind);
-    pmi_headers_add(&headers, "phasemill-attempt", pmi_span_of(attempt));
+    rd_kafka_headers_t *headers = pmi_headers_new(h->unit_headers.unit, name, w->options->id, event.time);
+    pmi_headers_add_digest(headers, "phasemill-job", h->unit_headers.job);
+    pmi_headers_add(headers, "phasemill-kind", event.kind);
+    pmi_headers_add(headers, "phasemill-attempt", pmi_span_of(attempt));
     if (h->unit_headers.traceparent[0] != '\0') {
-        pmi_headers_add(&headers, "traceparent", pmi_span_of(h->unit_headers.traceparent));
+        pmi_headers_add(headers, "traceparent", pmi_span_of(h->unit_headers.traceparent));
     }
     pm_buffer value = {0};
     char place[PM_SEAL_NAME];
     const pm_redis_options *redis = w->options->redis;
-    pm_status st = pmi_headers_status(&headers, err);
-    PM_THEN(st, pmi_sealed_encode(redis->seal, pmi_seal_event_name(redis->prefix, place), &pmi_event_type, &event,
-                                  &value, err));
+    pm_status st =
+        pmi_sealed_encode(redis->seal, pmi_seal_event_name(redis->prefix, place), &pmi_event_type, &event, &value, err);
     if (st == PM_OK) {
         pm_outgoing message = {.topic = PM_TOPIC_EVENTS,
                                .key = {h->unit_headers.job, PM_DIGEST_BYTES},
                                .value = {value.bytes, value.size},
-                               .headers = headers.list,
-                               .n_headers = headers.n};
+                               .headers = headers};
         st = pmi_sender_send(w->sender, &message, err);
     }
+    rd_kafka_headers_destroy(headers);
     pmi_buffer_free(&value);
     return st;
 }
@@ -84,55 +82,33 @@ void pmi_held_tell(pm_worker *w, const pm_held *h, const char *type) {
 
 /* ---- dead letters ---- */
 
-/* The unit's own headers, as many as there is room for beside ours. */
-static size_t add_original(const pm_held *h, pm_header *list, size_t max) {
-    rd_kafka_headers_t *headers = NULL;
-    size_t n = 0;
-    const char *name;
-    const void *value;
-    size_t size;
-    if (rd_kafka_message_headers(h->taken.message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return 0;
-    }
-    for (size_t i = 0;
-         n < max && rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
-        bool is_ours = strncmp(name, "__dlq.", 6) == 0 || strcmp(name, "phasemill-attempts") == 0 ||
-                       strcmp(name, "phasemill-scc") == 0; /* of an earlier death */
-        if (!is_ours) {
-            list[n++] = (pm_header){name, {value, value == NULL ? 0 : size}};
-        }
-    }
-    return n;
-}
-
 pm_status pmi_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
     char partition[16], offset[24], attempts[24];
-    pm_headers ours = {.n = 0};
+    rd_kafka_headers_t *of_message = NULL;
+    (void)rd_kafka_message_headers(h->taken.message, &of_message);
+    rd_kafka_headers_t *headers = pmi_headers_of_unit(of_message);
     snprintf(partition, sizeof partition, "%d", (int)h->taken.partition);
     snprintf(offset, sizeof offset, "%lld", (long long)h->taken.offset);
     snprintf(attempts, sizeof attempts, "%llu", (unsigned long long)h->attempt.begun);
-    pmi_headers_add(&ours, "__dlq.errors.topic", pmi_span_of(rd_kafka_topic_name(h->taken.message->rkt)));
-    pmi_headers_add(&ours, "__dlq.errors.partition", pmi_span_of(partition));
-    pmi_headers_add(&ours, "__dlq.errors.offset", pmi_span_of(offset));
-    pmi_headers_add(&ours, "__dlq.errors.group", pmi_span_of(w->options->kafka->group));
-    pmi_headers_add(&ours, "__dlq.errors.message", pmi_span_of(h->error.text));
-    pmi_headers_add(&ours, "phasemill-attempts", pmi_span_of(attempts));
+    pmi_headers_add(headers, "__dlq.errors.topic", pmi_span_of(rd_kafka_topic_name(h->taken.message->rkt)));
+    pmi_headers_add(headers, "__dlq.errors.partition", pmi_span_of(partition));
+    pmi_headers_add(headers, "__dlq.errors.offset", pmi_span_of(offset));
+    pmi_headers_add(headers, "__dlq.errors.group", pmi_span_of(w->options->kafka->group));
+    pmi_headers_add(headers, "__dlq.errors.message", pmi_span_of(h->error.text));
+    pmi_headers_add(headers, "phasemill-attempts", pmi_span_of(attempts));
     if (h->result.has_scc) {
-        pmi_headers_add_digest(&ours, "phasemill-scc", h->result.scc);
+        pmi_headers_add_digest(headers, "phasemill-scc", h->result.scc);
     }
-    PM_TRY(pmi_headers_status(&ours, err));
-    pm_header list[PM_MAX_HEADERS];
-    size_t n = add_original(h, list, PM_MAX_HEADERS - ours.n);
-    memcpy(list + n, ours.list, ours.n * sizeof *list);
     static const uint8_t nothing[1];
     pm_span value = h->taken.value.bytes == NULL ? (pm_span){nothing, 0} : h->taken.value; /* none is a tombstone */
     pm_outgoing message = {.topic = PM_TOPIC_DEAD,
                            .key = {h->unit_headers.unit, PM_DIGEST_BYTES},
                            .value = value,
-                           .headers = list,
-                           .n_headers = n + ours.n,
+                           .headers = headers,
                            .opaque = h};
-    return pmi_sender_send(w->sender, &message, err);
+    pm_status st = pmi_sender_send(w->sender, &message, err);
+    rd_kafka_headers_destroy(headers);
+    return st;
 }
 
 /* ---- the end ---- */

@@ -139,6 +139,7 @@ static void write_row(const pm_letter *letter, cli_out *out) {
 
 static void write_object(const pm_letter *letter, cli_json *j) {
     char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_MAX_TEXT + 8];
+    const char *name;
     pmi_hex(letter->key, hex);
     pmi_time_text(letter->time, when);
     cli_json_open(j, '{');
@@ -146,9 +147,9 @@ static void write_object(const pm_letter *letter, cli_json *j) {
     cli_json_string(cli_json_key(j, "time"), when);
     cli_json_count(cli_json_key(j, "bytes"), letter->value.size);
     cli_json_open(cli_json_key(j, "headers"), '{');
-    for (size_t i = 0; i < letter->n_headers; i++) {
-        pmi_letter_text(letter, letter->headers[i].name, text, sizeof text);
-        cli_json_string(cli_json_key(j, letter->headers[i].name), text);
+    for (size_t i = 0; (name = pmi_letter_header(letter, i)) != NULL; i++) {
+        pmi_letter_text(letter, name, text, sizeof text);
+        cli_json_string(cli_json_key(j, name), text);
     }
     cli_json_close(j, '}');
     cli_json_close(j, '}');
@@ -156,13 +157,14 @@ static void write_object(const pm_letter *letter, cli_json *j) {
 
 static void write_letter(const pm_letter *letter, cli_out *out) {
     char hex[PM_DIGEST_HEX], when[PM_TIME_TEXT], text[PM_MAX_TEXT + 8];
+    const char *name;
     pmi_hex(letter->key, hex);
     pmi_time_text(letter->time, when);
     cli_out_format(out, "%-28s %s\n%-28s %s\n%-28s %zu\n", "id", hex, "time", when, "bytes", letter->value.size);
-    for (size_t i = 0; i < letter->n_headers; i++) {
-        pmi_letter_text(letter, letter->headers[i].name, text, sizeof text);
-        size_t width = strlen(letter->headers[i].name);
-        cli_out_shown(out, letter->headers[i].name);
+    for (size_t i = 0; (name = pmi_letter_header(letter, i)) != NULL; i++) {
+        pmi_letter_text(letter, name, text, sizeof text);
+        size_t width = strlen(name);
+        cli_out_shown(out, name);
         cli_out_format(out, "%*s ", width < 28 ? (int)(28 - width) : 0, "");
         cli_out_shown(out, text);
         cli_out_text(out, "\n");

@@ -77,7 +77,7 @@ static bool exists(bench *b, uint64_t key) {
     uint8_t digest[1][PM_DIGEST_BYTES];
     bool is_there;
     fixture_key(key, digest[0]);
-    cr_assert_eq(pmi_blob_exist(b->r, SPACE, digest, 1, &is_there, &b->err), PM_OK, "%s", b->err.text);
+    cr_assert_eq(pmi_redis_exist(b->r, SPACE, digest, 1, true, &is_there, &b->err), PM_OK, "%s", b->err.text);
     return is_there;
 }
 
@@ -205,7 +205,7 @@ Test(blob, many_at_once) {
             cr_assert_eq(items[i].how, turn == 0 ? PM_BLOB_STORED : PM_BLOB_SAME);
         }
     }
-    cr_assert_eq(pmi_blob_exist(b.r, SPACE, digests, N, exist, &b.err), PM_OK, "%s", b.err.text);
+    cr_assert_eq(pmi_redis_exist(b.r, SPACE, digests, N, true, exist, &b.err), PM_OK, "%s", b.err.text);
     for (size_t i = 0; i < N; i++) {
         cr_assert_eq(exist[i], i % 7 != 3);
     }
@@ -233,7 +233,7 @@ Test(blob, nothing_is_nothing) {
     bench b;
     begin(&b);
     cr_expect_eq(pmi_blob_put(b.r, SPACE, NULL, 0, false, &b.err), PM_OK);
-    cr_expect_eq(pmi_blob_exist(b.r, SPACE, NULL, 0, NULL, &b.err), PM_OK);
+    cr_expect_eq(pmi_redis_exist(b.r, SPACE, NULL, 0, true, NULL, &b.err), PM_OK);
     cr_expect_eq(pmi_blob_get_many(b.r, SPACE, NULL, 0, LIMIT, gather, NULL, &b.err), PM_OK);
     end(&b);
 }
@@ -507,7 +507,7 @@ Test(blob, a_server_killed_and_restarted) {
     redis_server_kill(&b.server);
     cr_expect_eq(put_one(&b, 1, bytes, (size_t)3 << 20, false, &how), PM_EUNAVAILABLE);
     cr_expect_eq(pmi_blob_get(b.r, SPACE, digest[0], LIMIT, &value, &found, &b.err), PM_EUNAVAILABLE);
-    cr_expect_eq(pmi_blob_exist(b.r, SPACE, digests, 1, &exist, &b.err), PM_EUNAVAILABLE);
+    cr_expect_eq(pmi_redis_exist(b.r, SPACE, digests, 1, true, &exist, &b.err), PM_EUNAVAILABLE);
     cr_expect_eq(pmi_blob_remove(b.r, SPACE, digest[0], &b.err), PM_EUNAVAILABLE);
     cr_expect_eq(pmi_blob_get_many(b.r, SPACE, digests, 1, LIMIT, gather, NULL, &b.err), PM_EUNAVAILABLE);
     cr_expect_eq(value.size, 0);

@@ -89,13 +89,15 @@ Test(board, opening_a_job_forgets_its_end) {
     MUST(pmi_board_open_job(d.r, &job, &d.err));
     MUST(pmi_board_cancel(d.r, job.job, &d.err));
     MUST(pmi_board_end(d.r, &failed, 1, &d.err));
-    MUST(pmi_board_cancelled(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, 3, cancelled, &d.err));
+    MUST(
+        pmi_redis_exist(d.r, PM_SPACE_CANCELLED, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, 3, false, cancelled, &d.err));
     cr_expect(!cancelled[0] && cancelled[1] && !cancelled[2]);
     MUST(pmi_board_failure(d.r, job.job, &read, &note, &d.err));
     cr_expect(note.found && span_is(read.error, "bad unit"));
     (void)redis_server_check_keys(&d.server);
     MUST(pmi_board_open_job(d.r, &job, &d.err));
-    MUST(pmi_board_cancelled(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, 3, cancelled, &d.err));
+    MUST(
+        pmi_redis_exist(d.r, PM_SPACE_CANCELLED, (const uint8_t(*)[PM_DIGEST_BYTES])jobs, 3, false, cancelled, &d.err));
     cr_expect_not(cancelled[1]);
     MUST(pmi_board_failure(d.r, job.job, &read, &note, &d.err));
     cr_expect_not(note.found);
@@ -392,7 +394,7 @@ Test(board, how_units_end) {
     cr_expect(note.found && span_is(read.error, "next"));
     MUST(pmi_board_outcome(d.r, units[2], &read, &note, &d.err));
     cr_expect(note.found && read.code == PM_OK);
-    MUST(pmi_board_ended(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])units, 4, ended, &d.err));
+    MUST(pmi_redis_exist(d.r, PM_SPACE_OUTCOME, (const uint8_t(*)[PM_DIGEST_BYTES])units, 4, false, ended, &d.err));
     cr_expect(ended[0] && ended[1] && ended[2] && !ended[3]);
     MUST(pmi_board_attempts(d.r, units[2], &a, &d.err));
     cr_expect_eq(a.begun, 0, "a done unit's attempts are forgotten");
@@ -412,10 +414,10 @@ Test(board, how_units_end) {
     /* placed again, fresh */
     const pm_unit_record again = unit_of(11, 1, units[0], 1);
     MUST(pmi_board_place(d.r, &again, 1, false, &d.err));
-    MUST(pmi_board_ended(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])units, 2, ended, &d.err));
+    MUST(pmi_redis_exist(d.r, PM_SPACE_OUTCOME, (const uint8_t(*)[PM_DIGEST_BYTES])units, 2, false, ended, &d.err));
     cr_expect(ended[1]);
     MUST(pmi_board_place(d.r, &again, 1, true, &d.err));
-    MUST(pmi_board_ended(d.r, (const uint8_t(*)[PM_DIGEST_BYTES])units, 2, ended, &d.err));
+    MUST(pmi_redis_exist(d.r, PM_SPACE_OUTCOME, (const uint8_t(*)[PM_DIGEST_BYTES])units, 2, false, ended, &d.err));
     cr_expect_not(ended[1]);
     pmi_stored_free(&note);
     redis_fixture_end(&d);
@@ -455,7 +457,7 @@ static size_t all_fail_with(redis_fixture *d, pm_status expected) {
         pmi_board_job(d->r, key[0], &j, &note, &d->err),
         pmi_board_jobs(d->r, 5, &jobs, &n, &d->err),
         pmi_board_cancel(d->r, key[0], &d->err),
-        pmi_board_cancelled(d->r, keys, 1, &flag, &d->err),
+        pmi_redis_exist(d->r, PM_SPACE_CANCELLED, keys, 1, false, &flag, &d->err),
         pmi_board_failure(d->r, key[0], &o, &note, &d->err),
         pmi_board_forgive(d->r, key[0], key[0], &d->err),
         pmi_board_place(d->r, &unit, 1, true, &d->err),
@@ -467,7 +469,7 @@ static size_t all_fail_with(redis_fixture *d, pm_status expected) {
         pmi_board_end(d->r, &failed, 1, &d->err),
         pmi_board_end(d->r, &done, 1, &d->err),
         pmi_board_outcome(d->r, key[0], &o, &note, &d->err),
-        pmi_board_ended(d->r, keys, 1, &flag, &d->err),
+        pmi_redis_exist(d->r, PM_SPACE_OUTCOME, keys, 1, false, &flag, &d->err),
         pmi_board_beat(d->r, &worker, &d->err),
         pmi_board_leave(d->r, pmi_span_of("w"), &d->err),
         pmi_board_workers(d->r, count_worker, &seen, &d->err),

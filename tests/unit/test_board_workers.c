@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "redis/board_impl.h"
+#include "redis/board.h"
+#include "redis/redis_impl.h"
 #include "redis_fixture.h"
 
 typedef struct roll {
@@ -134,8 +135,12 @@ Test(board_workers, heartbeats_that_should_be_gone) {
         worker.time = now - ages[i];
         char name[40];
         (void)snprintf(name, sizeof name, "test:worker:%s", id);
-        MUST(pmi_board_queue_set(d.r, pmi_span_of(name), &pmi_worker_type, &worker, 1000, false, &d.err));
+        pm_buffer bytes = {0};
+        MUST(pmi_sealed_encode(NULL, pmi_span_of(name), &pmi_worker_type, &worker, &bytes, &d.err));
+        MUST(PM_QUEUE(d.r, &d.err, pmi_span_of("SET"), pmi_span_of(name), {bytes.bytes, bytes.size}, pmi_span_of("EX"),
+                      pmi_span_of("1000")));
         MUST(pmi_redis_flush(d.r, NULL, NULL, &d.err));
+        pmi_buffer_free(&bytes);
     }
     roll seen = {0};
     MUST(pmi_board_workers(d.r, see, &seen, &d.err));

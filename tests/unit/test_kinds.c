@@ -147,7 +147,7 @@ Test(kinds, a_key_that_does_not_match_its_topology_is_refused) {
     cr_assert_eq(b.ending.answer.result.has_scc, 1u);
     cr_assert_eq(memcmp(b.ending.answer.result.scc, keys[4], PM_DIGEST_BYTES), 0);
     bool exist[N_SCCS];
-    MUST(pmi_blob_exist(b.redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, N_SCCS, exist, &err));
+    MUST(pmi_redis_exist(b.redis, PM_SPACE_TRACE, (const uint8_t(*)[PM_DIGEST_BYTES])keys, N_SCCS, true, exist, &err));
     cr_assert_not(exist[4], "a trace was stored under a key that is not its own");
     pmi_buffer_free(&altered);
     pmi_message_memory_free(&memory);

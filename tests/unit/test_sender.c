@@ -45,13 +45,15 @@ Test(sender, reports_each_message_with_its_offset, .timeout = 30) {
     pm_sender *s;
     mock_kafka_start(&mock, 1, 4);
     cr_assert_eq(pmi_sender_open(&mock.options, 10, on_report, &r, &mock.log, &s, &err), PM_OK, "%s", err.text);
-    pm_header headers[] = {{"a", span("1")}, {"b", {NULL, 0}}};
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(2);
+    pmi_headers_add(headers, "a", span("1"));
+    pmi_headers_add(headers, "b", (pm_span){NULL, 0});
     for (size_t i = 0; i < 20; i++) {
         pm_outgoing m = message((int32_t)(i % 4), i);
         m.headers = headers;
-        m.n_headers = 2;
         cr_assert_eq(pmi_sender_send(s, &m, &err), PM_OK, "%s", err.text);
     }
+    rd_kafka_headers_destroy(headers);
     cr_assert_eq(pmi_sender_flush(s, 10, &err), PM_OK, "%s", err.text);
     cr_assert_eq(r.n, 20);
     cr_assert_eq(r.failed, 0);

@@ -112,11 +112,9 @@ typedef struct received {
 } received;
 
 static size_t header_size(const pm_read_message *m, const char *name) {
-    size_t i = 0;
-    while (i < m->n_headers && strcmp(m->headers[i].name, name) != 0) {
-        i++;
-    }
-    return i < m->n_headers ? m->headers[i].value.size : 0;
+    const void *value = NULL;
+    size_t size = 0;
+    return rd_kafka_header_get_last(m->headers, name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR ? size : 0;
 }
 
 static pm_status on_unit(void *ctx, const pm_read_message *m, pm_error *err) {
@@ -124,7 +122,7 @@ static pm_status on_unit(void *ctx, const pm_read_message *m, pm_error *err) {
     pm_message_memory memory = {0};
     pm_claim_message claim;
     cr_assert_eq(m->key.size, PM_DIGEST_BYTES);
-    got->headers = m->n_headers;
+    got->headers = rd_kafka_header_cnt(m->headers);
     cr_assert_eq(header_size(m, "traceparent"), 55);
     cr_assert_eq(header_size(m, "phasemill-job"), 64);
     if (pmi_message_decode(&pmi_unit_type, m->value.bytes, m->value.size, &got->unit, &memory, err) == PM_OK) {

@@ -19,25 +19,7 @@ struct pm_reader {
     rd_kafka_queue_t *queue; /* of all partitions */
     int64_t *next;           /* of each partition: the offset after the last that was visited or is known to be gone */
     size_t n_started;
-    bool is_truncation_told;
 };
-
-/* Returns how many headers are in `headers`; *n_all: how many there are. */
-static size_t read_headers(const rd_kafka_message_t *message, pm_header headers[PM_MAX_HEADERS], size_t *n_all) {
-    rd_kafka_headers_t *list = NULL;
-    const char *name;
-    const void *value;
-    size_t n = 0, size;
-    *n_all = 0;
-    if (rd_kafka_message_headers(message, &list) != RD_KAFKA_RESP_ERR_NO_ERROR || list == NULL) {
-        return 0;
-    }
-    while (n < PM_MAX_HEADERS && rd_kafka_header_get_all(list, n, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        headers[n++] = (pm_header){.name = name, .value = {value, value != NULL ? size : 0}};
-    }
-    *n_all = rd_kafka_header_cnt(list);
-    return n;
-}
 
 static pm_status make_handle(pm_reader *r, pm_error *err) {
     const pm_property extra[] = {
@@ -153,13 +135,8 @@ static pm_status visit_one(pm_reader *r, const rd_kafka_message_t *m, pm_read_vi
                                .time = ms > 0 ? (double)ms / 1000 : 0,
                                .key = {m->key, m->key != NULL ? m->key_len : 0},
                                .value = {m->payload, m->payload != NULL ? m->len : 0}};
-    size_t n_all;
-    message.n_headers = read_headers(m, message.headers, &n_all);
-    if (n_all > PM_MAX_HEADERS && !r->is_truncation_told) {
-        pmi_logf(r->health.log, PM_LOG_WARNING, "%s partition %d offset %lld has %zu headers: the first %d are read",
-                 r->topic.name, (int)m->partition, (long long)m->offset, n_all, PM_MAX_HEADERS);
-        r->is_truncation_told = true;
-    }
+    rd_kafka_headers_t *headers;
+    message.headers = rd_kafka_message_headers(m, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR ? headers : NULL;
     move_on(r, m->partition, m->offset + 1);
     return visit(ctx, &message, err);
 }

@@ -6,14 +6,13 @@
 
 typedef struct pm_reader pm_reader;
 
-/* Spans live until the visit returns. */
+/* What it points to lives until the visit returns. */
 typedef struct pm_read_message {
     int32_t partition;
     int64_t offset;
-    double time;        /* seconds since 1970; 0: the message has none */
-    pm_span key, value; /* value.bytes NULL: a tombstone */
-    pm_header headers[PM_MAX_HEADERS];
-    size_t n_headers;
+    double time;                       /* seconds since 1970; 0: the message has none */
+    pm_span key, value;                /* value.bytes NULL: a tombstone */
+    const rd_kafka_headers_t *headers; /* NULL: none */
 } pm_read_message;
 
 /* An error ends the reading; the message counts as visited. */

@@ -170,21 +170,6 @@ static pm_status ensure_handle(pm_sender *s, pm_error *err) {
     return s->rk != NULL ? PM_OK : make_handle(s, err);
 }
 
-static pm_status make_headers(const pm_outgoing *m, rd_kafka_headers_t **out, pm_error *err) {
-    *out = rd_kafka_headers_new(m->n_headers);
-    for (size_t i = 0; i < m->n_headers; i++) {
-        const pm_header *h = &m->headers[i];
-        rd_kafka_resp_err_t code = rd_kafka_header_add(
-            *out, h->name, -1, h->value.size > 0 ? h->value.bytes : (const uint8_t *)"", (ssize_t)h->value.size);
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            rd_kafka_headers_destroy(*out);
-            *out = NULL;
-            return pmi_kafka_fail(err, code, NULL, "header %s", h->name);
-        }
-    }
-    return PM_OK;
-}
-
 static rd_kafka_resp_err_t produce(pm_sender *s, const char *topic, const pm_outgoing *m, rd_kafka_headers_t *headers) {
     /* librdkafka asks for memory that it does not change */
     void *key = m->key.size > 0 ? (void *)(uintptr_t)m->key.bytes : NULL;
@@ -197,10 +182,9 @@ static rd_kafka_resp_err_t produce(pm_sender *s, const char *topic, const pm_out
 
 /* One attempt; PM_ETEMPORARY with *again when librdkafka's queue is full or the handle died. */
 static pm_status try_send(pm_sender *s, const char *topic, const pm_outgoing *m, bool *again, pm_error *err) {
-    rd_kafka_headers_t *headers = NULL;
     *again = false;
     PM_TRY(ensure_handle(s, err));
-    PM_TRY(make_headers(m, &headers, err));
+    rd_kafka_headers_t *headers = m->headers != NULL ? rd_kafka_headers_copy(m->headers) : rd_kafka_headers_new(0);
     rd_kafka_resp_err_t code = produce(s, topic, m, headers);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         s->pending++; /* the headers went with it; reports come from rd_kafka_poll alone */
@@ -259,45 +243,18 @@ pm_status pmi_sender_flush(pm_sender *s, double seconds, pm_error *err) {
 
 /* ---- headers of our messages --------------------------------------------------------------------------- */
 
-/* Copies n bytes and a final zero; NULL when there is no room. */
-static char *keep(pm_headers *h, const void *bytes, size_t n) {
-    if (n >= sizeof h->text - h->used) {
-        h->is_full = true;
-        return NULL;
-    }
-    char *at = h->text + h->used;
-    if (n > 0) {
-        memcpy(at, bytes, n);
-    }
-    at[n] = '\0';
-    h->used += n + 1;
-    return at;
+void pmi_headers_add(rd_kafka_headers_t *h, const char *name, pm_span value) {
+    (void)rd_kafka_header_add(h, name, -1, value.size > 0 ? value.bytes : (const uint8_t *)"", (ssize_t)value.size);
 }
 
-void pmi_headers_add(pm_headers *h, const char *name, pm_span value) {
-    if (h->n == PM_MAX_HEADERS) {
-        h->is_full = true;
-        return;
-    }
-    const char *kept_name = keep(h, name, strlen(name)), *kept = keep(h, value.bytes, value.size);
-    if (kept_name != NULL && kept != NULL) {
-        h->list[h->n++] = (pm_header){kept_name, {(const uint8_t *)kept, value.size}};
-    }
+void pmi_headers_add_digest(rd_kafka_headers_t *h, const char *name, const pm_digest digest) {
+    pmi_headers_add(h, name, pmi_span_of(PM_HEX(digest)));
 }
 
-void pmi_headers_add_digest(pm_headers *h, const char *name, const pm_digest digest) {
-    char hex[PM_DIGEST_HEX];
-    pmi_hex(digest, hex);
-    pmi_headers_add(h, name, pmi_span_of(hex));
-}
-
-void pmi_headers_begin(pm_headers *h, const pm_digest id, const char *type, const char *source, double time) {
-    h->n = 0;
-    h->used = 0;
-    h->is_full = false;
+rd_kafka_headers_t *pmi_headers_new(const pm_digest id, const char *type, const char *source, double time) {
+    rd_kafka_headers_t *h = rd_kafka_headers_new(16);
     char from[256], at[PM_TIME_TEXT];
-    int n = snprintf(from, sizeof from, "/phasemill/%s", source);
-    h->is_full = n < 0 || (size_t)n >= sizeof from;
+    (void)snprintf(from, sizeof from, "/phasemill/%s", source);
     pmi_time_text(time, at);
     pmi_headers_add(h, "content-type", pmi_span_of("application/msgpack"));
     pmi_headers_add(h, "ce_specversion", pmi_span_of("1.0"));
@@ -306,10 +263,30 @@ void pmi_headers_begin(pm_headers *h, const pm_digest id, const char *type, cons
     pmi_headers_add(h, "ce_source", pmi_span_of(from));
     pmi_headers_add(h, "ce_time", pmi_span_of(at));
     pmi_headers_add(h, "phasemill-version", pmi_span_of("1"));
+    return h;
 }
 
-pm_status pmi_headers_status(const pm_headers *h, pm_error *err) {
-    return h->is_full ? pmi_fail(err, PM_ESOFTWARE, "internal error: a message's headers do not fit") : PM_OK;
+static bool is_of_death(const char *name) {
+    static const char *const added[] = {"phasemill-attempts", "phasemill-attempt", "phasemill-scc"};
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+        if (strcmp(name, added[i]) == 0) {
+            return true;
+        }
+    }
+    return strncmp(name, "__dlq.", 6) == 0;
+}
+
+rd_kafka_headers_t *pmi_headers_of_unit(const rd_kafka_headers_t *headers) {
+    rd_kafka_headers_t *out = rd_kafka_headers_new(16);
+    const char *name;
+    const void *value;
+    size_t size, n = headers != NULL ? rd_kafka_header_cnt(headers) : 0;
+    for (size_t i = 0; i < n && rd_kafka_header_get_all(headers, i, &name, &value, &size) == 0; i++) {
+        if (!is_of_death(name)) {
+            pmi_headers_add(out, name, (pm_span){value, value != NULL ? size : 0});
+        }
+    }
+    return out;
 }
 
 /* ---- traceparent ---- */

@@ -7,20 +7,13 @@
 
 typedef struct pm_sender pm_sender;
 
-typedef struct pm_header {
-    const char *name;
-    pm_span value;
-} pm_header;
-#define PM_MAX_HEADERS 24
-
-/* A message to send, and where it ended up. Spans are copied. */
+/* A message to send, and where it ended up. Spans and headers are copied. */
 typedef struct pm_outgoing {
     pm_topic topic;
-    int32_t partition; /* explicit for units; 0 for the other topics */
-    pm_span key;       /* may be empty */
-    pm_span value;     /* bytes == NULL: a tombstone */
-    const pm_header *headers;
-    size_t n_headers;
+    int32_t partition;                 /* explicit for units; 0 for the other topics */
+    pm_span key;                       /* may be empty */
+    pm_span value;                     /* bytes == NULL: a tombstone */
+    const rd_kafka_headers_t *headers; /* NULL: none */
     void *opaque;
 } pm_outgoing;
 
@@ -45,22 +38,12 @@ pm_status pmi_sender_flush(pm_sender *s, double seconds, pm_error *err);
 
 /* ---- headers of our messages: CloudEvents in binary mode, and ours (docs/messages.md) ---- */
 
-/* The texts live in the struct: do not copy it. */
-typedef struct pm_headers {
-    pm_header list[PM_MAX_HEADERS];
-    size_t n;
-    char text[4096];
-    size_t used;
-    bool is_full; /* something did not fit */
-} pm_headers;
-
 /* content-type, ce_specversion, ce_id, ce_type, ce_source ("/phasemill/NAME"), ce_time, phasemill-version. */
-void pmi_headers_begin(pm_headers *h, const pm_digest id, const char *type, const char *source, double time);
-/* Both are copied. */
-void pmi_headers_add(pm_headers *h, const char *name, pm_span value);
-void pmi_headers_add_digest(pm_headers *h, const char *name, const pm_digest digest);
-/* PM_ESOFTWARE when something did not fit. */
-pm_status pmi_headers_status(const pm_headers *h, pm_error *err);
+rd_kafka_headers_t *pmi_headers_new(const pm_digest id, const char *type, const char *source, double time);
+void pmi_headers_add(rd_kafka_headers_t *h, const char *name, pm_span value);
+void pmi_headers_add_digest(rd_kafka_headers_t *h, const char *name, const pm_digest digest);
+/* Those of a unit, without what was added when it became a dead letter. `headers` may be NULL. */
+rd_kafka_headers_t *pmi_headers_of_unit(const rd_kafka_headers_t *headers);
 
 /* On units: where their jobs are, so that a worker with another Redis notices. */
 #define PM_HEADER_REDIS_PREFIX "phasemill-redis-prefix"

@@ -127,35 +127,6 @@ static void say_damaged(const pm_redis *r, pm_span key, const pm_error *why) {
              why->text);
 }
 
-/* ---- asking ---- */
-
-/* `ttl` NULL: nothing is refreshed. */
-static pm_status ask(pm_redis *r, const char *space, const pm_digest *digests, size_t n, const pm_span *ttl,
-                     bool *exist, pm_error *err) {
-    for (size_t first = 0; first < n; first += BATCH) {
-        size_t end = n - first < BATCH ? n : first + BATCH;
-        for (size_t i = first; i < end; i++) {
-            const pm_span key = PM_KEY(r, space, digests[i]);
-            PM_TRY(ttl != NULL ? PM_QUEUE(r, err, pmi_span_of("PEXPIRE"), key, *ttl)
-                               : PM_QUEUE(r, err, pmi_span_of("EXISTS"), key));
-        }
-        pm_redis_asked a = {.r = r, .exist = exist + first};
-        PM_TRY(pmi_redis_flush(r, pmi_redis_see_existing, &a, err));
-    }
-    return PM_OK;
-}
-
-pm_status pmi_blob_exist(pm_redis *r, const char *space, const pm_digest *digests, size_t n, bool *exist,
-                         pm_error *err) {
-    const pm_span ttl = PM_TTL(r->options.ttl);
-    return ask(r, space, digests, n, &ttl, exist, err);
-}
-
-pm_status pmi_blob_look(pm_redis *r, const char *space, const pm_digest *digests, size_t n, bool *exist,
-                        pm_error *err) {
-    return ask(r, space, digests, n, NULL, exist, err);
-}
-
 /* ---- reading one --------------------------------------------------------------------------------------- */
 
 typedef struct reading {

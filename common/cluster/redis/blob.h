@@ -44,13 +44,6 @@ pm_status pmi_blob_get(pm_redis *r, const char *space, const pm_digest digest, s
 /* The bytes of a value, as far as its blob tells; 0 when it is not there, or damaged. */
 pm_status pmi_blob_size(pm_redis *r, const char *space, const pm_digest digest, uint64_t *size, pm_error *err);
 
-/* Whether each of n values is there, as far as its blob tells, whose TTL is refreshed (chunks' when they are read). */
-pm_status pmi_blob_exist(pm_redis *r, const char *space, const pm_digest *digests, size_t n, bool *exist,
-                         pm_error *err);
-
-/* The same for whoever only looks: no TTL is refreshed, nothing is written. */
-pm_status pmi_blob_look(pm_redis *r, const char *space, const pm_digest *digests, size_t n, bool *exist, pm_error *err);
-
 /* Gets n values, small ones many at a time: `visit` sees each once, in any order; `value` is empty unless found. */
 typedef pm_status (*pm_blob_visit)(void *ctx, size_t i, pm_blob_found found, pm_span value, pm_error *err);
 pm_status pmi_blob_get_many(pm_redis *r, const char *space, const pm_digest *digests, size_t n, size_t limit,

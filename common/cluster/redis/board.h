@@ -14,7 +14,7 @@
 /* A decoded message with what it borrows from. All-zero is empty; reading into one again frees what it held. */
 typedef struct pm_stored {
     bool found;
-    pm_buffer bytes;
+    redisReply *reply;
     pm_message_memory memory;
 } pm_stored;
 void pmi_stored_free(pm_stored *note);
@@ -46,8 +46,6 @@ pm_status pmi_board_glance(pm_redis *r, const pm_digest *jobs, size_t n, pm_glan
                            void *ctx, pm_error *err);
 
 pm_status pmi_board_cancel(pm_redis *r, const pm_digest job, pm_error *err);
-/* For each of n jobs (repeats allowed) whether it was cancelled. */
-pm_status pmi_board_cancelled(pm_redis *r, const pm_digest *jobs, size_t n, bool *cancelled, pm_error *err);
 
 /* The first failed unit of a job. */
 pm_status pmi_board_failure(pm_redis *r, const pm_digest job, pm_outcome_message *out, pm_stored *note, pm_error *err);
@@ -81,8 +79,6 @@ pm_status pmi_board_attempts(pm_redis *r, const pm_digest unit, pm_attempt *out,
  * done. A done one replaces any other, forgets the unit's attempts, and counts its items. */
 pm_status pmi_board_end(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_error *err);
 pm_status pmi_board_outcome(pm_redis *r, const pm_digest unit, pm_outcome_message *out, pm_stored *note, pm_error *err);
-/* Which of n units have ended (done or failed). */
-pm_status pmi_board_ended(pm_redis *r, const pm_digest *units, size_t n, bool *ended, pm_error *err);
 
 /* ---- workers ---- */
 

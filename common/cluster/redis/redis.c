@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/number.h"
 
-#define GRACE_SECONDS 0.5 /* after the deadline */
+#define GRACE_SECONDS 0.5        /* after the deadline */
+#define WHOLE 2.0                /* times the patience for a read: for all reads of a reply */
+#define MAX_ELEMENTS (1LL << 24) /* of a list: those of a job's units and of workers are far below */
 #define CHECK "; check redis.address"
 
 /* ---- opening ---- */
@@ -116,7 +119,7 @@ const pm_redis_options *pmi_redis_options_of(const pm_redis *r) {
 
 /* ---- connecting ---- */
 
-struct timeval pmi_redis_timeval(double seconds) {
+static struct timeval timeval_of(double seconds) {
     double whole = floor(seconds);
     struct timeval t = {.tv_sec = (time_t)whole, .tv_usec = (suseconds_t)((seconds - whole) * 1e6)};
     if (t.tv_sec == 0 && t.tv_usec == 0) {
@@ -159,20 +162,221 @@ pm_status pmi_redis_broken(pm_redis *r, const char *doing, pm_error *err) {
     return st;
 }
 
-/* ---- time limits ---- */
+/* ---- what replies mean ---- */
+
+typedef struct meaning {
+    const char *begins; /* of the reply */
+    pm_status status;
+    const char *remedy;
+} meaning;
+
+#define AS_WHOM "; set redis.user and redis.password (PHASEMILL_REDIS_PASSWORD_FILE) to what the server expects"
+#define MANUAL "; docs/cluster.md lists the rights that the cluster needs"
+#define ONE_SERVER "; a Redis Cluster is not supported: redis.address must be one server that holds all keys"
+
+/* the first that fits */
+static const meaning meanings[] = {
+    {"OOM ", PM_ETEMPORARY, "; give Redis more memory (maxmemory), or remove jobs"},
+    {"LOADING ", PM_ETEMPORARY, ""},
+    {"BUSY ", PM_ETEMPORARY, ""},
+    {"READONLY ", PM_ETEMPORARY, "; redis.address must be the primary"},
+    {"MASTERDOWN ", PM_ETEMPORARY, ""},
+    {"MISCONF ", PM_ETEMPORARY, "; look at the server's disk and log"},
+    {"NOREPLICAS ", PM_ETEMPORARY, ""},
+    {"TRYAGAIN ", PM_ETEMPORARY, ""},
+    {"CLUSTERDOWN ", PM_ETEMPORARY, ""},
+    {"ERR max number of clients reached", PM_ETEMPORARY, "; raise the server's maxclients"},
+    {"NOAUTH ", PM_EPERMISSION, AS_WHOM},
+    {"WRONGPASS ", PM_EPERMISSION, AS_WHOM},
+    {"ERR invalid password", PM_EPERMISSION, AS_WHOM}, /* before 6.0 */
+    {"ERR AUTH <password> called without any password", PM_EPERMISSION, AS_WHOM},
+    {"ERR Client sent AUTH, but no password is set", PM_EPERMISSION, AS_WHOM}, /* before 6.0 */
+    {"NOPERM ", PM_EPERMISSION, MANUAL},
+    {"DENIED ", PM_EPERMISSION, ""},
+    {"MOVED ", PM_ECONFIG, ONE_SERVER},
+    {"ASK ", PM_ECONFIG, ONE_SERVER},
+    {"CROSSSLOT ", PM_ECONFIG, ONE_SERVER},
+    {"ERR DB index is out of range", PM_ECONFIG, "; set redis.database to one that the server has"},
+    {"ERR invalid DB index", PM_ECONFIG, "; set redis.database to one that the server has"},
+};
+
+static bool begins_with(const char *text, const char *begin) {
+    return strncmp(text, begin, strlen(begin)) == 0;
+}
+
+/* What a script may not do is told in words that stand anywhere, and differ from version to version. */
+static bool is_refused_within_script(const char *text) {
+    return strstr(text, "The user executing the script can't") != NULL || strstr(text, "ACL failure in script") != NULL;
+}
+
+static const meaning *find_meaning(const char *text) {
+    static const meaning refused = {"", PM_EPERMISSION, MANUAL};
+    if (is_refused_within_script(text)) {
+        return &refused;
+    }
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
+        if (begins_with(text, meanings[i].begins)) {
+            return &meanings[i];
+        }
+    }
+    return NULL;
+}
+
+/* Before Redis 7, what a command within a script answered stood behind "ERR Error running script (...): ...: -". */
+static const char *within_script(const char *text) {
+    const char *inner = begins_with(text, "ERR Error running script") ? strstr(text, ": -") : NULL;
+    return inner != NULL ? inner + 3 : text;
+}
+
+pm_status pmi_redis_reply_status(const pm_redis *r, const redisReply *reply, pm_error *err) {
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return PM_OK;
+    }
+    const meaning *m = find_meaning(within_script(reply->str));
+    return pmi_fail(err, m != NULL ? m->status : PM_EDATA, "Redis at %s refused %s: %s%s", r->options.address,
+                    r->current.text, reply->str, m != NULL ? m->remedy : "");
+}
+
+pm_status pmi_redis_unexpected(const pm_redis *r, const redisReply *reply, const char *expected, pm_error *err) {
+    static const char *const types[] = {"nothing",  "a string", "an array", "an integer",
+                                        "no value", "a status", "an error"};
+    size_t type = (size_t)reply->type;
+    return pmi_fail(err, PM_EDATA, "Redis at %s answered %s with %s, expected %s", r->options.address, r->current.text,
+                    type < sizeof types / sizeof types[0] ? types[type] : "another type", expected);
+}
+
+bool pmi_redis_digits(const redisReply *reply, uint64_t *out) {
+    *out = 0;
+    if (reply->type != REDIS_REPLY_STRING || reply->len == 0 || reply->len > 18) {
+        return false;
+    }
+    for (size_t i = 0; i < reply->len; i++) {
+        if (reply->str[i] < '0' || reply->str[i] > '9') {
+            return false;
+        }
+        *out = *out * 10 + (uint64_t)(reply->str[i] - '0');
+    }
+    return true;
+}
+
+pm_status pmi_redis_integer(const pm_redis *r, const redisReply *reply, uint64_t *out, pm_error *err) {
+    *out = 0;
+    PM_TRY(pmi_redis_reply_status(r, reply, err));
+    if (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0) {
+        return pmi_redis_unexpected(r, reply, "an integer of at least 0", err);
+    }
+    *out = (uint64_t)reply->integer;
+    return PM_OK;
+}
+
+/* ---- time limits: hiredis waits as long as bytes come, as from a server that is no Redis, or crawls ---- */
 
 void pmi_redis_set_deadline(pm_redis *r, double deadline) {
     r->deadline = deadline;
 }
 
-static pm_status make_context(pm_redis *r, pm_error *err) {
-    double seconds = pmi_redis_seconds_for(r, r->options.connect_seconds, 0);
+static double seconds_for(const pm_redis *r, double max, double grace) {
+    double left = r->deadline == 0 ? max : r->deadline + grace - pmi_seconds();
+    return left <= 0 ? 0 : left < max ? left : max;
+}
+
+static pm_status time_is_over(pm_redis *r, const char *doing, pm_error *err) {
+    pmi_redis_disconnect(r);
+    return pmi_fail(err, PM_ETEMPORARY, "Redis at %s: %s: time is over", r->options.address, doing);
+}
+
+/* How long one read or write may take. */
+static pm_status limit_step(pm_redis *r, const char *doing, pm_error *err) {
+    double seconds = seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
     if (seconds == 0) {
-        return pmi_redis_time_is_over(r, "connecting", err);
+        return time_is_over(r, doing, err);
     }
-    struct timeval limit = pmi_redis_timeval(seconds);
+    if (seconds != r->patience) {
+        r->patience = seconds;
+        if (redisSetTimeout(r->context, timeval_of(seconds)) != REDIS_OK) {
+            return pmi_redis_broken(r, doing, err);
+        }
+    }
+    return PM_OK;
+}
+
+static pm_status crawls(pm_redis *r, const char *doing, double seconds, pm_error *err) {
+    pmi_redis_disconnect(r);
+    return pmi_fail(err, PM_EUNAVAILABLE,
+                    "Redis at %s: %s: no whole answer within %.3g s, though bytes of one came; check redis.address",
+                    r->options.address, doing, seconds);
+}
+
+static pm_status too_long(pm_redis *r, const char *doing, pm_error *err) {
+    pmi_redis_disconnect(r);
+    return pmi_fail(err, PM_EUNAVAILABLE,
+                    "Redis at %s: %s: a list of %lld elements, expected at most %lld; check redis.address",
+                    r->options.address, doing, r->replies.refused, MAX_ELEMENTS);
+}
+
+pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err) {
+    int is_written = 0;
+    bool is_fine = true;
+    void *answer = NULL;
+    double begun = 0;
+    r->replies.refused = 0;
+    pm_status st = limit_step(r, doing, err);
+    while (st == PM_OK && is_fine && answer == NULL) {
+        is_fine = redisGetReplyFromReader(r->context, &answer) == REDIS_OK;
+        if (!is_fine || answer != NULL) {
+            break;
+        }
+        double now = pmi_seconds(), max = WHOLE * r->options.command_seconds;
+        begun = is_written && begun > 0 ? begun : now; /* writing may take as long as it goes on */
+        if (r->deadline > 0 && now > r->deadline + GRACE_SECONDS) {
+            st = time_is_over(r, doing, err);
+        } else if (now > begun + max) {
+            st = crawls(r, doing, max, err);
+        } else {
+            is_fine =
+                (is_written ? redisBufferRead(r->context) : redisBufferWrite(r->context, &is_written)) == REDIS_OK;
+        }
+    }
+    if (st == PM_OK && !is_fine) {
+        st = r->replies.refused > 0 ? too_long(r, doing, err) : pmi_redis_broken(r, doing, err);
+    }
+    r->has_answered = r->has_answered || st == PM_OK;
+    *reply = answer;
+    return st;
+}
+
+/* ---- the connection ---- */
+
+#if HIREDIS_MAJOR < 1
+typedef int list_length;
+#else
+typedef size_t list_length;
+#endif
+
+/* hiredis takes the memory for a list before its first element has come. */
+static void *make_list(const redisReadTask *task, list_length n) {
+    pm_redis *r = task->privdata;
+    r->replies.refused = (long long)n > MAX_ELEMENTS ? (long long)n : 0;
+    return r->replies.refused > 0 ? NULL : r->replies.standard->createArray(task, n);
+}
+
+static void bound_lists(pm_redis *r) {
+    redisReader *reader = r->context->reader;
+    r->replies.standard = reader->fn;
+    r->replies.bounded = *reader->fn;
+    r->replies.bounded.createArray = make_list;
+    reader->fn = &r->replies.bounded;
+    reader->privdata = r;
+}
+
+static pm_status make_context(pm_redis *r, pm_error *err) {
+    double seconds = seconds_for(r, r->options.connect_seconds, 0);
+    if (seconds == 0) {
+        return time_is_over(r, "connecting", err);
+    }
+    struct timeval limit = timeval_of(seconds);
     r->has_answered = false;
-    r->patience = pmi_redis_seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
+    r->patience = seconds_for(r, r->options.command_seconds, GRACE_SECONDS);
     r->context =
         r->port == 0 ? redisConnectUnixWithTimeout(r->host, limit) : redisConnectWithTimeout(r->host, r->port, limit);
     PM_TRY(r->context != NULL ? PM_OK : pmi_fail_memory(err, "a connection to Redis", sizeof *r->context));
@@ -182,8 +386,8 @@ static pm_status make_context(pm_redis *r, pm_error *err) {
         pmi_redis_disconnect(r);
         return st;
     }
-    pmi_redis_bound_lists(r);
-    if (redisSetTimeout(r->context, pmi_redis_timeval(r->patience)) != REDIS_OK ||
+    bound_lists(r);
+    if (redisSetTimeout(r->context, timeval_of(r->patience)) != REDIS_OK ||
         (r->port != 0 && redisEnableKeepAlive(r->context) != REDIS_OK)) {
         return pmi_redis_broken(r, "connecting", err);
     }
@@ -277,7 +481,8 @@ static pm_status no_errors(void *ctx, size_t i, const redisReply *reply, pm_erro
     return pmi_redis_reply_status(ctx, reply, err);
 }
 
-pm_status pmi_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error *err) {
+/* The first command has the number `from`. */
+static pm_status flush_from(pm_redis *r, size_t from, pm_redis_visit visit, void *ctx, pm_error *err) {
     pm_status first = PM_OK;
     size_t n = r->n_queued;
     if (visit == NULL) {
@@ -291,12 +496,28 @@ pm_status pmi_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error
         (void)snprintf(doing, sizeof doing, "%s (command %zu of %zu sent together)", r->current.text, i + 1, n);
         PM_TRY(pmi_redis_wait(r, n == 1 ? r->current.text : doing, &reply, err));
         if (first == PM_OK) {
-            first = visit(ctx, i, reply, err);
+            first = visit(ctx, from + i, reply, err);
         }
         freeReplyObject(reply);
     }
     r->n_queued = 0;
     return first;
+}
+
+pm_status pmi_redis_flush(pm_redis *r, pm_redis_visit visit, void *ctx, pm_error *err) {
+    return flush_from(r, 0, visit, ctx, err);
+}
+
+pm_status pmi_redis_batches(pm_redis *r, size_t n, pm_redis_ask ask, pm_redis_visit visit, void *ctx, pm_error *err) {
+    for (size_t i = 0, seen = 0; i < n; i++) {
+        PM_TRY(ask(ctx, i, err));
+        if (r->n_queued >= PM_REDIS_BATCH || i + 1 == n) {
+            size_t n_queued = r->n_queued;
+            PM_TRY(flush_from(r, seen, visit, ctx, err));
+            seen += n_queued;
+        }
+    }
+    return PM_OK;
 }
 
 pm_status pmi_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisReply **reply, pm_error *err) {
@@ -352,4 +573,27 @@ pm_span pmi_redis_plain_key(const pm_redis *r, const char *name, char key[PM_RED
 pm_span pmi_redis_count(uint64_t n, char text[PM_REDIS_NUMBER]) {
     (void)snprintf(text, PM_REDIS_NUMBER, "%" PRIu64, n);
     return pmi_span_of(text);
+}
+
+/* ---- what is there ---- */
+
+pm_status pmi_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err) {
+    pm_redis_asked *a = ctx;
+    uint64_t there;
+    pm_status st = pmi_redis_integer(a->r, reply, &there, err);
+    a->exist[i] = there == 1;
+    return st;
+}
+
+static pm_status ask_for(void *ctx, size_t i, pm_error *err) {
+    const pm_redis_asked *a = ctx;
+    const pm_span key = PM_KEY(a->r, a->space, a->digests[i]);
+    return a->refresh ? PM_QUEUE(a->r, err, pmi_span_of("PEXPIRE"), key, PM_TTL(a->r->options.ttl))
+                      : PM_QUEUE(a->r, err, pmi_span_of("EXISTS"), key);
+}
+
+pm_status pmi_redis_exist(pm_redis *r, const char *space, const pm_digest *digests, size_t n, bool refresh, bool *exist,
+                          pm_error *err) {
+    pm_redis_asked a = {.r = r, .space = space, .digests = digests, .refresh = refresh, .exist = exist};
+    return pmi_redis_batches(r, n, ask_for, pmi_redis_see_existing, &a, err);
 }

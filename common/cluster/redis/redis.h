@@ -70,6 +70,12 @@ pm_status pmi_redis_reply_status(const pm_redis *r, const redisReply *reply, pm_
 /* PM_EDATA: a reply of another type than `expected` ("an integer"). */
 pm_status pmi_redis_unexpected(const pm_redis *r, const redisReply *reply, const char *expected, pm_error *err);
 
+/* Whether there is something at "PREFIX:space:{digest}" of each of n; `refresh`: which lives for another TTL then. */
+pm_status pmi_redis_exist(pm_redis *r, const char *space, const pm_digest *digests, size_t n, bool refresh, bool *exist,
+                          pm_error *err);
+#define PM_SPACE_CANCELLED "cancelled" /* jobs */
+#define PM_SPACE_OUTCOME "outcome"     /* units that have ended, done or failed */
+
 /* "PREFIX:space:{hex}" into `key`, which holds PM_REDIS_KEY bytes. */
 #define PM_REDIS_KEY 256
 pm_span pmi_redis_key(const pm_redis *r, const char *space, const pm_digest digest, char key[PM_REDIS_KEY]);

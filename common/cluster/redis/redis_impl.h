@@ -48,18 +48,14 @@ pm_status pmi_redis_broken(pm_redis *r, const char *doing, pm_error *err);
 
 /* The next reply; free with freeReplyObject. `doing` is named in errors, which close the connection. */
 pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err);
-/* Of a new context: lists longer than any that we ask for are refused. */
-void pmi_redis_bound_lists(pm_redis *r);
-/* What is left for a step that may take `max` seconds; 0 when time is over. */
-double pmi_redis_seconds_for(const pm_redis *r, double max, double grace);
-pm_status pmi_redis_time_is_over(pm_redis *r, const char *doing, pm_error *err);
-struct timeval pmi_redis_timeval(double seconds);
 
 /* ---- commands ---- */
 
 /* One command: pmi_redis_queue or pmi_redis_call of the words that follow. */
 #define PM_WORDS(...) (const pm_span[]){__VA_ARGS__}, sizeof((const pm_span[]){__VA_ARGS__}) / sizeof(pm_span)
 #define PM_QUEUE(r, err, ...) pmi_redis_queue(r, PM_WORDS(__VA_ARGS__), err)
+#define PM_EVAL(r, err, script, n_keys, ...)                                                                           \
+    PM_QUEUE(r, err, pmi_span_of("EVAL"), pmi_span_of(script), pmi_span_of(n_keys), __VA_ARGS__)
 #define PM_CALL(r, reply, err, ...) pmi_redis_call(r, PM_WORDS(__VA_ARGS__), reply, err)
 
 /* Words that live to the end of the block that asks for them, with a final zero (PM_TEXT). */
@@ -78,10 +74,18 @@ pm_status pmi_redis_integer(const pm_redis *r, const redisReply *reply, uint64_t
 
 /* A visit of replies that are 1 or 0: whether the i-th thing asked for is there. */
 typedef struct pm_redis_asked {
-    const pm_redis *r;
-    bool *exist;
+    pm_redis *r;
+    const char *space;
+    const pm_digest *digests;
+    bool refresh, *exist;
 } pm_redis_asked;
 pm_status pmi_redis_see_existing(void *ctx, size_t i, const redisReply *reply, pm_error *err);
+
+/* `ask` queues what is asked about the i-th of n; what has gathered is flushed every PM_REDIS_BATCH commands. The
+ * replies are numbered throughout. */
+#define PM_REDIS_BATCH 512 /* a pipeline of records is some hundred kilobytes */
+typedef pm_status (*pm_redis_ask)(void *ctx, size_t i, pm_error *err);
+pm_status pmi_redis_batches(pm_redis *r, size_t n, pm_redis_ask ask, pm_redis_visit visit, void *ctx, pm_error *err);
 
 /* TLS (redis/redis_tls.c): prepares and checks what options ask for; starts it on a connected context. */
 pm_status pmi_redis_tls_open(pm_redis *r, pm_error *err);

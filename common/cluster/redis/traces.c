@@ -343,7 +343,7 @@ pm_status pmi_traces_known(pm_traces *traces, const pm_digest *keys, size_t n, b
     if (uploaded != NULL) {
         *uploaded = 0;
     }
-    pm_status st = pmi_blob_exist(traces->redis, PM_SPACE_TRACE, keys, n, known, err);
+    pm_status st = pmi_redis_exist(traces->redis, PM_SPACE_TRACE, keys, n, true, known, err);
     if (st != PM_OK || traces->disk == NULL) {
         return st;
     }

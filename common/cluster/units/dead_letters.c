@@ -9,9 +9,14 @@
 #define PROGRESS_SECONDS 15.0
 #define BATCH 256 /* letters that are taken back at once */
 
+static void free_letter(pm_letter *letter) {
+    free((void *)(uintptr_t)letter->value.bytes);
+    rd_kafka_headers_destroy(letter->headers);
+}
+
 void pmi_letters_free(pm_letters *letters) {
     for (size_t i = 0; i < letters->n; i++) {
-        free(letters->items[i].bytes);
+        free_letter(&letters->items[i]);
     }
     free(letters->items);
     *letters = (pm_letters){0};
@@ -19,53 +24,26 @@ void pmi_letters_free(pm_letters *letters) {
 
 /* ---- taking in --------------------------------------------------------------------------------------- */
 
-static size_t message_size(const pm_read_message *m) {
-    size_t size = m->value.size + 1;
-    for (size_t i = 0; i < m->n_headers; i++) {
-        size += strlen(m->headers[i].name) + 1 + m->headers[i].value.size;
-    }
-    return size;
-}
-
-static pm_span keep_span(uint8_t **at, pm_span span) {
-    if (span.size > 0) {
-        memcpy(*at, span.bytes, span.size);
-    }
-    pm_span kept = {*at, span.size};
-    *at += span.size;
-    return kept;
-}
-
-static void copy_message(pm_letter *letter, const pm_read_message *m) {
-    uint8_t *at = letter->bytes;
-    letter->value = m->value.bytes == NULL ? (pm_span){0} : keep_span(&at, m->value);
-    letter->n_headers = m->n_headers;
-    for (size_t i = 0; i < m->n_headers; i++) {
-        const char *name = m->headers[i].name;
-        pm_span kept = keep_span(&at, (pm_span){(const uint8_t *)name, strlen(name) + 1});
-        letter->headers[i].name = (const char *)kept.bytes;
-        letter->headers[i].value = keep_span(&at, m->headers[i].value);
-    }
-}
-
 static pm_status take(void *ctx, const pm_read_message *m, pm_error *err) {
     pm_letters *letters = ctx;
     if (m->key.size != PM_DIGEST_BYTES) {
         letters->n_strange++;
         return PM_OK;
     }
-    size_t size = message_size(m);
-    uint8_t *bytes = pmi_malloc(size, 1);
-    if (bytes == NULL ||
-        !pmi_reserve((void **)&letters->items, &letters->capacity, letters->n + 1, sizeof *letters->items)) {
-        free(bytes);
-        return pmi_fail_memory(err, "dead letters", size);
+    uint8_t *bytes = NULL;
+    PM_TRY(PM_GROW(&letters->items, &letters->capacity, letters->n + 1, "dead letters", err));
+    if (m->value.bytes != NULL) {
+        PM_TRY(PM_NEW(&bytes, m->value.size + 1, "dead letters", err));
+        memcpy(bytes, m->value.bytes, m->value.size);
     }
     pm_letter *letter = &letters->items[letters->n++];
-    *letter = (pm_letter){
-        .partition = m->partition, .offset = m->offset, .time = m->time, .order = letters->arrived++, .bytes = bytes};
+    *letter = (pm_letter){.partition = m->partition,
+                          .offset = m->offset,
+                          .time = m->time,
+                          .value = {bytes, m->value.size},
+                          .headers = m->headers != NULL ? rd_kafka_headers_copy(m->headers) : rd_kafka_headers_new(0),
+                          .order = letters->arrived++};
     memcpy(letter->key, m->key.bytes, PM_DIGEST_BYTES);
-    copy_message(letter, m);
     return PM_OK;
 }
 
@@ -94,7 +72,7 @@ static void keep_last_of_each(pm_letters *letters) {
         if (is_last && letter->value.bytes != NULL) {
             letters->items[kept++] = *letter;
         } else {
-            free(letter->bytes);
+            free_letter(letter);
         }
     }
     letters->n = kept;
@@ -110,17 +88,18 @@ pm_status pmi_letters_read(pm_letters *letters, pm_reader *reader, const pm_dead
 
 /* ---- headers ----------------------------------------------------------------------------------------- */
 
-static pm_span letter_header(const pm_letter *letter, const char *name) {
-    for (size_t i = 0; i < letter->n_headers; i++) {
-        if (strcmp(letter->headers[i].name, name) == 0) {
-            return letter->headers[i].value;
-        }
-    }
-    return (pm_span){0};
+const char *pmi_letter_header(const pm_letter *letter, size_t i) {
+    const char *name;
+    const void *value;
+    size_t size;
+    return rd_kafka_header_get_all(letter->headers, i, &name, &value, &size) == 0 ? name : NULL;
 }
 
 void pmi_letter_text(const pm_letter *letter, const char *name, char *text, size_t n) {
-    pmi_span_text(letter_header(letter, name), text, n);
+    const void *value = NULL;
+    size_t size = 0;
+    bool is_there = rd_kafka_header_get(letter->headers, 0, name, &value, &size) == 0 && value != NULL;
+    pmi_span_text((pm_span){value, is_there ? size : 0}, text, n);
     pmi_utf8_mend(text);
     if (text[0] == '\0') {
         memcpy(text, "-", 2);
@@ -131,17 +110,6 @@ bool pmi_letter_job(const pm_letter *letter, pm_digest job) {
     char hex[PM_DIGEST_HEX + 4];
     pmi_letter_text(letter, "phasemill-job", hex, sizeof hex);
     return pmi_unhex(hex, job);
-}
-
-/* True for headers that were added when the unit became a dead letter. */
-static bool is_added(const char *name) {
-    static const char *const added[] = {"phasemill-attempts", "phasemill-attempt", "phasemill-scc"};
-    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
-        if (strcmp(name, added[i]) == 0) {
-            return true;
-        }
-    }
-    return strncmp(name, "__dlq.", 6) == 0;
 }
 
 /* ---- sending ----------------------------------------------------------------------------------------- */
@@ -255,8 +223,7 @@ static void put_back(pm_letter_post *post, const pm_letter *letter) {
                            .partition = letter->partition,
                            .key = {letter->key, PM_DIGEST_BYTES},
                            .value = letter->value,
-                           .headers = letter->headers,
-                           .n_headers = letter->n_headers};
+                           .headers = letter->headers};
     if (deliver(post, &message, 1, &err) != PM_OK) {
         pmi_logf(post->log, PM_LOG_ERROR,
                  "dead letter %s was taken back and could not be put back: %s; submit its graph again",
@@ -266,20 +233,15 @@ static void put_back(pm_letter_post *post, const pm_letter *letter) {
 
 static pm_status send_unit(pm_letter_post *post, const pm_letter *letter, int32_t partition, int64_t *offset,
                            pm_error *err) {
-    pm_header headers[PM_MAX_HEADERS];
-    size_t n = 0;
-    for (size_t i = 0; i < letter->n_headers; i++) {
-        if (!is_added(letter->headers[i].name)) {
-            headers[n++] = letter->headers[i];
-        }
-    }
+    rd_kafka_headers_t *headers = pmi_headers_of_unit(letter->headers);
     pm_outgoing message = {.topic = PM_TOPIC_UNITS,
                            .partition = partition,
                            .key = {letter->key, PM_DIGEST_BYTES},
                            .value = letter->value,
-                           .headers = headers,
-                           .n_headers = n};
-    PM_TRY(deliver(post, &message, 1, err));
+                           .headers = headers};
+    pm_status st = deliver(post, &message, 1, err);
+    rd_kafka_headers_destroy(headers);
+    PM_TRY(st);
     *offset = post->sent.items[0].offset;
     return PM_OK;
 }

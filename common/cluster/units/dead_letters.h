@@ -9,17 +9,15 @@
 #include "redis/redis.h"
 #include "units/producer.h"
 
-/* One dead letter. Spans point into `bytes`. */
+/* One dead letter, which owns what it points to. */
 typedef struct pm_letter {
     pm_digest key;     /* the unit's id, or a digest of its position */
     int32_t partition; /* on the dead-letters topic */
     int64_t offset;
     double time;
     pm_span value; /* as the unit was; bytes NULL: taken back */
-    pm_header headers[PM_MAX_HEADERS];
-    size_t n_headers;
+    rd_kafka_headers_t *headers;
     size_t order; /* of arrival */
-    uint8_t *bytes;
 } pm_letter;
 
 /* All-zero is empty; free with pmi_letters_free. */
@@ -33,7 +31,9 @@ typedef struct pm_letters {
 pm_status pmi_letters_read(pm_letters *letters, pm_reader *reader, const pm_deadline *deadline, pm_error *err);
 void pmi_letters_free(pm_letters *letters);
 
-/* A header as text, cut at n - 1 bytes, without control characters; "-" when it is not there. */
+/* The name of the i-th header; NULL when there are fewer. */
+const char *pmi_letter_header(const pm_letter *letter, size_t i);
+/* The first header of that name as text, cut at n - 1 bytes, without control characters; "-" when it is not there. */
 void pmi_letter_text(const pm_letter *letter, const char *name, char *text, size_t n);
 /* The job; false when the letter names none. */
 bool pmi_letter_job(const pm_letter *letter, pm_digest job);

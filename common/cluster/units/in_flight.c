@@ -247,7 +247,8 @@ static pm_status look_all(pm_producer *p, const uint8_t *job, look *l, pm_error 
     l->running = pmi_calloc(l->n_units, sizeof *l->running);
     PM_TRY(l->ended != NULL && l->running != NULL ? PM_OK : pmi_fail_memory(err, "the units of a job", l->n_units));
     if (l->n_units > 0) {
-        st = pmi_board_ended(p->traces->redis, (const pm_digest *)l->ids, l->n_units, l->ended, err);
+        st = pmi_redis_exist(p->traces->redis, PM_SPACE_OUTCOME, (const pm_digest *)l->ids, l->n_units, false, l->ended,
+                             err);
     }
     PM_TRY(st);
     PM_TRY(look_at_workers(p, l, err));

@@ -167,8 +167,8 @@ static pm_status look_at_items(pm_redis *redis, gathering *g, item_list *list, u
             memcpy(digests[i], list->items[i].digest, PM_DIGEST_BYTES);
         }
         const pm_digest *all = (const pm_digest *)digests;
-        st = list->kind->space == NULL ? pmi_board_ended(redis, all, list->n, exist, err)
-                                       : pmi_blob_look(redis, list->kind->space, all, list->n, exist, err);
+        const char *space = list->kind->space != NULL ? list->kind->space : PM_SPACE_OUTCOME;
+        st = pmi_redis_exist(redis, space, all, list->n, false, exist, err);
     }
     for (size_t i = 0; st == PM_OK && i < list->n; i++) {
         bool is_new = i == 0 || memcmp(digests[i], digests[i - 1], PM_DIGEST_BYTES) != 0;
@@ -235,7 +235,7 @@ static pm_status look_at_end(pm_redis *redis, pm_job_view *view, pm_error *err) 
     pm_outcome_message outcome;
     pm_stored note = {0};
     const pm_digest *job = (const pm_digest *)view->job;
-    pm_status st = pmi_board_cancelled(redis, job, 1, &view->is_cancelled, err);
+    pm_status st = pmi_redis_exist(redis, PM_SPACE_CANCELLED, job, 1, false, &view->is_cancelled, err);
     PM_THEN(st, note_fault(view, pmi_board_failure(redis, view->job, &outcome, &note, err), err));
     if (st == PM_OK && note.found) {
         describe_failure(view, &outcome);
@@ -338,7 +338,7 @@ pm_status pmi_job_look_closer(pm_redis *redis, pm_job_view *view, size_t max, pm
         }
         pm_attempt attempt = {0};
         const pm_digest *id = (const pm_digest *)unit->unit;
-        st = pmi_board_ended(redis, id, 1, &unit->has_ended, err);
+        st = pmi_redis_exist(redis, PM_SPACE_OUTCOME, id, 1, false, &unit->has_ended, err);
         PM_THEN(st, note_fault(view, pmi_board_attempts(redis, unit->unit, &attempt, err), err));
         unit->begun = attempt.begun;
         unit->faults = attempt.faults;

@@ -134,21 +134,20 @@ static pm_status write_records(pm_producer *p, const uint8_t *job, const parcel 
 static pm_status send_one(pm_producer *p, const uint8_t *job, const parcel *one, void *opaque, pm_error *err) {
     char type[64] = "phasemill.unit.";
     strncat(type, one->unit->kind->name, sizeof type - strlen(type) - 1);
-    pm_headers headers;
-    pmi_headers_begin(&headers, one->id, type, "submit", pmi_now());
-    pmi_headers_add_digest(&headers, "phasemill-job", job);
-    pmi_headers_add(&headers, "phasemill-kind", pmi_span_of(one->unit->kind->name));
-    pmi_headers_add(&headers, PM_HEADER_REDIS_PREFIX, pmi_span_of(pmi_redis_options_of(p->traces->redis)->prefix));
-    pmi_headers_add(&headers, "traceparent", pmi_span_of(p->trace));
-    PM_TRY(pmi_headers_status(&headers, err));
+    rd_kafka_headers_t *headers = pmi_headers_new(one->id, type, "submit", pmi_now());
+    pmi_headers_add_digest(headers, "phasemill-job", job);
+    pmi_headers_add(headers, "phasemill-kind", pmi_span_of(one->unit->kind->name));
+    pmi_headers_add(headers, PM_HEADER_REDIS_PREFIX, pmi_span_of(pmi_redis_options_of(p->traces->redis)->prefix));
+    pmi_headers_add(headers, "traceparent", pmi_span_of(p->trace));
     pm_outgoing message = {.topic = PM_TOPIC_UNITS,
                            .partition = (int32_t)one->partition,
                            .key = {one->id, PM_DIGEST_BYTES},
                            .value = {one->value.bytes, one->value.size},
-                           .headers = headers.list,
-                           .n_headers = headers.n,
+                           .headers = headers,
                            .opaque = opaque};
-    return pmi_sender_send(p->sender, &message, err);
+    pm_status st = pmi_sender_send(p->sender, &message, err);
+    rd_kafka_headers_destroy(headers);
+    return st;
 }
 
 /* Sends what has not arrived, and waits for the reports. A message whose report was lost goes twice, harmlessly. */
