@@ -5,9 +5,7 @@
  * cache that gets all entries in one call, `open` opening a full one and closing it, `get` all entries out of it,
  * `close` writes their times of use, `one` opening a full one, putting one entry, and closing it. Values have 100 to
  * 1,100 bytes, as most traces do, and every hundredth 60 times as many. */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"

@@ -4,9 +4,7 @@
  * For each model and effort: microseconds of processor time to record its distinct SCCs, what the estimate for effort
  * `balanced` adds up to, and the quotient; then the least and the largest quotient of one SCC over the median one, of
  * those that took 100 us or more: a spread that the estimate does not see. `each` prints every SCC instead. */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"

@@ -10,7 +10,6 @@
 #include <jansson.h>
 #include <msgpack.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -18,7 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "bench.h"
 #include "graph/write.h"
 

@@ -8,9 +8,7 @@
  * With --seen, graph files are recorded twice with two threads and one new cache: wall seconds of recording, and
  * processor seconds of the whole model (splitting, recording, stitching), which other work on the machine leaves alone.
  */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 

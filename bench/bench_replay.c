@@ -7,9 +7,7 @@
  * Times of one thread are medians over the rounds of this thread's processor time, in microseconds for each theta;
  * those of two threads are the best wall time, so that another process on the machine does not count. Recording is
  * the best of three, without a cache, on one core. */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"

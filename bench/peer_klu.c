@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "bench.h"
 
 enum { ORDER_AMD, ORDER_COLAMD, ORDER_METIS, N_ORDERS };

@@ -1,12 +1,6 @@
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/isa.h"
 #include "support/cluster.h"
-#include "support/command.h"
-#include "support/console.h"
-#include "support/output.h"
 
 static cli_main run_help, run_version;
 

@@ -1,7 +1,5 @@
 #include "collector/slices.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "eval/density.h"

@@ -1,7 +1,5 @@
 #include "producer/choice.h"
 
-#include <string.h>
-
 #include "units/workers.h"
 
 /* What a job costs on the cluster by itself. */

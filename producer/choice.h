@@ -2,7 +2,6 @@
 #ifndef PM_PRODUCER_CHOICE_H
 #define PM_PRODUCER_CHOICE_H
 
-#include "scc/analysis.h"
 #include "units/producer.h"
 
 /* Recording that takes less on this machine is not worth asking the cluster for. */

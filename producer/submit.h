@@ -2,7 +2,6 @@
 #ifndef PM_PRODUCER_SUBMIT_H
 #define PM_PRODUCER_SUBMIT_H
 
-#include "scc/analysis.h"
 #include "units/producer.h"
 
 typedef struct pm_submit_options {

@@ -1,5 +1,4 @@
 /* The heartbeat: what the worker does, for operators and collectors; and what it hears back: cancelled jobs. */
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -2,10 +2,8 @@
 #ifndef PM_WORKER_CHILD_H
 #define PM_WORKER_CHILD_H
 
-#include "base/isa.h"
 #include "base/retry.h"
 #include "model/model.h"
-#include "redis/redis.h"
 #include "redis/traces.h"
 #include "units/kinds.h"
 #include "wire/units.h"

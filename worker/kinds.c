@@ -1,7 +1,5 @@
 #include "worker/child.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>

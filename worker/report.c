@@ -1,5 +1,4 @@
 /* What a worker tells of a unit: log lines, events, dead letters, the record of its end. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -6,7 +6,6 @@
 #include <poll.h>
 
 #include "base/log.h"
-#include "wire/message.h"
 #include "worker/spawner.h"
 #include "worker/task.h"
 

@@ -2,7 +2,6 @@
 #ifndef PM_WORKER_STATE_H
 #define PM_WORKER_STATE_H
 
-#include "base/retry.h"
 #include "kafka/taker.h"
 #include "redis/board.h"
 #include "worker/child.h"

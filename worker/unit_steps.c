@@ -1,5 +1,4 @@
 /* The way of a unit through the worker. What fails for a time is tried again at its step; nothing in here waits. */
-#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"

@@ -1,7 +1,6 @@
 #include "worker/worker.h"
 
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,14 +1,9 @@
 #include "support/cache.h"
 
 #include <limits.h>
-#include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "base/log.h"
-#include "base/mem.h"
-#include "codec/envelope.h"
 #include "support/command.h"
 #include "support/json_writer.h"
 #include "support/options.h"

@@ -1,9 +1,4 @@
-#include <string.h>
-
-#include "base/clock.h"
-#include "base/log.h"
 #include "base/machine.h"
-#include "base/retry.h"
 #include "support/job.h"
 #include "units/job_state.h"
 

@@ -1,12 +1,8 @@
 #include <ctype.h>
 #include <limits.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
 #include "support/cluster.h"
 #include "support/json_writer.h"
 #include "units/dead_letters.h"

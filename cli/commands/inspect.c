@@ -1,15 +1,10 @@
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/machine.h"
-#include "base/mem.h"
 #include "support/cache.h"
 #include "support/command.h"
-#include "support/console.h"
 #include "support/graph_files.h"
-#include "support/options.h"
 #include "support/views.h"
 #include "wire/seal.h"
 

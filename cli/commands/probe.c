@@ -1,12 +1,7 @@
 #include <math.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
 #include "base/number.h"
 #include "collector/watch.h"
 #include "support/cluster.h"

@@ -1,6 +1,5 @@
 #include <string.h>
 
-#include "base/log.h"
 #include "support/job.h"
 
 /* `auto` among this machine's strategies. */

@@ -1,6 +1,5 @@
 #include "support/status.h"
 
-#include <stddef.h>
 #include <time.h>
 #include <unistd.h>
 

@@ -1,4 +1,3 @@
-#include "base/log.h"
 #include "support/job.h"
 
 /* The job's id, the only thing on standard output unless something is evaluated. */

@@ -1,8 +1,5 @@
-#include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "support/cluster.h"
 #include "support/json_writer.h"
 

@@ -1,14 +1,9 @@
 #include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/isa.h"
 #include "base/machine.h"
-#include "cache/disk.h"
 #include "support/cluster.h"
 #include "worker/health.h"
 #include "worker/worker.h"

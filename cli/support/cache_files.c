@@ -3,14 +3,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/mem.h"
-#include "codec/envelope.h"
 #include "support/cache.h"
-#include "support/output.h"
 #include "support/views.h"
 
 /* An import puts this much in one transaction of the cache. */

@@ -4,14 +4,9 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#include "base/clock.h"
-#include "base/retry.h"
-#include "support/cache.h"
 
 #define CLOSE_SECONDS 1.5
 

@@ -5,7 +5,6 @@
 #include "config/settings.h"
 #include "kafka/reader.h"
 #include "support/command.h"
-#include "support/console.h"
 #include "support/options.h"
 #include "support/output.h"
 #include "support/watchdog.h"

@@ -1,17 +1,13 @@
 /* The command line of a command of the cluster, and its settings. */
 #include <errno.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include "base/dumps.h"
-#include "base/log.h"
 #include "support/cluster.h"
-#include "support/output.h"
 
 #define MAX_SETTINGS 40
 #define MAX_SECRETS 4

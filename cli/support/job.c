@@ -1,17 +1,9 @@
 #include "support/job.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/clock.h"
 #include "base/machine.h"
-#include "base/mem.h"
-#include "base/retry.h"
 #include "eval/density.h"
-#include "model/model.h"
 #include "producer/choice.h"
 #include "units/workers.h"
-#include "wire/units.h"
 
 static const pm_log *log_of(const cli_job *job) {
     return &job->cluster.console.log;

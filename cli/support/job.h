@@ -5,7 +5,6 @@
 #include "base/matrix.h"
 #include "collector/collect.h"
 #include "producer/submit.h"
-#include "redis/manifest.h"
 #include "support/run_options.h"
 
 /* All that one evaluation holds; zero-initialised, freed by cli_job_close. Must not move. */

@@ -1,10 +1,7 @@
 #include "support/views.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "support/json_writer.h"
 #include "wire/seal.h"
 

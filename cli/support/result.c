@@ -1,6 +1,5 @@
 #include "support/result.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 

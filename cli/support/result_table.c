@@ -1,6 +1,5 @@
 /* Tables that a person reads: titles, units, aligned columns of nine significant digits. */
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "support/result.h"

@@ -1,6 +1,5 @@
 #include "support/run_options.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>

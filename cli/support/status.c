@@ -1,13 +1,9 @@
 #include "support/status.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
-#include "base/retry.h"
 #include "base/utf8.h"
 #include "support/json_writer.h"
 #include "units/in_flight.h"

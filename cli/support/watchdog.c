@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "support/console.h"
 
 #define SAMPLE_SECONDS 0.3 /* over which it is told whether the watched thread computes */
 #define COMPUTES 0.02      /* of that time */

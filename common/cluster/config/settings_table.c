@@ -1,5 +1,3 @@
-#include <stddef.h>
-
 #include "config/settings.h"
 
 #define AT(name) offsetof(pm_setting_values, name)

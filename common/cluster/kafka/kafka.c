@@ -1,9 +1,7 @@
 #include "kafka/kafka.h"
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <time.h>

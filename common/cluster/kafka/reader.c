@@ -1,8 +1,5 @@
 #include "kafka/reader.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/clock.h"
 
 #define ASK_MS 5000

@@ -2,7 +2,6 @@
 #ifndef PM_KAFKA_SENDER_H
 #define PM_KAFKA_SENDER_H
 
-#include "base/hash.h"
 #include "kafka/kafka.h"
 
 typedef struct pm_sender pm_sender;

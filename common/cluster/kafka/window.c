@@ -1,7 +1,5 @@
 #include "kafka/taker_impl.h"
 
-#include <stdint.h>
-
 struct pm_window_entry {
     int64_t offset;
     uint64_t mark;

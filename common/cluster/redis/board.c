@@ -1,7 +1,6 @@
 #include "redis/board.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 

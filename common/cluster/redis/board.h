@@ -6,7 +6,6 @@
 #define PM_REDIS_BOARD_H
 
 #include "redis/redis.h"
-#include "wire/messages.h"
 
 #define PM_WORKER_SECONDS 15.0 /* a heartbeat lives so long */
 #define PM_WORKER_WAIT 10.0    /* within which every live worker has had one, also when Redis was emptied or away */

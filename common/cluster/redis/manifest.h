@@ -4,7 +4,6 @@
 
 #include "redis/blob.h"
 #include "scc/analysis.h"
-#include "wire/messages.h"
 
 /* Of a graph whose classes are found. */
 pm_status pmi_manifest_encode(const pm_analysis *analysis, pm_buffer *out, pm_error *err);

@@ -4,7 +4,6 @@
 
 #include "cache/disk.h"
 #include "redis/blob.h"
-#include "scc/classes.h"
 
 #define PM_SPACE_TRACE "trace"
 #define PM_SPACE_RESULT "result"

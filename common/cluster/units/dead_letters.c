@@ -1,6 +1,5 @@
 #include "units/dead_letters.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"

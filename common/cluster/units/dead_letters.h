@@ -2,11 +2,7 @@
 #ifndef PM_UNITS_DEAD_LETTERS_H
 #define PM_UNITS_DEAD_LETTERS_H
 
-#include "base/clock.h"
-#include "base/hash.h"
 #include "kafka/reader.h"
-#include "kafka/sender.h"
-#include "redis/redis.h"
 #include "units/producer.h"
 
 /* One dead letter, which owns what it points to. */

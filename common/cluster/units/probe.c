@@ -1,6 +1,5 @@
 /* Probing: sending, seeing the units end, and sending again those that nobody has. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "units/in_flight.h"

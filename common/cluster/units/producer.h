@@ -3,12 +3,10 @@
 #define PM_UNITS_PRODUCER_H
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/retry.h"
 #include "kafka/sender.h"
 #include "redis/board.h"
 #include "redis/traces.h"
-#include "scc/classes.h"
 #include "wire/units.h"
 
 /* What a producer works with; all borrowed. */

@@ -6,7 +6,6 @@
 #define PM_WIRE_MESSAGE_H
 
 #include "base/hash.h"
-#include "base/mem.h"
 #include "codec/envelope.h"
 
 typedef uint8_t pm_digest[PM_DIGEST_BYTES];

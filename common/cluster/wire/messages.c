@@ -1,6 +1,5 @@
 #include "wire/messages.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #include "wire/units.h"

@@ -2,10 +2,6 @@
 #ifndef PM_BASE_UTF8_H
 #define PM_BASE_UTF8_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "base/error.h"
 
 /* Whether the n bytes are UTF-8 without U+0000; *bad (may be NULL) is where the first wrong character begins. */

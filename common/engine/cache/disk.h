@@ -10,9 +10,6 @@
 #ifndef PM_CACHE_DISK_H
 #define PM_CACHE_DISK_H
 
-#include "base/hash.h"
-#include "base/log.h"
-#include "base/mem.h"
 #include "trace/library.h"
 
 typedef struct pm_disk pm_disk;

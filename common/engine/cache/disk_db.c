@@ -5,11 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "cache/disk_impl.h"
 
 char *pmi_disk_path(const char *dir, const char *name) {

@@ -1,7 +1,5 @@
 /* Work on the database: statements, transactions, what is done when they fail; and the rows. */
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "cache/disk_impl.h"

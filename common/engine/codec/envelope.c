@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "codec/cursor.h"
 #include "codec/writer.h"
 

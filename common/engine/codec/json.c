@@ -2,7 +2,6 @@
  * longjmp when memory is out, and that keep a list of the blocks, so that all of them are freed then. */
 #include <errno.h>
 #include <locale.h>
-#include <math.h>
 #include <setjmp.h>
 #include <stdalign.h>
 #include <string.h>

@@ -3,7 +3,6 @@
 #define PM_CODEC_WRITER_H
 
 #include <msgpack/pack.h>
-#include <stdbool.h>
 
 #include "base/mem.h"
 

@@ -4,7 +4,6 @@
 #define PM_EXAMPLES_MODELS_EXPLORE_H
 
 #include "graph/build.h"
-#include "graph/graph.h"
 
 /* What a rule sees of the exploration: the state being expanded. The explorer owns it; it is valid during one call of
  * the rule. */

@@ -1,8 +1,6 @@
 #include "graph/exact.h"
 
 #include <math.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 /* Bit 0 of the sum counts 2^LOWEST. Products of doubles end at 2^-2148, with room for 64 bits of each, and begin below

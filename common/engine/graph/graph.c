@@ -1,6 +1,5 @@
 #include "graph/graph.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 

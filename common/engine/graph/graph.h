@@ -7,7 +7,6 @@
 #ifndef PM_GRAPH_GRAPH_H
 #define PM_GRAPH_GRAPH_H
 
-#include "base/error.h"
 #include "base/hash.h"
 #include "base/wide.h"
 

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <msgpack/pack.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"

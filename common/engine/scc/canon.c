@@ -1,7 +1,5 @@
 #include "scc/canon.h"
 
-#include <string.h>
-
 #include "scc/label.h"
 
 static pm_status find_order(const pm_topology *t, double *seconds, uint32_t *order, bool *found, pm_error *err) {

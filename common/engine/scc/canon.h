@@ -2,7 +2,6 @@
 #ifndef PM_SCC_CANON_H
 #define PM_SCC_CANON_H
 
-#include "base/log.h"
 #include "scc/topology.h"
 
 /* The processor time in which one run looks for canonical orders, of all its threads; SCCs whose turn comes later keep

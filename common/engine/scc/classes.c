@@ -1,7 +1,6 @@
 #include "scc/classes.h"
 
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define HASH_NONFATAL_OOM 1

@@ -2,7 +2,6 @@
 #ifndef PM_SCC_CLASSES_H
 #define PM_SCC_CLASSES_H
 
-#include "base/mem.h"
 #include "scc/canon.h"
 
 typedef struct pm_classes {

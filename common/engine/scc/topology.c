@@ -1,6 +1,5 @@
 #include "scc/topology.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 static pm_status topology_new(uint32_t n, size_t edges, pm_topology *out, pm_error *err) {
