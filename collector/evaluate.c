@@ -189,10 +189,8 @@ static pm_status look(batch *b, size_t *n_missing, pm_error *err) {
 static pm_status send_loose(batch *b, pm_error *err) {
     pm_item_index index;
     pm_status st = pmi_item_index_new((const pm_digest *)b->keys, b->n_keys, &index, err);
-    uint32_t *numbers = pmi_malloc(b->n_keys, sizeof *numbers);
-    if (st == PM_OK && numbers == NULL) {
-        st = pmi_fail_memory(err, "the slices to send", b->n_keys * sizeof *numbers);
-    }
+    uint32_t *numbers = NULL;
+    PM_THEN(st, PM_NEW(&numbers, b->n_keys, "the slices to send", err));
     pm_in_flight in_flight = {0};
     if (st == PM_OK) {
         pm_retry retry = pmi_producer_retry(b->p, "Kafka or Redis");

@@ -50,8 +50,7 @@ void pmi_pages_free(pm_progress_page *pages, size_t n) {
 pm_status pmi_slots_start(size_t n, pm_progress_page *pages, pm_child_main child, void *ctx, double unit_seconds,
                           const pm_log *log, pm_slots *out, pm_error *err) {
     *out = (pm_slots){.n = n, .pages = pages, .unit_seconds = unit_seconds, .quiet_seconds = QUIET_SECONDS, .log = log};
-    out->slots = pmi_calloc(n, sizeof *out->slots);
-    PM_TRY(out->slots != NULL ? PM_OK : pmi_fail_memory(err, "the slots", n * sizeof *out->slots));
+    PM_TRY(PM_ZEROS(&out->slots, n, "the slots", err));
     for (size_t i = 0; i < n; i++) {
         out->slots[i].fd = -1;
     }

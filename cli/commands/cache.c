@@ -181,9 +181,7 @@ static pm_status note_damage(verification *v, const pm_disk_item *item, const ch
     char hex[PM_DIGEST_HEX];
     pmi_hex(item->key, hex);
     pmi_logf(v->log, PM_LOG_ERROR, "key %s: %s", hex, why);
-    if (!pmi_reserve((void **)&v->damaged, &v->capacity, v->n_damaged + 1, sizeof *v->damaged)) {
-        return pmi_fail_memory(err, "damaged keys", v->n_damaged * sizeof *v->damaged);
-    }
+    PM_TRY(PM_GROW(&v->damaged, &v->capacity, v->n_damaged + 1, "damaged keys", err));
     damaged_entry *d = &v->damaged[v->n_damaged++];
     d->kind = item->kind;
     memcpy(d->key, item->key, PM_DIGEST_BYTES);

@@ -6,7 +6,7 @@ static pm_status show_id(cli_job *job, pm_error *err) {
     pmi_hex(job->graph->digest, hex);
     cli_out *out = NULL;
     pm_status st = cli_cluster_limit(&job->cluster, 0, err);
-    st = st == PM_OK ? cli_out_open(NULL, &out, err) : st;
+    PM_THEN(st, cli_out_open(NULL, &out, err));
     if (st == PM_OK) {
         cli_out_format(out, "%s\n", hex);
     }

@@ -64,7 +64,7 @@ static pm_status show(rd_kafka_t *rk, cli_cluster *c, bool as_json, pm_error *er
     }
     cli_out *out = NULL;
     pm_status st = cli_cluster_limit(c, 0, err);
-    st = st == PM_OK ? cli_out_open(NULL, &out, err) : st;
+    PM_THEN(st, cli_out_open(NULL, &out, err));
     if (st == PM_OK) {
         write_topics(&c->kafka, metadata, as_json, out);
     }

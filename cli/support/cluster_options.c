@@ -243,7 +243,7 @@ pm_status cli_cluster_parse(cli_cluster *c, const cli_command *command, int argc
         c->config = shared.config;
         st = read_settings(c, &from_settings, &shared.properties, err);
         make_console(c);
-        st = st == PM_OK ? log_settings(c, err) : st;
+        PM_THEN(st, log_settings(c, err));
     }
     cli_given_free(&shared.properties);
     cli_given_free(&from_settings.given);

@@ -131,39 +131,25 @@ static pm_status make_request(cli_job *job, pm_error *err) {
     return set_rewards(job, err);
 }
 
-static pm_status allocate(double **out, bool is_wanted, size_t a, size_t b, size_t c, size_t d, pm_error *err) {
-    size_t count = 0;
-    if (!is_wanted) {
-        return PM_OK;
-    }
-    bool fits = pmi_mul(a, b, &count) && pmi_mul(count, c, &count) && pmi_mul(count, d, &count);
-    *out = fits ? pmi_calloc(count, sizeof **out) : NULL;
-    return *out != NULL ? PM_OK : pmi_fail_memory(err, "results", fits ? count * sizeof **out : SIZE_MAX);
-}
-
 static pm_status allocate_results(cli_job *job, pm_error *err) {
     const pm_request *q = &job->request;
-    pm_result *v = &job->result.values;
-    size_t f = cli_result_rewards(q), p = pm_graph_n_params(job->graph);
-    const struct {
-        double **field;
-        bool is_wanted;
-        size_t b, c, d;
-    } arrays[] = {
-        {&v->moments, q->n_moments > 0, f, q->n_moments, 1},
-        {&v->covariance, q->covariance, f, f, 1},
-        {&v->atom, true, 1, 1, 1},
-        {&v->absorption, job->options.defective, 1, 1, 1},
-        {&v->pdf, q->pdf, q->n_times, 1, 1},
-        {&v->cdf, q->cdf, q->n_times, 1, 1},
-        {&v->survival, q->tail_accuracy, q->n_times, 1, 1},
-        {&v->moments_gradient, q->gradient && q->n_moments > 0, f, q->n_moments, p},
-        {&v->pdf_gradient, q->gradient && q->pdf, q->n_times, p, 1},
-        {&v->cdf_gradient, q->gradient && q->cdf, q->n_times, p, 1},
-        {&v->survival_gradient, q->gradient && q->tail_accuracy, q->n_times, p, 1},
-    };
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        PM_TRY(allocate(arrays[i].field, arrays[i].is_wanted, q->n_theta, arrays[i].b, arrays[i].c, arrays[i].d, err));
+    const bool is_wanted[PM_RESULT_ARRAYS] = {q->n_moments > 0,
+                                              q->covariance,
+                                              true,
+                                              job->options.defective,
+                                              q->pdf,
+                                              q->cdf,
+                                              q->tail_accuracy,
+                                              q->gradient && q->n_moments > 0,
+                                              q->gradient && q->pdf,
+                                              q->gradient && q->cdf,
+                                              q->gradient && q->tail_accuracy};
+    pm_row_array arrays[PM_RESULT_ARRAYS];
+    pmi_result_arrays(job->graph, q, &job->result.values, arrays);
+    for (size_t i = 0; i < PM_RESULT_ARRAYS; i++) {
+        PM_TRY(is_wanted[i]
+                   ? pmi_new_zeros(arrays[i].values, arrays[i].width, q->n_theta * sizeof(double), "results", err)
+                   : PM_OK);
     }
     return PM_OK;
 }
@@ -429,7 +415,7 @@ pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *
     if (st == PM_OK) {
         PM_TRY(cli_job_classify(job, err));
         st = cli_cluster_limit(&job->cluster, ASKING_SECONDS, &why);
-        st = st == PM_OK ? ask_cluster(job, chosen, &why) : st;
+        PM_THEN(st, ask_cluster(job, chosen, &why));
     }
     if (st != PM_OK) {
         pmi_logf(log_of(job), PM_LOG_WARNING, "strategy threads: a cluster is configured, but cannot be used: %s",

@@ -429,10 +429,8 @@ static pm_status put_property(pm_settings *s, const char *name, const char *valu
     while (i < s->n_properties && strcmp(s->properties[i].name, name) != 0) {
         i++;
     }
-    if (!pmi_reserve((void **)&s->properties, &m->property_capacity, i + 1, sizeof *s->properties) ||
-        !pmi_reserve((void **)&m->property_origins, &m->origin_capacity, i + 1, sizeof *m->property_origins)) {
-        return pmi_fail_memory(err, "properties", (i + 1) * sizeof *s->properties);
-    }
+    PM_TRY(PM_GROW(&s->properties, &m->property_capacity, i + 1, "properties", err));
+    PM_TRY(PM_GROW(&m->property_origins, &m->origin_capacity, i + 1, "properties", err));
     s->properties[i] = (pm_property){.name = name, .value = value};
     m->property_origins[i] = origin;
     s->n_properties += i == s->n_properties;

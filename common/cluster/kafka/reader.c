@@ -38,8 +38,7 @@ static pm_status find_topic(pm_reader *r, pm_error *err) {
         st = pmi_fail(err, PM_EUNAVAILABLE, "topic %s does not exist: the first submit makes it", r->topic.name);
     }
     PM_TRY(st);
-    r->next = pmi_calloc(r->topic.partitions, sizeof *r->next);
-    return r->next != NULL ? PM_OK : pmi_fail_memory(err, "the partitions of a reader", r->topic.partitions * 8);
+    return PM_ZEROS(&r->next, r->topic.partitions, "the partitions of a reader", err);
 }
 
 /* Where the partitions begin or end; asks again while brokers come and go. */

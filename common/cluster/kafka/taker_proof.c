@@ -47,10 +47,8 @@ static pm_status set_up(pm_prover *v, const pm_kafka_options *options, int fd, p
 
 pm_status pmi_prover_open(const pm_kafka_options *options, int fd, pm_prover **out, pm_error *err) {
     *out = NULL;
-    pm_prover *v = pmi_calloc(1, sizeof *v);
-    if (v == NULL) {
-        return pmi_fail_memory(err, "a consumer for single messages", sizeof *v);
-    }
+    pm_prover *v;
+    PM_TRY(PM_ZEROS(&v, 1, "a consumer for single messages", err));
     pmi_topic_name(options, PM_TOPIC_UNITS, v->topic_name);
     pm_status st = set_up(v, options, fd, err);
     if (st != PM_OK) {

@@ -21,8 +21,7 @@ static pm_status tls_error(const pm_redis *r, const char *what, pm_error *err) {
 
 pm_status pmi_redis_tls_open(pm_redis *r, pm_error *err) {
     const char *ca = r->options.tls_ca;
-    r->tls = pmi_calloc(1, sizeof *r->tls);
-    PM_TRY(r->tls != NULL ? PM_OK : pmi_fail_memory(err, "TLS to Redis", sizeof *r->tls));
+    PM_TRY(PM_ZEROS(&r->tls, 1, "TLS to Redis", err));
     r->tls->context = SSL_CTX_new(TLS_client_method());
     if (r->tls->context == NULL || SSL_CTX_set_min_proto_version(r->tls->context, TLS1_2_VERSION) != 1) {
         return tls_error(r, "cannot be set up", err);

@@ -110,9 +110,7 @@ typedef struct look {
 } look;
 
 static pm_status add_number(look *l, size_t item, pm_error *err) {
-    if (!pmi_reserve((void **)&l->numbers, &l->number_capacity, l->n_numbers + 1, sizeof *l->numbers)) {
-        return pmi_fail_memory(err, "the items of units", l->n_numbers * sizeof *l->numbers);
-    }
+    PM_TRY(PM_GROW(&l->numbers, &l->number_capacity, l->n_numbers + 1, "the items of units", err));
     l->numbers[l->n_numbers++] = (uint32_t)item;
     return PM_OK;
 }
@@ -135,10 +133,8 @@ static pm_status see_unit(void *ctx, const pm_unit_record *record, pm_error *err
     if (st != PM_OK || unit.n_items == 0) {
         return st;
     }
-    if (!pmi_reserve((void **)&l->units, &l->unit_capacity, l->n_units + 1, sizeof *l->units) ||
-        !pmi_reserve((void **)&l->ids, &l->id_capacity, l->n_units + 1, sizeof *l->ids)) {
-        return pmi_fail_memory(err, "the units of a job", l->n_units * sizeof *l->units);
-    }
+    PM_TRY(PM_GROW(&l->units, &l->unit_capacity, l->n_units + 1, "the units of a job", err));
+    PM_TRY(PM_GROW(&l->ids, &l->id_capacity, l->n_units + 1, "the units of a job", err));
     memcpy(l->ids[l->n_units], record->unit, PM_DIGEST_BYTES);
     l->units[l->n_units++] = unit;
     return PM_OK;
@@ -177,9 +173,7 @@ static pm_status look_at_workers(pm_producer *p, look *l, pm_error *err) {
 static pm_status note_ended(look *l, size_t unit, pm_error *err) {
     pm_in_flight *out = l->out;
     if (out->ended == NULL) {
-        out->ended = pmi_malloc(l->n_units, sizeof *out->ended);
-        PM_TRY(out->ended != NULL ? PM_OK
-                                  : pmi_fail_memory(err, "the units that have ended", l->n_units * sizeof *out->ended));
+        PM_TRY(PM_NEW(&out->ended, l->n_units, "the units that have ended", err));
     }
     memcpy(out->ended[out->n_ended++], l->ids[unit], PM_DIGEST_BYTES);
     return PM_OK;
@@ -221,9 +215,7 @@ static pm_status decide(pm_producer *p, look *l, pm_error *err) {
 
 static pm_status ask_lags(pm_producer *p, look *l, pm_error *err) {
     free(l->lags);
-    l->lags = pmi_calloc(p->n_partitions, sizeof *l->lags);
-    PM_TRY(l->lags != NULL ? PM_OK
-                           : pmi_fail_memory(err, "the offsets of the group", p->n_partitions * sizeof *l->lags));
+    PM_TRY(PM_ZEROS(&l->lags, p->n_partitions, "the offsets of the group", err));
     return pmi_group_lag(pmi_sender_handle(p->sender), p->kafka, p->n_partitions, l->lags,
                          pmi_deadline_within(&p->deadline, LAG_SECONDS, 0.1), err);
 }

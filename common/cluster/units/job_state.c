@@ -117,9 +117,7 @@ static item_list *list_of(gathering *g, pm_span kind) {
 }
 
 static pm_status add_items(item_list *list, const uint8_t *digests, size_t n, size_t unit, pm_error *err) {
-    if (!pmi_reserve((void **)&list->items, &list->capacity, list->n + n, sizeof *list->items)) {
-        return pmi_fail_memory(err, "items of a job", (list->n + n) * sizeof *list->items);
-    }
+    PM_TRY(PM_GROW(&list->items, &list->capacity, list->n + n, "items of a job", err));
     for (size_t i = 0; i < n; i++) {
         item *one = &list->items[list->n++];
         *one = (item){.unit = (uint32_t)unit};
@@ -131,9 +129,7 @@ static pm_status add_items(item_list *list, const uint8_t *digests, size_t n, si
 static pm_status gather_unit(void *ctx, const pm_unit_record *record, pm_error *err) {
     gathering *g = ctx;
     pm_job_view *view = g->view;
-    if (!pmi_reserve((void **)&view->units, &g->unit_capacity, view->n_units + 1, sizeof *view->units)) {
-        return pmi_fail_memory(err, "units of a job", (view->n_units + 1) * sizeof *view->units);
-    }
+    PM_TRY(PM_GROW(&view->units, &g->unit_capacity, view->n_units + 1, "units of a job", err));
     pm_unit_view *unit = &view->units[view->n_units];
     *unit = (pm_unit_view){.partition = record->partition, .offset = record->offset, .time = record->time};
     memcpy(unit->unit, record->unit, PM_DIGEST_BYTES);

@@ -6,9 +6,7 @@
 
 pm_status pmi_deliveries_begin(pm_deliveries *deliveries, size_t n, pm_error *err) {
     pmi_deliveries_end(deliveries);
-    if (!pmi_reserve((void **)&deliveries->items, &deliveries->capacity, n, sizeof *deliveries->items)) {
-        return pmi_fail_memory(err, "the deliveries of units", n * sizeof *deliveries->items);
-    }
+    PM_TRY(PM_GROW(&deliveries->items, &deliveries->capacity, n, "the deliveries of units", err));
     if (n > 0) {
         memset(deliveries->items, 0, n * sizeof *deliveries->items);
     }

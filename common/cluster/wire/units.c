@@ -177,14 +177,12 @@ static pm_status read_row(const pm_record_reader *r, pm_topology *t, uint32_t v,
 /* The lengths of all columns are known to agree, so that only the targets themselves are left to check. */
 static pm_status read_topology(const pm_record_reader *r, pm_topology *t, pm_error *err) {
     t->n = u32_at(r->body.states, r->at);
-    t->row = pmi_malloc((size_t)t->n + 1, sizeof *t->row);
-    PM_TRY(t->row != NULL ? PM_OK : pmi_fail_memory(err, "the rows of an SCC", ((size_t)t->n + 1) * sizeof *t->row));
+    PM_TRY(PM_NEW(&t->row, (size_t)t->n + 1, "the rows of an SCC", err));
     t->row[0] = 0;
     for (uint32_t v = 0; v < t->n; v++) {
         t->row[v + 1] = t->row[v] + u32_at(r->body.degrees, r->row + v);
     }
-    t->col = pmi_malloc(t->row[t->n], sizeof *t->col);
-    PM_TRY(t->col != NULL ? PM_OK : pmi_fail_memory(err, "the inner edges of an SCC", t->row[t->n] * sizeof *t->col));
+    PM_TRY(PM_NEW(&t->col, t->row[t->n], "the inner edges of an SCC", err));
     for (uint32_t v = 0; v < t->n; v++) {
         PM_TRY(read_row(r, t, v, r->edge, err));
     }

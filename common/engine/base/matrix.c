@@ -24,9 +24,7 @@ typedef struct growing_matrix {
 } growing_matrix;
 
 static pm_status add_value(growing_matrix *t, double value, pm_error *err) {
-    if (!pmi_reserve((void **)&t->data, &t->capacity, t->size + 1, sizeof *t->data)) {
-        return pmi_fail_memory(err, "a matrix of numbers", t->size * sizeof *t->data);
-    }
+    PM_TRY(PM_GROW(&t->data, &t->capacity, t->size + 1, "a matrix of numbers", err));
     t->data[t->size++] = value;
     return PM_OK;
 }

@@ -77,10 +77,8 @@ static void clear(seen **table) {
 static pm_status new_class(finder *f, pm_canon *canon, pm_error *err) {
     pm_classes *out = f->out;
     size_t need = (size_t)out->n_classes + 1;
-    if (!pmi_reserve((void **)&out->canon, &f->canon_capacity, need, sizeof *out->canon) ||
-        !pmi_reserve((void **)&out->n_sccs, &f->count_capacity, need, sizeof *out->n_sccs)) {
-        return pmi_fail_memory(err, "the table of SCC classes", need * sizeof *out->canon);
-    }
+    PM_TRY(PM_GROW(&out->canon, &f->canon_capacity, need, "the table of SCC classes", err));
+    PM_TRY(PM_GROW(&out->n_sccs, &f->count_capacity, need, "the table of SCC classes", err));
     PM_TRY(add(&f->keys, canon->key, out->n_classes, err));
     out->canon[out->n_classes] = *canon;
     out->n_sccs[out->n_classes++] = 0;
