@@ -69,8 +69,6 @@ static pm_status restore_job(pm_producer *p, const pm_model *model, const pm_buf
     return PM_OK;
 }
 
-/* ---- evaluating ---------------------------------------------------------------------------------------- */
-
 /* The most that the result of one slice may take. */
 #define RESULT_LIMIT ((size_t)1 << 30)
 /* A result that was there and turned out to be altered is computed again, but not for ever. */

@@ -205,8 +205,6 @@ pm_request pmi_slice_request(const pm_request *request, size_t n_params, const p
     return part;
 }
 
-/* ---- bodies and keys ---- */
-
 pm_status pmi_slice_body(const pm_model *model, const pm_request *request, pm_slice *slice, pm_buffer *body,
                          pm_error *err) {
     const pm_graph *g = model->analysis.graph;

@@ -80,8 +80,6 @@ static pm_status write_beat(pm_worker *w, pm_error *err) {
     return st;
 }
 
-/* ---- cancelled jobs ---- */
-
 static void cancel(pm_worker *w, pm_held *h) {
     pm_error err = {0};
     if (h->step == PM_STEP_READY) {

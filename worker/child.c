@@ -21,8 +21,6 @@ typedef struct child {
     pm_buffer value, blob;
 } child;
 
-/* ---- log lines say who speaks ---- */
-
 static void log_line(void *ctx, pm_log_level level, const char *text) {
     const child *c = ctx;
     const pm_log_field fields[] = {{.name = "worker", .text = c->options->worker},

@@ -52,21 +52,9 @@ pm_status pmi_work_evaluate(pm_child_context *context, const pm_unit_message *un
                             pm_error *err);
 pm_status pmi_work_probe(pm_child_context *context, const pm_unit_message *unit, pm_unit_result *result, pm_error *err);
 
-/* ---- models of the jobs that a child evaluates: made from the manifest and the traces, the last few kept ---- */
-
-#define PM_PROGRAMS_KEPT 4
-
+/* Of models of `bytes` in all, and the newest one at any rate. Free with pmi_program_cache_free. */
 typedef struct pm_program_cache pm_program_cache;
-
-/* Keeps models of `bytes` in all, and the newest one at any rate. Free with pmi_program_cache_free. */
 pm_status pmi_program_cache_new(size_t bytes, pm_program_cache **out, pm_error *err);
 void pmi_program_cache_free(pm_program_cache *models);
-
-/* The model of a job, borrowed until the next call; *was_kept: from an earlier call. Waits out Redis. Errors: PM_EDATA
- * when the manifest or a trace is missing or altered, saying what to do; those of making a model. */
-pm_status pmi_program_cache_get(pm_child_context *context, const pm_digest job, pm_isa isa, bool normalize_start,
-                                const pm_model **out, bool *was_kept, pm_error *err);
-/* Drops a model that is not to be used again. */
-void pmi_program_cache_forget(pm_program_cache *models, const pm_model *model);
 
 #endif

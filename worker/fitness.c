@@ -3,8 +3,6 @@
 #include "base/clock.h"
 #include "worker/state.h"
 
-/* ---- the link to Redis --------------------------------------------------------------------------------- */
-
 #define MIN_RETRY 0.1
 #define MAX_RETRY 5.0
 #define SETTLED_SECONDS 20.0 /* up, until it is said to be back */
@@ -67,8 +65,6 @@ void pmi_link_serve(pm_worker *w, double now) {
     link->up_since = pmi_seconds();
     pmi_backoff_reset(&link->backoff);
 }
-
-/* ---- fitness ------------------------------------------------------------------------------------------- */
 
 /* What Redis or the children may be away before others get the partitions; a restart of Redis should fit in. */
 #define UNFIT_SECONDS 15.0

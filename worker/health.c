@@ -89,8 +89,6 @@ void pmi_health_close(pm_health *h) {
     }
 }
 
-/* ---- check ------------------------------------------------------------------------------------------- */
-
 /* True with the owner's process id when the file is locked. */
 static bool find_owner(int fd, pid_t *owner) {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

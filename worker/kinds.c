@@ -59,8 +59,6 @@ pm_status pmi_work_probe(pm_child_context *context, const pm_unit_message *unit,
     return st;
 }
 
-/* ---- the kinds ----------------------------------------------------------------------------------------- */
-
 pm_unit_work pmi_unit_work_of(pm_span kind) {
     static const struct {
         const pm_unit_kind *kind;

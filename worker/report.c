@@ -5,8 +5,6 @@
 #include "base/clock.h"
 #include "worker/state.h"
 
-/* ---- log lines ---- */
-
 void pmi_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, const char *format, ...) {
     char text[PM_ERROR_TEXT];
     va_list arguments;
@@ -29,8 +27,6 @@ void pmi_held_log(const pm_worker *w, const pm_held *h, pm_log_level level, cons
     pmi_log_event(w->options->log, level, fields, h->unit_headers.trace[0] != '\0' ? n : n - 1, "%s",
                   written < 0 ? format : text);
 }
-
-/* ---- events ---- */
 
 static pm_status send_event(pm_worker *w, const pm_held *h, const char *type, pm_error *err) {
     pm_event_message event = {.type = pmi_span_of(type),
@@ -79,8 +75,6 @@ void pmi_held_tell(pm_worker *w, const pm_held *h, const char *type) {
     }
 }
 
-/* ---- dead letters ---- */
-
 pm_status pmi_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
     char partition[16], offset[24], attempts[24];
     rd_kafka_headers_t *of_message = NULL;
@@ -109,8 +103,6 @@ pm_status pmi_held_bury(pm_worker *w, pm_held *h, pm_error *err) {
     rd_kafka_headers_destroy(headers);
     return st;
 }
-
-/* ---- the end ---- */
 
 pm_status pmi_held_write_end(pm_worker *w, const pm_held *h, pm_error *err) {
     pm_outcome_message outcome = {.kind = pmi_span_of(h->unit_headers.kind),

@@ -20,8 +20,6 @@ pm_status cli_cache_open(const char *dir, size_t limit, const pm_log *log, pm_di
     return st;
 }
 
-/* ---- stat -------------------------------------------------------------------------------------------- */
-
 static pm_status run_stat(cli_cache *cache, pm_error *err) {
     pm_disk_stat stat;
     cli_out *out;
@@ -233,8 +231,6 @@ static pm_status run_verify(cli_cache *cache, pm_error *err) {
     PM_TRY(st);
     return cli_show_count(v.entries, "entries, all sound", err);
 }
-
-/* ---- clear ------------------------------------------------------------------------------------------- */
 
 static pm_status run_clear(cli_cache *cache, pm_error *err) {
     size_t removed = 0;

@@ -39,8 +39,6 @@ static const cli_option options[] = {
     {0},
 };
 
-/* ---- a trace or a message ------------------------------------------------------------------------------ */
-
 static bool is_trace_path(const char *path) {
     return strcmp(cli_path_ending(path), ".trace") == 0;
 }
@@ -106,8 +104,6 @@ static pm_status inspect_key(const char *key, const inspect_options *o, const pm
     pmi_disk_close(disk);
     return st;
 }
-
-/* ---- a graph ----------------------------------------------------------------------------------------- */
 
 static pm_status make_model(const pm_graph *graph, const inspect_options *o, const pm_log *log, pm_model **model,
                             pm_model_report *report, pm_error *err) {

@@ -45,8 +45,6 @@ static pm_status read_number(const char *flag, const char *text, double max, dou
     return PM_OK;
 }
 
-/* ---- what came of it --------------------------------------------------------------------------------- */
-
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -113,8 +111,6 @@ static pm_status write_report(const probe_report *report, bool as_json, pm_error
     free(trips);
     return cli_out_close(out, st, err);
 }
-
-/* ---- the command ------------------------------------------------------------------------------------- */
 
 static pm_status check_outcome(const pm_probe *probe, const probe_options *o, pm_error *err) {
     if (probe->n_ended < probe->n) {

@@ -108,8 +108,6 @@ pm_status cli_cluster_close(cli_cluster *c, pm_status st, pm_error *err) {
     return st;
 }
 
-/* ---- opening ---- */
-
 /* For a server that is away when a command begins, and for a Redis that is there, and full or loading. */
 #define AWAY_SECONDS 10.0
 #define REACH_SECONDS 10.0 /* for a broker's first answer */
@@ -145,8 +143,6 @@ void cli_cluster_waits_for(cli_cluster *c, const char *what) {
         (void)set_watchdog(c, &unused);
     }
 }
-
-/* ---- opening ---- */
 
 pm_status cli_cluster_open_reader(cli_cluster *c, pm_topic topic, bool from_beginning, pm_reader **out, pm_error *err) {
     return pmi_reader_open(&c->kafka, topic, from_beginning, pmi_deadline_within(&c->deadline, REACH_SECONDS, 0.1),

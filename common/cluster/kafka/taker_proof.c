@@ -169,8 +169,6 @@ static void start_anew(pm_taker *t, pm_part *p, const char *why) {
     pmi_part_seek(t, p, RD_KAFKA_OFFSET_BEGINNING);
 }
 
-/* ---- what comes ---- */
-
 bool pmi_part_recognise(pm_taker *t, pm_part *p, const rd_kafka_message_t *m, double now) {
     pm_proof *proof = &p->proof;
     uint64_t mark = pmi_message_mark(m);

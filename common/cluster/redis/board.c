@@ -6,17 +6,9 @@
 
 #include "redis/redis_impl.h"
 
-/* ---- scripts ---- */
-
-/* The beginning of a script: add(key, field, n) counts in a hash of counts; mend(i, type) removes what stands at
- * KEYS[i] and is of another type (these keys are lists and counts that can be made anew). The script returns `mended`.
- * The first write of a script should be one that a full server refuses: after any other it refuses none. */
-#define MENDING                                                                                                        \
-    "local mended = '' "                                                                                               \
-    "local function mend(i, type) local is = redis.call('TYPE', KEYS[i]).ok "                                          \
-    "if is ~= type and is ~= 'none' then redis.call('UNLINK', KEYS[i]) mended = mended .. ' ' .. KEYS[i] end end "     \
-    "local function add(key, field, n) local reply = redis.pcall('HINCRBY', key, field, n) "                           \
-    "if type(reply) == 'table' and reply.err then redis.call('HSET', key, field, 0) end end "
+/* NAME.lua of redis/scripts, without comments. */
+extern const char pmi_script_beat[], pmi_script_begin[], pmi_script_done[], pmi_script_give_back[], pmi_script_known[],
+    pmi_script_open[], pmi_script_place[];
 
 void pmi_stored_free(pm_stored *note) {
     freeReplyObject(note->reply);
@@ -164,17 +156,6 @@ static pm_status read_digests(pm_redis *r, pm_span key, const redisReply *reply,
 
 /* ---- jobs ---- */
 
-/* Records live for one TTL after their last use: then the list forgets the job. Earlier counts are begun anew. */
-static const char open_script[] = MENDING "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) "
-                                          "mend(1, 'zset') mend(6, 'hash') "
-                                          "redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5]) "
-                                          "redis.call('HSET', KEYS[6], 'known', ARGV[4], 'record.done', 0) "
-                                          "redis.call('PEXPIRE', KEYS[6], ARGV[3]) "
-                                          "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[6]) "
-                                          "redis.call('ZADD', KEYS[1], ARGV[5], ARGV[1]) "
-                                          "redis.call('PEXPIRE', KEYS[1], ARGV[7]) "
-                                          "return mended";
-
 pm_status pmi_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *err) {
     pm_job_message stamped = *job;
     pm_buffer encoded = {0};
@@ -184,7 +165,7 @@ pm_status pmi_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *e
     (void)snprintf(created, sizeof created, "%.6f", stamped.created);
     (void)snprintf(oldest, sizeof oldest, "(%.6f", stamped.created - 2.0 * r->options.ttl);
     PM_THEN(st, encode(r, key, &pmi_job_type, &stamped, &encoded, err));
-    PM_THEN(st, PM_EVAL(r, err, open_script, "6", PM_PLAIN_KEY(r, "jobs"), key, PM_KEY(r, "failed", job->job),
+    PM_THEN(st, PM_EVAL(r, err, pmi_script_open, "6", PM_PLAIN_KEY(r, "jobs"), key, PM_KEY(r, "failed", job->job),
                         PM_KEY(r, "cancelled", job->job), PM_KEY(r, "job-done", job->job), PM_KEY(r, "tally", job->job),
                         {job->job, PM_DIGEST_BYTES}, {encoded.bytes, encoded.size}, PM_TTL(r->options.ttl),
                         PM_COUNT(job->known), pmi_span_of(created), pmi_span_of(oldest), PM_TTL(2.0 * r->options.ttl)));
@@ -192,13 +173,9 @@ pm_status pmi_board_open_job(pm_redis *r, const pm_job_message *job, pm_error *e
     return send_all(r, st, err);
 }
 
-static const char known_script[] = MENDING "mend(1, 'hash') "
-                                           "redis.call('HSET', KEYS[1], 'known', ARGV[1], 'record.done', 0) "
-                                           "redis.call('PEXPIRE', KEYS[1], ARGV[2]) "
-                                           "return mended";
-
 pm_status pmi_board_known(pm_redis *r, const pm_digest job, uint64_t known, pm_error *err) {
-    pm_status st = PM_EVAL(r, err, known_script, "1", PM_KEY(r, "tally", job), PM_COUNT(known), PM_TTL(r->options.ttl));
+    pm_status st =
+        PM_EVAL(r, err, pmi_script_known, "1", PM_KEY(r, "tally", job), PM_COUNT(known), PM_TTL(r->options.ttl));
     return send_all(r, st, err);
 }
 
@@ -385,23 +362,12 @@ pm_status pmi_board_glance(pm_redis *r, const pm_digest *jobs, size_t n, pm_glan
 
 /* ---- units ---- */
 
-/* The list first: a unit that is listed without a record is one that nobody has sent yet. */
-static const char place_script[] =
-    MENDING "mend(1, 'set') mend(2, 'set') mend(3, 'hash') "
-            "if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then add(KEYS[3], ARGV[2] .. '.sent', ARGV[3]) end "
-            "if ARGV[6] == '1' then "
-            "if redis.call('SREM', KEYS[2], ARGV[1]) == 1 then add(KEYS[3], ARGV[2] .. '.done', '-' .. ARGV[3]) end "
-            "redis.call('UNLINK', KEYS[4], KEYS[5]) end "
-            "redis.call('SET', KEYS[6], ARGV[5], 'PX', ARGV[4]) "
-            "for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end "
-            "return mended";
-
 static pm_status queue_unit(pm_redis *r, const pm_unit_record *unit, bool fresh, pm_error *err) {
     const pm_span key = PM_KEY(r, "unit", unit->unit);
     pm_buffer encoded = {0};
     pm_status st = encode(r, key, &pmi_unit_record_type, unit, &encoded, err);
     PM_THEN(st,
-            PM_EVAL(r, err, place_script, "6", PM_KEY(r, "job-units", unit->job), PM_KEY(r, "job-done", unit->job),
+            PM_EVAL(r, err, pmi_script_place, "6", PM_KEY(r, "job-units", unit->job), PM_KEY(r, "job-done", unit->job),
                     PM_KEY(r, "tally", unit->job), PM_KEY(r, "attempts", unit->unit), PM_KEY(r, "outcome", unit->unit),
                     key, {unit->unit, PM_DIGEST_BYTES}, unit->kind, PM_COUNT(unit->items.size / PM_DIGEST_BYTES),
                     PM_TTL(r->options.ttl), {encoded.bytes, encoded.size}, pmi_span_of(fresh ? "1" : "0")));
@@ -488,21 +454,6 @@ pm_status pmi_board_units(pm_redis *r, const pm_digest job, pm_board_visit visit
     return st;
 }
 
-/* Between looking and counting nobody may end the unit or cancel its job; so the server does both in one step. The keys
- * of a job and of a unit lie in different hash slots: with a Redis Cluster, which is refused, this could not be. */
-static const char begin_script[] = "if redis.call('EXISTS', KEYS[1]) == 1 then return {1, 0, 0, 0} end "
-                                   "if redis.call('EXISTS', KEYS[2]) == 1 then return {0, 1, 0, 0} end "
-                                   "local begun = redis.call('HINCRBY', KEYS[3], 'begun', 1) "
-                                   "local faults = redis.call('HGET', KEYS[3], 'faults') "
-                                   "redis.call('PEXPIRE', KEYS[3], ARGV[1]) "
-                                   "return {0, 0, begun, tonumber(faults or 0)}";
-
-/* Attempts that were forgotten meanwhile are not taken back. */
-static const char give_back_script[] = "local begun = redis.call('HGET', KEYS[1], 'begun') "
-                                       "if begun and tonumber(begun) > 0 then "
-                                       "redis.call('HINCRBY', KEYS[1], 'begun', -1) "
-                                       "redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return 0";
-
 static pm_status read_begin(const pm_redis *r, const redisReply *reply, pm_attempt *out, pm_error *err) {
     uint64_t values[4];
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) {
@@ -518,7 +469,7 @@ static pm_status read_begin(const pm_redis *r, const redisReply *reply, pm_attem
 
 static pm_status try_to_begin(pm_redis *r, const pm_digest job, const pm_digest unit, pm_attempt *out, pm_error *err) {
     redisReply *reply = NULL;
-    pm_status st = PM_CALL(r, &reply, err, pmi_span_of("EVAL"), pmi_span_of(begin_script), pmi_span_of("3"),
+    pm_status st = PM_CALL(r, &reply, err, pmi_span_of("EVAL"), pmi_span_of(pmi_script_begin), pmi_span_of("3"),
                            PM_KEY(r, "cancelled", job), PM_KEY(r, "outcome", unit), PM_KEY(r, "attempts", unit),
                            PM_TTL(r->options.ttl));
     PM_THEN(st, read_begin(r, reply, out, err));
@@ -574,7 +525,7 @@ pm_status pmi_board_fault(pm_redis *r, const pm_digest unit, uint64_t *faults, p
 }
 
 pm_status pmi_board_give_back(pm_redis *r, const pm_digest unit, pm_error *err) {
-    pm_status st = PM_EVAL(r, err, give_back_script, "1", PM_KEY(r, "attempts", unit), PM_TTL(r->options.ttl));
+    pm_status st = PM_EVAL(r, err, pmi_script_give_back, "1", PM_KEY(r, "attempts", unit), PM_TTL(r->options.ttl));
     return send_all(r, st, err);
 }
 
@@ -592,22 +543,14 @@ pm_status pmi_board_attempts(pm_redis *r, const pm_digest unit, pm_attempt *out,
     return st;
 }
 
-/* Counted once, however often it is done. */
-static const char done_script[] =
-    MENDING "redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[4]) "
-            "mend(1, 'set') mend(2, 'hash') "
-            "redis.call('UNLINK', KEYS[4]) "
-            "if redis.call('SADD', KEYS[1], ARGV[1]) == 1 then add(KEYS[2], ARGV[2] .. '.done', ARGV[3]) end "
-            "redis.call('PEXPIRE', KEYS[1], ARGV[4]) redis.call('PEXPIRE', KEYS[2], ARGV[4]) "
-            "return mended";
-
 static pm_status end_done(pm_redis *r, const pm_outcome_message *outcome, uint64_t n_items, pm_span key,
                           pm_error *err) {
     pm_buffer encoded = {0};
     pm_status st = encode(r, key, &pmi_outcome_type, outcome, &encoded, err);
-    PM_THEN(st, PM_EVAL(r, err, done_script, "4", PM_KEY(r, "job-done", outcome->job), PM_KEY(r, "tally", outcome->job),
-                        key, PM_KEY(r, "attempts", outcome->unit), {outcome->unit, PM_DIGEST_BYTES}, outcome->kind,
-                        PM_COUNT(n_items), PM_TTL(r->options.ttl), {encoded.bytes, encoded.size}));
+    PM_THEN(st,
+            PM_EVAL(r, err, pmi_script_done, "4", PM_KEY(r, "job-done", outcome->job), PM_KEY(r, "tally", outcome->job),
+                    key, PM_KEY(r, "attempts", outcome->unit), {outcome->unit, PM_DIGEST_BYTES}, outcome->kind,
+                    PM_COUNT(n_items), PM_TTL(r->options.ttl), {encoded.bytes, encoded.size}));
     pmi_buffer_free(&encoded);
     return send_all(r, st, err);
 }
@@ -664,17 +607,6 @@ static pm_status key_of_worker(const pm_redis *r, pm_span id, char key[PM_REDIS_
     return PM_OK;
 }
 
-/* The heartbeat before the list: who is listed has had one. The list goes by the server's clock, not a worker's. */
-static const char beat_script[] =
-    MENDING "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) "
-            "mend(1, 'zset') "
-            "local time = redis.call('TIME') "
-            "local now = time[1] + time[2] / 1000000 "
-            "redis.call('ZADD', KEYS[1], string.format('%.6f', now), ARGV[1]) "
-            "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.6f', now - ARGV[4])) "
-            "redis.call('PEXPIRE', KEYS[1], ARGV[5]) "
-            "return mended";
-
 /* From the worker's clock to the server's. */
 static void shift_times(pm_worker_message *worker, double now) {
     double shift = now - worker->time;
@@ -694,7 +626,7 @@ pm_status pmi_board_beat(pm_redis *r, pm_worker_message *worker, pm_error *err) 
     shift_times(worker, now);
     pm_status st = key_of_worker(r, worker->id, key, err);
     PM_THEN(st, encode(r, pmi_span_of(key), &pmi_worker_type, worker, &encoded, err));
-    PM_THEN(st, PM_EVAL(r, err, beat_script, "2", PM_PLAIN_KEY(r, "workers"), pmi_span_of(key), worker->id,
+    PM_THEN(st, PM_EVAL(r, err, pmi_script_beat, "2", PM_PLAIN_KEY(r, "workers"), pmi_span_of(key), worker->id,
                         {encoded.bytes, encoded.size}, PM_TTL(PM_WORKER_SECONDS), PM_COUNT(LISTED_FOR),
                         PM_TTL(LISTED_FOR)));
     pmi_buffer_free(&encoded);

@@ -6,8 +6,6 @@
 #include "redis/redis_impl.h"
 #include "redis/traces.h"
 
-/* ---- writing ---- */
-
 static pm_status add_bytes(void *ctx, const void *bytes, size_t n, pm_error *err) {
     return pmi_buffer_add(ctx, bytes, n, err);
 }
@@ -56,8 +54,6 @@ pm_status pmi_manifest_encode(const pm_analysis *analysis, pm_buffer *out, pm_er
     free(as_given);
     return st;
 }
-
-/* ---- reading ---- */
 
 static pm_status check_sizes(const pm_manifest_message *m, const pm_split *split, pm_error *err) {
     if (m->class_of.size != (size_t)split->n_sccs * 4 || m->names.size != (size_t)split->n_transient * 4) {
@@ -129,8 +125,6 @@ pm_status pmi_manifest_decode(const uint8_t *bytes, size_t n, size_t limit, cons
     }
     return st;
 }
-
-/* ---- in Redis ---- */
 
 pm_status pmi_manifest_put(pm_redis *r, const pm_digest job, const pm_buffer *encoded, pm_error *err) {
     pm_blob_item item = {.bytes = encoded->bytes, .size = encoded->size};

@@ -536,8 +536,6 @@ pm_status pmi_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisRep
     return st;
 }
 
-/* ---- the server's clock ---- */
-
 pm_status pmi_redis_now(pm_redis *r, double *now, pm_error *err) {
     redisReply *reply = NULL;
     uint64_t seconds = 0, micros = 0;

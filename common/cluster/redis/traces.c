@@ -59,8 +59,6 @@ static void drop_held(pm_traces *t, held_trace *trace) {
     }
 }
 
-/* ---- near and far -------------------------------------------------------------------------------------- */
-
 /* ---- the disk, which may fail ---- */
 
 typedef enum disk_use { READING, WRITING } disk_use;

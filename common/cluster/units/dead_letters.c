@@ -21,8 +21,6 @@ void pmi_letters_free(pm_letters *letters) {
     *letters = (pm_letters){0};
 }
 
-/* ---- taking in --------------------------------------------------------------------------------------- */
-
 static pm_status take(void *ctx, const pm_read_message *m, pm_error *err) {
     pm_letters *letters = ctx;
     if (m->key.size != PM_DIGEST_BYTES) {

@@ -100,8 +100,6 @@ static void place_parcel(pm_producer *p, const uint8_t *job, parcel *one) {
     p->load[one->partition] += one->unit->cost + 1;
 }
 
-/* ---- records ---- */
-
 static pm_status write_records(pm_producer *p, const uint8_t *job, const parcel *parcels, size_t n,
                                const pm_delivery *deliveries, bool fresh, pm_error *err) {
     pm_unit_record *records = pmi_calloc(n, sizeof *records);

@@ -59,8 +59,6 @@ static bool sleep_seconds(const pm_retry *retry, double seconds) {
     return !is_stopped(retry);
 }
 
-/* ---- what is said ---- */
-
 /* True for the first fault of its reason. */
 static bool note_reason(pm_outage *outage, const char *text) {
     const size_t most = PM_OUTAGE_REASON_TEXT - 1;

@@ -171,41 +171,8 @@ static const char *const tables[] = {
     "CREATE TABLE total(entries INTEGER NOT NULL, bytes INTEGER NOT NULL, made INTEGER NOT NULL)"};
 #define N_TABLES (sizeof tables / sizeof *tables)
 
-#define ROW "kind, key, id, size, used, mark"
-#define ROW_AND_VALUE                                                                                                  \
-    "SELECT e.kind, e.key, e.id, e.size, e.used, e.mark, v.digest, v.bytes FROM entry e LEFT JOIN value v ON v.id = "  \
-    "e.id "
-
-#define SUM_UP                                                                                                         \
-    "UPDATE total SET entries = (SELECT count(*) FROM entry), bytes = (SELECT coalesce(sum(size), 0) FROM entry)"
-
-static const char *const texts[PM_SQL_COUNT] = {
-    [PM_SQL_BEGIN_READ] = "BEGIN",
-    [PM_SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
-    [PM_SQL_COMMIT] = "COMMIT",
-    [PM_SQL_ROLLBACK] = "ROLLBACK",
-    [PM_SQL_FIND] = "SELECT " ROW " FROM entry WHERE kind = ?1 AND key = ?2",
-    [PM_SQL_GET] = ROW_AND_VALUE "WHERE e.kind = ?1 AND e.key = ?2",
-    [PM_SQL_NEXT] = ROW_AND_VALUE "WHERE (e.kind, e.key) > (?1, ?2) ORDER BY e.kind, e.key LIMIT 1",
-    [PM_SQL_PUT_ENTRY] = "INSERT INTO entry(" ROW ") VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-    [PM_SQL_PUT_VALUE] = "INSERT INTO value(digest, bytes) VALUES(?1, ?2)",
-    [PM_SQL_USE] = "UPDATE entry SET used = ?4, mark = ?5 WHERE kind = ?1 AND key = ?2 AND id = ?3",
-    [PM_SQL_REMOVE_ENTRY] = "DELETE FROM entry WHERE kind = ?1 AND key = ?2",
-    [PM_SQL_REMOVE_VALUE] = "DELETE FROM value WHERE id = ?1",
-    [PM_SQL_OLDEST] = "SELECT " ROW " FROM entry ORDER BY used LIMIT 256",
-    [PM_SQL_ALL] = "SELECT " ROW " FROM entry ORDER BY kind, key",
-    [PM_SQL_TOTAL] = "SELECT entries, bytes, made FROM total",
-    [PM_SQL_SET_TOTAL] = "UPDATE total SET entries = ?1, bytes = ?2",
-    [PM_SQL_SUM_UP] = SUM_UP,
-    [PM_SQL_SUM] = "SELECT kind, count(*), sum(size) FROM entry GROUP BY kind",
-    [PM_SQL_REMOVE_ORPHANS] = "DELETE FROM value WHERE id NOT IN (SELECT id FROM entry)",
-    [PM_SQL_CLEAR_ENTRIES] = "DELETE FROM entry",
-    [PM_SQL_CLEAR_VALUES] = "DELETE FROM value",
-    [PM_SQL_FREE_PAGES] = "PRAGMA freelist_count",
-    [PM_SQL_PAGES] = "PRAGMA page_count",
-    [PM_SQL_SHRINK] = "PRAGMA incremental_vacuum",
-    [PM_SQL_CHECK] = "PRAGMA quick_check(1)",
-};
+#define TEXT(name, text) text,
+static const char *const texts[] = {PM_DISK_STATEMENTS(TEXT)};
 
 /* ---- waiting ---- */
 

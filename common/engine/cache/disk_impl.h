@@ -28,34 +28,42 @@ typedef struct pm_disk_total {
     int64_t made; /* when the database was made: tells it from the one that takes its place */
 } pm_disk_total;
 
-typedef enum pm_disk_sql {
-    PM_SQL_BEGIN_READ,
-    PM_SQL_BEGIN_WRITE,
-    PM_SQL_COMMIT,
-    PM_SQL_ROLLBACK,
-    PM_SQL_FIND,
-    PM_SQL_GET,
-    PM_SQL_NEXT,
-    PM_SQL_PUT_ENTRY,
-    PM_SQL_PUT_VALUE,
-    PM_SQL_USE,
-    PM_SQL_REMOVE_ENTRY,
-    PM_SQL_REMOVE_VALUE,
-    PM_SQL_OLDEST,
-    PM_SQL_ALL,
-    PM_SQL_TOTAL,
-    PM_SQL_SET_TOTAL,
-    PM_SQL_SUM_UP,
-    PM_SQL_SUM,
-    PM_SQL_REMOVE_ORPHANS,
-    PM_SQL_CLEAR_ENTRIES,
-    PM_SQL_CLEAR_VALUES,
-    PM_SQL_FREE_PAGES,
-    PM_SQL_PAGES,
-    PM_SQL_SHRINK,
-    PM_SQL_CHECK,
-    PM_SQL_COUNT
-} pm_disk_sql;
+#define PM_DISK_ROW "kind, key, id, size, used, mark"
+#define PM_DISK_ROW_AND_VALUE                                                                                          \
+    "SELECT e.kind, e.key, e.id, e.size, e.used, e.mark, v.digest, v.bytes FROM entry e LEFT JOIN value v ON v.id = "  \
+    "e.id "
+
+/* Each statement, and its text. */
+#define PM_DISK_STATEMENTS(X)                                                                                          \
+    X(BEGIN_READ, "BEGIN")                                                                                             \
+    X(BEGIN_WRITE, "BEGIN IMMEDIATE")                                                                                  \
+    X(COMMIT, "COMMIT")                                                                                                \
+    X(ROLLBACK, "ROLLBACK")                                                                                            \
+    X(FIND, "SELECT " PM_DISK_ROW " FROM entry WHERE kind = ?1 AND key = ?2")                                          \
+    X(GET, PM_DISK_ROW_AND_VALUE "WHERE e.kind = ?1 AND e.key = ?2")                                                   \
+    X(NEXT, PM_DISK_ROW_AND_VALUE "WHERE (e.kind, e.key) > (?1, ?2) ORDER BY e.kind, e.key LIMIT 1")                   \
+    X(PUT_ENTRY, "INSERT INTO entry(" PM_DISK_ROW ") VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                                  \
+    X(PUT_VALUE, "INSERT INTO value(digest, bytes) VALUES(?1, ?2)")                                                    \
+    X(USE, "UPDATE entry SET used = ?4, mark = ?5 WHERE kind = ?1 AND key = ?2 AND id = ?3")                           \
+    X(REMOVE_ENTRY, "DELETE FROM entry WHERE kind = ?1 AND key = ?2")                                                  \
+    X(REMOVE_VALUE, "DELETE FROM value WHERE id = ?1")                                                                 \
+    X(OLDEST, "SELECT " PM_DISK_ROW " FROM entry ORDER BY used LIMIT 256")                                             \
+    X(ALL, "SELECT " PM_DISK_ROW " FROM entry ORDER BY kind, key")                                                     \
+    X(TOTAL, "SELECT entries, bytes, made FROM total")                                                                 \
+    X(SET_TOTAL, "UPDATE total SET entries = ?1, bytes = ?2")                                                          \
+    X(SUM_UP,                                                                                                          \
+      "UPDATE total SET entries = (SELECT count(*) FROM entry), bytes = (SELECT coalesce(sum(size), 0) FROM entry)")   \
+    X(SUM, "SELECT kind, count(*), sum(size) FROM entry GROUP BY kind")                                                \
+    X(REMOVE_ORPHANS, "DELETE FROM value WHERE id NOT IN (SELECT id FROM entry)")                                      \
+    X(CLEAR_ENTRIES, "DELETE FROM entry")                                                                              \
+    X(CLEAR_VALUES, "DELETE FROM value")                                                                               \
+    X(FREE_PAGES, "PRAGMA freelist_count")                                                                             \
+    X(PAGES, "PRAGMA page_count")                                                                                      \
+    X(SHRINK, "PRAGMA incremental_vacuum")                                                                             \
+    X(CHECK, "PRAGMA quick_check(1)")
+
+#define PM_DISK_NUMBER(name, text) PM_SQL_##name,
+typedef enum pm_disk_sql { PM_DISK_STATEMENTS(PM_DISK_NUMBER) PM_SQL_COUNT } pm_disk_sql;
 
 /* Calls of one sort that have failed fail at once until then. */
 typedef struct pm_disk_pause {

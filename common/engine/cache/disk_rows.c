@@ -8,8 +8,6 @@
 #define HOLD_SECONDS 0.1
 #define MOST_TRIES 3
 
-/* ---- statements ---- */
-
 int pmi_disk_step(pm_disk *disk, pm_disk_sql which) {
     sqlite3_stmt *s;
     PM_TRY(pmi_disk_statement(disk, which, &s));

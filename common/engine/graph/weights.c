@@ -272,8 +272,6 @@ void pmi_terms_subtract(pm_terms *terms, const pm_graph *graph, const double *th
 
 /* ---- graphs whose rows are normalized ---- */
 
-/* ---- numbering ----------------------------------------------------------------------------------------- */
-
 /* Edges by row, and rows by what they hold. */
 typedef struct rows {
     uint32_t n;       /* rows */

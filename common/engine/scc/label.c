@@ -6,8 +6,6 @@
 #include "base/clock.h"
 #include "base/random.h"
 
-/* ---- independent parts ---- */
-
 /* A growable list of numbers. */
 typedef struct pm_numbers {
     uint32_t *list;
