@@ -6,7 +6,7 @@
 
 #include "units/in_flight.h"
 #include "units/job_state.h"
-#include "units/workers.h"
+#include "units/producer.h"
 
 /* Between sweeps: at least, at most, and as many times what the last one took. */
 #define MIN_SWEEP 1.0

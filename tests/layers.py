@@ -10,8 +10,8 @@ ROLES = ["producer", "worker", "collector"]
 # What the program may call of the libraries, beside base/: the heads of their concerns.
 ENTRIES = """phasemill.h model/model.h graph/graph.h graph/write.h examples/models.h eval/moments.h eval/density.h cache/disk.h
     codec/envelope.h trace/codec.h wire/message.h wire/units.h wire/seal.h redis/manifest.h kafka/reader.h config/settings.h
-    units/dead_letters.h units/in_flight.h units/job_state.h units/probe.h units/producer.h units/workers.h
-    producer/choice.h producer/submit.h worker/worker.h worker/health.h collector/collect.h collector/watch.h""".split()
+    units/dead_letters.h units/in_flight.h units/job_state.h units/probe.h units/producer.h
+    producer/submit.h worker/worker.h worker/health.h collector/collect.h collector/watch.h""".split()
 
 
 def includes(path):

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "worker/limits.h"
+#include "base/machine.h"
 #include "worker/state.h"
 
 #define BEAT_SECONDS 2.0

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/limits.h"
+#include "base/machine.h"
 
 /* Freed memory goes back to the system after units that took so much more than there was. */
 #define TRIM_BYTES ((size_t)32 << 20)

@@ -1,8 +1,8 @@
 #include <string.h>
 
+#include "base/machine.h"
 #include "redis/manifest.h"
 #include "worker/child.h"
-#include "worker/limits.h"
 
 /* One slice under work: the request's arrays, and the results'. */
 typedef struct slice {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "worker/limits.h"
+#include "base/machine.h"
 
 /* A child that dies without having been given a unit is replaced after a wait that doubles between these. */
 #define MIN_SPAWN 0.1

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/dumps.h"
+#include "base/machine.h"
 #include "base/mem.h"
 
 typedef enum spawner_verb { ORDER_SPAWN, ORDER_KILL } spawner_verb;

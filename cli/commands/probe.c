@@ -7,7 +7,7 @@
 #include "support/cluster.h"
 #include "support/json_writer.h"
 #include "units/probe.h"
-#include "units/workers.h"
+#include "units/producer.h"
 
 typedef struct probe_options {
     size_t units, bytes, timeout;

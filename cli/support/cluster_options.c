@@ -6,7 +6,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "base/dumps.h"
+#include "base/machine.h"
 #include "support/cluster.h"
 
 #define MAX_SETTINGS 40

@@ -2,8 +2,8 @@
 
 #include "base/machine.h"
 #include "eval/density.h"
-#include "producer/choice.h"
-#include "units/workers.h"
+#include "producer/submit.h"
+#include "units/producer.h"
 
 static const pm_log *log_of(const cli_job *job) {
     return &job->cluster.console.log;

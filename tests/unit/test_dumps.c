@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/dumps.h"
+#include "base/machine.h"
 
 /* Exit status of a process that runs `child`. */
 static int run(int (*child)(void)) {

@@ -3,8 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/machine.h"
 #include "bench_child.h"
-#include "worker/limits.h"
 
 #define MB ((size_t)1 << 20)
 

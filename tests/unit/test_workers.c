@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "redis_fixture.h"
-#include "units/workers.h"
+#include "units/producer.h"
 
 Test(workers, are_counted_and_awaited_within_the_deadline) {
     redis_fixture d;

@@ -87,11 +87,6 @@ pm_status pmi_redis_see_existing(void *ctx, size_t i, const redisReply *reply, p
 typedef pm_status (*pm_redis_ask)(void *ctx, size_t i, pm_error *err);
 pm_status pmi_redis_batches(pm_redis *r, size_t n, pm_redis_ask ask, pm_redis_visit visit, void *ctx, pm_error *err);
 
-/* TLS (redis/redis_tls.c): prepares and checks what options ask for; starts it on a connected context. */
-pm_status pmi_redis_tls_open(pm_redis *r, pm_error *err);
-pm_status pmi_redis_tls_start(pm_redis *r, pm_error *err);
-void pmi_redis_tls_close(pm_redis *r);
-
 /* No Redis value is larger. */
 #define PM_REDIS_VALUE ((size_t)1 << 20)
 

@@ -36,6 +36,11 @@ pm_status pmi_producer_mend_topics(pm_producer *p, pm_error *err);
 /* Waits out `what` ("Redis"), for the producer's patience and never beyond its deadline. */
 pm_retry pmi_producer_retry(pm_producer *p, const char *what);
 
+/* Live workers and their slots. */
+pm_status pmi_count_workers(pm_redis *r, size_t *workers, size_t *slots, pm_error *err);
+/* The same; without any, waits for one at most PM_WORKER_WAIT (Redis may have been emptied), by the deadline. */
+pm_status pmi_wait_for_workers(pm_producer *producer, size_t *workers, size_t *slots, pm_error *err);
+
 /* ---- deliveries under way: what the sender's reports are written to ---- */
 
 /* How long Kafka may take to accept one message before it is sent again. */

@@ -1,5 +1,7 @@
 #include "base/machine.h"
+#include "base/mem.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
@@ -8,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -291,4 +294,94 @@ size_t pmi_default_memory(void) {
     double bytes = fmin(fmin(physical, group == UINT64_MAX ? HUGE_VAL : (double)group),
                         fmin(resource_limit(RLIMIT_AS), resource_limit(RLIMIT_DATA)));
     return bytes < (double)(SIZE_MAX / 2) ? (size_t)(bytes / 5 * 4) : SIZE_MAX / 2;
+}
+
+/* ---- processes ---- */
+
+/* Number `which` (from 0) of /proc/PID/statm, in bytes: 1 is what is resident, 5 data and stack. */
+static size_t statm(const char *process, int which) {
+    char path[64], text[256];
+    int n = snprintf(path, sizeof path, "/proc/%s/statm", process);
+    if (n < 0 || (size_t)n >= sizeof path || !read_text(NULL, path, text, sizeof text)) {
+        return 0;
+    }
+    char *at = text;
+    unsigned long long pages = 0;
+    for (int i = 0; i <= which; i++) {
+        pages = strtoull(at, &at, 10);
+    }
+    size_t bytes;
+    return pmi_mul((size_t)pages, (size_t)sysconf(_SC_PAGESIZE), &bytes) ? bytes : 0;
+}
+
+size_t pmi_data_bytes(void) {
+    return statm("self", 5);
+}
+
+double pmi_cpu_seconds(pid_t pid) {
+    char path[64], text[1024];
+    int n = snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    if (n < 0 || (size_t)n >= sizeof path || !read_text(NULL, path, text, sizeof text)) {
+        return 0;
+    }
+    char *at = strrchr(text, ')'); /* behind a name that may hold anything */
+    unsigned long long user = 0, kernel = 0;
+    if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &kernel) != 2) {
+        return 0;
+    }
+    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
+size_t pmi_resident_bytes(pid_t pid) {
+    char process[24];
+    int n = snprintf(process, sizeof process, "%d", (int)pid);
+    return n > 0 && (size_t)n < sizeof process ? statm(process, 1) : 0;
+}
+
+pm_status pmi_limit_data(size_t bytes, pm_error *err) {
+    struct rlimit limit;
+    size_t max;
+    if (getrlimit(RLIMIT_DATA, &limit) != 0) {
+        return pmi_fail(err, PM_EOSERR, "cannot read the limit on memory: %s", strerror(errno));
+    }
+    bool is_limited = bytes > 0 && pmi_add(pmi_data_bytes(), bytes, &max);
+    limit.rlim_cur = is_limited && (limit.rlim_max == RLIM_INFINITY || max < limit.rlim_max) ? max : limit.rlim_max;
+    if (setrlimit(RLIMIT_DATA, &limit) != 0) {
+        return pmi_fail(err, PM_EOSERR, "cannot limit the memory of a unit to %zu bytes more: %s", bytes,
+                        strerror(errno));
+    }
+    return PM_OK;
+}
+
+pm_status pmi_forbid_dumps(pm_error *err) {
+    const struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+        return pmi_fail(err, PM_EOSERR, "core files, which would hold secrets, cannot be forbidden: %s",
+                        strerror(errno));
+    }
+    return PM_OK;
+}
+
+static bool write_text(const char *path, const char *text) {
+    size_t n = strlen(text);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool is_written = fd >= 0 && write(fd, text, n) == (ssize_t)n;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is_written;
+}
+
+/* The kernel gives the files in /proc of a process without dumps to root. */
+bool pmi_write_own_proc(const char *name, const char *text) {
+    char path[64];
+    int n = snprintf(path, sizeof path, "/proc/self/%s", name);
+    bool is_named = n > 0 && (size_t)n < sizeof path;
+    bool is_written = is_named && write_text(path, text);
+    if (is_named && !is_written && errno == EACCES && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0) {
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        is_written = write_text(path, text);
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
+    return is_written;
 }
