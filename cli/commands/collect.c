@@ -36,9 +36,7 @@ static pm_status collect(cli_job *job, pm_error *err) {
     PM_THEN(st, cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err));
     PM_THEN(st, cli_job_collect(job, reader, err));
     PM_THEN(st, cli_job_evaluate_anywhere(job, reader, err));
-    if (reader != NULL) {
-        pmi_reader_close(reader);
-    }
+    pmi_reader_close(reader);
     PM_TRY(st);
     return cli_job_write(job, err);
 }

@@ -28,9 +28,7 @@ static pm_status submit_and_wait(cli_job *job, pm_error *err) {
     PM_THEN(st, cli_cluster_open_reader(&job->cluster, PM_TOPIC_EVENTS, false, &reader, err));
     PM_THEN(st, cli_job_submit(job, &report, err));
     PM_THEN(st, cli_job_wait(job, reader, err));
-    if (reader != NULL) {
-        pmi_reader_close(reader);
-    }
+    pmi_reader_close(reader);
     cli_console_clear(&job->cluster.console);
     PM_TRY(st);
     return show_id(job, err);

@@ -80,9 +80,7 @@ static void close_producer(cli_cluster *c, pm_status st, const pm_error *err) {
 
 static void close_store(cli_cluster *c) {
     pmi_traces_close(&c->traces);
-    if (c->disk != NULL) {
-        pmi_disk_close(c->disk);
-    }
+    pmi_disk_close(c->disk);
     if (c->redis != NULL) {
         pmi_redis_close(c->redis);
     }

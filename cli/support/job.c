@@ -192,7 +192,8 @@ void cli_job_model_options(const cli_job *job, pm_model_options *out) {
     out->log = log_of(job);
 }
 
-pm_status cli_job_split(cli_job *job, pm_error *err) {
+/* Unless that is done. */
+static pm_status split(cli_job *job, pm_error *err) {
     if (job->analysis.graph != NULL) {
         return PM_OK;
     }
@@ -211,7 +212,7 @@ pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err) {
         PM_TRY(pmi_density_wants_traces(job->graph, &job->request, &wants_traces, err));
     }
     options.densities_only = !wants_traces;
-    PM_TRY(cli_job_split(job, err));
+    PM_TRY(split(job, err));
     const pm_trace_source opened = {.disk = job->cluster.disk}; /* a database is opened once in a process */
     pm_status st = pmi_model_of(&job->analysis, opened.disk != NULL ? &opened : NULL, &options, &job->model,
                                 &job->result.model, err);
@@ -296,7 +297,7 @@ pm_status cli_job_need_workers(cli_job *job, pm_error *err) {
 }
 
 pm_status cli_job_classify(cli_job *job, pm_error *err) {
-    PM_TRY(cli_job_split(job, err));
+    PM_TRY(split(job, err));
     pm_status st = pmi_analysis_classify(&job->analysis, (unsigned)job->options.threads, log_of(job), err);
     return cli_name_graph(st, job->options.graph, err);
 }
@@ -370,9 +371,7 @@ pm_status cli_job_run_on_cluster(cli_job *job, pm_error *err) {
     PM_THEN(st, cli_job_submit(job, &report, err));
     PM_THEN(st, cli_job_collect(job, reader, err));
     PM_THEN(st, cli_job_evaluate_anywhere(job, reader, err));
-    if (reader != NULL) {
-        pmi_reader_close(reader);
-    }
+    pmi_reader_close(reader);
     return st;
 }
 
@@ -406,7 +405,7 @@ pm_status cli_job_choose(cli_job *job, size_t min_size, bool *chosen, pm_error *
     if (!cli_cluster_is_configured(&job->cluster) || pm_graph_n_vertices(job->graph) < min_size) {
         return PM_OK;
     }
-    PM_TRY(cli_job_split(job, err));
+    PM_TRY(split(job, err));
     if (pmi_choice_most_seconds(&job->analysis) / job->request.threads < PM_WORTH_ASKING_SECONDS) {
         return PM_OK;
     }

@@ -29,8 +29,6 @@ void cli_job_warn_kind(cli_job *job);                   /* of a graph that may b
 pm_status cli_job_evaluate(cli_job *job, pm_error *err);
 pm_status cli_job_write(cli_job *job, pm_error *err);
 
-/* Splits the graph, unless that is done. */
-pm_status cli_job_split(cli_job *job, pm_error *err);
 /* Makes the model on this machine. */
 pm_status cli_job_record(cli_job *job, bool on_threads, pm_error *err);
 

@@ -206,9 +206,7 @@ void cli_status_free(cli_status *status) {
 }
 
 void cli_status_source_close(cli_status_source *source) {
-    if (source->dead != NULL) {
-        pmi_reader_close(source->dead);
-    }
+    pmi_reader_close(source->dead);
     if (source->rk == NULL || pmi_kafka_destroy(source->rk, 0, DESTROY_SECONDS, &source->cluster->console.log)) {
         free(source->health);
     }

@@ -90,6 +90,42 @@ static pm_status check_options(const pm_redis_options *o, pm_error *err) {
     return PM_OK;
 }
 
+/* What was queued is gone. */
+static void disconnect(pm_redis *r) {
+    if (r->context != NULL) {
+        redisFree(r->context);
+        r->context = NULL;
+    }
+    r->n_queued = 0;
+}
+
+/* The context's fault as an error; closes the connection. */
+static pm_status broken(pm_redis *r, const char *doing, pm_error *err) {
+    int code = errno;
+    const redisContext *c = r->context;
+    const char *address = r->options.address, *words = c->err != 0 ? c->errstr : "for an unknown reason";
+    pm_status st;
+    if (c->err == REDIS_ERR_OOM) {
+        st = pmi_fail_memory(err, "talking to Redis", 0);
+    } else if (c->err == REDIS_ERR_IO && (code == EAGAIN || code == EWOULDBLOCK)) {
+        st = pmi_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: no answer within %.3g s%s", address, doing, r->patience,
+                      r->has_answered ? "" : CHECK);
+    } else if (c->err == REDIS_ERR_PROTOCOL) {
+        st = pmi_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: what answers there is no Redis: %s" CHECK, address, doing,
+                      words);
+    } else if (!r->has_answered) {
+        st = pmi_fail(
+            err, PM_EUNAVAILABLE,
+            "Redis at %s: %s: the connection was closed before any answer, as by a server that is no Redis, or "
+            "one that expects TLS: %s; check redis.address and redis.tls",
+            address, doing, words);
+    } else {
+        st = pmi_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: connection lost: %s", address, doing, words);
+    }
+    disconnect(r);
+    return st;
+}
+
 /* TLS, of hiredis since 1.0. Its contexts do not look at whom a certificate is for: OpenSSL is set up here. */
 #if defined(PM_HAVE_HIREDIS_SSL)
 
@@ -130,12 +166,12 @@ static pm_status tls_start(pm_redis *r, pm_error *err) {
     SSL *ssl = SSL_new(r->tls->context);
     if (ssl == NULL || (r->port != 0 && !expect_host(ssl, r->host))) {
         SSL_free(ssl);
-        pmi_redis_disconnect(r);
+        disconnect(r);
         return tls_error(r, "cannot be set up", err);
     }
     if (redisInitiateSSL(r->context, ssl) != REDIS_OK) {
         SSL_free(ssl);
-        return pmi_redis_broken(r, "TLS", err);
+        return broken(r, "TLS", err);
     }
     return PM_OK;
 }
@@ -189,7 +225,7 @@ pm_status pmi_redis_open(const pm_redis_options *options, const pm_log *log, pm_
 
 void pmi_redis_close(pm_redis *r) {
     if (r != NULL) {
-        pmi_redis_disconnect(r);
+        disconnect(r);
         tls_close(r);
         free(r->host);
         free(r->queued);
@@ -210,40 +246,6 @@ static struct timeval timeval_of(double seconds) {
         t.tv_usec = 1; /* zero would mean no limit */
     }
     return t;
-}
-
-void pmi_redis_disconnect(pm_redis *r) {
-    if (r->context != NULL) {
-        redisFree(r->context);
-        r->context = NULL;
-    }
-    r->n_queued = 0;
-}
-
-pm_status pmi_redis_broken(pm_redis *r, const char *doing, pm_error *err) {
-    int code = errno;
-    const redisContext *c = r->context;
-    const char *address = r->options.address, *words = c->err != 0 ? c->errstr : "for an unknown reason";
-    pm_status st;
-    if (c->err == REDIS_ERR_OOM) {
-        st = pmi_fail_memory(err, "talking to Redis", 0);
-    } else if (c->err == REDIS_ERR_IO && (code == EAGAIN || code == EWOULDBLOCK)) {
-        st = pmi_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: no answer within %.3g s%s", address, doing, r->patience,
-                      r->has_answered ? "" : CHECK);
-    } else if (c->err == REDIS_ERR_PROTOCOL) {
-        st = pmi_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: what answers there is no Redis: %s" CHECK, address, doing,
-                      words);
-    } else if (!r->has_answered) {
-        st = pmi_fail(
-            err, PM_EUNAVAILABLE,
-            "Redis at %s: %s: the connection was closed before any answer, as by a server that is no Redis, or "
-            "one that expects TLS: %s; check redis.address and redis.tls",
-            address, doing, words);
-    } else {
-        st = pmi_fail(err, PM_EUNAVAILABLE, "Redis at %s: %s: connection lost: %s", address, doing, words);
-    }
-    pmi_redis_disconnect(r);
-    return st;
 }
 
 /* ---- what replies mean ---- */
@@ -365,7 +367,7 @@ static double seconds_for(const pm_redis *r, double max, double grace) {
 }
 
 static pm_status time_is_over(pm_redis *r, const char *doing, pm_error *err) {
-    pmi_redis_disconnect(r);
+    disconnect(r);
     return pmi_fail(err, PM_ETEMPORARY, "Redis at %s: %s: time is over", r->options.address, doing);
 }
 
@@ -378,27 +380,28 @@ static pm_status limit_step(pm_redis *r, const char *doing, pm_error *err) {
     if (seconds != r->patience) {
         r->patience = seconds;
         if (redisSetTimeout(r->context, timeval_of(seconds)) != REDIS_OK) {
-            return pmi_redis_broken(r, doing, err);
+            return broken(r, doing, err);
         }
     }
     return PM_OK;
 }
 
 static pm_status crawls(pm_redis *r, const char *doing, double seconds, pm_error *err) {
-    pmi_redis_disconnect(r);
+    disconnect(r);
     return pmi_fail(err, PM_EUNAVAILABLE,
                     "Redis at %s: %s: no whole answer within %.3g s, though bytes of one came; check redis.address",
                     r->options.address, doing, seconds);
 }
 
 static pm_status too_long(pm_redis *r, const char *doing, pm_error *err) {
-    pmi_redis_disconnect(r);
+    disconnect(r);
     return pmi_fail(err, PM_EUNAVAILABLE,
                     "Redis at %s: %s: a list of %lld elements, expected at most %lld; check redis.address",
                     r->options.address, doing, r->replies.refused, MAX_ELEMENTS);
 }
 
-pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err) {
+/* The next reply; free with freeReplyObject. `doing` is named in errors, which close the connection. */
+static pm_status wait_for(pm_redis *r, const char *doing, redisReply **reply, pm_error *err) {
     int is_written = 0;
     bool is_fine = true;
     void *answer = NULL;
@@ -422,7 +425,7 @@ pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_
         }
     }
     if (st == PM_OK && !is_fine) {
-        st = r->replies.refused > 0 ? too_long(r, doing, err) : pmi_redis_broken(r, doing, err);
+        st = r->replies.refused > 0 ? too_long(r, doing, err) : broken(r, doing, err);
     }
     r->has_answered = r->has_answered || st == PM_OK;
     *reply = answer;
@@ -467,13 +470,13 @@ static pm_status make_context(pm_redis *r, pm_error *err) {
     if (r->context->err != 0) {
         pm_status st = pmi_fail(err, PM_EUNAVAILABLE, "cannot connect to Redis at %s: %s" CHECK, r->options.address,
                                 r->context->errstr);
-        pmi_redis_disconnect(r);
+        disconnect(r);
         return st;
     }
     bound_lists(r);
     if (redisSetTimeout(r->context, timeval_of(r->patience)) != REDIS_OK ||
         (r->port != 0 && redisEnableKeepAlive(r->context) != REDIS_OK)) {
-        return pmi_redis_broken(r, "connecting", err);
+        return broken(r, "connecting", err);
     }
     return r->tls != NULL ? tls_start(r, err) : PM_OK;
 }
@@ -492,7 +495,7 @@ static pm_status append(pm_redis *r, const pm_span *argv, size_t argc, pm_error 
         sizes[i] = argv[i].size;
     }
     if (redisAppendCommandArgv(r->context, (int)argc, texts, sizes) != REDIS_OK) {
-        pmi_redis_disconnect(r);
+        disconnect(r);
         return pmi_fail_memory(err, "a command for Redis", argc * sizeof *argv);
     }
     return PM_OK;
@@ -503,7 +506,7 @@ static pm_status exchange(pm_redis *r, const pm_span *argv, size_t argc, pm_erro
     redisReply *reply = NULL;
     name_of(&argv[0], &r->current);
     PM_TRY(append(r, argv, argc, err));
-    PM_TRY(pmi_redis_wait(r, r->current.text, &reply, err));
+    PM_TRY(wait_for(r, r->current.text, &reply, err));
     pm_status st = pmi_redis_reply_status(r, reply, err);
     freeReplyObject(reply);
     return st;
@@ -527,7 +530,7 @@ pm_status pmi_redis_connect(pm_redis *r, pm_error *err) {
     PM_TRY(make_context(r, err));
     pm_status st = introduce(r, err);
     if (st != PM_OK) {
-        pmi_redis_disconnect(r); /* never a connection that is not who it should be, or elsewhere */
+        disconnect(r); /* never a connection that is not who it should be, or elsewhere */
     }
     return st;
 }
@@ -546,7 +549,7 @@ pm_status pmi_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_erro
     }
     PM_TRY(st);
     if (!pmi_reserve((void **)&r->queued, &r->capacity, r->n_queued + 1, sizeof *r->queued)) {
-        pmi_redis_disconnect(r);
+        disconnect(r);
         return pmi_fail_memory(err, "a pipeline of Redis", r->n_queued * sizeof *r->queued);
     }
     PM_TRY(append(r, argv, argc, err));
@@ -556,7 +559,7 @@ pm_status pmi_redis_queue(pm_redis *r, const pm_span *argv, size_t argc, pm_erro
 
 void pmi_redis_abandon(pm_redis *r) {
     if (r->n_queued > 0) {
-        pmi_redis_disconnect(r);
+        disconnect(r);
     }
 }
 
@@ -578,7 +581,7 @@ static pm_status flush_from(pm_redis *r, size_t from, pm_redis_visit visit, void
         char doing[96] = "";
         r->current = r->queued[i];
         (void)snprintf(doing, sizeof doing, "%s (command %zu of %zu sent together)", r->current.text, i + 1, n);
-        PM_TRY(pmi_redis_wait(r, n == 1 ? r->current.text : doing, &reply, err));
+        PM_TRY(wait_for(r, n == 1 ? r->current.text : doing, &reply, err));
         if (first == PM_OK) {
             first = visit(ctx, from + i, reply, err);
         }
@@ -611,7 +614,7 @@ pm_status pmi_redis_call(pm_redis *r, const pm_span *argv, size_t argc, redisRep
     }
     PM_TRY(pmi_redis_queue(r, argv, argc, err));
     r->current = r->queued[0];
-    PM_TRY(pmi_redis_wait(r, r->current.text, reply, err));
+    PM_TRY(wait_for(r, r->current.text, reply, err));
     r->n_queued = 0;
     pm_status st = pmi_redis_reply_status(r, *reply, err);
     if (st != PM_OK) {

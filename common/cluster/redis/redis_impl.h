@@ -40,15 +40,6 @@ struct pm_redis {
 
 /* Connects and says who we are, unless connected. */
 pm_status pmi_redis_connect(pm_redis *r, pm_error *err);
-/* Closes the connection; what was queued is gone. */
-void pmi_redis_disconnect(pm_redis *r);
-
-/* The context's fault as an error; closes the connection. */
-pm_status pmi_redis_broken(pm_redis *r, const char *doing, pm_error *err);
-
-/* The next reply; free with freeReplyObject. `doing` is named in errors, which close the connection. */
-pm_status pmi_redis_wait(pm_redis *r, const char *doing, redisReply **reply, pm_error *err);
-
 /* ---- commands ---- */
 
 /* One command: pmi_redis_queue or pmi_redis_call of the words that follow. */

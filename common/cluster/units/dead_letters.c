@@ -327,8 +327,6 @@ pm_status pmi_letters_drop(pm_letter_post *post, const pm_letter *const *letters
 }
 
 void pmi_letter_post_close(pm_letter_post *post) {
-    if (post->sender != NULL) {
-        pmi_sender_close(post->sender);
-    }
+    pmi_sender_close(post->sender);
     free(post->sent.items);
 }

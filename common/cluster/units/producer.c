@@ -75,9 +75,7 @@ pm_retry pmi_producer_retry(pm_producer *p, const char *what) {
 
 void pmi_producer_close(pm_producer *p) {
     pmi_outage_end(&p->outage, p->log);
-    if (p->sender != NULL) {
-        pmi_sender_close(p->sender);
-    }
+    pmi_sender_close(p->sender);
     if (p->deliveries != NULL) {
         free(p->deliveries->items);
     }

@@ -113,7 +113,8 @@ static void add_product(accumulator *a, double c, double x) {
     add(a, fma(p, q, -product), i + j);
 }
 
-int pmi_exact_dot_scaled(const double *coef, size_t n, const double *x, double *high, double *low) {
+/* The sum, of any size, is 2^s (*high + *low) for the s that is returned. */
+static int dot_scaled(const double *coef, size_t n, const double *x, double *high, double *low) {
     accumulator a;
     int scale, low_scale;
     memset(&a, 0, sizeof a);
@@ -130,7 +131,7 @@ int pmi_exact_dot_scaled(const double *coef, size_t n, const double *x, double *
 
 void pmi_exact_dot(const double *coef, size_t n, const double *x, double *high, double *low) {
     double sum, rest;
-    int scale = pmi_exact_dot_scaled(coef, n, x, &sum, &rest);
+    int scale = dot_scaled(coef, n, x, &sum, &rest);
     *high = ldexp(sum, scale);
     *low = isfinite(*high) ? ldexp(rest, scale) : 0.0;
 }
@@ -169,7 +170,7 @@ pm_wide pmi_exact_dot_wide(const double *coef, size_t n, const double *x) {
     if (fits_pair(coef, n, x, &high, &low)) {
         return low == 0.0 ? pmi_wide_of(high) : pmi_wide_sum(pmi_wide_of(high), pmi_wide_of(low));
     }
-    int scale = pmi_exact_dot_scaled(coef, n, x, &high, &low);
+    int scale = dot_scaled(coef, n, x, &high, &low);
     pm_wide unit = pmi_wide_of(ldexp(1.0, scale % 512));
     unit.limb += scale / 512;
     return pmi_wide_multiply(pmi_wide_add(pmi_wide_of(high), pmi_wide_of(low)), unit);

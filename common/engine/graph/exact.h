@@ -12,9 +12,6 @@
  * the doubles. */
 void pmi_exact_dot(const double *coef, size_t n, const double *x, double *high, double *low);
 
-/* The same sum, of any size, is 2^s (*high + *low) for the s that is returned. */
-int pmi_exact_dot_scaled(const double *coef, size_t n, const double *x, double *high, double *low);
-
 /* The same sum as a wide number. */
 pm_wide pmi_exact_dot_wide(const double *coef, size_t n, const double *x);
 

@@ -82,7 +82,8 @@ static int by_value(const void *a, const void *b) {
     return (x->vertex > y->vertex) - (x->vertex < y->vertex);
 }
 
-pm_status pmi_cells_split(pm_cells *cells, uint32_t cell, const uint64_t *value, pm_error *err) {
+/* By the values of its vertices, ascending. */
+static pm_status split_by_value(pm_cells *cells, uint32_t cell, const uint64_t *value, pm_error *err) {
     uint32_t size = cells->size[cell];
     valued *sorted;
     PM_TRY(PM_NEW(&sorted, size, "splitting a cell of states", err));
@@ -389,7 +390,7 @@ pm_status pmi_cells_look_around(const pm_digraph *g, pm_cells *cells, uint32_t c
         value[cells->vertex[at]] = look(&s, cells->vertex[at], limit);
         *splits = *splits || value[cells->vertex[at]] != value[cells->vertex[cell]];
     }
-    pm_status st = *splits ? pmi_cells_split(cells, cell, value, err) : PM_OK;
+    pm_status st = *splits ? split_by_value(cells, cell, value, err) : PM_OK;
     free(s.seen);
     free(value);
     return st;

@@ -21,9 +21,6 @@ void pmi_cells_free(pm_cells *cells); /* zeroes it; all-zero is valid */
 /* Takes vertex v out of its cell, into a cell of its own in front of the others. */
 void pmi_cells_individualise(pm_cells *cells, uint32_t v);
 
-/* Splits a cell by the values of its vertices, ascending. `value` has one for each vertex. */
-pm_status pmi_cells_split(pm_cells *cells, uint32_t cell, const uint64_t *value, pm_error *err);
-
 /* The coarsest equitable refinement (Hopcroft 1971, Paige and Tarjan 1987), O(m log n). The order of the cells never
  * depends on the names of vertices. `changed`: the cell that differs from an equitable partition, or PM_NONE: any may.
  */
