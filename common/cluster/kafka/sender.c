@@ -265,6 +265,8 @@ rd_kafka_headers_t *pmi_headers_new(const pm_digest id, const char *type, const 
     return h;
 }
 
+#define MAX_HEADERS 24 /* of a unit: so that what somebody else has sent finds room beside ours */
+
 static bool is_of_death(const char *name) {
     static const char *const added[] = {"phasemill-attempts", "phasemill-attempt", "phasemill-scc"};
     for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
@@ -280,6 +282,7 @@ rd_kafka_headers_t *pmi_headers_of_unit(const rd_kafka_headers_t *headers) {
     const char *name;
     const void *value;
     size_t size, n = headers != NULL ? rd_kafka_header_cnt(headers) : 0;
+    n = n < MAX_HEADERS ? n : MAX_HEADERS;
     for (size_t i = 0; i < n && rd_kafka_header_get_all(headers, i, &name, &value, &size) == 0; i++) {
         if (!is_of_death(name)) {
             pmi_headers_add(out, name, (pm_span){value, value != NULL ? size : 0});

@@ -41,7 +41,7 @@ pm_status pmi_sender_flush(pm_sender *s, double seconds, pm_error *err);
 rd_kafka_headers_t *pmi_headers_new(const pm_digest id, const char *type, const char *source, double time);
 void pmi_headers_add(rd_kafka_headers_t *h, const char *name, pm_span value);
 void pmi_headers_add_digest(rd_kafka_headers_t *h, const char *name, const pm_digest digest);
-/* Those of a unit, without what was added when it became a dead letter. `headers` may be NULL. */
+/* Those of a unit, 24 at most, without what was added when it became a dead letter. `headers` may be NULL. */
 rd_kafka_headers_t *pmi_headers_of_unit(const rd_kafka_headers_t *headers);
 
 /* On units: where their jobs are, so that a worker with another Redis notices. */
