@@ -268,3 +268,44 @@ Test(adjoint, fewer_vectors_than_steps) {
     check_within(5000000, example("erlang", (int64_t[]){1000}), 3, 5, 400);
     check_within(20000000, example("tandem", (int64_t[]){12, 12}), 9, 5, 30);
 }
+
+/* Whole times that no integer holds are refused. */
+Test(adjoint, steps_without_end) {
+    model_fixture f = model_fixture_of(parse(normalized), model_fixture_isa());
+    const double theta[] = {1, 2}, times[] = {1e20, 1e308}, ones[] = {1, 1};
+    double vjp[2], pdf[2];
+    pm_error err;
+    for (size_t i = 0; i < 2; i++) {
+        pm_cotangents cotangents = {.pdf = ones};
+        pm_request r = {
+            .n_theta = 1, .theta = theta, .n_times = 1, .times = times + i, .cotangents = &cotangents, .threads = 1};
+        cr_assert_eq(pm_evaluate(&f.model, &r, &(pm_result){.vjp = vjp}, &err), PM_EDATA);
+        cr_assert_not_null(strstr(err.text, "theta row 0: the derivatives of its densities"), "%s", err.text);
+        r.cotangents = NULL;
+        r.pdf = true;
+        cr_assert_eq(pm_evaluate(&f.model, &r, &(pm_result){.pdf = pdf}, &err), PM_OK, "%s", err.text);
+        cr_assert_eq(pdf[0], 0);
+    }
+    model_fixture_free(&f);
+}
+
+/* Where no rate is above zero, the density still grows with one. */
+Test(adjoint, no_rates) {
+    pm_model_options options;
+    pm_graph *g = parse(one_step);
+    pm_model *model;
+    pm_error err;
+    const double theta = 0, time = 3, one = 1;
+    double vjp;
+    pm_model_options_default(&options);
+    options.use_cache = false;
+    options.defective = true;
+    cr_assert_eq(pm_model_new(g, &options, &model, NULL, &err), PM_OK, "%s", err.text);
+    pm_cotangents cotangents = {.pdf = &one};
+    pm_request r = {
+        .n_theta = 1, .theta = &theta, .n_times = 1, .times = &time, .cotangents = &cotangents, .threads = 1};
+    cr_assert_eq(pm_evaluate(model, &r, &(pm_result){.vjp = &vjp}, &err), PM_OK, "%s", err.text);
+    cr_assert(fabs(vjp - 1) < 1e-14, "%.17g", vjp);
+    pm_model_free(model);
+    pm_graph_free(g);
+}

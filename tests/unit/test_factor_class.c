@@ -52,15 +52,14 @@ static void evaluate_all(const pm_model *m, const double *theta, unsigned lanes,
     cr_assert_eq(pm_evaluate(m, &r, &result, &err), PM_OK, "%s", err.text);
 }
 
-static size_t plain_bytes(const pm_model *m) {
+static size_t plain_bytes(const pm_model *m, const pm_request *request) {
     const pm_moments_context context = {.graph = m->analysis.graph,
                                         .split = &m->analysis.split,
                                         .program = &m->program,
                                         .isa = m->isa,
                                         .memory = m->memory};
-    const pm_request request = {.n_theta = ROWS, .n_moments = MOMENTS, .gradient = true, .covariance = true};
     const pm_program *p = &m->program;
-    return pmi_moments_lane_bytes(&context, &request) - sizeof(double) * (p->class_u + p->class_l + 2 * p->class_rows);
+    return pmi_moments_lane_bytes(&context, request) - sizeof(double) * (p->class_u + p->class_l + 2 * p->class_rows);
 }
 
 /* Every SCC is in the order of its class: what the factors are made of is the same. */
@@ -91,6 +90,7 @@ Test(factor_class, results_are_the_same_bits_however_factors_are_had) {
     pm_model *m = model_of(graph);
     static outcome first, other;
     double theta[ROWS * PARAMS];
+    const pm_request request = {.n_theta = ROWS, .n_moments = MOMENTS, .gradient = true, .covariance = true};
     size_t memory = m->memory;
     fill_theta(theta);
     cr_assert_gt(m->program.n_classes, 3);
@@ -100,7 +100,7 @@ Test(factor_class, results_are_the_same_bits_however_factors_are_had) {
     for (int i = 0; i < 3; i++) {
         for (unsigned threads = 1; threads <= 3; threads += 2) {
             for (int shares = 0; shares < 2; shares++) {
-                m->memory = shares == 1 ? memory : plain_bytes(m) * lanes[i] * threads;
+                m->memory = shares == 1 ? memory : plain_bytes(m, &request) * lanes[i] * threads;
                 evaluate_all(m, theta, lanes[i], threads, &other);
                 cr_expect_eq(memcmp(&first, &other, sizeof first), 0, "%u lanes, %u threads, shared: %d", lanes[i],
                              threads, shares);
@@ -176,6 +176,34 @@ static void check_copies(int odd, bool all_leave) {
     cr_assert_eq(pm_evaluate(m, &r, &result, &err), PM_OK, "%s", err.text);
     double variance = moments[1] - moments[0] * moments[0];
     cr_expect(fabs(variance - covariance) <= 1e-14 * moments[1], "%.17g, %.17g", variance, covariance);
+    pm_model_free(m);
+    pm_graph_free(graph);
+}
+
+/* Factors of one row of theta are not taken for those of the next. Moments of rate theta are those of 1 by theta^k. */
+Test(factor_class, each_row_has_factors_of_its_own) {
+    enum { B = 3 };
+    pm_graph *graph = copies(NONE, true);
+    pm_model *m = model_of(graph);
+    const double theta[B] = {1, 2, 5};
+    size_t memory = m->memory;
+    cr_assert_eq(m->program.n_classes, 1, "%u classes", m->program.n_classes);
+    for (int i = 0; i < 2; i++) {
+        double moments[2 * B], gradient[2 * B];
+        pm_request r = {.n_theta = B, .theta = theta, .n_moments = 2, .gradient = true, .threads = 1, .lanes = 1};
+        pm_result result = {.moments = moments, .moments_gradient = gradient};
+        pm_error err = {0};
+        m->memory = i == 0 ? memory : plain_bytes(m, &r);
+        cr_assert_eq(pm_evaluate(m, &r, &result, &err), PM_OK, "%s", err.text);
+        for (int k = 0; k < 2 * B; k++) {
+            int order = k % 2 + 1;
+            double want = moments[k % 2] / pow(theta[k / 2], order), slope = -order * want / theta[k / 2];
+            cr_expect(fabs(moments[k] - want) <= 1e-13 * want, "moment %d of row %d: %.17g, expected %.17g", order,
+                      k / 2, moments[k], want);
+            cr_expect(fabs(gradient[k] - slope) <= 1e-11 * -slope, "row %d: %.17g, expected %.17g", k / 2, gradient[k],
+                      slope);
+        }
+    }
     pm_model_free(m);
     pm_graph_free(graph);
 }

@@ -79,6 +79,23 @@ Test(loglik, rows_fail_alone) {
     model_fixture_free(&f);
 }
 
+/* A count that leaves the doubles when it is divided by a small likelihood fails its row alone. */
+Test(loglik, counts_beyond_the_doubles) {
+    model_fixture f = model_of(exponential);
+    pm_data *data = data_of(1, (double[]){1}, NULL, (double[]){1e200});
+    double theta[] = {1, 600, 2}, loglik[3], gradient[3];
+    pm_status status[3];
+    pm_error err;
+    pm_loglik_result result = {.loglik = loglik, .gradient = gradient, .status = status};
+    pm_loglik_request request = {.n_theta = 3, .theta = theta, .threads = 1};
+    cr_assert_eq(pm_loglik(&f.model, data, &request, &result, &err), PM_OK, "%s", err.text);
+    cr_assert(status[0] == PM_OK && status[1] == PM_EDATA && status[2] == PM_OK);
+    f.model.memory = 10;
+    cr_assert_eq(pm_loglik(&f.model, data, &request, &result, &err), PM_EOSERR);
+    pm_data_free(data);
+    model_fixture_free(&f);
+}
+
 /* Many more numbers than one pass has room for. */
 Test(loglik, passes) {
     enum { B = 500, N = 6000 };
@@ -194,7 +211,8 @@ Test(loglik, files) {
                {"time\n1\n\n2\n", "line 3, column 1 (time)"},
                {"time,count\n1,\n", "line 2, column 2 (count)"},
                {"time\ninf\n", "line 2, column 1 (time)"},
-               {"time,count\n1,-2\n", "observation 0: count -2"}};
+               {"time,count\n1,2\n1,-2\n", "line 3: observation 1: count -2"},
+               {"time,count\n1,1e308\n1,1e308\n", "observation 0: the counts"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cr_assert_null(parsed(bad[i].text, &err));
         cr_assert_not_null(strstr(err.text, bad[i].words), "%s", err.text);

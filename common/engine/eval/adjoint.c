@@ -99,7 +99,7 @@ static double lambda_of(const pm_chain *c, const pm_out_edges *out, const double
         }
         most = fmax(most, sum);
     }
-    return c->graph->is_discrete ? 1.0 : PM_EXTENDED_LAMBDA * most;
+    return c->graph->is_discrete || most == 0 ? 1.0 : PM_EXTENDED_LAMBDA * most;
 }
 
 static uint64_t steps_of(const pm_adjoint_call *call, size_t row, double lambda) {
@@ -107,7 +107,7 @@ static uint64_t steps_of(const pm_adjoint_call *call, size_t row, double lambda)
     for (size_t t = 0; t < call->request->n_times; t++) {
         uint64_t begin, end;
         if (call->chain->graph->is_discrete) {
-            end = (uint64_t)pmi_adjoint_time(call->request, row, t) + 1;
+            end = pmi_step_of(pmi_adjoint_time(call->request, row, t)) + 1;
         } else {
             pmi_adjoint_window(call, row, t, lambda, &begin, &end);
         }
@@ -119,7 +119,7 @@ static uint64_t steps_of(const pm_adjoint_call *call, size_t row, double lambda)
 static pm_status check_row(const pm_adjoint_call *call, size_t row, double lambda, uint64_t steps, pm_error *err) {
     const pm_chain *c = call->chain;
     double work = (call->hessian != NULL ? DUAL_WORK : PLAIN_WORK) * pmi_step_work(c, 0, c->n) * (double)steps;
-    if (!(lambda > 0 && lambda <= 0.25 * DBL_MAX)) {
+    if (!(lambda <= 0.25 * DBL_MAX)) {
         return pmi_fail(err, PM_EDATA, "theta row %zu: the largest rate is %g; scale time so that it fits a double",
                         row, lambda);
     }
@@ -257,8 +257,9 @@ static void run_share(const pm_adjoint_call *call, const plan *p, pm_progress *p
     for (size_t i = 0; i < p->n_blocks; i++) {
         const pm_adjoint_item *items = p->items + p->first[i];
         size_t count = p->first[i + 1] - p->first[i];
-        if (has_room && pmi_adjoint_block_run(b, items, count, &err) != PM_OK) {
-            note_failure(failed, items[0].row, &err);
+        size_t row;
+        if (has_room && pmi_adjoint_block_run(b, items, count, &row, &err) != PM_OK) {
+            note_failure(failed, row, &err);
         }
         pmi_progress_add(progress, count);
     }

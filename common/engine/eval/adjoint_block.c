@@ -338,7 +338,7 @@ static void mix(const block *b, const pm_adjoint_item *it, size_t l, size_t t) {
 /* Discrete: a step alone; its probability is what was absorbed in the step before. */
 static void pick(block *b, const pm_adjoint_item *it, size_t l, size_t t) {
     const pm_request *r = b->call->request;
-    uint64_t k = (uint64_t)pmi_adjoint_time(r, it->row, t);
+    uint64_t k = pmi_step_of(pmi_adjoint_time(r, it->row, t));
     *(k == 0 ? &b->by_atom[l] : &b->sums[0][k - 1]) += pmi_adjoint_cotangent(r, b->call->cotangents.pdf, it->row, t);
     double cdf = pmi_adjoint_cotangent(r, b->call->cotangents.cdf, it->row, t);
     double survival = pmi_adjoint_cotangent(r, b->call->cotangents.survival, it->row, t);
@@ -662,23 +662,31 @@ static pm_status write_hessian(const block *b, size_t l, pm_error *err) {
     return PM_OK;
 }
 
-pm_status pmi_adjoint_block_run(block *b, const pm_adjoint_item *items, size_t count, pm_error *err) {
+static pm_status write_item(const block *b, size_t l, pm_error *err) {
+    if (b->items[l].direction == 0) {
+        PM_TRY(write_gradient(b, l, err));
+    }
+    return b->is_dual ? write_hessian(b, l, err) : PM_OK;
+}
+
+pm_status pmi_adjoint_block_run(block *b, const pm_adjoint_item *items, size_t count, size_t *row, pm_error *err) {
     b->items = items;
     b->count = count;
     b->steps = items[0].steps;
+    *row = items[0].row;
     PM_TRY(set_rates(b, err));
     clear(b, b->z, 0, (size_t)b->chain->n + 1);
     clear(b, b->before, 0, (size_t)b->chain->n + 1);
     clear(b, b->slope, 0, b->step.out->first[b->chain->n]);
     clear(b, b->total, 0, b->chain->graph->n_weights);
     run_steps(b);
-    for (size_t l = 0; l < b->count; l++) {
-        if (b->items[l].direction == 0) {
-            PM_TRY(write_gradient(b, l, err));
-        }
-        if (b->is_dual) {
-            PM_TRY(write_hessian(b, l, err));
+    pm_status st = PM_OK;
+    for (size_t l = 0; l < count; l++) {
+        pm_error why;
+        if (write_item(b, l, &why) != PM_OK && (st == PM_OK || items[l].row < *row)) {
+            *row = items[l].row;
+            st = pmi_fail(err, why.code, "%s", why.text);
         }
     }
-    return PM_OK;
+    return st;
 }

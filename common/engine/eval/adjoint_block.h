@@ -24,8 +24,10 @@ void pmi_adjoint_block_free(pm_adjoint_block *block);
 
 size_t pmi_adjoint_bytes(const pm_adjoint_call *call, unsigned lanes, uint64_t steps);
 
-/* Writes the derivatives of these items, the first of which has the most steps. Errors: PM_EDATA. */
-pm_status pmi_adjoint_block_run(pm_adjoint_block *block, const pm_adjoint_item *items, size_t count, pm_error *err);
+/* Writes the derivatives of these items, the first of which has the most steps. Errors: PM_EDATA, for the first row
+ * that fails, which *row is. */
+pm_status pmi_adjoint_block_run(pm_adjoint_block *block, const pm_adjoint_item *items, size_t count, size_t *row,
+                                pm_error *err);
 
 /* Time number t of a row, and the cotangent of what is there (0 where `values` is NULL). */
 static inline double pmi_adjoint_time(const pm_request *r, size_t row, size_t t) {

@@ -513,8 +513,9 @@ static void settle_window(inversion *v, const pm_contour *c) {
         error.pdf += v->off.part * fmax(p.pdf, 0.0) + v->off.rest +
                      (v->off.per_absorption + c->impulse_error / v->tau) * absorbed;
         error.cdf += v->distribution_error + c->step_error;
+        bool is_number = isfinite(p.pdf) && isfinite(p.cdf) && isfinite(error.pdf) && isfinite(error.cdf);
         v->points[v->next] = (pm_point){.pdf = fmax(p.pdf, 0.0), .cdf = p.cdf + atom};
-        v->errors[v->next] = error;
+        v->errors[v->next] = is_number ? error : (pm_point_error){.pdf = HUGE_VAL, .cdf = HUGE_VAL};
         v->seen = fmax(v->seen, p.pdf);
     }
 }

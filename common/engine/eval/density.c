@@ -192,7 +192,7 @@ static pm_method first_method(const pm_density_job *job, size_t row) {
         return job->request->method == PM_DENSITY_UNIFORMIZATION ? PM_METHOD_STEPS : PM_METHOD_CONTOUR;
     }
     double steps = job->rows[row].predicted * pmi_step_work(job->chain, 0, job->chain->n);
-    return CLEARLY_LESS * pmi_contour_work(job, row) <= steps ? PM_METHOD_CONTOUR : PM_METHOD_STEPS;
+    return CLEARLY_LESS * pmi_contour_work(job, row) < steps ? PM_METHOD_CONTOUR : PM_METHOD_STEPS;
 }
 
 static pm_status plan_row(const plan *p, size_t l, double *loop, pm_error *err) {

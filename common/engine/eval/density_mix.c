@@ -20,9 +20,8 @@
 /* The window of a time is its step. */
 static void open_discrete(pm_lane *lane, size_t n_times) {
     for (size_t j = 0; j < n_times; j++) {
-        double time = lane->times.time[j];
         pm_mixture *m = &lane->mixtures[j];
-        m->first = time < (double)PM_POISSON_FAR ? (uint64_t)time : PM_POISSON_FAR - 1;
+        m->first = pmi_step_of(lane->times.time[j]);
         m->last = m->first + 1;
         m->leader = j;
         lane->ends = lane->limit = m->last;

@@ -475,7 +475,9 @@ static pm_status run_wide(const pm_evaluation *e, size_t first, size_t count, pm
     return task.moments || task.covariance ? wide_rows(e, &task, err) : PM_OK;
 }
 
-static void forget_pivots(pm_replay_scratch *scratch) {
+/* What a scratch holds of another block: factors of other theta, and pivots that were lost in them. */
+static void forget_block(pm_replay_scratch *scratch) {
+    scratch->factored = PM_NONE;
     memset(scratch->factors.lost_pivot, 0, sizeof scratch->factors.lost_pivot);
 }
 
@@ -487,7 +489,7 @@ static void run_block(const pm_evaluation *e, worker *w, size_t block) {
     w->failed_block = block;
     if (e->fast.kernels != NULL) {
         pmi_float_clear();
-        forget_pivots(&w->scratch);
+        forget_block(&w->scratch);
         pm_status st = pmi_replay_weights(&e->fast, &w->block, first, count, &w->error);
         if (st == PM_OK) {
             run_components(&e->fast, &w->block, &w->scratch);
@@ -607,7 +609,7 @@ static void run_levels(const pm_evaluation *e, worker *workers, int threads) {
     for (size_t block = 0; w->status == PM_OK && block < e->n_blocks; block++) {
         size_t first = block * e->lanes, count = block_rows(e, block);
         for (int t = 0; t < threads; t++) {
-            forget_pivots(&workers[t].scratch);
+            forget_block(&workers[t].scratch);
             workers[t].raised = false;
         }
         pmi_float_clear();

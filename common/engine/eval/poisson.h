@@ -28,6 +28,12 @@ bool pmi_poisson_start(const pm_poisson_law *law, uint64_t first, uint64_t last,
  * inequality, P(N >= x + y) <= exp(-y^2 / (2 (x + y/3))) and P(N <= x - y) <= exp(-y^2 / (2x)) (Boucheron, Lugosi and
  * Massart 2013, section 2.4 with 2.7). Both ends stop at PM_POISSON_FAR. */
 #define PM_POISSON_FAR ((uint64_t)1 << 52)
+
+/* The step that a whole time is, which stops there, too. */
+static inline uint64_t pmi_step_of(double time) {
+    return time < (double)PM_POISSON_FAR ? (uint64_t)time : PM_POISSON_FAR - 1;
+}
+
 void pmi_poisson_window(double x, double exponent, uint64_t *first, uint64_t *last);
 
 /* An upper bound of P(N >= k), a geometric series from its first term; 1 for k <= x. */

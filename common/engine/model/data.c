@@ -14,17 +14,21 @@ static double count_of(const pm_observations *o, size_t i) {
     return o->count == NULL ? 1.0 : o->count[i];
 }
 
-static pm_status check(const pm_observations *o, pm_error *err) {
+/* `first` is the number of the first of them. */
+static pm_status check(const pm_observations *o, size_t first, pm_error *err) {
     for (size_t i = 0; i < o->n; i++) {
         double time = o->time[i], upper = upper_of(o, i), count = count_of(o, i);
         if (!(isfinite(time) && time >= 0)) {
-            return pmi_fail(err, PM_EDATA, "observation %zu: time %g, expected a finite number, 0 or more", i, time);
+            return pmi_fail(err, PM_EDATA, "observation %zu: time %g, expected a finite number, 0 or more", first + i,
+                            time);
         }
         if (!(upper >= time)) {
-            return pmi_fail(err, PM_EDATA, "observation %zu: upper %g, expected at least its time, %g", i, upper, time);
+            return pmi_fail(err, PM_EDATA, "observation %zu: upper %g, expected at least its time, %g", first + i,
+                            upper, time);
         }
         if (!(isfinite(count) && count >= 0)) {
-            return pmi_fail(err, PM_EDATA, "observation %zu: count %g, expected a finite number, 0 or more", i, count);
+            return pmi_fail(err, PM_EDATA, "observation %zu: count %g, expected a finite number, 0 or more", first + i,
+                            count);
         }
     }
     return PM_OK;
@@ -84,18 +88,23 @@ static void add_observations(const pm_observations *o, pm_data *data) {
 }
 
 /* Equal ones become one, of the sum of their counts. */
-static void put_together(pm_data *data) {
+static pm_status put_together(pm_data *data, pm_error *err) {
     size_t kept = 0;
     qsort(data->observations, data->n, sizeof *data->observations, by_what);
     for (size_t i = 0; i < data->n; i++) {
         pm_observation *last = kept == 0 ? NULL : &data->observations[kept - 1], *now = &data->observations[i];
         if (last != NULL && last->kind == now->kind && last->lower == now->lower && last->upper == now->upper) {
             last->count += now->count;
+            if (!isfinite(last->count)) {
+                return pmi_fail(err, PM_EDATA, "observation %zu: the counts of all that equal it leave the doubles",
+                                last->number);
+            }
         } else {
             data->observations[kept++] = *now;
         }
     }
     data->n = kept;
+    return PM_OK;
 }
 
 static pm_status lay_out(const pm_observations *o, pm_data *data, pm_error *err) {
@@ -115,13 +124,12 @@ static pm_status lay_out(const pm_observations *o, pm_data *data, pm_error *err)
     }
     data->n_times = distinct(data->times, data->n_times);
     add_observations(o, data);
-    put_together(data);
-    return PM_OK;
+    return put_together(data, err);
 }
 
 pm_status pm_data_new(const pm_observations *observations, pm_data **out, pm_error *err) {
     *out = NULL;
-    PM_TRY(check(observations, err));
+    PM_TRY(check(observations, 0, err));
     pm_data *data = pmi_calloc(1, sizeof *data);
     if (data == NULL) {
         return pmi_fail_memory(err, "observations", sizeof *data);
@@ -240,6 +248,16 @@ static pm_status read_value(const table *t, size_t at, text value, double *out, 
                     column_names[t->column[at]], pmi_number_expected(fault));
 }
 
+/* The row that was read last is an observation. */
+static pm_status check_row(table *t, pm_error *err) {
+    size_t at = t->n++;
+    const pm_observations row = {.n = 1,
+                                 .time = t->values[COLUMN_TIME] + at,
+                                 .upper = t->has[COLUMN_UPPER] ? t->values[COLUMN_UPPER] + at : NULL,
+                                 .count = t->has[COLUMN_COUNT] ? t->values[COLUMN_COUNT] + at : NULL};
+    return check(&row, at, err) == PM_OK ? PM_OK : pmi_fail_prefix(err, "line %zu", t->line);
+}
+
 static pm_status read_row(table *t, text line, pm_error *err) {
     text value;
     size_t at = 0;
@@ -257,8 +275,7 @@ static pm_status read_row(table *t, text line, pm_error *err) {
         return pmi_fail(err, PM_EDATA, "line %zu: %zu columns, expected %zu, as the header has", t->line, at,
                         t->n_columns);
     }
-    t->n++;
-    return PM_OK;
+    return check_row(t, err);
 }
 
 static pm_status read_table(table *t, const uint8_t *bytes, size_t n, pm_error *err) {

@@ -370,6 +370,16 @@ static pm_status evaluate_values(const pm_model *m, const pm_request *r, pm_resu
     return st;
 }
 
+static void gather(pm_result *all, const pm_result *part) {
+    all->steps = part->steps > all->steps ? part->steps : all->steps;
+    all->error_bound = fmax(all->error_bound, part->error_bound);
+    all->n_extended += part->n_extended;
+    all->n_squared += part->n_squared;
+    all->n_contour += part->n_contour;
+    all->n_parabola += part->n_parabola;
+    all->nodes = part->nodes > all->nodes ? part->nodes : all->nodes;
+}
+
 /* Cotangents of moments need their Jacobian, whether or not it is asked for. */
 static pm_status evaluate_batch(const pm_model *m, const pm_request *r, pm_result *result, pm_error *err) {
     if (!has_moment_cotangents(r)) {
@@ -389,10 +399,7 @@ static pm_status evaluate_batch(const pm_model *m, const pm_request *r, pm_resul
     PM_THEN(st, evaluate_values(m, &wants, &out, err));
     if (st == PM_OK) {
         contract_moments(m, r, &out);
-        result->steps = out.steps;
-        result->error_bound = out.error_bound;
-        result->n_extended = out.n_extended;
-        result->n_squared = out.n_squared;
+        gather(result, &out);
     }
     pmi_pool_free(&pool);
     return st;
@@ -410,16 +417,6 @@ static void refuse_row(const pm_model *m, const pm_request *r, pm_result *result
     if (result->invalid != NULL) {
         result->invalid(result->invalid_ctx, row, why);
     }
-}
-
-static void gather(pm_result *all, const pm_result *part) {
-    all->steps = part->steps > all->steps ? part->steps : all->steps;
-    all->error_bound = fmax(all->error_bound, part->error_bound);
-    all->n_extended += part->n_extended;
-    all->n_squared += part->n_squared;
-    all->n_contour += part->n_contour;
-    all->n_parabola += part->n_parabola;
-    all->nodes = part->nodes > all->nodes ? part->nodes : all->nodes;
 }
 
 typedef struct range {
@@ -481,9 +478,9 @@ pm_status pm_evaluate(const pm_model *model, const pm_request *request, pm_resul
         r.theta = &no_parameters;
     }
     r.threads = r.threads == 0 ? model->processors : r.threads;
-    result->steps = 0;
+    result->steps = result->nodes = 0;
     result->error_bound = 0;
-    result->n_extended = result->n_squared = 0;
+    result->n_extended = result->n_squared = result->n_contour = result->n_parabola = 0;
     PM_TRY(check_call(model->analysis.graph, &r, result, err));
     if (model->densities_only && wants_moments(&r)) {
         return pmi_fail(err, PM_EUSAGE,

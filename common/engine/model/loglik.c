@@ -18,8 +18,9 @@ typedef struct pass {
     const pm_data *data;
     pm_loglik_result *result;
     pm_loglik_request request;
-    bool wants_scores;     /* derivatives of each observation */
-    size_t n_params, most; /* rows that there is room for */
+    bool may_begin_absorbed; /* some start edge leads to absorption */
+    bool wants_scores;       /* derivatives of each observation */
+    size_t n_params, most;   /* rows that there is room for */
     size_t first, count;
     size_t n_rows;
     size_t *row;                                             /* n_rows: rows of theta, ascending */
@@ -147,12 +148,7 @@ typedef struct likelihood {
 } likelihood;
 
 static bool is_atom(const pass *p, const pm_observation *o) {
-    const pm_graph *g = p->model->analysis.graph;
-    bool may_begin_absorbed = false;
-    for (size_t s = 0; s < g->n_starts; s++) {
-        may_begin_absorbed = may_begin_absorbed || p->model->analysis.split.scc_of[g->start_to[s]] == PM_NONE;
-    }
-    return !is_discrete(p) && p->data->times[o->lower] == 0 && may_begin_absorbed;
+    return !is_discrete(p) && p->data->times[o->lower] == 0 && p->may_begin_absorbed;
 }
 
 static likelihood interval(const pass *p, const pm_observation *o, const double *cdf, const double *survival) {
@@ -214,6 +210,18 @@ static void add_cotangents(const pass *p, size_t i, const pm_observation *o, con
     p->by_atom[i] += factor * l->by_atom;
 }
 
+static bool has_finite_cotangents(const pass *p, size_t i) {
+    size_t t = p->data->n_times;
+    const double *const arrays[] = {p->by_pdf, p->by_cdf, p->by_survival};
+    bool all = p->by_atom == NULL || isfinite(p->by_atom[i]);
+    for (size_t a = 0; a < 3; a++) {
+        for (size_t k = i * t; arrays[a] != NULL && k < (i + 1) * t; k++) {
+            all = all && isfinite(arrays[a][k]);
+        }
+    }
+    return all;
+}
+
 /* The log-likelihood of a row, and the cotangents of its densities. */
 static pm_status add_up(const pass *p, size_t i, pm_error *err) {
     long double sum = 0;
@@ -235,6 +243,12 @@ static pm_status add_up(const pass *p, size_t i, pm_error *err) {
         if (p->by_atom != NULL) {
             add_cotangents(p, i, o, &l, o->count / l.value);
         }
+    }
+    if (!isfinite((double)sum) || !has_finite_cotangents(p, i)) {
+        return pmi_fail(
+            err, PM_EDATA,
+            "theta row %zu: counts of observations by their likelihoods leave the doubles; scale the counts",
+            p->row[i]);
     }
     if (p->result->loglik != NULL) {
         p->result->loglik[p->row[i]] = (double)sum;
@@ -395,7 +409,13 @@ static double *array(pass *p, bool is_wanted, size_t width) {
 static pm_status make_room(pass *p, size_t n_theta, pm_error *err) {
     size_t t = p->data->n_times, n = p->n_params, tn = 0;
     bool exact = p->data->has_exact, censored = p->data->has_censored, derivatives = wants_derivatives(p->result);
-    double fits = (double)PASS_BYTES / row_bytes(p);
+    double fits = fmin((double)PASS_BYTES, (double)p->model->memory) / row_bytes(p);
+    if (row_bytes(p) > (double)p->model->memory) {
+        return pmi_fail(err, PM_EOSERR,
+                        "the densities of one row of theta at %zu times, with their derivatives, take %.3g bytes, but "
+                        "--memory is %zu; give more memory, or round the times so that fewer differ",
+                        t, row_bytes(p), p->model->memory);
+    }
     tn = pmi_mul(t, n, &tn) ? tn : SIZE_MAX;
     p->most = fits < 1 ? 1 : (double)n_theta > fits ? (size_t)fits : n_theta;
     p->row = pmi_pool_array(&p->pool, p->most, sizeof *p->row);
@@ -449,6 +469,9 @@ pm_status pm_loglik(const pm_model *model, const pm_data *data, const pm_loglik_
     }
     p.request.theta = p.n_params > 0 ? request->theta : &no_parameters;
     PM_TRY(check_times(&p, err));
+    for (size_t s = 0; s < model->analysis.graph->n_starts; s++) {
+        p.may_begin_absorbed |= model->analysis.split.scc_of[model->analysis.graph->start_to[s]] == PM_NONE;
+    }
     pm_status st = make_room(&p, n_theta, err);
     for (p.first = 0; st == PM_OK && p.first < n_theta; p.first += p.count) {
         p.count = n_theta - p.first < p.most ? n_theta - p.first : p.most;
