@@ -161,11 +161,11 @@ static void check_against_jacobian(pm_graph *g, size_t n_theta, size_t n_times, 
 }
 
 Test(adjoint, is_the_jacobian_contracted) {
-    check_against_jacobian(example("kingman", (int64_t[]){10}), 21, 30, 0.1);
-    check_against_jacobian(example("islands", (int64_t[]){8, 4}), 21, 30, 0.1);
-    check_against_jacobian(example("rabbits", (int64_t[]){12}), 21, 30, 0.1);
-    check_against_jacobian(example("tandem", (int64_t[]){6, 6}), 21, 30, 0.2);
-    check_against_jacobian(example("two-locus-arg", (int64_t[]){4}), 21, 30, 0.2);
+    check_against_jacobian(example("kingman", (int64_t[PM_MODEL_MAX_ARGS]){10}), 21, 30, 0.1);
+    check_against_jacobian(example("islands", (int64_t[PM_MODEL_MAX_ARGS]){8, 4}), 21, 30, 0.1);
+    check_against_jacobian(example("rabbits", (int64_t[PM_MODEL_MAX_ARGS]){12}), 21, 30, 0.1);
+    check_against_jacobian(example("tandem", (int64_t[PM_MODEL_MAX_ARGS]){6, 6}), 21, 30, 0.2);
+    check_against_jacobian(example("two-locus-arg", (int64_t[PM_MODEL_MAX_ARGS]){4}), 21, 30, 0.2);
 }
 
 /* exp(-theta t) theta: L = pdf' pdf + survival' survival. */
@@ -243,9 +243,9 @@ static void check_second(pm_graph *g, double step) {
 }
 
 Test(adjoint, second_derivatives) {
-    check_second(example("islands", (int64_t[]){8, 4}), 0.2);
-    check_second(example("rabbits", (int64_t[]){6}), 0.2);
-    check_second(example("two-locus-arg", (int64_t[]){3}), 0.3);
+    check_second(example("islands", (int64_t[PM_MODEL_MAX_ARGS]){8, 4}), 0.2);
+    check_second(example("rabbits", (int64_t[PM_MODEL_MAX_ARGS]){6}), 0.2);
+    check_second(example("two-locus-arg", (int64_t[PM_MODEL_MAX_ARGS]){3}), 0.3);
 }
 
 /* States in turn, an atom, a start that depends on theta; rows of two states are normalized. */
@@ -261,12 +261,12 @@ Test(adjoint, normalized_rows) {
 }
 
 Test(adjoint, more_steps_than_doubles_are_taken_for) {
-    check_against_jacobian(example("kingman", (int64_t[]){40}), 2, 3, 300);
+    check_against_jacobian(example("kingman", (int64_t[PM_MODEL_MAX_ARGS]){40}), 2, 3, 300);
 }
 
 Test(adjoint, fewer_vectors_than_steps) {
-    check_within(5000000, example("erlang", (int64_t[]){1000}), 3, 5, 400);
-    check_within(20000000, example("tandem", (int64_t[]){12, 12}), 9, 5, 30);
+    check_within(5000000, example("erlang", (int64_t[PM_MODEL_MAX_ARGS]){1000}), 3, 5, 400);
+    check_within(20000000, example("tandem", (int64_t[PM_MODEL_MAX_ARGS]){12, 12}), 9, 5, 30);
 }
 
 /* Whole times that no integer holds are refused. */

@@ -135,7 +135,7 @@ static void note_budget(void *ctx, size_t row, const pm_error *error) {
 Test(loglik, a_budget_for_each_row) {
     pm_graph *g = NULL;
     pm_error err;
-    cr_assert_eq(pmi_model_find("kingman")->make((int64_t[]){1000}, &g, &err), PM_OK, "%s", err.text);
+    cr_assert_eq(pmi_model_find("kingman")->make((int64_t[PM_MODEL_MAX_ARGS]){1000}, &g, &err), PM_OK, "%s", err.text);
     model_fixture f = model_fixture_of(g, model_fixture_isa());
     pm_data *data = data_of(1, (double[]){2}, (double[]){INFINITY}, NULL);
     double theta[] = {1e-5, 1, 2e-5}, loglik[3];
