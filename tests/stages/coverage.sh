@@ -1,6 +1,6 @@
 # Line coverage of common/ by the unit tests, the allocation failures and the command line tests: at least 90 %.
 . tests/stages/common.sh
-export PM_SHORT_TESTS=1 # the rest, which the stages unit and asan try, reaches the same lines
+export PM_SHORT_TESTS=1 # the rest, which the stage unit tries, reaches the same lines
 least=90
 build coverage -coverage || exit
 find build-coverage -name '*.gcda' -delete
