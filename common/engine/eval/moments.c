@@ -577,6 +577,7 @@ static void run_level(const pm_evaluation *e, worker *workers, int threads, uint
         for (uint32_t i = begin; i < end; i++) {
             pmi_replay_component(&e->fast, &workers[0].block, &workers[0].scratch, p->by_level[i]);
         }
+        workers[0].raised |= pmi_float_raised();
         return;
     }
 #pragma omp parallel num_threads(threads)
@@ -614,6 +615,7 @@ static void run_levels(const pm_evaluation *e, worker *workers, int threads) {
         }
         pmi_float_clear();
         pm_status st = pmi_replay_weights(&e->fast, &w->block, first, count, &w->error);
+        w->raised = pmi_float_raised(); /* clang's OpenMP clears the flags where a parallel region ends */
         if (st == PM_OK) {
             share_classes(e, workers, threads);
         }
