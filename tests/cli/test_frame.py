@@ -6,7 +6,7 @@ import unittest
 from support import IO, PROGRAM, UNAVAILABLE, USAGE, ProgramCase
 
 COMMANDS = [
-    "run", "submit", "collect", "inspect", "generate", "convert", "cache",
+    "run", "loglik", "submit", "collect", "inspect", "generate", "convert", "cache",
     "worker", "status", "dead-letters", "cancel", "probe", "topics", "config",
     "completion", "help", "version",
 ]
