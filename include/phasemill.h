@@ -230,7 +230,7 @@ typedef struct pm_result {
     double *pdf, *cdf;  /* (B, T) */
     double *survival;   /* (B, T): 1 - cdf, with relative accuracy of its own; wanted where it is not NULL */
     double *pdf_gradient, *cdf_gradient, *survival_gradient; /* (B, T, P): the derivatives in theta */
-    double *vjp; /* (B, P): the sums of cotangents times derivatives in theta, at about three times the cost of the
+    double *vjp; /* (B, P): the sums of cotangents times derivatives in theta, at about four times the cost of the
                     values for any P; docs/gradients.md */
     double *vjp_hessian; /* (B, P, P): the second derivatives of the same sums of densities, cotangents held fixed */
     pm_status *status;   /* (B): PM_OK, or why the row cannot be evaluated; NULL: the first such row fails the call */
