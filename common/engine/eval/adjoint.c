@@ -229,29 +229,13 @@ static pm_status make_plan(const pm_adjoint_call *call, plan *p, pm_error *err) 
 
 /* ---- the call ---- */
 
-/* The failure of the first row is the one reported, whatever the threads do. */
-typedef struct failure {
-    omp_lock_t lock;
-    size_t row;
-    pm_error error;
-} failure;
-
-static void note_failure(failure *f, size_t row, const pm_error *err) {
-    omp_set_lock(&f->lock);
-    if (f->error.code == PM_OK || row < f->row) {
-        f->row = row;
-        f->error = *err;
-    }
-    omp_unset_lock(&f->lock);
-}
-
-static void run_share(const pm_adjoint_call *call, const plan *p, pm_progress *progress, failure *failed) {
+static void run_share(const pm_adjoint_call *call, const plan *p, pm_progress *progress, pm_failure *failed) {
     pm_adjoint_block *b;
     pm_error err;
     bool has_room = pmi_adjoint_block_new(call, p->lanes, p->items[0].steps, call->memory / p->threads, progress, &b,
                                           &err) == PM_OK;
     if (!has_room) {
-        note_failure(failed, 0, &err);
+        pmi_failure_note(failed, 0, &err);
     }
 #pragma omp for schedule(dynamic, 1)
     for (size_t i = 0; i < p->n_blocks; i++) {
@@ -259,7 +243,7 @@ static void run_share(const pm_adjoint_call *call, const plan *p, pm_progress *p
         size_t count = p->first[i + 1] - p->first[i];
         size_t row;
         if (has_room && pmi_adjoint_block_run(b, items, count, &row, &err) != PM_OK) {
-            note_failure(failed, row, &err);
+            pmi_failure_note(failed, row, &err);
         }
         pmi_progress_add(progress, count);
     }
@@ -268,20 +252,16 @@ static void run_share(const pm_adjoint_call *call, const plan *p, pm_progress *p
 
 static pm_status run_plan(const pm_adjoint_call *call, const plan *p, pm_error *err) {
     pm_progress progress;
-    failure failed = {0};
+    pm_failure failed;
     pmi_progress_start(&progress, call->log, p->n_items);
-    omp_init_lock(&failed.lock);
+    pmi_failure_start(&failed);
 #pragma omp parallel num_threads(p->threads)
     {
         pm_float_env before = pmi_float_enter();
         run_share(call, p, &progress, &failed);
         pmi_float_leave(before);
     }
-    omp_destroy_lock(&failed.lock);
-    if (failed.error.code != PM_OK && err != NULL) {
-        *err = failed.error;
-    }
-    return failed.error.code;
+    return pmi_failure_end(&failed, err);
 }
 
 pm_status pmi_density_adjoint(const pm_adjoint_call *call, pm_error *err) {

@@ -38,6 +38,30 @@ void pmi_progress_tell(pm_progress *p, double fraction, size_t rows) {
     pmi_log_progress(p->log, "densities", done, p->rows * PER_ROW);
 }
 
+/* ---- failures ---- */
+
+void pmi_failure_start(pm_failure *f) {
+    *f = (pm_failure){.row = 0};
+    omp_init_lock(&f->lock);
+}
+
+void pmi_failure_note(pm_failure *f, size_t row, const pm_error *err) {
+    omp_set_lock(&f->lock);
+    if (f->error.code == PM_OK || row < f->row) {
+        f->row = row;
+        f->error = *err;
+    }
+    omp_unset_lock(&f->lock);
+}
+
+pm_status pmi_failure_end(pm_failure *f, pm_error *err) {
+    omp_destroy_lock(&f->lock);
+    if (f->error.code != PM_OK && err != NULL) {
+        *err = f->error;
+    }
+    return f->error.code;
+}
+
 /* ---- the plan ---- */
 
 /* What can be said of rows of theta before any step: rates, which states are reached, how many steps to expect. */

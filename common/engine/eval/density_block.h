@@ -11,6 +11,8 @@
 #ifndef PM_EVAL_DENSITY_BLOCK_H
 #define PM_EVAL_DENSITY_BLOCK_H
 
+#include <omp.h>
+
 #include "eval/poisson.h"
 #include "eval/step.h"
 #include "graph/weights.h"
@@ -301,6 +303,18 @@ pm_status pmi_refuse_bound(const pm_density_job *job, size_t row, double steps, 
 
 /* density_squaring.c: the whole of one row. */
 pm_status pmi_density_square(const pm_density_job *job, size_t row, uint64_t *steps, double *bound, pm_error *err);
+
+/* Failures of rows that threads share: the first in the order of rows is the one reported, whatever the threads do. */
+typedef struct pm_failure {
+    omp_lock_t lock;
+    size_t row;
+    pm_error error;
+} pm_failure;
+
+void pmi_failure_start(pm_failure *f);
+void pmi_failure_note(pm_failure *f, size_t row, const pm_error *err);
+/* The status of what was noted, PM_OK for nothing; no other may be noted. */
+pm_status pmi_failure_end(pm_failure *f, pm_error *err);
 
 /* density.c */
 void pmi_progress_start(pm_progress *p, const pm_log *log, size_t rows);

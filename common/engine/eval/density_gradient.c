@@ -92,33 +92,17 @@ static unsigned choose_threads(const pm_request *request, size_t bytes, size_t m
     return threads;
 }
 
-/* The first failure in the order of rows is the one reported, whatever the threads do. */
-typedef struct failure {
-    omp_lock_t lock;
-    size_t row;
-    pm_error error;
-} failure;
-
-static void note_failure(failure *f, size_t row, const pm_error *err) {
-    omp_set_lock(&f->lock);
-    if (f->error.code == PM_OK || row < f->row) {
-        f->row = row;
-        f->error = *err;
-    }
-    omp_unset_lock(&f->lock);
-}
-
-static void run_share(const gradient_call *call, failure *failed) {
+static void run_share(const gradient_call *call, pm_failure *failed) {
     rows r = {0};
     pm_error err;
     bool has_room = row_new_double(call, &r.plain, &err) == PM_OK;
     if (!has_room) {
-        note_failure(failed, 0, &err);
+        pmi_failure_note(failed, 0, &err);
     }
 #pragma omp for schedule(dynamic, 1)
     for (size_t row = 0; row < call->request->n_theta; row++) {
         if (has_room && run_row(&r, row, &err) != PM_OK) {
-            note_failure(failed, row, &err);
+            pmi_failure_note(failed, row, &err);
         }
         pmi_progress_add(call->progress, 1);
     }
@@ -132,7 +116,7 @@ pm_status pmi_density_gradient(const pm_chain *chain, const pm_request *request,
     const gradient_call call = {
         .chain = chain, .request = request, .start = start, .progress = &progress, .result = result};
     size_t bytes = row_bytes_double(&call) + row_bytes_long(&call);
-    failure failed = {0};
+    pm_failure failed;
     if (bytes > memory) {
         return pmi_fail(err, PM_EOSERR,
                         "the derivatives of densities take %.3g bytes a thread, but --memory is %zu; give more memory "
@@ -144,19 +128,12 @@ pm_status pmi_density_gradient(const pm_chain *chain, const pm_request *request,
         return PM_OK;
     }
     pmi_progress_start(&progress, log, request->n_theta);
-    omp_init_lock(&failed.lock);
+    pmi_failure_start(&failed);
 #pragma omp parallel num_threads(threads)
     {
         pm_float_env before = pmi_float_enter();
         run_share(&call, &failed);
         pmi_float_leave(before);
     }
-    omp_destroy_lock(&failed.lock);
-    if (failed.error.code != PM_OK) {
-        if (err != NULL) {
-            *err = failed.error;
-        }
-        return failed.error.code;
-    }
-    return PM_OK;
+    return pmi_failure_end(&failed, err);
 }
